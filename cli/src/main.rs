@@ -1,0 +1,2 @@
+//! `doug`, the one shipped program.
+fn main() {}

@@ -1,0 +1,1 @@
+//! The DougDB client: routing, leader cache, retries, sessions.

@@ -1,0 +1,1 @@
+//! The DougDB facade: the stateless entrypoint that routes every key.

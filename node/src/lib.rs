@@ -1,0 +1,1 @@
+//! The DougDB node: replicas, transport and services.

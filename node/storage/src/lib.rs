@@ -1,0 +1,1 @@
+//! DougDB's storage engine: log, memtable, SSTables, compaction, manifest.

@@ -1,0 +1,1 @@
+//! DougDB's wire types, the partition map, routing, limits and tokens.

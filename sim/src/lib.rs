@@ -1,0 +1,1 @@
+//! DougDB's deterministic simulator: faults, checkers.
