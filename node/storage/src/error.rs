@@ -1,0 +1,115 @@
+//! What can go wrong on a disk, in words for whoever is on call.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Result of every storage operation.
+pub type Result<T, E = StorageError> = std::result::Result<T, E>;
+
+/// Bytes on disk that are not what was written there.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{} is damaged at offset {offset}: {what}", file.display())]
+pub struct Corruption {
+    /// The damaged file.
+    pub file: PathBuf,
+    /// Where the damage was noticed, in bytes from the start of the file.
+    pub offset: u64,
+    /// What was expected and what was found.
+    pub what: String,
+}
+
+impl Corruption {
+    /// Describes damage noticed at `offset` of `file`.
+    pub fn new(file: impl Into<PathBuf>, offset: u64, what: impl Into<String>) -> Self {
+        Self {
+            file: file.into(),
+            offset,
+            what: what.into(),
+        }
+    }
+}
+
+/// Every failure of the storage engine.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StorageError {
+    /// The operating system refused an operation.
+    #[error("could not {action} {}: {source}", path.display())]
+    Io {
+        /// What was attempted, as a verb: "open", "write".
+        action: &'static str,
+        /// The file or directory.
+        path: PathBuf,
+        /// The operating system's answer.
+        source: io::Error,
+    },
+    /// Damaged bytes; nothing was changed.
+    #[error("{0}; nothing was changed")]
+    Corruption(#[from] Corruption),
+    /// A file written by a newer program.
+    #[error(
+        "{} has format version {found}, and this program reads versions up to {supported}: \
+         run the program that wrote it, or a newer one", file.display()
+    )]
+    NewerFormat {
+        /// The file.
+        file: PathBuf,
+        /// The version found in it.
+        found: u32,
+        /// The greatest version this program understands.
+        supported: u32,
+    },
+    /// Another process holds the data directory.
+    #[error(
+        "{} is in use by another process: stop that one first, or give this node its own directory",
+        dir.display()
+    )]
+    Locked {
+        /// The data directory.
+        dir: PathBuf,
+    },
+    /// A bounded queue or the log's byte limit is full; nothing was done, try later.
+    #[error("{what} is full ({used} of {limit} bytes): try again later")]
+    Busy {
+        /// What is full.
+        what: &'static str,
+        /// Bytes in use.
+        used: u64,
+        /// The limit in bytes.
+        limit: u64,
+    },
+    /// A write or fsync failed: what is on disk is unknown, and the process must end.
+    ///
+    /// An fsync must never be tried again: the kernel may have dropped the dirty
+    /// pages and answer the second call with success (Rebello et al., ATC 2020).
+    #[error("{what}; what reached the disk is unknown, so this process must end and start again")]
+    Fatal {
+        /// The first failure.
+        what: String,
+    },
+    /// The caller asked for what must not be done.
+    #[error("{0}")]
+    Refused(String),
+}
+
+impl StorageError {
+    /// Adapter for `map_err`: names the action and the path of an I/O error.
+    pub fn io(action: &'static str, path: impl AsRef<Path>) -> impl FnOnce(io::Error) -> Self {
+        let path = path.as_ref().to_path_buf();
+        move |source| Self::Io {
+            action,
+            path,
+            source,
+        }
+    }
+
+    /// Whether the process must end because of this error.
+    pub fn is_fatal(&self) -> bool {
+        matches!(self, Self::Fatal { .. })
+    }
+
+    /// Whether the same call may succeed later.
+    pub fn is_busy(&self) -> bool {
+        matches!(self, Self::Busy { .. })
+    }
+}
