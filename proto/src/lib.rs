@@ -1,1 +1,23 @@
-//! DougDB's wire types, the partition map, routing, limits and tokens.
+//! DougDB's wire types and what they mean: generated messages and services,
+//! the partition map and routing, limits, tokens and typed errors.
+#![deny(missing_docs)]
+
+pub mod error;
+pub mod ids;
+pub mod limits;
+pub mod map;
+pub mod routing;
+pub mod token;
+
+/// Generated from `proto/dougdb/v1`; the comments there are the documentation.
+#[allow(missing_docs, clippy::all, clippy::disallowed_types)]
+pub mod v1 {
+    tonic::include_proto!("dougdb.v1");
+
+    /// The encoded descriptors of all files, for gRPC reflection.
+    pub const FILE_DESCRIPTOR_SET: &[u8] =
+        include_bytes!(concat!(env!("OUT_DIR"), "/dougdb.v1.bin"));
+}
+
+/// The version of this program, as every answer that names one gives it.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");

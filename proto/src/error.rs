@@ -1,0 +1,257 @@
+//! Typed errors: one `Fault` becomes a gRPC status with details, or an error
+//! inside a stream, and is read back from either.
+
+use crate::limits;
+use crate::v1::{self, error_detail::Detail};
+use bytes::Bytes;
+use prost::Message;
+use tonic::{Code, Status};
+
+/// An error as the wire carries it: a gRPC code, a sentence, typed details.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Fault {
+    /// The gRPC code, never `Ok`.
+    pub code: Code,
+    /// What is wrong and what to do.
+    pub message: String,
+    /// Typed details.
+    pub details: Vec<Detail>,
+}
+
+impl std::fmt::Display for Fault {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Fault {}
+
+/// The shape of google.rpc.Status, which `grpc-status-details-bin` carries.
+#[derive(Clone, PartialEq, prost::Message)]
+struct RpcStatus {
+    #[prost(int32, tag = "1")]
+    code: i32,
+    #[prost(string, tag = "2")]
+    message: String,
+    #[prost(message, repeated, tag = "3")]
+    details: Vec<prost_types::Any>,
+}
+
+impl Fault {
+    /// An error without details.
+    pub fn new(code: Code, message: impl Into<String>) -> Self {
+        Self { code, message: message.into(), details: Vec::new() }
+    }
+
+    /// The same with one more detail.
+    pub fn with(mut self, detail: Detail) -> Self {
+        self.details.push(detail);
+        self
+    }
+
+    /// The same with the promise that the operation never will be applied.
+    pub fn not_executed(self) -> Self {
+        self.with(Detail::NotExecuted(v1::NotExecuted {}))
+    }
+
+    /// `INVALID_ARGUMENT`: nothing was tried, and the same request never succeeds.
+    pub fn invalid(message: impl Into<String>) -> Self {
+        Self::new(Code::InvalidArgument, message).not_executed()
+    }
+
+    /// `INVALID_ARGUMENT` for something beyond a limit of [`limits`].
+    pub fn limit(what: &str, limit: usize, actual: usize) -> Self {
+        let detail =
+            v1::LimitExceeded { what: what.to_owned(), limit: limit as u64, actual: actual as u64 };
+        Self::invalid(format!("{actual} {what} exceed the limit of {limit}"))
+            .with(Detail::LimitExceeded(detail))
+    }
+
+    /// `UNAVAILABLE`: not executed, and worth another try.
+    pub fn unavailable(message: impl Into<String>) -> Self {
+        Self::new(Code::Unavailable, message).not_executed()
+    }
+
+    /// `RESOURCE_EXHAUSTED`: a bounded queue is full; not executed.
+    pub fn exhausted(message: impl Into<String>) -> Self {
+        Self::new(Code::ResourceExhausted, message).not_executed()
+    }
+
+    /// `DEADLINE_EXCEEDED` of a write that may have been proposed.
+    pub fn deadline_unknown(message: impl Into<String>) -> Self {
+        Self::new(Code::DeadlineExceeded, message)
+            .with(Detail::OutcomeUnknown(v1::OutcomeUnknown {}))
+    }
+
+    /// `UNKNOWN` of a write that may have been proposed.
+    pub fn unknown(message: impl Into<String>) -> Self {
+        Self::new(Code::Unknown, message).with(Detail::OutcomeUnknown(v1::OutcomeUnknown {}))
+    }
+
+    /// `UNAVAILABLE` with the leader to ask instead; not executed.
+    pub fn not_leader(partition: u64, leader_node: String, leader_address: String) -> Self {
+        let message = if leader_node.is_empty() {
+            format!("this node does not lead partition {partition}, and knows no leader yet")
+        } else {
+            format!(
+                "this node does not lead partition {partition}; \
+                 node {leader_node} at {leader_address} does"
+            )
+        };
+        Self::unavailable(message).with(Detail::NotLeader(v1::NotLeader {
+            partition,
+            leader_node,
+            leader_address,
+        }))
+    }
+
+    /// Whether it promises that the operation never will be applied.
+    pub fn is_not_executed(&self) -> bool {
+        self.details.iter().any(|d| matches!(d, Detail::NotExecuted(_)))
+    }
+
+    /// Whether it says that the operation may have been applied.
+    pub fn is_outcome_unknown(&self) -> bool {
+        self.details.iter().any(|d| matches!(d, Detail::OutcomeUnknown(_)))
+    }
+
+    /// The leader to ask instead, if that is what the error says.
+    pub fn leader_hint(&self) -> Option<&v1::NotLeader> {
+        self.details.iter().find_map(|d| match d {
+            Detail::NotLeader(not_leader) => Some(not_leader),
+            _ => None,
+        })
+    }
+
+    /// The descriptor of the right partition, if that is what the error says.
+    pub fn wrong_partition(&self) -> Option<&v1::WrongPartition> {
+        self.details.iter().find_map(|d| match d {
+            Detail::WrongPartition(wrong) => Some(wrong),
+            _ => None,
+        })
+    }
+
+    /// Whether the session of a write was not known.
+    pub fn is_session_expired(&self) -> bool {
+        self.details.iter().any(|d| matches!(d, Detail::SessionExpired(_)))
+    }
+
+    /// The form inside a stream.
+    pub fn to_wire(&self) -> v1::Error {
+        v1::Error {
+            code: self.code as i32,
+            message: self.message.clone(),
+            details: self
+                .details
+                .iter()
+                .map(|detail| v1::ErrorDetail { detail: Some(detail.clone()) })
+                .collect(),
+        }
+    }
+
+    /// Reads the form inside a stream.
+    pub fn from_wire(error: v1::Error) -> Self {
+        Self {
+            code: Code::from_i32(error.code),
+            message: error.message,
+            details: error.details.into_iter().filter_map(|d| d.detail).collect(),
+        }
+    }
+
+    /// The status of a unary call, with the details as `google.rpc.Status`.
+    pub fn to_status(&self) -> Status {
+        let status = RpcStatus {
+            code: self.code as i32,
+            message: self.message.clone(),
+            details: self.details.iter().map(to_any).collect(),
+        };
+        Status::with_details(self.code, self.message.clone(), Bytes::from(status.encode_to_vec()))
+    }
+
+    /// Reads the status of a unary call. Details of other kinds are passed over.
+    pub fn from_status(status: &Status) -> Self {
+        let details = RpcStatus::decode(status.details())
+            .map(|rpc| rpc.details.iter().filter_map(from_any).collect())
+            .unwrap_or_default();
+        Self { code: status.code(), message: status.message().to_owned(), details }
+    }
+}
+
+impl From<Fault> for Status {
+    fn from(fault: Fault) -> Self {
+        fault.to_status()
+    }
+}
+
+fn any<M: Message + NamedDetail>(message: &M) -> prost_types::Any {
+    prost_types::Any {
+        type_url: format!("type.googleapis.com/dougdb.v1.{}", M::NAME),
+        value: message.encode_to_vec(),
+    }
+}
+
+trait NamedDetail {
+    const NAME: &'static str;
+}
+
+macro_rules! details {
+    ($($name:ident),*) => {
+        $(impl NamedDetail for v1::$name {
+            const NAME: &'static str = stringify!($name);
+        })*
+
+        fn to_any(detail: &Detail) -> prost_types::Any {
+            match detail {
+                $(Detail::$name(message) => any(message),)*
+            }
+        }
+
+        fn from_any(any: &prost_types::Any) -> Option<Detail> {
+            let name = any.type_url.rsplit("dougdb.v1.").next()?;
+            match name {
+                $(stringify!($name) => {
+                    v1::$name::decode(&any.value[..]).ok().map(Detail::$name)
+                })*
+                _ => None,
+            }
+        }
+    };
+}
+
+details!(NotLeader, WrongPartition, NotExecuted, OutcomeUnknown, SessionExpired, LimitExceeded);
+
+/// `INVALID_ARGUMENT` for a whole request beyond its limit.
+///
+/// # Errors
+/// When `bytes` exceed [`limits::REQUEST_BYTES`].
+pub fn check_request_bytes(bytes: usize) -> Result<(), Fault> {
+    if bytes > limits::REQUEST_BYTES {
+        return Err(Fault::limit("request bytes", limits::REQUEST_BYTES, bytes));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample() -> Fault {
+        Fault::not_leader(3, "9f3c21d07be4".into(), "host:7400".into())
+    }
+
+    #[test]
+    fn a_fault_survives_a_unary_status() {
+        assert_eq!(Fault::from_status(&sample().to_status()), sample());
+    }
+
+    #[test]
+    fn a_fault_survives_a_stream() {
+        assert_eq!(Fault::from_wire(sample().to_wire()), sample());
+    }
+
+    #[test]
+    fn a_status_of_another_server_has_no_details_and_promises_nothing() {
+        let fault = Fault::from_status(&Status::unavailable("connection refused"));
+        assert!(!fault.is_not_executed() && !fault.is_outcome_unknown());
+    }
+}

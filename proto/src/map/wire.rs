@@ -1,0 +1,165 @@
+//! The map's form on the wire, which is also how nodes store it.
+
+use super::{FORMAT_VERSION, Member, Node, Partition, PartitionMap, Ports};
+use crate::error::Fault;
+use crate::ids::{DatabaseId, NodeId};
+use crate::routing::Routing;
+use crate::v1;
+
+impl PartitionMap {
+    /// The wire form.
+    pub fn to_wire(&self) -> v1::PartitionMap {
+        v1::PartitionMap {
+            format_version: FORMAT_VERSION,
+            database: self.database.to_string(),
+            epoch: self.epoch,
+            routing: Some(self.routing.to_wire()),
+            nodes: self.nodes.iter().map(Node::to_wire).collect(),
+            partitions: self.partitions.iter().map(Partition::to_wire).collect(),
+        }
+    }
+
+    /// Reads and validates the wire form.
+    ///
+    /// # Errors
+    /// A newer format, or what [`PartitionMap::validate`] finds.
+    pub fn from_wire(wire: &v1::PartitionMap) -> Result<Self, Fault> {
+        super::document::check_version(wire.format_version)?;
+        let map = Self {
+            database: parse(&wire.database)?,
+            epoch: wire.epoch,
+            routing: Routing::from_wire(wire.routing.as_ref())?,
+            nodes: wire.nodes.iter().map(Node::from_wire).collect::<Result<_, _>>()?,
+            partitions: wire
+                .partitions
+                .iter()
+                .map(Partition::from_wire)
+                .collect::<Result<_, _>>()?,
+        };
+        map.validate()?;
+        Ok(map)
+    }
+}
+
+impl Partition {
+    /// The wire form.
+    pub fn to_wire(&self) -> v1::PartitionDescriptor {
+        v1::PartitionDescriptor {
+            id: self.id,
+            start: self.start.clone(),
+            end: self.end.clone(),
+            generation: self.generation,
+            cluster: self.cluster.clone(),
+            voters: self.voters.iter().map(Member::to_wire).collect(),
+            learners: self.learners.iter().map(Member::to_wire).collect(),
+            parents: self.parents.clone(),
+        }
+    }
+
+    /// Reads the wire form.
+    ///
+    /// # Errors
+    /// A node id that is none.
+    pub fn from_wire(wire: &v1::PartitionDescriptor) -> Result<Self, Fault> {
+        let members = |members: &[v1::Member]| {
+            members.iter().map(Member::from_wire).collect::<Result<Vec<_>, _>>()
+        };
+        Ok(Self {
+            id: wire.id,
+            start: wire.start.clone(),
+            end: wire.end.clone(),
+            generation: wire.generation,
+            cluster: wire.cluster.clone(),
+            voters: members(&wire.voters)?,
+            learners: members(&wire.learners)?,
+            parents: wire.parents.clone(),
+        })
+    }
+}
+
+impl Member {
+    fn to_wire(&self) -> v1::Member {
+        v1::Member { node: self.node.to_string(), replica: self.replica }
+    }
+
+    fn from_wire(wire: &v1::Member) -> Result<Self, Fault> {
+        Ok(Self { node: parse_node(&wire.node)?, replica: wire.replica })
+    }
+}
+
+impl Node {
+    /// The wire form.
+    pub fn to_wire(&self) -> v1::MapNode {
+        v1::MapNode {
+            id: self.id.to_string(),
+            cluster: self.cluster.clone(),
+            address: self.address.clone(),
+            name: self.name.clone(),
+            ports: Some(v1::Ports {
+                doug: self.ports.doug.into(),
+                raft: self.ports.raft.into(),
+                admin: self.ports.admin.into(),
+                http: self.ports.http.into(),
+            }),
+        }
+    }
+
+    /// Reads the wire form.
+    ///
+    /// # Errors
+    /// A node id that is none, an empty address, or a port beyond 65,535.
+    pub fn from_wire(wire: &v1::MapNode) -> Result<Self, Fault> {
+        if wire.address.is_empty() {
+            return Err(Fault::invalid(format!("node {} has no address", wire.id)));
+        }
+        let ports = wire.ports.unwrap_or_default();
+        let usual = Ports::default();
+        Ok(Self {
+            id: parse_node(&wire.id)?,
+            name: wire.name.clone(),
+            cluster: wire.cluster.clone(),
+            address: wire.address.clone(),
+            ports: Ports {
+                doug: port(ports.doug, usual.doug)?,
+                raft: port(ports.raft, usual.raft)?,
+                admin: port(ports.admin, usual.admin)?,
+                http: port(ports.http, usual.http)?,
+            },
+        })
+    }
+}
+
+fn port(wire: u32, usual: u16) -> Result<u16, Fault> {
+    if wire == 0 {
+        return Ok(usual);
+    }
+    u16::try_from(wire).map_err(|_| Fault::invalid(format!("{wire} is not a port: 1 to 65535")))
+}
+
+fn parse_node(text: &str) -> Result<NodeId, Fault> {
+    text.parse().map_err(|e| Fault::invalid(format!("{e}")))
+}
+
+fn parse(text: &str) -> Result<DatabaseId, Fault> {
+    text.parse().map_err(|e| Fault::invalid(format!("{e}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::sample;
+    use super::*;
+
+    #[test]
+    fn a_map_survives_the_wire() {
+        let map = sample(8);
+        assert_eq!(PartitionMap::from_wire(&map.to_wire()).unwrap(), map);
+    }
+
+    #[test]
+    fn a_map_of_a_newer_format_is_refused() {
+        let mut wire = sample(1).to_wire();
+        wire.format_version = FORMAT_VERSION + 1;
+        let error = PartitionMap::from_wire(&wire).unwrap_err();
+        assert!(error.to_string().contains("upgrade"), "{error}");
+    }
+}

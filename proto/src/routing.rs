@@ -1,0 +1,116 @@
+//! Routing: which partition a key belongs to. Fixed at a database's creation.
+
+use crate::error::Fault;
+use crate::limits;
+use crate::v1;
+use bytes::Bytes;
+use std::borrow::Cow;
+use xxhash_rust::xxh3::xxh3_64;
+
+/// How keys become routing bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Routing {
+    /// xxh3-64 with seed 0, big-endian, of the whole key, or of what precedes
+    /// the first delimiter. An empty delimiter means the whole key.
+    Hash {
+        /// 0 to 16 bytes.
+        prefix_delimiter: Bytes,
+    },
+    /// The key itself.
+    Range,
+}
+
+impl Routing {
+    /// The routing bytes of `key`, to be compared with the starts of partitions.
+    pub fn point<'a>(&self, key: &'a [u8]) -> Cow<'a, [u8]> {
+        match self {
+            Routing::Range => Cow::Borrowed(key),
+            Routing::Hash { prefix_delimiter } => {
+                let hashed = prefix(key, prefix_delimiter);
+                Cow::Owned(xxh3_64(hashed).to_be_bytes().to_vec())
+            }
+        }
+    }
+
+    /// The start of partition `number` (from 0) of `partitions` under hash
+    /// routing: ⌊number·2⁶⁴/partitions⌋, and empty for the first.
+    pub fn hash_start(number: u64, partitions: u64) -> Bytes {
+        assert!(number < partitions, "partition {number} of {partitions}");
+        if number == 0 {
+            return Bytes::new();
+        }
+        let start = (u128::from(number) << 64) / u128::from(partitions);
+        Bytes::copy_from_slice(&(start as u64).to_be_bytes())
+    }
+
+    /// Reads the wire form.
+    ///
+    /// # Errors
+    /// A routing that is neither, or a delimiter beyond its limit.
+    pub fn from_wire(wire: Option<&v1::Routing>) -> Result<Self, Fault> {
+        match wire.and_then(|r| r.routing.as_ref()) {
+            Some(v1::routing::Routing::Hash(hash)) => {
+                let length = hash.prefix_delimiter.len();
+                if length > limits::DELIMITER_BYTES {
+                    return Err(Fault::limit(
+                        "prefixDelimiter bytes",
+                        limits::DELIMITER_BYTES,
+                        length,
+                    ));
+                }
+                Ok(Routing::Hash { prefix_delimiter: hash.prefix_delimiter.clone() })
+            }
+            Some(v1::routing::Routing::Range(_)) => Ok(Routing::Range),
+            None => Err(Fault::invalid("the map's routing is neither hash nor range")),
+        }
+    }
+
+    /// The wire form.
+    pub fn to_wire(&self) -> v1::Routing {
+        let routing = match self {
+            Routing::Hash { prefix_delimiter } => v1::routing::Routing::Hash(v1::HashRouting {
+                prefix_delimiter: prefix_delimiter.clone(),
+            }),
+            Routing::Range => v1::routing::Routing::Range(v1::RangeRouting {}),
+        };
+        v1::Routing { routing: Some(routing) }
+    }
+}
+
+fn prefix<'a>(key: &'a [u8], delimiter: &[u8]) -> &'a [u8] {
+    if delimiter.is_empty() {
+        return key;
+    }
+    match key.windows(delimiter.len()).position(|window| window == delimiter) {
+        Some(end) => &key[..end],
+        None => key,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hash_partitions_start_at_equal_steps() {
+        assert_eq!(Routing::hash_start(0, 8), Bytes::new());
+        assert_eq!(&Routing::hash_start(1, 8)[..], [0x20, 0, 0, 0, 0, 0, 0, 0]);
+        assert_eq!(&Routing::hash_start(7, 8)[..], [0xe0, 0, 0, 0, 0, 0, 0, 0]);
+        assert_eq!(&Routing::hash_start(2, 3)[..], [0xaa; 8]);
+    }
+
+    #[test]
+    fn keys_with_the_same_prefix_share_a_partition() {
+        let routing = Routing::Hash { prefix_delimiter: Bytes::from_static(b"/") };
+        assert_eq!(routing.point(b"user7/name"), routing.point(b"user7/mail"));
+        assert_eq!(routing.point(b"user7/name"), routing.point(b"user7"));
+        assert_ne!(routing.point(b"user7/name"), routing.point(b"user8/name"));
+    }
+
+    #[test]
+    fn the_hash_is_xxh3_64_with_seed_zero() {
+        let routing = Routing::Hash { prefix_delimiter: Bytes::new() };
+        // Reference value of XXH3_64bits on the empty input.
+        assert_eq!(&routing.point(b"")[..], 0x2d06_8005_38d3_94c2_u64.to_be_bytes());
+    }
+}
