@@ -1,1 +1,48 @@
 //! DougDB's consensus core: no I/O, no clock, no threads, no randomness of its own.
+//!
+//! One [`Raft`] is one replica of one partition. Its host feeds it messages, ticks, proposals and the news of what became
+//! durable, each with the time as an argument, and takes [`Effect`]s out: records to write, messages to send, batches to
+//! apply. The same calls always give the same effects, so a whole cluster can be driven from one seed.
+//!
+//! Durability is gated here, not in the host: a message that promises something durable (a vote, an acknowledgement)
+//! leaves only after [`Raft::persisted`] has covered the record it promises.
+//!
+//! "The paper" is Ongaro and Ousterhout, *In Search of an Understandable Consensus Algorithm*; "the thesis" is Ongaro,
+//! *Consensus: Bridging Theory and Practice*. Rules and departures are listed in `docs/consensus.md`.
+#![deny(missing_docs)]
+
+mod apply;
+mod batch;
+mod config;
+mod configuration;
+mod durability;
+mod effects;
+mod election;
+mod follow;
+mod ids;
+mod inflight;
+mod log;
+mod message;
+mod progress;
+mod propose;
+mod quorum;
+mod raft;
+mod random;
+mod read_index;
+mod replicate;
+mod snapshot;
+mod status;
+mod transfer;
+
+pub use batch::{Batch, BatchError, BatchKind, Commands, FORMAT_VERSION, HEADER_BYTES};
+pub use config::{Config, Restored};
+pub use configuration::Configuration;
+pub use effects::{Effect, Record};
+pub use ids::{Index, PartitionId, ReadId, ReplicaId, Term, Ticket, Time};
+pub use message::{Message, Verdict};
+pub use progress::ProgressState;
+pub use propose::{ProposeError, Proposed};
+pub use quorum::VoteResult;
+pub use raft::{Raft, Role};
+pub use status::PeerStatus;
+pub use transfer::TransferError;

@@ -1,0 +1,117 @@
+//! What a replica is told at its start.
+
+use crate::batch::Batch;
+use crate::configuration::Configuration;
+use crate::ids::{Index, PartitionId, ReplicaId, Term};
+
+/// Settings of one replica. All durations are microseconds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// The group.
+    pub partition: PartitionId,
+    /// This replica's id in the group.
+    pub id: ReplicaId,
+    /// Seeds the randomised timeouts and the ids of forwarded reads; draw a fresh one at each start of the process.
+    pub seed: u64,
+    /// Shortest election timeout, and how long hearing a leader makes this replica refuse others' candidacies. Default 150 ms.
+    pub election_timeout_min: u64,
+    /// Longest election timeout, and how long a leader goes on without a quorum. Default 300 ms.
+    pub election_timeout_max: u64,
+    /// Pause between heartbeats, below `election_timeout_min`. Default 50 ms.
+    pub heartbeat_interval: u64,
+    /// A suspected leader's followers campaign after a random part of this. Default 15 ms.
+    pub suspicion_delay: u64,
+    /// Batches sent to a peer and not yet acknowledged, at most. Default 256.
+    pub max_inflight_batches: u32,
+    /// Bytes sent to a peer and not yet acknowledged; one message may overshoot. Default 8 MiB.
+    pub max_inflight_bytes: u64,
+    /// Bytes of batches in one Append, or one larger batch alone. Default 1 MiB.
+    pub max_append_bytes: u64,
+    /// Bytes of proposals not yet committed; one proposal is always let in. Default 64 MiB.
+    pub max_uncommitted_bytes: u64,
+    /// Reads waiting for their index; more are aborted at once. Default 65,536.
+    pub max_waiting_reads: u32,
+    /// Ask whether an election could be won before raising the term (thesis, 9.6). Default true.
+    pub pre_vote: bool,
+    /// Leaders without a quorum step down, and followers in touch with a leader ignore candidates (thesis, 6.2, 4.2.3). Default true.
+    pub check_quorum: bool,
+}
+
+impl Config {
+    /// The default settings.
+    #[must_use]
+    pub fn new(partition: PartitionId, id: ReplicaId, seed: u64) -> Config {
+        Config {
+            partition,
+            id,
+            seed,
+            election_timeout_min: 150_000,
+            election_timeout_max: 300_000,
+            heartbeat_interval: 50_000,
+            suspicion_delay: 15_000,
+            max_inflight_batches: 256,
+            max_inflight_bytes: 8 << 20,
+            max_append_bytes: 1 << 20,
+            max_uncommitted_bytes: 64 << 20,
+            max_waiting_reads: 65_536,
+            pre_vote: true,
+            check_quorum: true,
+        }
+    }
+
+    pub(crate) fn check(&self) {
+        assert!(self.id.0 > 0, "replica ids start at 1");
+        assert!(
+            0 < self.heartbeat_interval && self.heartbeat_interval < self.election_timeout_min,
+            "the heartbeat interval ({} µs) must be positive and below the election timeout ({} µs)",
+            self.heartbeat_interval,
+            self.election_timeout_min
+        );
+        assert!(
+            self.election_timeout_min <= self.election_timeout_max,
+            "the shortest election timeout ({} µs) exceeds the longest ({} µs)",
+            self.election_timeout_min,
+            self.election_timeout_max
+        );
+        assert!(
+            self.max_inflight_batches > 0,
+            "max_inflight_batches is 0: nothing could ever be replicated"
+        );
+    }
+}
+
+/// What the log and the manifest held when the process started. A new group's first replicas start from
+/// [`Restored::empty`] with the same configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Restored {
+    /// The current term.
+    pub term: Term,
+    /// The vote given in it.
+    pub vote: Option<ReplicaId>,
+    /// The members.
+    pub configuration: Configuration,
+    /// Index and term just before the first batch kept; (0, 0) for a whole log.
+    pub snapshot: (Index, Term),
+    /// What the state machine holds: the end of a batch, at or above `snapshot`.
+    pub applied: Index,
+    /// The commit index known, or less; never above the last batch.
+    pub commit: Index,
+    /// All durable batches above `snapshot`, adjacent and in order.
+    pub batches: Vec<Batch>,
+}
+
+impl Restored {
+    /// A replica that has never held anything.
+    #[must_use]
+    pub fn empty(configuration: Configuration) -> Restored {
+        Restored {
+            term: 0,
+            vote: None,
+            configuration,
+            snapshot: (0, 0),
+            applied: 0,
+            commit: 0,
+            batches: Vec::new(),
+        }
+    }
+}

@@ -1,0 +1,31 @@
+//! SplitMix64 (Steele, Lea, Flood 2014): enough to spread timeouts, and the same everywhere from one seed.
+
+#[derive(Clone, Debug)]
+pub(crate) struct Random {
+    state: u64,
+}
+
+impl Random {
+    /// Mixes all parts, so that replicas given one seed, and one replica started twice, still differ.
+    pub(crate) fn from_parts(parts: &[u64]) -> Random {
+        let mut random = Random { state: 0x9e37_79b9_7f4a_7c15 };
+        for part in parts {
+            random.state ^= part;
+            random.state = random.next();
+        }
+        random
+    }
+
+    pub(crate) fn next(&mut self) -> u64 {
+        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.state;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    /// Uniform enough in `low..=high`; the bias of the remainder is below 2⁻⁴⁰ for ranges of seconds.
+    pub(crate) fn between(&mut self, low: u64, high: u64) -> u64 {
+        low + self.next() % (high - low + 1)
+    }
+}
