@@ -1,2 +1,126 @@
-//! `doug`, the one shipped program.
-fn main() {}
+//! `doug`, the one shipped program: every role and every command.
+
+mod commands;
+mod demo;
+mod encoding;
+mod exit;
+mod globals;
+mod units;
+
+use clap::{CommandFactory, Parser, Subcommand};
+use exit::Exit;
+use globals::Globals;
+use std::process::ExitCode;
+
+/// DougDB: a strongly consistent, partitioned key-value database.
+#[derive(Parser)]
+#[command(name = "doug", version, about, propagate_version = true, after_help = EXAMPLES)]
+struct Cli {
+    #[command(flatten)]
+    globals: Globals,
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  doug demo                          a whole database on this machine
+  doug put greeting hello            write a key
+  doug get greeting                  read it back
+  doug status                        who leads, who lags
+
+Exit status: 0 done, 1 error, 2 usage, 3 not found, 4 condition failed,
+5 unavailable (not applied), 6 outcome unknown (perhaps applied).
+DOUG_LOG sets the log level on standard error, for instance DOUG_LOG=debug.";
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run a whole database on this machine, every node its own process
+    Demo(demo::Args),
+    /// Run a node: one process with one volume
+    Node(Box<commands::node::Args>),
+    /// Run a facade: the stateless entrypoint
+    Facade(commands::facade::Args),
+    /// Make bare nodes a database
+    Create(commands::create::Args),
+    /// Write a key
+    Put(commands::put::Args),
+    /// Read a key
+    Get(commands::get::Args),
+    /// Delete a key
+    Del(commands::del::Args),
+    /// Read keys in order
+    Scan(commands::scan::Args),
+    /// Write every record of a file, or verify that each is there
+    Load(Box<commands::load::Args>),
+    /// Write every key and value to a file
+    Dump(commands::dump::Args),
+    /// Show who leads, who lags, and since when
+    Status(commands::status::Args),
+    /// Say what is wrong, with a remedy
+    Doctor(commands::doctor::Args),
+    /// Measure throughput and latency
+    Bench(commands::bench::Args),
+    /// Show the version of this program, and of the database if it answers
+    Version(commands::version::Args),
+    /// Print a completion script for a shell
+    Completions(commands::completions::Args),
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    start_log();
+    let Cli { globals, command } = Cli::parse();
+    match run(command, &globals).await {
+        Ok(exit) => exit.into(),
+        // Whoever reads our output (`head`, `less`) may stop; that is no error.
+        Err(error) if is_broken_pipe(&error) => Exit::Done.into(),
+        Err(error) => {
+            eprintln!("doug: {error:#}");
+            exit::of_error(&error).into()
+        }
+    }
+}
+
+async fn run(command: Command, globals: &Globals) -> anyhow::Result<Exit> {
+    match command {
+        Command::Demo(args) => demo::run(args, globals).await,
+        Command::Node(args) => commands::node::run(*args).await,
+        Command::Facade(args) => commands::facade::run(args).await,
+        Command::Create(args) => commands::create::run(args, globals).await,
+        Command::Put(args) => commands::put::run(args, globals).await,
+        Command::Get(args) => commands::get::run(args, globals).await,
+        Command::Del(args) => commands::del::run(args, globals).await,
+        Command::Scan(args) => commands::scan::run(args, globals).await,
+        Command::Load(args) => commands::load::run(*args, globals).await,
+        Command::Dump(args) => commands::dump::run(args, globals).await,
+        Command::Status(args) => commands::status::run(args, globals).await,
+        Command::Doctor(args) => commands::doctor::run(args, globals).await,
+        Command::Bench(args) => commands::bench::run(args, globals).await,
+        Command::Version(args) => commands::version::run(args, globals).await,
+        Command::Completions(args) => commands::completions::run(&args, Cli::command()),
+    }
+}
+
+fn start_log() {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("DOUG_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn,doug=info"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error.chain().any(|link| {
+        link.downcast_ref::<std::io::Error>()
+            .is_some_and(|io| io.kind() == std::io::ErrorKind::BrokenPipe)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,64 @@
+//! `doug bench`.
+
+use super::consistency;
+use crate::exit::Exit;
+use crate::globals::Globals;
+use crate::units;
+use clap::ValueEnum;
+use std::time::Duration;
+
+/// Options of `doug bench`.
+#[derive(clap::Args)]
+#[command(after_help = "\
+With --rate the load is open: operations start when they should, and latencies
+count from then, so that a stall shows in the percentiles. Without it, each
+client starts the next operation when the last one is answered.
+
+Examples:
+  doug bench --op put --clients 256
+  doug bench --op get --unary --clients 64 --duration 30s
+  doug bench --op mixed --rate 20000 --value-size 1KiB -o json")]
+pub struct Args {
+    /// What to measure
+    #[arg(long, default_value = "put")]
+    op: Operation,
+    /// Clients with one operation under way each
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=65536))]
+    clients: u32,
+    /// Start so many operations a second, answered or not
+    #[arg(long, value_name = "PER_SECOND", value_parser = clap::value_parser!(u64).range(1..))]
+    rate: Option<u64>,
+    /// One call an operation
+    #[arg(long, conflicts_with = "streams")]
+    unary: bool,
+    /// Operations share streams [default]
+    #[arg(long)]
+    streams: bool,
+    /// How long to measure
+    #[arg(long, value_name = "TIME", value_parser = units::parse_duration, default_value = "10s")]
+    duration: Duration,
+    /// Bytes of each value
+    #[arg(long, value_name = "SIZE", value_parser = units::parse_size, default_value = "256B")]
+    value_size: u64,
+    /// Different keys
+    #[arg(long, value_name = "N", default_value_t = 100_000, value_parser = clap::value_parser!(u64).range(1..))]
+    keys: u64,
+    #[command(flatten)]
+    consistency: consistency::Args,
+}
+
+/// What to measure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Operation {
+    /// Writes
+    Put,
+    /// Reads of keys written before the measurement
+    Get,
+    /// Half and half
+    Mixed,
+}
+
+/// Runs the command.
+pub async fn run(_args: Args, _globals: &Globals) -> anyhow::Result<Exit> {
+    anyhow::bail!("waits for the client crate")
+}

@@ -1,0 +1,20 @@
+//! `doug completions`.
+
+use crate::exit::Exit;
+use clap_complete::Shell;
+
+/// Options of `doug completions`.
+#[derive(clap::Args)]
+#[command(after_help = "\
+Example:
+  doug completions bash > ~/.local/share/bash-completion/completions/doug")]
+pub struct Args {
+    /// Shell to complete for
+    shell: Shell,
+}
+
+/// Prints the script.
+pub fn run(args: &Args, mut command: clap::Command) -> anyhow::Result<Exit> {
+    clap_complete::generate(args.shell, &mut command, "doug", &mut std::io::stdout());
+    Ok(Exit::Done)
+}

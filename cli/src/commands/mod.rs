@@ -1,0 +1,21 @@
+//! One file a command, and what several of them share.
+
+pub mod bench;
+pub mod completions;
+pub mod create;
+pub mod del;
+pub mod doctor;
+pub mod dump;
+pub mod facade;
+pub mod get;
+pub mod load;
+pub mod node;
+pub mod put;
+pub mod scan;
+pub mod status;
+pub mod version;
+
+mod conditions;
+mod consistency;
+mod interval;
+mod layers;

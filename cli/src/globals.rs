@@ -1,0 +1,74 @@
+//! Options that every command understands.
+
+use crate::encoding::Encoding;
+use crate::units;
+use clap::{Args, ValueEnum};
+use std::time::Duration;
+
+/// How to reach the database, and how to print.
+#[derive(Args, Clone, Debug)]
+pub struct Globals {
+    /// Facade (or node) to talk to; several are tried in turn
+    #[arg(
+        long,
+        env = "DOUG_ENDPOINT",
+        value_name = "URL",
+        value_delimiter = ',',
+        default_value = "http://127.0.0.1:7400",
+        global = true,
+        help_heading = "Connection"
+    )]
+    pub endpoint: Vec<String>,
+
+    /// Give up on an operation after this long
+    #[arg(
+        long,
+        value_name = "TIME",
+        value_parser = units::parse_duration,
+        default_value = "5s",
+        global = true,
+        help_heading = "Connection"
+    )]
+    pub timeout: Duration,
+
+    /// Talk straight to the nodes of the map instead of staying on the endpoint
+    #[arg(long, global = true, help_heading = "Connection")]
+    pub direct: bool,
+
+    /// Print for people or for programs
+    #[arg(
+        short,
+        long,
+        value_name = "FORMAT",
+        default_value = "text",
+        global = true,
+        help_heading = "Output"
+    )]
+    pub output: Output,
+
+    /// How keys and values are written, on the command line and in text output
+    #[arg(
+        long,
+        value_name = "ENCODING",
+        default_value = "text",
+        global = true,
+        help_heading = "Output"
+    )]
+    pub encoding: Encoding,
+}
+
+impl Globals {
+    /// Whether to print JSON.
+    pub fn json(&self) -> bool {
+        self.output == Output::Json
+    }
+}
+
+/// The form of what a command prints.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// For people; stable enough for pipes where the command's help says so
+    Text,
+    /// One JSON document, or one per line
+    Json,
+}

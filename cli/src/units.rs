@@ -1,0 +1,104 @@
+//! Sizes and durations as people write them: `64MiB`, `500ms`.
+
+use std::time::Duration;
+
+const SIZES: [(&str, u64); 7] = [
+    ("KiB", 1 << 10),
+    ("MiB", 1 << 20),
+    ("GiB", 1 << 30),
+    ("Ki", 1 << 10),
+    ("Mi", 1 << 20),
+    ("Gi", 1 << 30),
+    ("B", 1),
+];
+
+/// Reads a size in bytes: `64MiB`, `64Mi`, `1024`, `1024B`.
+pub fn parse_size(text: &str) -> Result<u64, String> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at(digits);
+    let factor = match unit.trim_start() {
+        "" => Some(1),
+        unit => SIZES.iter().find(|(name, _)| *name == unit).map(|(_, factor)| *factor),
+    };
+    let wrong = || format!("{text:?} is not a size: write for instance 64MiB, 512KiB or 1GiB");
+    let number: u64 = number.parse().map_err(|_| wrong())?;
+    number.checked_mul(factor.ok_or_else(wrong)?).ok_or_else(|| format!("{text} is too large"))
+}
+
+/// Reads a duration: `500ms`, `5s`, `2m`, `1h`.
+pub fn parse_duration(text: &str) -> Result<Duration, String> {
+    let digits = text.bytes().take_while(|b| b.is_ascii_digit() || *b == b'.').count();
+    let (number, unit) = text.split_at(digits);
+    let wrong = || format!("{text:?} is not a duration: write for instance 500ms, 5s, 2m or 1h");
+    let factor = match unit {
+        "ms" => 0.001,
+        "s" => 1.0,
+        "m" => 60.0,
+        "h" => 3600.0,
+        _ => return Err(wrong()),
+    };
+    let number: f64 = number.parse().map_err(|_| wrong())?;
+    Duration::try_from_secs_f64(number * factor).map_err(|_| wrong())
+}
+
+/// Writes a size for people: `1.5 MiB`.
+pub fn show_size(bytes: u64) -> String {
+    for (unit, factor) in [("GiB", 1_u64 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)] {
+        if bytes >= factor {
+            return format!("{:.1} {unit}", bytes as f64 / factor as f64);
+        }
+    }
+    format!("{bytes} B")
+}
+
+/// Writes milliseconds for people: `850 ms`, `12 s`, `5 m`, `3 h`, `2 d`.
+pub fn show_milliseconds(milliseconds: u64) -> String {
+    let seconds = milliseconds / 1000;
+    match seconds {
+        0 => format!("{milliseconds} ms"),
+        1..120 => format!("{seconds} s"),
+        120..7_200 => format!("{} m", seconds / 60),
+        7_200..172_800 => format!("{} h", seconds / 3_600),
+        _ => format!("{} d", seconds / 86_400),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_binary_units_or_bytes() {
+        assert_eq!(parse_size("64MiB"), Ok(64 << 20));
+        assert_eq!(parse_size("64Mi"), Ok(64 << 20));
+        assert_eq!(parse_size("17"), Ok(17));
+        assert_eq!(parse_size("1 GiB"), Ok(1 << 30));
+    }
+
+    #[test]
+    fn what_is_no_size_is_refused_with_an_example() {
+        for text in ["", "MiB", "64MB", "-1", "99999999999GiB"] {
+            assert!(parse_size(text).is_err(), "{text}");
+        }
+        assert!(parse_size("64MB").unwrap_err().contains("64MiB"));
+    }
+
+    #[test]
+    fn durations_need_a_unit() {
+        assert_eq!(parse_duration("500ms"), Ok(Duration::from_millis(500)));
+        assert_eq!(parse_duration("1.5s"), Ok(Duration::from_millis(1500)));
+        assert_eq!(parse_duration("2m"), Ok(Duration::from_secs(120)));
+        for text in ["5", "", "s", "-1s", "5 seconds", "1..2s"] {
+            assert!(parse_duration(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn sizes_and_durations_are_shown_in_the_unit_that_fits() {
+        assert_eq!(show_size(1_572_864), "1.5 MiB");
+        assert_eq!(show_size(12), "12 B");
+        assert_eq!(show_milliseconds(850), "850 ms");
+        assert_eq!(show_milliseconds(61_000), "61 s");
+        assert_eq!(show_milliseconds(86_400_000), "24 h");
+    }
+}
