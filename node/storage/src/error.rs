@@ -21,11 +21,7 @@ pub struct Corruption {
 impl Corruption {
     /// Describes damage noticed at `offset` of `file`.
     pub fn new(file: impl Into<PathBuf>, offset: u64, what: impl Into<String>) -> Self {
-        Self {
-            file: file.into(),
-            offset,
-            what: what.into(),
-        }
+        Self { file: file.into(), offset, what: what.into() }
     }
 }
 
@@ -87,6 +83,20 @@ pub enum StorageError {
         /// The first failure.
         what: String,
     },
+    /// The replica was removed from this node: its id must never write again.
+    #[error("replica {replica} was removed from this node, and its id must never be used again")]
+    Removed {
+        /// The removed replica.
+        replica: crate::ReplicaKey,
+    },
+    /// Entries that are not in the log: below its floor, or never appended.
+    #[error("the log does not hold entry {index} of replica {replica}")]
+    NotInLog {
+        /// The replica.
+        replica: crate::ReplicaKey,
+        /// The first entry that is missing.
+        index: u64,
+    },
     /// The caller asked for what must not be done.
     #[error("{0}")]
     Refused(String),
@@ -96,11 +106,7 @@ impl StorageError {
     /// Adapter for `map_err`: names the action and the path of an I/O error.
     pub fn io(action: &'static str, path: impl AsRef<Path>) -> impl FnOnce(io::Error) -> Self {
         let path = path.as_ref().to_path_buf();
-        move |source| Self::Io {
-            action,
-            path,
-            source,
-        }
+        move |source| Self::Io { action, path, source }
     }
 
     /// Whether the process must end because of this error.

@@ -7,6 +7,7 @@
 
 pub mod disk;
 pub mod error;
+pub mod log;
 
 pub use error::{Corruption, Result, StorageError};
 
@@ -25,4 +26,13 @@ impl std::fmt::Display for ReplicaKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}/{}", self.partition, self.replica)
     }
+}
+
+/// Up to where a replica's tree holds everything: the last command applied.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Applied {
+    /// Its Raft index; 0 before the first.
+    pub index: u64,
+    /// Its term.
+    pub term: u64,
 }

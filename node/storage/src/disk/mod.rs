@@ -72,10 +72,7 @@ pub trait DiskFile: Send + Sync {
         }
         Err(io::Error::new(
             io::ErrorKind::UnexpectedEof,
-            format!(
-                "the file ends before offset {}",
-                offset + buffer.len() as u64
-            ),
+            format!("the file ends before offset {}", offset + buffer.len() as u64),
         ))
     }
 }

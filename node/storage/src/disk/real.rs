@@ -31,10 +31,7 @@ impl DirLock for RealLock {}
 impl Disk for RealDisk {
     fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn DiskFile>> {
         let mut options = OpenOptions::new();
-        options
-            .read(true)
-            .write(mode != OpenMode::Read)
-            .create_new(mode == OpenMode::Create);
+        options.read(true).write(mode != OpenMode::Read).create_new(mode == OpenMode::Create);
         Ok(Arc::new(RealFile(options.open(path)?)))
     }
 
@@ -87,11 +84,7 @@ impl Disk for RealDisk {
 
     fn lock_exclusive(&self, dir: &Path) -> io::Result<Box<dyn DirLock>> {
         let path = dir.join(LOCK_FILE);
-        let file = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(path)?;
+        let file = OpenOptions::new().write(true).create(true).truncate(false).open(path)?;
         match file.try_lock() {
             Ok(()) => Ok(Box::new(RealLock { _file: file })),
             Err(TryLockError::WouldBlock) => Err(io::ErrorKind::WouldBlock.into()),

@@ -1,0 +1,263 @@
+//! Opens a log: replay in original order, seal the tail, go on in a new incarnation.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::envelope::{Envelope, Kind};
+use super::index::{Entry, HardEntry, Index};
+use super::reader::read_record;
+use super::scan::{Found, Scan, ScannedSegment, scan};
+use super::segment::{HEADER, Header, SegmentFiles};
+use super::shared::{Segment, Shared, State};
+use super::writer::{Active, LogWriter, salt_of};
+use super::{HardState, KnownReplicas, LogOptions, LoggedBatch, OpenedLog, RecoveredLog};
+use crate::disk::{Disk, OpenMode};
+use crate::{Applied, Corruption, ReplicaKey, Result, StorageError};
+
+/// Opens the log in `dir`, creating it if there is none.
+///
+/// Everything is examined before anything is written: after an error nothing
+/// has changed on disk. When it returns, the tail a power loss left is sealed
+/// for good, and all recovered records are durable.
+pub fn open(
+    disk: Arc<dyn Disk>,
+    dir: &Path,
+    options: LogOptions,
+    known: &KnownReplicas,
+) -> Result<OpenedLog> {
+    examine(disk, dir, options, known)?.start()
+}
+
+/// Whether `dir` holds any segment.
+pub(crate) fn exists(disk: &dyn Disk, dir: &Path) -> Result<bool> {
+    if !disk.exists(dir).map_err(StorageError::io("look for", dir))? {
+        return Ok(false);
+    }
+    let names = disk.list(dir).map_err(StorageError::io("list", dir))?;
+    Ok(names.iter().any(|name| super::segment::incarnation_of(name).is_some()))
+}
+
+/// A log that was read and found sound; nothing has been written yet.
+pub(crate) struct Examined {
+    disk: Arc<dyn Disk>,
+    dir: std::path::PathBuf,
+    options: LogOptions,
+    scan: Scan,
+    index: Index,
+    /// Replicas whose logged batches contradict the snapshot they installed.
+    contradicted: Vec<(ReplicaKey, Applied)>,
+    replicas: BTreeMap<ReplicaKey, RecoveredLog>,
+}
+
+/// The part of [`open`] that only reads.
+pub(crate) fn examine(
+    disk: Arc<dyn Disk>,
+    dir: &Path,
+    options: LogOptions,
+    known: &KnownReplicas,
+) -> Result<Examined> {
+    let scan = match exists(&*disk, dir)? {
+        true => scan(&*disk, dir)?,
+        false => Scan { next_lsn: 1, ..Scan::default() },
+    };
+    let mut index = replay(&scan, known)?;
+    let contradicted = settle(&scan, &mut index, known)?;
+    let replicas = read_recovered(&scan, &index)?;
+    Ok(Examined { disk, dir: dir.to_path_buf(), options, scan, index, contradicted, replicas })
+}
+
+/// Runs the records through the index in the order in which they were first appended.
+fn replay(scan: &Scan, known: &KnownReplicas) -> Result<Index> {
+    let mut index = Index::default();
+    for (key, applied) in &known.live {
+        index.create(*key, *applied);
+    }
+    for key in &known.removed {
+        index.forget(*key);
+    }
+    let mut order: Vec<&Found> =
+        scan.found.iter().filter(|f| f.envelope.kind != Kind::Mark).collect();
+    order.sort_by_key(|f| (f.envelope.original, f.envelope.lsn));
+    for (i, found) in order.iter().enumerate() {
+        // A copy made by relocation replaces its original, so that the old segment can go.
+        if order.get(i + 1).is_none_or(|next| next.envelope.original != found.envelope.original) {
+            replay_one(scan, &mut index, found)?;
+        }
+    }
+    Ok(index)
+}
+
+fn replay_one(scan: &Scan, index: &mut Index, found: &Found) -> Result<()> {
+    let Envelope { kind, count, replica, base, term, commit, original, .. } = found.envelope;
+    if index.is_removed(replica) {
+        return Ok(());
+    }
+    if index.get(replica).is_none() {
+        return Err(damaged(
+            scan,
+            found,
+            format!("replica {replica} was never created, says the manifest"),
+        ));
+    }
+    match kind {
+        Kind::Batch => {
+            if let Some(why) = index.cuts_a_batch(replica, base) {
+                return Err(damaged(scan, found, why));
+            }
+            index.batch(replica, Entry { base, count, term, original, at: found.at }, commit);
+        }
+        Kind::HardState => {
+            let state = HardState { term, vote: (count > 0).then_some(base) };
+            index.hard_state(replica, HardEntry { state, original, at: found.at }, commit);
+        }
+        Kind::Reset if count > 0 => index.discard(replica),
+        Kind::Reset | Kind::Mark => {}
+    }
+    Ok(())
+}
+
+fn damaged(scan: &Scan, found: &Found, what: String) -> StorageError {
+    let path = scan
+        .segments
+        .iter()
+        .find(|s| s.header.incarnation == found.at.segment)
+        .map(|s| s.path.clone());
+    Corruption::new(path.unwrap_or_default(), found.at.offset, what).into()
+}
+
+/// Checks each replica's batches against what its tree holds.
+fn settle(
+    scan: &Scan,
+    index: &mut Index,
+    known: &KnownReplicas,
+) -> Result<Vec<(ReplicaKey, Applied)>> {
+    let mut contradicted = Vec::new();
+    for (&key, &applied) in &known.live {
+        let Some(log) = index.get(key) else { continue };
+        if log.disagrees(applied.index, applied.term) {
+            contradicted.push((key, applied));
+            index.discard(key);
+            continue;
+        }
+        let mut expected = applied.index + 1;
+        for entry in log.entries.iter().filter(|e| e.last() > applied.index) {
+            if entry.base > expected {
+                let segment =
+                    scan.segments.iter().find(|s| s.header.incarnation == entry.at.segment);
+                let path = segment.map(|s| s.path.clone()).unwrap_or_default();
+                let what =
+                    format!("replica {key} continues at {}, but {expected} is missing", entry.base);
+                return Err(Corruption::new(path, entry.at.offset, what).into());
+            }
+            expected = entry.last() + 1;
+        }
+        // Batches the tree holds have served; the host starts with what is above.
+        index.set_wanted(key, applied.index);
+    }
+    Ok(contradicted)
+}
+
+fn read_recovered(scan: &Scan, index: &Index) -> Result<BTreeMap<ReplicaKey, RecoveredLog>> {
+    let segments = segments_of(scan);
+    let mut recovered = BTreeMap::new();
+    for (key, log) in index.replicas() {
+        let mut batches = Vec::new();
+        for entry in &log.entries {
+            let segment =
+                segments.get(&entry.at.segment).expect("replayed records are in scanned segments");
+            let (_, data) = read_record(segment, entry.at)?;
+            batches.push(LoggedBatch {
+                base: entry.base,
+                count: entry.count,
+                term: entry.term,
+                data,
+            });
+        }
+        let hard_state = log.hard.map(|hard| hard.state);
+        recovered.insert(key, RecoveredLog { hard_state, commit: log.commit, batches });
+    }
+    Ok(recovered)
+}
+
+fn segments_of(scan: &Scan) -> BTreeMap<u64, Segment> {
+    let segment = |s: &ScannedSegment| Segment {
+        path: s.path.clone(),
+        file: s.file.clone(),
+        salt: s.header.salt,
+        end: s.end,
+    };
+    scan.segments.iter().map(|s| (s.header.incarnation, segment(s))).collect()
+}
+
+impl Examined {
+    /// Whether the log holds no record at all.
+    pub fn is_empty(&self) -> bool {
+        self.scan.found.is_empty()
+    }
+
+    /// The part of [`open`] that writes.
+    pub fn start(self) -> Result<OpenedLog> {
+        self.disk.create_dir_all(&self.dir).map_err(StorageError::io("create", &self.dir))?;
+        // A rename seen here may not be durable yet, and a file of that name is about to be written to.
+        self.disk.sync_dir(&self.dir).map_err(StorageError::io("sync the directory", &self.dir))?;
+        self.persist_tail()?;
+        let mut files = SegmentFiles::new(self.disk.clone(), &self.dir)?;
+        let last = self.scan.segments.last();
+        let incarnation = last.map_or(1, |s| s.header.incarnation + 1);
+        let header = Header {
+            incarnation,
+            first_lsn: self.scan.next_lsn,
+            previous_end: last.map_or(0, |s| s.end),
+            salt: salt_of(self.options.salt, incarnation),
+            size: self.options.segment_bytes,
+        };
+        let (path, file) = files.activate(&header)?;
+        self.release_sealed_room()?;
+        let mut state =
+            State { index: self.index, segments: segments_of(&self.scan), ..State::default() };
+        state.durable = self.scan.next_lsn - 1;
+        state.segments.insert(
+            incarnation,
+            Segment { path, file: file.clone(), salt: header.salt, end: HEADER },
+        );
+        let shared = Arc::new(Shared::new(self.options, state));
+        let active = Active { incarnation, file, end: HEADER };
+        let mut writer = LogWriter::new(shared, files, active, self.scan.next_lsn);
+        for (replica, applied) in self.contradicted {
+            writer.reset(replica, applied, true);
+        }
+        writer.sync()?;
+        Ok(OpenedLog { reader: writer.reader(), writer, replicas: self.replicas })
+    }
+
+    /// Writes the unproven records once more and syncs them.
+    ///
+    /// They may be in the page cache only, and after a failed fsync of the last
+    /// process the kernel may think them clean: a sync alone would prove nothing.
+    fn persist_tail(&self) -> Result<()> {
+        let Some(last) = self.scan.segments.last() else { return Ok(()) };
+        let from = self.scan.unproven_from;
+        if from >= last.end {
+            return Ok(());
+        }
+        let file = self
+            .disk
+            .open(&last.path, OpenMode::ReadWrite)
+            .map_err(StorageError::io("open", &last.path))?;
+        let mut bytes = vec![0; (last.end - from) as usize];
+        file.read_exact_at(&mut bytes, from).map_err(StorageError::io("read", &last.path))?;
+        file.write_at(&bytes, from).map_err(StorageError::io("write", &last.path))?;
+        file.sync_data().map_err(StorageError::io("sync", &last.path))
+    }
+
+    /// Gives back what lies behind the seal, so that many restarts do not fill the disk.
+    fn release_sealed_room(&self) -> Result<()> {
+        let Some(last) = self.scan.segments.last() else { return Ok(()) };
+        let file = self
+            .disk
+            .open(&last.path, OpenMode::ReadWrite)
+            .map_err(StorageError::io("open", &last.path))?;
+        file.set_len(last.end).map_err(StorageError::io("shorten", &last.path))
+    }
+}
