@@ -1,1 +1,230 @@
-//! (being written)
+//! Elections (paper, §5.2, §5.4.1), with pre-vote (thesis, 9.6).
+
+use std::collections::BTreeMap;
+
+use crate::batch::BatchKind;
+use crate::durability::Held;
+use crate::ids::{Index, ReplicaId, Term, Time};
+use crate::message::Message;
+use crate::progress::Progress;
+use crate::quorum::VoteResult;
+use crate::raft::{Leadership, Raft, Role};
+
+/// How often a replica that suspects its leader asks again quickly (a pre-vote and a vote are two), before it falls back to
+/// the usual timeouts: enough for a split vote or two, too few to keep a partition that cannot elect anyone busy.
+const QUICK_ATTEMPTS: u32 = 6;
+
+#[derive(Debug, Default)]
+pub(crate) struct Election {
+    /// When to campaign.
+    pub(crate) deadline: Time,
+    /// When the leader was last heard.
+    pub(crate) heard: Time,
+    /// The host saw the leader's process go; cleared by hearing it.
+    pub(crate) suspected: bool,
+    /// Campaigns since the leader was last heard.
+    pub(crate) attempts: u32,
+    pub(crate) votes: BTreeMap<ReplicaId, bool>,
+}
+
+impl Raft {
+    /// Campaigns at once, without waiting for the election timeout. Nothing happens if this replica leads or has no vote.
+    pub fn campaign(&mut self, now: Time) {
+        self.advance_clock(now);
+        if self.role != Role::Leader {
+            self.start_election();
+        }
+    }
+
+    /// The host saw `peer`'s process go: its streams reset and its port refuses. If it is the leader followed, this replica
+    /// campaigns after a short random delay instead of the election timeout, and no longer refuses others that do. Hearing
+    /// the leader takes it back. Only whether an election is tried hangs on this, never who may win one.
+    pub fn suspect(&mut self, now: Time, peer: ReplicaId) {
+        self.advance_clock(now);
+        if self.role == Role::Follower && self.leader == Some(peer) && !self.election.suspected {
+            self.election.suspected = true;
+            let soon = self.now.after(self.random.between(0, self.config.suspicion_delay));
+            self.election.deadline = self.election.deadline.min(soon);
+        }
+    }
+
+    pub(crate) fn tick_election(&mut self) {
+        if self.now >= self.election.deadline {
+            self.start_election();
+        }
+    }
+
+    pub(crate) fn restart_election_timer(&mut self) {
+        let (low, high) = (self.config.election_timeout_min, self.config.election_timeout_max);
+        self.election.deadline = self.now.after(self.random.between(low, high));
+    }
+
+    /// Sets the time for the next attempt, should this one not succeed.
+    fn time_attempt(&mut self) {
+        self.election.attempts = self.election.attempts.saturating_add(1);
+        if self.election.suspected && self.election.attempts <= QUICK_ATTEMPTS {
+            let delay = self.config.suspicion_delay;
+            self.election.deadline = self.now.after(self.random.between(delay, 3 * delay));
+        } else {
+            self.restart_election_timer();
+        }
+    }
+
+    /// The leader of this term spoke.
+    pub(crate) fn hear_leader(&mut self, from: ReplicaId) {
+        assert!(
+            self.role != Role::Leader,
+            "partition {}: replica {from} and this one both lead term {}",
+            self.config.partition,
+            self.term
+        );
+        if self.role != Role::Follower || self.leader != Some(from) {
+            self.become_follower(self.term, Some(from));
+        }
+        self.election.heard = self.now;
+        self.election.suspected = false;
+        self.election.attempts = 0;
+        self.restart_election_timer();
+    }
+
+    /// Whether a leader lives as far as this replica can tell, so that an election would only disturb.
+    pub(crate) fn hears_leader(&self) -> bool {
+        match self.role {
+            Role::Leader => true,
+            Role::PreCandidate | Role::Candidate => false,
+            Role::Follower => {
+                self.leader.is_some()
+                    && !self.election.suspected
+                    && self.now.since(self.election.heard) < self.config.election_timeout_min
+            }
+        }
+    }
+
+    fn start_election(&mut self) {
+        if !self.configuration.is_voter(self.config.id) {
+            self.restart_election_timer();
+            self.become_follower(self.term, None);
+        } else if self.config.pre_vote {
+            self.ask_pre_votes();
+        } else {
+            self.ask_votes(false);
+        }
+    }
+
+    fn ask_pre_votes(&mut self) {
+        self.role = Role::PreCandidate;
+        self.set_leader(None);
+        self.time_attempt();
+        self.election.votes = BTreeMap::from([(self.config.id, true)]);
+        let (term, last_index, last_term) =
+            (self.term + 1, self.log.last_index(), self.log.last_term());
+        for peer in self.other_voters() {
+            self.send(peer, Message::PreVote { term, last_index, last_term });
+        }
+        self.count_pre_votes();
+    }
+
+    /// The requests wait for the own vote to be durable: a candidate that restarts without it could campaign in the same
+    /// term again with a shorter log and be elected by votes given to the longer one.
+    pub(crate) fn ask_votes(&mut self, transfer: bool) {
+        self.enter_term(self.term + 1, Some(self.config.id));
+        self.role = Role::Candidate;
+        self.set_leader(None);
+        self.time_attempt();
+        self.election.votes.clear();
+        let (term, last_index, last_term) =
+            (self.term, self.log.last_index(), self.log.last_term());
+        for peer in self.other_voters() {
+            self.send_when_durable(peer, Message::Vote { term, last_index, last_term, transfer });
+        }
+        self.do_when_durable(Held::OwnVote);
+    }
+
+    fn other_voters(&self) -> Vec<ReplicaId> {
+        self.configuration.all_voters().into_iter().filter(|&id| id != self.config.id).collect()
+    }
+
+    pub(crate) fn on_pre_vote(&mut self, from: ReplicaId, asked: Term, end: (Term, Index)) {
+        let granted = asked > self.term && !self.hears_leader() && self.is_up_to_date(end);
+        if granted && self.role == Role::Follower {
+            // Let the one that asked first finish: two candidates at once split the votes.
+            self.election.deadline =
+                self.election.deadline.max(self.now.after(self.config.suspicion_delay));
+        }
+        self.send(from, Message::PreVoteResponse { term: self.term, asked, granted });
+    }
+
+    pub(crate) fn on_pre_vote_response(&mut self, from: ReplicaId, asked: Term, granted: bool) {
+        if self.role == Role::PreCandidate && asked == self.term + 1 {
+            self.election.votes.insert(from, granted);
+            self.count_pre_votes();
+        }
+    }
+
+    fn count_pre_votes(&mut self) {
+        match self.configuration.tally(&self.election.votes) {
+            VoteResult::Won => self.ask_votes(false),
+            VoteResult::Lost => self.become_follower(self.term, None),
+            VoteResult::Pending => {}
+        }
+    }
+
+    pub(crate) fn on_vote(&mut self, from: ReplicaId, end: (Term, Index)) {
+        let free = self.vote == Some(from) || (self.vote.is_none() && self.term_leader.is_none());
+        if free && self.is_up_to_date(end) {
+            if self.role == Role::PreCandidate {
+                self.become_follower(self.term, None);
+            }
+            self.hard_state_changed |= self.vote != Some(from);
+            self.vote = Some(from);
+            self.restart_election_timer();
+            self.send_when_durable(from, Message::VoteResponse { term: self.term, granted: true });
+        } else {
+            self.send(from, Message::VoteResponse { term: self.term, granted: false });
+        }
+    }
+
+    /// Paper, §5.4.1: the later last term, or the longer log of the same.
+    fn is_up_to_date(&self, end: (Term, Index)) -> bool {
+        end >= (self.log.last_term(), self.log.last_index())
+    }
+
+    pub(crate) fn on_vote_response(&mut self, from: ReplicaId, granted: bool) {
+        if self.role == Role::Candidate {
+            self.election.votes.insert(from, granted);
+            self.count_votes();
+        }
+    }
+
+    pub(crate) fn count_own_vote(&mut self) {
+        if self.role == Role::Candidate {
+            self.election.votes.insert(self.config.id, true);
+            self.count_votes();
+        }
+    }
+
+    fn count_votes(&mut self) {
+        match self.configuration.tally(&self.election.votes) {
+            VoteResult::Won => self.become_leader(),
+            VoteResult::Lost => self.become_follower(self.term, None),
+            VoteResult::Pending => {}
+        }
+    }
+
+    fn become_leader(&mut self) {
+        self.role = Role::Leader;
+        self.election = Election { attempts: 0, suspected: false, ..Election::default() };
+        self.set_leader(Some(self.config.id));
+        let (next, now) = (self.log.last_index() + 1, self.now);
+        let mut peers = self.configuration.members();
+        peers.remove(&self.config.id);
+        self.lead = Leadership {
+            peers: peers.into_iter().map(|id| (id, Progress::new(next, now))).collect(),
+            heartbeat_at: now.after(self.config.heartbeat_interval),
+            uncommitted_bytes: self.log.bytes_between(self.commit, self.log.last_index()),
+            ..Leadership::default()
+        };
+        // Paper, §8: only an entry of the own term can be committed by counting, and commits all before it.
+        self.append_own(BatchKind::Noop, &[]);
+    }
+}

@@ -1,8 +1,12 @@
 //! Taking commands into the leader's log.
 
+use bytes::Bytes;
 use thiserror::Error;
 
-use crate::ids::{Index, ReplicaId, Term};
+use crate::batch::{Batch, BatchKind};
+use crate::effects::Record;
+use crate::ids::{Index, ReplicaId, Term, Time};
+use crate::raft::{Raft, Role};
 
 /// Where proposed commands stand in the log. They are committed if a batch of this term and base is applied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,4 +48,35 @@ pub enum ProposeError {
 
 fn name(leader: Option<ReplicaId>) -> String {
     leader.map_or_else(|| "none".to_owned(), |id| format!("replica {id}"))
+}
+
+impl Raft {
+    /// Appends commands to the leader's log, as one batch, in order. Being taken is no promise: they are committed when a
+    /// batch of this term and base is handed out, and lost when another stands there.
+    ///
+    /// Panics if there are none.
+    pub fn propose(&mut self, now: Time, commands: &[Bytes]) -> Result<Proposed, ProposeError> {
+        self.advance_clock(now);
+        if self.role != Role::Leader {
+            return Err(ProposeError::NotLeader { leader: self.leader });
+        }
+        if let Some(transfer) = &self.lead.transfer {
+            return Err(ProposeError::TransferInProgress { to: transfer.to });
+        }
+        let (waiting, limit) = (self.lead.uncommitted_bytes, self.config.max_uncommitted_bytes);
+        let bytes: u64 = commands.iter().map(|command| command.len() as u64).sum();
+        if waiting > 0 && waiting + bytes > limit {
+            return Err(ProposeError::TooManyUncommitted { waiting, limit });
+        }
+        Ok(self.append_own(BatchKind::Commands, commands))
+    }
+
+    pub(crate) fn append_own(&mut self, kind: BatchKind, commands: &[Bytes]) -> Proposed {
+        let base = self.log.last_index() + 1;
+        let batch = Batch::encode(self.config.partition, kind, self.term, base, commands);
+        let proposed = Proposed { term: self.term, base, count: batch.count };
+        self.lead.uncommitted_bytes += batch.size();
+        self.persist(Record::Append(batch));
+        proposed
+    }
 }

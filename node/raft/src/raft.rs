@@ -1,21 +1,24 @@
-//! One replica of one partition.
+//! One replica: its state, and the calls that everything else hangs on.
 
-use bytes::Bytes;
+use std::collections::BTreeMap;
 
-use crate::batch::Batch;
 use crate::config::{Config, Restored};
 use crate::configuration::Configuration;
-use crate::effects::Effect;
-use crate::ids::{Index, ReadId, ReplicaId, Term, Ticket, Time};
-use crate::message::Message;
-use crate::propose::{ProposeError, Proposed};
-use crate::status::PeerStatus;
-use crate::transfer::TransferError;
+use crate::durability::{Durability, Held};
+use crate::effects::{Effect, Record};
+use crate::election::Election;
+use crate::ids::{Index, ReplicaId, Term, Ticket, Time};
+use crate::log::Log;
+use crate::message::{Message, Verdict};
+use crate::progress::Progress;
+use crate::random::Random;
+use crate::read_index::{ForwardedReads, LeaderReads};
+use crate::transfer::Transfer;
 
-/// What a replica is, in its term.
+/// What a replica is in its term.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
-    /// Listens (learners always do).
+    /// Listens. Learners always do.
     Follower,
     /// Asks whether it could win.
     PreCandidate,
@@ -29,81 +32,325 @@ pub enum Role {
 #[derive(Debug)]
 pub struct Raft {
     pub(crate) config: Config,
-    pub(crate) restored: Restored,
+    pub(crate) configuration: Configuration,
+    pub(crate) random: Random,
+    pub(crate) now: Time,
+
+    pub(crate) role: Role,
+    pub(crate) term: Term,
+    pub(crate) vote: Option<ReplicaId>,
+    /// The leader followed now.
+    pub(crate) leader: Option<ReplicaId>,
+    /// Who has shown to lead this term, even if it has gone silent since.
+    pub(crate) term_leader: Option<ReplicaId>,
+    /// Term or vote changed since the last hard state was issued.
+    pub(crate) hard_state_changed: bool,
+    hard_state_ticket: Ticket,
+
+    pub(crate) log: Log,
+    pub(crate) durability: Durability,
+    pub(crate) commit: Index,
+    /// Handed to the host to apply.
+    pub(crate) handed: Index,
+    pub(crate) applied: Index,
+    /// The log equals that of this term's leader up to here.
+    pub(crate) verified: Index,
+
+    pub(crate) election: Election,
+    pub(crate) lead: Leadership,
+    pub(crate) forwarded: ForwardedReads,
+
     pub(crate) effects: Vec<Effect>,
+    announced: (Role, Term, Option<ReplicaId>),
 }
 
-#[allow(unused_variables, missing_docs)]
+/// What only a leader has; empty in every other role.
+#[derive(Debug, Default)]
+pub(crate) struct Leadership {
+    pub(crate) peers: BTreeMap<ReplicaId, Progress>,
+    /// The last heartbeat round begun.
+    pub(crate) round: u64,
+    pub(crate) heartbeat_at: Time,
+    pub(crate) uncommitted_bytes: u64,
+    pub(crate) reads: LeaderReads,
+    pub(crate) transfer: Option<Transfer>,
+}
+
 impl Raft {
+    /// Starts a replica from what its disk held. It follows, knows no leader, and first hands out what is committed and
+    /// not yet applied.
+    ///
+    /// Panics if the parts contradict each other: a gap in the log, a term below the log's, an applied index beyond it.
+    #[must_use]
     pub fn new(config: Config, restored: Restored, now: Time) -> Raft {
         config.check();
-        Raft { config, restored, effects: Vec::new() }
+        let mut random = Random::from_parts(&[config.seed, config.partition.0, config.id.0, now.0]);
+        let log = Log::new(config.partition, restored.snapshot, restored.batches);
+        check_restored(&log, restored.term, restored.applied, restored.commit);
+        let forwarded = ForwardedReads::starting_at(random.next());
+        let mut raft = Raft {
+            configuration: restored.configuration,
+            random,
+            now,
+            role: Role::Follower,
+            term: restored.term,
+            vote: restored.vote,
+            leader: None,
+            term_leader: None,
+            hard_state_changed: false,
+            hard_state_ticket: Ticket(0),
+            log,
+            durability: Durability::default(),
+            commit: restored.commit.max(restored.applied),
+            handed: restored.applied,
+            applied: restored.applied,
+            verified: 0,
+            election: Election::default(),
+            lead: Leadership::default(),
+            forwarded,
+            effects: Vec::new(),
+            announced: (Role::Follower, restored.term, None),
+            config,
+        };
+        raft.restart_election_timer();
+        raft
     }
-    pub fn tick(&mut self, now: Time) {}
-    pub fn next_tick(&self) -> Time {
-        Time(0)
+
+    /// Lets time pass: elections, heartbeats, and everything that is given up after a while.
+    pub fn tick(&mut self, now: Time) {
+        self.advance_clock(now);
+        if self.role == Role::Leader {
+            self.tick_leader();
+        } else {
+            self.expire_forwarded_reads();
+            self.tick_election();
+        }
     }
-    pub fn step(&mut self, now: Time, from: ReplicaId, message: Message) {}
-    pub fn propose(&mut self, now: Time, commands: &[Bytes]) -> Result<Proposed, ProposeError> {
-        Err(ProposeError::NotLeader { leader: None })
+
+    /// Takes a message of the replica `from`, of the same group.
+    pub fn step(&mut self, now: Time, from: ReplicaId, message: Message) {
+        self.advance_clock(now);
+        assert!(from != self.config.id, "replica {from} received a message from itself");
+        if !self.observe_term(from, &message) {
+            return;
+        }
+        match message {
+            Message::PreVote { term, last_index, last_term } => {
+                self.on_pre_vote(from, term, (last_term, last_index))
+            }
+            Message::PreVoteResponse { asked, granted, .. } => {
+                self.on_pre_vote_response(from, asked, granted)
+            }
+            Message::Vote { last_index, last_term, .. } => {
+                self.on_vote(from, (last_term, last_index))
+            }
+            Message::VoteResponse { granted, .. } => self.on_vote_response(from, granted),
+            Message::Append { prev_index, prev_term, commit, batches, .. } => {
+                self.on_append(from, (prev_index, prev_term), commit, batches);
+            }
+            Message::AppendResponse { verdict, .. } => self.on_append_response(from, verdict),
+            Message::Heartbeat { commit, round, .. } => self.on_heartbeat(from, commit, round),
+            Message::HeartbeatResponse { round, verified, matched, .. } => {
+                self.on_heartbeat_response(from, round, verified, matched);
+            }
+            Message::TimeoutNow { .. } => self.on_timeout_now(),
+            Message::ReadIndexRequest { request, .. } => self.on_read_index_request(from, request),
+            Message::ReadIndexResponse { request, index, .. } => {
+                self.on_read_index_response(request, index)
+            }
+        }
     }
-    pub fn read(&mut self, now: Time, id: ReadId) {}
-    pub fn persisted(&mut self, now: Time, ticket: Ticket) {}
-    pub fn applied(&mut self, index: Index) {}
-    pub fn compact(&mut self, index: Index) {}
-    pub fn evict_payloads(&mut self, index: Index) {}
-    pub fn fetched(&mut self, batches: Vec<Batch>) {}
-    pub fn payload_bytes(&self) -> u64 {
-        0
+
+    /// Every record with this ticket or an earlier one is durable. What waited for that happens now.
+    pub fn persisted(&mut self, now: Time, ticket: Ticket) {
+        self.advance_clock(now);
+        self.log.persisted(ticket);
+        for held in self.durability.persisted(ticket) {
+            self.release(held);
+        }
+        if self.role == Role::Leader {
+            self.advance_commit();
+        }
     }
-    pub fn campaign(&mut self, now: Time) {}
-    pub fn transfer(&mut self, now: Time, to: ReplicaId) -> Result<(), TransferError> {
-        Err(TransferError::NotLeader { leader: None })
-    }
-    pub fn suspect(&mut self, now: Time, peer: ReplicaId) {}
-    pub fn snapshot_sent(&mut self, now: Time, to: ReplicaId, ok: bool, index: Index) {}
-    pub fn restore(&mut self, now: Time, snapshot: (Index, Term), configuration: Configuration) {}
+
+    /// What there is to do since the last call. Appends, read rounds and batches to apply are put together here, so the
+    /// more calls a host makes in between, the fewer and larger they are.
+    #[must_use]
     pub fn take_effects(&mut self) -> Vec<Effect> {
+        self.issue_hard_state();
+        if self.role == Role::Leader {
+            self.begin_read_round();
+            self.send_appends();
+        } else {
+            self.forward_reads();
+        }
+        self.hand_out_committed();
         std::mem::take(&mut self.effects)
     }
 
-    pub fn id(&self) -> ReplicaId {
-        self.config.id
+    pub(crate) fn advance_clock(&mut self, now: Time) {
+        self.now = self.now.max(now);
     }
-    pub fn role(&self) -> Role {
-        Role::Follower
+
+    /// Rules for all servers: a newer term makes a follower, an older one is answered with ours. Says whether the message
+    /// is to be taken further.
+    fn observe_term(&mut self, from: ReplicaId, message: &Message) -> bool {
+        let term = message.term();
+        match message {
+            // Only asked about: nobody has this term yet.
+            Message::PreVote { .. } => true,
+            // Thesis, 4.2.3: who hears a leader lets no candidate depose it, and does not even take up its term.
+            Message::Vote { transfer: false, .. }
+                if term > self.term && self.config.check_quorum && self.hears_leader() =>
+            {
+                false
+            }
+            _ if term > self.term => {
+                self.become_follower(term, None);
+                true
+            }
+            _ if term < self.term => self.answer_older_term(from, message),
+            _ => true,
+        }
     }
-    pub fn term(&self) -> Term {
-        self.restored.term
+
+    /// A deposed leader or late candidate learns our term from the answer. Says whether the message is of use nevertheless.
+    fn answer_older_term(&mut self, from: ReplicaId, message: &Message) -> bool {
+        let term = self.term;
+        match *message {
+            Message::Append { prev_index, .. } => {
+                let verdict = Verdict::Rejected { prev_index, conflict_term: 0, first_index: 0 };
+                self.send(from, Message::AppendResponse { term, verdict });
+            }
+            Message::Heartbeat { .. } => {
+                self.send(
+                    from,
+                    Message::HeartbeatResponse { term, round: 0, verified: 0, matched: 0 },
+                );
+            }
+            Message::Vote { .. } => self.send(from, Message::VoteResponse { term, granted: false }),
+            _ => {}
+        }
+        matches!(message, Message::PreVoteResponse { .. } | Message::ReadIndexRequest { .. })
     }
-    pub fn vote(&self) -> Option<ReplicaId> {
-        self.restored.vote
+
+    /// Takes up a newer term, in which nothing is promised to anyone yet.
+    pub(crate) fn enter_term(&mut self, term: Term, vote: Option<ReplicaId>) {
+        assert!(term > self.term, "the term would fall from {} to {term}", self.term);
+        self.term = term;
+        self.vote = vote;
+        self.term_leader = None;
+        self.verified = 0;
+        self.hard_state_changed = true;
+        self.durability.forget_held();
     }
-    pub fn leader(&self) -> Option<ReplicaId> {
-        None
+
+    /// Follows `leader` (or nobody known) in `term`, giving up whatever the old role held.
+    pub(crate) fn become_follower(&mut self, term: Term, leader: Option<ReplicaId>) {
+        if term > self.term {
+            self.enter_term(term, None);
+        }
+        if self.role == Role::Leader {
+            self.resign();
+            self.restart_election_timer();
+        }
+        self.role = Role::Follower;
+        self.election.votes.clear();
+        self.set_leader(leader);
     }
-    pub fn commit(&self) -> Index {
-        0
+
+    pub(crate) fn set_leader(&mut self, leader: Option<ReplicaId>) {
+        if self.leader != leader {
+            self.abort_forwarded_reads();
+        }
+        if let Some(id) = leader {
+            assert!(
+                self.term_leader.is_none_or(|known| known == id),
+                "partition {}: replicas {:?} and {id} both lead term {}",
+                self.config.partition,
+                self.term_leader,
+                self.term
+            );
+            self.term_leader = leader;
+        }
+        self.leader = leader;
+        self.announce();
     }
-    pub fn applied_index(&self) -> Index {
-        0
+
+    fn resign(&mut self) {
+        self.abort_reads();
+        self.lead = Leadership::default();
     }
-    pub fn durable_index(&self) -> Index {
-        0
+
+    fn announce(&mut self) {
+        let now = (self.role, self.term, self.leader);
+        if now != self.announced {
+            self.announced = now;
+            self.effects.push(Effect::RoleChanged { role: now.0, term: now.1, leader: now.2 });
+        }
     }
-    pub fn first_index(&self) -> Index {
-        1
+
+    pub(crate) fn send(&mut self, to: ReplicaId, message: Message) {
+        self.effects.push(Effect::Send { to, message });
     }
-    pub fn last_index(&self) -> Index {
-        0
+
+    /// Sends once everything issued so far, the present term and vote included, is durable.
+    pub(crate) fn send_when_durable(&mut self, to: ReplicaId, message: Message) {
+        self.do_when_durable(Held::Message { to, message });
     }
-    pub fn term_at(&self, index: Index) -> Option<Term> {
-        None
+
+    pub(crate) fn do_when_durable(&mut self, held: Held) {
+        self.issue_hard_state();
+        if let Some(held) = self.durability.hold(held) {
+            self.release(held);
+        }
     }
-    pub fn configuration(&self) -> &Configuration {
-        &self.restored.configuration
+
+    fn release(&mut self, held: Held) {
+        match held {
+            Held::Message { to, message } => self.send(to, message),
+            Held::OwnVote => self.count_own_vote(),
+        }
     }
-    pub fn peers(&self) -> Vec<PeerStatus> {
-        Vec::new()
+
+    /// Issues term and vote once for however many changes came together, and before any batch of that term.
+    pub(crate) fn issue_hard_state(&mut self) {
+        if self.hard_state_changed {
+            self.hard_state_changed = false;
+            self.hard_state_ticket =
+                self.persist(Record::HardState { term: self.term, vote: self.vote });
+        }
     }
+
+    pub(crate) fn term_is_durable(&self) -> bool {
+        !self.hard_state_changed && self.durability.is_durable(self.hard_state_ticket)
+    }
+
+    pub(crate) fn persist(&mut self, record: Record) -> Ticket {
+        let ticket = self.durability.next_ticket();
+        if let Record::Append(batch) = &record {
+            self.log.append(batch.clone(), ticket);
+        }
+        self.effects.push(Effect::Persist { ticket, record });
+        ticket
+    }
+}
+
+fn check_restored(log: &Log, term: Term, applied: Index, commit: Index) {
+    assert!(
+        term >= log.last_term(),
+        "the log ends in term {}, but the hard state says term {term}: a term was lost",
+        log.last_term()
+    );
+    assert!(
+        commit <= log.last_index(),
+        "the commit index {commit} is beyond the log's end at {}: entries were lost",
+        log.last_index()
+    );
+    assert!(
+        log.is_boundary(applied),
+        "applied up to {applied}, where no batch of the log ends (it holds {} to {})",
+        log.base().0 + 1,
+        log.last_index()
+    );
 }

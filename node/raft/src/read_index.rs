@@ -1,1 +1,204 @@
-//! (being written)
+//! Reads that see every write answered before them (thesis, 6.4: ReadIndex), many to a round.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use crate::effects::Effect;
+use crate::ids::{Index, ReadId, ReplicaId, Time};
+use crate::message::Message;
+use crate::raft::{Raft, Role};
+
+/// Rounds under way at once. Reads that come when so many are open share the next one.
+const MAX_ROUNDS: usize = 4;
+
+#[derive(Clone, Copy, Debug)]
+enum Reader {
+    Here(ReadId),
+    There { replica: ReplicaId, request: u64 },
+}
+
+/// The leader's reads: first without a round, then in one.
+#[derive(Debug, Default)]
+pub(crate) struct LeaderReads {
+    waiting: Vec<Reader>,
+    rounds: VecDeque<ReadRound>,
+}
+
+#[derive(Debug)]
+struct ReadRound {
+    round: u64,
+    index: Index,
+    readers: Vec<Reader>,
+}
+
+impl LeaderReads {
+    fn len(&self) -> usize {
+        self.waiting.len() + self.rounds.iter().map(|round| round.readers.len()).sum::<usize>()
+    }
+}
+
+/// A follower's reads: first to be sent, then under way to the leader.
+#[derive(Debug)]
+pub(crate) struct ForwardedReads {
+    waiting: Vec<ReadId>,
+    asked: BTreeMap<u64, Asked>,
+    next_request: u64,
+}
+
+#[derive(Debug)]
+struct Asked {
+    reads: Vec<ReadId>,
+    give_up: Time,
+}
+
+impl ForwardedReads {
+    /// Requests are numbered from a random start: an answer to this replica before its restart must fit none of them.
+    pub(crate) fn starting_at(next_request: u64) -> ForwardedReads {
+        ForwardedReads { waiting: Vec::new(), asked: BTreeMap::new(), next_request }
+    }
+
+    fn len(&self) -> usize {
+        self.waiting.len() + self.asked.values().map(|asked| asked.reads.len()).sum::<usize>()
+    }
+
+    pub(crate) fn next_deadline(&self) -> Option<Time> {
+        self.asked.values().map(|asked| asked.give_up).min()
+    }
+}
+
+impl Raft {
+    /// Asks for an index such that whoever has applied it sees every write answered before this call. The leader's next
+    /// round finds it; a follower asks the leader. Answered by [`Effect::ReadReady`] or [`Effect::ReadAborted`].
+    pub fn read(&mut self, now: Time, id: ReadId) {
+        self.advance_clock(now);
+        let limit = self.config.max_waiting_reads as usize;
+        if self.role == Role::Leader && self.lead.reads.len() < limit {
+            self.lead.reads.waiting.push(Reader::Here(id));
+        } else if self.role == Role::Follower
+            && self.leader.is_some()
+            && self.forwarded.len() < limit
+        {
+            self.forwarded.waiting.push(id);
+        } else {
+            self.effects.push(Effect::ReadAborted { reads: vec![id] });
+        }
+    }
+
+    /// Begins a round for the reads that came since the last one. Not before this term has committed: only then is the
+    /// commit index sure to cover every write an earlier leader answered.
+    pub(crate) fn begin_read_round(&mut self) {
+        let reads = &self.lead.reads;
+        let settled = self.log.term_at(self.commit) == Some(self.term);
+        if reads.waiting.is_empty() || !settled || reads.rounds.len() >= MAX_ROUNDS {
+            return;
+        }
+        self.begin_heartbeat_round();
+        let reads = &mut self.lead.reads;
+        let readers = std::mem::take(&mut reads.waiting);
+        reads.rounds.push_back(ReadRound { round: self.lead.round, index: self.commit, readers });
+        self.confirm_reads();
+    }
+
+    /// Answers the rounds that a quorum has answered: at their beginning, nobody else could have committed anything.
+    pub(crate) fn confirm_reads(&mut self) {
+        let (own, round) = (self.config.id, self.lead.round);
+        let confirmed = self.configuration.reached(|id| {
+            if id == own {
+                round
+            } else {
+                self.lead.peers.get(&id).map_or(0, |peer| peer.acked_round)
+            }
+        });
+        while self.lead.reads.rounds.front().is_some_and(|first| first.round <= confirmed) {
+            let Some(ReadRound { index, readers, .. }) = self.lead.reads.rounds.pop_front() else {
+                return;
+            };
+            let reads = self.answer_remote(readers, Some(index));
+            if !reads.is_empty() {
+                self.effects.push(Effect::ReadReady { reads, index });
+            }
+        }
+    }
+
+    /// Answers the readers elsewhere and returns those here.
+    fn answer_remote(&mut self, readers: Vec<Reader>, index: Option<Index>) -> Vec<ReadId> {
+        let mut here = Vec::new();
+        for reader in readers {
+            match reader {
+                Reader::Here(id) => here.push(id),
+                Reader::There { replica, request } => {
+                    self.send(
+                        replica,
+                        Message::ReadIndexResponse { term: self.term, request, index },
+                    );
+                }
+            }
+        }
+        here
+    }
+
+    /// A leader that steps down can promise nothing about what is committed.
+    pub(crate) fn abort_reads(&mut self) {
+        let reads = std::mem::take(&mut self.lead.reads);
+        let readers =
+            reads.rounds.into_iter().flat_map(|round| round.readers).chain(reads.waiting).collect();
+        let reads = self.answer_remote(readers, None);
+        if !reads.is_empty() {
+            self.effects.push(Effect::ReadAborted { reads });
+        }
+    }
+
+    pub(crate) fn on_read_index_request(&mut self, from: ReplicaId, request: u64) {
+        if self.role == Role::Leader
+            && self.lead.reads.len() < self.config.max_waiting_reads as usize
+        {
+            self.lead.reads.waiting.push(Reader::There { replica: from, request });
+        } else {
+            self.send(from, Message::ReadIndexResponse { term: self.term, request, index: None });
+        }
+    }
+
+    /// Puts the reads that came since the last call into one request to the leader.
+    pub(crate) fn forward_reads(&mut self) {
+        let Some(leader) = self.leader.filter(|_| !self.forwarded.waiting.is_empty()) else {
+            return;
+        };
+        let reads = std::mem::take(&mut self.forwarded.waiting);
+        let request = self.forwarded.next_request;
+        self.forwarded.next_request = request.wrapping_add(1);
+        let give_up = self.now.after(self.config.election_timeout_max);
+        self.forwarded.asked.insert(request, Asked { reads, give_up });
+        self.send(leader, Message::ReadIndexRequest { term: self.term, request });
+    }
+
+    pub(crate) fn on_read_index_response(&mut self, request: u64, index: Option<Index>) {
+        let Some(Asked { reads, .. }) = self.forwarded.asked.remove(&request) else { return };
+        self.effects.push(match index {
+            Some(index) => Effect::ReadReady { reads, index },
+            None => Effect::ReadAborted { reads },
+        });
+    }
+
+    pub(crate) fn expire_forwarded_reads(&mut self) {
+        let now = self.now;
+        let mut reads = Vec::new();
+        self.forwarded.asked.retain(|_, asked| {
+            let keep = asked.give_up > now;
+            if !keep {
+                reads.append(&mut asked.reads);
+            }
+            keep
+        });
+        if !reads.is_empty() {
+            self.effects.push(Effect::ReadAborted { reads });
+        }
+    }
+
+    pub(crate) fn abort_forwarded_reads(&mut self) {
+        let asked = std::mem::take(&mut self.forwarded.asked);
+        let mut reads: Vec<ReadId> = asked.into_values().flat_map(|asked| asked.reads).collect();
+        reads.append(&mut self.forwarded.waiting);
+        if !reads.is_empty() {
+            self.effects.push(Effect::ReadAborted { reads });
+        }
+    }
+}

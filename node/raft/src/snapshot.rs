@@ -1,1 +1,72 @@
-//! (being written)
+//! Forgetting the beginning of the log, and helping those who still need it.
+
+use crate::configuration::Configuration;
+use crate::ids::{Index, ReplicaId, Term, Time};
+use crate::raft::{Raft, Role};
+
+impl Raft {
+    /// Forgets the log up to the last batch end at or below both `index` and what is applied. Peers that need more get a snapshot.
+    pub fn compact(&mut self, index: Index) {
+        let upto = index.min(self.applied);
+        if upto > self.log.base().0 {
+            self.log.compact(self.log.boundary_at_or_below(upto));
+        }
+    }
+
+    /// The snapshot asked for by [`Effect::SnapshotNeeded`](crate::Effect::SnapshotNeeded) was installed at `to` (`ok`) and
+    /// holds everything up to `index`, or it failed; then it is asked for again once the peer answers a heartbeat.
+    pub fn snapshot_sent(&mut self, now: Time, to: ReplicaId, ok: bool, index: Index) {
+        self.advance_clock(now);
+        let last_index = self.log.last_index();
+        let Some(peer) = self.lead.peers.get_mut(&to) else { return };
+        if !peer.is_awaiting_snapshot() {
+            return;
+        }
+        if ok {
+            peer.probe_from(index.min(last_index).max(peer.matched) + 1);
+        } else {
+            peer.probe_from(peer.next);
+            peer.pause_until_heard(last_index);
+        }
+    }
+
+    /// The host has durably installed a snapshot of everything up to `index`, whose entry was of `term`, with the members
+    /// of that point. A log that holds this very entry keeps what follows it; any other is discarded, on disk by the host.
+    ///
+    /// Nothing happens if so much is applied already. Panics on a leader, and on a snapshot that contradicts what is committed.
+    pub fn restore(
+        &mut self,
+        now: Time,
+        (index, term): (Index, Term),
+        configuration: Configuration,
+    ) {
+        self.advance_clock(now);
+        if index <= self.applied {
+            return;
+        }
+        let partition = self.config.partition;
+        assert!(
+            self.role != Role::Leader,
+            "partition {partition}: a leader was given a snapshot of its own partition"
+        );
+        if term > self.term {
+            self.become_follower(term, None);
+        }
+        if self.log.term_at(index) == Some(term) && self.log.is_boundary(index) {
+            self.log.compact(index);
+        } else {
+            assert!(
+                index > self.commit,
+                "partition {partition}: a snapshot at index {index} of term {term} contradicts what is committed up to {}",
+                self.commit
+            );
+            self.log.reset((index, term));
+        }
+        self.configuration = configuration;
+        self.commit = self.commit.max(index);
+        self.handed = self.handed.max(index);
+        self.applied = index;
+        // Committed, so every leader that can still be heard has it.
+        self.verified = self.verified.max(index);
+    }
+}

@@ -1,7 +1,9 @@
 //! What a replica tells about itself and, as leader, about its peers.
 
-use crate::ids::{Index, ReplicaId};
+use crate::configuration::Configuration;
+use crate::ids::{Index, PartitionId, ReplicaId, Term, Time};
 use crate::progress::ProgressState;
+use crate::raft::{Raft, Role};
 
 /// A peer as its leader sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,4 +20,125 @@ pub struct PeerStatus {
     pub recently_active: bool,
     /// Whether it only listens.
     pub learner: bool,
+}
+
+impl Raft {
+    /// The group.
+    #[must_use]
+    pub fn partition(&self) -> PartitionId {
+        self.config.partition
+    }
+
+    /// This replica.
+    #[must_use]
+    pub fn id(&self) -> ReplicaId {
+        self.config.id
+    }
+
+    /// What it is now.
+    #[must_use]
+    pub fn role(&self) -> Role {
+        self.role
+    }
+
+    /// Its term.
+    #[must_use]
+    pub fn term(&self) -> Term {
+        self.term
+    }
+
+    /// Whom it voted for in its term.
+    #[must_use]
+    pub fn vote(&self) -> Option<ReplicaId> {
+        self.vote
+    }
+
+    /// The leader it believes in; itself if it leads.
+    #[must_use]
+    pub fn leader(&self) -> Option<ReplicaId> {
+        self.leader
+    }
+
+    /// Everything up to here is committed, as far as it knows.
+    #[must_use]
+    pub fn commit(&self) -> Index {
+        self.commit
+    }
+
+    /// What [`applied`](Raft::applied) last said.
+    #[must_use]
+    pub fn applied_index(&self) -> Index {
+        self.applied
+    }
+
+    /// Everything up to here is durable in its own log.
+    #[must_use]
+    pub fn durable_index(&self) -> Index {
+        self.log.durable()
+    }
+
+    /// The first index its log still holds; one past the end if it holds none.
+    #[must_use]
+    pub fn first_index(&self) -> Index {
+        self.log.base().0 + 1
+    }
+
+    /// The last index of its log, durable or not.
+    #[must_use]
+    pub fn last_index(&self) -> Index {
+        self.log.last_index()
+    }
+
+    /// Term of the entry at `index`; `None` if it is compacted away or beyond the log. The last compacted entry's is known.
+    #[must_use]
+    pub fn term_at(&self, index: Index) -> Option<Term> {
+        self.log.term_at(index)
+    }
+
+    /// Place of the batch that holds `index`: its term, first and last index. `None` if compacted away or beyond the log.
+    #[must_use]
+    pub fn batch_bounds(&self, index: Index) -> Option<(Term, Index, Index)> {
+        self.log.batch_at(index).map(|batch| (batch.term, batch.base, batch.last()))
+    }
+
+    /// The members.
+    #[must_use]
+    pub fn configuration(&self) -> &Configuration {
+        &self.configuration
+    }
+
+    /// Whom leadership is being handed to.
+    #[must_use]
+    pub fn transferring_to(&self) -> Option<ReplicaId> {
+        self.lead.transfer.as_ref().map(|transfer| transfer.to)
+    }
+
+    /// The peers, in order of their ids. Empty unless it leads.
+    #[must_use]
+    pub fn peers(&self) -> Vec<PeerStatus> {
+        let recent = self.config.election_timeout_max;
+        let peers = self.lead.peers.iter();
+        peers
+            .map(|(&id, peer)| PeerStatus {
+                id,
+                matched: peer.matched,
+                next: peer.next,
+                state: peer.state,
+                recently_active: self.now.since(peer.heard) <= recent,
+                learner: self.configuration.is_learner(id),
+            })
+            .collect()
+    }
+
+    /// When [`tick`](Raft::tick) next has something to do. Calling it earlier or more often is harmless.
+    #[must_use]
+    pub fn next_tick(&self) -> Time {
+        if self.role == Role::Leader {
+            let give_up = self.lead.transfer.as_ref().map(|transfer| transfer.give_up);
+            return give_up.map_or(self.lead.heartbeat_at, |at| at.min(self.lead.heartbeat_at));
+        }
+        self.forwarded
+            .next_deadline()
+            .map_or(self.election.deadline, |at| at.min(self.election.deadline))
+    }
 }
