@@ -5,9 +5,15 @@
 //! timers and queues belong to the adapters of the node.
 #![deny(missing_docs)]
 
+pub mod cache;
+pub mod compaction;
 pub mod disk;
 pub mod error;
 pub mod log;
+mod memtable;
+mod merge;
+pub mod table;
+pub mod tree;
 
 pub use error::{Corruption, Result, StorageError};
 

@@ -1,0 +1,175 @@
+//! One compaction, done in steps.
+
+use std::sync::Arc;
+
+use super::output::Output;
+use super::pick::Picked;
+use super::retention::Retention;
+use crate::Result;
+use crate::merge::Source;
+use crate::merge::heap::Merge;
+use crate::merge::level::LevelCursor;
+use crate::table::cursor::TableCursor;
+use crate::table::entry::{Cursor, Direction};
+use crate::table::reader::{Caching, Table};
+use crate::tree::change::{ChangeKind, JobTicket, TreeChange};
+use crate::tree::levels::{Beneath, Levels, Placed};
+use crate::tree::{Interval, Progress, TableMeta, TreeEdit, Workshop};
+
+/// What each version costs a step beside its bytes.
+pub(crate) const STEP_OVERHEAD: usize = 32;
+
+/// Merges tables of two adjacent levels into the lower one. Dropped before it is done,
+/// it changes nothing and reports its files for deletion.
+pub struct CompactionJob {
+    workshop: Arc<Workshop>,
+    ticket: JobTicket,
+    picked: Picked,
+    /// The inputs as they stood when the job began.
+    upper: Vec<Arc<Table>>,
+    lower: Vec<Arc<Table>>,
+    upper_metas: Vec<TableMeta>,
+    beneath: Beneath,
+    interval: Option<Arc<dyn Interval>>,
+    retention: Retention,
+    gc_floor: u64,
+    merge: Option<Merge<Source<'static>>>,
+    output: Option<Output>,
+}
+
+impl CompactionJob {
+    pub(crate) fn new(
+        workshop: Arc<Workshop>,
+        ticket: JobTicket,
+        picked: Picked,
+        levels: &Levels,
+        interval: Option<Arc<dyn Interval>>,
+        horizon: u64,
+    ) -> Self {
+        let take = |files: &[crate::table::FileId]| -> Vec<Arc<Table>> {
+            files.iter().filter_map(|&file| levels.find(file)).collect()
+        };
+        let metas = levels.metas()[picked.level].iter();
+        let split = workshop.options().table_bytes;
+        Self {
+            upper: take(&picked.upper),
+            lower: take(&picked.lower),
+            upper_metas: metas.filter(|m| picked.upper.contains(&m.file)).cloned().collect(),
+            beneath: levels.beneath(picked.output_level() + 1),
+            retention: Retention::new(horizon),
+            gc_floor: horizon,
+            merge: None,
+            output: Some(Output::new(Arc::clone(&workshop), Some(split))),
+            workshop,
+            ticket,
+            picked,
+            interval,
+        }
+    }
+
+    /// What the job works on.
+    pub fn picked(&self) -> &Picked {
+        &self.picked
+    }
+
+    /// Works through about `budget` bytes of input. When it is done, its files are
+    /// durable: publish the change in the manifest, then install it. The last step also
+    /// syncs a table; after an error drop the job.
+    pub fn step(&mut self, budget: usize) -> Result<Progress> {
+        if self.only_sinks() {
+            return Ok(Progress::Done(self.sink()));
+        }
+        let mut merge = match self.merge.take() {
+            Some(merge) => merge,
+            None => self.open_inputs()?,
+        };
+        let mut spent = 0;
+        while spent < budget.max(1) {
+            if !merge.valid() {
+                return Ok(Progress::Done(self.finish()?));
+            }
+            spent += self.carry(&merge)?;
+            merge.advance()?;
+        }
+        self.merge = Some(merge);
+        Ok(Progress::More)
+    }
+
+    fn open_inputs(&self) -> Result<Merge<Source<'static>>> {
+        let mut sources = Vec::new();
+        for level in [self.upper_level(), vec![&self.lower[..]]].concat() {
+            let cursor = LevelCursor::forward(level, None, Caching::Bypass)?;
+            sources.push(Source::Level(cursor));
+        }
+        if self.picked.level == 0 {
+            for table in &self.upper {
+                let cursor = TableCursor::forward(Arc::clone(table), None, Caching::Bypass)?;
+                sources.push(Source::Table(cursor));
+            }
+        }
+        Ok(Merge::new(sources, Direction::Forward))
+    }
+
+    /// The upper tables as a sorted level; level 0 is none.
+    fn upper_level(&self) -> Vec<&[Arc<Table>]> {
+        match self.picked.level {
+            0 => Vec::new(),
+            _ => vec![&self.upper[..]],
+        }
+    }
+
+    /// Writes the merge's current version if it must stay; returns what that cost.
+    fn carry(&mut self, merge: &Merge<Source<'static>>) -> Result<usize> {
+        let (key, revision) = merge.place();
+        let slot = merge.slot();
+        let owned = self.interval.as_ref().is_none_or(|i| i.contains(key));
+        let beneath = |key: &[u8]| self.beneath.may_hold(key);
+        let keep = owned && self.retention.keeps(key, revision, slot.is_tombstone(), beneath);
+        if keep && let Some(output) = &mut self.output {
+            output.add(key, revision, slot.value())?;
+        }
+        Ok(key.len() + slot.len() + STEP_OVERHEAD)
+    }
+
+    fn finish(&mut self) -> Result<TreeChange> {
+        let output = self.output.take().expect("a job finishes once");
+        let level = self.picked.output_level();
+        let added = output.finish()?;
+        let added = added.into_iter().map(|t| Placed::new(t, level)).collect();
+        Ok(self.change(added))
+    }
+
+    /// A single table over nothing, with nothing to drop, need not be rewritten.
+    fn only_sinks(&self) -> bool {
+        self.picked.level > 0
+            && self.lower.is_empty()
+            && self.upper.len() == 1
+            && self.upper_metas.iter().all(|meta| meta.tombstones == 0)
+            && self.interval.is_none()
+    }
+
+    fn sink(&mut self) -> TreeChange {
+        let level = self.picked.output_level();
+        let added = self.upper.iter().cloned();
+        let added = added.map(|table| Placed::new(table, level)).collect();
+        self.change(added)
+    }
+
+    fn change(&self, added: Vec<Placed>) -> TreeChange {
+        let edit = TreeEdit {
+            added: added.iter().map(|placed| placed.meta.clone()).collect(),
+            removed: [&self.picked.upper[..], &self.picked.lower].concat(),
+            gc_floor: self.gc_floor,
+        };
+        TreeChange::new(edit, added, self.ticket.clone(), ChangeKind::Compaction)
+    }
+}
+
+impl std::fmt::Debug for CompactionJob {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("CompactionJob")
+            .field("picked", &self.picked)
+            .field("horizon", &self.gc_floor)
+            .finish_non_exhaustive()
+    }
+}

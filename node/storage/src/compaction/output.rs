@@ -1,0 +1,82 @@
+//! The tables a job writes.
+
+use std::sync::Arc;
+
+use crate::Result;
+use crate::table::{FileId, Table, TableBuilder};
+use crate::tree::Workshop;
+
+/// Writes versions into as many tables as their size asks for.
+///
+/// Dropped before [`Self::finish`], it reports its files for deletion.
+pub(crate) struct Output {
+    workshop: Arc<Workshop>,
+    /// Bytes at which a table is closed, between two keys; `None` never splits.
+    split: Option<u64>,
+    current: Option<(FileId, TableBuilder)>,
+    created: Vec<FileId>,
+    finished: bool,
+}
+
+impl Output {
+    pub(crate) fn new(workshop: Arc<Workshop>, split: Option<u64>) -> Self {
+        Self { workshop, split, current: None, created: Vec::new(), finished: false }
+    }
+
+    /// Appends a version, in internal order.
+    pub(crate) fn add(&mut self, key: &[u8], revision: u64, value: Option<&[u8]>) -> Result<()> {
+        // All versions of a key stay in one table: sorted levels are disjoint by key.
+        let full = self.current.as_ref().is_some_and(|(_, builder)| {
+            self.split.is_some_and(|split| builder.size() >= split) && builder.last_key() != key
+        });
+        if full {
+            self.close()?;
+        }
+        if self.current.is_none() {
+            self.current = Some(self.create()?);
+        }
+        match &mut self.current {
+            Some((_, builder)) => builder.add(key, revision, value),
+            None => Ok(()),
+        }
+    }
+
+    fn create(&mut self) -> Result<(FileId, TableBuilder)> {
+        let context = &self.workshop.context;
+        let file = context.ids.allocate();
+        let path = context.table_path(file);
+        let builder = TableBuilder::create(&*context.disk, &path, context.options.table.clone())?;
+        self.created.push(file);
+        Ok((file, builder))
+    }
+
+    fn close(&mut self) -> Result<()> {
+        if let Some((_, builder)) = self.current.take() {
+            builder.finish()?;
+        }
+        Ok(())
+    }
+
+    /// Makes everything durable, directory entries too, and opens the tables.
+    pub(crate) fn finish(mut self) -> Result<Vec<Arc<Table>>> {
+        self.close()?;
+        if !self.created.is_empty() {
+            // Before the manifest edit: an edit must not name a file power loss can take.
+            self.workshop.sync_tables_dir()?;
+        }
+        let open = |&file: &FileId| self.workshop.open_table(file);
+        let tables = self.created.iter().map(open).collect::<Result<Vec<_>>>()?;
+        self.finished = true;
+        Ok(tables)
+    }
+}
+
+impl Drop for Output {
+    fn drop(&mut self) {
+        if !self.finished {
+            for file in self.created.drain(..) {
+                self.workshop.deletions.push(file);
+            }
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! Writes a table front to back, holding one block and one write buffer in memory.
+//!
+//! Beside those only eight bytes a key (for the filter) and the index grow; both are
+//! bounded by the size at which tables are split.
+
+use std::cmp::Ordering;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::block::BlockBuilder;
+use super::bloom;
+use super::entry::compare;
+use super::format::{Compression, Footer, Handle, seal};
+use super::properties::Properties;
+use crate::disk::{Disk, DiskFile, OpenMode};
+use crate::{Result, StorageError};
+
+/// Bytes collected before they are written.
+const WRITE_BUFFER: usize = 256 << 10;
+
+/// The geometry of a table.
+#[derive(Clone, Debug)]
+pub struct TableOptions {
+    /// A data block is closed when it reaches this many bytes, before compression.
+    pub block_bytes: usize,
+    /// Entries between two restart points, at least 1.
+    pub restart_interval: usize,
+    /// Bits of bloom filter a key.
+    pub bloom_bits_per_key: usize,
+    /// Compression of data blocks.
+    pub compression: Compression,
+}
+
+impl Default for TableOptions {
+    fn default() -> Self {
+        Self {
+            block_bytes: 8 << 10,
+            restart_interval: 16,
+            bloom_bits_per_key: 10,
+            compression: Compression::Lz4,
+        }
+    }
+}
+
+/// Builds one table. Dropped before [`Self::finish`], it leaves an incomplete file.
+pub struct TableBuilder {
+    file: Arc<dyn DiskFile>,
+    path: PathBuf,
+    options: TableOptions,
+    buffer: Vec<u8>,
+    /// Bytes already handed to the file.
+    written: u64,
+    block: BlockBuilder,
+    index: BlockBuilder,
+    hashes: Vec<u64>,
+    last_key: Vec<u8>,
+    last_revision: u64,
+    properties: Properties,
+}
+
+impl TableBuilder {
+    /// Creates the file, which must not exist yet.
+    pub fn create(disk: &dyn Disk, path: &Path, options: TableOptions) -> Result<Self> {
+        let file = disk.open(path, OpenMode::Create).map_err(StorageError::io("create", path))?;
+        Ok(Self {
+            file,
+            path: path.to_path_buf(),
+            block: BlockBuilder::new(options.restart_interval),
+            index: BlockBuilder::new(1),
+            options,
+            buffer: Vec::new(),
+            written: 0,
+            hashes: Vec::new(),
+            last_key: Vec::new(),
+            last_revision: 0,
+            properties: Properties::default(),
+        })
+    }
+
+    /// Appends a version; `value` is `None` for a tombstone.
+    ///
+    /// Panics if it does not come after the version before it in internal order (key
+    /// ascending, revision descending): a search would never find it again.
+    pub fn add(&mut self, key: &[u8], revision: u64, value: Option<&[u8]>) -> Result<()> {
+        let first = self.properties.entries == 0;
+        let last = (self.last_key.as_slice(), self.last_revision);
+        assert!(
+            first || compare(last, (key, revision)) == Ordering::Less,
+            "versions must be added to a table in order"
+        );
+        if first || self.last_key != key {
+            self.hashes.push(bloom::hash(key));
+        }
+        self.count(key, revision, value);
+        self.last_key.clear();
+        self.last_key.extend_from_slice(key);
+        self.last_revision = revision;
+        self.block.add(key, revision, value);
+        if self.block.size() >= self.options.block_bytes {
+            self.close_block()?;
+        }
+        Ok(())
+    }
+
+    fn count(&mut self, key: &[u8], revision: u64, value: Option<&[u8]>) {
+        let p = &mut self.properties;
+        if p.entries == 0 {
+            p.min_key = Bytes::copy_from_slice(key);
+            p.min_revision = revision;
+            p.max_revision = revision;
+        }
+        p.entries += 1;
+        p.tombstones += u64::from(value.is_none());
+        p.min_revision = p.min_revision.min(revision);
+        p.max_revision = p.max_revision.max(revision);
+        p.raw_bytes += (key.len() + value.map_or(0, <[u8]>::len)) as u64;
+    }
+
+    /// Bytes the data would take if the table ended here.
+    pub fn size(&self) -> u64 {
+        self.position() + self.block.size() as u64
+    }
+
+    /// The key added last; empty before the first.
+    pub fn last_key(&self) -> &[u8] {
+        &self.last_key
+    }
+
+    fn position(&self) -> u64 {
+        self.written + self.buffer.len() as u64
+    }
+
+    fn close_block(&mut self) -> Result<()> {
+        let payload = self.block.finish();
+        let handle = self.seal(&payload, self.options.compression);
+        let mut value = Vec::with_capacity(15);
+        handle.encode(&mut value);
+        self.index.add(&self.last_key, self.last_revision, Some(&value));
+        if self.buffer.len() >= WRITE_BUFFER {
+            self.flush()?;
+        }
+        Ok(())
+    }
+
+    fn seal(&mut self, payload: &[u8], compression: Compression) -> Handle {
+        let offset = self.position();
+        let len = seal(payload, compression, offset, &mut self.buffer);
+        Handle { offset, len }
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        self.file
+            .write_at(&self.buffer, self.written)
+            .map_err(StorageError::io("write", &self.path))?;
+        self.written += self.buffer.len() as u64;
+        self.buffer.clear();
+        Ok(())
+    }
+
+    /// Completes the table and makes its bytes durable; the directory is the caller's
+    /// to sync. Returns what it holds and the file's length.
+    ///
+    /// Panics if nothing was added: an empty table has no first key.
+    pub fn finish(mut self) -> Result<(Properties, u64)> {
+        assert!(self.properties.entries > 0, "a table holds a version");
+        if !self.block.is_empty() {
+            self.close_block()?;
+        }
+        self.properties.max_key = Bytes::copy_from_slice(&self.last_key);
+        let filter = bloom::encode(&self.hashes, self.options.bloom_bits_per_key);
+        let filter = self.seal(&filter, Compression::None);
+        let index = self.index.finish();
+        let index = self.seal(&index, Compression::None);
+        let properties = self.properties.encode();
+        let properties = self.seal(&properties, Compression::None);
+        let footer = Footer {
+            index,
+            filter,
+            properties,
+            file_len: self.position() + super::format::FOOTER as u64,
+        };
+        self.buffer.extend_from_slice(&footer.encode());
+        self.flush()?;
+        self.file.sync_data().map_err(|e| StorageError::Fatal {
+            what: format!("could not sync {}: {e}", self.path.display()),
+        })?;
+        Ok((self.properties, self.written))
+    }
+}

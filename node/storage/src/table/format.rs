@@ -1,0 +1,203 @@
+//! What frames the parts of a table: sealed blocks and the footer.
+//!
+//! ```text
+//! table  := data block* filter block  index block  properties block  footer
+//! sealed := stored bytes  compression:u8  checksum:u64 LE
+//! footer := 64 bytes
+//!    0  index:      offset u64, length u32       12  filter:     offset u64, length u32
+//!   24  properties: offset u64, length u32       36  format version u32
+//!   40  length of the whole table u64            48  checksum u64 = xxh3-64 of bytes 0..48
+//!   56  magic "DOUG.SST"
+//! ```
+//! All integers are little-endian. A block's checksum is xxh3-64 of the stored bytes
+//! and the compression byte, seeded with the block's offset, so that a block written
+//! to or read from the wrong place is noticed too.
+
+use bytes::Bytes;
+use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
+
+use super::codec::{Decoder, Malformed, put_varint};
+
+/// The last eight bytes of every table.
+pub(crate) const MAGIC: &[u8; 8] = b"DOUG.SST";
+/// The greatest table format this program writes and reads.
+pub const FORMAT_VERSION: u32 = 1;
+/// Bytes of the footer.
+pub(crate) const FOOTER: usize = 64;
+/// Bytes after a block's stored bytes: compression and checksum.
+pub(crate) const TRAILER: usize = 9;
+/// LZ4 cannot make more than 255 bytes from one.
+const LZ4_MAX_RATIO: usize = 255;
+
+const STORED: u8 = 0;
+const LZ4: u8 = 1;
+
+/// How the data blocks of a table are compressed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Compression {
+    /// Stored as they are.
+    None,
+    /// LZ4 block format; a block that hardly shrinks is stored as it is.
+    #[default]
+    Lz4,
+}
+
+/// Where a sealed block lies, trailer included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Handle {
+    pub(crate) offset: u64,
+    pub(crate) len: u32,
+}
+
+impl Handle {
+    pub(crate) fn end(&self) -> Option<u64> {
+        self.offset.checked_add(u64::from(self.len))
+    }
+
+    /// The handle as a value of the index block.
+    pub(crate) fn encode(&self, out: &mut Vec<u8>) {
+        put_varint(out, self.offset);
+        put_varint(out, u64::from(self.len));
+    }
+
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
+        let mut decoder = Decoder::new(bytes);
+        let offset = decoder.varint()?;
+        let len = u32::try_from(decoder.varint()?).map_err(|_| "a block length overflows")?;
+        decoder.finish()?;
+        Ok(Self { offset, len })
+    }
+}
+
+/// Compresses `payload` if that pays and appends it, sealed, to `out`.
+/// Returns the sealed length.
+pub(crate) fn seal(
+    payload: &[u8],
+    compression: Compression,
+    offset: u64,
+    out: &mut Vec<u8>,
+) -> u32 {
+    let start = out.len();
+    match compress(payload, compression) {
+        Some(compressed) => {
+            out.extend_from_slice(&(payload.len() as u32).to_le_bytes());
+            out.extend_from_slice(&compressed);
+            out.push(LZ4);
+        }
+        None => {
+            out.extend_from_slice(payload);
+            out.push(STORED);
+        }
+    }
+    let checksum = xxh3_64_with_seed(&out[start..], offset);
+    out.extend_from_slice(&checksum.to_le_bytes());
+    u32::try_from(out.len() - start).expect("a block's payload is addressed by u32 restarts")
+}
+
+fn compress(payload: &[u8], compression: Compression) -> Option<Vec<u8>> {
+    if compression == Compression::None {
+        return None;
+    }
+    let compressed = lz4_flex::block::compress(payload);
+    // Below an eighth saved, reading it back costs more than it saves.
+    (compressed.len() + 4 < payload.len() - payload.len() / 8).then_some(compressed)
+}
+
+/// Checks a sealed block read from `offset` and gives its payload back.
+pub(crate) fn unseal(sealed: Bytes, offset: u64) -> Result<Bytes, Malformed> {
+    let stored_len =
+        sealed.len().checked_sub(TRAILER).ok_or("a block is shorter than its trailer")?;
+    let expected = Decoder::starting_at(&sealed, stored_len + 1).u64()?;
+    if xxh3_64_with_seed(&sealed[..=stored_len], offset) != expected {
+        return Err("a block does not match its checksum");
+    }
+    match sealed[stored_len] {
+        STORED => Ok(sealed.slice(..stored_len)),
+        LZ4 => decompress(&sealed[..stored_len]),
+        _ => Err("a block has an unknown compression"),
+    }
+}
+
+fn decompress(stored: &[u8]) -> Result<Bytes, Malformed> {
+    let len = Decoder::new(stored).u32()? as usize;
+    let compressed = &stored[4..];
+    if len > compressed.len().saturating_mul(LZ4_MAX_RATIO) {
+        return Err("a compressed block claims an impossible length");
+    }
+    let mut payload = vec![0; len];
+    match lz4_flex::block::decompress_into(compressed, &mut payload) {
+        Ok(written) if written == len => Ok(payload.into()),
+        _ => Err("a block cannot be decompressed"),
+    }
+}
+
+/// The table's last bytes: where everything else is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Footer {
+    pub(crate) index: Handle,
+    pub(crate) filter: Handle,
+    pub(crate) properties: Handle,
+    /// Length of the whole file: a table cut short or grown is noticed at once.
+    pub(crate) file_len: u64,
+}
+
+/// Why a footer was refused.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum FooterError {
+    Malformed(Malformed),
+    Newer(u32),
+}
+
+impl From<Malformed> for FooterError {
+    fn from(what: Malformed) -> Self {
+        Self::Malformed(what)
+    }
+}
+
+impl Footer {
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(FOOTER);
+        for handle in [self.index, self.filter, self.properties] {
+            out.extend_from_slice(&handle.offset.to_le_bytes());
+            out.extend_from_slice(&handle.len.to_le_bytes());
+        }
+        out.extend_from_slice(&FORMAT_VERSION.to_le_bytes());
+        out.extend_from_slice(&self.file_len.to_le_bytes());
+        let checksum = xxh3_64(&out);
+        out.extend_from_slice(&checksum.to_le_bytes());
+        out.extend_from_slice(MAGIC);
+        out
+    }
+
+    /// Reads a footer of exactly [`FOOTER`] bytes.
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Self, FooterError> {
+        let mut decoder = Decoder::new(bytes);
+        let index = decode_handle(&mut decoder)?;
+        let filter = decode_handle(&mut decoder)?;
+        let properties = decode_handle(&mut decoder)?;
+        let version = decoder.u32()?;
+        let file_len = decoder.u64()?;
+        let checked = decoder.position();
+        let checksum = decoder.u64()?;
+        if decoder.take(MAGIC.len())? != MAGIC {
+            return Err("it does not end as a table does: the magic is missing".into());
+        }
+        decoder.finish()?;
+        if xxh3_64(&bytes[..checked]) != checksum {
+            return Err("the footer does not match its checksum".into());
+        }
+        if version > FORMAT_VERSION {
+            return Err(FooterError::Newer(version));
+        }
+        if version == 0 {
+            return Err("format version 0 does not exist".into());
+        }
+        Ok(Self { index, filter, properties, file_len })
+    }
+}
+
+fn decode_handle(decoder: &mut Decoder<'_>) -> Result<Handle, Malformed> {
+    let offset = decoder.u64()?;
+    let len = decoder.u32()?;
+    Ok(Handle { offset, len })
+}

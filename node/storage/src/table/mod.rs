@@ -1,0 +1,24 @@
+//! SSTables: immutable sorted files of versions.
+//!
+//! [`TableBuilder`] writes one front to back, [`Table`] reads it. Bytes: [`mod@format`]
+//! (frame), `block` (entries), `bloom` (filter), `properties`; with an example in
+//! docs/formats-sstable.md. A table is never changed, so readers share it without locks.
+
+pub(crate) mod block;
+pub(crate) mod block_cursor;
+pub(crate) mod bloom;
+mod builder;
+pub(crate) mod codec;
+pub(crate) mod cursor;
+pub(crate) mod entry;
+pub(crate) mod format;
+mod obsolete;
+mod properties;
+pub(crate) mod reader;
+
+pub use builder::{TableBuilder, TableOptions};
+pub use entry::Slot;
+pub use format::{Compression, FORMAT_VERSION};
+pub use obsolete::{FileId, FileIds, ObsoleteFiles};
+pub use properties::Properties;
+pub use reader::Table;

@@ -1,0 +1,287 @@
+//! Reads a table: footer, properties, filter and index when opened, blocks on demand.
+
+use std::cmp::Ordering;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering as Memory};
+
+use bytes::Bytes;
+
+use super::block::Block;
+use super::block_cursor::ForwardBlock;
+use super::bloom::Filter;
+use super::codec::Malformed;
+use super::entry::{Place, Slot};
+use super::format::{FOOTER, FORMAT_VERSION, Footer, FooterError, Handle, TRAILER, unseal};
+use super::properties::Properties;
+use super::{FileId, ObsoleteFiles};
+use crate::cache::BlockCache;
+use crate::disk::{Disk, DiskFile, OpenMode};
+use crate::{Corruption, Result, StorageError};
+
+/// Whether blocks read go through the cache.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Caching {
+    /// They are kept for the next reader.
+    Fill,
+    /// Compaction reads everything once: caching that would evict what readers use.
+    Bypass,
+}
+
+/// An open table. Filter and index stay in memory, data blocks in the cache.
+///
+/// A table marked obsolete reports its file for deletion when the last holder drops it.
+pub struct Table {
+    id: FileId,
+    path: PathBuf,
+    file: Arc<dyn DiskFile>,
+    size: u64,
+    /// End of the last data block.
+    data_end: u64,
+    properties: Properties,
+    filter: Filter,
+    index: Block,
+    cache: BlockCache,
+    obsolete: AtomicBool,
+    deletions: ObsoleteFiles,
+}
+
+impl Table {
+    /// Opens the table at `path` and verifies all of it but the data blocks.
+    /// Errors: I/O, corruption naming file and offset, or a newer format.
+    pub fn open(
+        disk: &dyn Disk,
+        path: &Path,
+        id: FileId,
+        cache: BlockCache,
+        deletions: ObsoleteFiles,
+    ) -> Result<Self> {
+        let file = disk.open(path, OpenMode::Read).map_err(StorageError::io("open", path))?;
+        let size = file.len().map_err(StorageError::io("measure", path))?;
+        let raw = RawTable { file, path, size };
+        let footer = raw.footer()?;
+        let filter = raw.part(footer.filter, Filter::parse)?;
+        let index = raw.part(footer.index, Block::parse)?;
+        let properties = raw.part(footer.properties, |bytes| Properties::decode(&bytes))?;
+        let table = Self {
+            id,
+            path: path.to_path_buf(),
+            file: raw.file,
+            size,
+            data_end: footer.filter.offset,
+            properties,
+            filter,
+            index,
+            cache,
+            obsolete: AtomicBool::new(false),
+            deletions,
+        };
+        table.check_index().map_err(|what| table.damaged(footer.index.offset, what))?;
+        Ok(table)
+    }
+
+    /// Data blocks must tile the file up to the filter: a gap would hold lost versions.
+    fn check_index(&self) -> Result<(), Malformed> {
+        let mut end = 0;
+        for i in 0..self.blocks() {
+            let handle = self.handle(i)?;
+            if handle.offset != end || (handle.len as usize) < TRAILER {
+                return Err("the index does not list adjacent blocks");
+            }
+            end = handle.end().ok_or("a block length overflows")?;
+        }
+        if end != self.data_end {
+            return Err("the index does not cover all data blocks");
+        }
+        Ok(())
+    }
+
+    /// The file's id.
+    pub fn id(&self) -> FileId {
+        self.id
+    }
+
+    /// Length of the file in bytes.
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// What the table holds.
+    pub fn properties(&self) -> &Properties {
+        &self.properties
+    }
+
+    /// Bytes of memory that filter and index hold as long as the table is open.
+    pub fn resident_bytes(&self) -> usize {
+        self.filter.weight() + self.index.weight()
+    }
+
+    /// From now on the file is reported for deletion when the last holder drops it.
+    /// Call it only after the manifest edit that removes the table is durable.
+    pub(crate) fn mark_obsolete(&self) {
+        self.obsolete.store(true, Memory::Release);
+    }
+
+    /// The newest version of `key` at or below revision `at`; `hash` is the key's.
+    pub(crate) fn get(&self, key: &[u8], hash: u64, at: u64) -> Result<Option<(u64, Slot)>> {
+        let p = &self.properties;
+        let outside = key < p.min_key || key > p.max_key || at < p.min_revision;
+        if outside || !self.filter.may_contain(hash) {
+            return Ok(None);
+        }
+        let block = self.block_for((key, at))?;
+        if block == self.blocks() {
+            return Ok(None);
+        }
+        let cursor = self.in_block(block, Caching::Fill, |b| ForwardBlock::seek(b, (key, at)))?;
+        let found = cursor.valid() && cursor.place().0 == key;
+        Ok(found.then(|| (cursor.place().1, cursor.slot())))
+    }
+
+    /// Number of data blocks.
+    pub(crate) fn blocks(&self) -> usize {
+        self.index.restarts()
+    }
+
+    /// The first block that may hold a version at or after `target`;
+    /// [`Self::blocks`] if none does.
+    pub(crate) fn block_for(&self, target: Place<'_>) -> Result<usize> {
+        // The index keys are last places: the sought block is the first not before it.
+        self.index.restarts_before(target).map_err(|what| self.damaged(self.data_end, what))
+    }
+
+    fn handle(&self, block: usize) -> Result<Handle, Malformed> {
+        let entry = self.index.restart_entry(block)?;
+        if entry.next != self.index.restart_end(block) {
+            return Err("the index holds entries between its restart points");
+        }
+        let value = entry.value.ok_or("the index holds a tombstone")?;
+        Handle::decode(self.index.slice(value))
+    }
+
+    /// Reads block `block` and works on it; what `work` finds malformed is damage there.
+    pub(crate) fn in_block<T>(
+        &self,
+        block: usize,
+        caching: Caching,
+        work: impl FnOnce(Block) -> Result<T, Malformed>,
+    ) -> Result<T> {
+        let handle = self.handle(block).map_err(|what| self.damaged(self.data_end, what))?;
+        let block = self.read(handle, caching)?;
+        work(block).map_err(|what| self.damaged(handle.offset, what))
+    }
+
+    /// Offset of a block, for errors met while walking in it.
+    pub(crate) fn damaged_in(&self, block: usize, what: Malformed) -> StorageError {
+        let offset = self.handle(block).map_or(self.data_end, |h| h.offset);
+        self.damaged(offset, what)
+    }
+
+    fn read(&self, handle: Handle, caching: Caching) -> Result<Block> {
+        if caching == Caching::Fill
+            && let Some(block) = self.cache.get(self.id, handle.offset)
+        {
+            return Ok(block);
+        }
+        let raw = RawTable { file: Arc::clone(&self.file), path: &self.path, size: self.size };
+        let block = raw.part(handle, Block::parse)?;
+        if caching == Caching::Fill {
+            self.cache.insert(self.id, handle.offset, block.clone());
+        }
+        Ok(block)
+    }
+
+    fn damaged(&self, offset: u64, what: Malformed) -> StorageError {
+        Corruption::new(&self.path, offset, what).into()
+    }
+
+    /// How `key` lies to the table's keys: `Less` before the first, `Greater` after
+    /// the last, `Equal` between.
+    pub(crate) fn compare_key(&self, key: &[u8]) -> Ordering {
+        if key < self.properties.min_key {
+            Ordering::Less
+        } else if key > self.properties.max_key {
+            Ordering::Greater
+        } else {
+            Ordering::Equal
+        }
+    }
+}
+
+impl Drop for Table {
+    fn drop(&mut self) {
+        if *self.obsolete.get_mut() {
+            self.deletions.push(self.id);
+        }
+    }
+}
+
+impl std::fmt::Debug for Table {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Table")
+            .field("id", &self.id)
+            .field("size", &self.size)
+            .field("properties", &self.properties)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A table's file before anything in it is trusted.
+struct RawTable<'a> {
+    file: Arc<dyn DiskFile>,
+    path: &'a Path,
+    size: u64,
+}
+
+impl RawTable<'_> {
+    fn footer(&self) -> Result<Footer> {
+        let Some(offset) = self.size.checked_sub(FOOTER as u64) else {
+            return Err(self.damaged(0, "it is shorter than a table's footer"));
+        };
+        let bytes = self.bytes(offset, FOOTER)?;
+        let footer = Footer::decode(&bytes).map_err(|error| match error {
+            FooterError::Malformed(what) => self.damaged(offset, what),
+            FooterError::Newer(found) => StorageError::NewerFormat {
+                file: self.path.to_path_buf(),
+                found,
+                supported: FORMAT_VERSION,
+            },
+        })?;
+        // The parts must fill the file, so that no byte goes unchecked.
+        let adjacent = footer.filter.end() == Some(footer.index.offset)
+            && footer.index.end() == Some(footer.properties.offset)
+            && footer.properties.end() == Some(offset)
+            && footer.file_len == self.size;
+        if !adjacent {
+            return Err(self.damaged(offset, "the footer does not describe a file of this length"));
+        }
+        Ok(footer)
+    }
+
+    fn part<T>(
+        &self,
+        handle: Handle,
+        parse: impl FnOnce(Bytes) -> Result<T, Malformed>,
+    ) -> Result<T> {
+        let inside = handle.end().is_some_and(|end| end <= self.size);
+        if !inside {
+            return Err(self.damaged(handle.offset, "a block lies beyond the end of the file"));
+        }
+        let sealed = self.bytes(handle.offset, handle.len as usize)?;
+        unseal(sealed, handle.offset)
+            .and_then(parse)
+            .map_err(|what| self.damaged(handle.offset, what))
+    }
+
+    fn bytes(&self, offset: u64, len: usize) -> Result<Bytes> {
+        let mut buffer = vec![0; len];
+        self.file
+            .read_exact_at(&mut buffer, offset)
+            .map_err(StorageError::io("read", self.path))?;
+        Ok(buffer.into())
+    }
+
+    fn damaged(&self, offset: u64, what: Malformed) -> StorageError {
+        Corruption::new(self.path, offset, what).into()
+    }
+}

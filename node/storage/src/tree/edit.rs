@@ -1,0 +1,258 @@
+//! What the manifest knows of a tree, and how a change of it is written.
+//!
+//! ```text
+//! edit := version:u8 = 1  gc floor:varint
+//!         removed count:varint  file id:varint*
+//!         added count:varint    meta*
+//! meta := file id:varint level:varint size:varint entries:varint tombstones:varint
+//!         min revision:varint max revision:varint
+//!         min key (varint length, bytes)  max key (varint length, bytes)
+//! ```
+//! The manifest frames and checksums it.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+
+use crate::table::codec::{Decoder, Malformed, put_bytes, put_varint};
+use crate::table::{FileId, Properties};
+
+const VERSION: u8 = 1;
+
+/// A table as the manifest lists it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TableMeta {
+    /// The file `sst/{file:016x}.sst` in the tree's directory.
+    pub file: FileId,
+    /// The level it stands in; 0 holds flushed memtables.
+    pub level: u8,
+    /// Length of the file in bytes.
+    pub size: u64,
+    /// Versions in it.
+    pub entries: u64,
+    /// Tombstones among them.
+    pub tombstones: u64,
+    /// Smallest revision in it.
+    pub min_revision: u64,
+    /// Greatest revision in it.
+    pub max_revision: u64,
+    /// First key.
+    pub min_key: Bytes,
+    /// Last key, itself in the table.
+    pub max_key: Bytes,
+}
+
+impl TableMeta {
+    pub(crate) fn new(file: FileId, level: u8, size: u64, properties: &Properties) -> Self {
+        Self {
+            file,
+            level,
+            size,
+            entries: properties.entries,
+            tombstones: properties.tombstones,
+            min_revision: properties.min_revision,
+            max_revision: properties.max_revision,
+            min_key: properties.min_key.clone(),
+            max_key: properties.max_key.clone(),
+        }
+    }
+
+    /// Whether a key could lie in both this table and `[min, max]`.
+    pub(crate) fn overlaps(&self, min: &[u8], max: &[u8]) -> bool {
+        self.min_key <= max && min <= self.max_key.as_ref()
+    }
+
+    fn encode(&self, out: &mut Vec<u8>) {
+        for number in [
+            self.file.0,
+            u64::from(self.level),
+            self.size,
+            self.entries,
+            self.tombstones,
+            self.min_revision,
+            self.max_revision,
+        ] {
+            put_varint(out, number);
+        }
+        put_bytes(out, &self.min_key);
+        put_bytes(out, &self.max_key);
+    }
+
+    fn decode(decoder: &mut Decoder<'_>) -> Result<Self, Malformed> {
+        Ok(Self {
+            file: FileId(decoder.varint()?),
+            level: u8::try_from(decoder.varint()?).map_err(|_| "a level overflows")?,
+            size: decoder.varint()?,
+            entries: decoder.varint()?,
+            tombstones: decoder.varint()?,
+            min_revision: decoder.varint()?,
+            max_revision: decoder.varint()?,
+            min_key: Bytes::copy_from_slice(decoder.bytes()?),
+            max_key: Bytes::copy_from_slice(decoder.bytes()?),
+        })
+    }
+}
+
+/// A change of the tables of one tree: first `removed` leave, then `added` enter, so a
+/// file in both only changes its level.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TreeEdit {
+    /// Tables that enter.
+    pub added: Vec<TableMeta>,
+    /// Tables that leave.
+    pub removed: Vec<FileId>,
+    /// Versions below this revision may be gone; it never falls.
+    pub gc_floor: u64,
+}
+
+impl TreeEdit {
+    /// Whether nothing changes but perhaps the floor.
+    pub fn is_empty(&self) -> bool {
+        self.added.is_empty() && self.removed.is_empty()
+    }
+
+    /// Bytes for the manifest.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = vec![VERSION];
+        put_varint(&mut out, self.gc_floor);
+        put_varint(&mut out, self.removed.len() as u64);
+        for file in &self.removed {
+            put_varint(&mut out, file.0);
+        }
+        put_varint(&mut out, self.added.len() as u64);
+        for meta in &self.added {
+            meta.encode(&mut out);
+        }
+        out
+    }
+
+    /// Reads what [`Self::encode`] wrote. The error says what is malformed, for the
+    /// manifest to add its file and offset.
+    pub fn decode(bytes: &[u8]) -> Result<Self, &'static str> {
+        let mut decoder = Decoder::new(bytes);
+        if decoder.u8()? != VERSION {
+            return Err("a tree edit has an unknown version");
+        }
+        let gc_floor = decoder.varint()?;
+        let mut removed = Vec::new();
+        for _ in 0..decoder.varint()? {
+            removed.push(FileId(decoder.varint()?));
+        }
+        let mut added = Vec::new();
+        for _ in 0..decoder.varint()? {
+            added.push(TableMeta::decode(&mut decoder)?);
+        }
+        decoder.finish()?;
+        Ok(Self { added, removed, gc_floor })
+    }
+}
+
+/// All edits of a tree, summed up: what a start-up finds in the manifest.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TreeImage {
+    /// The live tables.
+    pub tables: BTreeMap<FileId, TableMeta>,
+    /// Versions below this revision may be gone.
+    pub gc_floor: u64,
+}
+
+impl TreeImage {
+    /// Adds an edit. Errors if it removes a table that is not there or adds one that
+    /// is: then edits are missing or out of order.
+    pub fn apply(&mut self, edit: &TreeEdit) -> Result<(), String> {
+        for file in &edit.removed {
+            if self.tables.remove(file).is_none() {
+                return Err(format!("an edit removes table {file}, which is not there"));
+            }
+        }
+        for meta in &edit.added {
+            if self.tables.insert(meta.file, meta.clone()).is_some() {
+                return Err(format!("an edit adds table {} twice", meta.file));
+            }
+        }
+        self.gc_floor = self.gc_floor.max(edit.gc_floor);
+        Ok(())
+    }
+
+    /// One edit that makes this image from nothing: for a fresh manifest.
+    pub fn to_edit(&self) -> TreeEdit {
+        TreeEdit {
+            added: self.tables.values().cloned().collect(),
+            removed: Vec::new(),
+            gc_floor: self.gc_floor,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn meta(file: u64, level: u8) -> TableMeta {
+        TableMeta {
+            file: FileId(file),
+            level,
+            size: 4096,
+            entries: 17,
+            tombstones: 3,
+            min_revision: 5,
+            max_revision: u64::MAX,
+            min_key: Bytes::from_static(b"apple"),
+            max_key: Bytes::from_static(b"pear\0"),
+        }
+    }
+
+    fn edit() -> TreeEdit {
+        TreeEdit {
+            added: vec![meta(7, 1), meta(300, 6)],
+            removed: vec![FileId(7), FileId(u64::MAX)],
+            gc_floor: 12_345,
+        }
+    }
+
+    #[test]
+    fn an_edit_comes_back_as_it_was_written() {
+        assert_eq!(TreeEdit::decode(&edit().encode()), Ok(edit()));
+    }
+
+    #[test]
+    fn an_edit_cut_or_flipped_anywhere_never_panics() {
+        let bytes = edit().encode();
+        for cut in 0..bytes.len() {
+            assert!(TreeEdit::decode(&bytes[..cut]).is_err());
+            for bit in 0..8 {
+                let mut flipped = bytes.clone();
+                flipped[cut] ^= 1 << bit;
+                let _ = TreeEdit::decode(&flipped);
+            }
+        }
+    }
+
+    #[test]
+    fn a_file_removed_and_added_only_changes_its_level() {
+        let mut image = TreeImage::default();
+        let enter = |m| TreeEdit { added: vec![m], ..TreeEdit::default() };
+        image.apply(&enter(meta(7, 1))).expect("new");
+        let mut sink = enter(meta(7, 2));
+        sink.removed.push(FileId(7));
+        image.apply(&sink).expect("there");
+        assert_eq!(image.tables[&FileId(7)].level, 2);
+    }
+
+    #[test]
+    fn an_edit_that_does_not_fit_is_refused() {
+        let mut image = TreeImage::default();
+        assert!(image.apply(&edit()).is_err());
+    }
+
+    #[test]
+    fn an_image_is_rebuilt_from_its_one_edit() {
+        let mut image = TreeImage::default();
+        let mut edit = edit();
+        edit.removed.clear();
+        image.apply(&edit).expect("fits");
+        let mut copy = TreeImage::default();
+        copy.apply(&image.to_edit()).expect("fits");
+        assert_eq!(copy, image);
+    }
+}

@@ -1,0 +1,142 @@
+//! Reading: views and the handle that makes them.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use parking_lot::RwLock;
+
+use super::pins::{Pin, Pins};
+use super::scan::{Scan, ScanRange};
+use super::version::Version;
+use super::{LevelStats, ReadError};
+use crate::table::Slot;
+
+/// What the writer publishes and readers take.
+pub(crate) struct Shared {
+    pub(crate) version: RwLock<Arc<Version>>,
+    pub(crate) pins: Arc<Pins>,
+}
+
+/// Makes views of a tree, from any thread.
+#[derive(Clone)]
+pub struct TreeReader {
+    pub(crate) shared: Arc<Shared>,
+}
+
+impl TreeReader {
+    /// The tree as it is now, at its newest revision.
+    pub fn view(&self) -> View {
+        View::new(Arc::clone(&self.shared.version.read()))
+    }
+
+    /// The newest revision wholly applied.
+    pub fn revision(&self) -> u64 {
+        self.shared.version.read().active.newest()
+    }
+
+    /// Keeps `revision` readable until the pin is dropped. Errors if it is already
+    /// below the floor or not yet applied.
+    pub fn pin(&self, revision: u64) -> Result<Pin, ReadError> {
+        let newest = self.revision();
+        if revision > newest {
+            return Err(ReadError::RevisionAhead { at: revision, newest });
+        }
+        self.shared
+            .pins
+            .pin(|| revision)
+            .map_err(|(at, floor)| ReadError::RevisionGone { at, floor })
+    }
+
+    /// Pins the newest revision.
+    pub fn pin_newest(&self) -> Pin {
+        self.shared
+            .pins
+            .pin(|| self.revision())
+            .expect("the floor never rises above the newest revision")
+    }
+
+    /// Contents of each level.
+    pub fn level_stats(&self) -> Vec<LevelStats> {
+        self.shared.version.read().levels.stats()
+    }
+}
+
+impl std::fmt::Debug for TreeReader {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("TreeReader").field("revision", &self.revision()).finish_non_exhaustive()
+    }
+}
+
+/// A value with the revision that wrote it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Versioned {
+    /// The revision of the write.
+    pub revision: u64,
+    /// The value: a slice of a memtable entry or of a block, which it keeps in memory.
+    /// Copy it to keep it long.
+    pub value: Bytes,
+}
+
+/// An immutable view of a tree. It holds its memtables and files as long as it lives,
+/// whatever is flushed or compacted meanwhile; so keep it for one request.
+#[derive(Clone)]
+pub struct View {
+    pub(crate) version: Arc<Version>,
+    revision: u64,
+}
+
+impl View {
+    pub(crate) fn new(version: Arc<Version>) -> Self {
+        // The revision of this version's own memtable: one published since belongs to
+        // a later memtable, whose writes this version would miss.
+        let revision = version.active.newest();
+        Self { version, revision }
+    }
+
+    /// The newest revision in the view.
+    pub fn revision(&self) -> u64 {
+        self.revision
+    }
+
+    /// The oldest revision the view can be read at.
+    pub fn gc_floor(&self) -> u64 {
+        self.version.gc_floor
+    }
+
+    /// The value of `key` at revision `at` (`None`: the view's own), if it has one.
+    pub fn get(&self, key: &[u8], at: Option<u64>) -> Result<Option<Versioned>, ReadError> {
+        let at = self.readable(at)?;
+        let found = self.version.get(key, at)?;
+        Ok(found.and_then(|(revision, slot)| match slot {
+            Slot::Put(value) => Some(Versioned { revision, value }),
+            Slot::Tombstone => None,
+        }))
+    }
+
+    /// The keys in `range` with their values at revision `at` (`None`: the view's own).
+    pub fn scan(&self, range: ScanRange, at: Option<u64>) -> Result<Scan<'_>, ReadError> {
+        let at = self.readable(at)?;
+        Ok(Scan::new(&self.version, range, at)?)
+    }
+
+    fn readable(&self, at: Option<u64>) -> Result<u64, ReadError> {
+        let at = at.unwrap_or(self.revision);
+        if at > self.revision {
+            return Err(ReadError::RevisionAhead { at, newest: self.revision });
+        }
+        let floor = self.version.gc_floor;
+        if at < floor {
+            return Err(ReadError::RevisionGone { at, floor });
+        }
+        Ok(at)
+    }
+}
+
+impl std::fmt::Debug for View {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("View")
+            .field("revision", &self.revision)
+            .field("gc_floor", &self.gc_floor())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,392 @@
+//! The writer's side of a tree.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Weak};
+
+use bytes::Bytes;
+use parking_lot::RwLock;
+
+use super::change::{ChangeKind, JobTicket, TreeChange};
+use super::context::{TreeContext, Workshop};
+use super::flush::FlushJob;
+use super::levels::{Levels, Placed};
+use super::pins::Pins;
+use super::snapshot::{SnapshotTables, SnapshotWriter};
+use super::version::{Frozen, Version};
+use super::view::{Shared, TreeReader, View};
+use super::{Applied, Interval, LevelStats, Pressure, TreeEdit, TreeImage, TreeOptions};
+use crate::compaction::{CompactionJob, bytes, pick};
+use crate::memtable::{Memtable, Op};
+use crate::table::{FileId, ObsoleteFiles};
+use crate::{Corruption, Result, StorageError};
+
+/// A tree, owned by the one who writes it.
+pub struct Tree {
+    workshop: Arc<Workshop>,
+    shared: Arc<Shared>,
+    /// What readers see now; the writer alone replaces it.
+    version: Arc<Version>,
+    applied: u64,
+    /// Raised when a snapshot replaces everything: jobs begun before are void.
+    incarnation: u64,
+    flushing: Weak<()>,
+    compacting: Weak<()>,
+}
+
+impl Tree {
+    /// Opens a tree with the tables the manifest lists, all of which are opened and
+    /// checked; `applied` is the last revision published with them. The directory of
+    /// the tables is created if need be.
+    ///
+    /// Errors: I/O; corruption, naming file and offset; a newer table format.
+    pub fn open(context: TreeContext, image: &TreeImage, applied: u64) -> Result<Self> {
+        context.options.check();
+        let dir = context.tables_dir();
+        context.disk.create_dir_all(&dir).map_err(StorageError::io("create", &dir))?;
+        let workshop = Arc::new(Workshop { context, deletions: ObsoleteFiles::default() });
+        let levels = open_levels(&workshop, image)?;
+        let version = Arc::new(Version {
+            active: Arc::new(Memtable::new(applied)),
+            frozen: Vec::new(),
+            levels: Arc::new(levels),
+            gc_floor: image.gc_floor,
+            interval: None,
+        });
+        Ok(Self {
+            shared: Arc::new(Shared {
+                version: RwLock::new(Arc::clone(&version)),
+                pins: Pins::starting_at(image.gc_floor),
+            }),
+            workshop,
+            version,
+            applied,
+            incarnation: 0,
+            flushing: Weak::new(),
+            compacting: Weak::new(),
+        })
+    }
+
+    fn publish(&mut self, version: Version) {
+        self.version = Arc::new(version);
+        *self.shared.version.write() = Arc::clone(&self.version);
+    }
+
+    /// Applies a command: all of it becomes visible at once. A command that changes
+    /// nothing is applied with no ops, so that the revision passes it.
+    ///
+    /// Panics unless `revision` is above every revision applied: a command applied
+    /// twice or out of order would corrupt the history.
+    pub fn apply(&mut self, revision: u64, ops: &[Op]) {
+        assert!(
+            revision > self.applied,
+            "revision {revision} is applied after revision {}",
+            self.applied
+        );
+        self.version.active.apply(revision, ops);
+        self.applied = revision;
+    }
+
+    /// The last revision applied.
+    pub fn revision(&self) -> u64 {
+        self.applied
+    }
+
+    /// A handle for readers; clones are cheap.
+    pub fn reader(&self) -> TreeReader {
+        TreeReader { shared: Arc::clone(&self.shared) }
+    }
+
+    /// The tree as it is now.
+    pub fn view(&self) -> View {
+        View::new(Arc::clone(&self.version))
+    }
+
+    /// Restricts the tree to the keys of `interval`; `None` owns every key.
+    pub fn set_interval(&mut self, interval: Option<Arc<dyn Interval>>) {
+        let version = Version { interval, ..self.copy() };
+        self.publish(version);
+    }
+
+    fn copy(&self) -> Version {
+        Version {
+            active: Arc::clone(&self.version.active),
+            frozen: self.version.frozen.clone(),
+            levels: Arc::clone(&self.version.levels),
+            gc_floor: self.version.gc_floor,
+            interval: self.version.interval.clone(),
+        }
+    }
+
+    /// Freezes the memtable, to be flushed and published with `applied`, the last
+    /// command in it, and the partition's `state` block as of that command. An empty
+    /// memtable may be frozen too: it publishes a newer position and state.
+    ///
+    /// Panics if `applied` is not the last revision applied or beyond it.
+    pub fn rotate(&mut self, applied: Applied, state: Bytes) {
+        assert!(
+            applied.index >= self.applied,
+            "a memtable with revision {} cannot be published as applied to {}",
+            self.applied,
+            applied.index
+        );
+        self.applied = applied.index;
+        let mut version = self.copy();
+        version.frozen.push(Arc::new(Frozen {
+            memtable: std::mem::replace(
+                &mut version.active,
+                Arc::new(Memtable::new(applied.index)),
+            ),
+            applied,
+            state,
+        }));
+        self.publish(version);
+    }
+
+    /// A job for the oldest frozen memtable, if there is one and no flush is under way.
+    pub fn flush_job(&mut self) -> Option<FlushJob> {
+        let frozen = Arc::clone(self.version.frozen.first()?);
+        let ticket = ticket(&mut self.flushing, self.incarnation)?;
+        Some(FlushJob::new(
+            Arc::clone(&self.workshop),
+            ticket,
+            frozen,
+            self.version.levels.beneath(0),
+            self.horizon(),
+        ))
+    }
+
+    /// The most useful compaction, if a level is full and none is under way.
+    pub fn compaction_job(&mut self) -> Option<CompactionJob> {
+        if self.compacting.strong_count() > 0 {
+            return None;
+        }
+        let picked = pick(self.version.levels.metas(), self.options())?;
+        let ticket = ticket(&mut self.compacting, self.incarnation)?;
+        Some(CompactionJob::new(
+            Arc::clone(&self.workshop),
+            ticket,
+            picked,
+            &self.version.levels,
+            self.version.interval.clone(),
+            self.horizon(),
+        ))
+    }
+
+    /// The oldest revision a job that begins now keeps readable.
+    fn horizon(&self) -> u64 {
+        let history = self.options().history;
+        let wanted = self.applied.saturating_sub(history);
+        self.shared.pins.raise_floor(wanted)
+    }
+
+    /// Starts writing the tables of a snapshot.
+    pub fn snapshot_writer(&self) -> SnapshotWriter {
+        SnapshotWriter::new(Arc::clone(&self.workshop))
+    }
+
+    /// The change that replaces the whole tree by a snapshot taken at `applied`.
+    /// Publish and install it before anything else is installed.
+    pub fn snapshot_change(
+        &self,
+        snapshot: SnapshotTables,
+        applied: Applied,
+        state: Bytes,
+    ) -> TreeChange {
+        let added = snapshot.tables;
+        let edit = TreeEdit {
+            added: added.iter().map(|placed| placed.meta.clone()).collect(),
+            removed: self.version.levels.all().map(|t| t.id()).collect(),
+            gc_floor: applied.index,
+        };
+        let ticket = JobTicket { incarnation: self.incarnation, _running: Arc::new(()) };
+        let kind = ChangeKind::Snapshot { applied, state };
+        TreeChange::new(edit, added, ticket, kind)
+    }
+
+    /// Whether a job's change still fits this tree. After a snapshot was installed,
+    /// changes of jobs begun before do not: discard them, never publish them.
+    pub fn accepts(&self, change: &TreeChange) -> bool {
+        change.ticket.incarnation == self.incarnation
+            && match &change.kind {
+                ChangeKind::Flush(frozen) => {
+                    self.version.frozen.first().is_some_and(|oldest| Arc::ptr_eq(oldest, frozen))
+                }
+                ChangeKind::Snapshot { .. } => {
+                    let live = self.version.levels.all().map(|t| t.id());
+                    live.eq(change.edit().removed.iter().copied())
+                }
+                ChangeKind::Compaction => true,
+            }
+    }
+
+    /// Makes a published change visible. Call it only once its manifest edit is
+    /// durable: files that left are deleted as soon as the last view lets go of them.
+    ///
+    /// Panics if the tree does not accept the change: it was published nevertheless,
+    /// so manifest and tree disagree.
+    pub fn install(&mut self, change: TreeChange) {
+        assert!(
+            self.accepts(&change),
+            "a change was published that does not fit its tree: {change:?}"
+        );
+        let mut version = self.copy();
+        let mut levels = Levels::clone(&version.levels);
+        let left = levels.apply(change.edit(), &change.added);
+        version.levels = Arc::new(levels);
+        version.gc_floor = version.gc_floor.max(change.edit().gc_floor);
+        match &change.kind {
+            ChangeKind::Flush(_) => {
+                version.frozen.remove(0);
+            }
+            ChangeKind::Compaction => {}
+            ChangeKind::Snapshot { applied, .. } => {
+                version.frozen.clear();
+                version.active = Arc::new(Memtable::new(applied.index));
+                self.applied = applied.index;
+                self.incarnation += 1;
+                self.flushing = Weak::new();
+                self.compacting = Weak::new();
+                self.shared.pins.force_floor(applied.index);
+            }
+        }
+        self.publish(version);
+        for table in left {
+            table.mark_obsolete();
+        }
+    }
+
+    /// The tree's geometry.
+    pub fn options(&self) -> &TreeOptions {
+        self.workshop.options()
+    }
+
+    /// Files nobody needs any more, for the Store to delete; see [`Self::table_path`].
+    pub fn obsolete_files(&self) -> ObsoleteFiles {
+        self.workshop.deletions.clone()
+    }
+
+    /// Where a table of this tree is.
+    pub fn table_path(&self, file: FileId) -> PathBuf {
+        self.workshop.context.table_path(file)
+    }
+
+    /// What the manifest must hold of the tree now.
+    pub fn image(&self) -> TreeImage {
+        let metas = self.version.levels.metas().iter().flatten();
+        TreeImage {
+            tables: metas.map(|meta| (meta.file, meta.clone())).collect(),
+            gc_floor: self.version.gc_floor,
+        }
+    }
+
+    /// Whether the memtable reached the size at which it should be frozen.
+    pub fn wants_rotation(&self) -> bool {
+        self.memtable_bytes() >= self.options().memtable_bytes
+    }
+
+    /// Approximate bytes in the active memtable.
+    pub fn memtable_bytes(&self) -> usize {
+        self.version.active.bytes()
+    }
+
+    /// Whether nothing was applied since the last rotation.
+    pub fn memtable_is_empty(&self) -> bool {
+        self.version.active.is_empty()
+    }
+
+    /// Approximate bytes in frozen memtables.
+    pub fn frozen_bytes(&self) -> usize {
+        let frozen = self.version.frozen.iter();
+        frozen.map(|frozen| frozen.memtable.bytes()).sum()
+    }
+
+    /// Memtables waiting to be flushed.
+    pub fn frozen_count(&self) -> usize {
+        self.version.frozen.len()
+    }
+
+    /// Bytes of all live tables.
+    pub fn table_bytes(&self) -> u64 {
+        self.level_stats().iter().map(|level| level.bytes).sum()
+    }
+
+    /// Bytes of memory that filters and indexes of the open tables hold.
+    pub fn resident_bytes(&self) -> usize {
+        let tables = self.version.levels.all();
+        tables.map(|table| table.resident_bytes()).sum()
+    }
+
+    /// Contents of each level.
+    pub fn level_stats(&self) -> Vec<LevelStats> {
+        self.version.levels.stats()
+    }
+
+    /// Versions below this revision may be gone.
+    pub fn gc_floor(&self) -> u64 {
+        self.version.gc_floor
+    }
+
+    /// The oldest revision pinned.
+    pub fn oldest_pin(&self) -> Option<u64> {
+        self.shared.pins.oldest()
+    }
+
+    /// Bytes by which levels exceed what they should hold: what compaction owes. All of
+    /// level 0 counts once it is full.
+    pub fn debt(&self) -> u64 {
+        let options = self.options();
+        let excess = |(level, metas): (usize, &Vec<super::TableMeta>)| match level {
+            0 if metas.len() < options.l0_compaction => 0,
+            0 => bytes(metas),
+            _ => bytes(metas).saturating_sub(options.level_target(level)),
+        };
+        let levels = self.version.levels.metas().iter().enumerate();
+        levels.map(excess).sum()
+    }
+
+    /// Whether writers should slow down or stop.
+    pub fn pressure(&self) -> Pressure {
+        let (options, frozen) = (self.options(), self.frozen_count());
+        let level_0 = self.version.levels.tables(0).len();
+        if level_0 >= options.l0_stop || frozen >= options.frozen_stop {
+            Pressure::Stop
+        } else if level_0 >= options.l0_slow || frozen + 1 >= options.frozen_stop {
+            Pressure::Slow
+        } else {
+            Pressure::None
+        }
+    }
+}
+
+impl std::fmt::Debug for Tree {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Tree")
+            .field("dir", &self.workshop.context.dir)
+            .field("applied", &self.applied)
+            .field("levels", &self.level_stats())
+            .finish_non_exhaustive()
+    }
+}
+
+/// A ticket for a job unless one of its kind is under way.
+fn ticket(running: &mut Weak<()>, incarnation: u64) -> Option<JobTicket> {
+    if running.strong_count() > 0 {
+        return None;
+    }
+    let token = Arc::new(());
+    *running = Arc::downgrade(&token);
+    Some(JobTicket { incarnation, _running: token })
+}
+
+fn open_levels(workshop: &Workshop, image: &TreeImage) -> Result<Levels> {
+    let mut levels = Levels::empty(workshop.options().levels);
+    for meta in image.tables.values() {
+        let table = workshop.open_listed(meta)?;
+        workshop.context.ids.observe(meta.file);
+        let placed = Placed::new(table, usize::from(meta.level));
+        levels
+            .try_insert(placed)
+            .map_err(|what| Corruption::new(workshop.context.table_path(meta.file), 0, what))?;
+    }
+    Ok(levels)
+}
