@@ -77,6 +77,12 @@ impl Raft {
             }
             self.drop_conflicting(batch.base);
         }
+        assert!(
+            batch.term <= self.term,
+            "partition {}: the leader of term {} sent {batch}, which is of a later term",
+            self.config.partition,
+            self.term
+        );
         self.issue_hard_state();
         self.persist(Record::Append(batch));
     }

@@ -40,8 +40,11 @@ impl LeaderReads {
 #[derive(Debug)]
 pub(crate) struct ForwardedReads {
     waiting: Vec<ReadId>,
+    /// By request, which is also the order of giving up.
     asked: BTreeMap<u64, Asked>,
     next_request: u64,
+    /// Reads in all of it.
+    count: usize,
 }
 
 #[derive(Debug)]
@@ -52,16 +55,49 @@ struct Asked {
 
 impl ForwardedReads {
     /// Requests are numbered from a random start: an answer to this replica before its restart must fit none of them.
-    pub(crate) fn starting_at(next_request: u64) -> ForwardedReads {
-        ForwardedReads { waiting: Vec::new(), asked: BTreeMap::new(), next_request }
+    pub(crate) fn starting_at(random: u64) -> ForwardedReads {
+        // Half the range is left to count up in, so the order holds.
+        ForwardedReads {
+            waiting: Vec::new(),
+            asked: BTreeMap::new(),
+            next_request: random >> 1,
+            count: 0,
+        }
     }
 
-    fn len(&self) -> usize {
-        self.waiting.len() + self.asked.values().map(|asked| asked.reads.len()).sum::<usize>()
+    fn add(&mut self, id: ReadId) {
+        self.count += 1;
+        self.waiting.push(id);
+    }
+
+    fn take(&mut self, request: u64) -> Vec<ReadId> {
+        let reads = self.asked.remove(&request).map(|asked| asked.reads).unwrap_or_default();
+        self.count -= reads.len();
+        reads
+    }
+
+    fn take_expired(&mut self, now: Time) -> Vec<ReadId> {
+        let mut reads = Vec::new();
+        while let Some(first) = self.asked.first_entry().filter(|first| first.get().give_up <= now)
+        {
+            reads.append(&mut first.remove().reads);
+        }
+        self.count -= reads.len();
+        reads
+    }
+
+    fn take_all(&mut self) -> Vec<ReadId> {
+        self.count = 0;
+        let asked = std::mem::take(&mut self.asked);
+        asked
+            .into_values()
+            .flat_map(|asked| asked.reads)
+            .chain(std::mem::take(&mut self.waiting))
+            .collect()
     }
 
     pub(crate) fn next_deadline(&self) -> Option<Time> {
-        self.asked.values().map(|asked| asked.give_up).min()
+        self.asked.values().next().map(|asked| asked.give_up)
     }
 }
 
@@ -75,9 +111,9 @@ impl Raft {
             self.lead.reads.waiting.push(Reader::Here(id));
         } else if self.role == Role::Follower
             && self.leader.is_some()
-            && self.forwarded.len() < limit
+            && self.forwarded.count < limit
         {
-            self.forwarded.waiting.push(id);
+            self.forwarded.add(id);
         } else {
             self.effects.push(Effect::ReadAborted { reads: vec![id] });
         }
@@ -142,9 +178,7 @@ impl Raft {
         let readers =
             reads.rounds.into_iter().flat_map(|round| round.readers).chain(reads.waiting).collect();
         let reads = self.answer_remote(readers, None);
-        if !reads.is_empty() {
-            self.effects.push(Effect::ReadAborted { reads });
-        }
+        self.abort(reads);
     }
 
     pub(crate) fn on_read_index_request(&mut self, from: ReplicaId, request: u64) {
@@ -164,39 +198,33 @@ impl Raft {
         };
         let reads = std::mem::take(&mut self.forwarded.waiting);
         let request = self.forwarded.next_request;
-        self.forwarded.next_request = request.wrapping_add(1);
+        self.forwarded.next_request += 1;
         let give_up = self.now.after(self.config.election_timeout_max);
         self.forwarded.asked.insert(request, Asked { reads, give_up });
         self.send(leader, Message::ReadIndexRequest { term: self.term, request });
     }
 
     pub(crate) fn on_read_index_response(&mut self, request: u64, index: Option<Index>) {
-        let Some(Asked { reads, .. }) = self.forwarded.asked.remove(&request) else { return };
-        self.effects.push(match index {
-            Some(index) => Effect::ReadReady { reads, index },
-            None => Effect::ReadAborted { reads },
-        });
-    }
-
-    pub(crate) fn expire_forwarded_reads(&mut self) {
-        let now = self.now;
-        let mut reads = Vec::new();
-        self.forwarded.asked.retain(|_, asked| {
-            let keep = asked.give_up > now;
-            if !keep {
-                reads.append(&mut asked.reads);
+        let reads = self.forwarded.take(request);
+        match index {
+            Some(index) if !reads.is_empty() => {
+                self.effects.push(Effect::ReadReady { reads, index })
             }
-            keep
-        });
-        if !reads.is_empty() {
-            self.effects.push(Effect::ReadAborted { reads });
+            _ => self.abort(reads),
         }
     }
 
+    pub(crate) fn expire_forwarded_reads(&mut self) {
+        let reads = self.forwarded.take_expired(self.now);
+        self.abort(reads);
+    }
+
     pub(crate) fn abort_forwarded_reads(&mut self) {
-        let asked = std::mem::take(&mut self.forwarded.asked);
-        let mut reads: Vec<ReadId> = asked.into_values().flat_map(|asked| asked.reads).collect();
-        reads.append(&mut self.forwarded.waiting);
+        let reads = self.forwarded.take_all();
+        self.abort(reads);
+    }
+
+    fn abort(&mut self, reads: Vec<ReadId>) {
         if !reads.is_empty() {
             self.effects.push(Effect::ReadAborted { reads });
         }

@@ -33,7 +33,10 @@ impl Raft {
         self.lead.heartbeat_at = self.now.after(self.config.heartbeat_interval);
         let round = self.lead.round;
         for peer in self.lead.peers.values_mut() {
-            peer.mark = peer.awaits_answer().then_some((round, peer.sent));
+            // An unanswered mark stays: rounds may begin faster than answers return.
+            if peer.mark.is_none() && peer.awaits_answer() {
+                peer.mark = Some((round, peer.sent));
+            }
         }
         for id in self.peer_ids() {
             self.send_heartbeat(id);
@@ -72,9 +75,7 @@ impl Raft {
         let Some(peer) = self.lead.peers.get_mut(&to) else { return false };
         let Some(limits) = room(peer, last_index, &self.config) else { return false };
         let prev_index = peer.next - 1;
-        let prev_term =
-            if prev_index < self.log.base().0 { None } else { self.log.term_at(prev_index) };
-        let Some(prev_term) = prev_term else {
+        let Some(prev_term) = self.log.term_at(prev_index) else {
             peer.await_snapshot();
             self.effects.push(Effect::SnapshotNeeded { to });
             return false;
@@ -167,17 +168,18 @@ impl Raft {
         matched: Index,
     ) {
         let last_index = self.log.last_index();
-        let current = round == self.lead.round;
         let Some(peer) = self.lead.peers.get_mut(&from) else { return };
+        let newest = round > peer.acked_round;
         peer.heard = self.now;
         peer.acked_round = peer.acked_round.max(round);
         if matched > peer.matched {
             self.acknowledged(from, matched);
         }
         let Some(peer) = self.lead.peers.get_mut(&from) else { return };
-        let lost = peer.mark.is_some_and(|(marked, sent)| marked == round && verified < sent);
+        let marked = peer.mark.take_if(|(marked, _)| *marked <= round);
+        let lost = marked.is_some_and(|(_, sent)| verified < sent);
         // A peer that restarted verifies anew, or it could not learn what is committed before the next write.
-        let restarted = current && verified < peer.matched && !peer.awaits_answer();
+        let restarted = newest && verified < peer.matched && !peer.awaits_answer();
         if peer.state != ProgressState::Snapshot && (lost || restarted) {
             let next = verified.max(peer.matched).min(last_index) + 1;
             peer.probe_from(next);

@@ -56,9 +56,10 @@ impl Raft {
             self.log.compact(index);
         } else {
             assert!(
-                index > self.commit,
-                "partition {partition}: a snapshot at index {index} of term {term} contradicts what is committed up to {}",
-                self.commit
+                index > self.commit && index > self.verified,
+                "partition {partition}: a snapshot at index {index} of term {term} contradicts the log, committed up to {} and verified up to {}",
+                self.commit,
+                self.verified
             );
             self.log.reset((index, term));
         }
