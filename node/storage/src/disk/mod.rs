@@ -49,6 +49,8 @@ pub trait Disk: Send + Sync {
 }
 
 /// An open file. Shared between threads; offsets are explicit.
+// Nobody asks a file whether it is empty.
+#[allow(clippy::len_without_is_empty)]
 pub trait DiskFile: Send + Sync {
     /// Reads at `offset` into `buffer`; fewer bytes only at the end of the file.
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
@@ -57,8 +59,6 @@ pub trait DiskFile: Send + Sync {
     /// Makes everything written so far, and the length, durable (fdatasync).
     fn sync_data(&self) -> io::Result<()>;
     /// The length in bytes.
-    // A file on disk has a length and no notion of being empty worth a method.
-    #[allow(clippy::len_without_is_empty)]
     fn len(&self) -> io::Result<u64>;
     /// Cuts the file, or grows it with zeros.
     fn set_len(&self, len: u64) -> io::Result<()>;

@@ -171,8 +171,10 @@ impl Index {
     pub fn batch(&mut self, key: ReplicaKey, entry: Entry, commit: u64) {
         let Some(log) = self.replicas.get_mut(&key) else { return };
         log.commit = log.commit.max(commit);
-        while let Some(dead) = log.entries.pop_back_if(|e| e.last() >= entry.base) {
-            bury(&mut self.living, key, dead.at, |l| &mut l.batches);
+        while log.entries.back().is_some_and(|e| e.last() >= entry.base) {
+            if let Some(dead) = log.entries.pop_back() {
+                bury(&mut self.living, key, dead.at, |l| &mut l.batches);
+            }
         }
         log.entries.push_back(entry);
         self.live(key, entry.at).batches += u64::from(entry.at.size);
