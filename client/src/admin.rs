@@ -1,0 +1,107 @@
+//! Typed calls to a node's admin address. Unlike data, these are plain unary
+//! calls to exactly the node meant.
+
+use crate::builder::address_of;
+use doug_proto::error::Fault;
+use doug_proto::ids::NodeId;
+use doug_proto::map::{Node, PartitionMap};
+use doug_proto::v1::{self, admin_client::AdminClient};
+use std::time::Duration;
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Response, Status};
+
+/// How long one call may take, connect included, unless told otherwise.
+const TIMEOUT: Duration = Duration::from_secs(5);
+
+/// One node's admin service. Its errors name the address.
+#[derive(Clone)]
+pub struct Admin {
+    address: String,
+    client: AdminClient<Channel>,
+}
+
+impl Admin {
+    /// The admin service at `address` (`host:port`). Connects with the first call.
+    ///
+    /// # Errors
+    /// `INVALID_ARGUMENT` for an address that is none.
+    pub fn new(address: &str) -> Result<Self, Fault> {
+        Self::with_timeout(address, TIMEOUT)
+    }
+
+    /// The same with another timeout per call.
+    ///
+    /// # Errors
+    /// `INVALID_ARGUMENT` for an address that is none.
+    pub fn with_timeout(address: &str, timeout: Duration) -> Result<Self, Fault> {
+        let address = address_of(address)?;
+        let endpoint = Endpoint::from_shared(format!("http://{address}"))
+            .map_err(|error| Fault::invalid(format!("{address} is not an address: {error}")))?
+            .connect_timeout(timeout)
+            .timeout(timeout);
+        Ok(Self { address, client: AdminClient::new(endpoint.connect_lazy()) })
+    }
+
+    /// What the node is.
+    ///
+    /// # Errors
+    /// `UNAVAILABLE` when it does not answer.
+    pub async fn identify(&self) -> Result<v1::IdentifyResponse, Fault> {
+        self.read(self.client.clone().identify(v1::IdentifyRequest {}).await)
+    }
+
+    /// Makes the node `to` a member of the database of `map`, its first map.
+    ///
+    /// # Errors
+    /// The node is another one, or is already a member of a different creation.
+    pub async fn create(
+        &self,
+        to: NodeId,
+        map: &PartitionMap,
+    ) -> Result<v1::CreateResponse, Fault> {
+        let request = v1::CreateRequest { to: to.to_string(), map: Some(map.to_wire()) };
+        self.read(self.client.clone().create(request).await)
+    }
+
+    /// Hands the leadership of `partition` from node `to` to `new_leader`, or
+    /// to the most caught-up other voter.
+    ///
+    /// # Errors
+    /// The node is another one, or does not lead the partition.
+    pub async fn transfer_leader(
+        &self,
+        to: NodeId,
+        partition: u64,
+        new_leader: Option<NodeId>,
+    ) -> Result<v1::TransferLeaderResponse, Fault> {
+        let new_leader = new_leader.map(|node| node.to_string()).unwrap_or_default();
+        let request = v1::TransferLeaderRequest { to: to.to_string(), partition, new_leader };
+        self.read(self.client.clone().transfer_leader(request).await)
+    }
+
+    /// Replaces the node addresses that node `to` knows, if `epoch` is greater
+    /// than that of its map.
+    ///
+    /// # Errors
+    /// The node is another one, or does not answer.
+    pub async fn update_addresses(
+        &self,
+        to: NodeId,
+        epoch: u64,
+        nodes: &[Node],
+    ) -> Result<v1::UpdateAddressesResponse, Fault> {
+        let nodes = nodes.iter().map(Node::to_wire).collect();
+        let request = v1::UpdateAddressesRequest { to: to.to_string(), epoch, nodes };
+        self.read(self.client.clone().update_addresses(request).await)
+    }
+
+    fn read<T>(&self, result: Result<Response<T>, Status>) -> Result<T, Fault> {
+        result.map(Response::into_inner).map_err(|status| {
+            let mut fault = Fault::from_status(&status);
+            let address = &self.address;
+            let why = crate::connection::describe(&status);
+            fault.message = format!("node at {address} (admin): {why}");
+            fault
+        })
+    }
+}

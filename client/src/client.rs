@@ -1,0 +1,242 @@
+//! The client: one entry, and typed helpers over it.
+
+use crate::builder::{Builder, Mode, Settings};
+use crate::engine::Engine;
+use crate::options::{If, Range, Read, ScanOptions};
+use crate::scan::ScanStream;
+use bytes::Bytes;
+use doug_proto::error::Fault;
+use doug_proto::map::PartitionMap;
+use doug_proto::v1::{self, stream_answer::Answer, stream_operation::Operation, write_operation};
+use std::sync::Arc;
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+/// A DougDB client. Cheap to clone; clones share connections, sessions and the
+/// partition map. Lives on the tokio runtime it is used from.
+#[derive(Clone)]
+pub struct Client {
+    pub(crate) engine: Arc<Engine>,
+}
+
+/// One write of [`Client::batch`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Write {
+    /// Writes a key.
+    Put(Bytes, Bytes),
+    /// Deletes a key.
+    Delete(Bytes),
+}
+
+impl Write {
+    fn to_wire(&self) -> v1::WriteOperation {
+        let operation = match self.clone() {
+            Write::Put(key, value) => {
+                write_operation::Operation::Put(v1::PutOperation { key, value })
+            }
+            Write::Delete(key) => write_operation::Operation::Delete(v1::DeleteOperation { key }),
+        };
+        v1::WriteOperation { operation: Some(operation) }
+    }
+}
+
+impl Client {
+    /// Starts to make a client.
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    pub(crate) fn new(endpoints: Vec<String>, mode: Mode, settings: Arc<Settings>) -> Self {
+        Self { engine: Engine::new(endpoints, mode, settings) }
+    }
+
+    /// Carries out one operation as it stands, by `deadline`: routed, retried
+    /// where that cannot apply twice, answered with the answer of the same kind,
+    /// never with [`Answer::Error`].
+    ///
+    /// Without a target it is routed by its key. A write without a session gets
+    /// one of this client's, if [`Builder::sessions`] is on; a write with the
+    /// end client's own is forwarded with it. Dropping the future abandons the
+    /// operation: a write then may or may not be applied.
+    ///
+    /// # Errors
+    /// With the detail `NotExecuted`: a definite failure. With `OutcomeUnknown`:
+    /// a write that may have been applied, or may yet be. Reads are never
+    /// unknown: they end `DEADLINE_EXCEEDED`, `UNAVAILABLE` or as the server said.
+    pub async fn execute(&self, operation: Operation, deadline: Instant) -> Result<Answer, Fault> {
+        self.engine.execute(operation, deadline).await
+    }
+
+    /// When an operation that begins now ends, by [`Builder::timeout`].
+    pub fn deadline(&self) -> Instant {
+        Instant::now() + self.engine.settings.timeout
+    }
+
+    /// Reads one key. A missing key is an answer with `found` false.
+    ///
+    /// # Errors
+    /// As [`Client::execute`].
+    pub async fn get(&self, key: impl Into<Bytes>, read: Read) -> Result<v1::GetResponse, Fault> {
+        let request = v1::GetRequest { key: key.into(), read: read.to_wire(), target: None };
+        match self.execute(Operation::Get(request), self.deadline()).await? {
+            Answer::Get(answer) => Ok(answer),
+            other => Err(mismatch("get", &other)),
+        }
+    }
+
+    /// Writes one key if `condition` holds. An unmet condition is an answer with
+    /// `condition_met` false.
+    ///
+    /// # Errors
+    /// As [`Client::execute`].
+    pub async fn put(
+        &self,
+        key: impl Into<Bytes>,
+        value: impl Into<Bytes>,
+        condition: If,
+    ) -> Result<v1::PutResponse, Fault> {
+        let request = v1::PutRequest {
+            key: key.into(),
+            value: value.into(),
+            condition: condition.to_wire(),
+            session: None,
+            target: None,
+        };
+        match self.execute(Operation::Put(request), self.deadline()).await? {
+            Answer::Put(answer) => Ok(answer),
+            other => Err(mismatch("put", &other)),
+        }
+    }
+
+    /// Deletes one key if `condition` holds. A key that was missing is an answer
+    /// with `existed` false.
+    ///
+    /// # Errors
+    /// As [`Client::execute`].
+    pub async fn delete(
+        &self,
+        key: impl Into<Bytes>,
+        condition: If,
+    ) -> Result<v1::DeleteResponse, Fault> {
+        let request = v1::DeleteRequest {
+            key: key.into(),
+            condition: condition.to_wire(),
+            session: None,
+            target: None,
+        };
+        match self.execute(Operation::Delete(request), self.deadline()).await? {
+            Answer::Delete(answer) => Ok(answer),
+            other => Err(mismatch("delete", &other)),
+        }
+    }
+
+    /// Applies all writes at once if all conditions hold. All keys must lie in
+    /// one partition.
+    ///
+    /// # Errors
+    /// As [`Client::execute`]; `INVALID_ARGUMENT` names two keys of different
+    /// partitions.
+    pub async fn batch(
+        &self,
+        conditions: Vec<v1::Condition>,
+        writes: &[Write],
+    ) -> Result<v1::BatchResponse, Fault> {
+        let request = v1::BatchRequest {
+            conditions,
+            operations: writes.iter().map(Write::to_wire).collect(),
+            session: None,
+            target: None,
+        };
+        match self.execute(Operation::Batch(request), self.deadline()).await? {
+            Answer::Batch(answer) => Ok(answer),
+            other => Err(mismatch("batch", &other)),
+        }
+    }
+
+    /// Reads one page of `range`, in order. `page_token` is empty for the first
+    /// page, then `next_page_token` of the page before, until that is empty.
+    ///
+    /// # Errors
+    /// As [`Client::execute`].
+    pub async fn scan_page(
+        &self,
+        range: &Range,
+        options: &ScanOptions,
+        page_token: Bytes,
+    ) -> Result<v1::ScanResponse, Fault> {
+        let request = options.to_wire(range, page_token);
+        match self.execute(Operation::Scan(request), self.deadline()).await? {
+            Answer::Scan(answer) => Ok(answer),
+            other => Err(mismatch("scan", &other)),
+        }
+    }
+
+    /// All entries of `range`, in order, page by page; while one page is
+    /// consumed the next is fetched.
+    pub fn scan(&self, range: Range, options: ScanOptions) -> ScanStream {
+        ScanStream::new(self.clone(), range, options)
+    }
+
+    /// Registers a session with one partition, for callers that number their
+    /// writes themselves. Others need not: see [`Builder::sessions`].
+    ///
+    /// # Errors
+    /// As [`Client::execute`].
+    pub async fn register(&self, partition: u64) -> Result<v1::RegisterResponse, Fault> {
+        let target = v1::Target { partition, ..Default::default() };
+        let request = v1::RegisterRequest { target: Some(target) };
+        match self.execute(Operation::Register(request), self.deadline()).await? {
+            Answer::Register(answer) => Ok(answer),
+            other => Err(mismatch("register", &other)),
+        }
+    }
+
+    /// Who leads, who lags, and since when. Nodes that do not answer are listed
+    /// as unreachable.
+    ///
+    /// # Errors
+    /// `UNAVAILABLE` when no endpoint answers, or no map is known.
+    pub async fn status(&self) -> Result<v1::StatusResponse, Fault> {
+        let request = v1::StatusRequest { local_only: false };
+        match self.execute(Operation::Status(request), self.deadline()).await? {
+            Answer::Status(answer) => Ok(answer),
+            other => Err(mismatch("status", &other)),
+        }
+    }
+
+    /// The partition map, as far as this client knows; fetched if it knows none.
+    ///
+    /// # Errors
+    /// `UNAVAILABLE` when there is none within [`Builder::timeout`].
+    pub async fn map(&self) -> Result<Arc<PartitionMap>, Fault> {
+        self.engine.map(self.deadline()).await
+    }
+
+    /// The partition map, now and whenever it changes. `None` until it is known.
+    pub fn watch_map(&self) -> watch::Receiver<Option<Arc<PartitionMap>>> {
+        self.engine.watch_map()
+    }
+
+    /// What all answers to this client have seen, for [`Read::Session`]. Empty
+    /// unless [`Builder::track_session`] is on and something was answered.
+    pub fn session_token(&self) -> Bytes {
+        self.engine.session_token()
+    }
+}
+
+fn mismatch(asked: &str, answer: &Answer) -> Fault {
+    let got = match answer {
+        Answer::Error(_) => "an error",
+        Answer::Get(_) => "a get",
+        Answer::Put(_) => "a put",
+        Answer::Delete(_) => "a delete",
+        Answer::Scan(_) => "a scan",
+        Answer::Batch(_) => "a batch",
+        Answer::Register(_) => "a register",
+        Answer::Status(_) => "a status",
+    };
+    // What such a server did with a write nobody can know.
+    Fault::unknown(format!(
+        "a {asked} was answered with the answer to {got}: the server does not speak dougdb.v1"
+    ))
+}

@@ -1,0 +1,259 @@
+//! One multiplexed `Doug.Stream` to one server: many operations in flight, each
+//! with an id, bounded in count and bytes. There is no task and no timer per
+//! operation: a slot in a table, swept when the earliest of them is due.
+
+mod channel;
+mod outbox;
+mod slots;
+mod stream;
+
+pub(crate) use channel::{describe, open_channel};
+pub(crate) use slots::Event;
+
+use crate::builder::Settings;
+use doug_proto::v1::{StreamOperation, stream_operation::Operation};
+use parking_lot::Mutex;
+use slots::{SlotId, Slots};
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Waker};
+use tokio::sync::Notify;
+use tokio::time::{Duration, Instant};
+
+/// A server, and the stream to it once there is something to send. Cheap to
+/// clone; the stream ends with the last clone.
+#[derive(Clone)]
+pub(crate) struct Connection(Arc<Handle>);
+
+struct Handle {
+    shared: Arc<Shared>,
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.shared.state.lock().closed = true;
+        self.shared.attention.notify_one();
+    }
+}
+
+/// What the handles, the task of the stream and its outbox share.
+pub(crate) struct Shared {
+    pub(crate) address: String,
+    pub(crate) settings: Arc<Settings>,
+    state: Mutex<State>,
+    /// Whether a waiting operation found the server silent since it was last heard.
+    silent: AtomicBool,
+    /// Wakes the task to look at `sweep_at` or `closed` again.
+    attention: Notify,
+}
+
+struct State {
+    slots: Slots,
+    link: Link,
+    /// When the next slot is due; the task sleeps until then.
+    sweep_at: Option<Instant>,
+    /// The transport's waker, when the queue ran empty.
+    outbox: Option<Waker>,
+    /// When anything was last received, or the stream opened.
+    heard: Instant,
+    closed: bool,
+    /// Failed connects in a row.
+    failures: u32,
+}
+
+enum Link {
+    /// No task; the next operation starts one.
+    Idle,
+    /// A task connects, or reads answers.
+    Running,
+    /// The last connect failed; none is tried before this time.
+    Resting { until: Instant, error: String },
+}
+
+impl Connection {
+    /// A handle. Nothing is opened before the first operation.
+    pub(crate) fn new(address: String, settings: Arc<Settings>) -> Self {
+        let state = State {
+            slots: Slots::new(settings.max_in_flight, settings.max_in_flight_bytes),
+            link: Link::Idle,
+            sweep_at: None,
+            outbox: None,
+            heard: Instant::now(),
+            closed: false,
+            failures: 0,
+        };
+        let shared = Shared {
+            address,
+            settings,
+            state: Mutex::new(state),
+            silent: AtomicBool::new(false),
+            attention: Notify::new(),
+        };
+        Self(Arc::new(Handle { shared: Arc::new(shared) }))
+    }
+
+    /// `host:port`.
+    pub(crate) fn address(&self) -> &str {
+        &self.0.shared.address
+    }
+
+    /// Whether an operation waits there that has found it silent, and nothing at
+    /// all was heard since.
+    pub(crate) fn is_silent(&self) -> bool {
+        self.0.shared.silent.load(Ordering::Relaxed)
+    }
+
+    /// Queues an operation. The answer is what the attempt's events end with.
+    pub(crate) fn submit(&self, operation: Operation, now: Instant, deadline: Instant) -> Attempt {
+        let shared = &self.0.shared;
+        let bytes = operation_bytes(&operation);
+        let left = deadline.saturating_duration_since(now).as_millis();
+        let operation = StreamOperation {
+            id: 0,
+            timeout_milliseconds: u32::try_from(left).unwrap_or(u32::MAX).max(1),
+            operation: Some(operation),
+        };
+        let mut state = shared.state.lock();
+        if let Link::Resting { until, error } = &state.link {
+            if now < *until {
+                return Attempt::ended(Event::NotSent(error.clone()));
+            }
+            state.link = Link::Idle;
+        }
+        let due = deadline.min(now + shared.settings.patience);
+        let id = match state.slots.insert(operation, bytes, now, due, deadline) {
+            Ok(id) => id,
+            Err(full) => return Attempt::ended(Event::Full(full.message(&shared.address))),
+        };
+        let earlier = state.sweep_at.is_none_or(|at| due < at);
+        if earlier {
+            state.sweep_at = Some(due);
+        }
+        let start = matches!(state.link, Link::Idle);
+        if start {
+            state.link = Link::Running;
+            state.heard = now;
+        }
+        let outbox = state.outbox.take();
+        drop(state);
+        if let Some(waker) = outbox {
+            waker.wake();
+        }
+        if start {
+            tokio::spawn(stream::run(shared.clone()));
+        } else if earlier {
+            shared.attention.notify_one();
+        }
+        Attempt { handle: Some(self.0.clone()), id, ended: None }
+    }
+}
+
+/// About how many bytes an operation holds; exact where it matters.
+fn operation_bytes(operation: &Operation) -> usize {
+    const ENVELOPE: usize = 64;
+    ENVELOPE
+        + match operation {
+            Operation::Get(get) => get.key.len(),
+            Operation::Put(put) => put.key.len() + put.value.len(),
+            Operation::Delete(delete) => delete.key.len(),
+            Operation::Batch(batch) => prost::Message::encoded_len(batch),
+            Operation::Scan(scan) => scan.start.len() + scan.end.len() + scan.page_token.len(),
+            Operation::Register(_) | Operation::Status(_) => 0,
+        }
+}
+
+/// One operation given to one server. Dropping it withdraws the operation if it
+/// was not sent yet, and lets go of the answer otherwise.
+pub(crate) struct Attempt {
+    /// None once ended. The handle, so that the stream outlives the attempt.
+    handle: Option<Arc<Handle>>,
+    id: SlotId,
+    ended: Option<Event>,
+}
+
+impl Attempt {
+    fn ended(event: Event) -> Self {
+        Self { handle: None, id: SlotId::NONE, ended: Some(event) }
+    }
+
+    /// The next event. After [`Event::Silent`] there are more; after any other none.
+    pub(crate) fn poll_event(&mut self, context: &mut Context<'_>) -> Poll<Event> {
+        let Some(handle) = &self.handle else {
+            return self.ended.take().map_or(Poll::Pending, Poll::Ready);
+        };
+        let event =
+            std::task::ready!(handle.shared.state.lock().slots.poll(self.id, context.waker()));
+        if !matches!(event, Event::Silent) {
+            self.handle = None;
+        }
+        Poll::Ready(event)
+    }
+
+    /// The next event, to be awaited.
+    pub(crate) fn event(&mut self) -> impl Future<Output = Event> {
+        std::future::poll_fn(|context| self.poll_event(context))
+    }
+
+    /// Whether the operation may have left this machine.
+    pub(crate) fn possibly_sent(&self) -> bool {
+        self.handle
+            .as_ref()
+            .is_some_and(|handle| handle.shared.state.lock().slots.possibly_sent(self.id))
+    }
+}
+
+impl Drop for Attempt {
+    fn drop(&mut self) {
+        if let Some(handle) = &self.handle {
+            handle.shared.state.lock().slots.forget(self.id);
+        }
+    }
+}
+
+impl Shared {
+    /// Sleeps until slots are due and sweeps them, for as long as it is polled.
+    async fn sweep(&self) {
+        loop {
+            let (sweep_at, closed) = {
+                let state = self.state.lock();
+                (state.sweep_at, state.closed)
+            };
+            if closed {
+                return;
+            }
+            let sleep: Pin<Box<dyn Future<Output = ()> + Send>> = match sweep_at {
+                Some(at) => Box::pin(tokio::time::sleep_until(at)),
+                None => Box::pin(std::future::pending()),
+            };
+            tokio::select! {
+                () = sleep => self.sweep_due(),
+                () = self.attention.notified() => {}
+            }
+        }
+    }
+
+    fn sweep_due(&self) {
+        let now = Instant::now();
+        let mut wake = Vec::new();
+        let mut state = self.state.lock();
+        let (heard, patience) = (state.heard, self.settings.patience);
+        let swept = state.slots.sweep(now, heard, patience, &mut wake);
+        state.sweep_at = swept.next;
+        if swept.found_silent {
+            self.silent.store(true, Ordering::Relaxed);
+        } else if swept.next.is_none() {
+            // Nobody waits any more, so the next operation may find out anew.
+            self.silent.store(false, Ordering::Relaxed);
+        }
+        drop(state);
+        wake.into_iter().for_each(Waker::wake);
+    }
+
+    fn rest(&self, failures: u32) -> Duration {
+        let shift = failures.min(5);
+        let base = self.settings.reconnect_first * (1 << shift);
+        self.settings.jitter.spread(base.min(self.settings.reconnect_most))
+    }
+}
