@@ -1,1 +1,38 @@
 //! The DougDB facade: the stateless entrypoint that routes every key.
+//!
+//! A request comes in through a front door ([`front`]), is checked against the
+//! limits, admitted if there is memory for it, and handed to the [`router`],
+//! which knows the partition map from a [`map_source`] and speaks to the
+//! leaders through the client library. Nothing is kept: any number of facades
+//! may serve a database, and each may die at any time.
+#![deny(missing_docs)]
+
+mod admission;
+mod front;
+mod health;
+mod http;
+pub mod map_source;
+mod metrics;
+mod router;
+mod server;
+#[cfg(test)]
+mod testing;
+
+pub use map_source::MapOrigin;
+pub use server::run;
+
+use std::net::SocketAddr;
+
+/// What a facade needs to know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// Where clients connect.
+    pub listen: SocketAddr,
+    /// Where `/livez`, `/readyz` and `/metrics` are.
+    pub http: SocketAddr,
+    /// Where the partition map comes from.
+    pub map: MapOrigin,
+    /// Most bytes of requests and answers under way; beyond it operations are
+    /// refused with `RESOURCE_EXHAUSTED`. At least 8 MiB.
+    pub memory_budget: usize,
+}

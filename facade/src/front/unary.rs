@@ -1,0 +1,140 @@
+//! The `Doug` service: one call an operation, and the door to the streams.
+
+use super::{deadline, stream, watch};
+use crate::map_source::MapReceiver;
+use crate::router::Router;
+use doug_proto::error::Fault;
+use doug_proto::v1::doug_server::Doug;
+use doug_proto::v1::stream_answer::Answer;
+use doug_proto::v1::stream_operation::Operation;
+use doug_proto::v1::*;
+use futures::stream::BoxStream;
+use prost::Message;
+use std::sync::Arc;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
+use tonic::{Request, Response, Status, Streaming};
+
+/// Batches of answers that may wait for a client that reads slowly; the stream
+/// takes no more operations meanwhile.
+const WAITING_RESPONSES: usize = 8;
+
+/// The service.
+pub struct Front {
+    router: Arc<Router>,
+    stop: CancellationToken,
+}
+
+impl Front {
+    /// Serves `router` until `stop`.
+    pub fn new(router: Arc<Router>, stop: CancellationToken) -> Self {
+        Self { router, stop }
+    }
+
+    /// When to stop.
+    pub fn stop(&self) -> CancellationToken {
+        self.stop.clone()
+    }
+
+    /// The map in use.
+    pub fn map(&self) -> MapReceiver {
+        self.router.map()
+    }
+
+    async fn call<Q: Message, A>(
+        &self,
+        request: Request<Q>,
+        operation: fn(Q) -> Operation,
+        answer: fn(Answer) -> Option<A>,
+    ) -> Result<Response<A>, Status> {
+        let timeout = deadline::of(request.metadata())?;
+        let request = request.into_inner();
+        let bytes = request.encoded_len();
+        let (result, _permit) = self.router.execute(operation(request), bytes, timeout).await;
+        match answer(result.map_err(|fault| fault.to_status())?) {
+            Some(answer) => Ok(Response::new(answer)),
+            None => Err(other_answer().into()),
+        }
+    }
+}
+
+/// A server that answers a get with a put's answer has a defect; whether a
+/// write was applied is not known then.
+fn other_answer() -> Fault {
+    Fault::unknown("the server answered with the answer of another operation: report this defect")
+}
+
+macro_rules! answer {
+    ($variant:ident) => {
+        |answer| match answer {
+            Answer::$variant(answer) => Some(answer),
+            _ => None,
+        }
+    };
+}
+
+#[tonic::async_trait]
+impl Doug for Front {
+    type StreamStream = ReceiverStream<Result<StreamResponse, Status>>;
+    type WatchMapStream = BoxStream<'static, Result<WatchMapResponse, Status>>;
+
+    async fn get(&self, request: Request<GetRequest>) -> Result<Response<GetResponse>, Status> {
+        self.call(request, Operation::Get, answer!(Get)).await
+    }
+
+    async fn put(&self, request: Request<PutRequest>) -> Result<Response<PutResponse>, Status> {
+        self.call(request, Operation::Put, answer!(Put)).await
+    }
+
+    async fn delete(
+        &self,
+        request: Request<DeleteRequest>,
+    ) -> Result<Response<DeleteResponse>, Status> {
+        self.call(request, Operation::Delete, answer!(Delete)).await
+    }
+
+    async fn scan(&self, request: Request<ScanRequest>) -> Result<Response<ScanResponse>, Status> {
+        self.call(request, Operation::Scan, answer!(Scan)).await
+    }
+
+    async fn batch(
+        &self,
+        request: Request<BatchRequest>,
+    ) -> Result<Response<BatchResponse>, Status> {
+        self.call(request, Operation::Batch, answer!(Batch)).await
+    }
+
+    async fn register(
+        &self,
+        request: Request<RegisterRequest>,
+    ) -> Result<Response<RegisterResponse>, Status> {
+        self.call(request, Operation::Register, answer!(Register)).await
+    }
+
+    async fn status(
+        &self,
+        request: Request<StatusRequest>,
+    ) -> Result<Response<StatusResponse>, Status> {
+        self.call(request, Operation::Status, answer!(Status)).await
+    }
+
+    async fn stream(
+        &self,
+        request: Request<Streaming<StreamRequest>>,
+    ) -> Result<Response<Self::StreamStream>, Status> {
+        let (answers, responses) = mpsc::channel(WAITING_RESPONSES);
+        let router = self.router.clone();
+        tokio::spawn(stream::serve(router, request.into_inner(), answers, self.stop.clone()));
+        Ok(Response::new(ReceiverStream::new(responses)))
+    }
+
+    async fn watch_map(
+        &self,
+        request: Request<WatchMapRequest>,
+    ) -> Result<Response<Self::WatchMapStream>, Status> {
+        let after = request.into_inner().after_epoch;
+        let maps = watch::maps(self.router.map(), after, self.stop.clone());
+        Ok(Response::new(Box::pin(maps)))
+    }
+}

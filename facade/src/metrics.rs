@@ -1,0 +1,171 @@
+//! What the facade counts, for Prometheus.
+
+use doug_proto::v1::stream_operation::Operation;
+use prometheus_client::encoding::{EncodeLabelSet, text};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::{Registry, Unit};
+use std::time::Duration;
+use tonic::Code;
+
+/// The kinds of operations, as the `op` label names them.
+const OPERATIONS: [&str; 7] = ["get", "put", "delete", "scan", "batch", "register", "status"];
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Outcome {
+    op: &'static str,
+    code: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Kind {
+    op: &'static str,
+}
+
+/// All metrics of a facade.
+pub struct Metrics {
+    registry: Registry,
+    outcomes: Family<Outcome, Counter>,
+    /// Looked up once, because nearly every operation ends here.
+    kinds: Vec<(Counter, Histogram)>,
+    in_flight_bytes: Gauge,
+    map_epoch: Gauge,
+    streams: Gauge,
+}
+
+impl Metrics {
+    /// Everything at zero.
+    pub fn new() -> Self {
+        let mut registry = Registry::with_prefix("dougdb_facade");
+        let outcomes = Family::<Outcome, Counter>::default();
+        registry.register("requests", "Operations answered, by gRPC code", outcomes.clone());
+        let latency = Family::<Kind, Histogram>::new_with_constructor(|| {
+            // 100 µs to about 13 s.
+            Histogram::new(exponential_buckets(0.0001, 2.0, 18))
+        });
+        let help = "From reading an operation to having its answer";
+        registry.register_with_unit("request_duration", help, Unit::Seconds, latency.clone());
+        let in_flight_bytes = Gauge::default();
+        let help = "Requests and answers under way";
+        registry.register_with_unit("in_flight", help, Unit::Bytes, in_flight_bytes.clone());
+        let map_epoch = Gauge::default();
+        registry.register("map_epoch", "Epoch of the map in use, 0 for none", map_epoch.clone());
+        let streams = Gauge::default();
+        registry.register("streams", "Client streams open", streams.clone());
+        let kind = |op| {
+            let ok = outcomes.get_or_create(&Outcome { op, code: name_of(Code::Ok) }).clone();
+            (ok, latency.get_or_create(&Kind { op }).clone())
+        };
+        let kinds = OPERATIONS.into_iter().map(kind).collect();
+        Self { registry, outcomes, kinds, in_flight_bytes, map_epoch, streams }
+    }
+
+    /// Counts one operation answered.
+    pub fn answered(&self, kind: OperationKind, code: Code, took: Duration) {
+        let (ok, latency) = &self.kinds[kind.0];
+        latency.observe(took.as_secs_f64());
+        if code == Code::Ok {
+            ok.inc();
+        } else {
+            let outcome = Outcome { op: OPERATIONS[kind.0], code: name_of(code) };
+            self.outcomes.get_or_create(&outcome).inc();
+        }
+    }
+
+    /// Notes the epoch of the map in use.
+    pub fn set_map_epoch(&self, epoch: u64) {
+        self.map_epoch.set(i64::try_from(epoch).unwrap_or(i64::MAX));
+    }
+
+    /// Counts an open stream until the guard is dropped.
+    pub fn stream_opened(&self) -> StreamGuard {
+        self.streams.inc();
+        StreamGuard(self.streams.clone())
+    }
+
+    /// The text that Prometheus scrapes.
+    pub fn encode(&self, in_flight_bytes: usize) -> String {
+        self.in_flight_bytes.set(i64::try_from(in_flight_bytes).unwrap_or(i64::MAX));
+        let mut body = String::new();
+        text::encode(&mut body, &self.registry).expect("writing to a string cannot fail");
+        body
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Counts the stream as closed when dropped.
+pub struct StreamGuard(Gauge);
+
+impl Drop for StreamGuard {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+/// Which kind of operation, as an index into the metrics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OperationKind(usize);
+
+impl From<&Operation> for OperationKind {
+    fn from(operation: &Operation) -> Self {
+        Self(match operation {
+            Operation::Get(_) => 0,
+            Operation::Put(_) => 1,
+            Operation::Delete(_) => 2,
+            Operation::Scan(_) => 3,
+            Operation::Batch(_) => 4,
+            Operation::Register(_) => 5,
+            Operation::Status(_) => 6,
+        })
+    }
+}
+
+/// The name in gRPC's specification, as dashboards for gRPC expect it.
+fn name_of(code: Code) -> &'static str {
+    match code {
+        Code::Ok => "OK",
+        Code::Cancelled => "CANCELLED",
+        Code::Unknown => "UNKNOWN",
+        Code::InvalidArgument => "INVALID_ARGUMENT",
+        Code::DeadlineExceeded => "DEADLINE_EXCEEDED",
+        Code::NotFound => "NOT_FOUND",
+        Code::AlreadyExists => "ALREADY_EXISTS",
+        Code::PermissionDenied => "PERMISSION_DENIED",
+        Code::ResourceExhausted => "RESOURCE_EXHAUSTED",
+        Code::FailedPrecondition => "FAILED_PRECONDITION",
+        Code::Aborted => "ABORTED",
+        Code::OutOfRange => "OUT_OF_RANGE",
+        Code::Unimplemented => "UNIMPLEMENTED",
+        Code::Internal => "INTERNAL",
+        Code::Unavailable => "UNAVAILABLE",
+        Code::DataLoss => "DATA_LOSS",
+        Code::Unauthenticated => "UNAUTHENTICATED",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use doug_proto::v1::GetRequest;
+
+    #[test]
+    fn operations_are_counted_by_kind_and_code() {
+        let metrics = Metrics::new();
+        let get = OperationKind::from(&Operation::Get(GetRequest::default()));
+        metrics.answered(get, Code::Ok, Duration::from_millis(1));
+        metrics.answered(get, Code::Ok, Duration::from_millis(1));
+        metrics.answered(get, Code::Unavailable, Duration::from_millis(1));
+        let text = metrics.encode(77);
+        assert!(text.contains(r#"dougdb_facade_requests_total{op="get",code="OK"} 2"#), "{text}");
+        assert!(text.contains(r#"{op="get",code="UNAVAILABLE"} 1"#), "{text}");
+        assert!(text.contains(r#"request_duration_seconds_count{op="get"} 3"#), "{text}");
+        assert!(text.contains("dougdb_facade_in_flight_bytes 77"), "{text}");
+    }
+}
