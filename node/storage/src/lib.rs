@@ -10,8 +10,10 @@ pub mod compaction;
 pub mod disk;
 pub mod error;
 pub mod log;
+pub mod manifest;
 mod memtable;
 mod merge;
+pub mod store;
 pub mod table;
 pub mod tree;
 

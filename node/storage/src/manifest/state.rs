@@ -1,0 +1,128 @@
+//! The sum of all edits.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bytes::Bytes;
+
+use super::{Change, Identity};
+use crate::tree::TreeImage;
+use crate::{Applied, ReplicaKey};
+
+/// A living replica.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ReplicaRecord {
+    /// The last command that its tables hold.
+    pub applied: Applied,
+    /// The state block after that command, opaque.
+    pub state: Bytes,
+    /// Its tables.
+    pub image: TreeImage,
+}
+
+/// What a node knows of itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ManifestState {
+    /// Whose volume this is, once told.
+    pub identity: Option<Identity>,
+    /// The newest partition map, opaque.
+    pub map: Option<Bytes>,
+    /// The creation document, opaque.
+    pub creation: Option<Bytes>,
+    /// The replicas that live here.
+    pub live: BTreeMap<ReplicaKey, ReplicaRecord>,
+    /// The replicas that were removed, for ever.
+    pub removed: BTreeSet<ReplicaKey>,
+    /// File ids below this one may be in use.
+    pub next_file: u64,
+}
+
+impl ManifestState {
+    /// Applies one change, or says why it does not fit and changes nothing.
+    pub(super) fn apply(&mut self, change: &Change) -> Result<(), String> {
+        match change {
+            Change::Identity(identity) => self.identity = Some(*identity),
+            Change::Map(map) => self.map = Some(map.clone()),
+            Change::Creation(creation) => self.creation = Some(creation.clone()),
+            Change::Create { replica, applied, state } => {
+                self.check_new(*replica)?;
+                let image = TreeImage::default();
+                self.live.insert(
+                    *replica,
+                    ReplicaRecord { applied: *applied, state: state.clone(), image },
+                );
+            }
+            Change::Remove(replica) => {
+                self.record(*replica)?;
+                self.live.remove(replica);
+                self.removed.insert(*replica);
+            }
+            Change::Publish { replica, applied, state, tree } => {
+                let record = self.record(*replica)?;
+                check_rises(*replica, record.applied, *applied)?;
+                record.image = applied_to(&record.image, tree)?;
+                (record.applied, record.state) = (*applied, state.clone());
+            }
+            Change::Compact { replica, tree } => {
+                let record = self.record(*replica)?;
+                record.image = applied_to(&record.image, tree)?;
+            }
+            Change::NextFile(id) => self.next_file = self.next_file.max(*id),
+        }
+        Ok(())
+    }
+
+    /// A replica id is used once: whoever comes back under it may have forgotten a vote.
+    pub(super) fn check_new(&self, replica: ReplicaKey) -> Result<(), String> {
+        if self.removed.contains(&replica) {
+            return Err(format!(
+                "replica {replica} was removed from this node, its id must not be used again"
+            ));
+        }
+        match self.live.contains_key(&replica) {
+            true => Err(format!("replica {replica} exists already")),
+            false => Ok(()),
+        }
+    }
+
+    fn record(&mut self, replica: ReplicaKey) -> Result<&mut ReplicaRecord, String> {
+        self.live
+            .get_mut(&replica)
+            .ok_or_else(|| format!("replica {replica} does not exist on this node"))
+    }
+
+    /// The changes that make this state from nothing.
+    pub(super) fn to_changes(&self) -> Vec<Change> {
+        let mut changes = vec![Change::NextFile(self.next_file)];
+        changes.extend(self.identity.map(Change::Identity));
+        changes.extend(self.map.clone().map(Change::Map));
+        changes.extend(self.creation.clone().map(Change::Creation));
+        for (&replica, record) in &self.live {
+            let (applied, state) = (record.applied, record.state.clone());
+            changes.push(Change::Create { replica, applied, state });
+            let tree = record.image.to_edit();
+            changes.push(Change::Compact { replica, tree });
+        }
+        for &replica in &self.removed {
+            let (applied, state) = (Applied::default(), Bytes::new());
+            changes.push(Change::Create { replica, applied, state });
+            changes.push(Change::Remove(replica));
+        }
+        changes
+    }
+}
+
+fn check_rises(replica: ReplicaKey, from: Applied, to: Applied) -> Result<(), String> {
+    if to.index < from.index {
+        return Err(format!(
+            "the applied index of replica {replica} would fall from {} to {}",
+            from.index, to.index
+        ));
+    }
+    Ok(())
+}
+
+fn applied_to(image: &TreeImage, edit: &crate::tree::TreeEdit) -> Result<TreeImage, String> {
+    let mut image = image.clone();
+    image.apply(edit)?;
+    Ok(image)
+}

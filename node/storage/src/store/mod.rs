@@ -1,0 +1,288 @@
+//! A node's data directory as a whole: manifest, log and trees, opened and changed together.
+//!
+//! ```text
+//! LOCK                held by the running process
+//! CURRENT             names the manifest in force
+//! MANIFEST-<number>   what is where
+//! log/                the node's log
+//! sst/                the tables of all trees
+//! ```
+
+mod open;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+
+use crate::cache::BlockCache;
+use crate::disk::{DirLock, Disk};
+use crate::log::{HardState, LogOptions, LogReader, LogWriter, LoggedBatch};
+use crate::manifest::{Change, Identity, Manifest, ManifestOptions};
+use crate::table::{FileId, FileIds, ObsoleteFiles};
+use crate::tree::{Tree, TreeChange, TreeContext, TreeImage, TreeOptions};
+use crate::{Applied, ReplicaKey, Result, StorageError};
+
+/// Sizes of everything in a data directory.
+#[derive(Clone, Debug)]
+pub struct StoreOptions {
+    /// The log.
+    pub log: LogOptions,
+    /// The manifest.
+    pub manifest: ManifestOptions,
+    /// Every tree.
+    pub tree: TreeOptions,
+    /// Bytes of the node's block cache (default 64 MiB).
+    pub cache_bytes: u64,
+}
+
+impl Default for StoreOptions {
+    fn default() -> Self {
+        Self {
+            log: LogOptions::default(),
+            manifest: ManifestOptions::default(),
+            tree: TreeOptions::default(),
+            cache_bytes: 64 << 20,
+        }
+    }
+}
+
+impl StoreOptions {
+    /// Sets the random bits that keep clients from forging records inside values.
+    pub fn salted(mut self, salt: u64) -> Self {
+        self.log.salt = salt;
+        self.manifest.salt = salt;
+        self
+    }
+}
+
+/// A replica to be created.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewReplica {
+    /// Its key; the id must never have been used on this node.
+    pub key: ReplicaKey,
+    /// Where its log starts: (0, 0) for a new partition.
+    pub applied: Applied,
+    /// Its first state block, opaque.
+    pub state: Bytes,
+}
+
+/// A replica as it was found on disk.
+pub struct Recovered {
+    /// Which one.
+    pub key: ReplicaKey,
+    /// The last command its tables hold.
+    pub applied: Applied,
+    /// The state block after that command.
+    pub state: Bytes,
+    /// The last term and vote, if any was ever written.
+    pub hard_state: Option<HardState>,
+    /// The greatest commit index known; it may exceed the last batch.
+    pub commit: u64,
+    /// The batches above `applied`, contiguous.
+    pub batches: Vec<LoggedBatch>,
+    /// Its tree; or why the replica must be fenced: it may neither vote nor acknowledge.
+    pub tree: Result<Tree, StorageError>,
+}
+
+/// An opened data directory.
+pub struct Opened {
+    /// Publishes changes, from any thread.
+    pub store: Arc<Store>,
+    /// The single writer of the log.
+    pub log: LogWriter,
+    /// Reads the log, from any thread.
+    pub reader: LogReader,
+    /// Whose volume this is; `None` on an empty one.
+    pub identity: Option<Identity>,
+    /// The partition map last stored.
+    pub map: Option<Bytes>,
+    /// The creation document.
+    pub creation: Option<Bytes>,
+    /// Living replicas, by key.
+    pub replicas: Vec<Recovered>,
+    /// Replicas that were removed for ever.
+    pub removed: BTreeSet<ReplicaKey>,
+}
+
+/// A node's data directory. Its methods may be called from any thread; those that
+/// write return once the change is durable, and share syncs with each other.
+pub struct Store {
+    disk: Arc<dyn Disk>,
+    dir: PathBuf,
+    options: StoreOptions,
+    manifest: Manifest,
+    log: LogReader,
+    ids: FileIds,
+    cache: BlockCache,
+    obsolete: Mutex<BTreeMap<ReplicaKey, ObsoleteFiles>>,
+    _lock: Box<dyn DirLock>,
+}
+
+impl Store {
+    /// Opens the data directory, creating what is missing.
+    ///
+    /// Errors: [`Locked`](StorageError::Locked) if another process has it; [`Corruption`](StorageError::Corruption)
+    /// of log or manifest, [`NewerFormat`](StorageError::NewerFormat) and I/O errors. Nothing on disk
+    /// is changed before log, manifest and tables were read. Damaged tables fence their replica only.
+    pub fn open(disk: Arc<dyn Disk>, dir: &Path, options: StoreOptions) -> Result<Opened> {
+        open::open(disk, dir, options)
+    }
+
+    /// Whose volume this is.
+    pub fn identity(&self) -> Option<Identity> {
+        self.manifest.with_state(|state| state.identity)
+    }
+
+    /// Stores whose volume this is. Refused if it belongs to another node or database already.
+    pub fn set_identity(&self, identity: Identity) -> Result<()> {
+        if let Some(found) = self.identity() {
+            let other = found.node != identity.node
+                || found.database.is_some_and(|d| Some(d) != identity.database);
+            if other {
+                return Err(StorageError::Refused(format!(
+                    "{} belongs to {found}, not to {identity}: give each node its own directory",
+                    self.dir.display()
+                )));
+            }
+        }
+        self.manifest.commit(&[Change::Identity(identity)])
+    }
+
+    /// The partition map last stored.
+    pub fn map(&self) -> Option<Bytes> {
+        self.manifest.with_state(|state| state.map.clone())
+    }
+
+    /// Stores a partition map.
+    pub fn set_map(&self, map: Bytes) -> Result<()> {
+        self.manifest.commit(&[Change::Map(map)])
+    }
+
+    /// The creation document.
+    pub fn creation(&self) -> Option<Bytes> {
+        self.manifest.with_state(|state| state.creation.clone())
+    }
+
+    /// Stores the creation document.
+    pub fn set_creation(&self, creation: Bytes) -> Result<()> {
+        self.manifest.commit(&[Change::Creation(creation)])
+    }
+
+    /// Creates replicas, all or none, and returns their empty trees in the same order.
+    ///
+    /// Refused if one of the ids was ever used on this node.
+    pub fn create_replicas(&self, replicas: &[NewReplica]) -> Result<Vec<Tree>> {
+        let create = |r: &NewReplica| Change::Create {
+            replica: r.key,
+            applied: r.applied,
+            state: r.state.clone(),
+        };
+        self.manifest.commit(&replicas.iter().map(create).collect::<Vec<_>>())?;
+        let mut trees = Vec::new();
+        for replica in replicas {
+            self.log.create(replica.key, replica.applied);
+            let tree = Tree::open(self.context(), &TreeImage::default(), replica.applied.index)?;
+            self.obsolete.lock().insert(replica.key, tree.obsolete_files());
+            trees.push(tree);
+        }
+        Ok(trees)
+    }
+
+    /// Removes a replica for ever: its id stays known, its records are dead, its tables are deleted.
+    ///
+    /// Readers that hold a view keep reading from the files they have open.
+    pub fn remove_replica(&self, replica: ReplicaKey) -> Result<()> {
+        let files = self.manifest.with_state(|state| match state.live.get(&replica) {
+            Some(record) => record.image.tables.keys().copied().collect(),
+            None => Vec::new(),
+        });
+        self.manifest.commit(&[Change::Remove(replica)])?;
+        self.log.remove(replica);
+        self.obsolete.lock().remove(&replica);
+        files.into_iter().try_for_each(|file| self.delete_table(file))
+    }
+
+    /// Publishes a change of a tree in one durable manifest edit; [`Tree::install`] it afterwards.
+    ///
+    /// The caller has asked [`Tree::accepts`], and lets nothing else of this replica come
+    /// between. After a snapshot, the replica's log also needs a [`Reset`](crate::log::Record::Reset).
+    pub fn publish(&self, replica: ReplicaKey, change: &TreeChange) -> Result<()> {
+        let tree = change.edit().clone();
+        let next_file = tree.added.iter().map(|meta| meta.file.0 + 1).max();
+        let applied = change.applied();
+        let mut changes = vec![match applied.clone() {
+            Some((applied, state)) => Change::Publish { replica, applied, state, tree },
+            None => Change::Compact { replica, tree },
+        }];
+        changes.extend(next_file.map(Change::NextFile));
+        self.manifest.commit(&changes)?;
+        if let Some((applied, _)) = applied {
+            // Only now may the log forget: the edit is durable, and so is the mark behind it.
+            self.log.set_flushed(replica, applied);
+        }
+        Ok(())
+    }
+
+    /// Publishes and installs a change, or discards it if the tree has moved on. Returns whether it was installed.
+    pub fn commit(&self, replica: ReplicaKey, tree: &mut Tree, change: TreeChange) -> Result<bool> {
+        if !tree.accepts(&change) {
+            change.discard();
+            return Ok(false);
+        }
+        self.publish(replica, &change)?;
+        tree.install(change);
+        Ok(true)
+    }
+
+    /// Publishes and installs a snapshot, then discards what the replica logged if it contradicts it:
+    /// the log needs a [`Reset`](crate::log::Record::Reset) at `(index, term)` before its next batch.
+    pub fn install_snapshot(
+        &self,
+        replica: ReplicaKey,
+        tree: &mut Tree,
+        change: TreeChange,
+    ) -> Result<bool> {
+        self.commit(replica, tree, change)
+    }
+
+    /// The node's source of file ids.
+    pub fn file_ids(&self) -> FileIds {
+        self.ids.clone()
+    }
+
+    /// The node's block cache.
+    pub fn cache(&self) -> BlockCache {
+        self.cache.clone()
+    }
+
+    /// Deletes the tables nobody needs any more; returns how many. For a timer, or after each change.
+    pub fn delete_obsolete_files(&self) -> Result<usize> {
+        let lists: Vec<ObsoleteFiles> = self.obsolete.lock().values().cloned().collect();
+        let files: Vec<FileId> = lists.iter().flat_map(ObsoleteFiles::drain).collect();
+        files.iter().try_for_each(|file| self.delete_table(*file))?;
+        Ok(files.len())
+    }
+
+    fn delete_table(&self, file: FileId) -> Result<()> {
+        let path = self.context().table_path(file);
+        match self.disk.remove(&path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(StorageError::io("delete", path)(error))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn context(&self) -> TreeContext {
+        TreeContext {
+            disk: self.disk.clone(),
+            dir: self.dir.clone(),
+            cache: self.cache.clone(),
+            ids: self.ids.clone(),
+            options: self.options.tree.clone(),
+        }
+    }
+}

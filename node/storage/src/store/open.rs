@@ -1,0 +1,169 @@
+//! Opens a data directory: read everything first, then write.
+
+use std::collections::BTreeMap;
+use std::io::ErrorKind;
+use std::path::Path;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use super::{Opened, Recovered, Store, StoreOptions};
+use crate::cache::BlockCache;
+use crate::disk::{DirLock, Disk};
+use crate::log::{self, KnownReplicas, RecoveredLog};
+use crate::manifest::{self, Manifest, ManifestState};
+use crate::table::{FileId, FileIds};
+use crate::tree::{self, Tree, TreeContext};
+use crate::{Corruption, ReplicaKey, Result, StorageError};
+
+const LOG: &str = "log";
+
+pub(super) fn open(disk: Arc<dyn Disk>, dir: &Path, options: StoreOptions) -> Result<Opened> {
+    disk.create_dir_all(dir).map_err(StorageError::io("create", dir))?;
+    let lock = lock(&*disk, dir)?;
+    let loaded = manifest::load(&*disk, dir)?;
+    let log_dir = dir.join(LOG);
+    let log_exists = log::exists(&*disk, &log_dir)?;
+    // The log is created first. So a manifest without a log has lost votes and entries.
+    if loaded.is_some() && !log_exists {
+        return Err(
+            Corruption::new(log_dir, 0, "the log is missing, though the manifest exists").into()
+        );
+    }
+    let found = loaded.is_some();
+    let state = loaded.map(|l| l.state).unwrap_or_default();
+    let examined = log::examine(disk.clone(), &log_dir, options.log, &known(&state))?;
+    if !found && !examined.is_empty() {
+        let current = dir.join("CURRENT");
+        return Err(Corruption::new(
+            current,
+            0,
+            "the manifest is missing, though the log holds records",
+        )
+        .into());
+    }
+    let context = context(&disk, dir, &options, &state)?;
+    let trees = open_trees(&context, &state)?;
+    let orphans = tree::orphans(&*disk, dir, |file| is_listed(&state, file))?;
+
+    let opened = examined.start()?;
+    let manifest = Manifest::start(disk.clone(), dir, options.manifest, state.clone())?;
+    for orphan in orphans {
+        disk.remove(&orphan).map_err(StorageError::io("delete", &orphan))?;
+    }
+    let obsolete = trees
+        .iter()
+        .filter_map(|(key, tree)| Some((*key, tree.as_ref().ok()?.obsolete_files())))
+        .collect();
+    let store = Store {
+        disk,
+        dir: dir.to_path_buf(),
+        manifest,
+        log: opened.reader.clone(),
+        ids: context.ids,
+        cache: context.cache,
+        obsolete: Mutex::new(obsolete),
+        options,
+        _lock: lock,
+    };
+    Ok(Opened {
+        store: Arc::new(store),
+        log: opened.writer,
+        reader: opened.reader,
+        identity: state.identity,
+        map: state.map.clone(),
+        creation: state.creation.clone(),
+        removed: state.removed.clone(),
+        replicas: recovered(state, opened.replicas, trees),
+    })
+}
+
+fn lock(disk: &dyn Disk, dir: &Path) -> Result<Box<dyn DirLock>> {
+    disk.lock_exclusive(dir).map_err(|error| match error.kind() {
+        ErrorKind::WouldBlock => StorageError::Locked { dir: dir.to_path_buf() },
+        _ => StorageError::io("lock", dir)(error),
+    })
+}
+
+fn known(state: &ManifestState) -> KnownReplicas {
+    let live = state.live.iter().map(|(key, record)| (*key, record.applied)).collect();
+    KnownReplicas { live, removed: state.removed.clone() }
+}
+
+fn is_listed(state: &ManifestState, file: FileId) -> bool {
+    state.live.values().any(|record| record.image.tables.contains_key(&file))
+}
+
+/// File ids start above everything the manifest or the directory ever named.
+fn context(
+    disk: &Arc<dyn Disk>,
+    dir: &Path,
+    options: &StoreOptions,
+    state: &ManifestState,
+) -> Result<TreeContext> {
+    let context = TreeContext {
+        disk: disk.clone(),
+        dir: dir.to_path_buf(),
+        cache: BlockCache::new(options.cache_bytes),
+        ids: FileIds::starting_at(state.next_file),
+        options: options.tree.clone(),
+    };
+    let tables = context.tables_dir();
+    if disk.exists(&tables).map_err(StorageError::io("look for", &tables))? {
+        let names = disk.list(&tables).map_err(StorageError::io("list", &tables))?;
+        names
+            .iter()
+            .filter_map(|name| tree::file_of_name(name))
+            .for_each(|file| context.ids.observe(file));
+    }
+    Ok(context)
+}
+
+type Trees = BTreeMap<ReplicaKey, Result<Tree>>;
+
+/// Opens every tree. Damaged or missing tables fence their replica; anything else stops the start-up.
+fn open_trees(context: &TreeContext, state: &ManifestState) -> Result<Trees> {
+    let mut trees = Trees::new();
+    for (key, record) in &state.live {
+        let tree = match Tree::open(context.clone(), &record.image, record.applied.index) {
+            Ok(tree) => Ok(tree),
+            Err(error) if fences(&error) => {
+                tracing::error!(replica = %key, %error, "the replica is fenced: replace it from its peers");
+                Err(error)
+            }
+            Err(error) => return Err(error),
+        };
+        trees.insert(*key, tree);
+    }
+    Ok(trees)
+}
+
+fn fences(error: &StorageError) -> bool {
+    match error {
+        StorageError::Corruption(_) => true,
+        StorageError::Io { source, .. } => source.kind() == ErrorKind::NotFound,
+        _ => false,
+    }
+}
+
+fn recovered(
+    state: ManifestState,
+    mut logs: BTreeMap<ReplicaKey, RecoveredLog>,
+    trees: Trees,
+) -> Vec<Recovered> {
+    let mut live = state.live;
+    let assemble = |(key, tree)| {
+        let record = live.remove(&key)?;
+        let log = logs.remove(&key).unwrap_or_default();
+        Some(Recovered {
+            key,
+            applied: record.applied,
+            state: record.state,
+            hard_state: log.hard_state,
+            commit: log.commit,
+            batches: log.batches,
+            tree,
+        })
+    };
+    trees.into_iter().filter_map(assemble).collect()
+}
