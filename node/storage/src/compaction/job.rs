@@ -22,7 +22,6 @@ pub(crate) const STEP_OVERHEAD: usize = 32;
 /// Merges tables of two adjacent levels into the lower one. Dropped before it is done,
 /// it changes nothing and reports its files for deletion.
 pub struct CompactionJob {
-    workshop: Arc<Workshop>,
     ticket: JobTicket,
     picked: Picked,
     /// The inputs as they stood when the job began.
@@ -59,8 +58,7 @@ impl CompactionJob {
             retention: Retention::new(horizon),
             gc_floor: horizon,
             merge: None,
-            output: Some(Output::new(Arc::clone(&workshop), Some(split))),
-            workshop,
+            output: Some(Output::new(workshop, Some(split))),
             ticket,
             picked,
             interval,

@@ -1,0 +1,166 @@
+//! Damaged tables: an error that names file and offset, or the right data. Never wrong
+//! data, never a panic.
+
+mod tree_support;
+
+use std::path::{Path, PathBuf};
+
+use doug_sim::disk::SimDisk;
+use doug_storage::StorageError;
+use doug_storage::cache::BlockCache;
+use doug_storage::disk::{Disk, OpenMode};
+use doug_storage::table::{Compression, FileId, ObsoleteFiles, Table, TableBuilder, TableOptions};
+use doug_storage::tree::{Entry, ReadError, ScanRange, Tree, TreeImage, TreeOptions};
+use proptest::prelude::*;
+use tree_support::{Keeper, context, delete, put};
+
+/// One small table with several blocks, versions and tombstones, and what it holds.
+fn small_table(compression: Compression) -> (SimDisk, TreeImage, PathBuf, Vec<Entry>) {
+    let mut options = TreeOptions::tiny();
+    options.table.compression = compression;
+    let mut keeper = Keeper::new(options);
+    for i in 0..24u64 {
+        let key = format!("key/{:02}", i % 16);
+        let op = match i % 5 {
+            0 => delete(&key),
+            _ => put(&key, &format!("value {i} ").repeat(4)),
+        };
+        keeper.tree.apply(i + 1, &[op]);
+    }
+    keeper.flush();
+    let file = *keeper.image.tables.keys().next().expect("one table");
+    let path = keeper.tree.table_path(file);
+    let entries = tree_support::scan(&keeper.tree.view(), ScanRange::all(), None);
+    (keeper.disk, keeper.image, path, entries)
+}
+
+fn overwrite(disk: &SimDisk, path: &Path, bytes: &[u8]) {
+    let file = disk.open(path, OpenMode::ReadWrite).expect("exists");
+    file.set_len(0).expect("works");
+    file.write_at(bytes, 0).expect("works");
+}
+
+/// Opens the tree and reads everything both ways and by key.
+fn read_all(disk: &SimDisk, image: &TreeImage, keys: &[Entry]) -> Result<Vec<Entry>, ReadError> {
+    let ids = doug_storage::table::FileIds::starting_at(100);
+    let tree = Tree::open(context(disk, &ids, &TreeOptions::tiny()), image, 24)?;
+    let view = tree.view();
+    let forward: Vec<Entry> = view.scan(ScanRange::all(), None)?.collect::<Result<_, _>>()?;
+    let down = tree_support::range("", None, true);
+    let mut reverse: Vec<Entry> = view.scan(down, None)?.collect::<Result<_, _>>()?;
+    reverse.reverse();
+    assert_eq!(forward, reverse);
+    for entry in keys {
+        let found = view.get(&entry.key, None)?;
+        assert_eq!(found.map(|v| v.value).as_ref(), Some(&entry.value));
+    }
+    Ok(forward)
+}
+
+fn assert_named(error: ReadError, path: &Path, len: u64, case: &str) {
+    match error {
+        ReadError::Storage(StorageError::Corruption(damage)) => {
+            assert_eq!(damage.file, path, "{case}");
+            assert!(damage.offset <= len, "{case}: offset {}", damage.offset);
+        }
+        ReadError::Storage(StorageError::NewerFormat { file, .. }) => assert_eq!(file, path),
+        other => panic!("{case}: {other}"),
+    }
+}
+
+fn every_flip_is_noticed(compression: Compression) {
+    let (disk, image, path, entries) = small_table(compression);
+    let sound = tree_support::read_file(&disk, &path);
+    assert_eq!(read_all(&disk, &image, &entries).expect("sound"), entries);
+    for at in 0..sound.len() {
+        for mask in [0x01, 0x80, 0xff] {
+            let mut bytes = sound.clone();
+            bytes[at] ^= mask;
+            overwrite(&disk, &path, &bytes);
+            let case = format!("byte {at} of {} flipped by {mask:#x}", sound.len());
+            match read_all(&disk, &image, &entries) {
+                Ok(found) => assert_eq!(found, entries, "{case}"),
+                Err(error) => assert_named(error, &path, sound.len() as u64, &case),
+            }
+        }
+    }
+}
+
+#[test]
+fn a_flipped_byte_anywhere_in_a_plain_table_is_an_error_or_harmless() {
+    every_flip_is_noticed(Compression::None);
+}
+
+#[test]
+fn a_flipped_byte_anywhere_in_a_compressed_table_is_an_error_or_harmless() {
+    every_flip_is_noticed(Compression::Lz4);
+}
+
+#[test]
+fn a_table_cut_or_grown_anywhere_is_refused() {
+    let (disk, image, path, entries) = small_table(Compression::Lz4);
+    let sound = tree_support::read_file(&disk, &path);
+    let grown = [&sound[..], &[0; 64]].concat();
+    for len in (0..grown.len()).filter(|len| *len != sound.len()) {
+        overwrite(&disk, &path, &grown[..len]);
+        let error = read_all(&disk, &image, &entries).expect_err("not the file that was written");
+        assert_named(error, &path, len as u64, &format!("{len} bytes"));
+    }
+}
+
+#[test]
+fn blocks_that_change_places_are_noticed() {
+    let (disk, image, path, entries) = small_table(Compression::None);
+    let sound = tree_support::read_file(&disk, &path);
+    // Moving all bytes keeps every block's own content sound but not its place.
+    let mut bytes = sound.clone();
+    bytes[..sound.len() - 64].rotate_left(1);
+    overwrite(&disk, &path, &bytes);
+    let error = read_all(&disk, &image, &entries).expect_err("nothing is in its place");
+    assert_named(error, &path, sound.len() as u64, "rotated");
+}
+
+#[test]
+fn an_io_error_is_not_called_corruption() {
+    let (disk, image, path, entries) = small_table(Compression::None);
+    disk.remove(&path).expect("exists");
+    let error = read_all(&disk, &image, &entries).expect_err("no file");
+    assert!(matches!(
+        error,
+        ReadError::Storage(StorageError::Io { path: named, .. }) if named == path
+    ));
+}
+
+fn open_any(bytes: &[u8]) -> Result<(), StorageError> {
+    let disk = SimDisk::new(1);
+    let path = PathBuf::from("/t.sst");
+    let file = disk.open(&path, OpenMode::Create).expect("new");
+    file.write_at(bytes, 0).expect("works");
+    Table::open(&disk, &path, FileId(1), BlockCache::new(1 << 10), ObsoleteFiles::default())
+        .map(drop)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn arbitrary_bytes_are_never_a_table(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
+        prop_assert!(open_any(&bytes).is_err());
+    }
+}
+
+#[test]
+fn a_table_of_a_newer_format_says_so() {
+    let disk = SimDisk::new(1);
+    let path = PathBuf::from("/t.sst");
+    let mut builder = TableBuilder::create(&disk, &path, TableOptions::default()).expect("new");
+    builder.add(b"a", 1, Some(b"x")).expect("works");
+    builder.finish().expect("works");
+    let mut bytes = tree_support::read_file(&disk, &path);
+    let footer = bytes.len() - 64;
+    bytes[footer + 36] = 2;
+    let checksum = xxhash_rust::xxh3::xxh3_64(&bytes[footer..footer + 48]);
+    bytes[footer + 48..footer + 56].copy_from_slice(&checksum.to_le_bytes());
+    let error = open_any(&bytes).expect_err("version 2 is not known");
+    assert!(matches!(error, StorageError::NewerFormat { found: 2, supported: 1, .. }));
+}

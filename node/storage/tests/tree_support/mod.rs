@@ -1,0 +1,188 @@
+//! A tree with a stand-in for the Store: it keeps the image a manifest would hold,
+//! publishes and installs changes, and deletes obsolete files.
+#![allow(dead_code)]
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use doug_sim::disk::{Crash, SimDisk};
+use doug_storage::cache::BlockCache;
+use doug_storage::disk::Disk;
+use doug_storage::table::FileIds;
+use doug_storage::tree::{
+    Applied, Entry, Op, Progress, ScanRange, Tree, TreeChange, TreeContext, TreeEdit, TreeImage,
+    TreeOptions, View, orphans,
+};
+
+/// A tree and what a Store would know of it.
+pub struct Keeper {
+    pub disk: SimDisk,
+    pub tree: Tree,
+    pub image: TreeImage,
+    pub applied: Applied,
+    pub state: Bytes,
+    pub ids: FileIds,
+    options: TreeOptions,
+}
+
+pub fn dir() -> PathBuf {
+    PathBuf::from("/data/p1")
+}
+
+pub fn context(disk: &SimDisk, ids: &FileIds, options: &TreeOptions) -> TreeContext {
+    TreeContext {
+        disk: Arc::new(disk.clone()),
+        dir: dir(),
+        cache: BlockCache::new(64 << 10),
+        ids: ids.clone(),
+        options: options.clone(),
+    }
+}
+
+impl Keeper {
+    pub fn new(options: TreeOptions) -> Self {
+        let disk = SimDisk::new(1);
+        let ids = FileIds::starting_at(1);
+        let image = TreeImage::default();
+        let tree = Tree::open(context(&disk, &ids, &options), &image, 0).expect("an empty tree");
+        Self { disk, tree, image, applied: Applied::default(), state: Bytes::new(), ids, options }
+    }
+
+    /// The machine loses power; the tree opens from what the manifest holds. What was
+    /// applied above [`Self::applied`] is gone until it is applied again.
+    pub fn lose_power(&mut self) {
+        self.disk.crash(Crash::LoseUnsynced);
+        let context = context(&self.disk, &self.ids, &self.options);
+        self.tree = Tree::open(context, &self.image, self.applied.index).expect("opens again");
+        let live = |file| self.image.tables.contains_key(&file);
+        for path in orphans(&self.disk, &dir(), live).expect("lists") {
+            self.disk.remove(&path).expect("an orphan is a file");
+        }
+    }
+
+    pub fn put(&mut self, revision: u64, key: &str, value: &str) {
+        self.tree.apply(revision, &[put(key, value)]);
+    }
+
+    pub fn delete(&mut self, revision: u64, key: &str) {
+        self.tree.apply(revision, &[delete(key)]);
+    }
+
+    /// Publishes and installs a change, or discards it if it does not fit any more.
+    pub fn settle(&mut self, change: TreeChange) {
+        if !self.tree.accepts(&change) {
+            change.discard();
+            return;
+        }
+        let edit = TreeEdit::decode(&change.edit().encode()).expect("just encoded");
+        self.image.apply(&edit).expect("the edit fits the image");
+        if let Some((applied, state)) = change.applied() {
+            self.applied = applied;
+            self.state = state;
+        }
+        self.tree.install(change);
+        assert_eq!(self.tree.image(), self.image);
+    }
+
+    pub fn rotate(&mut self) {
+        let index = self.tree.revision();
+        let state = Bytes::from(format!("state at {index}"));
+        self.tree.rotate(Applied { index, term: 1 }, state);
+    }
+
+    /// Flushes everything.
+    pub fn flush(&mut self) {
+        self.rotate();
+        while let Some(mut job) = self.tree.flush_job() {
+            let change = finish(|| job.step(1 << 20));
+            drop(job);
+            self.settle(change);
+        }
+    }
+
+    /// Compacts until no level is full.
+    pub fn compact(&mut self) {
+        while let Some(mut job) = self.tree.compaction_job() {
+            let change = finish(|| job.step(1 << 20));
+            drop(job);
+            self.settle(change);
+        }
+    }
+
+    /// Deletes what nobody reads any more, as the Store would.
+    pub fn delete_obsolete(&mut self) -> usize {
+        let files = self.tree.obsolete_files().drain();
+        for file in &files {
+            assert!(!self.image.tables.contains_key(file), "{file} is live");
+            let path = self.tree.table_path(*file);
+            self.disk.remove(&path).expect("a file reported once exists");
+        }
+        files.len()
+    }
+
+    pub fn files(&self) -> Vec<String> {
+        self.disk.list(&dir().join("sst")).expect("exists")
+    }
+
+    pub fn get(&self, key: &str) -> Option<String> {
+        get(&self.tree.view(), key, None)
+    }
+
+    pub fn entries(&self) -> u64 {
+        self.tree.level_stats().iter().map(|l| l.entries).sum()
+    }
+}
+
+/// Steps a job to its end.
+pub fn finish(mut step: impl FnMut() -> doug_storage::Result<Progress>) -> TreeChange {
+    loop {
+        if let Progress::Done(change) = step().expect("the disk works") {
+            return change;
+        }
+    }
+}
+
+pub fn put(key: &str, value: &str) -> Op {
+    Op::Put {
+        key: Bytes::copy_from_slice(key.as_bytes()),
+        value: Bytes::copy_from_slice(value.as_bytes()),
+    }
+}
+
+pub fn delete(key: &str) -> Op {
+    Op::Delete { key: Bytes::copy_from_slice(key.as_bytes()) }
+}
+
+pub fn get(view: &View, key: &str, at: Option<u64>) -> Option<String> {
+    let found = view.get(key.as_bytes(), at).expect("readable");
+    found.map(|v| String::from_utf8(v.value.to_vec()).expect("text"))
+}
+
+pub fn range(start: &str, end: Option<&str>, reverse: bool) -> ScanRange {
+    ScanRange {
+        start: Bytes::copy_from_slice(start.as_bytes()),
+        end: end.map(|end| Bytes::copy_from_slice(end.as_bytes())),
+        reverse,
+    }
+}
+
+/// The keys a scan yields.
+pub fn keys(view: &View, range: ScanRange, at: Option<u64>) -> Vec<String> {
+    let entries = scan(view, range, at);
+    let key = |e: &Entry| String::from_utf8(e.key.to_vec()).expect("text");
+    entries.iter().map(key).collect()
+}
+
+pub fn scan(view: &View, range: ScanRange, at: Option<u64>) -> Vec<Entry> {
+    let scan = view.scan(range, at).expect("readable");
+    scan.collect::<Result<_, _>>().expect("the disk works")
+}
+
+/// The bytes of a file.
+pub fn read_file(disk: &SimDisk, path: &Path) -> Vec<u8> {
+    let file = disk.open(path, doug_storage::disk::OpenMode::Read).expect("exists");
+    let mut bytes = vec![0; file.len().expect("has a length") as usize];
+    file.read_exact_at(&mut bytes, 0).expect("whole");
+    bytes
+}
