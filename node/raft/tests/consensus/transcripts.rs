@@ -1,0 +1,138 @@
+//! Whole exchanges, as golden files that a person can read. A millisecond each way, half a millisecond to the disk.
+
+use std::collections::BTreeMap;
+
+use crate::support::cluster::Cluster;
+use crate::support::disk::Disk;
+use crate::support::{MILLISECOND, command, commands, id, noop, voters};
+
+fn group_of_three() -> Cluster {
+    Cluster::new(voters([1, 2, 3]), 1, |_| {})
+}
+
+/// Replica 1 leads, all is quiet, and the story begins.
+fn led_by_one(mut cluster: Cluster) -> Cluster {
+    cluster.with(1, |raft, now| raft.campaign(now));
+    cluster.run_until_leader(50 * MILLISECOND);
+    cluster.run_for(10 * MILLISECOND);
+    assert_eq!(cluster.leader(), Some(1));
+    cluster.story.begin();
+    cluster
+}
+
+#[test]
+fn first_election() {
+    let mut cluster = group_of_three();
+    cluster.run_until_leader(1_000 * MILLISECOND);
+    cluster.run_for(5 * MILLISECOND);
+    insta::assert_snapshot!(cluster.story.to_string());
+}
+
+#[test]
+fn three_batches_are_replicated() {
+    let mut cluster = led_by_one(group_of_three());
+    for letters in ["ab", "c", "def"] {
+        let list: Vec<_> = letters.chars().map(|letter| command(&letter.to_string())).collect();
+        cluster.propose(1, &list).expect("1 leads");
+        cluster.run_for(MILLISECOND / 2);
+    }
+    cluster.run_for(10 * MILLISECOND);
+    insta::assert_snapshot!(cluster.story.to_string());
+}
+
+/// Figure 7 of the paper in small: 1 has what a majority has, 2 has too little, 3 has much of a term that got nowhere, cut
+/// into batches of its own.
+#[test]
+fn conflicting_logs_are_repaired() {
+    let majority = vec![commands(1, 1, "ab"), noop(4, 3), commands(4, 4, "cd")];
+    let stray = vec![
+        commands(1, 1, "ab"),
+        noop(2, 3),
+        commands(2, 4, "wxy"),
+        noop(3, 7),
+        commands(3, 8, "z"),
+    ];
+    let configuration = voters([1, 2, 3]);
+    let disks = BTreeMap::from([
+        (1, Disk::new(configuration.clone()).with(4, majority)),
+        (2, Disk::new(configuration.clone()).with(4, vec![commands(1, 1, "ab")])),
+        (3, Disk::new(configuration.clone()).with(4, stray)),
+    ]);
+    let mut cluster = Cluster::with_disks(configuration, disks, 1, |_| {});
+    cluster.with(1, |raft, now| raft.campaign(now));
+    cluster.run_for(30 * MILLISECOND);
+    insta::assert_snapshot!(cluster.story.to_string());
+}
+
+#[test]
+fn a_leader_dies_and_is_replaced() {
+    let mut cluster = led_by_one(group_of_three());
+    cluster.propose(1, &[command("a")]).expect("1 leads");
+    cluster.run_for(MILLISECOND + 100);
+    cluster.crash(1, 0);
+    cluster.run_until_leader(1_000 * MILLISECOND);
+    cluster.run_for(10 * MILLISECOND);
+    cluster.story.tell(cluster.now, "1 starts again".to_owned());
+    cluster.start(1);
+    cluster.run_for(60 * MILLISECOND);
+    insta::assert_snapshot!(cluster.story.to_string());
+}
+
+#[test]
+fn a_read_index_round() {
+    let mut cluster = led_by_one(group_of_three());
+    cluster.story.heartbeats = true;
+    cluster.read(1, 2);
+    cluster.run_for(5 * MILLISECOND);
+    cluster.read(2, 1);
+    cluster.run_for(5 * MILLISECOND);
+    insta::assert_snapshot!(cluster.story.to_string());
+}
+
+#[test]
+fn leadership_is_handed_over() {
+    let mut cluster = led_by_one(group_of_three());
+    cluster.propose(1, &[command("a")]).expect("1 leads");
+    cluster.with(1, |raft, now| raft.transfer(now, id(3))).expect("3 votes");
+    let refused = cluster.propose(1, &[command("b")]).expect_err("1 is handing over");
+    cluster.story.tell(cluster.now, format!("1 refuses commands: {refused}"));
+    cluster.run_until_leader(100 * MILLISECOND);
+    cluster.run_for(10 * MILLISECOND);
+    assert_eq!(cluster.leader(), Some(3));
+    insta::assert_snapshot!(cluster.story.to_string());
+}
+
+#[test]
+fn a_follower_behind_compaction_gets_a_snapshot() {
+    let mut cluster =
+        led_by_one(Cluster::new(voters([1, 2, 3]), 1, |config| config.max_inflight_batches = 2));
+    cluster.crash(3, 0);
+    for letter in ["a", "b", "c", "d"] {
+        cluster.propose(1, &[command(letter)]).expect("1 leads");
+        cluster.run_for(10 * MILLISECOND);
+    }
+    cluster.node(1).flush();
+    cluster.story.begin();
+    let first = cluster.raft(1).first_index();
+    cluster.story.tell(
+        cluster.now,
+        format!("1 has compacted its log, which now begins at {first}; 3 starts again"),
+    );
+    cluster.start(3);
+    cluster.run_for(20 * MILLISECOND);
+    cluster.propose(1, &[command("e")]).expect("1 leads");
+    cluster.run_for(100 * MILLISECOND);
+    insta::assert_snapshot!(cluster.story.to_string());
+}
+
+#[test]
+fn a_dead_leader_is_suspected() {
+    let mut cluster = led_by_one(group_of_three());
+    cluster.crash(1, 0);
+    cluster.story.tell(cluster.now, "the streams of 2 and 3 to 1 reset".to_owned());
+    for number in [2, 3] {
+        cluster.with(number, |raft, now| raft.suspect(now, id(1)));
+    }
+    cluster.run_until_leader(100 * MILLISECOND);
+    insta::assert_snapshot!(cluster.story.to_string());
+}

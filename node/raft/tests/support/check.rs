@@ -1,0 +1,94 @@
+//! The paper's safety properties (figure 3), checked from outside on whole groups.
+
+use std::collections::BTreeMap;
+
+use doug_raft::{Batch, Index, Raft, ReplicaId, Term};
+
+use super::disk::Disk;
+
+#[derive(Default)]
+pub struct Checker {
+    leaders: BTreeMap<Term, ReplicaId>,
+    /// Term of every committed batch, by its last index.
+    committed: BTreeMap<Index, Term>,
+    applied: BTreeMap<Index, Batch>,
+    /// The commit index last seen of each replica's current process.
+    commits: BTreeMap<ReplicaId, Index>,
+}
+
+impl Checker {
+    pub fn greatest_commit(&self) -> Index {
+        self.committed.last_key_value().map_or(0, |(&index, _)| index)
+    }
+
+    pub fn restarted(&mut self, id: ReplicaId) {
+        self.commits.remove(&id);
+    }
+
+    /// Election Safety and Leader Completeness.
+    pub fn elected(&mut self, raft: &Raft) {
+        let first = *self.leaders.entry(raft.term()).or_insert(raft.id());
+        assert_eq!(first, raft.id(), "Election Safety: two leaders in term {}", raft.term());
+        for (&index, &term) in self.committed.range(raft.first_index()..) {
+            assert_eq!(
+                raft.term_at(index),
+                Some(term),
+                "Leader Completeness: the leader of term {} lacks committed index {index}",
+                raft.term()
+            );
+        }
+    }
+
+    /// State Machine Safety.
+    pub fn applied(&mut self, batch: &Batch) {
+        let first = self.applied.entry(batch.base).or_insert_with(|| batch.clone());
+        assert_eq!(first, batch, "State Machine Safety: two batches applied at one index");
+    }
+
+    /// What is committed stays, and is on the disks of a majority (`voters` counts all of them) when it first is.
+    pub fn committed<'a>(
+        &mut self,
+        raft: &Raft,
+        disks: impl Iterator<Item = &'a Disk> + Clone,
+        voters: usize,
+    ) {
+        let seen = self.commits.insert(raft.id(), raft.commit()).unwrap_or(0);
+        assert!(raft.commit() >= seen, "the commit index of replica {} fell", raft.id());
+        let mut index = seen.max(raft.first_index() - 1) + 1;
+        while index <= raft.commit() {
+            let (term, _, last) =
+                raft.batch_bounds(index).expect("committed entries are in the log");
+            match self.committed.get(&last) {
+                Some(&known) => {
+                    assert_eq!(known, term, "index {last} was committed twice, differently")
+                }
+                None => {
+                    let holders = disks.clone().filter(|disk| disk.holds(term, last)).count();
+                    assert!(
+                        holders * 2 > voters,
+                        "index {last} is called committed, but {holders} disks hold it"
+                    );
+                    self.committed.insert(last, term);
+                }
+            }
+            index = last + 1;
+        }
+    }
+
+    /// Log Matching: where two logs hold an entry of the same index and term, they are equal up to there.
+    pub fn logs_match(&self, one: &Raft, other: &Raft) {
+        let from = one.first_index().max(other.first_index());
+        let to = one.last_index().min(other.last_index());
+        let agree = |index: &Index| one.term_at(*index) == other.term_at(*index);
+        let Some(last) = (from..=to).rev().find(agree) else { return };
+        for index in from..=last {
+            assert_eq!(
+                one.batch_bounds(index),
+                other.batch_bounds(index),
+                "Log Matching: replicas {} and {} agree at {last} but not at {index}",
+                one.id(),
+                other.id()
+            );
+        }
+    }
+}

@@ -1,0 +1,457 @@
+//! A whole group on a simulated network and simulated disks, driven by one seed.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bytes::Bytes;
+use doug_raft::{
+    Batch, Config, Configuration, Effect, Index, Message, ProposeError, Proposed, Raft, ReadId,
+    Role, Term, Ticket, Time,
+};
+
+use super::check::Checker;
+use super::disk::{Disk, Machine};
+use super::story::Story;
+use super::{MILLISECOND, config, id};
+
+/// A small generator of the tests' own: theirs must not shift when the core draws one number more.
+pub struct Dice(u64);
+
+impl Dice {
+    pub fn new(seed: u64) -> Dice {
+        Dice(seed.wrapping_mul(0x2545_f491_4f6c_dd1d) ^ 0x9e37_79b9_7f4a_7c15)
+    }
+
+    pub fn between(&mut self, low: u64, high: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.0 ^ (self.0 >> 31)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        low + (mixed ^ (mixed >> 29)) % (high - low + 1)
+    }
+
+    pub fn percent(&mut self, chance: u64) -> bool {
+        self.between(1, 100) <= chance
+    }
+}
+
+/// How badly network and disks behave. Durations in microseconds.
+#[derive(Clone, Debug)]
+pub struct Weather {
+    pub latency: (u64, u64),
+    pub sync: (u64, u64),
+    pub loss_percent: u64,
+    pub duplicate_percent: u64,
+    /// Ordered pairs between which nothing passes.
+    pub cut: BTreeSet<(u64, u64)>,
+}
+
+impl Weather {
+    /// A millisecond each way, half a millisecond to the disk, and nothing goes wrong.
+    pub fn fair() -> Weather {
+        Weather {
+            latency: (MILLISECOND, MILLISECOND),
+            sync: (500, 500),
+            loss_percent: 0,
+            duplicate_percent: 0,
+            cut: BTreeSet::new(),
+        }
+    }
+}
+
+#[derive(Clone)]
+enum Event {
+    Tick,
+    Deliver { from: u64, message: Message },
+    Persisted { process: u64, ticket: Ticket },
+    Fetched { process: u64, batches: Vec<Batch> },
+    Snapshot { from: u64, machine: Machine, term: Term },
+    SnapshotSent { to: u64, ok: bool, index: Index },
+}
+
+pub struct Node {
+    /// `None` while it is down.
+    pub raft: Option<Raft>,
+    pub disk: Disk,
+    pub machine: Machine,
+    config: Config,
+    process: u64,
+    disk_busy_until: Time,
+    tick_at: Time,
+    reads: BTreeMap<ReadId, Index>,
+    pub reads_ready: BTreeMap<ReadId, Index>,
+    pub reads_aborted: BTreeSet<ReadId>,
+}
+
+pub struct Cluster {
+    pub now: Time,
+    pub nodes: BTreeMap<u64, Node>,
+    pub weather: Weather,
+    pub dice: Dice,
+    pub story: Story,
+    pub checker: Checker,
+    voters: usize,
+    events: BTreeMap<(Time, u64), (u64, Event)>,
+    sequence: u64,
+    next_read: u64,
+}
+
+impl Cluster {
+    pub fn new(
+        configuration: Configuration,
+        seed: u64,
+        configure: impl Fn(&mut Config),
+    ) -> Cluster {
+        let disks = configuration
+            .members()
+            .iter()
+            .map(|id| (id.0, Disk::new(configuration.clone())))
+            .collect();
+        Cluster::with_disks(configuration, disks, seed, configure)
+    }
+
+    pub fn with_disks(
+        configuration: Configuration,
+        disks: BTreeMap<u64, Disk>,
+        seed: u64,
+        configure: impl Fn(&mut Config),
+    ) -> Cluster {
+        let mut cluster = Cluster {
+            now: Time(0),
+            nodes: BTreeMap::new(),
+            weather: Weather::fair(),
+            dice: Dice::new(seed),
+            story: Story::default(),
+            checker: Checker::default(),
+            voters: configuration.voters.len(),
+            events: BTreeMap::new(),
+            sequence: 0,
+            next_read: 0,
+        };
+        for (number, disk) in disks {
+            let mut config = config(number);
+            config.seed = seed;
+            configure(&mut config);
+            cluster.nodes.insert(number, Node::down(config, disk));
+            cluster.start(number);
+        }
+        cluster
+    }
+
+    /// Starts a process on what its disk holds.
+    pub fn start(&mut self, number: u64) {
+        let now = self.now;
+        let node = self.node(number);
+        assert!(node.raft.is_none(), "{number} runs already");
+        let (restored, machine) = node.disk.restart();
+        node.process += 1;
+        node.config.seed = node.config.seed.wrapping_add(1);
+        node.machine = machine;
+        node.disk_busy_until = now;
+        node.tick_at = now;
+        node.raft = Some(Raft::new(node.config.clone(), restored, now));
+        self.checker.restarted(id(number));
+        self.settle(number);
+    }
+
+    /// The process ends; of the records being written, the first `kept` reach the disk.
+    pub fn crash(&mut self, number: u64, kept: usize) {
+        self.story.tell(self.now, format!("{number} crashes"));
+        let node = self.node(number);
+        node.raft = None;
+        node.disk.crash(kept);
+        node.reads.clear();
+    }
+
+    pub fn node(&mut self, number: u64) -> &mut Node {
+        self.nodes.get_mut(&number).expect("a node of the cluster")
+    }
+
+    pub fn raft(&self, number: u64) -> &Raft {
+        self.nodes[&number].raft.as_ref().expect("a running node")
+    }
+
+    /// Calls into a node's core, then does what it asks.
+    pub fn with<T>(&mut self, number: u64, call: impl FnOnce(&mut Raft, Time) -> T) -> T {
+        let now = self.now;
+        let result = call(self.node(number).raft.as_mut().expect("a running node"), now);
+        self.settle(number);
+        result
+    }
+
+    pub fn running(&self) -> Vec<u64> {
+        self.nodes
+            .iter()
+            .filter(|(_, node)| node.raft.is_some())
+            .map(|(&number, _)| number)
+            .collect()
+    }
+
+    /// The running leader of the latest term.
+    pub fn leader(&self) -> Option<u64> {
+        let leads = |&number: &u64| self.raft(number).role() == Role::Leader;
+        self.running().into_iter().filter(leads).max_by_key(|&number| self.raft(number).term())
+    }
+
+    pub fn propose(&mut self, number: u64, commands: &[Bytes]) -> Result<Proposed, ProposeError> {
+        let list: Vec<_> =
+            commands.iter().map(|command| String::from_utf8_lossy(command)).collect();
+        self.story.tell(self.now, format!("{number} is given {}", list.join(", ")));
+        self.with(number, |raft, now| raft.propose(now, commands))
+    }
+
+    /// Begins `count` reads at once; their index must reach everything committed by now.
+    pub fn read(&mut self, number: u64, count: u64) -> Vec<ReadId> {
+        let reads: Vec<ReadId> = (1..=count).map(|n| ReadId(self.next_read + n)).collect();
+        self.next_read += count;
+        self.story.tell(self.now, format!("{number} is asked for {count} read indexes"));
+        let floor = self.checker.greatest_commit();
+        self.node(number).reads.extend(reads.iter().map(|&read| (read, floor)));
+        self.with(number, |raft, now| reads.iter().for_each(|&read| raft.read(now, read)));
+        reads
+    }
+
+    /// Nothing passes between these and the rest, either way.
+    pub fn isolate(&mut self, group: &[u64]) {
+        let others: Vec<u64> =
+            self.nodes.keys().copied().filter(|number| !group.contains(number)).collect();
+        for &inside in group {
+            for &outside in &others {
+                self.weather.cut.insert((inside, outside));
+                self.weather.cut.insert((outside, inside));
+            }
+        }
+        self.story.tell(self.now, format!("the network parts {group:?} from {others:?}"));
+    }
+
+    pub fn heal(&mut self) {
+        self.weather.cut.clear();
+        self.story.tell(self.now, "the network is whole again".to_owned());
+    }
+
+    pub fn run_for(&mut self, microseconds: u64) {
+        let end = self.now.after(microseconds);
+        while self.turn(end) {}
+        self.now = end;
+    }
+
+    /// Runs until `done`; fails after `limit` microseconds.
+    pub fn run_until(&mut self, limit: u64, done: impl Fn(&Cluster) -> bool) {
+        let end = self.now.after(limit);
+        while !done(self) {
+            assert!(self.turn(end), "nothing of the kind within {limit} µs:\n{}", self.story);
+        }
+    }
+
+    pub fn run_until_leader(&mut self, limit: u64) -> u64 {
+        self.run_until(limit, |cluster| {
+            cluster.leader().is_some_and(|number| {
+                let raft = cluster.raft(number);
+                raft.term_at(raft.commit()) == Some(raft.term())
+            })
+        });
+        self.leader().expect("it was just seen")
+    }
+
+    /// Does the next thing due by `end`, if there is one.
+    fn turn(&mut self, end: Time) -> bool {
+        let Some(entry) = self.events.first_entry().filter(|entry| entry.key().0 <= end) else {
+            return false;
+        };
+        self.now = entry.key().0;
+        let (number, event) = entry.remove();
+        self.happen(number, event);
+        true
+    }
+
+    fn happen(&mut self, number: u64, event: Event) {
+        let now = self.now;
+        let node = self.nodes.get_mut(&number).expect("events happen to nodes of the cluster");
+        let process = node.process;
+        let Some(raft) = &mut node.raft else { return };
+        match event {
+            Event::Tick if node.tick_at == now => raft.tick(now),
+            Event::Deliver { from, message } => raft.step(now, id(from), message),
+            Event::Persisted { process: written_by, ticket } if written_by == process => {
+                node.disk.sync(ticket);
+                raft.persisted(now, ticket);
+            }
+            Event::Fetched { process: asked_by, batches } if asked_by == process => {
+                raft.fetched(batches)
+            }
+            Event::Snapshot { from, machine, term } => {
+                let index = machine.applied;
+                let ok = node.install(now, machine, term);
+                let outcome = if ok { "installs" } else { "refuses" };
+                self.story.tell(now, format!("{number} {outcome} the snapshot at index {index}"));
+                self.schedule(now, from, Event::SnapshotSent { to: number, ok, index });
+            }
+            Event::SnapshotSent { to, ok, index } => raft.snapshot_sent(now, id(to), ok, index),
+            Event::Tick | Event::Persisted { .. } | Event::Fetched { .. } => return,
+        }
+        self.settle(number);
+    }
+
+    fn schedule(&mut self, at: Time, number: u64, event: Event) {
+        self.sequence += 1;
+        self.events.insert((at, self.sequence), (number, event));
+    }
+
+    /// Does what the node's core asks, checks what it has become, and sets its alarm.
+    fn settle(&mut self, number: u64) {
+        loop {
+            let Some(raft) = &mut self.node(number).raft else { return };
+            let effects = raft.take_effects();
+            if effects.is_empty() {
+                break;
+            }
+            for effect in effects {
+                self.perform(number, effect);
+            }
+        }
+        let disks = self.nodes.values().map(|node| &node.disk);
+        let raft = self.nodes[&number].raft.as_ref().expect("it was just seen");
+        self.checker.committed(raft, disks, self.voters);
+        let at = raft.next_tick().max(self.now.after(1));
+        let node = self.node(number);
+        if node.tick_at != at {
+            node.tick_at = at;
+            self.schedule(at, number, Event::Tick);
+        }
+    }
+
+    fn perform(&mut self, number: u64, effect: Effect) {
+        self.story.tell_effect(self.now, number, &effect);
+        let now = self.now;
+        match effect {
+            Effect::Persist { ticket, record } => {
+                let (low, high) = self.weather.sync;
+                let took = self.dice.between(low, high);
+                let node = self.node(number);
+                let commit = node.raft.as_ref().map_or(0, Raft::commit);
+                node.disk.write(ticket, record, commit);
+                node.disk_busy_until = node.disk_busy_until.max(now.after(took));
+                let (at, process) = (node.disk_busy_until, node.process);
+                self.schedule(at, number, Event::Persisted { process, ticket });
+            }
+            Effect::Send { to, message } => self.send(number, to.0, message),
+            Effect::Apply { batches } => {
+                for batch in &batches {
+                    self.checker.applied(batch);
+                    self.node(number).machine.apply(batch);
+                }
+                let node = self.node(number);
+                let applied = node.machine.applied;
+                node.raft.as_mut().expect("it was just seen").applied(applied);
+            }
+            Effect::ReadReady { reads, index } => {
+                for read in reads {
+                    let node = self.node(number);
+                    let floor = node.reads.remove(&read).expect("each read is answered once");
+                    assert!(
+                        index >= floor,
+                        "a read got index {index}, but {floor} was committed before it"
+                    );
+                    node.reads_ready.insert(read, index);
+                }
+            }
+            Effect::ReadAborted { reads } => {
+                for read in reads {
+                    let node = self.node(number);
+                    node.reads.remove(&read).expect("each read is answered once");
+                    node.reads_aborted.insert(read);
+                }
+            }
+            Effect::RoleChanged { role, .. } => {
+                if role == Role::Leader {
+                    let raft = self.nodes[&number].raft.as_ref().expect("it was just seen");
+                    self.checker.elected(raft);
+                }
+            }
+            Effect::FetchPayloads { from, to } => {
+                let node = self.node(number);
+                let (process, batches) = (node.process, node.disk.read(from, to));
+                self.schedule(now.after(MILLISECOND), number, Event::Fetched { process, batches });
+            }
+            Effect::SnapshotNeeded { to } => {
+                let node = self.node(number);
+                let machine = node.machine.clone();
+                let raft = node.raft.as_ref().expect("it was just seen");
+                let term = raft
+                    .term_at(machine.applied)
+                    .expect("what is applied was not compacted further");
+                let index = machine.applied;
+                if self.is_cut(number, to.0) {
+                    self.schedule(
+                        now.after(MILLISECOND),
+                        number,
+                        Event::SnapshotSent { to: to.0, ok: false, index },
+                    );
+                } else {
+                    self.schedule(
+                        now.after(10 * MILLISECOND),
+                        to.0,
+                        Event::Snapshot { from: number, machine, term },
+                    );
+                    // Should the receiver not live to say so.
+                    let failed = Event::SnapshotSent { to: to.0, ok: false, index };
+                    self.schedule(now.after(100 * MILLISECOND), number, failed);
+                }
+            }
+        }
+    }
+
+    fn is_cut(&self, from: u64, to: u64) -> bool {
+        self.weather.cut.contains(&(from, to))
+    }
+
+    fn send(&mut self, from: u64, to: u64, message: Message) {
+        if self.is_cut(from, to) || !self.nodes.contains_key(&to) {
+            return;
+        }
+        let copies = 1 + u64::from(self.dice.percent(self.weather.duplicate_percent));
+        for _ in 0..copies {
+            if !self.dice.percent(self.weather.loss_percent) {
+                let (low, high) = self.weather.latency;
+                let at = self.now.after(self.dice.between(low, high));
+                self.schedule(at, to, Event::Deliver { from, message: message.clone() });
+            }
+        }
+    }
+}
+
+impl Node {
+    fn down(config: Config, disk: Disk) -> Node {
+        Node {
+            raft: None,
+            disk,
+            machine: Machine::default(),
+            config,
+            process: 0,
+            disk_busy_until: Time(0),
+            tick_at: Time(0),
+            reads: BTreeMap::new(),
+            reads_ready: BTreeMap::new(),
+            reads_aborted: BTreeSet::new(),
+        }
+    }
+
+    /// Flushes the state machine and lets the log forget what it holds.
+    pub fn flush(&mut self) {
+        let Some(raft) = &mut self.raft else { return };
+        let term =
+            raft.term_at(self.machine.applied).expect("what is applied was not compacted further");
+        self.disk.flush(&self.machine, term);
+        raft.compact(self.machine.applied);
+    }
+
+    fn install(&mut self, now: Time, machine: Machine, term: Term) -> bool {
+        let index = machine.applied;
+        let Some(raft) = &mut self.raft else { return false };
+        if raft.role() == Role::Leader || index <= raft.applied_index() {
+            return index <= raft.applied_index();
+        }
+        let log_stays = raft.term_at(index) == Some(term);
+        raft.restore(now, (index, term), raft.configuration().clone());
+        self.disk.install(&machine, term, log_stays);
+        self.machine = machine;
+        true
+    }
+}

@@ -1,0 +1,149 @@
+//! A replica's disk: what was written survives a crash only once it is durable.
+
+use std::collections::VecDeque;
+
+use doug_raft::{Batch, Configuration, Index, Record, ReplicaId, Restored, Term, Ticket};
+
+/// The state machine: the encoded batches applied, with the index they reach to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Machine {
+    pub applied: Index,
+    pub history: Vec<Batch>,
+}
+
+impl Machine {
+    pub fn apply(&mut self, batch: &Batch) {
+        assert_eq!(batch.base, self.applied + 1, "{batch} was handed out after {}", self.applied);
+        assert!(!batch.encoded.is_empty(), "{batch} was handed out without its bytes");
+        self.applied = batch.last();
+        self.history.push(batch.clone());
+    }
+}
+
+#[derive(Clone, Debug)]
+struct Pending {
+    ticket: Ticket,
+    record: Option<Record>,
+    commit: Index,
+}
+
+#[derive(Clone, Debug)]
+pub struct Disk {
+    configuration: Configuration,
+    term: Term,
+    vote: Option<ReplicaId>,
+    commit: Index,
+    snapshot: (Index, Term),
+    machine: Machine,
+    batches: Vec<Batch>,
+    pending: VecDeque<Pending>,
+}
+
+impl Disk {
+    pub fn new(configuration: Configuration) -> Disk {
+        Disk {
+            configuration,
+            term: 0,
+            vote: None,
+            commit: 0,
+            snapshot: (0, 0),
+            machine: Machine::default(),
+            batches: Vec::new(),
+            pending: VecDeque::new(),
+        }
+    }
+
+    pub fn with(mut self, term: Term, batches: Vec<Batch>) -> Disk {
+        self.term = term;
+        self.batches = batches;
+        self
+    }
+
+    pub fn write(&mut self, ticket: Ticket, record: Record, commit: Index) {
+        self.pending.push_back(Pending { ticket, record: Some(record), commit });
+    }
+
+    /// Everything up to `ticket` becomes durable.
+    pub fn sync(&mut self, ticket: Ticket) {
+        while self.pending.front().is_some_and(|pending| pending.ticket <= ticket) {
+            self.sync_one();
+        }
+    }
+
+    fn sync_one(&mut self) {
+        let Some(Pending { record, commit, .. }) = self.pending.pop_front() else { return };
+        match record {
+            Some(Record::HardState { term, vote }) => (self.term, self.vote) = (term, vote),
+            Some(Record::Append(batch)) => {
+                self.batches.retain(|old| old.base < batch.base);
+                let end = self.batches.last().map_or(self.snapshot.0, Batch::last);
+                assert_eq!(batch.base, end + 1, "{batch} was written after {end}");
+                self.batches.push(batch);
+            }
+            None => {}
+        }
+        let end = self.batches.last().map_or(self.snapshot.0, Batch::last);
+        self.commit = self.commit.max(commit.min(end));
+    }
+
+    /// Power is lost: of what is pending, the first `kept` records happen to be whole.
+    pub fn crash(&mut self, kept: usize) {
+        for _ in 0..kept.min(self.pending.len()) {
+            self.sync_one();
+        }
+        self.pending.clear();
+    }
+
+    pub fn pending(&self) -> usize {
+        self.pending.len()
+    }
+
+    pub fn restart(&self) -> (Restored, Machine) {
+        let restored = Restored {
+            term: self.term,
+            vote: self.vote,
+            configuration: self.configuration.clone(),
+            snapshot: self.snapshot,
+            applied: self.snapshot.0,
+            commit: self.commit.max(self.snapshot.0),
+            batches: self.batches.clone(),
+        };
+        (restored, self.machine.clone())
+    }
+
+    /// Flushes the state machine, whose last entry is of `term`; the log up to there is no longer needed.
+    pub fn flush(&mut self, machine: &Machine, term: Term) {
+        self.machine = machine.clone();
+        self.snapshot = (machine.applied, term);
+        self.batches.retain(|batch| batch.last() > machine.applied);
+    }
+
+    /// Takes in another replica's state. The log stays if it goes on from there, as the core decided.
+    pub fn install(&mut self, machine: &Machine, term: Term, log_stays: bool) {
+        if !log_stays {
+            self.batches.clear();
+            for pending in &mut self.pending {
+                pending.record.take_if(|record| matches!(record, Record::Append(_)));
+            }
+        }
+        for pending in &mut self.pending {
+            let below = |record: &Record| matches!(record, Record::Append(batch) if batch.last() <= machine.applied);
+            pending.record.take_if(|record| below(record));
+        }
+        self.flush(machine, term);
+    }
+
+    pub fn read(&self, from: Index, to: Index) -> Vec<Batch> {
+        self.batches
+            .iter()
+            .filter(|batch| from <= batch.base && batch.last() <= to)
+            .cloned()
+            .collect()
+    }
+
+    /// Whether this batch is durable here, in the log or in the state machine.
+    pub fn holds(&self, term: Term, last: Index) -> bool {
+        let in_log = self.batches.iter().any(|batch| batch.last() == last && batch.term == term);
+        in_log || self.machine.applied >= last
+    }
+}

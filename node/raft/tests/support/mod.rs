@@ -1,0 +1,52 @@
+//! What the tests stand on: one replica driven by hand, and a whole group on a simulated network and disk.
+#![allow(dead_code)]
+
+pub mod check;
+pub mod cluster;
+pub mod disk;
+pub mod replica;
+pub mod story;
+
+use bytes::Bytes;
+use doug_raft::{
+    Batch, BatchKind, Config, Configuration, Index, PartitionId, ReplicaId, Restored, Term,
+};
+
+pub const PARTITION: PartitionId = PartitionId(7);
+
+pub const MILLISECOND: u64 = 1_000;
+
+pub fn id(id: u64) -> ReplicaId {
+    ReplicaId(id)
+}
+
+pub fn voters(ids: impl IntoIterator<Item = u64>) -> Configuration {
+    Configuration::of_voters(ids.into_iter().map(ReplicaId))
+}
+
+pub fn config(replica: u64) -> Config {
+    Config::new(PARTITION, ReplicaId(replica), 1)
+}
+
+pub fn command(text: &str) -> Bytes {
+    Bytes::copy_from_slice(text.as_bytes())
+}
+
+/// A batch of one-letter commands: `commands(3, 5, "ab")` takes indexes 5 and 6 in term 3.
+pub fn commands(term: Term, base: Index, letters: &str) -> Batch {
+    let list: Vec<Bytes> = letters.chars().map(|letter| command(&letter.to_string())).collect();
+    Batch::encode(PARTITION, BatchKind::Commands, term, base, &list)
+}
+
+pub fn noop(term: Term, base: Index) -> Batch {
+    Batch::encode(PARTITION, BatchKind::Noop, term, base, &[])
+}
+
+/// A log of single commands with these terms, from index 1.
+pub fn log_of_terms(terms: &[Term]) -> Vec<Batch> {
+    terms.iter().zip(1..).map(|(&term, index)| commands(term, index, "x")).collect()
+}
+
+pub fn restored(configuration: Configuration, term: Term, batches: Vec<Batch>) -> Restored {
+    Restored { term, batches, ..Restored::empty(configuration) }
+}
