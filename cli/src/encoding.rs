@@ -1,8 +1,8 @@
 //! Keys and values are bytes; this is how they become text and back.
 //!
 //! - `text`: the argument's bytes as they stand. Output that is one value is
-//!   raw, except on a terminal; output with several fields a line is `escaped`,
-//!   or a newline in a key could forge a line.
+//!   raw, except what would act on a terminal; output with several fields a line
+//!   is `escaped`, or a newline in a key could forge a line.
 //! - `escaped`: printable text with `\\`, `\n`, `\r`, `\t` and `\xNN`; exact.
 //! - `hex`, `base64`: exact, for programs.
 //!
@@ -76,6 +76,12 @@ pub fn from_json(object: &Map<String, Value>, name: &str) -> Result<Option<Bytes
         (None, None) => Ok(None),
         _ => Err(format!("{name:?} must be a string")),
     }
+}
+
+/// Whether the bytes are text that cannot act on a terminal.
+pub fn is_plain_text(bytes: &[u8]) -> bool {
+    let plain = |c: char| !c.is_control() || c == '\n' || c == '\t';
+    std::str::from_utf8(bytes).is_ok_and(|text| text.chars().all(plain))
 }
 
 /// Lower-case hexadecimal digits.

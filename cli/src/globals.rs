@@ -3,6 +3,7 @@
 use crate::encoding::Encoding;
 use crate::units;
 use clap::{Args, ValueEnum};
+use doug_client::{Builder, Client, Fault};
 use std::time::Duration;
 
 /// How to reach the database, and how to print.
@@ -58,6 +59,19 @@ pub struct Globals {
 }
 
 impl Globals {
+    /// A client as the options say, to be refined.
+    pub fn builder(&self) -> Builder {
+        let builder = Client::builder().endpoints(self.endpoint.clone()).timeout(self.timeout);
+        if self.direct { builder.direct_from_endpoints() } else { builder }
+    }
+
+    /// A client for a single operation. It registers no session unless it speaks
+    /// to nodes itself: the facade's own covers the way to the leader, and a
+    /// session for every `doug put` would evict those of long-lived clients.
+    pub async fn one_shot(&self) -> Result<Client, Fault> {
+        self.builder().sessions(self.direct).connect().await
+    }
+
     /// Whether to print JSON.
     pub fn json(&self) -> bool {
         self.output == Output::Json

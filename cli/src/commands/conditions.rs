@@ -1,7 +1,6 @@
-//! Conditions of writes, as flags.
+//! Conditions of writes, as flags, and what is said when they do not hold.
 
-use bytes::Bytes;
-use doug_proto::v1::{Condition, condition::Test};
+use doug_client::If;
 
 /// What must hold for a put.
 #[derive(clap::Args, Clone, Copy)]
@@ -16,18 +15,23 @@ pub struct PutCondition {
 }
 
 impl PutCondition {
-    /// The condition on `key`, if any was asked for.
-    pub fn on(self, key: &Bytes) -> Option<Condition> {
-        let test = match (self.if_absent, self.if_revision) {
-            (true, _) => Test::Exists(false),
-            (false, Some(revision)) => Test::Revision(revision),
-            (false, None) => return None,
-        };
-        Some(Condition { key: key.clone(), test: Some(test) })
+    /// The condition on the key written.
+    pub fn condition(self) -> If {
+        match (self.if_absent, self.if_revision) {
+            (true, _) => If::Absent,
+            (false, Some(revision)) => If::Revision(revision),
+            (false, None) => If::Always,
+        }
     }
 }
 
-/// The condition that `key` was last written at `revision`.
-pub fn at_revision(key: &Bytes, revision: u64) -> Condition {
-    Condition { key: key.clone(), test: Some(Test::Revision(revision)) }
+/// Says on standard error why nothing was written.
+pub fn unmet(key: &str, current_revision: u64) {
+    match current_revision {
+        0 => eprintln!("doug: condition not met: {key} does not exist; nothing was written"),
+        revision => eprintln!(
+            "doug: condition not met: {key} was last written at revision {revision}; \
+             nothing was written"
+        ),
+    }
 }

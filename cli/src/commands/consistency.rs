@@ -2,55 +2,44 @@
 
 use crate::encoding;
 use bytes::Bytes;
-use doug_proto::v1::{Consistency, ReadOptions};
-
-/// How fresh a read must be.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Freshness(ReadOptions);
+use doug_client::Read;
+use std::time::Duration;
 
 /// The option, the same for every command that reads.
 #[derive(clap::Args, Clone)]
 pub struct Args {
     /// linearizable, session:TOKEN, bounded:MILLISECONDS or eventual
     #[arg(long, value_name = "HOW", default_value = "linearizable", value_parser = parse)]
-    consistency: Freshness,
+    consistency: Read,
 }
 
 impl Args {
-    /// What goes into the request.
-    pub fn options(&self) -> ReadOptions {
-        self.consistency.0.clone()
+    /// How fresh.
+    pub fn read(&self) -> Read {
+        self.consistency.clone()
     }
 }
 
-fn parse(text: &str) -> Result<Freshness, String> {
+fn parse(text: &str) -> Result<Read, String> {
     let (kind, argument) = match text.split_once(':') {
         Some((kind, argument)) => (kind, Some(argument)),
         None => (text, None),
     };
-    let mut options = ReadOptions::default();
-    let consistency = match (kind, argument) {
-        ("linearizable", None) => Consistency::Linearizable,
-        ("eventual", None) => Consistency::Eventual,
-        ("session", Some(token)) => {
-            options.session_token = session_token(token)?;
-            Consistency::Session
-        }
+    match (kind, argument) {
+        ("linearizable", None) => Ok(Read::Linearizable),
+        ("eventual", None) => Ok(Read::Eventual),
+        ("session", Some(token)) => session_token(token).map(Read::Session),
         ("bounded", Some(lag)) => {
-            options.max_lag_milliseconds = lag.parse().map_err(|_| {
+            let lag = lag.parse().map_err(|_| {
                 format!("{lag:?} is not a number of milliseconds: write for instance bounded:500")
             })?;
-            Consistency::Bounded
+            Ok(Read::Bounded(Duration::from_millis(lag)))
         }
-        _ => {
-            return Err(format!(
-                "{text:?} is no consistency: write linearizable, session:TOKEN (TOKEN as \
-                 `doug get -v` or `doug put -v` printed it), bounded:MILLISECONDS or eventual"
-            ));
-        }
-    };
-    options.consistency = consistency.into();
-    Ok(Freshness(options))
+        _ => Err(format!(
+            "{text:?} is no consistency: write linearizable, session:TOKEN (TOKEN as \
+             `doug get -v` or `doug put -v` printed it), bounded:MILLISECONDS or eventual"
+        )),
+    }
 }
 
 fn session_token(hex: &str) -> Result<Bytes, String> {
@@ -68,15 +57,10 @@ mod tests {
 
     #[test]
     fn each_consistency_is_read_with_its_argument() {
-        let read = |text| parse(text).unwrap().0;
-        assert_eq!(read("linearizable").consistency(), Consistency::Linearizable);
-        assert_eq!(read("eventual").consistency(), Consistency::Eventual);
-        let session = read("session:0aff");
-        assert_eq!(session.consistency(), Consistency::Session);
-        assert_eq!(&session.session_token[..], [0x0a, 0xff]);
-        let bounded = read("bounded:250");
-        assert_eq!(bounded.consistency(), Consistency::Bounded);
-        assert_eq!(bounded.max_lag_milliseconds, 250);
+        assert_eq!(parse("linearizable"), Ok(Read::Linearizable));
+        assert_eq!(parse("eventual"), Ok(Read::Eventual));
+        assert_eq!(parse("session:0aff"), Ok(Read::Session(Bytes::from_static(b"\x0a\xff"))));
+        assert_eq!(parse("bounded:250"), Ok(Read::Bounded(Duration::from_millis(250))));
     }
 
     #[test]

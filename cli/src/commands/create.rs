@@ -1,11 +1,32 @@
 //! `doug create`.
 
-use crate::exit::Exit;
+use crate::exit::{Exit, usage};
 use crate::globals::Globals;
-use std::path::PathBuf;
+use anyhow::Context;
+use doug_client::create::{Created, Spec, create};
+use doug_proto::ids::DatabaseId;
+use serde_json::json;
+use std::io::Read;
+use std::path::{Path, PathBuf};
 
 /// Options of `doug create`.
 #[derive(clap::Args)]
+#[command(after_help = "\
+Every node must answer. The same file again finishes what was interrupted and
+changes nothing else; nodes that hold other data refuse. The file:
+
+  partitioning:
+    hash: {partitions: 8}            # or range: {splitKeys: [{text: g}, {text: p}]}
+  clusters:
+  - name: a
+    nodes:                           # 3, 5 or 7; 1 for trials
+    - {address: db0.example.com}     # ports: {doug: 7400, raft: 7401, admin: 7402, http: 7403}
+    - {address: db1.example.com}
+    - {address: db2.example.com}
+
+Examples:
+  doug create --file orders.yaml
+  doug create --file orders.yaml --map-out map.json")]
 pub struct Args {
     /// What to create, as YAML
     #[arg(long, value_name = "SPEC")]
@@ -16,6 +37,47 @@ pub struct Args {
 }
 
 /// Runs the command.
-pub async fn run(_args: Args, _globals: &Globals) -> anyhow::Result<Exit> {
-    anyhow::bail!("waits for the client crate")
+pub async fn run(args: Args, globals: &Globals) -> anyhow::Result<Exit> {
+    let spec = read_spec(&args.file)?;
+    let created = create(&spec, fresh_id()?, globals.timeout).await?;
+    if let Some(file) = &args.map_out {
+        std::fs::write(file, created.map.to_json())
+            .with_context(|| format!("cannot write the partition map to {}", file.display()))?;
+    }
+    report(&created, globals.json());
+    Ok(Exit::Done)
+}
+
+fn read_spec(file: &Path) -> anyhow::Result<Spec> {
+    let text =
+        std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+    serde_yaml_ng::from_str(&text)
+        .map_err(|error| usage(format!("{} is not a specification: {error}", file.display())))
+}
+
+fn fresh_id() -> anyhow::Result<DatabaseId> {
+    let mut random = [0; 8];
+    std::fs::File::open("/dev/urandom")
+        .and_then(|mut source| source.read_exact(&mut random))
+        .context("cannot read /dev/urandom for a database id")?;
+    Ok(DatabaseId::from_bits(u64::from_le_bytes(random)))
+}
+
+fn report(created: &Created, as_json: bool) {
+    let Created { map, joined } = created;
+    let (nodes, partitions) = (map.nodes.len(), map.partitions.len());
+    let database = map.database.to_string();
+    if as_json {
+        let report = json!({
+            "database": database, "nodes": nodes, "partitions": partitions, "joined": joined,
+        });
+        println!("{report}");
+    } else if *joined == 0 {
+        println!("database {database} was there already: {partitions} partitions, {nodes} nodes");
+    } else {
+        println!(
+            "database {database} created: {partitions} partitions on {nodes} nodes \
+             ({joined} of them new)"
+        );
+    }
 }

@@ -1,7 +1,13 @@
 //! `doug del`.
 
-use crate::exit::Exit;
+use super::answer;
+use super::conditions::unmet;
+use crate::exit::{Exit, usage};
 use crate::globals::Globals;
+use anyhow::Context;
+use doug_client::If;
+use doug_proto::v1::DeleteResponse;
+use serde_json::{Map, Value};
 use std::ffi::OsString;
 
 /// Options of `doug del`.
@@ -24,6 +30,44 @@ pub struct Args {
 }
 
 /// Runs the command.
-pub async fn run(_args: Args, _globals: &Globals) -> anyhow::Result<Exit> {
-    anyhow::bail!("waits for the client crate")
+pub async fn run(args: Args, globals: &Globals) -> anyhow::Result<Exit> {
+    let key = globals.encoding.decode(&args.key).map_err(usage)?;
+    let shown = globals.encoding.show(&key);
+    let condition = args.if_revision.map_or(If::Always, If::Revision);
+    let client = globals.one_shot().await?;
+    let answer =
+        client.delete(key, condition).await.with_context(|| format!("cannot delete {shown}"))?;
+    let exit = exit(&answer);
+    if globals.json() {
+        println!("{}", json(&answer));
+    } else {
+        match exit {
+            Exit::ConditionFailed => unmet(&shown, answer.current_revision),
+            Exit::NotFound => eprintln!("doug: {shown} does not exist"),
+            _ => {}
+        }
+    }
+    if args.verbose {
+        answer::explain(answer.header.as_ref(), &[]);
+    }
+    Ok(exit)
+}
+
+fn exit(answer: &DeleteResponse) -> Exit {
+    match (answer.condition_met, answer.existed) {
+        (false, _) => Exit::ConditionFailed,
+        (true, false) => Exit::NotFound,
+        (true, true) => Exit::Done,
+    }
+}
+
+fn json(answer: &DeleteResponse) -> Value {
+    let mut object = Map::new();
+    object.insert("conditionMet".into(), answer.condition_met.into());
+    object.insert("existed".into(), answer.existed.into());
+    if !answer.condition_met {
+        object.insert("currentRevision".into(), answer.current_revision.into());
+    }
+    answer::insert_header(&mut object, answer.header.as_ref());
+    object.into()
 }

@@ -1,10 +1,13 @@
 //! `doug dump`.
 
-use super::{consistency, interval};
+use super::{consistency, entries, interval};
 use crate::exit::Exit;
 use crate::globals::Globals;
+use anyhow::Context;
 use clap::ValueEnum;
-use std::path::PathBuf;
+use doug_client::ScanOptions;
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
 
 /// Options of `doug dump`.
 #[derive(clap::Args)]
@@ -36,7 +39,56 @@ enum Format {
     Tsv,
 }
 
+/// Most entries a page: a dump wants few round trips.
+const PAGE: u32 = doug_proto::limits::SCAN_ENTRIES;
+
 /// Runs the command.
-pub async fn run(_args: Args, _globals: &Globals) -> anyhow::Result<Exit> {
-    anyhow::bail!("waits for the client crate")
+pub async fn run(args: Args, globals: &Globals) -> anyhow::Result<Exit> {
+    let client = globals.one_shot().await?;
+    match args.file.as_deref().filter(|file| *file != Path::new("-")) {
+        None => {
+            dump(&args, globals, &client, &mut BufWriter::new(std::io::stdout().lock())).await?;
+        }
+        Some(file) => {
+            let written = into_file(&args, globals, &client, file).await?;
+            eprintln!("doug: {written} entries written to {}", file.display());
+        }
+    }
+    Ok(Exit::Done)
+}
+
+/// Writes beside the file and renames at the end, so that a dump that broke off
+/// is never taken for a whole one, nor replaces the last good one.
+async fn into_file(
+    args: &Args,
+    globals: &Globals,
+    client: &doug_client::Client,
+    file: &Path,
+) -> anyhow::Result<u64> {
+    let cannot = || format!("cannot write {}", file.display());
+    let folder = match file.parent() {
+        Some(folder) if folder != Path::new("") => folder,
+        _ => Path::new("."),
+    };
+    let partial = tempfile::NamedTempFile::new_in(folder).with_context(cannot)?;
+    let written = dump(args, globals, client, &mut BufWriter::new(partial.as_file())).await?;
+    partial.as_file().sync_all().with_context(cannot)?;
+    partial.persist(file).with_context(cannot)?;
+    Ok(written)
+}
+
+async fn dump(
+    args: &Args,
+    globals: &Globals,
+    client: &doug_client::Client,
+    out: &mut impl Write,
+) -> anyhow::Result<u64> {
+    let range = args.interval.range(globals.encoding)?;
+    let read = args.consistency.read();
+    let options = ScanOptions { page_limit: PAGE, read, ..Default::default() };
+    let line = |entry: &_| match args.format {
+        Format::Jsonl => entries::json_line(false, entry),
+        Format::Tsv => entries::text_line(globals.encoding, false, entry),
+    };
+    entries::write_lines(client, range, options, u64::MAX, out, line).await
 }

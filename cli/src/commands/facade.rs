@@ -1,9 +1,10 @@
 //! `doug facade`.
 
-use super::layers;
-use crate::exit::Exit;
+use super::{layers, stop};
+use crate::exit::{Exit, usage};
+use doug_facade::{Config, MapOrigin};
 use serde::Deserialize;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 /// Options of `doug facade`.
@@ -45,7 +46,88 @@ struct Options {
     memory_budget: Option<String>,
 }
 
-/// Runs until told to stop.
-pub async fn run(_args: Args) -> anyhow::Result<Exit> {
-    anyhow::bail!("waits for its crate")
+const PORT: u16 = 7400;
+const MEMORY_BUDGET: u64 = 256 << 20;
+
+/// Runs a facade until told to stop.
+pub async fn run(args: Args) -> anyhow::Result<Exit> {
+    let file = layers::read(args.config.as_deref())?;
+    let config = args.options.over(file).config()?;
+    doug_facade::run(config, stop::signal()?).await?;
+    Ok(Exit::Done)
+}
+
+impl Options {
+    fn over(self, file: Options) -> Self {
+        // The two exclude each other: one on the command line hides both below.
+        let here = self.map_file.is_some() || self.nodes.is_some();
+        let (map_file, nodes) = match here {
+            true => (self.map_file, self.nodes),
+            false => (file.map_file, file.nodes),
+        };
+        Self {
+            listen: self.listen.or(file.listen),
+            http: self.http.or(file.http),
+            map_file,
+            nodes,
+            memory_budget: self.memory_budget.or(file.memory_budget),
+        }
+    }
+
+    fn config(self) -> anyhow::Result<Config> {
+        let listen = self.listen.unwrap_or_else(|| (Ipv4Addr::LOCALHOST, PORT).into());
+        let beside = || SocketAddr::new(listen.ip(), listen.port().saturating_add(3));
+        let map = match (self.map_file, self.nodes) {
+            (Some(file), None) => MapOrigin::File(file),
+            (None, Some(nodes)) if !nodes.is_empty() => MapOrigin::Nodes(nodes),
+            (Some(_), Some(_)) => return Err(usage("give --map-file or --nodes, not both")),
+            _ => {
+                return Err(usage(
+                    "give --map-file FILE or --nodes HOST:PORT,…: the facade must learn the \
+                     partition map from somewhere",
+                ));
+            }
+        };
+        let budget = layers::size("memoryBudget", self.memory_budget.as_deref())?;
+        Ok(Config {
+            listen,
+            http: self.http.unwrap_or_else(beside),
+            map,
+            memory_budget: usize::try_from(budget.unwrap_or(MEMORY_BUDGET))?,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn options(yaml: &str) -> Options {
+        serde_yaml_ng::from_str(yaml).unwrap()
+    }
+
+    #[test]
+    fn what_is_closer_wins_and_the_rest_is_default() {
+        let flags = options("listen: 0.0.0.0:9000");
+        let file = options("{listen: 1.2.3.4:5, nodes: ['a:7400'], memoryBudget: 64MiB}");
+        let config = flags.over(file).config().unwrap();
+        assert_eq!(config.listen, "0.0.0.0:9000".parse().unwrap());
+        assert_eq!(config.http, "0.0.0.0:9003".parse().unwrap());
+        assert_eq!(config.map, MapOrigin::Nodes(vec!["a:7400".into()]));
+        assert_eq!(config.memory_budget, 64 << 20);
+    }
+
+    #[test]
+    fn the_map_comes_from_exactly_one_place() {
+        assert!(options("{}").config().is_err());
+        assert!(options("{nodes: ['a:1'], mapFile: m}").config().is_err());
+        let flag_hides_file = options("mapFile: m").over(options("nodes: ['a:1']"));
+        assert_eq!(flag_hides_file.config().unwrap().map, MapOrigin::File("m".into()));
+    }
+
+    #[test]
+    fn an_unknown_field_of_the_file_is_refused_by_name() {
+        let error = serde_yaml_ng::from_str::<Options>("lissten: 1.2.3.4:5").err().unwrap();
+        assert!(error.to_string().contains("lissten"), "{error}");
+    }
 }

@@ -1,9 +1,14 @@
 //! `doug get`.
 
-use super::consistency;
-use crate::exit::Exit;
+use super::{answer, consistency};
+use crate::encoding::{Encoding, insert_json, is_plain_text};
+use crate::exit::{Exit, usage};
 use crate::globals::Globals;
+use anyhow::Context;
+use doug_proto::v1::GetResponse;
+use serde_json::{Map, Value};
 use std::ffi::OsString;
+use std::io::{IsTerminal, Write};
 
 /// Options of `doug get`.
 #[derive(clap::Args)]
@@ -28,6 +33,79 @@ pub struct Args {
 }
 
 /// Runs the command.
-pub async fn run(_args: Args, _globals: &Globals) -> anyhow::Result<Exit> {
-    anyhow::bail!("waits for the client crate")
+pub async fn run(args: Args, globals: &Globals) -> anyhow::Result<Exit> {
+    let key = globals.encoding.decode(&args.key).map_err(usage)?;
+    let shown = globals.encoding.show(&key);
+    let client = globals.one_shot().await?;
+    let answer = client
+        .get(key.clone(), args.consistency.read())
+        .await
+        .with_context(|| format!("cannot get {shown}"))?;
+    let mut out = std::io::stdout().lock();
+    if globals.json() {
+        writeln!(out, "{}", json(&key, &answer))?;
+    } else if answer.found {
+        let terminal = out.is_terminal();
+        out.write_all(&printed(globals.encoding, terminal, &answer.value))?;
+        out.flush()?;
+    } else {
+        eprintln!("doug: {shown} does not exist");
+    }
+    if args.verbose {
+        let written = ("written at revision", answer.value_revision.to_string());
+        answer::explain(answer.header.as_ref(), &[written][..usize::from(answer.found)]);
+    }
+    Ok(if answer.found { Exit::Done } else { Exit::NotFound })
+}
+
+/// Raw bytes into files and pipes. On a terminal a line of its own, and escaped
+/// as a whole where any of it would act on the terminal.
+fn printed(encoding: Encoding, terminal: bool, value: &[u8]) -> Vec<u8> {
+    let mut printed = match encoding {
+        Encoding::Text if !terminal || is_plain_text(value) => value.to_vec(),
+        _ => encoding.show(value).into_bytes(),
+    };
+    if terminal || encoding != Encoding::Text {
+        printed.push(b'\n');
+    }
+    printed
+}
+
+fn json(key: &[u8], answer: &GetResponse) -> Value {
+    let mut object = Map::new();
+    insert_json(&mut object, "key", key);
+    object.insert("found".into(), answer.found.into());
+    if answer.found {
+        insert_json(&mut object, "value", &answer.value);
+        object.insert("valueRevision".into(), answer.value_revision.into());
+    }
+    answer::insert_header(&mut object, answer.header.as_ref());
+    object.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pipe_gets_the_values_bytes_and_nothing_else() {
+        let value = b"a\xff\x00\n";
+        assert_eq!(printed(Encoding::Text, false, value), value);
+    }
+
+    #[test]
+    fn a_terminal_gets_text_as_it_is_and_other_bytes_escaped() {
+        assert_eq!(
+            printed(Encoding::Text, true, "grüße\\n\tb\n".as_bytes()),
+            "grüße\\n\tb\n\n".as_bytes()
+        );
+        assert_eq!(printed(Encoding::Text, true, b"\x1b[2J\n"), b"\\x1b[2J\\n\n");
+    }
+
+    #[test]
+    fn an_encoding_that_was_asked_for_is_used_everywhere() {
+        for terminal in [false, true] {
+            assert_eq!(printed(Encoding::Hex, terminal, b"\x00\xff"), b"00ff\n");
+        }
+    }
 }

@@ -3,6 +3,7 @@
 use crate::encoding::Encoding;
 use crate::exit::usage;
 use bytes::Bytes;
+use doug_client::Range;
 use std::ffi::OsString;
 
 /// Which keys; all of them by default.
@@ -20,44 +21,48 @@ pub struct Args {
 }
 
 impl Args {
-    /// Start, inclusive, and end, exclusive; empty means unbounded.
-    pub fn bounds(&self, encoding: Encoding) -> anyhow::Result<(Bytes, Bytes)> {
+    /// The interval.
+    ///
+    /// # Errors
+    /// A bound that is not in the encoding, or bounds the wrong way round.
+    pub fn range(&self, encoding: Encoding) -> anyhow::Result<Range> {
         let decode = |argument: &Option<OsString>| match argument {
             Some(argument) => encoding.decode(argument).map_err(usage),
             None => Ok(Bytes::new()),
         };
         if self.prefix.is_some() {
-            let prefix = decode(&self.prefix)?;
-            let end = successor(&prefix);
-            return Ok((prefix, end));
+            return Ok(Range::prefix(decode(&self.prefix)?));
         }
-        Ok((decode(&self.from)?, decode(&self.to)?))
+        let (from, to) = (decode(&self.from)?, decode(&self.to)?);
+        if !to.is_empty() && to <= from {
+            return Err(usage(
+                "--to does not come after --from, so no key is between: keys are ordered by their \
+                 bytes; for the greatest first add --reverse and keep --from the lesser",
+            ));
+        }
+        Ok(Range::between(from, to))
     }
-}
-
-/// The least key greater than every key with this prefix; empty if there is none.
-fn successor(prefix: &[u8]) -> Bytes {
-    let Some(last) = prefix.iter().rposition(|byte| *byte != 0xff) else {
-        return Bytes::new();
-    };
-    let mut end = prefix[..=last].to_vec();
-    end[last] += 1;
-    end.into()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_prefix_ends_before_the_next_key_without_it() {
-        assert_eq!(&successor(b"ab")[..], b"ac");
-        assert_eq!(&successor(b"a\xff\xff")[..], b"b");
+    fn range(from: &str, to: &str) -> anyhow::Result<Range> {
+        let args = Args { prefix: None, from: Some(from.into()), to: Some(to.into()) };
+        args.range(Encoding::Text)
     }
 
     #[test]
-    fn a_prefix_of_greatest_bytes_has_no_end() {
-        assert!(successor(b"\xff\xff").is_empty());
-        assert!(successor(b"").is_empty());
+    fn bounds_the_wrong_way_round_are_wrong_usage() {
+        assert_eq!(range("a", "b").unwrap(), Range::between("a", "b"));
+        let error = range("b", "a").unwrap_err();
+        assert_eq!(crate::exit::of_error(&error), crate::exit::Exit::Usage);
+    }
+
+    #[test]
+    fn bounds_are_read_in_the_encoding() {
+        let args = Args { prefix: Some("00ff".into()), from: None, to: None };
+        assert_eq!(args.range(Encoding::Hex).unwrap(), Range::prefix(&b"\x00\xff"[..]));
     }
 }

@@ -1,5 +1,7 @@
 //! Configuration in layers: flags over environment over file.
 
+use crate::exit::usage;
+use crate::units;
 use anyhow::Context;
 use serde::de::DeserializeOwned;
 use std::path::Path;
@@ -17,4 +19,13 @@ pub fn read<T: DeserializeOwned + Default>(path: Option<&Path>) -> anyhow::Resul
     }
     serde_yaml_ng::from_str(&text)
         .with_context(|| format!("the configuration file {} is wrong", path.display()))
+}
+
+/// Reads a size of either layer.
+///
+/// # Errors
+/// Names the option.
+pub fn size(name: &str, text: Option<&str>) -> anyhow::Result<Option<u64>> {
+    text.map(|text| units::parse_size(text).map_err(|error| usage(format!("{name}: {error}"))))
+        .transpose()
 }

@@ -15,7 +15,10 @@ pub mod scan;
 pub mod status;
 pub mod version;
 
+mod answer;
 mod conditions;
 mod consistency;
+mod entries;
 mod interval;
 mod layers;
+mod stop;

@@ -1,8 +1,9 @@
 //! `doug node`.
 
-use super::layers;
-use crate::exit::Exit;
-use crate::units;
+use self::doug_node::Config;
+use super::{layers, stop};
+use crate::exit::{Exit, usage};
+use doug_proto::map::Ports;
 use serde::Deserialize;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
@@ -76,7 +77,140 @@ struct Options {
     hosts: Option<usize>,
 }
 
-/// Runs until told to stop.
-pub async fn run(_args: Args) -> anyhow::Result<Exit> {
-    anyhow::bail!("waits for its crate")
+const ELECTION_TIMEOUT_MILLISECONDS: u64 = 150;
+const MEMORY_BUDGET: u64 = 512 << 20;
+const LOG_LIMIT: u64 = 512 << 20;
+const MOST_HOSTS: usize = 8;
+
+/// Runs a node until told to stop.
+pub async fn run(args: Args) -> anyhow::Result<Exit> {
+    let file = layers::read(args.config.as_deref())?;
+    let config = args.options.over(file).config()?;
+    doug_node::run(config, stop::signal()?).await?;
+    Ok(Exit::Done)
+}
+
+impl Options {
+    fn over(self, file: Options) -> Self {
+        Self {
+            data: self.data.or(file.data),
+            name: self.name.or(file.name),
+            cluster: self.cluster.or(file.cluster),
+            address: self.address.or(file.address),
+            listen: self.listen.or(file.listen),
+            doug_port: self.doug_port.or(file.doug_port),
+            raft_port: self.raft_port.or(file.raft_port),
+            admin_port: self.admin_port.or(file.admin_port),
+            http_port: self.http_port.or(file.http_port),
+            election_timeout_milliseconds: self
+                .election_timeout_milliseconds
+                .or(file.election_timeout_milliseconds),
+            memory_budget: self.memory_budget.or(file.memory_budget),
+            log_limit: self.log_limit.or(file.log_limit),
+            hosts: self.hosts.or(file.hosts),
+        }
+    }
+
+    fn config(self) -> anyhow::Result<Config> {
+        let data = self.data.ok_or_else(|| {
+            usage("give --data DIR: the folder of this node's volume, its own and no other's")
+        })?;
+        let budget = layers::size("memoryBudget", self.memory_budget.as_deref())?;
+        let log_limit = layers::size("logLimit", self.log_limit.as_deref())?;
+        let usual = Ports::default();
+        let ports = Ports {
+            doug: self.doug_port.unwrap_or(usual.doug),
+            raft: self.raft_port.unwrap_or(usual.raft),
+            admin: self.admin_port.unwrap_or(usual.admin),
+            http: self.http_port.unwrap_or(usual.http),
+        };
+        different(&ports)?;
+        Ok(Config {
+            data,
+            name: self.name.unwrap_or_default(),
+            cluster: self.cluster.unwrap_or_default(),
+            address: self.address.unwrap_or_else(|| Ipv4Addr::LOCALHOST.to_string()),
+            listen: self.listen.unwrap_or(Ipv4Addr::LOCALHOST.into()),
+            ports,
+            election_timeout_milliseconds: self
+                .election_timeout_milliseconds
+                .unwrap_or(ELECTION_TIMEOUT_MILLISECONDS),
+            memory_budget: budget.unwrap_or(MEMORY_BUDGET),
+            log_limit: log_limit.unwrap_or(LOG_LIMIT),
+            hosts: self.hosts.unwrap_or_else(cores).max(1),
+        })
+    }
+}
+
+fn different(ports: &Ports) -> anyhow::Result<()> {
+    let all = [ports.doug, ports.raft, ports.admin, ports.http];
+    for (place, port) in all.iter().enumerate() {
+        if all[..place].contains(port) {
+            return Err(usage(format!(
+                "port {port} is given twice: a node needs four different ports (--doug-port, \
+                 --raft-port, --admin-port, --http-port)"
+            )));
+        }
+    }
+    Ok(())
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from).min(MOST_HOSTS)
+}
+
+mod doug_node {
+    pub struct Config {
+        pub data: std::path::PathBuf,
+        pub name: String,
+        pub cluster: String,
+        pub address: String,
+        pub listen: std::net::IpAddr,
+        pub ports: doug_proto::map::Ports,
+        pub election_timeout_milliseconds: u64,
+        pub memory_budget: u64,
+        pub log_limit: u64,
+        pub hosts: usize,
+    }
+    pub async fn run(_: Config, _: impl Future<Output = ()>) -> anyhow::Result<()> {
+        anyhow::bail!("waits for doug-node")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn options(yaml: &str) -> Options {
+        serde_yaml_ng::from_str(yaml).unwrap()
+    }
+
+    #[test]
+    fn what_is_closer_wins_and_the_rest_is_default() {
+        let flags = options("{data: /flag, raftPort: 9001}");
+        let file = options("{data: /file, name: a-0, memoryBudget: 64MiB, raftPort: 1}");
+        let config = flags.over(file).config().unwrap();
+        assert_eq!(config.data, PathBuf::from("/flag"));
+        assert_eq!(config.name, "a-0");
+        assert_eq!(config.memory_budget, 64 << 20);
+        assert_eq!((config.ports.doug, config.ports.raft), (7400, 9001));
+    }
+
+    #[test]
+    fn without_a_folder_for_its_data_a_node_does_not_start() {
+        let error = options("{}").config().err().unwrap();
+        assert!(error.to_string().contains("--data"), "{error}");
+    }
+
+    #[test]
+    fn a_size_that_is_none_is_refused_with_its_name() {
+        let error = options("{data: /d, logLimit: 64MB}").config().err().unwrap();
+        assert!(format!("{error:#}").contains("logLimit"), "{error:#}");
+    }
+
+    #[test]
+    fn one_port_for_two_things_is_refused() {
+        let error = options("{data: /d, httpPort: 7400}").config().err().unwrap();
+        assert!(error.to_string().contains("7400 is given twice"), "{error}");
+    }
 }

@@ -1,9 +1,17 @@
 //! `doug put`.
 
-use super::conditions::PutCondition;
-use crate::exit::Exit;
+use super::answer;
+use super::conditions::{PutCondition, unmet};
+use crate::encoding::Encoding;
+use crate::exit::{Exit, usage};
 use crate::globals::Globals;
+use anyhow::Context;
+use bytes::Bytes;
+use doug_proto::limits;
+use doug_proto::v1::PutResponse;
+use serde_json::{Map, Value};
 use std::ffi::OsString;
+use std::io::Read;
 
 /// Options of `doug put`.
 #[derive(clap::Args)]
@@ -34,6 +42,57 @@ pub struct Args {
 }
 
 /// Runs the command.
-pub async fn run(_args: Args, _globals: &Globals) -> anyhow::Result<Exit> {
-    anyhow::bail!("waits for the client crate")
+pub async fn run(args: Args, globals: &Globals) -> anyhow::Result<Exit> {
+    let key = globals.encoding.decode(&args.key).map_err(usage)?;
+    let value = value(&args, globals.encoding)?;
+    let shown = globals.encoding.show(&key);
+    let client = globals.one_shot().await?;
+    let answer = client
+        .put(key, value, args.condition.condition())
+        .await
+        .with_context(|| format!("cannot put {shown}"))?;
+    if globals.json() {
+        println!("{}", json(&answer));
+    } else if !answer.condition_met {
+        unmet(&shown, answer.current_revision);
+    }
+    if args.verbose {
+        answer::explain(answer.header.as_ref(), &[]);
+    }
+    Ok(if answer.condition_met { Exit::Done } else { Exit::ConditionFailed })
+}
+
+fn value(args: &Args, encoding: Encoding) -> anyhow::Result<Bytes> {
+    match (&args.value, &args.value_file) {
+        (Some(value), _) => encoding.decode(value).map_err(usage),
+        (None, Some(file)) => read_value(file),
+        (None, None) => Err(usage("give a VALUE or --value-file")),
+    }
+}
+
+/// Reads no more than decides that it is too much: the file may be a device.
+fn read_value(file: &OsString) -> anyhow::Result<Bytes> {
+    let most = limits::VALUE_BYTES as u64 + 1;
+    let mut value = Vec::new();
+    let read = if file == "-" {
+        std::io::stdin().lock().take(most).read_to_end(&mut value)
+    } else {
+        std::fs::File::open(file).and_then(|opened| opened.take(most).read_to_end(&mut value))
+    };
+    read.with_context(|| format!("cannot read the value from {}", file.display()))?;
+    if value.len() > limits::VALUE_BYTES {
+        let limit = limits::VALUE_BYTES;
+        anyhow::bail!("the value in {} exceeds the limit of {limit} bytes", file.display());
+    }
+    Ok(value.into())
+}
+
+fn json(answer: &PutResponse) -> Value {
+    let mut object = Map::new();
+    object.insert("conditionMet".into(), answer.condition_met.into());
+    if !answer.condition_met {
+        object.insert("currentRevision".into(), answer.current_revision.into());
+    }
+    answer::insert_header(&mut object, answer.header.as_ref());
+    object.into()
 }

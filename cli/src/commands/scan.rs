@@ -1,8 +1,10 @@
 //! `doug scan`.
 
-use super::{consistency, interval};
+use super::{consistency, entries, interval};
 use crate::exit::Exit;
 use crate::globals::Globals;
+use doug_client::ScanOptions;
+use std::io::BufWriter;
 
 /// Options of `doug scan`.
 #[derive(clap::Args)]
@@ -31,6 +33,22 @@ pub struct Args {
 }
 
 /// Runs the command.
-pub async fn run(_args: Args, _globals: &Globals) -> anyhow::Result<Exit> {
-    anyhow::bail!("waits for the client crate")
+pub async fn run(args: Args, globals: &Globals) -> anyhow::Result<Exit> {
+    let range = args.interval.range(globals.encoding)?;
+    let limit = args.limit.unwrap_or(u64::MAX);
+    let options = ScanOptions {
+        reverse: args.reverse,
+        // No larger pages than are wanted; 0 is the server's default.
+        page_limit: u32::try_from(limit).ok().filter(|limit| *limit <= 1_000).unwrap_or(0),
+        keys_only: args.keys_only,
+        read: args.consistency.read(),
+    };
+    let client = globals.one_shot().await?;
+    let mut out = BufWriter::new(std::io::stdout().lock());
+    let line = |entry: &_| match globals.json() {
+        true => entries::json_line(args.keys_only, entry),
+        false => entries::text_line(globals.encoding, args.keys_only, entry),
+    };
+    entries::write_lines(&client, range, options, limit, &mut out, line).await?;
+    Ok(Exit::Done)
 }

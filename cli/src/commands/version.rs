@@ -2,6 +2,9 @@
 
 use crate::exit::Exit;
 use crate::globals::Globals;
+use anyhow::Context;
+use doug_proto::VERSION;
+use serde_json::json;
 
 /// Options of `doug version`.
 #[derive(clap::Args)]
@@ -15,7 +18,24 @@ pub struct Args {
     client: bool,
 }
 
-/// Runs the command.
-pub async fn run(_args: Args, _globals: &Globals) -> anyhow::Result<Exit> {
-    anyhow::bail!("waits for the client crate")
+/// Runs the command. Without an answer the exit code says so, but this
+/// program's own version is printed in any case.
+pub async fn run(args: Args, globals: &Globals) -> anyhow::Result<Exit> {
+    if args.client {
+        match globals.json() {
+            true => println!("{}", json!({"client": VERSION})),
+            false => println!("doug {VERSION}"),
+        }
+        return Ok(Exit::Done);
+    }
+    let client = globals.one_shot().await?;
+    let answer = client.status().await;
+    let server = answer.as_ref().ok().map(|status| status.version.clone());
+    match (globals.json(), &server) {
+        (true, server) => println!("{}", json!({"client": VERSION, "server": server})),
+        (false, None) => println!("doug {VERSION}"),
+        (false, Some(server)) => println!("doug {VERSION}\nserver {server}"),
+    }
+    answer.context("the database's version is not known")?;
+    Ok(Exit::Done)
 }
