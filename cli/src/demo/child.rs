@@ -20,8 +20,7 @@ pub fn die_with_parent() -> anyhow::Result<()> {
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL))
         .context("asking to be ended with the demo")?;
     // A parent that died before the wish was noted sends no signal any more.
-    let now = rustix::process::getppid().map(Pid::as_raw_nonzero);
-    if now.map(std::num::NonZero::get) != Some(parent) {
+    if Pid::as_raw(rustix::process::getppid()) != parent {
         anyhow::bail!("the demo that started this process (pid {parent}) has gone");
     }
     end_with_standard_input()

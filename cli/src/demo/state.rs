@@ -12,6 +12,8 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 const FORMAT_VERSION: u32 = 1;
+/// Where the nodes of a demo listen.
+pub const LOOPBACK: &str = "127.0.0.1";
 
 /// Everything in `demo.json`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -105,6 +107,18 @@ pub struct Ports {
     pub admin: u16,
     /// Probes and metrics.
     pub http: u16,
+}
+
+impl Node {
+    /// Where clients reach it.
+    pub fn doug_address(&self) -> String {
+        format!("{LOOPBACK}:{}", self.ports.doug)
+    }
+
+    /// Where operators reach it.
+    pub fn admin_address(&self) -> String {
+        format!("{LOOPBACK}:{}", self.ports.admin)
+    }
 }
 
 impl State {

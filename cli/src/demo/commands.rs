@@ -1,0 +1,107 @@
+//! What other terminals do with the running demo.
+
+use super::args::{Command, Names, Which};
+use super::control::{self, Action, Request};
+use super::database;
+use super::layout::Layout;
+use super::lock;
+use super::state::{self, State};
+use super::table;
+use crate::exit::Exit;
+use crate::globals::Globals;
+use anyhow::{Context, bail};
+use doug_proto::error::Fault;
+use tokio::time::Instant;
+
+/// How long a partition may be without a leader before `leader:KEY` gives up:
+/// several elections.
+const ELECTION: std::time::Duration = std::time::Duration::from_secs(3);
+
+/// Runs one command.
+pub async fn run(command: Command, globals: &Globals) -> anyhow::Result<Exit> {
+    match command {
+        Command::Status(which) => show(&which, globals).await,
+        Command::Kill(names) => act(Action::Kill, &names).await,
+        Command::Pause(names) => act(Action::Pause, &names).await,
+        Command::Resume(names) => act(Action::Resume, &names).await,
+        Command::Restart(names) => act(Action::Restart, &names).await,
+    }
+}
+
+/// The running demo that is meant.
+///
+/// # Errors
+/// That none runs, with what to do.
+fn find(which: &Which) -> anyhow::Result<State> {
+    let folder = which.data.clone().or_else(state::pointed_to);
+    let none = "no demo is running: start one with `doug demo`";
+    let layout = Layout::new(&folder.context(none)?)?;
+    if !lock::is_held(&layout) {
+        let folder = layout.root().display();
+        match which.data {
+            Some(_) => bail!("no demo is running on {folder}: `doug demo --data {folder}`"),
+            None => bail!("{none}"),
+        }
+    }
+    let folder = layout.root().display();
+    State::load(&layout)?.with_context(|| format!("the demo on {folder} is still starting"))
+}
+
+async fn show(which: &Which, globals: &Globals) -> anyhow::Result<Exit> {
+    let state = find(which)?;
+    if globals.json() {
+        println!("{}", serde_json::to_string_pretty(&state)?);
+        return Ok(Exit::Done);
+    }
+    let status = database::status(&state.endpoint(), false).await;
+    table::print(&state, status.as_ref());
+    Ok(Exit::Done)
+}
+
+async fn act(action: Action, names: &Names) -> anyhow::Result<Exit> {
+    let state = find(&names.which)?;
+    let mut resolved = Vec::new();
+    for name in &names.nodes {
+        for name in resolve(name, &state).await? {
+            if !resolved.contains(&name) {
+                resolved.push(name);
+            }
+        }
+    }
+    let request = Request { action, names: resolved };
+    control::ask(&state.control, &request).await?;
+    let done = match action {
+        Action::Kill => "killed",
+        Action::Pause => "paused",
+        Action::Resume => "resumed",
+        Action::Restart => "started again",
+    };
+    println!("{} {done}", request.names.join(", "));
+    Ok(Exit::Done)
+}
+
+async fn resolve(name: &str, state: &State) -> anyhow::Result<Vec<String>> {
+    if name == "all" {
+        return Ok(state.nodes.iter().map(|node| node.name.clone()).collect());
+    }
+    match name.strip_prefix("leader:") {
+        None => Ok(vec![name.to_owned()]),
+        Some(of) => Ok(vec![leader_of(of, state).await?]),
+    }
+}
+
+/// The node that leads `P3`, or the partition of a key.
+async fn leader_of(of: &str, state: &State) -> anyhow::Result<String> {
+    let endpoint = state.endpoint();
+    let partition = match of.strip_prefix('P').and_then(|id| id.parse::<u64>().ok()) {
+        Some(id) if (1..=u64::from(state.shape.partitions)).contains(&id) => id,
+        Some(id) => bail!("there is no partition {id}: there are 1 to {}", state.shape.partitions),
+        None => database::map(&endpoint).await?.partition_of(of.as_bytes()).id,
+    };
+    let leader = database::until(Instant::now() + ELECTION, || async {
+        let status = database::status(&endpoint, false).await?;
+        let leader = database::leader(&status, partition).map(|node| node.name.clone());
+        leader.ok_or_else(|| Fault::unavailable(format!("partition {partition} has no leader")))
+    });
+    leader.await.with_context(|| format!("looking for the leader of {of}"))
+}

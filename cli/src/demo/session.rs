@@ -1,0 +1,157 @@
+//! The life of a running demo: it starts, serves requests, reports deaths, and
+//! stops everything it started.
+
+use super::args::Start;
+use super::control::{self, Action, Asked, Reply, Request};
+use super::prepare::{Prepared, prepare};
+use super::processes::{Death, Processes};
+use super::screen::{self, Progress};
+use super::state::{self, State};
+use super::{start, tour};
+use crate::exit::Exit;
+use anyhow::bail;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc;
+
+/// Starts a demo and runs it until it is told to stop, or the tour has ended.
+pub async fn run(args: Start) -> anyhow::Result<Exit> {
+    let mut stop = Stop::new()?;
+    let mut prepared = prepare(&args).await?;
+    let mut processes = Processes::new()?;
+    let (handle, requests) = control::queue();
+    let server = control::Server::start(&prepared.state.control, handle.clone())?;
+    prepared.state.pid = Some(std::process::id());
+    state::point_to(&prepared.layout)?;
+
+    let progress = Progress::start();
+    let started = tokio::select! {
+        started = start::start(&mut prepared, &mut processes, &progress) => started.map(|()| true),
+        () = stop.asked() => Ok(false),
+    };
+    let took = progress.elapsed();
+    drop(progress);
+    let outcome = match started {
+        Err(error) => Err(error),
+        Ok(false) => Ok(Exit::Done),
+        Ok(true) => {
+            screen::ready(&prepared.state, prepared.layout.root(), took);
+            let tour = args.tour.then(|| tour::play(prepared.state.clone(), handle));
+            serve(&mut prepared, &mut processes, requests, &mut stop, tour).await
+        }
+    };
+    let stopped = wind_up(&mut prepared, &mut processes, &mut stop).await;
+    drop(server);
+    state::point_away(&prepared.layout);
+    stopped.and(outcome)
+}
+
+async fn serve(
+    prepared: &mut Prepared,
+    processes: &mut Processes,
+    mut requests: mpsc::Receiver<Asked>,
+    stop: &mut Stop,
+    tour: Option<impl Future<Output = anyhow::Result<Exit>> + Send + 'static>,
+) -> anyhow::Result<Exit> {
+    let touring = tour.is_some();
+    // A task of its own: it asks this loop to kill and restart.
+    let mut tour = tokio::spawn(async move {
+        match tour {
+            Some(tour) => tour.await,
+            None => std::future::pending().await,
+        }
+    });
+    loop {
+        tokio::select! {
+            () = stop.asked() => return Ok(Exit::Done),
+            outcome = &mut tour, if touring => return outcome?,
+            death = processes.next_death() => report(&death),
+            Some(Asked { request, reply }) = requests.recv() => {
+                let result = act(&request, &prepared.state, processes).await;
+                let answer = match result {
+                    Ok(()) => Reply::Done,
+                    Err(error) => Reply::Failed(format!("{error:#}")),
+                };
+                let _ = reply.send(answer);
+            }
+        }
+        start::note(&mut prepared.state, processes);
+        prepared.state.save(&prepared.layout)?;
+    }
+}
+
+async fn act(request: &Request, state: &State, processes: &mut Processes) -> anyhow::Result<()> {
+    let names = &request.names;
+    let exists = |name: &String| name == "facade" || state.node(name).is_some();
+    if let Some(unknown) = names.iter().find(|name| !exists(name)) {
+        let all: Vec<&str> = state.nodes.iter().map(|node| node.name.as_str()).collect();
+        bail!("there is no {unknown}: there are {} and facade", all.join(", "));
+    }
+    match request.action {
+        Action::Kill => processes.kill(names).await,
+        Action::Pause => processes.pause(names).await,
+        Action::Resume => processes.resume(names).await,
+        Action::Restart => processes.restart(names).await,
+    }
+}
+
+fn report(death: &Death) {
+    let Death { name, how, last_lines } = death;
+    eprintln!(
+        "\n{name} ended unasked ({how}). The last lines of its log:\n{last_lines}\n\
+         Start it again with `{} demo restart {name}`.\n",
+        screen::program()
+    );
+}
+
+/// Stops the facade, so that no request is cut off by its node, then the nodes.
+/// A second Ctrl-C ends everything at once.
+async fn wind_up(
+    prepared: &mut Prepared,
+    processes: &mut Processes,
+    stop: &mut Stop,
+) -> anyhow::Result<()> {
+    let Prepared { state, layout, .. } = prepared;
+    let facade = ["facade".to_owned()];
+    let nodes: Vec<String> = state.nodes.iter().map(|node| node.name.clone()).collect();
+    eprintln!("Stopping {} nodes and the facade", nodes.len());
+    let orderly = async {
+        processes.stop(&facade).await?;
+        processes.stop(&nodes).await
+    };
+    tokio::select! {
+        result = orderly => result?,
+        () = stop.asked() => {
+            processes.kill(&facade).await?;
+            processes.kill(&nodes).await?;
+        }
+    }
+    start::note(state, processes);
+    (state.pid, state.ready) = (None, false);
+    state.save(layout)?;
+    if let Some(folder) = prepared.temporary.take() {
+        folder.close()?;
+    }
+    Ok(())
+}
+
+/// Whatever asks a demo to stop.
+struct Stop([Signal; 3]);
+
+impl Stop {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self([
+            signal(SignalKind::interrupt())?,
+            signal(SignalKind::terminate())?,
+            signal(SignalKind::hangup())?,
+        ]))
+    }
+
+    async fn asked(&mut self) {
+        let [interrupt, terminate, hangup] = &mut self.0;
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+            _ = hangup.recv() => {}
+        }
+    }
+}

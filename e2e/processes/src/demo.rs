@@ -1,0 +1,276 @@
+//! A running `doug demo` that is always cleaned up.
+
+use crate::node::{self, Node};
+use crate::program;
+use crate::wait::until;
+use doug_client::{Client, PartitionMap};
+use doug_proto::v1::NodeState;
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ExitStatus, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// A demo is promised to be ready within ten seconds on an idle machine; a test
+/// fails for that only in `demo_life`.
+const READY: Duration = Duration::from_secs(60);
+/// How long a stop may take: five seconds of grace for the facade, five for the nodes.
+const STOP: Duration = Duration::from_secs(20);
+
+/// A folder for one test: removed at its end, with whatever is in it.
+pub fn folder() -> tempfile::TempDir {
+    tempfile::Builder::new().prefix("doug-process-test-").tempdir().expect("a temporary folder")
+}
+
+/// A demo of two clusters of five nodes and eight partitions, unless told otherwise.
+#[derive(Debug)]
+pub struct Demo {
+    folder: PathBuf,
+    data: PathBuf,
+    process: Child,
+    /// How long it took until it was ready.
+    pub took: Duration,
+}
+
+impl Demo {
+    /// Starts one with its data in `folder/data` and waits until it is ready.
+    /// Must be called, and dropped, by the thread of the test.
+    ///
+    /// # Panics
+    /// With what it printed, when it is not ready in time.
+    pub async fn start(folder: &Path, options: &[&str]) -> Self {
+        let data = folder.join("data");
+        let began = Instant::now();
+        let process = spawn(folder, &data, options);
+        let mut demo = Self { folder: folder.to_owned(), data, process, took: Duration::ZERO };
+        while !demo.is_ready() {
+            let ended = demo.process.try_wait().expect("the demo can be waited for");
+            let late = began.elapsed() > READY;
+            assert!(ended.is_none() && !late, "the demo is not ready: {}", demo.printed());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        demo.took = began.elapsed();
+        demo
+    }
+
+    /// `demo.json`.
+    ///
+    /// # Panics
+    /// When it is not there.
+    pub fn state(&self) -> Value {
+        let text = std::fs::read(self.data.join("demo.json")).expect("demo.json is there");
+        serde_json::from_slice(&text).expect("demo.json is JSON")
+    }
+
+    /// What the demo printed.
+    pub fn printed(&self) -> String {
+        std::fs::read_to_string(self.folder.join("demo.log")).unwrap_or_default()
+    }
+
+    /// Where its data is.
+    pub fn data(&self) -> &Path {
+        &self.data
+    }
+
+    /// The process of the demo itself.
+    pub fn process(&mut self) -> &mut Child {
+        &mut self.process
+    }
+
+    /// `http://host:port` of the facade.
+    pub fn endpoint(&self) -> String {
+        format!("http://{}", text(&self.state()["listen"]))
+    }
+
+    /// Names of all nodes.
+    pub fn nodes(&self) -> Vec<String> {
+        members(&self.state()).iter().map(|node| text(&node["name"])).collect()
+    }
+
+    /// Pids of all processes: nodes and facade.
+    pub fn pids(&self) -> Vec<u32> {
+        let state = self.state();
+        let facade = std::iter::once(&state["facade"]);
+        let all = facade.chain(members(&state)).filter_map(|process| process["pid"].as_u64());
+        all.map(|pid| u32::try_from(pid).expect("a pid")).collect()
+    }
+
+    /// `host:port` of one node's own Doug service.
+    pub fn address(&self, node: &str) -> String {
+        format!("127.0.0.1:{}", self.member(node)["ports"]["doug"])
+    }
+
+    /// One node's own Doug service, without a client's retries.
+    pub fn node(&self, name: &str) -> Node {
+        Node::at(&self.address(name))
+    }
+
+    /// The facade, without a client's retries.
+    pub fn facade(&self) -> Node {
+        Node::at(&self.endpoint())
+    }
+
+    /// A client of the facade, with sessions and retries.
+    ///
+    /// # Panics
+    /// When it cannot be made.
+    pub async fn client(&self) -> Client {
+        Client::builder().endpoints([self.endpoint()]).connect().await.expect("a client")
+    }
+
+    /// The partition map.
+    ///
+    /// # Panics
+    /// When the facade has none.
+    pub async fn map(&self) -> Arc<PartitionMap> {
+        self.client().await.map().await.expect("a map")
+    }
+
+    /// Runs a command of the program against this demo.
+    pub fn run(&self, arguments: &[&str]) -> std::process::Output {
+        let mut command = program::command(&self.folder);
+        command.args(arguments).env("DOUG_ENDPOINT", self.endpoint());
+        command.output().expect("the program starts")
+    }
+
+    /// Runs `doug demo ACTION NODE…` and insists that it succeeds.
+    ///
+    /// # Panics
+    /// With what it printed, when it fails.
+    pub fn act(&self, action: &str, nodes: &[String]) {
+        let data = self.data.display().to_string();
+        let mut arguments = vec!["demo", action, "--data", &data];
+        arguments.extend(nodes.iter().map(String::as_str));
+        let output = self.run(&arguments);
+        assert!(output.status.success(), "{arguments:?}: {}", program::printed(&output));
+    }
+
+    /// Sends a signal straight to nodes, all at once and without the demo's help.
+    ///
+    /// # Panics
+    /// When one does not run.
+    pub fn signal(&self, nodes: &[String], signal: Signal) {
+        let pids = nodes.iter().map(|node| self.member(node)["pid"].as_i64());
+        let pids: Vec<Pid> = pids
+            .map(|pid| i32::try_from(pid.expect("the node runs")).expect("a pid"))
+            .map(|pid| Pid::from_raw(pid).expect("a pid"))
+            .collect();
+        for pid in pids {
+            kill_process(pid, signal).expect("the node can be signalled");
+        }
+    }
+
+    /// Who leads a partition now, and in which term; waits for an election.
+    ///
+    /// # Panics
+    /// When nobody does for ten seconds.
+    pub async fn leader(&self, partition: u64) -> (String, u64) {
+        let facade = self.facade();
+        until("a leader", Duration::from_secs(10), || async {
+            node::leader(&facade.status().await.ok()?, partition)
+        })
+        .await
+    }
+
+    /// Waits until every node says that each of its replicas has caught up.
+    ///
+    /// # Panics
+    /// When they do not within a minute.
+    pub async fn all_ready(&self) {
+        let facade = self.facade();
+        let count = self.nodes().len();
+        until("every node is ready", Duration::from_secs(60), || async {
+            let status = facade.status().await.ok()?;
+            let ready = status.nodes.iter().filter(|node| node.state() == NodeState::Ready);
+            (ready.count() == count).then_some(())
+        })
+        .await;
+    }
+
+    /// Stops it as Ctrl-C does, and says how it ended.
+    ///
+    /// # Panics
+    /// When it does not end in time.
+    pub fn stop(mut self) -> ExitStatus {
+        self.end(Signal::INT).expect("the demo stops in time")
+    }
+
+    fn end(&mut self, signal: Signal) -> Option<ExitStatus> {
+        let deadline = Instant::now() + STOP;
+        if let Ok(Some(status)) = self.process.try_wait() {
+            return Some(status);
+        }
+        let _ = kill_process(Pid::from_child(&self.process), signal);
+        while Instant::now() < deadline {
+            if let Ok(Some(status)) = self.process.try_wait() {
+                return Some(status);
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        None
+    }
+
+    fn is_ready(&self) -> bool {
+        let Ok(text) = std::fs::read(self.data.join("demo.json")) else { return false };
+        let state: Value = serde_json::from_slice(&text).unwrap_or_default();
+        state["ready"] == true && state["pid"] == self.process.id()
+    }
+
+    fn member(&self, name: &str) -> Value {
+        let state = self.state();
+        let found = members(&state).iter().find(|node| node["name"] == name);
+        found.unwrap_or_else(|| panic!("there is no node {name}")).clone()
+    }
+}
+
+impl Drop for Demo {
+    fn drop(&mut self) {
+        if self.end(Signal::TERM).is_none() {
+            // Its processes end with it.
+            let _ = self.process.kill();
+            let _ = self.process.wait();
+        }
+        if std::thread::panicking() {
+            eprintln!("the demo printed:\n{}", self.printed());
+            keep(&self.folder);
+        }
+    }
+}
+
+/// Starts a demo that ends with the thread that calls this, however that ends.
+fn spawn(folder: &Path, data: &Path, options: &[&str]) -> Child {
+    let log = File::create(folder.join("demo.log")).expect("a log");
+    let mut command = program::command(folder);
+    command
+        .args(["demo", "--listen", "127.0.0.1:0", "--data"])
+        .arg(data)
+        .args(options)
+        .env("DOUG_PARENT_PID", std::process::id().to_string())
+        .stdin(Stdio::piped())
+        .stdout(log.try_clone().expect("a log"))
+        .stderr(log);
+    command.spawn().expect("the program starts")
+}
+
+/// Of a test that failed, the logs are kept for whoever looks into it.
+fn keep(folder: &Path) {
+    let Some(to) = std::env::var_os("DOUG_TEST_KEEP") else { return };
+    let to = Path::new(&to).join(folder.file_name().unwrap_or_default());
+    let _ = std::fs::create_dir_all(&to);
+    let logs = std::fs::read_dir(folder.join("data/logs")).into_iter().flatten().flatten();
+    for log in logs {
+        let _ = std::fs::copy(log.path(), to.join(log.file_name()));
+    }
+    eprintln!("the logs are kept in {}", to.display());
+}
+
+fn members(state: &Value) -> &[Value] {
+    state["nodes"].as_array().map_or(&[], Vec::as_slice)
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().expect("a text").to_owned()
+}

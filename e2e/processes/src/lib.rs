@@ -1,0 +1,12 @@
+//! What the process tests share: the built program, a demo of it that is always
+//! cleaned up, clients of its facade and of single nodes, and ledgers of what
+//! was acknowledged.
+#![deny(missing_docs)]
+
+pub mod demo;
+pub mod inputs;
+pub mod ledger;
+pub mod node;
+pub mod program;
+pub mod wait;
+pub mod writers;

@@ -1,0 +1,45 @@
+//! The program under test.
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+/// The program: `DOUG_BIN`, or what `cargo build --release` made.
+///
+/// # Panics
+/// When it is not there.
+pub fn path() -> PathBuf {
+    let built = || {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        let target = std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
+        target.unwrap_or_else(|| root.join("target")).join("release/doug")
+    };
+    let path = std::env::var_os("DOUG_BIN").map_or_else(built, PathBuf::from);
+    let found = std::path::absolute(&path).ok().filter(|path| path.is_file());
+    found.unwrap_or_else(|| {
+        panic!("{} is not there: cargo build --release -p doug, or set DOUG_BIN", path.display())
+    })
+}
+
+/// A command of the program that sees the demos of `folder` only: where none is
+/// named, the one started last is found through the temporary folder.
+pub fn command(folder: &Path) -> Command {
+    let mut command = Command::new(path());
+    command.env("TMPDIR", folder).env_remove("DOUG_ENDPOINT").stdin(Stdio::null());
+    command
+}
+
+/// Runs a command to its end.
+///
+/// # Panics
+/// When it cannot be started.
+pub fn run<A: AsRef<OsStr>>(folder: &Path, arguments: impl IntoIterator<Item = A>) -> Output {
+    command(folder).args(arguments).output().expect("the program starts")
+}
+
+/// What a command printed, errors after the rest.
+pub fn printed(output: &Output) -> String {
+    let mut text = String::from_utf8_lossy(&output.stdout).into_owned();
+    text.push_str(&String::from_utf8_lossy(&output.stderr));
+    text
+}
