@@ -107,7 +107,8 @@ impl SimDisk {
         Self { state: Arc::new(Mutex::new(state)) }
     }
 
-    /// Ends the process, or the machine; what was open before is dead, what was down is up again.
+    /// Ends the process, or the machine; what was open before is dead, what was down is up again,
+    /// and faults that never came are called off.
     pub fn crash(&self, crash: Crash) {
         self.lock().crash(crash);
     }
@@ -234,6 +235,7 @@ impl State {
     fn crash(&mut self, crash: Crash) {
         self.epoch += 1;
         self.locks.clear();
+        self.faults.clear();
         self.down = false;
         if crash == Crash::Process {
             return;

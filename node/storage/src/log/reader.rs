@@ -8,7 +8,7 @@ use super::Lsn;
 use super::envelope::{ENVELOPE, Envelope, Kind};
 use super::index::{Entry, Location};
 use super::shared::{Segment, Shared};
-use crate::{Corruption, ReplicaKey, Result, StorageError};
+use crate::{Applied, Corruption, ReplicaKey, Result, StorageError};
 
 /// A handle on the log for everyone but its writer. Cheap to clone.
 #[derive(Clone)]
@@ -27,15 +27,20 @@ impl LogReader {
         Self { shared }
     }
 
-    pub(crate) fn create(&self, key: ReplicaKey, flushed: crate::Applied) {
+    /// A replica exists from now on, with everything up to `flushed` in its tree. For the Store.
+    ///
+    /// Panics if the replica id was used before.
+    pub fn create(&self, key: ReplicaKey, flushed: Applied) {
         self.shared.create(key, flushed);
     }
 
-    pub(crate) fn remove(&self, key: ReplicaKey) {
+    /// A replica is removed for ever: its records are dead. For the Store.
+    pub fn remove(&self, key: ReplicaKey) {
         self.shared.remove(key);
     }
 
-    pub(crate) fn set_flushed(&self, key: ReplicaKey, applied: crate::Applied) {
+    /// The tree durably holds everything up to `applied`, says the manifest. For the Store. Never falls.
+    pub fn set_flushed(&self, key: ReplicaKey, applied: Applied) {
         self.shared.set_flushed(key, applied);
     }
 

@@ -63,7 +63,7 @@ impl Shared {
 impl LogWriter {
     /// Retires at most one segment, the oldest, if little or nothing lives in it; also keeps a spare one allocated.
     ///
-    /// Does I/O, including a [`sync`](Self::sync) of what was appended. Call it after each sync until it says `false`.
+    /// May [`sync`](Self::sync) what was appended: ask [`durable`](Self::durable) afterwards. Call it after each sync until it says `false`.
     pub fn maintain(&mut self) -> Result<bool> {
         self.shared.check()?;
         let done = self.retire_oldest();
@@ -87,7 +87,8 @@ impl LogWriter {
         if oldest == self.active.incarnation {
             return Ok(false);
         }
-        // The copies must be durable before the originals may be overwritten.
+        // Copies must be durable before their originals may be overwritten, and so must
+        // the buffered records that made other originals dead.
         self.relocate(oldest, &segment)?;
         self.shared.state.lock().segments.remove(&oldest);
         self.files.retire(&segment.path)?;
@@ -96,9 +97,6 @@ impl LogWriter {
 
     fn relocate(&mut self, oldest: u64, segment: &Segment) -> Result<()> {
         let survivors = self.shared.survivors(oldest);
-        if survivors.is_empty() {
-            return Ok(());
-        }
         let mut moved = Vec::new();
         for survivor in survivors {
             match survivor {

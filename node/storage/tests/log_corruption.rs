@@ -1,0 +1,175 @@
+//! Damage that no power loss can explain: start-up refuses, says where, and changes nothing.
+
+mod log_support;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use doug_sim::disk::{Crash, SimDisk};
+use doug_storage::log::{self, KnownReplicas, Record};
+use doug_storage::{Applied, StorageError};
+use log_support::*;
+
+/// Several segments, all of it proven durable by an idle mark.
+fn proven_log() -> SimDisk {
+    let disk = SimDisk::new(1);
+    let mut log = open(&disk, options());
+    write_each(&mut log.writer, (1..=30).map(|i| batch(A, i, 1, 1, 31 + i as usize)));
+    write_each(&mut log.writer, [Record::HardState { replica: B, term: 3, vote: Some(7) }]);
+    assert!(log.writer.mark().expect("the disk works"));
+    disk.fork()
+}
+
+#[test]
+fn a_flipped_bit_at_every_byte_below_the_mark_refuses_naming_file_and_offset_and_changes_nothing() {
+    let disk = proven_log();
+    let paths = segments(&disk);
+    assert!(paths.len() >= 3);
+    for path in &paths {
+        let records = records(&disk.bytes(path));
+        let mut end = records.last().map_or(HEADER, |(at, size)| at + size);
+        if path == paths.last().expect("there are some") {
+            // The mark itself is the last record, and nothing proves that it was synced.
+            end = records.last().expect("at least the mark").0;
+        }
+        for offset in 0..end {
+            let disk = disk.fork();
+            disk.flip_bit(path, offset as u64, (offset % 8) as u8);
+            let before = disk.contents();
+            let found = corruption(try_open(&disk, options()));
+            let start = records.iter().map(|(at, _)| *at).rfind(|at| *at <= offset).unwrap_or(0);
+            assert_eq!(found.file, *path, "flipped at {offset}");
+            assert!(
+                (start..=offset).contains(&(found.offset as usize))
+                    || offset < HEADER && found.offset < 64,
+                "flipped at {offset}, which is in the record at {start}: {found}"
+            );
+            assert!(found.to_string().contains(&format!("offset {}", found.offset)));
+            assert!(
+                before == disk.contents(),
+                "flipped at {offset} of {}: the disk changed",
+                path.display()
+            );
+        }
+    }
+}
+
+#[test]
+fn what_the_last_sync_wrote_is_proven_only_by_the_mark_that_an_idle_log_writes() {
+    for marked in [false, true] {
+        let disk = SimDisk::new(1);
+        let mut log = open(&disk, roomy());
+        write_each(&mut log.writer, (1..=3).map(|i| batch(A, i, 1, 1, 30)));
+        if marked {
+            assert!(log.writer.mark().expect("the disk works"));
+            assert!(!log.writer.mark().expect("the disk works"), "one mark is enough");
+        }
+        let disk = disk.fork();
+        let path = last_segment(&disk);
+        let last = records(&disk.bytes(&path))[2].0;
+        disk.flip_bit(&path, last as u64 + 20, 3);
+        match marked {
+            true => assert_eq!(corruption(try_open(&disk, roomy())).offset, last as u64),
+            false => assert_eq!(bases(&recovered(&disk, roomy()), A), [1, 2]),
+        }
+    }
+}
+
+#[test]
+fn whole_records_behind_damage_testify_that_it_was_durable() {
+    let disk = SimDisk::new(1);
+    let mut log = open(&disk, roomy());
+    write_each(&mut log.writer, (1..=4).map(|i| batch(A, i, 1, 1, 30)));
+    let disk = disk.fork();
+    let path = last_segment(&disk);
+    let second = records(&disk.bytes(&path))[1].0;
+    disk.tamper(&path, |bytes| bytes[second..second + 100].fill(0));
+    assert_eq!(corruption(try_open(&disk, roomy())).offset, second as u64);
+}
+
+#[test]
+fn a_missing_segment_in_the_middle_refuses() {
+    let disk = proven_log();
+    let contents = disk.contents();
+    let paths = segments(&disk);
+    let without = SimDisk::new(2);
+    use doug_storage::disk::{Disk, OpenMode};
+    without.create_dir_all(&dir()).expect("the disk works");
+    for path in paths.iter().filter(|p| **p != paths[1]) {
+        let file = without.open(path, OpenMode::Create).expect("new");
+        file.write_at(&contents[path], 0).expect("the disk works");
+    }
+    let found = corruption(try_open(&without, options()));
+    assert_eq!(found.file, paths[0]);
+    assert!(found.what.contains("missing"), "{found}");
+}
+
+#[test]
+fn a_truncated_sealed_segment_refuses() {
+    let disk = proven_log();
+    let path = &segments(&disk)[1];
+    let (at, _) = *records(&disk.bytes(path)).last().expect("it holds records");
+    disk.tamper(path, |bytes| bytes.truncate(at + 10));
+    let found = corruption(try_open(&disk, options()));
+    assert_eq!((&found.file, found.offset), (path, at as u64));
+}
+
+#[test]
+fn a_newer_format_refuses_with_both_versions() {
+    let disk = proven_log();
+    let path = segments(&disk)[0].clone();
+    disk.tamper(&path, |bytes| {
+        bytes[12] = 2;
+        let sum = crc32(&bytes[12..HEADER]);
+        bytes[8..12].copy_from_slice(&sum.to_le_bytes());
+    });
+    let before = disk.contents();
+    match try_open(&disk, options()) {
+        Err(StorageError::NewerFormat { file, found: 2, supported: 1 }) => assert_eq!(file, path),
+        other => panic!("expected a refusal, got {:?}", other.err()),
+    }
+    assert!(before == disk.contents());
+}
+
+fn crc32(bytes: &[u8]) -> u32 {
+    let mut crc = u32::MAX;
+    for byte in bytes {
+        crc ^= u32::from(*byte);
+        for _ in 0..8 {
+            crc = if crc & 1 == 1 { crc >> 1 ^ 0xEDB8_8320 } else { crc >> 1 };
+        }
+    }
+    !crc
+}
+
+#[test]
+fn a_record_of_a_replica_the_manifest_never_created_refuses() {
+    let disk = proven_log();
+    let only_b = KnownReplicas {
+        live: BTreeMap::from([(B, Applied::default())]),
+        ..KnownReplicas::default()
+    };
+    let outcome = log::open(std::sync::Arc::new(disk.clone()), &dir(), options(), &only_b);
+    assert!(corruption(outcome).what.contains("1/11"));
+}
+
+#[test]
+fn records_of_a_removed_replica_are_dead() {
+    let disk = proven_log();
+    let live = BTreeMap::from([(B, Applied::default())]);
+    let known = KnownReplicas { live, removed: BTreeSet::from([A]) };
+    let log =
+        log::open(std::sync::Arc::new(disk), &dir(), options(), &known).expect("the log opens");
+    assert_eq!(log.replicas.keys().collect::<Vec<_>>(), [&B]);
+}
+
+#[test]
+fn a_log_whose_batches_start_above_what_the_tree_holds_refuses() {
+    let disk = SimDisk::new(1);
+    let mut log = open(&disk, roomy());
+    log.reader.set_flushed(A, Applied { index: 9, term: 1 });
+    write_each(&mut log.writer, [batch(A, 10, 1, 1, 30)]);
+    drop(log);
+    disk.crash(Crash::Process);
+    let found = corruption(try_open(&disk, roomy()));
+    assert!(found.what.contains("1 is missing"), "{found}");
+}
