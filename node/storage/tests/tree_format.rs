@@ -1,0 +1,41 @@
+//! The bytes of a table are a promise: docs/formats-sstable.md shows them.
+
+mod tree_support;
+
+use std::path::PathBuf;
+
+use doug_sim::disk::SimDisk;
+use doug_storage::table::{Compression, TableBuilder, TableOptions};
+
+/// The table of the document's example.
+fn example() -> Vec<u8> {
+    let disk = SimDisk::new(1);
+    let path = PathBuf::from("/example.sst");
+    let options = TableOptions { compression: Compression::None, ..TableOptions::default() };
+    let mut builder = TableBuilder::create(&disk, &path, options).expect("new");
+    builder.add(b"apple", 7, Some(b"red")).expect("works");
+    builder.add(b"apple", 3, Some(b"green")).expect("works");
+    builder.add(b"apricot", 5, None).expect("works");
+    builder.finish().expect("works");
+    tree_support::read_file(&disk, &path)
+}
+
+fn hexdump(bytes: &[u8]) -> String {
+    let line = |(i, chunk): (usize, &[u8])| {
+        let hex: Vec<String> = chunk.iter().map(|b| format!("{b:02x}")).collect();
+        let printable = |b: &u8| match b {
+            b' '..=b'~' => char::from(*b),
+            _ => '.',
+        };
+        let text: String = chunk.iter().map(printable).collect();
+        format!("{:04x}  {:<47}  |{text}|\n", i * 16, hex.join(" "))
+    };
+    bytes.chunks(16).enumerate().map(line).collect()
+}
+
+#[test]
+fn the_documented_example_is_what_is_written() {
+    let document = include_str!("../../../docs/formats-sstable.md");
+    let dump = hexdump(&example());
+    assert!(document.contains(&dump), "the example in docs/formats-sstable.md should be\n{dump}");
+}
