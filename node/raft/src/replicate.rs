@@ -172,11 +172,12 @@ impl Raft {
         let newest = round > peer.acked_round;
         peer.heard = self.now;
         peer.acked_round = peer.acked_round.max(round);
-        if matched > peer.matched {
+        let marked = peer.mark.take_if(|(marked, _)| *marked <= round);
+        let arrived = marked.is_some_and(|(_, sent)| matched >= sent);
+        if matched > peer.matched || arrived {
             self.acknowledged(from, matched);
         }
         let Some(peer) = self.lead.peers.get_mut(&from) else { return };
-        let marked = peer.mark.take_if(|(marked, _)| *marked <= round);
         let lost = marked.is_some_and(|(_, sent)| verified < sent);
         // A peer that restarted verifies anew, or it could not learn what is committed before the next write.
         let restarted = newest && verified < peer.matched && !peer.awaits_answer();

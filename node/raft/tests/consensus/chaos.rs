@@ -1,6 +1,8 @@
 //! Groups under faults drawn from a seed: losses, delays, duplicates, partitions, crashes that lose what was not durable.
 //! The checker watches every step; when the faults stop, the group has to come to agreement.
 
+use std::collections::BTreeMap;
+
 use crate::support::cluster::{Cluster, Dice, Weather};
 use crate::support::{MILLISECOND, command, id, voters};
 
@@ -95,6 +97,8 @@ fn recovers(cluster: &mut Cluster) {
         cluster.start(number);
     }
     cluster.run_for(2_000 * MILLISECOND);
+    cluster.story.silent = false;
+    cluster.story.heartbeats = true;
     let leader = cluster.run_until_leader(8_000 * MILLISECOND);
     let proposed =
         cluster.propose(leader, &[command("last")]).expect("a leader at rest takes commands");
@@ -106,7 +110,7 @@ fn recovers(cluster: &mut Cluster) {
     check_logs(cluster);
 }
 
-fn one_seed(seed: u64) -> u64 {
+fn one_seed(seed: u64) -> Cluster {
     let mut cluster = cluster(seed);
     for _ in 0..300 {
         let pause = cluster.dice.between(0, 20 * MILLISECOND);
@@ -115,19 +119,47 @@ fn one_seed(seed: u64) -> u64 {
         check_logs(&cluster);
     }
     recovers(&mut cluster);
-    cluster.checker.greatest_commit()
+    cluster
+}
+
+/// `DOUG_RAFT_SEEDS=5000` runs more seeds than usual.
+fn seeds() -> u64 {
+    std::env::var("DOUG_RAFT_SEEDS").ok().and_then(|seeds| seeds.parse().ok()).unwrap_or(SEEDS)
 }
 
 #[test]
 fn groups_stay_safe_under_faults_and_recover_when_they_end() {
-    let mut committed = 0;
-    for seed in 0..SEEDS {
+    let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
+    for seed in 0..seeds() {
         // A failing seed is named by the panic's last line.
         let result = std::panic::catch_unwind(|| one_seed(seed));
-        committed += result.unwrap_or_else(|_| panic!("seed {seed} failed, as said above"));
+        let cluster = result.unwrap_or_else(|_| panic!("seed {seed} failed, as said above"));
+        *counts.entry("committed").or_default() += cluster.checker.greatest_commit();
+        for (kind, count) in cluster.counts {
+            *counts.entry(kind).or_default() += count;
+        }
     }
-    assert!(
-        committed > SEEDS * 20,
-        "only {committed} entries in {SEEDS} seeds: the faults leave nothing to check"
-    );
+    // Faults so heavy that nothing happens any more would find nothing either.
+    println!("{counts:#?}");
+    for (kind, each) in
+        [("committed", 50), ("elections", 3), ("reads ready", 5), ("fetches", 1), ("snapshots", 1)]
+    {
+        assert!(counts[kind] >= each * seeds(), "fewer than {each} {kind} a seed: {counts:?}");
+    }
+}
+
+#[test]
+fn a_seed_always_tells_the_same_story() {
+    let story = |seed| {
+        let mut cluster = cluster(seed);
+        cluster.story.silent = false;
+        cluster.story.heartbeats = true;
+        for _ in 0..100 {
+            cluster.run_for(10 * MILLISECOND);
+            something_happens(&mut cluster);
+        }
+        cluster.story.to_string()
+    };
+    assert_eq!(story(3), story(3));
+    assert_ne!(story(3), story(4));
 }

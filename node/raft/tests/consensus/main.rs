@@ -3,6 +3,12 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod batches;
 mod chaos;
+mod compaction;
+mod elections;
 mod figure_2;
+mod flow_control;
+mod reads;
 mod transcripts;
+mod transfer;

@@ -87,6 +87,8 @@ pub struct Cluster {
     pub dice: Dice,
     pub story: Story,
     pub checker: Checker,
+    /// What the cores asked for, and how often.
+    pub counts: BTreeMap<&'static str, u64>,
     voters: usize,
     events: BTreeMap<(Time, u64), (u64, Event)>,
     sequence: u64,
@@ -120,6 +122,7 @@ impl Cluster {
             dice: Dice::new(seed),
             story: Story::default(),
             checker: Checker::default(),
+            counts: BTreeMap::new(),
             voters: configuration.voters.len(),
             events: BTreeMap::new(),
             sequence: 0,
@@ -236,7 +239,12 @@ impl Cluster {
     pub fn run_until(&mut self, limit: u64, done: impl Fn(&Cluster) -> bool) {
         let end = self.now.after(limit);
         while !done(self) {
-            assert!(self.turn(end), "nothing of the kind within {limit} µs:\n{}", self.story);
+            assert!(
+                self.turn(end),
+                "nothing of the kind within {limit} µs:\n{}\n{}",
+                self.story,
+                self.state()
+            );
         }
     }
 
@@ -319,6 +327,7 @@ impl Cluster {
 
     fn perform(&mut self, number: u64, effect: Effect) {
         self.story.tell_effect(self.now, number, &effect);
+        *self.counts.entry(kind(&effect)).or_default() += 1;
         let now = self.now;
         match effect {
             Effect::Persist { ticket, record } => {
@@ -398,6 +407,28 @@ impl Cluster {
         }
     }
 
+    /// Every node in a line or two.
+    pub fn state(&self) -> String {
+        let mut state = String::new();
+        for (number, node) in &self.nodes {
+            let Some(raft) = &node.raft else {
+                state += &format!("{number} is down\n");
+                continue;
+            };
+            state += &format!(
+                "{number} is {:?} in term {}, holds {} to {}, committed {}, applied {}; {:?}\n",
+                raft.role(),
+                raft.term(),
+                raft.first_index(),
+                raft.last_index(),
+                raft.commit(),
+                raft.applied_index(),
+                raft.peers(),
+            );
+        }
+        state
+    }
+
     fn is_cut(&self, from: u64, to: u64) -> bool {
         self.weather.cut.contains(&(from, to))
     }
@@ -453,5 +484,20 @@ impl Node {
         self.disk.install(&machine, term, log_stays);
         self.machine = machine;
         true
+    }
+}
+
+fn kind(effect: &Effect) -> &'static str {
+    match effect {
+        Effect::Persist { .. } => "records",
+        Effect::Send { message: Message::TimeoutNow { .. }, .. } => "hand-overs",
+        Effect::Send { .. } => "messages",
+        Effect::Apply { .. } => "applies",
+        Effect::ReadReady { .. } => "reads ready",
+        Effect::ReadAborted { .. } => "reads aborted",
+        Effect::RoleChanged { role: Role::Leader, .. } => "elections",
+        Effect::RoleChanged { .. } => "changes of role",
+        Effect::FetchPayloads { .. } => "fetches",
+        Effect::SnapshotNeeded { .. } => "snapshots",
     }
 }
