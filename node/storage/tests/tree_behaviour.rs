@@ -321,6 +321,21 @@ fn what_was_published_survives_power_loss() {
 }
 
 #[test]
+fn after_power_loss_the_tree_is_readable_below_what_it_had_applied() {
+    let mut keeper = Keeper::new(forgetful());
+    three_generations(&mut keeper);
+    keeper.put(500, "k00", "lost");
+    keeper.compact();
+    keeper.rotate();
+    keeper.put(501, "k00", "lost too");
+    let mut job = keeper.tree.flush_job().expect("frozen");
+    finish(|| job.step(100)).discard();
+    keeper.lose_power();
+    assert_eq!(keeper.tree.revision(), 60);
+    assert_eq!(keeper.get("k00").as_deref(), Some("v41"));
+}
+
+#[test]
 fn a_job_dropped_halfway_changes_nothing_and_leaves_no_file() {
     let mut keeper = Keeper::new(forgetful());
     three_generations(&mut keeper);

@@ -191,6 +191,8 @@ impl Run {
         self.pins.clear();
         self.views.clear();
         self.keeper.lose_power();
+        // Readable at once, before the log is applied again.
+        self.read(255, 0, 41, false);
         for (revision, ops) in &self.commands {
             if *revision > self.keeper.applied.index {
                 self.keeper.tree.apply(*revision, ops);

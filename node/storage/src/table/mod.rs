@@ -1,6 +1,6 @@
 //! SSTables: immutable sorted files of versions.
 //!
-//! [`TableBuilder`] writes one front to back, [`Table`] reads it. Bytes: [`mod@format`]
+//! [`TableBuilder`] writes one front to back, [`Table`] reads it. Bytes: `format`
 //! (frame), `block` (entries), `bloom` (filter), `properties`; with an example in
 //! docs/formats-sstable.md. A table is never changed, so readers share it without locks.
 

@@ -27,6 +27,8 @@ pub struct Tree {
     /// What readers see now; the writer alone replaces it.
     version: Arc<Version>,
     applied: u64,
+    /// The revision a start-up would find published.
+    published: u64,
     /// Raised when a snapshot replaces everything: jobs begun before are void.
     incarnation: u64,
     flushing: Weak<()>,
@@ -41,6 +43,13 @@ impl Tree {
     /// Errors: I/O; corruption, naming file and offset; a newer table format.
     pub fn open(context: TreeContext, image: &TreeImage, applied: u64) -> Result<Self> {
         context.options.check();
+        if image.gc_floor > applied {
+            return Err(StorageError::Refused(format!(
+                "the manifest says that revisions below {} are gone but only {applied} is \
+                 applied: they contradict each other, so replace this replica",
+                image.gc_floor
+            )));
+        }
         let dir = context.tables_dir();
         context.disk.create_dir_all(&dir).map_err(StorageError::io("create", &dir))?;
         let workshop = Arc::new(Workshop { context, deletions: ObsoleteFiles::default() });
@@ -60,6 +69,7 @@ impl Tree {
             workshop,
             version,
             applied,
+            published: applied,
             incarnation: 0,
             flushing: Weak::new(),
             compacting: Weak::new(),
@@ -146,12 +156,13 @@ impl Tree {
     pub fn flush_job(&mut self) -> Option<FlushJob> {
         let frozen = Arc::clone(self.version.frozen.first()?);
         let ticket = ticket(&mut self.flushing, self.incarnation)?;
+        let horizon = self.horizon(frozen.applied.index);
         Some(FlushJob::new(
             Arc::clone(&self.workshop),
             ticket,
             frozen,
             self.version.levels.beneath(0),
-            self.horizon(),
+            horizon,
         ))
     }
 
@@ -168,14 +179,16 @@ impl Tree {
             picked,
             &self.version.levels,
             self.version.interval.clone(),
-            self.horizon(),
+            self.horizon(self.published),
         ))
     }
 
-    /// The oldest revision a job that begins now keeps readable.
-    fn horizon(&self) -> u64 {
+    /// The oldest revision a job that begins now keeps readable. Never above what is
+    /// `published` with it: after a power loss the tree begins there, below what it had
+    /// applied, and must be readable at once.
+    fn horizon(&self, published: u64) -> u64 {
         let history = self.options().history;
-        let wanted = self.applied.saturating_sub(history);
+        let wanted = self.applied.saturating_sub(history).min(published);
         self.shared.pins.raise_floor(wanted)
     }
 
@@ -235,14 +248,16 @@ impl Tree {
         version.levels = Arc::new(levels);
         version.gc_floor = version.gc_floor.max(change.edit().gc_floor);
         match &change.kind {
-            ChangeKind::Flush(_) => {
+            ChangeKind::Flush(frozen) => {
                 version.frozen.remove(0);
+                self.published = frozen.applied.index;
             }
             ChangeKind::Compaction => {}
             ChangeKind::Snapshot { applied, .. } => {
                 version.frozen.clear();
                 version.active = Arc::new(Memtable::new(applied.index));
                 self.applied = applied.index;
+                self.published = applied.index;
                 self.incarnation += 1;
                 self.flushing = Weak::new();
                 self.compacting = Weak::new();
