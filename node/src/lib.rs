@@ -1,1 +1,20 @@
-//! The DougDB node: replicas, transport and services.
+//! The DougDB node: replicas of partitions, replicated by consensus, stored in
+//! one log and in trees, served over gRPC.
+//!
+//! [`host`] is the deterministic state machine, [`apply`] the partition's state
+//! machine over its tree; `engine` drives them with threads, `transport` speaks
+//! to other nodes, `services` to clients and operators.
+#![deny(missing_docs)]
+
+pub mod apply;
+mod config;
+mod engine;
+pub mod host;
+mod metrics;
+pub mod recovery;
+mod services;
+mod start;
+mod transport;
+
+pub use config::Config;
+pub use start::run;

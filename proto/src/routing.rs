@@ -4,7 +4,7 @@ use crate::error::Fault;
 use crate::limits;
 use crate::v1;
 use bytes::Bytes;
-use std::borrow::Cow;
+use std::ops::Deref;
 use xxhash_rust::xxh3::xxh3_64;
 
 /// How keys become routing bytes.
@@ -20,14 +20,34 @@ pub enum Routing {
     Range,
 }
 
+/// The routing bytes of one key, without an allocation: every operation needs them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Point<'a> {
+    /// Range routing.
+    Key(&'a [u8]),
+    /// Hash routing.
+    Hash([u8; 8]),
+}
+
+impl Deref for Point<'_> {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Point::Key(key) => key,
+            Point::Hash(hash) => hash,
+        }
+    }
+}
+
 impl Routing {
     /// The routing bytes of `key`, to be compared with the starts of partitions.
-    pub fn point<'a>(&self, key: &'a [u8]) -> Cow<'a, [u8]> {
+    pub fn point<'a>(&self, key: &'a [u8]) -> Point<'a> {
         match self {
-            Routing::Range => Cow::Borrowed(key),
+            Routing::Range => Point::Key(key),
             Routing::Hash { prefix_delimiter } => {
                 let hashed = prefix(key, prefix_delimiter);
-                Cow::Owned(xxh3_64(hashed).to_be_bytes().to_vec())
+                Point::Hash(xxh3_64(hashed).to_be_bytes())
             }
         }
     }

@@ -137,10 +137,15 @@ impl Partition {
 impl PartitionMap {
     /// The partition `key` belongs to.
     pub fn partition_of(&self, key: &[u8]) -> &Partition {
+        &self.partitions[self.position_of(key)]
+    }
+
+    /// Where the partition `key` belongs to stands in `partitions`.
+    pub fn position_of(&self, key: &[u8]) -> usize {
         let point = self.routing.point(key);
         let next = self.partitions.partition_point(|p| p.start[..] <= *point);
         // validate() guarantees that the first partition starts at the empty bytes.
-        &self.partitions[next - 1]
+        next - 1
     }
 
     /// The partition with this id.

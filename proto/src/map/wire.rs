@@ -50,8 +50,8 @@ impl Partition {
             end: self.end.clone(),
             generation: self.generation,
             cluster: self.cluster.clone(),
-            voters: self.voters.iter().map(Member::to_wire).collect(),
-            learners: self.learners.iter().map(Member::to_wire).collect(),
+            voters: self.voters.iter().map(|m| m.to_wire()).collect(),
+            learners: self.learners.iter().map(|m| m.to_wire()).collect(),
             parents: self.parents.clone(),
         }
     }
@@ -78,7 +78,7 @@ impl Partition {
 }
 
 impl Member {
-    fn to_wire(&self) -> v1::Member {
+    fn to_wire(self) -> v1::Member {
         v1::Member { node: self.node.to_string(), replica: self.replica }
     }
 

@@ -1,0 +1,255 @@
+//! The partition's state machine: a deterministic function of the log.
+
+use super::sessions::{Admission, Sessions};
+use bytes::Bytes;
+use doug_proto::error::Fault;
+use doug_proto::ids::DatabaseId;
+use doug_proto::map::Partition;
+use doug_proto::routing::Routing;
+use doug_proto::v1::{self, command, condition::Test, write_operation::Operation};
+use doug_raft::{Batch, BatchKind};
+use doug_storage::tree::{Op, Tree};
+use prost::Message;
+
+/// The format of state blocks this program writes, and the newest that it reads.
+pub const STATE_FORMAT_VERSION: u32 = 1;
+
+/// A partition's replicated state beside its keys.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Machine {
+    database: DatabaseId,
+    routing: Routing,
+    descriptor: Partition,
+    sessions: Sessions,
+    feature_level: u32,
+}
+
+impl Machine {
+    /// The state of a new partition.
+    pub fn new(database: DatabaseId, routing: Routing, descriptor: Partition) -> Self {
+        Self { database, routing, descriptor, sessions: Sessions::default(), feature_level: 1 }
+    }
+
+    /// The partition's descriptor.
+    pub fn descriptor(&self) -> &Partition {
+        &self.descriptor
+    }
+
+    /// How many client sessions it keeps.
+    pub fn sessions(&self) -> usize {
+        self.sessions.len()
+    }
+
+    /// The state block that is stored with each flush and sent with each snapshot.
+    pub fn encode(&self) -> Bytes {
+        let state = v1::PartitionState {
+            format_version: STATE_FORMAT_VERSION,
+            database: self.database.to_string(),
+            routing: Some(self.routing.to_wire()),
+            descriptor: Some(self.descriptor.to_wire()),
+            sessions: self.sessions.to_wire(),
+            feature_level: self.feature_level,
+        };
+        state.encode_to_vec().into()
+    }
+
+    /// Reads a state block.
+    ///
+    /// # Errors
+    /// A block that is none, or of a newer format.
+    pub fn decode(block: &[u8]) -> Result<Self, Fault> {
+        let state = v1::PartitionState::decode(block).map_err(|e| {
+            Fault::invalid(format!("the partition's state block is unreadable: {e}"))
+        })?;
+        if state.format_version != STATE_FORMAT_VERSION {
+            return Err(Fault::invalid(format!(
+                "the partition's state block has format version {}, and this program knows version \
+                 {STATE_FORMAT_VERSION}: run the program that wrote it, or a newer one",
+                state.format_version
+            )));
+        }
+        let descriptor = state.descriptor.unwrap_or_default();
+        Ok(Self {
+            database: state.database.parse().map_err(|e| Fault::invalid(format!("{e}")))?,
+            routing: Routing::from_wire(state.routing.as_ref())?,
+            descriptor: Partition::from_wire(&descriptor)?,
+            sessions: Sessions::from_wire(state.sessions),
+            feature_level: state.feature_level,
+        })
+    }
+
+    /// Applies one batch: one outcome per command, none for a no-op.
+    ///
+    /// # Errors
+    /// What the tree reports when a condition reads damaged data: the replica
+    /// must stop, since skipping the command would make it differ from others.
+    pub fn apply(
+        &mut self,
+        tree: &mut Tree,
+        batch: &Batch,
+    ) -> Result<Vec<v1::Outcome>, ApplyError> {
+        match batch.kind {
+            BatchKind::Noop => {
+                tree.apply(batch.last(), &[]);
+                Ok(Vec::new())
+            }
+            BatchKind::Configuration => Err(ApplyError::Unknown { index: batch.base }),
+            BatchKind::Commands => {
+                let commands = (batch.base..).zip(batch.commands());
+                commands.map(|(index, bytes)| self.command(tree, index, bytes)).collect()
+            }
+        }
+    }
+
+    fn command(
+        &mut self,
+        tree: &mut Tree,
+        index: u64,
+        bytes: Bytes,
+    ) -> Result<v1::Outcome, ApplyError> {
+        let command =
+            v1::Command::decode(bytes).map_err(|error| ApplyError::Unreadable { index, error })?;
+        match command.command {
+            Some(command::Command::Register(_)) => {
+                self.sessions.register(index);
+                tree.apply(index, &[]);
+                Ok(v1::Outcome { revision: index, conditions_met: true, ..Default::default() })
+            }
+            Some(command::Command::Write(write)) => self.write(tree, index, write),
+            // A newer leader must not send it before every member knows it.
+            None => Err(ApplyError::Unknown { index }),
+        }
+    }
+
+    fn write(
+        &mut self,
+        tree: &mut Tree,
+        index: u64,
+        write: v1::WriteCommand,
+    ) -> Result<v1::Outcome, ApplyError> {
+        if let Some(session) = &write.session {
+            match self.sessions.admit(index, session) {
+                Admission::Fresh => {}
+                Admission::Repeated(outcome) => {
+                    tree.apply(index, &[]);
+                    return Ok(outcome);
+                }
+                Admission::Expired => {
+                    tree.apply(index, &[]);
+                    return Ok(v1::Outcome { session_expired: true, ..Default::default() });
+                }
+            }
+        }
+        let (outcome, operations) = self.decide(tree, index, &write)?;
+        tree.apply(index, &operations);
+        if let Some(session) = &write.session {
+            self.sessions.record(session, outcome);
+        }
+        Ok(outcome)
+    }
+
+    fn decide(
+        &self,
+        tree: &Tree,
+        index: u64,
+        write: &v1::WriteCommand,
+    ) -> Result<(v1::Outcome, Vec<Op>), ApplyError> {
+        let mut outcome = v1::Outcome { revision: index, ..Default::default() };
+        if !self.inside(write) {
+            outcome.wrong_partition = true;
+            return Ok((outcome, Vec::new()));
+        }
+        for (number, condition) in (0..).zip(&write.conditions) {
+            let (met, current) = test(tree, condition, index)?;
+            if !met {
+                outcome.failed_condition = number;
+                outcome.current_revision = current;
+                return Ok((outcome, Vec::new()));
+            }
+        }
+        outcome.conditions_met = true;
+        if let [v1::WriteOperation { operation: Some(Operation::Delete(delete)) }] =
+            &write.operations[..]
+        {
+            outcome.existed = read(tree, &delete.key, index)?.is_some();
+        }
+        Ok((outcome, operations(write)))
+    }
+
+    /// Only a key outside the interval is refused, never a merely older
+    /// generation, so that a change of members fails no write in flight.
+    fn inside(&self, write: &v1::WriteCommand) -> bool {
+        let operation_keys = write.operations.iter().filter_map(|op| match &op.operation {
+            Some(Operation::Put(put)) => Some(&put.key),
+            Some(Operation::Delete(delete)) => Some(&delete.key),
+            None => None,
+        });
+        let mut keys = write.conditions.iter().map(|c| &c.key).chain(operation_keys);
+        keys.all(|key| self.descriptor.contains(&self.routing.point(key)))
+    }
+}
+
+fn operations(write: &v1::WriteCommand) -> Vec<Op> {
+    let operations = write.operations.iter().filter_map(|op| match &op.operation {
+        Some(Operation::Put(put)) => {
+            Some(Op::Put { key: put.key.clone(), value: put.value.clone() })
+        }
+        Some(Operation::Delete(delete)) => Some(Op::Delete { key: delete.key.clone() }),
+        None => None,
+    });
+    operations.collect()
+}
+
+fn read(
+    tree: &Tree,
+    key: &[u8],
+    index: u64,
+) -> Result<Option<doug_storage::tree::Versioned>, ApplyError> {
+    let view = tree.reader().view();
+    view.get(key, None).map_err(|error| ApplyError::Read { index, error: error.to_string() })
+}
+
+/// Whether a condition holds, and the revision of its key: 0 if missing.
+fn test(tree: &Tree, condition: &v1::Condition, index: u64) -> Result<(bool, u64), ApplyError> {
+    let current = read(tree, &condition.key, index)?;
+    let revision = current.as_ref().map_or(0, |c| c.revision);
+    let met = match &condition.test {
+        Some(Test::Exists(exists)) => *exists == current.is_some(),
+        Some(Test::Revision(wanted)) => current.is_some() && revision == *wanted,
+        Some(Test::Value(value)) => current.is_some_and(|c| c.value == *value),
+        None => false,
+    };
+    Ok((met, revision))
+}
+
+/// Why a committed command could not be applied. The replica must stop: going
+/// on without it would let replicas differ.
+#[derive(Debug, thiserror::Error)]
+pub enum ApplyError {
+    /// The log holds bytes that are no command.
+    #[error(
+        "the command at index {index} is unreadable ({error}): run a program as new as the one that wrote it"
+    )]
+    Unreadable {
+        /// Its index.
+        index: u64,
+        /// What is wrong.
+        error: prost::DecodeError,
+    },
+    /// The log holds a kind of command this program does not know.
+    #[error(
+        "the command at index {index} is of a kind this program does not know: run a newer one"
+    )]
+    Unknown {
+        /// Its index.
+        index: u64,
+    },
+    /// The tree could not read what a condition is about.
+    #[error("the command at index {index} could not read its key: {error}")]
+    Read {
+        /// Its index.
+        index: u64,
+        /// What is wrong.
+        error: String,
+    },
+}

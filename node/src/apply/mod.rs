@@ -1,0 +1,9 @@
+//! Applying committed batches: the partition's state machine over its tree.
+
+mod machine;
+mod partition;
+mod sessions;
+
+pub use machine::{ApplyError, Machine, STATE_FORMAT_VERSION};
+pub use partition::{AppliedWork, Checkpoint, Jobs, Partition};
+pub use sessions::{Admission, Sessions};

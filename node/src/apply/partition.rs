@@ -1,0 +1,224 @@
+//! A partition as this node holds it: its tree and its state machine, advanced
+//! together by the log and read through immutable views.
+
+use super::machine::{ApplyError, Machine};
+use crate::host::{ApplyBatch, ApplyWork, RequestId};
+use bytes::Bytes;
+use doug_proto::v1;
+use doug_storage::compaction::CompactionJob;
+use doug_storage::store::Store;
+use doug_storage::tree::{FlushJob, Pressure, SnapshotTables, SnapshotWriter};
+use doug_storage::tree::{Tree, TreeChange, TreeReader, View};
+use doug_storage::{Applied, ReplicaKey, StorageError};
+use parking_lot::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// One replica's data.
+#[derive(Debug)]
+pub struct Partition {
+    key: ReplicaKey,
+    reader: TreeReader,
+    inner: Mutex<Inner>,
+    maintenance_asked: AtomicBool,
+}
+
+#[derive(Debug)]
+struct Inner {
+    tree: Tree,
+    machine: Machine,
+    applied: Applied,
+}
+
+/// What became of one piece of [`ApplyWork`].
+#[derive(Debug)]
+pub struct AppliedWork {
+    /// The outcomes, for those that wait for them.
+    pub outcomes: Vec<(RequestId, v1::Outcome)>,
+    /// The last index of the work: at most what is applied now.
+    pub index: u64,
+    /// Whether the memtable has grown to where it should be flushed.
+    pub wants_maintenance: bool,
+}
+
+/// A partition frozen at one index, to be sent to another node.
+#[derive(Debug)]
+pub struct Checkpoint {
+    /// Its keys.
+    pub view: View,
+    /// The last command it contains.
+    pub applied: Applied,
+    /// The state block at that command.
+    pub state: Bytes,
+}
+
+/// Background work that is due.
+#[derive(Debug, Default)]
+pub struct Jobs {
+    /// A memtable to write to disk.
+    pub flush: Option<FlushJob>,
+    /// Tables to merge.
+    pub compaction: Option<CompactionJob>,
+}
+
+impl Partition {
+    /// Takes over a tree and the state that belongs to it.
+    pub fn new(key: ReplicaKey, tree: Tree, machine: Machine, applied: Applied) -> Self {
+        let reader = tree.reader();
+        Self {
+            key,
+            reader,
+            inner: Mutex::new(Inner { tree, machine, applied }),
+            maintenance_asked: AtomicBool::new(false),
+        }
+    }
+
+    /// The replica.
+    pub fn key(&self) -> ReplicaKey {
+        self.key
+    }
+
+    /// Makes views of the keys.
+    pub fn reader(&self) -> &TreeReader {
+        &self.reader
+    }
+
+    /// The descriptor as of the last applied command.
+    pub fn descriptor(&self) -> doug_proto::map::Partition {
+        self.inner.lock().machine.descriptor().clone()
+    }
+
+    /// The last command applied.
+    pub fn applied(&self) -> Applied {
+        self.inner.lock().applied
+    }
+
+    /// Applies committed batches. Those a snapshot already contains are skipped.
+    ///
+    /// # Errors
+    /// When a command cannot be applied; the node must stop.
+    pub fn apply(&self, work: ApplyWork) -> Result<AppliedWork, ApplyError> {
+        let mut inner = self.inner.lock();
+        let Inner { tree, machine, applied } = &mut *inner;
+        let mut outcomes = Vec::new();
+        let index = work.batches.last().map_or(applied.index, |last| last.batch.last());
+        for ApplyBatch { batch, waiting } in work.batches {
+            if batch.last() <= applied.index {
+                continue;
+            }
+            // Batches are applied whole, so a snapshot never ends inside one.
+            assert_eq!(
+                batch.base,
+                applied.index + 1,
+                "replica {} was given the batch at {} after index {}",
+                self.key,
+                batch.base,
+                applied.index
+            );
+            let results = machine.apply(tree, &batch)?;
+            *applied = Applied { index: batch.last(), term: batch.term };
+            outcomes.extend(waiting.into_iter().zip(results));
+        }
+        let wants_maintenance = tree.wants_rotation();
+        Ok(AppliedWork { outcomes, index, wants_maintenance })
+    }
+
+    /// Notes that maintenance is wanted; false if that was known already.
+    pub fn ask_for_maintenance(&self) -> bool {
+        !self.maintenance_asked.swap(true, Ordering::Relaxed)
+    }
+
+    /// The jobs that are due; with `force`, the memtable is flushed however small.
+    pub fn jobs(&self, force: bool) -> Jobs {
+        self.maintenance_asked.store(false, Ordering::Relaxed);
+        let mut inner = self.inner.lock();
+        let Inner { tree, machine, applied } = &mut *inner;
+        // Even an empty memtable is worth publishing when the log is short of
+        // room: no-ops and refused writes advance the applied index too.
+        if tree.wants_rotation() || (force && tree.frozen_count() == 0) {
+            tree.rotate(*applied, machine.encode());
+        }
+        Jobs { flush: tree.flush_job(), compaction: tree.compaction_job() }
+    }
+
+    /// Whether writers should slow down.
+    pub fn pressure(&self) -> Pressure {
+        self.inner.lock().tree.pressure()
+    }
+
+    /// Bytes in tables and memtables.
+    pub fn bytes(&self) -> u64 {
+        let inner = self.inner.lock();
+        let memtables = inner.tree.memtable_bytes() + inner.tree.frozen_bytes();
+        inner.tree.table_bytes() + memtables as u64
+    }
+
+    /// Bytes that compaction owes.
+    pub fn compaction_debt(&self) -> u64 {
+        self.inner.lock().tree.debt()
+    }
+
+    /// Publishes the result of a job in the manifest and makes it visible;
+    /// `None` if a snapshot has made it void. Returns what is in tables now, if
+    /// it was a flush.
+    ///
+    /// # Errors
+    /// Those of the manifest; fatal ones must end the process.
+    pub fn publish(
+        &self,
+        store: &Store,
+        change: TreeChange,
+    ) -> Result<Option<Applied>, StorageError> {
+        let mut inner = self.inner.lock();
+        if !inner.tree.accepts(&change) {
+            change.discard();
+            return Ok(None);
+        }
+        let flushed = change.applied().map(|(applied, _)| applied);
+        store.publish(self.key, &change)?;
+        inner.tree.install(change);
+        Ok(flushed)
+    }
+
+    /// The partition as it is now.
+    pub fn checkpoint(&self) -> Checkpoint {
+        let inner = self.inner.lock();
+        Checkpoint {
+            view: inner.tree.view(),
+            applied: inner.applied,
+            state: inner.machine.encode(),
+        }
+    }
+
+    /// Starts writing the tables of a snapshot.
+    pub fn snapshot_writer(&self) -> SnapshotWriter {
+        self.inner.lock().tree.snapshot_writer()
+    }
+
+    /// Replaces everything by a snapshot, in one manifest edit. Returns what is
+    /// applied now: more than the snapshot if the log had overtaken it, and then
+    /// the snapshot is dropped.
+    ///
+    /// # Errors
+    /// A state block that is unreadable, or those of the manifest.
+    pub fn install_snapshot(
+        &self,
+        store: &Store,
+        tables: SnapshotTables,
+        applied: Applied,
+        state: Bytes,
+    ) -> Result<Applied, StorageError> {
+        let machine =
+            Machine::decode(&state).map_err(|fault| StorageError::Refused(fault.to_string()))?;
+        let mut inner = self.inner.lock();
+        if inner.applied.index >= applied.index {
+            tables.discard();
+            return Ok(inner.applied);
+        }
+        let change = inner.tree.snapshot_change(tables, applied, state);
+        store.publish(self.key, &change)?;
+        inner.tree.install(change);
+        inner.machine = machine;
+        inner.applied = applied;
+        Ok(applied)
+    }
+}

@@ -1,0 +1,81 @@
+//! What a node is told at its start.
+
+use anyhow::{Result, ensure};
+use doug_proto::map::Ports;
+use doug_storage::log::LogOptions;
+use doug_storage::store::StoreOptions;
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+/// Configuration of a node.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The node's volume.
+    pub data: PathBuf,
+    /// For people: for instance `a-0`.
+    pub name: String,
+    /// The cluster it belongs to.
+    pub cluster: String,
+    /// The host name or address under which others reach it.
+    pub address: String,
+    /// Where it listens.
+    pub listen: IpAddr,
+    /// On which ports.
+    pub ports: Ports,
+    /// Shortest election timeout; the longest is twice that. At least 10.
+    pub election_timeout_milliseconds: u64,
+    /// Bytes for memtables, block cache and requests in flight. At least 16 MiB.
+    pub memory_budget: u64,
+    /// Bytes of log on disk. At least 16 MiB.
+    pub log_limit: u64,
+    /// State machines that share the partitions; at least 1. More than one pays
+    /// on a machine with cores to spare.
+    pub hosts: usize,
+}
+
+const LEAST_BYTES: u64 = 16 << 20;
+
+impl Config {
+    /// Checks what can be checked before anything is opened.
+    ///
+    /// # Errors
+    /// The first setting that is out of range, and the range.
+    pub fn check(&self) -> Result<()> {
+        let timeout = self.election_timeout_milliseconds;
+        ensure!(
+            (10..=60_000).contains(&timeout),
+            "the election timeout is {timeout} ms; it must be 10 to 60000"
+        );
+        let least = LEAST_BYTES;
+        let (memory, log) = (self.memory_budget, self.log_limit);
+        ensure!(memory >= least, "the memory budget is {memory} bytes; give at least {least}");
+        ensure!(log >= least, "the log limit is {log} bytes; give at least {least}");
+        ensure!(
+            (1..=64).contains(&self.hosts),
+            "{} hosts were asked for; give 1 to 64",
+            self.hosts
+        );
+        Ok(())
+    }
+
+    /// The budget's half for memtables, a quarter for the block cache; the rest
+    /// is for requests in flight.
+    pub(crate) fn store_options(&self) -> StoreOptions {
+        let mut options = StoreOptions::default();
+        options.log = LogOptions {
+            segment_bytes: (self.log_limit / 8).clamp(6 << 20, 16 << 20),
+            limit_bytes: self.log_limit,
+            ..options.log
+        };
+        options.cache_bytes = self.memory_budget / 4;
+        // A node of the usual size holds about eight replicas, each with an
+        // active and a frozen memtable.
+        let memtable = (self.memory_budget / 2 / 16).clamp(1 << 20, 64 << 20);
+        options.tree.memtable_bytes = memtable as usize;
+        options
+    }
+
+    pub(crate) fn request_budget(&self) -> u64 {
+        self.memory_budget / 4
+    }
+}

@@ -1,0 +1,71 @@
+//! The thread that applies what is committed and answers its writers.
+
+use super::answers::{Served, answer_write};
+use super::shared::Shared;
+use crate::apply::{AppliedWork, Partition};
+use crate::host::{ApplyWork, Event};
+use crossbeam_channel::Receiver;
+use doug_storage::tree::Pressure;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Pause while flushes and compactions of a partition fall behind.
+const SLOW: Duration = Duration::from_millis(1);
+
+/// Applies until the node stops.
+pub fn run(work: Receiver<ApplyWork>, shared: Arc<Shared>) {
+    for work in work {
+        let Some(partition) = shared.partition(work.replica.partition) else { continue };
+        if partition.key() != work.replica {
+            continue;
+        }
+        hold_back(&partition, &shared);
+        let replica = work.replica;
+        match partition.apply(work) {
+            Ok(applied) => finish(&partition, applied, &shared),
+            Err(error) => {
+                tracing::error!(
+                    %replica, %error,
+                    "a committed command could not be applied: this process ends, \
+                     since a replica that skipped it would differ from the others"
+                );
+                std::process::exit(1);
+            }
+        }
+    }
+}
+
+/// Memtables that cannot be flushed must not fill the memory: the log behind
+/// them is bounded, so waiting here pushes back on the writers.
+fn hold_back(partition: &Partition, shared: &Shared) {
+    while partition.pressure() == Pressure::Stop {
+        shared.maintain(partition);
+        std::thread::sleep(SLOW);
+        if shared.is_stopping() {
+            return;
+        }
+    }
+}
+
+fn finish(partition: &Partition, work: AppliedWork, shared: &Shared) {
+    let replica = partition.key();
+    if !work.outcomes.is_empty() {
+        let descriptor = partition.descriptor();
+        let epoch = shared.maps.epoch();
+        for (request, outcome) in work.outcomes {
+            let Some(request) = shared.requests.take(request) else { continue };
+            let served = Served {
+                node: shared.config.node,
+                descriptor: &descriptor,
+                leader: true,
+                staleness: None,
+            };
+            shared.metrics.written(&outcome);
+            answer_write(request, served, epoch, &outcome);
+        }
+    }
+    shared.host(replica.partition).send(Event::Applied { replica, index: work.index });
+    if work.wants_maintenance {
+        shared.maintain(partition);
+    }
+}

@@ -1,0 +1,33 @@
+//! The node's monotone clock.
+#![allow(clippy::disallowed_types)] // this adapter is where time enters
+
+use doug_raft::Time;
+use std::time::{Duration, Instant};
+
+/// Counts microseconds since the process started. Never follows the wall clock.
+#[derive(Clone, Copy, Debug)]
+pub struct Clock {
+    start: Instant,
+}
+
+impl Clock {
+    /// Starts at one second, so that no moment is mistaken for "never".
+    pub fn start() -> Self {
+        Self { start: Instant::now() - Duration::from_secs(1) }
+    }
+
+    /// The time now.
+    pub fn now(&self) -> Time {
+        Time(self.start.elapsed().as_micros() as u64)
+    }
+
+    /// How long the process has been running.
+    pub fn uptime(&self) -> Duration {
+        self.start.elapsed().saturating_sub(Duration::from_secs(1))
+    }
+
+    /// The moment `timeout` from now.
+    pub fn after(&self, timeout: Duration) -> Time {
+        self.now().after(timeout.as_micros() as u64)
+    }
+}

@@ -1,0 +1,150 @@
+//! The thread of one host: feeds it events, and carries its effects out.
+
+use super::shared::Shared;
+use crate::host::{Effects, Event, Host, Reply, RequestId, RoleChange};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
+use doug_proto::error::Fault;
+use doug_proto::v1;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use tokio::sync::OwnedSemaphorePermit;
+
+/// An event, and the room it takes in its sender's bounded queue.
+#[derive(Debug)]
+pub struct Input {
+    /// What happened.
+    pub event: Event,
+    /// Given back once the host has seen the event.
+    pub permit: Option<OwnedSemaphorePermit>,
+}
+
+impl From<Event> for Input {
+    fn from(event: Event) -> Self {
+        Self { event, permit: None }
+    }
+}
+
+/// Most events of one turn: a turn's effects leave only at its end.
+const TURN_EVENTS: usize = 4_096;
+
+/// Runs a host until every sender of its events is gone or the node stops.
+pub fn run(number: usize, mut host: Host, inputs: Receiver<Input>, shared: Arc<Shared>) {
+    let tick = Duration::from_micros(shared.config.tick_microseconds());
+    let mut next_tick = shared.clock.now();
+    while !shared.stopping.load(Ordering::Relaxed) {
+        let wait = Duration::from_micros(next_tick.since(shared.clock.now()));
+        match inputs.recv_timeout(wait.min(tick)) {
+            Ok(first) => {
+                step(&mut host, first, &shared);
+                for input in inputs.try_iter().take(TURN_EVENTS) {
+                    step(&mut host, input, &shared);
+                }
+            }
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => return,
+        }
+        let now = shared.clock.now();
+        if now >= next_tick {
+            next_tick = now.after(tick.as_micros() as u64);
+            host.step(now, Event::Tick);
+            shared.hosts[number].note(now, &host);
+        }
+        let effects = host.take_effects(shared.clock.now());
+        carry_out(number, effects, &shared);
+    }
+}
+
+fn step(host: &mut Host, input: Input, shared: &Shared) {
+    host.step(shared.clock.now(), input.event);
+    drop(input.permit);
+}
+
+fn carry_out(number: usize, effects: Effects, shared: &Shared) {
+    // The leader sends while its own write runs (thesis, 10.2.1).
+    for (node, turn) in effects.turns {
+        shared.peers.send(node, turn);
+    }
+    if !effects.records.is_empty() {
+        give(&shared.log, super::log_thread::LogWork { host: number, records: effects.records });
+    }
+    for work in effects.apply {
+        give(&shared.apply, work);
+    }
+    for read in effects.ready {
+        give(&shared.reads, super::read_pool::ReadTask::Ready(read));
+    }
+    for (request, reply) in effects.replies {
+        answer(request, reply, shared);
+    }
+    for (replica, index) in effects.floors {
+        shared.log_reader.set_floor(replica, index);
+    }
+    for replica in effects.flush {
+        give(&shared.maintenance, super::maintenance::Task::Flush(replica));
+    }
+    for fetch in effects.fetch {
+        give(&shared.maintenance, super::maintenance::Task::Fetch { host: number, fetch });
+    }
+    for snapshot in effects.snapshots {
+        shared.send_snapshot(number, snapshot);
+    }
+    for change in effects.roles {
+        role_changed(change, shared);
+    }
+}
+
+/// The receiver is gone only while the process ends.
+fn give<T>(sender: &Sender<T>, work: T) {
+    drop(sender.send(work));
+}
+
+fn answer(id: RequestId, reply: Result<Reply, Fault>, shared: &Shared) {
+    let Some(request) = shared.requests.take(id) else { return };
+    if let super::requests::Asked::Control(sender) = request.asked {
+        drop(sender.send(reply));
+        return;
+    }
+    let Some(sink) = request.sink else { return };
+    match reply {
+        Err(fault) => sink.fail(&shared.with_leader_address(fault)),
+        Ok(_) => sink.fail(&Fault::unknown("the host answered with something else: a bug")),
+    }
+}
+
+fn role_changed(change: RoleChange, shared: &Shared) {
+    let leader = change.leader.map(|node| node.to_string());
+    tracing::info!(
+        partition = change.replica.partition,
+        term = change.term,
+        leads = change.leads,
+        leader = leader.as_deref().unwrap_or("none"),
+        "leadership changed"
+    );
+    shared.metrics.role_changed(&change);
+}
+
+/// Splits a peer's turn by the host that owns each partition.
+pub fn split(turn: v1::PeerTurn, hosts: usize) -> BTreeMap<usize, v1::PeerTurn> {
+    let mut parts: BTreeMap<usize, v1::PeerTurn> = BTreeMap::new();
+    if hosts == 1 {
+        parts.insert(0, turn);
+        return parts;
+    }
+    for message in turn.messages {
+        parts.entry(host_of(message.partition, hosts)).or_default().messages.push(message);
+    }
+    for heartbeat in turn.heartbeats {
+        parts.entry(host_of(heartbeat.partition, hosts)).or_default().heartbeats.push(heartbeat);
+    }
+    for answer in turn.heartbeat_answers {
+        parts.entry(host_of(answer.partition, hosts)).or_default().heartbeat_answers.push(answer);
+    }
+    parts
+}
+
+/// Which of a node's hosts owns a partition.
+pub fn host_of(partition: u64, hosts: usize) -> usize {
+    (partition % hosts as u64) as usize
+}

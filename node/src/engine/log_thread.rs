@@ -1,0 +1,122 @@
+//! The thread that owns the log: one write and one fdatasync cover whatever
+//! arrived while the last one ran.
+
+use super::shared::Shared;
+use crate::host::{Event, LogContent, LogRecord, Sequence};
+use crossbeam_channel::{Receiver, RecvTimeoutError};
+use doug_storage::StorageError;
+use doug_storage::log::{LogWriter, Record};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+/// Records of one turn of one host, in order.
+#[derive(Debug)]
+pub struct LogWork {
+    /// Number of the host.
+    pub host: usize,
+    /// What to append.
+    pub records: Vec<LogRecord>,
+}
+
+/// An idle log writes how far it is durable after this long, so that damage to
+/// its last records is told from a torn tail.
+const IDLE: Duration = Duration::from_millis(100);
+/// Pause before a log without room is tried again.
+const FULL: Duration = Duration::from_millis(5);
+/// A turn of the log ends at this many work items.
+const TURN: usize = 1_024;
+
+/// Appends until the node stops. A failed write or sync ends the process: what
+/// reached the disk is then unknown, and nothing may be acknowledged any more.
+pub fn run(mut log: LogWriter, work: Receiver<LogWork>, shared: Arc<Shared>) {
+    loop {
+        match work.recv_timeout(IDLE) {
+            Ok(first) => turn(&mut log, first, &work, &shared),
+            Err(RecvTimeoutError::Timeout) => {
+                check(log.mark().map(drop));
+                if shared.stopping.load(Ordering::Relaxed) {
+                    return;
+                }
+            }
+            Err(RecvTimeoutError::Disconnected) => return,
+        }
+        keep_room(&mut log, &shared);
+    }
+}
+
+fn turn(log: &mut LogWriter, first: LogWork, more: &Receiver<LogWork>, shared: &Shared) {
+    let mut reached: BTreeMap<usize, Sequence> = BTreeMap::new();
+    for work in std::iter::once(first).chain(more.try_iter().take(TURN)) {
+        for record in work.records {
+            reached.insert(work.host, record.sequence);
+            append(log, record, shared);
+        }
+    }
+    check(log.sync().map(drop));
+    for (host, sequence) in reached {
+        shared.hosts[host].send(Event::Persisted { sequence });
+    }
+}
+
+fn append(log: &mut LogWriter, record: LogRecord, shared: &Shared) {
+    let record = to_log(record);
+    loop {
+        match log.append(record.clone()) {
+            Ok(_) => return,
+            // The buffer is full, or the log: what waits is written, and room
+            // is made. Records are never dropped, and never pass each other.
+            Err(StorageError::Busy { .. }) => {
+                check(log.sync().map(drop));
+                keep_room(log, shared);
+                if log.append(record.clone()).is_ok() {
+                    return;
+                }
+                std::thread::sleep(FULL);
+            }
+            Err(error) => check(Err(error)),
+        }
+    }
+}
+
+/// Converts a host's record. Cloning it shares the batch's bytes.
+pub fn to_log(record: LogRecord) -> Record {
+    let replica = record.replica;
+    match record.content {
+        LogContent::Batch { batch, commit } => Record::Batch {
+            replica,
+            base: batch.base,
+            count: batch.count,
+            term: batch.term,
+            commit,
+            data: batch.encoded,
+        },
+        LogContent::HardState { term, vote } => {
+            Record::HardState { replica, term, vote: vote.map(|vote| vote.0) }
+        }
+        LogContent::Reset { index, term } => Record::Reset { replica, index, term },
+    }
+}
+
+/// Retires what is dead, and asks for a flush of what keeps the rest alive.
+fn keep_room(log: &mut LogWriter, shared: &Shared) {
+    loop {
+        match log.maintain() {
+            Ok(true) => {}
+            Ok(false) => break,
+            Err(error) => return check(Err(error)),
+        }
+    }
+    if let Some(replica) = log.pressure() {
+        let host = super::host_thread::host_of(replica.partition, shared.hosts.len());
+        shared.hosts[host].press(replica, shared.clock.now());
+    }
+}
+
+fn check(result: Result<(), StorageError>) {
+    if let Err(error) = result {
+        tracing::error!(%error, "the log failed: this process ends, to start again from what is on disk");
+        std::process::exit(1);
+    }
+}

@@ -1,0 +1,124 @@
+//! The threads that flush, compact and read the log back.
+
+use super::shared::Shared;
+use crate::apply::Partition;
+use crate::host::{Event, Fetch};
+use crossbeam_channel::{Receiver, RecvTimeoutError};
+use doug_raft::Batch;
+use doug_storage::tree::{Progress, TreeChange};
+use doug_storage::{ReplicaKey, StorageError};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Something to do behind the scenes.
+#[derive(Clone, Copy, Debug)]
+pub enum Task {
+    /// See whether a flush or a compaction is due.
+    Jobs(ReplicaKey),
+    /// Flush, however little there is, to free the log.
+    Flush(ReplicaKey),
+    /// Read batches back from the log.
+    Fetch {
+        /// Number of the host that asked.
+        host: usize,
+        /// What it needs.
+        fetch: Fetch,
+    },
+}
+
+/// Pause before an idle thread tidies up.
+const IDLE: Duration = Duration::from_secs(1);
+/// Bytes a job works through between looks at whether the node stops.
+const STEP: usize = 1 << 20;
+
+/// Works until the node stops. A job that fails because of damage or a failed
+/// sync ends the process: going on would answer from data that is not there.
+pub fn run(tasks: Receiver<Task>, shared: Arc<Shared>) {
+    loop {
+        let result = match tasks.recv_timeout(IDLE) {
+            Ok(Task::Jobs(replica)) => jobs(replica, false, &shared),
+            Ok(Task::Flush(replica)) => jobs(replica, true, &shared),
+            Ok(Task::Fetch { host, fetch }) => read_back(host, fetch, &shared),
+            Err(RecvTimeoutError::Timeout) => tidy(&shared),
+            Err(RecvTimeoutError::Disconnected) => return,
+        };
+        if let Err(error) = result {
+            tracing::error!(%error, "background work failed: this process ends");
+            std::process::exit(1);
+        }
+        if shared.is_stopping() {
+            return;
+        }
+    }
+}
+
+/// Views and leases that ended may have freed tables, or revisions that held a
+/// compaction back.
+fn tidy(shared: &Shared) -> Result<(), StorageError> {
+    shared.leases.expire(shared.clock.now());
+    let partitions: Vec<_> = shared.partitions.read().values().cloned().collect();
+    for partition in partitions {
+        jobs(partition.key(), false, shared)?;
+    }
+    shared.store.delete_obsolete_files().map(drop)
+}
+
+fn jobs(replica: ReplicaKey, mut force: bool, shared: &Shared) -> Result<(), StorageError> {
+    let Some(partition) = shared.partition(replica.partition) else { return Ok(()) };
+    if partition.key() != replica {
+        return Ok(());
+    }
+    loop {
+        let jobs = partition.jobs(force);
+        force = false;
+        // Flushes first: they free memory and the log.
+        let change = if let Some(mut job) = jobs.flush {
+            drop(jobs.compaction);
+            drive(|| job.step(STEP), shared)?
+        } else if let Some(mut job) = jobs.compaction {
+            drive(|| job.step(STEP), shared)?
+        } else {
+            return Ok(());
+        };
+        let Some(change) = change else { return Ok(()) };
+        publish(&partition, change, shared)?;
+    }
+}
+
+fn drive(
+    mut step: impl FnMut() -> Result<Progress, StorageError>,
+    shared: &Shared,
+) -> Result<Option<TreeChange>, StorageError> {
+    loop {
+        match step()? {
+            Progress::Done(change) => return Ok(Some(change)),
+            Progress::More if shared.is_stopping() => return Ok(None),
+            Progress::More => {}
+        }
+    }
+}
+
+fn publish(partition: &Partition, change: TreeChange, shared: &Shared) -> Result<(), StorageError> {
+    let replica = partition.key();
+    if let Some(applied) = partition.publish(&shared.store, change)? {
+        shared.metrics.flushes.inc();
+        shared.host(replica.partition).send(Event::Flushed { replica, index: applied.index });
+    } else {
+        shared.metrics.compactions.inc();
+    }
+    shared.store.delete_obsolete_files()?;
+    Ok(())
+}
+
+fn read_back(host: usize, fetch: Fetch, shared: &Shared) -> Result<(), StorageError> {
+    let Fetch { replica, from, to } = fetch;
+    let bytes = shared.log_reader.read(replica, from, to)?;
+    let batches: Result<Vec<_>, _> = bytes.into_iter().map(Batch::decode).collect();
+    let batches = batches.map_err(|error| {
+        StorageError::Refused(format!(
+            "the log of replica {replica} holds an unreadable batch: {error}"
+        ))
+    })?;
+    shared.hosts[host].send(Event::Fetched { replica, batches });
+    Ok(())
+}

@@ -1,0 +1,15 @@
+//! The adapters around the hosts: threads, clock, queues.
+
+pub mod answers;
+pub mod apply_thread;
+pub mod clock;
+pub mod host_thread;
+pub mod identity;
+pub mod leases;
+pub mod log_thread;
+pub mod maintenance;
+pub mod maps;
+pub mod read_pool;
+pub mod requests;
+pub mod scan;
+pub mod shared;

@@ -1,0 +1,171 @@
+//! Client requests in flight: what each asked, and where its answer goes.
+
+use crate::host::RequestId;
+use doug_proto::error::Fault;
+use doug_proto::v1::{self, stream_answer::Answer};
+use parking_lot::Mutex;
+use rustc_hash::FxHashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use tokio::sync::{mpsc, oneshot};
+
+/// Where an answer goes.
+#[derive(Debug)]
+pub enum Sink {
+    /// To a unary call.
+    Unary(oneshot::Sender<Answer>),
+    /// To a stream, under the operation's id.
+    Stream {
+        /// The stream's answers. Bounded by the bytes of the requests in flight.
+        answers: mpsc::UnboundedSender<v1::StreamAnswer>,
+        /// Id of the operation.
+        id: u64,
+    },
+}
+
+impl Sink {
+    /// Sends the answer. A client that went away gets none.
+    pub fn answer(self, answer: Answer) {
+        match self {
+            Sink::Unary(sender) => drop(sender.send(answer)),
+            Sink::Stream { answers, id } => {
+                drop(answers.send(v1::StreamAnswer { id, answer: Some(answer) }));
+            }
+        }
+    }
+
+    /// Sends an error.
+    pub fn fail(self, fault: &Fault) {
+        self.answer(Answer::Error(fault.to_wire()));
+    }
+}
+
+/// What a request asked, as far as its answer needs it.
+#[derive(Debug)]
+pub enum Asked {
+    /// One key written.
+    Put,
+    /// One key deleted.
+    Delete,
+    /// Several writes.
+    Batch,
+    /// A new session.
+    Register,
+    /// One key read.
+    Get(v1::GetRequest),
+    /// A page of keys read.
+    Scan(v1::ScanRequest),
+    /// A leadership handed over, or a status: see [`crate::host::Reply`].
+    Control(oneshot::Sender<Result<crate::host::Reply, Fault>>),
+}
+
+/// One request in flight.
+#[derive(Debug)]
+pub struct Request {
+    /// The partition it is for.
+    pub partition: u64,
+    /// What it asked.
+    pub asked: Asked,
+    /// Where its answer goes; `None` for control requests.
+    pub sink: Option<Sink>,
+    /// Its share of the budget, given back when the request ends.
+    pub _permit: Permit,
+}
+
+/// All requests in flight, within a budget of bytes.
+#[derive(Debug)]
+pub struct Requests {
+    shards: Vec<Mutex<FxHashMap<u64, Request>>>,
+    next: AtomicU64,
+    budget: Arc<Budget>,
+}
+
+#[derive(Debug)]
+struct Budget {
+    used: AtomicU64,
+    limit: u64,
+}
+
+/// A share of the budget.
+#[derive(Debug)]
+pub struct Permit {
+    budget: Arc<Budget>,
+    bytes: u64,
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.budget.used.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
+const SHARDS: usize = 16;
+/// What a request costs beside its own bytes.
+const OVERHEAD: u64 = 512;
+
+impl Requests {
+    /// A table that admits `limit` bytes.
+    pub fn new(limit: u64) -> Self {
+        Self {
+            shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
+            next: AtomicU64::new(1),
+            budget: Arc::new(Budget { used: AtomicU64::new(0), limit }),
+        }
+    }
+
+    /// Takes a share of the budget for a request of `bytes`.
+    ///
+    /// # Errors
+    /// `RESOURCE_EXHAUSTED` when the node works on too much already.
+    pub fn admit(&self, bytes: usize) -> Result<Permit, Fault> {
+        let bytes = bytes as u64 + OVERHEAD;
+        let before = self.budget.used.fetch_add(bytes, Ordering::Relaxed);
+        let permit = Permit { budget: self.budget.clone(), bytes };
+        if before + bytes > self.budget.limit {
+            let limit = self.budget.limit;
+            return Err(Fault::exhausted(format!(
+                "this node works on {before} bytes of requests already, of at most {limit}: \
+                 try again later, or send less at once"
+            )));
+        }
+        Ok(permit)
+    }
+
+    /// Bytes of the requests in flight.
+    pub fn bytes(&self) -> u64 {
+        self.budget.used.load(Ordering::Relaxed)
+    }
+
+    /// Files a request under a name of its own.
+    pub fn insert(&self, request: Request) -> RequestId {
+        let id = self.next.fetch_add(1, Ordering::Relaxed);
+        self.shard(id).lock().insert(id, request);
+        RequestId(id)
+    }
+
+    /// Takes a request out; `None` if it was answered before.
+    pub fn take(&self, id: RequestId) -> Option<Request> {
+        self.shard(id.0).lock().remove(&id.0)
+    }
+
+    fn shard(&self, id: u64) -> &Mutex<FxHashMap<u64, Request>> {
+        &self.shards[id as usize % SHARDS]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn beyond_the_budget_requests_are_refused_until_others_end() {
+        let requests = Requests::new(4_000);
+        let first = requests.admit(3_000).unwrap();
+        let refused = requests.admit(3_000).unwrap_err();
+        assert_eq!(refused.code, tonic::Code::ResourceExhausted);
+        assert!(refused.is_not_executed());
+        drop(first);
+        assert_eq!(requests.bytes(), 0);
+        assert!(requests.admit(3_000).is_ok());
+    }
+}

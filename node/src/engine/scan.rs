@@ -1,0 +1,125 @@
+//! One page of a scan of one partition.
+
+use super::answers::Served;
+use super::read_pool::read_fault;
+use super::shared::Shared;
+use crate::apply::Partition;
+use bytes::{BufMut, Bytes, BytesMut};
+use doug_proto::error::Fault;
+use doug_proto::limits;
+use doug_proto::token::{Place, ScanToken};
+use doug_proto::v1;
+use doug_storage::tree::{ScanRange, View};
+
+/// Reads one page. All pages of a scan see the snapshot of the first: its
+/// revision travels in the token, and a lease keeps it readable.
+///
+/// # Errors
+/// A token of another scan, or a snapshot that is gone.
+pub fn page(
+    partition: &Partition,
+    scan: &v1::ScanRequest,
+    served: Served,
+    shared: &Shared,
+) -> Result<v1::ScanResponse, Fault> {
+    let token = match &scan.page_token[..] {
+        [] => None,
+        bytes => Some(ScanToken::from_bytes(bytes)?),
+    };
+    let id = partition.key().partition;
+    let now = shared.clock.now();
+    let revision = match &token {
+        Some(token) => {
+            let revision = snapshot_revision(token, id)?;
+            shared.leases.renew(id, revision, now);
+            revision
+        }
+        None => {
+            let pin = partition.reader().pin_newest();
+            let revision = pin.revision();
+            shared.leases.keep(id, pin, now);
+            revision
+        }
+    };
+    let view = partition.reader().view();
+    let page = read(&view, range(scan, token.as_ref()), revision, scan)?;
+    let next_page_token = match page.last_key {
+        Some(last_key) => {
+            let generation = served.descriptor.generation;
+            let place = Place { partition: id, generation, revision };
+            ScanToken::new(last_key, vec![place], Vec::new()).to_bytes()
+        }
+        None => {
+            shared.leases.release(id, revision);
+            Bytes::new()
+        }
+    };
+    let header = Some(served.header(revision));
+    Ok(v1::ScanResponse { header, entries: page.entries, next_page_token })
+}
+
+/// The revision a page token holds for this partition.
+///
+/// # Errors
+/// A token that does not list the partition.
+pub fn snapshot_revision(token: &ScanToken, partition: u64) -> Result<u64, Fault> {
+    let place = token.places.iter().find(|place| place.partition == partition);
+    place.map(|place| place.revision).ok_or_else(|| {
+        Fault::invalid(format!(
+            "the page token is of a scan that does not cover partition {partition}"
+        ))
+    })
+}
+
+struct Page {
+    entries: Vec<v1::ScanEntry>,
+    /// Set if there may be more.
+    last_key: Option<Bytes>,
+}
+
+fn read(
+    view: &View,
+    range: ScanRange,
+    revision: u64,
+    scan: &v1::ScanRequest,
+) -> Result<Page, Fault> {
+    let most = match scan.limit {
+        0 => limits::SCAN_ENTRIES_DEFAULT,
+        limit => limit.min(limits::SCAN_ENTRIES),
+    } as usize;
+    let mut entries: Vec<v1::ScanEntry> = Vec::new();
+    let mut bytes = 0;
+    for entry in view.scan(range, Some(revision)).map_err(read_fault)? {
+        if entries.len() >= most || bytes >= limits::SCAN_PAGE_BYTES {
+            let last_key = entries.last().map(|entry| entry.key.clone());
+            return Ok(Page { entries, last_key });
+        }
+        let entry = entry.map_err(read_fault)?;
+        let value = if scan.keys_only { Bytes::new() } else { entry.value };
+        bytes += entry.key.len() + value.len();
+        entries.push(v1::ScanEntry { key: entry.key, value, revision: entry.revision });
+    }
+    Ok(Page { entries, last_key: None })
+}
+
+fn range(scan: &v1::ScanRequest, token: Option<&ScanToken>) -> ScanRange {
+    let mut start = scan.start.clone();
+    let mut end = (!scan.end.is_empty()).then(|| scan.end.clone());
+    // A token with an empty last key: this partition was not begun yet.
+    if let Some(last_key) = token.map(|t| &t.last_key).filter(|key| !key.is_empty()) {
+        if scan.reverse {
+            end = Some(last_key.clone());
+        } else {
+            start = start.max(after(last_key));
+        }
+    }
+    ScanRange { start, end, reverse: scan.reverse }
+}
+
+/// The least key greater than `key`.
+fn after(key: &[u8]) -> Bytes {
+    let mut next = BytesMut::with_capacity(key.len() + 1);
+    next.put_slice(key);
+    next.put_u8(0);
+    next.freeze()
+}

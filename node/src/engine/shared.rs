@@ -1,0 +1,245 @@
+//! What the threads and services of a node share.
+
+use super::clock::Clock;
+use super::host_thread::{Input, host_of};
+use super::leases::Leases;
+use super::log_thread::LogWork;
+use super::maintenance::Task;
+use super::maps::Maps;
+use super::read_pool::ReadTask;
+use super::requests::{Asked, Request, Requests, Sink};
+use crate::apply::Partition;
+use crate::host::{ApplyWork, Event, Host, Reply, RequestId, SendSnapshot};
+use crate::metrics::Metrics;
+use crate::transport::Peers;
+use crossbeam_channel::Sender;
+use doug_proto::error::Fault;
+use doug_proto::ids::NodeId;
+use doug_proto::v1::error_detail::Detail;
+use doug_raft::Time;
+use doug_storage::ReplicaKey;
+use doug_storage::log::LogReader;
+use doug_storage::store::Store;
+use parking_lot::RwLock;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+use tokio::sync::oneshot;
+
+/// What a running node is.
+#[derive(Clone, Debug)]
+pub struct Identity {
+    /// Its id.
+    pub node: NodeId,
+    /// Its name, for people.
+    pub name: String,
+    /// The cluster it was configured for.
+    pub cluster: String,
+    /// Random number of this process.
+    pub incarnation: u64,
+    /// Shortest election timeout, in microseconds.
+    pub election_timeout: u64,
+}
+
+impl Identity {
+    /// How often hosts are told the time: often enough for timeouts that differ
+    /// by a few milliseconds to elect one candidate.
+    pub fn tick_microseconds(&self) -> u64 {
+        (self.election_timeout / 15).max(1_000)
+    }
+}
+
+/// A host's mailbox, and what its thread last said of itself.
+#[derive(Debug)]
+pub struct HostHandle {
+    inputs: Sender<Input>,
+    turned: AtomicU64,
+    pressed: AtomicU64,
+    leaderships: AtomicUsize,
+    caught_up: AtomicBool,
+}
+
+impl HostHandle {
+    /// A handle on the receiver's host.
+    pub fn new(inputs: Sender<Input>) -> Self {
+        Self {
+            inputs,
+            turned: AtomicU64::new(0),
+            pressed: AtomicU64::new(0),
+            leaderships: AtomicUsize::new(0),
+            caught_up: AtomicBool::new(false),
+        }
+    }
+
+    /// Tells the host something. It is gone only while the process ends.
+    pub fn send(&self, input: impl Into<Input>) {
+        drop(self.inputs.send(input.into()));
+    }
+
+    /// The log is short of room because of this replica; repeated at most every 50 ms.
+    pub fn press(&self, replica: ReplicaKey, now: Time) {
+        let before = self.pressed.load(Ordering::Relaxed);
+        if now.since(Time(before)) >= 50_000 {
+            self.pressed.store(now.0, Ordering::Relaxed);
+            self.send(Event::LogPressure { replica });
+        }
+    }
+
+    /// The host's thread has turned.
+    pub fn note(&self, now: Time, host: &Host) {
+        self.turned.store(now.0, Ordering::Relaxed);
+        self.leaderships.store(host.leaderships(), Ordering::Relaxed);
+        self.caught_up.store(host.caught_up(), Ordering::Relaxed);
+    }
+
+    /// When it last turned.
+    pub fn turned(&self) -> Time {
+        Time(self.turned.load(Ordering::Relaxed))
+    }
+
+    /// How many partitions it leads.
+    pub fn leaderships(&self) -> usize {
+        self.leaderships.load(Ordering::Relaxed)
+    }
+
+    /// Whether each of its replicas has caught up once.
+    pub fn caught_up(&self) -> bool {
+        self.caught_up.load(Ordering::Relaxed)
+    }
+}
+
+/// All of a running node.
+pub struct Shared {
+    /// What it is.
+    pub config: Identity,
+    /// Its clock.
+    pub clock: Clock,
+    /// Its hosts; partition p belongs to number p modulo their count.
+    pub hosts: Vec<HostHandle>,
+    /// Requests in flight.
+    pub requests: Requests,
+    /// Scan snapshots kept.
+    pub leases: Leases,
+    /// The partition map.
+    pub maps: Maps,
+    /// Streams to other nodes.
+    pub peers: Peers,
+    /// Manifest and trees.
+    pub store: Arc<Store>,
+    /// The log's readable side.
+    pub log_reader: LogReader,
+    /// Most bytes of log on disk.
+    pub log_limit: u64,
+    /// To the log's thread.
+    pub log: Sender<LogWork>,
+    /// To the applying thread.
+    pub apply: Sender<ApplyWork>,
+    /// To the readers.
+    pub reads: Sender<ReadTask>,
+    /// To the background threads.
+    pub maintenance: Sender<Task>,
+    /// To the sender of snapshots.
+    pub snapshots: tokio::sync::mpsc::UnboundedSender<(usize, SendSnapshot)>,
+    /// Counters.
+    pub metrics: Metrics,
+    /// Set once the node stops.
+    pub stopping: AtomicBool,
+    /// The replicas this node holds.
+    pub partitions: RwLock<BTreeMap<u64, Arc<Partition>>>,
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shared").field("config", &self.config).finish_non_exhaustive()
+    }
+}
+
+impl Shared {
+    /// A replica this node holds.
+    pub fn partition(&self, id: u64) -> Option<Arc<Partition>> {
+        self.partitions.read().get(&id).cloned()
+    }
+
+    /// The host that owns a partition.
+    pub fn host(&self, partition: u64) -> &HostHandle {
+        &self.hosts[host_of(partition, self.hosts.len())]
+    }
+
+    /// Whether the node stops.
+    pub fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Relaxed)
+    }
+
+    /// Asks for a look at the partition's memtable and levels, unless one is
+    /// already asked for.
+    pub fn maintain(&self, partition: &Partition) {
+        if partition.ask_for_maintenance() {
+            // The receiver is gone only while the process ends.
+            let _ = self.maintenance.send(Task::Jobs(partition.key()));
+        }
+    }
+
+    /// Bytes of log on disk.
+    pub fn log_bytes(&self) -> u64 {
+        self.log_limit.saturating_sub(self.log_reader.room())
+    }
+
+    /// Asks for a snapshot to be sent.
+    pub fn send_snapshot(&self, host: usize, snapshot: SendSnapshot) {
+        // The receiver is gone only while the process ends.
+        let _ = self.snapshots.send((host, snapshot));
+    }
+
+    /// Fills in where the leader that a not-leader error names listens.
+    pub fn with_leader_address(&self, mut fault: Fault) -> Fault {
+        for detail in &mut fault.details {
+            let Detail::NotLeader(not_leader) = detail else { continue };
+            let Ok(id) = not_leader.leader_node.parse() else { continue };
+            let Some(node) = self.maps.node(id) else { continue };
+            not_leader.leader_address = node.doug_address();
+            fault.message = format!(
+                "this node does not lead partition {}; node {id} ({}) at {} does",
+                not_leader.partition, node.name, not_leader.leader_address
+            );
+        }
+        fault
+    }
+
+    /// Files a request and hands it to its partition's host.
+    pub fn submit(
+        &self,
+        partition: u64,
+        asked: Asked,
+        sink: Option<Sink>,
+        permit: super::requests::Permit,
+        event: impl FnOnce(RequestId) -> Event,
+    ) {
+        let request = self.requests.insert(Request { partition, asked, sink, _permit: permit });
+        self.host(partition).send(event(request));
+    }
+
+    /// Asks one host something and waits for its reply.
+    ///
+    /// # Errors
+    /// What the host answers, or `UNAVAILABLE` if it does not in time.
+    pub async fn ask(
+        &self,
+        host: usize,
+        timeout: Duration,
+        event: impl FnOnce(RequestId) -> Event,
+    ) -> Result<Reply, Fault> {
+        let (sender, receiver) = oneshot::channel();
+        let permit = self.requests.admit(0)?;
+        let asked = Asked::Control(sender);
+        let id = self.requests.insert(Request { partition: 0, asked, sink: None, _permit: permit });
+        self.hosts[host].send(event(id));
+        match tokio::time::timeout(timeout, receiver).await {
+            Ok(Ok(reply)) => reply,
+            Ok(Err(_)) | Err(_) => {
+                drop(self.requests.take(id));
+                Err(Fault::unavailable("the node's host did not answer in time"))
+            }
+        }
+    }
+}

@@ -1,0 +1,173 @@
+//! What a host asks its node to do, gathered over one turn.
+
+use super::event::{RequestId, Sequence};
+use bytes::Bytes;
+use doug_proto::error::Fault;
+use doug_proto::ids::NodeId;
+use doug_proto::v1;
+use doug_raft::{Batch, Index, ReplicaId, Term, Time};
+use doug_storage::ReplicaKey;
+use std::collections::BTreeMap;
+
+/// All that one turn asks for. The groups may be carried out side by side;
+/// inside a group, in order.
+#[derive(Debug, Default)]
+pub struct Effects {
+    /// To be appended to the log, in order.
+    pub records: Vec<LogRecord>,
+    /// To be sent, one message per peer.
+    pub turns: BTreeMap<NodeId, v1::PeerTurn>,
+    /// To be applied, in order.
+    pub apply: Vec<ApplyWork>,
+    /// Reads that may be served now.
+    pub ready: Vec<ReadyRead>,
+    /// Answers to requests that end here.
+    pub replies: Vec<(RequestId, Result<Reply, Fault>)>,
+    /// Batches to be read back from the log.
+    pub fetch: Vec<Fetch>,
+    /// Snapshots to be sent.
+    pub snapshots: Vec<SendSnapshot>,
+    /// What the log need not keep any longer: everything up to the index.
+    pub floors: Vec<(ReplicaKey, Index)>,
+    /// Memtables to be flushed, although they are small, to free the log.
+    pub flush: Vec<ReplicaKey>,
+    /// Replicas whose role, term or leader changed.
+    pub roles: Vec<RoleChange>,
+}
+
+impl Effects {
+    /// Whether there is nothing to do.
+    pub fn is_empty(&self) -> bool {
+        self.records.is_empty()
+            && self.turns.is_empty()
+            && self.apply.is_empty()
+            && self.ready.is_empty()
+            && self.replies.is_empty()
+            && self.fetch.is_empty()
+            && self.snapshots.is_empty()
+            && self.floors.is_empty()
+            && self.flush.is_empty()
+            && self.roles.is_empty()
+    }
+}
+
+/// One record for the log.
+#[derive(Clone, Debug)]
+pub struct LogRecord {
+    /// Named by [`super::Event::Persisted`].
+    pub sequence: Sequence,
+    /// The replica it belongs to.
+    pub replica: ReplicaKey,
+    /// What to write.
+    pub content: LogContent,
+}
+
+/// What a record holds.
+#[derive(Clone, Debug)]
+pub enum LogContent {
+    /// A batch, with the commit index known when it was written.
+    Batch {
+        /// The batch.
+        batch: Batch,
+        /// The replica's commit index.
+        commit: Index,
+    },
+    /// The term, and the vote given in it.
+    HardState {
+        /// The current term.
+        term: Term,
+        /// Whom the replica voted for.
+        vote: Option<ReplicaId>,
+    },
+    /// A snapshot took the place of the log, unless that holds an entry of this
+    /// index and term.
+    Reset {
+        /// The last index the snapshot holds.
+        index: Index,
+        /// Its term.
+        term: Term,
+    },
+}
+
+/// Committed batches, with the requests that wait for their outcomes.
+#[derive(Clone, Debug)]
+pub struct ApplyWork {
+    /// The replica.
+    pub replica: ReplicaKey,
+    /// Adjacent batches, in order.
+    pub batches: Vec<ApplyBatch>,
+}
+
+/// One batch and who waits for each of its commands.
+#[derive(Clone, Debug)]
+pub struct ApplyBatch {
+    /// The batch.
+    pub batch: Batch,
+    /// Empty, or one request per command.
+    pub waiting: Vec<RequestId>,
+}
+
+/// A read that may be served from what its replica has applied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReadyRead {
+    /// Its name.
+    pub request: RequestId,
+    /// The replica that serves.
+    pub replica: ReplicaKey,
+    /// The data is as fresh as this moment; `None`: not known.
+    pub fresh: Option<Time>,
+    /// Whether the replica leads.
+    pub leader: bool,
+}
+
+/// An answer that needs no data.
+#[derive(Clone, Debug)]
+pub enum Reply {
+    /// State of all replicas of the host.
+    Status(Vec<v1::ReplicaStatus>),
+    /// The leadership is with this node now.
+    Transferred(NodeId),
+}
+
+/// Batches to be read back from the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fetch {
+    /// The replica.
+    pub replica: ReplicaKey,
+    /// Base of the first.
+    pub from: Index,
+    /// Last index of the last.
+    pub to: Index,
+}
+
+/// A snapshot to be sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SendSnapshot {
+    /// The leading replica.
+    pub replica: ReplicaKey,
+    /// The receiver.
+    pub to: ReplicaId,
+    /// Its node.
+    pub node: NodeId,
+    /// The leader's term.
+    pub term: Term,
+}
+
+/// A change of role, term or leader.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RoleChange {
+    /// The replica.
+    pub replica: ReplicaKey,
+    /// Whether it leads.
+    pub leads: bool,
+    /// The term.
+    pub term: Term,
+    /// Node of the leader, as far as known.
+    pub leader: Option<NodeId>,
+}
+
+/// The encoded command of a write, for adapters that build one.
+pub fn encode_command(command: &v1::Command) -> Bytes {
+    use prost::Message;
+    command.encode_to_vec().into()
+}

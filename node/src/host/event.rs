@@ -1,0 +1,151 @@
+//! What a host is told.
+
+use bytes::Bytes;
+use doug_proto::ids::NodeId;
+use doug_proto::map::Partition;
+use doug_proto::v1;
+use doug_raft::{Batch, Index, ReplicaId, Term, Time};
+use doug_storage::ReplicaKey;
+
+/// Names one client request while its node works on it. Never used again by
+/// the process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RequestId(pub u64);
+
+/// Position of a record among all that one host hands to the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Sequence(pub u64);
+
+/// Which promise a read needs the host for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReadKind {
+    /// Only the leader serves it, after a round that proves it still leads.
+    Linearizable,
+    /// Any replica serves it once its data is at most this stale.
+    Bounded {
+        /// Microseconds.
+        max_lag: u64,
+    },
+    /// Any replica serves it once it has applied this index.
+    Applied {
+        /// The revision of a session token.
+        index: Index,
+    },
+}
+
+/// One thing that happened.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// Time passed. At least every election timeout / 10.
+    Tick,
+    /// A peer's turn arrived.
+    Turn {
+        /// The sender.
+        from: NodeId,
+        /// All it had to say.
+        turn: v1::PeerTurn,
+    },
+    /// A client's write.
+    Write {
+        /// Its name.
+        request: RequestId,
+        /// The partition meant.
+        partition: u64,
+        /// An encoded [`v1::Command`].
+        command: Bytes,
+        /// When its outcome is reported unknown.
+        deadline: Time,
+    },
+    /// A client's read.
+    Read {
+        /// Its name.
+        request: RequestId,
+        /// The partition meant.
+        partition: u64,
+        /// What it waits for.
+        kind: ReadKind,
+        /// When it is given up.
+        deadline: Time,
+    },
+    /// All records up to this one are durable.
+    Persisted {
+        /// The last of them.
+        sequence: Sequence,
+    },
+    /// The replica has applied everything up to `index`.
+    Applied {
+        /// The replica.
+        replica: ReplicaKey,
+        /// A batch's last index.
+        index: Index,
+    },
+    /// Everything up to `index` is in SSTables.
+    Flushed {
+        /// The replica.
+        replica: ReplicaKey,
+        /// A batch's last index.
+        index: Index,
+    },
+    /// The log is short of room, and this replica pins its oldest segment.
+    LogPressure {
+        /// The replica.
+        replica: ReplicaKey,
+    },
+    /// Batches read back from the log.
+    Fetched {
+        /// The replica that asked.
+        replica: ReplicaKey,
+        /// In order.
+        batches: Vec<Batch>,
+    },
+    /// A snapshot was sent, or could not be.
+    SnapshotSent {
+        /// The replica that led.
+        replica: ReplicaKey,
+        /// The receiver.
+        to: ReplicaId,
+        /// What the receiver has now; `None` if it failed.
+        index: Option<Index>,
+    },
+    /// A snapshot is installed on this node.
+    SnapshotInstalled {
+        /// The receiving replica.
+        replica: ReplicaKey,
+        /// The last index it holds.
+        index: Index,
+        /// The term of that index.
+        term: Term,
+    },
+    /// The peer's process died: its streams reset and its port refuses.
+    Suspect {
+        /// The peer.
+        node: NodeId,
+    },
+    /// Admin creates a replica.
+    Create {
+        /// The replica.
+        replica: ReplicaKey,
+        /// The partition's descriptor.
+        descriptor: Partition,
+        /// Seed of its timeouts.
+        seed: u64,
+    },
+    /// Admin hands a leadership over.
+    Transfer {
+        /// Answered with an outcome of kind [`super::Reply::Transferred`].
+        request: RequestId,
+        /// The partition.
+        partition: u64,
+        /// Who is to lead; `None`: the most caught-up other voter.
+        to: Option<NodeId>,
+        /// When the attempt is given up.
+        deadline: Time,
+    },
+    /// The node is about to stop: hand every leadership over.
+    HandOver,
+    /// Answered with [`super::Reply::Status`].
+    Status {
+        /// Its name.
+        request: RequestId,
+    },
+}

@@ -1,0 +1,697 @@
+//! The host: the deterministic state machine that owns a node's replicas.
+//!
+//! A node tells it what happened ([`Event`]) and at the end of each turn takes
+//! what is to be done ([`Effects`]). It has no clock, no threads and no I/O: the
+//! same events at the same times always give the same effects. Partitions share
+//! no mutable state, so a node may run several hosts side by side.
+
+mod balance;
+mod effects;
+mod event;
+mod pending;
+mod reads;
+mod replica;
+mod retention;
+mod wire;
+
+pub use effects::{
+    ApplyBatch, ApplyWork, Effects, Fetch, LogContent, LogRecord, ReadyRead, Reply, RoleChange,
+    SendSnapshot, encode_command,
+};
+pub use event::{Event, ReadKind, RequestId, Sequence};
+
+use balance::Leadership;
+use doug_proto::error::Fault;
+use doug_proto::ids::NodeId;
+use doug_proto::map::Partition;
+use doug_proto::v1;
+use doug_raft::{
+    Batch, Configuration, Effect, Index, PartitionId, Raft, Record, ReplicaId, Restored, Term,
+    Ticket, Time,
+};
+use doug_storage::ReplicaKey;
+use replica::{AwaitedTransfer, QueuedWrite, Replica};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+/// Settings of a host.
+#[derive(Clone, Debug)]
+pub struct HostConfig {
+    /// The node.
+    pub node: NodeId,
+    /// Shortest election timeout, in microseconds; the longest is twice that.
+    pub election_timeout: u64,
+    /// A batch is closed when it holds this many bytes of commands.
+    pub batch_bytes: usize,
+    /// Bytes of applied log each replica keeps for followers that lag.
+    pub retained_log_bytes: u64,
+    /// Bytes of payloads each replica may keep in memory once applied.
+    pub payload_cache_bytes: u64,
+}
+
+impl HostConfig {
+    /// The usual settings.
+    pub fn new(node: NodeId) -> Self {
+        Self {
+            node,
+            election_timeout: 150_000,
+            batch_bytes: 1 << 20,
+            retained_log_bytes: 8 << 20,
+            payload_cache_bytes: 4 << 20,
+        }
+    }
+}
+
+/// A replica as it was found on disk.
+#[derive(Clone, Debug)]
+pub struct RestoredReplica {
+    /// The replica.
+    pub replica: ReplicaKey,
+    /// The partition's descriptor as of the applied index.
+    pub descriptor: Partition,
+    /// Last term voted in.
+    pub term: Term,
+    /// The vote in it.
+    pub vote: Option<ReplicaId>,
+    /// The last index in SSTables, and its term.
+    pub applied: (Index, Term),
+    /// The greatest commit index the log names.
+    pub commit: Index,
+    /// Batches above the applied index, in order.
+    pub batches: Vec<Batch>,
+    /// Seed of its timeouts.
+    pub seed: u64,
+}
+
+/// Owner of some of a node's replicas.
+#[derive(Debug)]
+pub struct Host {
+    config: HostConfig,
+    replicas: BTreeMap<u64, Replica>,
+    effects: Effects,
+    /// Partitions with something to do at the end of this turn.
+    touched: BTreeSet<u64>,
+    /// Records given to the log and not yet known durable, in order.
+    persisting: VecDeque<(Sequence, u64, Ticket)>,
+    next_sequence: u64,
+    draining: bool,
+    next_balance: Time,
+}
+
+/// Pause between looks at the spread of the leaders, in microseconds.
+const BALANCE_INTERVAL: u64 = 500_000;
+
+impl Host {
+    /// A host without replicas.
+    pub fn new(config: HostConfig) -> Self {
+        Self {
+            config,
+            replicas: BTreeMap::new(),
+            effects: Effects::default(),
+            touched: BTreeSet::new(),
+            persisting: VecDeque::new(),
+            next_sequence: 0,
+            draining: false,
+            next_balance: Time(0),
+        }
+    }
+
+    /// Takes over a replica found on disk.
+    pub fn restore(&mut self, now: Time, found: RestoredReplica) {
+        // A cut tail may have taken batches that an older record knew committed;
+        // the leader sends them again.
+        let end = found.batches.last().map_or(found.applied.0, Batch::last);
+        let restored = Restored {
+            term: found.term,
+            vote: found.vote,
+            configuration: configuration(&found.descriptor),
+            snapshot: found.applied,
+            applied: found.applied.0,
+            commit: found.commit.clamp(found.applied.0, end),
+            batches: found.batches,
+        };
+        self.add(now, found.replica, found.descriptor, restored, found.seed);
+    }
+
+    /// Tells what happened. Effects gather until [`Host::take_effects`].
+    pub fn step(&mut self, now: Time, event: Event) {
+        match event {
+            Event::Tick => self.tick(now),
+            Event::Turn { from, turn } => self.turn(now, from, turn),
+            Event::Write { request, partition, command, deadline } => {
+                self.write(request, partition, QueuedWrite { request, command, deadline });
+            }
+            Event::Read { request, partition, kind, deadline } => {
+                self.read(now, request, partition, kind, deadline);
+            }
+            Event::Persisted { sequence } => self.persisted(now, sequence),
+            Event::Applied { replica, index } => self.applied(replica, index),
+            Event::Flushed { replica, index } => self.flushed(replica, index, false),
+            Event::LogPressure { replica } => self.flushed(replica, 0, true),
+            Event::Fetched { replica, batches } => {
+                self.with(replica, |r| r.raft.fetched(batches));
+            }
+            Event::SnapshotSent { replica, to, index } => {
+                self.with(replica, |r| {
+                    r.raft.snapshot_sent(now, to, index.is_some(), index.unwrap_or(0));
+                });
+            }
+            Event::SnapshotInstalled { replica, index, term } => {
+                self.snapshot_installed(now, replica, index, term);
+            }
+            Event::Suspect { node } => self.suspect(now, node),
+            Event::Create { replica, descriptor, seed } => {
+                self.create(now, replica, descriptor, seed);
+            }
+            Event::Transfer { request, partition, to, deadline } => {
+                self.transfer(now, request, partition, to, deadline);
+            }
+            Event::HandOver => {
+                self.draining = true;
+                self.hand_over(now);
+            }
+            Event::Status { request } => {
+                let status = self.status(now);
+                self.effects.replies.push((request, Ok(Reply::Status(status))));
+            }
+        }
+    }
+
+    /// Ends the turn: proposes what was queued, asks for read indexes, and
+    /// gives out all that is to be done.
+    pub fn take_effects(&mut self, now: Time) -> Effects {
+        // Carrying one replica's effects out may cause more of its own, never
+        // another's; so one pass over the touched ones is enough.
+        while let Some(partition) = self.touched.pop_first() {
+            self.finish_turn(now, partition);
+        }
+        std::mem::take(&mut self.effects)
+    }
+
+    /// State of every replica.
+    pub fn status(&self, now: Time) -> Vec<v1::ReplicaStatus> {
+        self.replicas.values().map(|replica| replica.status(now)).collect()
+    }
+
+    /// Whether every replica has caught up with a leader once.
+    pub fn caught_up(&self) -> bool {
+        self.replicas.values().all(|replica| replica.caught_up)
+    }
+
+    /// How many partitions are led from here.
+    pub fn leaderships(&self) -> usize {
+        self.replicas.values().filter(|replica| replica.leads()).count()
+    }
+
+    /// The core of a replica, for checkers.
+    pub fn raft(&self, partition: u64) -> Option<&Raft> {
+        self.replicas.get(&partition).map(|replica| &replica.raft)
+    }
+
+    fn add(
+        &mut self,
+        now: Time,
+        key: ReplicaKey,
+        descriptor: Partition,
+        restored: Restored,
+        seed: u64,
+    ) {
+        let id = ReplicaId(key.replica);
+        let mut config = doug_raft::Config::new(PartitionId(key.partition), id, seed);
+        config.election_timeout_min = self.config.election_timeout;
+        config.election_timeout_max = 2 * self.config.election_timeout;
+        config.heartbeat_interval = self.config.election_timeout / 3;
+        let applied = restored.applied;
+        let preferred = preferred(&descriptor) == Some(id);
+        let mut raft = Raft::new(config, restored, now);
+        if preferred {
+            raft.campaign(now);
+        }
+        let replica = Replica::new(key, raft, descriptor, applied, now);
+        let before = self.replicas.insert(key.partition, replica);
+        assert!(
+            before.is_none(),
+            "this host already holds a replica of partition {}",
+            key.partition
+        );
+        self.touched.insert(key.partition);
+    }
+
+    /// Runs `action` on a replica, unless it is gone or is another one.
+    fn with(&mut self, key: ReplicaKey, action: impl FnOnce(&mut Replica)) {
+        let Some(replica) = self.replicas.get_mut(&key.partition) else { return };
+        if replica.key == key {
+            action(replica);
+            self.touched.insert(key.partition);
+        }
+    }
+
+    fn create(&mut self, now: Time, key: ReplicaKey, descriptor: Partition, seed: u64) {
+        if self.replicas.contains_key(&key.partition) {
+            return;
+        }
+        let restored = Restored::empty(configuration(&descriptor));
+        self.add(now, key, descriptor, restored, seed);
+    }
+
+    fn tick(&mut self, now: Time) {
+        for (partition, replica) in &mut self.replicas {
+            replica.raft.tick(now);
+            for request in replica.pending.expire(now) {
+                self.effects.replies.push((request, Err(outcome_unknown(*partition))));
+            }
+            for request in replica.reads.expire(now) {
+                self.effects.replies.push((request, Err(read_expired(replica))));
+            }
+            let late = replica.transfer.take_if(|transfer| transfer.deadline <= now);
+            if let Some(transfer) = late {
+                self.effects.replies.push((transfer.request, Err(transfer_expired(*partition))));
+            }
+            if replica.raft.payload_bytes() > self.config.payload_cache_bytes {
+                replica.raft.evict_payloads(replica.applied);
+            }
+            self.touched.insert(*partition);
+        }
+        if now >= self.next_balance {
+            self.next_balance = now.after(BALANCE_INTERVAL);
+            self.balance(now);
+        }
+    }
+
+    fn balance(&mut self, now: Time) {
+        if self.draining {
+            self.hand_over(now);
+            return;
+        }
+        for replica in self.replicas.values_mut().filter(|replica| replica.leads()) {
+            let Some(preferred) = preferred(&replica.descriptor) else { continue };
+            let peers = replica.raft.peers();
+            let leadership = Leadership {
+                since: replica.since,
+                last_index: replica.raft.last_index(),
+                preferred,
+                peers: &peers,
+            };
+            let own = replica.raft.id();
+            if let Some(to) = balance::hand_over_to_preferred(own, now, leadership) {
+                // Refused while another hand-over is under way: the next look decides again.
+                let _ = replica.raft.transfer(now, to);
+            }
+        }
+    }
+
+    fn hand_over(&mut self, now: Time) {
+        for (partition, replica) in &mut self.replicas {
+            if !replica.leads() {
+                continue;
+            }
+            if let Some(to) = balance::best_successor(&replica.raft.peers()) {
+                // Refused while another hand-over is under way: the next tick tries again.
+                let _ = replica.raft.transfer(now, to);
+                self.touched.insert(*partition);
+            }
+        }
+    }
+
+    fn turn(&mut self, now: Time, from: NodeId, turn: v1::PeerTurn) {
+        for heartbeat in &turn.heartbeats {
+            self.message(now, from, wire::unpack_heartbeat(heartbeat));
+        }
+        for answer in &turn.heartbeat_answers {
+            self.message(now, from, wire::unpack_heartbeat_answer(answer));
+        }
+        for message in turn.messages {
+            match wire::unpack(message) {
+                Ok(unpacked) => self.message(now, from, unpacked),
+                Err(error) => tracing::warn!(%from, %error, "a peer's message was dropped"),
+            }
+        }
+    }
+
+    /// A message counts only between the replicas it names, both of them
+    /// members of the group as this node knows it: a wiped node that came back
+    /// under a new id must not speak for its old replica.
+    fn message(
+        &mut self,
+        now: Time,
+        from: NodeId,
+        (route, message): (wire::Route, doug_raft::Message),
+    ) {
+        let Some(replica) = self.replicas.get_mut(&route.partition) else { return };
+        let known = replica.node_of(route.from) == Some(from);
+        if !known || replica.key.replica != route.to.0 {
+            return;
+        }
+        replica.raft.step(now, route.from, message);
+        self.touched.insert(route.partition);
+    }
+
+    fn write(&mut self, request: RequestId, partition: u64, write: QueuedWrite) {
+        let Some(replica) = self.replicas.get_mut(&partition) else {
+            self.effects.replies.push((request, Err(not_here(self.config.node, partition))));
+            return;
+        };
+        if !replica.leads() {
+            let fault = not_leader(replica);
+            self.effects.replies.push((request, Err(fault)));
+            return;
+        }
+        replica.queue.push(write);
+        self.touched.insert(partition);
+    }
+
+    fn read(
+        &mut self,
+        now: Time,
+        request: RequestId,
+        partition: u64,
+        kind: ReadKind,
+        deadline: Time,
+    ) {
+        let Some(replica) = self.replicas.get_mut(&partition) else {
+            self.effects.replies.push((request, Err(not_here(self.config.node, partition))));
+            return;
+        };
+        match kind {
+            ReadKind::Linearizable if !replica.leads() => {
+                let fault = not_leader(replica);
+                self.effects.replies.push((request, Err(fault)));
+                return;
+            }
+            ReadKind::Bounded { max_lag }
+                if replica.reads.fresh().is_some_and(|fresh| now.since(fresh) <= max_lag) =>
+            {
+                let ready = ready_read(replica, request, kind);
+                self.effects.ready.push(ready);
+                return;
+            }
+            ReadKind::Applied { index } if replica.applied >= index => {
+                let ready = ready_read(replica, request, kind);
+                self.effects.ready.push(ready);
+                return;
+            }
+            ReadKind::Applied { index } => replica.reads.wait_applied(request, index, deadline),
+            ReadKind::Linearizable | ReadKind::Bounded { .. } => {
+                replica.reads.gather(request, kind, deadline);
+            }
+        }
+        self.touched.insert(partition);
+    }
+
+    fn persisted(&mut self, now: Time, sequence: Sequence) {
+        let mut tickets: BTreeMap<u64, Ticket> = BTreeMap::new();
+        while let Some((first, partition, ticket)) = self.persisting.front().copied() {
+            if first > sequence {
+                break;
+            }
+            self.persisting.pop_front();
+            tickets.insert(partition, ticket);
+        }
+        for (partition, ticket) in tickets {
+            if let Some(replica) = self.replicas.get_mut(&partition) {
+                replica.raft.persisted(now, ticket);
+                self.touched.insert(partition);
+            }
+        }
+    }
+
+    fn applied(&mut self, key: ReplicaKey, index: Index) {
+        self.with(key, |replica| {
+            replica.applied = replica.applied.max(index);
+            replica.raft.applied(replica.applied);
+        });
+    }
+
+    fn flushed(&mut self, key: ReplicaKey, index: Index, pressure: bool) {
+        let budget = if pressure { 0 } else { self.config.retained_log_bytes };
+        let mut floor = None;
+        self.with(key, |replica| {
+            replica.retention.flushed(index);
+            let peers = replica.raft.peers();
+            // A follower does not know what the others have.
+            let everyone = peers.iter().map(|peer| peer.matched).min().unwrap_or(0);
+            floor = replica.retention.advance(budget, everyone);
+            if let Some(floor) = floor {
+                replica.raft.compact(floor);
+            }
+        });
+        if let Some(floor) = floor {
+            self.effects.floors.push((key, floor));
+        }
+        if pressure {
+            self.effects.flush.push(key);
+        }
+    }
+
+    fn snapshot_installed(&mut self, now: Time, key: ReplicaKey, index: Index, term: Term) {
+        let mut unknown = Vec::new();
+        self.with(key, |replica| {
+            unknown = replica.pending.forget(index);
+            replica.raft.restore(now, (index, term), configuration(&replica.descriptor));
+            replica.applied = replica.applied.max(index);
+            replica.retention.reset(index);
+        });
+        for request in unknown {
+            self.effects.replies.push((request, Err(outcome_unknown(key.partition))));
+        }
+        self.next_sequence += 1;
+        self.effects.records.push(LogRecord {
+            sequence: Sequence(self.next_sequence),
+            replica: key,
+            content: LogContent::Reset { index, term },
+        });
+        self.effects.floors.push((key, index));
+    }
+
+    fn suspect(&mut self, now: Time, node: NodeId) {
+        for (partition, replica) in &mut self.replicas {
+            if let Some(peer) = replica.replica_on(node) {
+                replica.raft.suspect(now, peer);
+                self.touched.insert(*partition);
+            }
+        }
+    }
+
+    fn transfer(
+        &mut self,
+        now: Time,
+        request: RequestId,
+        partition: u64,
+        to: Option<NodeId>,
+        deadline: Time,
+    ) {
+        let result = self.start_transfer(now, request, partition, to, deadline);
+        if let Err(fault) = result {
+            self.effects.replies.push((request, Err(fault)));
+        }
+    }
+
+    fn start_transfer(
+        &mut self,
+        now: Time,
+        request: RequestId,
+        partition: u64,
+        to: Option<NodeId>,
+        deadline: Time,
+    ) -> Result<(), Fault> {
+        let node = self.config.node;
+        let replica = self.replicas.get_mut(&partition).ok_or_else(|| not_here(node, partition))?;
+        if !replica.leads() {
+            return Err(not_leader(replica));
+        }
+        let target = match to {
+            Some(node) => replica.replica_on(node).ok_or_else(|| {
+                Fault::invalid(format!("node {node} holds no voter of partition {partition}"))
+            })?,
+            None => balance::best_successor(&replica.raft.peers()).ok_or_else(|| {
+                Fault::unavailable(format!(
+                    "no other voter of partition {partition} is in touch: nobody can take over"
+                ))
+            })?,
+        };
+        let from_term = replica.raft.term();
+        replica
+            .raft
+            .transfer(now, target)
+            .map_err(|error| Fault::new(tonic::Code::FailedPrecondition, error.to_string()))?;
+        if let Some(earlier) = replica.transfer.take() {
+            self.effects.replies.push((earlier.request, Err(transfer_expired(partition))));
+        }
+        replica.transfer = Some(AwaitedTransfer { request, deadline, from_term });
+        self.touched.insert(partition);
+        Ok(())
+    }
+
+    fn finish_turn(&mut self, now: Time, partition: u64) {
+        let Some(replica) = self.replicas.get_mut(&partition) else { return };
+        for (request, error) in replica.propose_queued(now, self.config.batch_bytes) {
+            let fault = replica::refusal(error, || not_leader(replica));
+            self.effects.replies.push((request, Err(fault)));
+        }
+        if let Some(read) = replica.reads.ask(now) {
+            replica.raft.read(now, read);
+        }
+        loop {
+            let effects = replica.raft.take_effects();
+            if effects.is_empty() {
+                break;
+            }
+            for effect in effects {
+                carry_out(
+                    effect,
+                    replica,
+                    now,
+                    &mut self.effects,
+                    &mut self.persisting,
+                    &mut self.next_sequence,
+                );
+            }
+        }
+        for (request, kind) in replica.reads.applied(replica.applied) {
+            let ready = ready_read(replica, request, kind);
+            self.effects.ready.push(ready);
+        }
+        replica.note_caught_up();
+    }
+}
+
+fn carry_out(
+    effect: Effect,
+    replica: &mut Replica,
+    now: Time,
+    effects: &mut Effects,
+    persisting: &mut VecDeque<(Sequence, u64, Ticket)>,
+    next_sequence: &mut u64,
+) {
+    match effect {
+        Effect::Persist { ticket, record } => {
+            *next_sequence += 1;
+            let sequence = Sequence(*next_sequence);
+            let content = match record {
+                Record::Append(batch) => LogContent::Batch { batch, commit: replica.raft.commit() },
+                Record::HardState { term, vote } => LogContent::HardState { term, vote },
+            };
+            effects.records.push(LogRecord { sequence, replica: replica.key, content });
+            persisting.push_back((sequence, replica.key.partition, ticket));
+        }
+        Effect::Send { to, message } => {
+            let Some(node) = replica.node_of(to) else { return };
+            let from = ReplicaId(replica.key.replica);
+            let route = wire::Route { partition: replica.key.partition, from, to };
+            wire::pack(effects.turns.entry(node).or_default(), route, message);
+        }
+        Effect::Apply { batches } => {
+            let (work, lost) = replica.commit(batches);
+            effects.apply.push(work);
+            let partition = replica.key.partition;
+            effects.replies.extend(lost.into_iter().map(|r| (r, Err(overwritten(partition)))));
+        }
+        Effect::ReadReady { reads, index } => replica.reads.named(&reads, index),
+        Effect::ReadAborted { reads } => {
+            let fault = not_leader(replica);
+            let aborted = replica.reads.aborted(&reads);
+            effects.replies.extend(aborted.into_iter().map(|r| (r, Err(fault.clone()))));
+        }
+        Effect::RoleChanged { role, term, leader } => {
+            role_changed(replica, now, effects, role, term, leader);
+        }
+        Effect::FetchPayloads { from, to } => {
+            effects.fetch.push(Fetch { replica: replica.key, from, to });
+        }
+        Effect::SnapshotNeeded { to } => {
+            let term = replica.raft.term();
+            if let Some(node) = replica.node_of(to) {
+                effects.snapshots.push(SendSnapshot { replica: replica.key, to, node, term });
+            }
+        }
+    }
+}
+
+fn role_changed(
+    replica: &mut Replica,
+    now: Time,
+    effects: &mut Effects,
+    role: doug_raft::Role,
+    term: Term,
+    leader: Option<ReplicaId>,
+) {
+    replica.since = now;
+    let leader = leader.and_then(|leader| replica.node_of(leader));
+    let leads = role == doug_raft::Role::Leader;
+    effects.roles.push(RoleChange { replica: replica.key, leads, term, leader });
+    let handed_over = |t: &mut AwaitedTransfer| t.from_term < term && leader.is_some();
+    if let (Some(transfer), Some(leader)) = (replica.transfer.take_if(handed_over), leader) {
+        effects.replies.push((transfer.request, Ok(Reply::Transferred(leader))));
+    }
+}
+
+fn configuration(descriptor: &Partition) -> Configuration {
+    let mut configuration =
+        Configuration::of_voters(descriptor.voters.iter().map(|m| ReplicaId(m.replica)));
+    configuration.learners.extend(descriptor.learners.iter().map(|m| ReplicaId(m.replica)));
+    configuration
+}
+
+/// The voter that leads when all are well: the first of the descriptor, which
+/// creation rotates from partition to partition.
+fn preferred(descriptor: &Partition) -> Option<ReplicaId> {
+    descriptor.voters.first().map(|member| ReplicaId(member.replica))
+}
+
+fn ready_read(replica: &Replica, request: RequestId, kind: ReadKind) -> ReadyRead {
+    let fresh = match kind {
+        ReadKind::Applied { .. } => None,
+        ReadKind::Linearizable | ReadKind::Bounded { .. } => replica.reads.fresh(),
+    };
+    ReadyRead { request, replica: replica.key, fresh, leader: replica.leads() }
+}
+
+/// The address is filled in by the node, which knows the map.
+fn not_leader(replica: &Replica) -> Fault {
+    let own = replica.node_of(ReplicaId(replica.key.replica));
+    // A leader that hands over, or has just stepped down, still knows itself.
+    let leader = replica.leader_node().filter(|node| Some(*node) != own);
+    let leader = leader.map(|node| node.to_string()).unwrap_or_default();
+    Fault::not_leader(replica.key.partition, leader, String::new())
+}
+
+fn not_here(node: NodeId, partition: u64) -> Fault {
+    Fault::new(
+        tonic::Code::FailedPrecondition,
+        format!(
+            "node {node} holds no replica of partition {partition}: fetch the partition map anew"
+        ),
+    )
+    .not_executed()
+}
+
+fn outcome_unknown(partition: u64) -> Fault {
+    Fault::deadline_unknown(format!(
+        "partition {partition} did not commit the write before its deadline; \
+         it may still be applied, so read before writing again"
+    ))
+}
+
+fn overwritten(partition: u64) -> Fault {
+    Fault::unavailable(format!(
+        "another leader of partition {partition} took the write's place in the log; \
+         it was not applied and may be tried again"
+    ))
+}
+
+fn read_expired(replica: &Replica) -> Fault {
+    let partition = replica.key.partition;
+    Fault::new(
+        tonic::Code::DeadlineExceeded,
+        format!("partition {partition} could not prove the asked freshness before the deadline"),
+    )
+    .not_executed()
+}
+
+fn transfer_expired(partition: u64) -> Fault {
+    Fault::new(
+        tonic::Code::DeadlineExceeded,
+        format!(
+            "the leadership of partition {partition} was not taken over in time; it may still be"
+        ),
+    )
+}

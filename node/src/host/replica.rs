@@ -1,0 +1,191 @@
+//! One replica: its consensus core, and who waits for what.
+
+use super::effects::{ApplyBatch, ApplyWork};
+use super::event::RequestId;
+use super::pending::Pending;
+use super::reads::Reads;
+use super::retention::Retention;
+use bytes::Bytes;
+use doug_proto::error::Fault;
+use doug_proto::ids::NodeId;
+use doug_proto::map::Partition;
+use doug_proto::v1;
+use doug_raft::{Batch, Index, ProposeError, Raft, ReplicaId, Role, Time};
+use doug_storage::ReplicaKey;
+
+/// A write that waits for the end of the turn.
+#[derive(Debug)]
+pub(super) struct QueuedWrite {
+    pub request: RequestId,
+    pub command: Bytes,
+    pub deadline: Time,
+}
+
+/// A hand-over that Admin waits for.
+#[derive(Debug)]
+pub(super) struct AwaitedTransfer {
+    pub request: RequestId,
+    pub deadline: Time,
+    pub from_term: u64,
+}
+
+/// One replica of one partition on this node.
+#[derive(Debug)]
+pub(super) struct Replica {
+    pub key: ReplicaKey,
+    pub raft: Raft,
+    pub descriptor: Partition,
+    pub queue: Vec<QueuedWrite>,
+    pub pending: Pending,
+    pub reads: Reads,
+    pub retention: Retention,
+    pub applied: Index,
+    /// Since when it has had its present leader, or none.
+    pub since: Time,
+    /// Whether it has caught up with a leader once since the process started.
+    pub caught_up: bool,
+    pub transfer: Option<AwaitedTransfer>,
+}
+
+impl Replica {
+    pub(super) fn new(
+        key: ReplicaKey,
+        raft: Raft,
+        descriptor: Partition,
+        applied: Index,
+        now: Time,
+    ) -> Self {
+        Self {
+            key,
+            raft,
+            descriptor,
+            queue: Vec::new(),
+            pending: Pending::default(),
+            reads: Reads::default(),
+            retention: Retention::new(applied),
+            applied,
+            since: now,
+            caught_up: false,
+            transfer: None,
+        }
+    }
+
+    pub(super) fn leads(&self) -> bool {
+        self.raft.role() == Role::Leader
+    }
+
+    pub(super) fn node_of(&self, replica: ReplicaId) -> Option<NodeId> {
+        self.descriptor.member(replica.0).map(|member| member.node)
+    }
+
+    pub(super) fn replica_on(&self, node: NodeId) -> Option<ReplicaId> {
+        self.descriptor.voter_on(node).map(|member| ReplicaId(member.replica))
+    }
+
+    pub(super) fn leader_node(&self) -> Option<NodeId> {
+        self.raft.leader().and_then(|leader| self.node_of(leader))
+    }
+
+    /// Takes committed batches: what is to be applied, and the requests whose
+    /// writes lost their place in the log for good.
+    pub(super) fn commit(&mut self, batches: Vec<Batch>) -> (ApplyWork, Vec<RequestId>) {
+        let mut lost = Vec::new();
+        let batches = batches
+            .into_iter()
+            .map(|batch| {
+                self.retention.applied(&batch);
+                let resolved = self.pending.resolve(&batch);
+                lost.extend(resolved.overwritten);
+                ApplyBatch { batch, waiting: resolved.applied }
+            })
+            .collect();
+        (ApplyWork { replica: self.key, batches }, lost)
+    }
+
+    /// Proposes the writes of this turn, in batches of at most `batch_bytes`
+    /// where commands are smaller than that. Returns those that were refused.
+    pub(super) fn propose_queued(
+        &mut self,
+        now: Time,
+        batch_bytes: usize,
+    ) -> Vec<(RequestId, ProposeError)> {
+        let mut refused = Vec::new();
+        let mut queue = std::mem::take(&mut self.queue).into_iter().peekable();
+        while queue.peek().is_some() {
+            let mut bytes = 0;
+            let mut commands = Vec::new();
+            let mut requests = Vec::new();
+            while let Some(write) =
+                queue.next_if(|w| commands.is_empty() || bytes + w.command.len() <= batch_bytes)
+            {
+                bytes += write.command.len();
+                commands.push(write.command);
+                requests.push((write.request, write.deadline));
+            }
+            match self.raft.propose(now, &commands) {
+                Ok(at) => self.pending.insert(at.term, at.base, requests),
+                Err(error) => {
+                    refused.extend(requests.into_iter().map(|(request, _)| (request, error)));
+                }
+            }
+        }
+        refused
+    }
+
+    /// Whether the replica holds everything its group had committed when it
+    /// first heard its leader: then the commit is of the leader's own term.
+    pub(super) fn note_caught_up(&mut self) {
+        if self.caught_up || self.raft.leader().is_none() {
+            return;
+        }
+        let commit = self.raft.commit();
+        self.caught_up = self.applied >= commit
+            && commit > 0
+            && self.raft.term_at(commit) == Some(self.raft.term());
+    }
+
+    pub(super) fn status(&self, now: Time) -> v1::ReplicaStatus {
+        let role = match self.raft.role() {
+            Role::Leader => v1::ReplicaRole::Leader,
+            Role::Candidate | Role::PreCandidate => v1::ReplicaRole::Candidate,
+            Role::Follower if self.raft.configuration().is_learner(self.raft.id()) => {
+                v1::ReplicaRole::Learner
+            }
+            Role::Follower => v1::ReplicaRole::Follower,
+        };
+        v1::ReplicaStatus {
+            partition: self.key.partition,
+            replica: self.key.replica,
+            role: role.into(),
+            term: self.raft.term(),
+            leader: self.leader_node().map(|node| node.to_string()).unwrap_or_default(),
+            last_index: self.raft.last_index(),
+            commit: self.raft.commit(),
+            applied: self.applied,
+            since_milliseconds: now.since(self.since) / 1_000,
+            peers: if self.leads() { self.peers() } else { Vec::new() },
+            bytes: 0,
+        }
+    }
+
+    fn peers(&self) -> Vec<v1::PeerProgress> {
+        let peers = self.raft.peers();
+        let progress = peers.iter().filter_map(|peer| {
+            Some(v1::PeerProgress {
+                node: self.node_of(peer.id)?.to_string(),
+                match_index: peer.matched,
+                active: peer.recently_active,
+            })
+        });
+        progress.collect()
+    }
+}
+
+/// Why a write was refused before it was proposed: it never is executed.
+pub(super) fn refusal(error: ProposeError, not_leader: impl FnOnce() -> Fault) -> Fault {
+    match error {
+        ProposeError::NotLeader { .. } => not_leader(),
+        ProposeError::TransferInProgress { .. } => Fault::unavailable(error.to_string()),
+        ProposeError::TooManyUncommitted { .. } => Fault::exhausted(error.to_string()),
+    }
+}

@@ -1,0 +1,159 @@
+//! Counters for Prometheus.
+
+use crate::engine::shared::Shared;
+use crate::host::RoleChange;
+use doug_proto::v1::{Outcome, stream_operation::Operation};
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::{Registry, Unit};
+
+/// Which kind of operation.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OperationLabels {
+    operation: &'static str,
+}
+
+/// Which partition.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct PartitionLabels {
+    partition: u64,
+}
+
+/// All counters of a node.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    operations: Family<OperationLabels, Counter>,
+    conditions_unmet: Counter,
+    role_changes: Family<PartitionLabels, Counter>,
+    leaderships: Gauge,
+    request_bytes: Gauge,
+    log_bytes: Gauge,
+    partition_bytes: Family<PartitionLabels, Gauge>,
+    compaction_debt: Family<PartitionLabels, Gauge>,
+    applied: Family<PartitionLabels, Gauge>,
+    map_epoch: Gauge,
+    /// Memtables written to disk.
+    pub flushes: Counter,
+    /// Compactions done.
+    pub compactions: Counter,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+macro_rules! register {
+    ($registry:ident, $($name:literal: $help:literal => $metric:ident),* $(,)?) => {
+        $($registry.register($name, $help, $metric.clone());)*
+    };
+}
+
+impl Metrics {
+    /// Counters at zero.
+    pub fn new() -> Self {
+        let mut registry = Registry::with_prefix("dougdb_node");
+        let operations = Family::<OperationLabels, Counter>::default();
+        let conditions_unmet = Counter::default();
+        let role_changes = Family::<PartitionLabels, Counter>::default();
+        let leaderships = Gauge::default();
+        let partition_bytes = Family::<PartitionLabels, Gauge>::default();
+        let compaction_debt = Family::<PartitionLabels, Gauge>::default();
+        let applied = Family::<PartitionLabels, Gauge>::default();
+        let (request_bytes, log_bytes, map_epoch) =
+            (Gauge::default(), Gauge::default(), Gauge::default());
+        let (flushes, compactions) = (Counter::default(), Counter::default());
+        register!(registry,
+            "operations": "Operations taken up, by kind" => operations,
+            "conditions_unmet": "Writes whose condition did not hold" => conditions_unmet,
+            "role_changes": "Changes of role, term or leader" => role_changes,
+            "leaderships": "Partitions led from this node" => leaderships,
+            "applied_index": "Last index applied" => applied,
+            "map_epoch": "Epoch of this node's partition map" => map_epoch,
+            "flushes": "Memtables written to SSTables" => flushes,
+            "compactions": "Compactions done" => compactions,
+        );
+        for (name, help, gauge) in [
+            ("request", "Requests in flight", &request_bytes),
+            ("log", "The log on disk", &log_bytes),
+        ] {
+            registry.register_with_unit(name, help, Unit::Bytes, gauge.clone());
+        }
+        for (name, help, family) in [
+            ("partition", "SSTables and memtables", &partition_bytes),
+            ("compaction_debt", "What compaction owes", &compaction_debt),
+        ] {
+            registry.register_with_unit(name, help, Unit::Bytes, family.clone());
+        }
+        Self {
+            registry,
+            operations,
+            conditions_unmet,
+            role_changes,
+            leaderships,
+            request_bytes,
+            log_bytes,
+            partition_bytes,
+            compaction_debt,
+            applied,
+            map_epoch,
+            flushes,
+            compactions,
+        }
+    }
+
+    /// An operation was taken up.
+    pub fn operation(&self, operation: &Operation) {
+        let operation = match operation {
+            Operation::Get(_) => "get",
+            Operation::Put(_) => "put",
+            Operation::Delete(_) => "delete",
+            Operation::Scan(_) => "scan",
+            Operation::Batch(_) => "batch",
+            Operation::Register(_) => "register",
+            Operation::Status(_) => "status",
+        };
+        self.operations.get_or_create(&OperationLabels { operation }).inc();
+    }
+
+    /// A write was applied.
+    pub fn written(&self, outcome: &Outcome) {
+        if !outcome.conditions_met && !outcome.wrong_partition && !outcome.session_expired {
+            self.conditions_unmet.inc();
+        }
+    }
+
+    /// A replica's role changed.
+    pub fn role_changed(&self, change: &RoleChange) {
+        let partition = change.replica.partition;
+        self.role_changes.get_or_create(&PartitionLabels { partition }).inc();
+    }
+
+    /// All of them in Prometheus's text format.
+    ///
+    /// # Errors
+    /// None in practice: it writes to memory.
+    pub fn render(&self, shared: &Shared) -> Result<String, std::fmt::Error> {
+        let leaderships: usize = shared.hosts.iter().map(|host| host.leaderships()).sum();
+        self.leaderships.set(leaderships as i64);
+        self.request_bytes.set(shared.requests.bytes() as i64);
+        self.log_bytes.set(shared.log_bytes() as i64);
+        self.map_epoch.set(shared.maps.epoch() as i64);
+        let partitions: Vec<_> = shared.partitions.read().values().cloned().collect();
+        for partition in partitions {
+            let labels = PartitionLabels { partition: partition.key().partition };
+            self.partition_bytes.get_or_create(&labels).set(partition.bytes() as i64);
+            let debt = partition.compaction_debt();
+            self.compaction_debt.get_or_create(&labels).set(debt as i64);
+            self.applied.get_or_create(&labels).set(partition.applied().index as i64);
+        }
+        let mut text = String::new();
+        encode(&mut text, &self.registry)?;
+        Ok(text)
+    }
+}

@@ -1,0 +1,34 @@
+//! From what is on disk to replicas that run.
+
+use crate::apply::{Machine, Partition};
+use crate::host::RestoredReplica;
+use doug_raft::{Batch, ReplicaId};
+use doug_storage::StorageError;
+use doug_storage::store::Recovered;
+
+/// Makes a replica of what was found; its log above the tables is applied again
+/// as far as it is known committed.
+///
+/// # Errors
+/// A state block or batch that is unreadable: the node must not start, since
+/// what it acknowledged cannot be told. A damaged table.
+pub fn restore(found: Recovered, seed: u64) -> Result<(Partition, RestoredReplica), StorageError> {
+    let Recovered { key, applied, state, hard_state, commit, batches, tree } = found;
+    let unreadable =
+        |what: String| StorageError::Refused(format!("replica {key} cannot be started: {what}"));
+    let machine = Machine::decode(&state).map_err(|fault| unreadable(fault.message))?;
+    let batches: Result<Vec<Batch>, _> =
+        batches.into_iter().map(|batch| Batch::decode(batch.data)).collect();
+    let hard_state = hard_state.unwrap_or_default();
+    let restored = RestoredReplica {
+        replica: key,
+        descriptor: machine.descriptor().clone(),
+        term: hard_state.term,
+        vote: hard_state.vote.map(ReplicaId),
+        applied: (applied.index, applied.term),
+        commit,
+        batches: batches.map_err(|error| unreadable(error.to_string()))?,
+        seed,
+    };
+    Ok((Partition::new(key, tree?, machine, applied), restored))
+}

@@ -1,0 +1,136 @@
+//! The `Admin` service: creates a database from empty nodes, steers its members.
+
+use super::creation::{create, storage_fault};
+use crate::engine::shared::Shared;
+use crate::host::{Event, Reply};
+use doug_proto::error::Fault;
+use doug_proto::ids::NodeId;
+use doug_proto::map::{Node, PartitionMap};
+use doug_proto::v1::admin_server::Admin;
+use doug_proto::{VERSION, deadline, v1};
+use prost::Message;
+use std::sync::Arc;
+use tonic::{Code, Request, Response, Status};
+
+/// Serves operators. Changes are made one at a time.
+#[derive(Clone, Debug)]
+pub struct AdminService {
+    shared: Arc<Shared>,
+    changing: Arc<tokio::sync::Mutex<()>>,
+}
+
+impl AdminService {
+    /// Serves a node.
+    pub fn new(shared: Arc<Shared>) -> Self {
+        Self { shared, changing: Arc::default() }
+    }
+
+    fn check_to(&self, to: &str) -> Result<(), Fault> {
+        let own = self.shared.config.node.to_string();
+        if to == own {
+            return Ok(());
+        }
+        Err(Fault::new(
+            Code::FailedPrecondition,
+            format!(
+                "this is node {own}, not {to:?}: the address has changed hands, identify it again"
+            ),
+        )
+        .not_executed())
+    }
+
+    fn merge_addresses(&self, epoch: u64, nodes: &[v1::MapNode]) -> Result<u64, Fault> {
+        let map = self.shared.maps.required()?;
+        if epoch <= map.epoch {
+            return Ok(map.epoch);
+        }
+        let mut newer = PartitionMap::clone(&map);
+        for node in nodes {
+            let node = Node::from_wire(node)?;
+            match newer.nodes.iter_mut().find(|known| known.id == node.id) {
+                Some(known) => *known = node,
+                None => newer.nodes.push(node),
+            }
+        }
+        newer.epoch = epoch;
+        newer.validate()?;
+        let bytes = newer.to_wire().encode_to_vec();
+        self.shared.store.set_map(bytes.into()).map_err(storage_fault)?;
+        self.shared.maps.set(newer);
+        Ok(epoch)
+    }
+}
+
+#[tonic::async_trait]
+impl Admin for AdminService {
+    async fn identify(
+        &self,
+        _request: Request<v1::IdentifyRequest>,
+    ) -> Result<Response<v1::IdentifyResponse>, Status> {
+        let shared = &self.shared;
+        let database = shared.maps.get().map(|map| map.database.to_string());
+        Ok(Response::new(v1::IdentifyResponse {
+            node: shared.config.node.to_string(),
+            database: database.unwrap_or_default(),
+            name: shared.config.name.clone(),
+            cluster: shared.config.cluster.clone(),
+            version: VERSION.to_owned(),
+            replicas: shared.partitions.read().len() as u32,
+        }))
+    }
+
+    async fn create(
+        &self,
+        request: Request<v1::CreateRequest>,
+    ) -> Result<Response<v1::CreateResponse>, Status> {
+        let request = request.into_inner();
+        self.check_to(&request.to)?;
+        let map = request.map.ok_or_else(|| Fault::invalid("the creation has no map"))?;
+        let _one_at_a_time = self.changing.lock().await;
+        let shared = self.shared.clone();
+        let created = tokio::task::spawn_blocking(move || create(&shared, &map)).await;
+        let replicas = created.map_err(|error| Status::internal(error.to_string()))??;
+        Ok(Response::new(v1::CreateResponse { replicas }))
+    }
+
+    async fn transfer_leader(
+        &self,
+        request: Request<v1::TransferLeaderRequest>,
+    ) -> Result<Response<v1::TransferLeaderResponse>, Status> {
+        let timeout = deadline::of(request.metadata())?;
+        let request = request.into_inner();
+        self.check_to(&request.to)?;
+        let to = match &request.new_leader[..] {
+            "" => None,
+            id => Some(id.parse::<NodeId>().map_err(|e| Fault::invalid(format!("{e}")))?),
+        };
+        let shared = &self.shared;
+        let host = crate::engine::host_thread::host_of(request.partition, shared.hosts.len());
+        let deadline = shared.clock.after(timeout);
+        let reply = shared.ask(host, timeout, |id| Event::Transfer {
+            request: id,
+            partition: request.partition,
+            to,
+            deadline,
+        });
+        match reply.await.map_err(|fault| shared.with_leader_address(fault))? {
+            Reply::Transferred(leader) => {
+                Ok(Response::new(v1::TransferLeaderResponse { leader: leader.to_string() }))
+            }
+            Reply::Status(_) => {
+                Err(Status::internal("the host answered with something else: a bug"))
+            }
+        }
+    }
+
+    async fn update_addresses(
+        &self,
+        request: Request<v1::UpdateAddressesRequest>,
+    ) -> Result<Response<v1::UpdateAddressesResponse>, Status> {
+        let request = request.into_inner();
+        self.check_to(&request.to)?;
+        let _one_at_a_time = self.changing.lock().await;
+        let epoch = self.merge_addresses(request.epoch, &request.nodes)?;
+        Ok(Response::new(v1::UpdateAddressesResponse { epoch }))
+    }
+}

@@ -1,0 +1,112 @@
+//! Making an empty node a member of a database.
+
+use crate::apply::{Machine, Partition};
+use crate::engine::identity::random_bits;
+use crate::engine::shared::Shared;
+use crate::host::Event;
+use bytes::Bytes;
+use doug_proto::error::Fault;
+use doug_proto::map::PartitionMap;
+use doug_proto::v1;
+use doug_storage::manifest::Identity;
+use doug_storage::store::NewReplica;
+use doug_storage::{Applied, ReplicaKey, StorageError};
+use prost::Message;
+use std::sync::Arc;
+use tonic::Code;
+
+/// Carries a creation out, once; the same creation again changes nothing.
+/// Returns how many replicas the node holds.
+///
+/// # Errors
+/// A creation that differs from the one this node has seen, or one that does
+/// not list this node.
+pub fn create(shared: &Shared, wire: &v1::PartitionMap) -> Result<u32, Fault> {
+    let map = PartitionMap::from_wire(wire)?;
+    let node = shared.config.node;
+    if map.node(node).is_none() {
+        return Err(Fault::invalid(format!("the creation does not list this node, {node}")));
+    }
+    if let Some(earlier) = shared.store.creation() {
+        return again(shared, &earlier, &map);
+    }
+    let replicas = replicas(shared, &map)?;
+    let new: Vec<NewReplica> = replicas.iter().map(|(new, _)| new.clone()).collect();
+    let identity = Identity { node: node.bits(), database: Some(map.database.bits()) };
+    let document = Bytes::from(map.to_wire().encode_to_vec());
+    let trees = shared
+        .store
+        .join_database(identity, document.clone(), document, &new)
+        .map_err(storage_fault)?;
+    for ((new, machine), tree) in replicas.into_iter().zip(trees) {
+        let descriptor = machine.descriptor().clone();
+        let partition = Partition::new(new.key, tree, machine, new.applied);
+        // Data first: the host's first effects may need it at once.
+        shared.partitions.write().insert(new.key.partition, Arc::new(partition));
+        let replica = new.key;
+        shared.host(replica.partition).send(Event::Create {
+            replica,
+            descriptor,
+            seed: random_bits(),
+        });
+    }
+    let count = new.len() as u32;
+    tracing::info!(database = %map.database, replicas = count, "this node joined a database");
+    shared.maps.set(map);
+    Ok(count)
+}
+
+fn replicas(shared: &Shared, map: &PartitionMap) -> Result<Vec<(NewReplica, Machine)>, Fault> {
+    let own = map.partitions.iter().filter_map(|partition| {
+        let member = partition.voter_on(shared.config.node)?;
+        Some((partition, member))
+    });
+    own.map(|(partition, member)| {
+        if partition.voters.iter().any(|voter| voter.replica == 0) {
+            return Err(Fault::invalid(format!(
+                "the creation gives partition {} a voter without a replica id",
+                partition.id
+            )));
+        }
+        let machine = Machine::new(map.database, map.routing.clone(), partition.clone());
+        let new = NewReplica {
+            key: ReplicaKey { partition: partition.id, replica: member.replica },
+            applied: Applied::default(),
+            state: machine.encode(),
+        };
+        Ok((new, machine))
+    })
+    .collect()
+}
+
+/// A database is created once. Addresses may differ: nodes move.
+fn again(shared: &Shared, earlier: &[u8], map: &PartitionMap) -> Result<u32, Fault> {
+    let earlier = v1::PartitionMap::decode(earlier).map_err(|error| {
+        Fault::new(Code::DataLoss, format!("the stored creation is unreadable: {error}"))
+    })?;
+    let earlier = PartitionMap::from_wire(&earlier)?;
+    let same = earlier.database == map.database
+        && earlier.routing == map.routing
+        && earlier.partitions == map.partitions;
+    if !same {
+        return Err(Fault::new(
+            Code::FailedPrecondition,
+            format!(
+                "this node already belongs to database {}, whose partitions differ from those given: \
+                 give each database its own nodes, or empty volumes",
+                earlier.database
+            ),
+        )
+        .not_executed());
+    }
+    Ok(shared.partitions.read().len() as u32)
+}
+
+/// What a failed manifest edit means for its caller; a fatal one ends the process.
+pub fn storage_fault(error: StorageError) -> Fault {
+    if error.is_fatal() {
+        tracing::error!(%error, "the manifest failed: this process ends");
+        std::process::exit(1);
+    }
+    Fault::new(Code::FailedPrecondition, error.to_string())
+}

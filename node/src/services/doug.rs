@@ -1,0 +1,141 @@
+//! The `Doug` service of a node.
+
+use super::operations::submit;
+use super::{status, stream};
+use crate::engine::requests::Sink;
+use crate::engine::shared::Shared;
+use doug_proto::error::Fault;
+use doug_proto::v1::doug_server::Doug;
+use doug_proto::v1::{self, stream_answer::Answer, stream_operation::Operation};
+use std::pin::Pin;
+use std::sync::Arc;
+use tokio::sync::{mpsc, oneshot};
+use tokio_stream::Stream;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::metadata::MetadataMap;
+use tonic::{Request, Response, Status, Streaming};
+
+/// Serves clients and facades.
+#[derive(Clone, Debug)]
+pub struct DougService {
+    shared: Arc<Shared>,
+}
+
+impl DougService {
+    /// Serves a node.
+    pub fn new(shared: Arc<Shared>) -> Self {
+        Self { shared }
+    }
+
+    async fn call(&self, metadata: &MetadataMap, operation: Operation) -> Result<Answer, Status> {
+        let timeout = doug_proto::deadline::of(metadata)?;
+        let (sender, receiver) = oneshot::channel();
+        let deadline = self.shared.clock.after(timeout);
+        submit(&self.shared, operation, deadline, Sink::Unary(sender));
+        match receiver.await {
+            Ok(Answer::Error(error)) => Err(Fault::from_wire(error).into()),
+            Ok(answer) => Ok(answer),
+            Err(_) => Err(Fault::unknown("the node stopped before it could answer").into()),
+        }
+    }
+}
+
+fn mismatch() -> Status {
+    Fault::unknown("the node answered with something else: a bug").into()
+}
+
+/// A unary call is an operation with an answer of the same kind.
+macro_rules! unary {
+    ($service:ident, $request:ident, $kind:ident) => {{
+        let (metadata, _, message) = $request.into_parts();
+        match $service.call(&metadata, Operation::$kind(message)).await? {
+            Answer::$kind(response) => Ok(Response::new(response)),
+            _ => Err(mismatch()),
+        }
+    }};
+}
+
+type BoxStream<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+
+#[tonic::async_trait]
+impl Doug for DougService {
+    type StreamStream = BoxStream<v1::StreamResponse>;
+    type WatchMapStream = ReceiverStream<Result<v1::WatchMapResponse, Status>>;
+
+    async fn get(
+        &self,
+        request: Request<v1::GetRequest>,
+    ) -> Result<Response<v1::GetResponse>, Status> {
+        unary!(self, request, Get)
+    }
+    async fn put(
+        &self,
+        request: Request<v1::PutRequest>,
+    ) -> Result<Response<v1::PutResponse>, Status> {
+        unary!(self, request, Put)
+    }
+    async fn delete(
+        &self,
+        request: Request<v1::DeleteRequest>,
+    ) -> Result<Response<v1::DeleteResponse>, Status> {
+        unary!(self, request, Delete)
+    }
+    async fn scan(
+        &self,
+        request: Request<v1::ScanRequest>,
+    ) -> Result<Response<v1::ScanResponse>, Status> {
+        unary!(self, request, Scan)
+    }
+    async fn batch(
+        &self,
+        request: Request<v1::BatchRequest>,
+    ) -> Result<Response<v1::BatchResponse>, Status> {
+        unary!(self, request, Batch)
+    }
+    async fn register(
+        &self,
+        request: Request<v1::RegisterRequest>,
+    ) -> Result<Response<v1::RegisterResponse>, Status> {
+        unary!(self, request, Register)
+    }
+
+    async fn stream(
+        &self,
+        request: Request<Streaming<v1::StreamRequest>>,
+    ) -> Result<Response<Self::StreamStream>, Status> {
+        Ok(Response::new(Box::pin(stream::serve(self.shared.clone(), request.into_inner()))))
+    }
+
+    async fn watch_map(
+        &self,
+        request: Request<v1::WatchMapRequest>,
+    ) -> Result<Response<Self::WatchMapStream>, Status> {
+        let mut sent = request.into_inner().after_epoch;
+        let mut maps = self.shared.maps.watch();
+        let (sender, receiver) = mpsc::channel(1);
+        tokio::spawn(async move {
+            loop {
+                let newer = maps.borrow_and_update().clone().filter(|map| map.epoch > sent);
+                if let Some(map) = newer {
+                    sent = map.epoch;
+                    let response = v1::WatchMapResponse { map: Some(map.to_wire()) };
+                    if sender.send(Ok(response)).await.is_err() {
+                        return;
+                    }
+                }
+                tokio::select! {
+                    changed = maps.changed() => if changed.is_err() { return },
+                    () = sender.closed() => return,
+                }
+            }
+        });
+        Ok(Response::new(ReceiverStream::new(receiver)))
+    }
+
+    async fn status(
+        &self,
+        _request: Request<v1::StatusRequest>,
+    ) -> Result<Response<v1::StatusResponse>, Status> {
+        Ok(Response::new(status::local(&self.shared).await))
+    }
+}

@@ -1,0 +1,12 @@
+//! What a node serves: `Doug` to clients, `Admin` to operators, probes and metrics.
+
+mod admin;
+mod creation;
+mod doug;
+pub mod http;
+mod operations;
+mod status;
+mod stream;
+
+pub use admin::AdminService;
+pub use doug::DougService;

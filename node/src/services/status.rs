@@ -1,0 +1,58 @@
+//! What a node says of itself.
+
+use crate::engine::shared::Shared;
+use crate::host::{Event, Reply};
+use doug_proto::{VERSION, v1};
+use std::time::Duration;
+
+/// A host that does not answer within this time is left out.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// The status of this node alone.
+pub async fn local(shared: &Shared) -> v1::StatusResponse {
+    let map = shared.maps.get();
+    v1::StatusResponse {
+        database: map.as_ref().map(|map| map.database.to_string()).unwrap_or_default(),
+        epoch: map.as_ref().map_or(0, |map| map.epoch),
+        nodes: vec![node(shared).await],
+        version: VERSION.to_owned(),
+    }
+}
+
+async fn node(shared: &Shared) -> v1::NodeStatus {
+    let mut replicas = Vec::new();
+    let mut message = String::new();
+    for host in 0..shared.hosts.len() {
+        match shared.ask(host, PATIENCE, |request| Event::Status { request }).await {
+            Ok(Reply::Status(status)) => replicas.extend(status),
+            Ok(Reply::Transferred(_)) => {}
+            Err(fault) => message = fault.message,
+        }
+    }
+    for replica in &mut replicas {
+        replica.bytes = shared.partition(replica.partition).map_or(0, |p| p.bytes());
+    }
+    replicas.sort_by_key(|replica| replica.partition);
+    v1::NodeStatus {
+        id: shared.config.node.to_string(),
+        name: shared.config.name.clone(),
+        cluster: shared.config.cluster.clone(),
+        state: state(shared).into(),
+        version: VERSION.to_owned(),
+        message,
+        uptime_milliseconds: shared.clock.uptime().as_millis() as u64,
+        log_bytes: shared.log_bytes(),
+        replicas,
+    }
+}
+
+/// The node's state in one word.
+pub fn state(shared: &Shared) -> v1::NodeState {
+    if shared.maps.get().is_none() {
+        v1::NodeState::Empty
+    } else if shared.hosts.iter().all(|host| host.caught_up()) {
+        v1::NodeState::Ready
+    } else {
+        v1::NodeState::CatchingUp
+    }
+}

@@ -1,0 +1,376 @@
+//! Starting and stopping a node.
+
+use crate::config::Config;
+use crate::engine::clock::Clock;
+use crate::engine::host_thread::host_of;
+use crate::engine::identity::random_bits;
+use crate::engine::leases::Leases;
+use crate::engine::maps::Maps;
+use crate::engine::requests::Requests;
+use crate::engine::shared::{HostHandle, Identity, Shared};
+use crate::engine::{apply_thread, host_thread, log_thread, maintenance, read_pool};
+use crate::host::{Event, Host, HostConfig};
+use crate::metrics::Metrics;
+use crate::recovery::restore;
+use crate::services::{AdminService, DougService, http};
+use crate::transport::{self, Peers, RaftService};
+use anyhow::{Context, Result};
+use crossbeam_channel::{Receiver, bounded, unbounded};
+use doug_proto::ids::NodeId;
+use doug_proto::limits;
+use doug_proto::map::PartitionMap;
+use doug_proto::v1::admin_server::AdminServer;
+use doug_proto::v1::doug_server::DougServer;
+use doug_proto::v1::raft_server::RaftServer;
+use doug_proto::v1::{self, FILE_DESCRIPTOR_SET};
+use doug_storage::disk::RealDisk;
+use doug_storage::log::LogWriter;
+use doug_storage::manifest;
+use doug_storage::store::{Opened, Store};
+use parking_lot::RwLock;
+use prost::Message;
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tonic::transport::Server;
+use tonic::transport::server::TcpIncoming;
+
+/// How long a stopping node tries to hand its leaderships over.
+const HAND_OVER: Duration = Duration::from_secs(2);
+/// How long requests in flight may take to end once it has.
+const GRACE: Duration = Duration::from_secs(2);
+/// Turns of the hosts that wait for the log.
+const WAITING_LOG: usize = 1_024;
+/// Work that waits to be applied.
+const WAITING_APPLY: usize = 4_096;
+const READERS: usize = 2;
+const MAINTAINERS: usize = 2;
+
+/// Runs a node until `shutdown` ends; it then hands its leaderships over first.
+///
+/// # Errors
+/// A setting out of range, a taken port, a data directory that is in use or
+/// damaged: with what to do.
+pub async fn run(config: Config, shutdown: impl Future<Output = ()> + Send) -> Result<()> {
+    config.check()?;
+    let listeners = Listeners::bind(&config).await?;
+    let (shared, threads) = {
+        let config = config.clone();
+        tokio::task::spawn_blocking(move || open(&config, tokio::runtime::Handle::current()))
+            .await
+            .context("opening the data directory panicked")??
+    };
+    let stop = CancellationToken::new();
+    let mut servers = listeners.serve(&shared, &stop);
+    tracing::info!(
+        node = %shared.config.node, name = config.name, data = %config.data.display(),
+        "the node has replayed its log and serves"
+    );
+    tokio::select! {
+        () = shutdown => {}
+        ended = servers.join_next() => {
+            ended.context("a node without servers")?.context("a server panicked")??;
+        }
+    }
+    hand_over(&shared).await;
+    stop.cancel();
+    let ended = async { while servers.join_next().await.is_some() {} };
+    drop(tokio::time::timeout(GRACE, ended).await);
+    shared.stopping.store(true, Ordering::Relaxed);
+    tokio::task::spawn_blocking(move || {
+        for thread in threads {
+            drop(thread.join());
+        }
+    })
+    .await
+    .context("a thread panicked while stopping")
+}
+
+async fn hand_over(shared: &Shared) {
+    tracing::info!("stopping: handing leaderships over");
+    for host in &shared.hosts {
+        host.send(Event::HandOver);
+    }
+    let deadline = tokio::time::Instant::now() + HAND_OVER;
+    while tokio::time::Instant::now() < deadline {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        if shared.hosts.iter().all(|host| host.leaderships() == 0) {
+            return;
+        }
+    }
+    tracing::warn!("some leaderships could not be handed over; their partitions will elect anew");
+}
+
+struct Listeners {
+    doug: TcpListener,
+    raft: TcpListener,
+    admin: TcpListener,
+    http: TcpListener,
+}
+
+impl Listeners {
+    /// Binds before the data is touched, so that a taken port is the only news.
+    async fn bind(config: &Config) -> Result<Self> {
+        let ports = config.ports;
+        Ok(Self {
+            doug: listen(config, ports.doug, "--doug-port").await?,
+            raft: listen(config, ports.raft, "--raft-port").await?,
+            admin: listen(config, ports.admin, "--admin-port").await?,
+            http: listen(config, ports.http, "--http-port").await?,
+        })
+    }
+
+    fn serve(
+        self,
+        shared: &Arc<Shared>,
+        stop: &CancellationToken,
+    ) -> tokio::task::JoinSet<Result<()>> {
+        let mut servers = tokio::task::JoinSet::new();
+        let doug = DougServer::new(DougService::new(shared.clone()))
+            .max_decoding_message_size(limits::MESSAGE_BYTES)
+            .max_encoding_message_size(usize::MAX);
+        let raft = RaftServer::new(RaftService::new(shared.clone()))
+            .max_decoding_message_size(transport::MESSAGE_BYTES)
+            .max_encoding_message_size(transport::MESSAGE_BYTES);
+        let admin = AdminServer::new(AdminService::new(shared.clone()))
+            .max_decoding_message_size(transport::MESSAGE_BYTES);
+        let (reporter, health) = tonic_health::server::health_reporter();
+        servers.spawn(async move {
+            reporter.set_service_status("", tonic_health::ServingStatus::Serving).await;
+            std::future::pending().await
+        });
+        let wait = |stop: &CancellationToken| stop.clone().cancelled_owned();
+        let serving = builder()
+            .add_service(doug)
+            .add_service(health)
+            .add_services_of_reflection()
+            .serve_with_incoming_shutdown(incoming(self.doug), wait(stop));
+        servers.spawn(async move { serving.await.context("the Doug server failed") });
+        let serving = builder()
+            .add_service(raft)
+            .serve_with_incoming_shutdown(incoming(self.raft), wait(stop));
+        servers.spawn(async move { serving.await.context("the Raft server failed") });
+        let serving = builder()
+            .add_service(admin)
+            .add_services_of_reflection()
+            .serve_with_incoming_shutdown(incoming(self.admin), wait(stop));
+        servers.spawn(async move { serving.await.context("the Admin server failed") });
+        let pages =
+            axum::serve(self.http, http::router(shared.clone())).with_graceful_shutdown(wait(stop));
+        servers.spawn(async move { pages.await.context("the HTTP server failed") });
+        servers
+    }
+}
+
+/// Pipelined streams stall on HTTP/2's default windows of 64 KiB.
+fn builder() -> Server {
+    Server::builder()
+        .initial_stream_window_size(8 << 20)
+        .initial_connection_window_size(32 << 20)
+        .http2_keepalive_interval(Some(Duration::from_secs(10)))
+}
+
+fn incoming(listener: TcpListener) -> TcpIncoming {
+    TcpIncoming::from(listener).with_nodelay(Some(true))
+}
+
+async fn listen(config: &Config, port: u16, option: &str) -> Result<TcpListener> {
+    let address = SocketAddr::new(config.listen, port);
+    TcpListener::bind(address).await.with_context(|| {
+        format!(
+            "cannot listen on {address}: if another process has that port, stop it, \
+             or choose another one with {option}"
+        )
+    })
+}
+
+/// The receivers of a node's queues, one per kind of thread.
+struct Queues {
+    inputs: Vec<Receiver<host_thread::Input>>,
+    log: Receiver<log_thread::LogWork>,
+    apply: Receiver<crate::host::ApplyWork>,
+    reads: Receiver<read_pool::ReadTask>,
+    maintenance: Receiver<maintenance::Task>,
+    snapshots: mpsc::UnboundedReceiver<(usize, crate::host::SendSnapshot)>,
+}
+
+type Threads = Vec<std::thread::JoinHandle<()>>;
+
+fn open(config: &Config, runtime: tokio::runtime::Handle) -> Result<(Arc<Shared>, Threads)> {
+    let options = config.store_options().salted(random_bits());
+    let opened = Store::open(Arc::new(RealDisk), &config.data, options)?;
+    let node = identify(&opened)?;
+    let map = stored_map(&opened)?;
+    let identity = Identity {
+        node,
+        name: config.name.clone(),
+        cluster: config.cluster.clone(),
+        incarnation: random_bits(),
+        election_timeout: config.election_timeout_milliseconds * 1_000,
+    };
+    let clock = Clock::start();
+    let (hosts, partitions) = hosts(config, node, clock, opened.replicas)?;
+    let parts = Parts { store: opened.store, log_reader: opened.reader, map, partitions };
+    let (shared, queues) = share(config, identity, clock, parts, runtime.clone());
+    let threads = start(shared.clone(), hosts, queues, opened.log, &runtime)?;
+    Ok((shared, threads))
+}
+
+/// The node's id: made when the empty volume is initialised, and never again.
+fn identify(opened: &Opened) -> Result<NodeId> {
+    if let Some(identity) = opened.identity {
+        return Ok(NodeId::from_bits(identity.node));
+    }
+    let node = NodeId::from_bits(random_bits());
+    opened.store.set_identity(manifest::Identity { node: node.bits(), database: None })?;
+    Ok(node)
+}
+
+fn stored_map(opened: &Opened) -> Result<Option<PartitionMap>> {
+    let Some(bytes) = &opened.map else { return Ok(None) };
+    let wire =
+        v1::PartitionMap::decode(&bytes[..]).context("the stored partition map is unreadable")?;
+    Ok(Some(PartitionMap::from_wire(&wire)?))
+}
+
+type Partitions = BTreeMap<u64, Arc<crate::apply::Partition>>;
+
+fn hosts(
+    config: &Config,
+    node: NodeId,
+    clock: Clock,
+    replicas: Vec<doug_storage::store::Recovered>,
+) -> Result<(Vec<Host>, Partitions)> {
+    let host_config = HostConfig {
+        election_timeout: config.election_timeout_milliseconds * 1_000,
+        // A quarter of the log, over eight replicas.
+        retained_log_bytes: config.log_limit / 32,
+        ..HostConfig::new(node)
+    };
+    let mut hosts: Vec<Host> = (0..config.hosts).map(|_| Host::new(host_config.clone())).collect();
+    let mut partitions = Partitions::new();
+    for found in replicas {
+        let key = found.key;
+        if let Err(error) = &found.tree {
+            // It neither votes nor answers; the others serve.
+            tracing::error!(replica = %key, %error, "this replica is damaged and stays out of its group");
+            continue;
+        }
+        let (partition, restored) = restore(found, random_bits())?;
+        partitions.insert(key.partition, Arc::new(partition));
+        hosts[host_of(key.partition, config.hosts)].restore(clock.now(), restored);
+    }
+    Ok((hosts, partitions))
+}
+
+struct Parts {
+    store: Arc<Store>,
+    log_reader: doug_storage::log::LogReader,
+    map: Option<PartitionMap>,
+    partitions: Partitions,
+}
+
+fn share(
+    config: &Config,
+    identity: Identity,
+    clock: Clock,
+    parts: Parts,
+    runtime: tokio::runtime::Handle,
+) -> (Arc<Shared>, Queues) {
+    // The hosts' mailboxes are bounded by what fills them: requests by their
+    // budget, peers by their permits, threads by their own queues.
+    let (senders, inputs): (Vec<_>, Vec<_>) = (0..config.hosts).map(|_| unbounded()).unzip();
+    let (log, log_queue) = bounded(WAITING_LOG);
+    let (apply, apply_queue) = bounded(WAITING_APPLY);
+    let (reads, reads_queue) = unbounded();
+    let (maintenance, maintenance_queue) = unbounded();
+    let (snapshots, snapshots_queue) = mpsc::unbounded_channel();
+    let shared = Arc::new_cyclic(|shared| Shared {
+        config: identity,
+        clock,
+        hosts: senders.into_iter().map(HostHandle::new).collect(),
+        requests: Requests::new(config.request_budget()),
+        leases: Leases::default(),
+        maps: Maps::new(parts.map),
+        peers: Peers::new(runtime, shared.clone()),
+        store: parts.store,
+        log_reader: parts.log_reader,
+        log_limit: config.log_limit,
+        log,
+        apply,
+        reads,
+        maintenance,
+        snapshots,
+        metrics: Metrics::new(),
+        stopping: AtomicBool::new(false),
+        partitions: RwLock::new(parts.partitions),
+    });
+    let queues = Queues {
+        inputs,
+        log: log_queue,
+        apply: apply_queue,
+        reads: reads_queue,
+        maintenance: maintenance_queue,
+        snapshots: snapshots_queue,
+    };
+    (shared, queues)
+}
+
+fn start(
+    shared: Arc<Shared>,
+    hosts: Vec<Host>,
+    queues: Queues,
+    log: LogWriter,
+    runtime: &tokio::runtime::Handle,
+) -> Result<Threads> {
+    let mut threads = Threads::new();
+    let mut spawn = |name: String, work: Box<dyn FnOnce() + Send>| -> Result<()> {
+        threads.push(std::thread::Builder::new().name(name).spawn(work)?);
+        Ok(())
+    };
+    let node = shared.clone();
+    spawn("log".into(), Box::new(move || log_thread::run(log, queues.log, node)))?;
+    let node = shared.clone();
+    spawn("apply".into(), Box::new(move || apply_thread::run(queues.apply, node)))?;
+    for number in 0..READERS {
+        let (node, tasks) = (shared.clone(), queues.reads.clone());
+        spawn(format!("read-{number}"), Box::new(move || read_pool::run(tasks, node)))?;
+    }
+    for number in 0..MAINTAINERS {
+        let (node, tasks) = (shared.clone(), queues.maintenance.clone());
+        spawn(format!("maintain-{number}"), Box::new(move || maintenance::run(tasks, node)))?;
+    }
+    for (number, (host, inputs)) in hosts.into_iter().zip(queues.inputs).enumerate() {
+        let node = shared.clone();
+        spawn(
+            format!("host-{number}"),
+            Box::new(move || host_thread::run(number, host, inputs, node)),
+        )?;
+    }
+    runtime.spawn(transport::send_snapshots(queues.snapshots, shared));
+    Ok(threads)
+}
+
+trait WithReflection {
+    fn add_services_of_reflection(self) -> Self;
+}
+
+impl WithReflection for tonic::transport::server::Router {
+    /// Both versions, because many tools (older grpcurl too) only know v1alpha.
+    fn add_services_of_reflection(self) -> Self {
+        let builder = || {
+            tonic_reflection::server::Builder::configure()
+                .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
+                .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        };
+        let valid = "the descriptors were compiled into the program";
+        self.add_service(builder().build_v1().expect(valid))
+            .add_service(builder().build_v1alpha().expect(valid))
+    }
+}

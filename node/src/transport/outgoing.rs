@@ -1,0 +1,204 @@
+//! Streams to other nodes: one task a peer, which connects, reconnects, and
+//! says when the peer's process has died.
+
+use super::MESSAGE_BYTES;
+use super::hello::hello;
+use crate::engine::shared::Shared;
+use crate::host::Event;
+use doug_proto::ids::NodeId;
+use doug_proto::v1::{self, exchange_request::Content, raft_client::RaftClient};
+use parking_lot::Mutex;
+use rustc_hash::FxHashMap;
+use std::io::ErrorKind;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+use tokio::runtime::Handle;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::transport::{Channel, Endpoint};
+
+/// Turns that wait for a peer; beyond, they are dropped, as a network may do.
+const WAITING_TURNS: usize = 256;
+/// Turns handed to the connection before it takes them.
+const SENDING_TURNS: usize = 4;
+/// Turns that waited are merged into messages of about this many bytes.
+const MERGED_BYTES: usize = 1 << 20;
+const BACKOFF: Duration = Duration::from_millis(20);
+const LONGEST_BACKOFF: Duration = Duration::from_millis(500);
+const CONNECT: Duration = Duration::from_secs(1);
+/// A peer that answers no ping for this long is connected to anew.
+const PING: Duration = Duration::from_secs(2);
+
+/// Streams to all peers, begun at the first message to each.
+#[derive(Debug)]
+pub struct Peers {
+    queues: Mutex<FxHashMap<NodeId, mpsc::Sender<v1::PeerTurn>>>,
+    runtime: Handle,
+    shared: Weak<Shared>,
+}
+
+impl Peers {
+    /// No streams yet.
+    pub fn new(runtime: Handle, shared: Weak<Shared>) -> Self {
+        Self { queues: Mutex::default(), runtime, shared }
+    }
+
+    /// Queues a turn. It may be lost: the core repeats what matters.
+    pub fn send(&self, node: NodeId, turn: v1::PeerTurn) {
+        let mut queues = self.queues.lock();
+        let queue = queues.entry(node).or_insert_with(|| {
+            let (sender, receiver) = mpsc::channel(WAITING_TURNS);
+            self.runtime.spawn(run(node, receiver, self.shared.clone()));
+            sender
+        });
+        drop(queue.try_send(turn));
+    }
+}
+
+async fn run(node: NodeId, mut turns: mpsc::Receiver<v1::PeerTurn>, shared: Weak<Shared>) {
+    let mut backoff = BACKOFF;
+    loop {
+        let Some(shared) = shared.upgrade() else { return };
+        let address = shared.maps.node(node).map(|entry| entry.raft_address());
+        let Some(address) = address else {
+            drop(shared);
+            wait(&mut turns, LONGEST_BACKOFF).await;
+            continue;
+        };
+        match open(&shared, node, &address).await {
+            Ok((sending, answers)) => {
+                tracing::debug!(%node, address, "connected to a peer");
+                backoff = BACKOFF;
+                let why = stream(&mut turns, sending, answers).await;
+                tracing::debug!(%node, address, why, "lost the connection to a peer");
+                if refuses(&address).await {
+                    for host in &shared.hosts {
+                        host.send(Event::Suspect { node });
+                    }
+                }
+            }
+            Err(error) => {
+                tracing::debug!(%node, address, error, "could not connect to a peer");
+            }
+        }
+        drop(shared);
+        wait(&mut turns, backoff).await;
+        backoff = (backoff * 2).min(LONGEST_BACKOFF);
+    }
+}
+
+/// Lets time pass. What is queued meanwhile is stale by the time there is a
+/// connection, so it is dropped.
+async fn wait(turns: &mut mpsc::Receiver<v1::PeerTurn>, pause: Duration) {
+    tokio::time::sleep(pause).await;
+    while turns.try_recv().is_ok() {}
+}
+
+type Answers = tonic::Streaming<v1::ExchangeResponse>;
+
+async fn open(
+    shared: &Arc<Shared>,
+    node: NodeId,
+    address: &str,
+) -> Result<(mpsc::Sender<v1::ExchangeRequest>, Answers), String> {
+    let channel = connect(address).await?;
+    let mut client = RaftClient::new(channel)
+        .max_decoding_message_size(MESSAGE_BYTES)
+        .max_encoding_message_size(MESSAGE_BYTES);
+    let (sending, receiver) = mpsc::channel(SENDING_TURNS);
+    let opening = v1::ExchangeRequest { content: Some(Content::Hello(hello(shared, node))) };
+    sending.try_send(opening).map_err(|error| error.to_string())?;
+    let response = client.exchange(ReceiverStream::new(receiver)).await;
+    let mut answers = response.map_err(|status| status.message().to_owned())?.into_inner();
+    match answers.message().await {
+        Ok(Some(_)) => Ok((sending, answers)),
+        Ok(None) => Err("the peer closed the stream".to_owned()),
+        Err(status) => Err(status.message().to_owned()),
+    }
+}
+
+/// Connects to a node; its name is resolved anew each time.
+///
+/// # Errors
+/// A sentence.
+pub async fn connect(address: &str) -> Result<Channel, String> {
+    let endpoint = Endpoint::from_shared(format!("http://{address}"))
+        .map_err(|error| format!("{address} is no address: {error}"))?
+        .connect_timeout(CONNECT)
+        .tcp_nodelay(true)
+        .http2_keep_alive_interval(PING)
+        .keep_alive_timeout(PING)
+        .keep_alive_while_idle(true)
+        .initial_stream_window_size(8 << 20)
+        .initial_connection_window_size(16 << 20);
+    endpoint.connect().await.map_err(|error| {
+        let cause = std::error::Error::source(&error).map(|cause| cause.to_string());
+        cause.unwrap_or_else(|| error.to_string())
+    })
+}
+
+/// Sends turns until the stream breaks; says why it did.
+async fn stream(
+    turns: &mut mpsc::Receiver<v1::PeerTurn>,
+    sending: mpsc::Sender<v1::ExchangeRequest>,
+    mut answers: Answers,
+) -> String {
+    loop {
+        tokio::select! {
+            answer = answers.message() => match answer {
+                // The peer has nothing to say after its hello.
+                Ok(Some(_)) => {}
+                Ok(None) => return "the peer closed the stream".to_owned(),
+                Err(status) => return status.message().to_owned(),
+            },
+            room = sending.reserve() => {
+                let Ok(room) = room else { return "the stream was reset".to_owned() };
+                tokio::select! {
+                    turn = turns.recv() => match turn {
+                        Some(turn) => {
+                            let turn = merge(turn, turns);
+                            room.send(v1::ExchangeRequest { content: Some(Content::Turn(turn)) });
+                        }
+                        None => return "the node stops".to_owned(),
+                    },
+                    answer = answers.message() => match answer {
+                        Ok(Some(_)) => {}
+                        Ok(None) => return "the peer closed the stream".to_owned(),
+                        Err(status) => return status.message().to_owned(),
+                    },
+                }
+            }
+        }
+    }
+}
+
+/// Adds the turns that wait: a peer that is behind gets fewer, larger messages.
+fn merge(mut turn: v1::PeerTurn, turns: &mut mpsc::Receiver<v1::PeerTurn>) -> v1::PeerTurn {
+    let mut bytes = payload_bytes(&turn);
+    while bytes < MERGED_BYTES {
+        let Ok(next) = turns.try_recv() else { break };
+        bytes += payload_bytes(&next);
+        turn.messages.extend(next.messages);
+        turn.heartbeats.extend(next.heartbeats);
+        turn.heartbeat_answers.extend(next.heartbeat_answers);
+    }
+    turn
+}
+
+fn payload_bytes(turn: &v1::PeerTurn) -> usize {
+    use v1::raft_message::Message;
+    let batches = |message: &v1::RaftMessage| match &message.message {
+        Some(Message::Append(append)) => append.batches.iter().map(|b| b.len()).sum(),
+        _ => 0,
+    };
+    turn.messages.iter().map(batches).sum()
+}
+
+/// Whether the peer's port refuses: its process is gone. Silence is no proof.
+async fn refuses(address: &str) -> bool {
+    let attempt = tokio::net::TcpStream::connect(address);
+    match tokio::time::timeout(Duration::from_millis(100), attempt).await {
+        Ok(Err(error)) => error.kind() == ErrorKind::ConnectionRefused,
+        Ok(Ok(_)) | Err(_) => false,
+    }
+}
