@@ -31,7 +31,7 @@ use crate::{Applied, ReplicaKey};
 
 pub use reader::LogReader;
 pub use recover::open;
-pub(crate) use recover::{examine, exists};
+pub(crate) use recover::{examine, exists, holds_records};
 pub use writer::LogWriter;
 
 /// Position of a record in the log: 1, 2, 3, … over the life of the node.

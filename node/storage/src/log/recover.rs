@@ -38,6 +38,11 @@ pub(crate) fn exists(disk: &dyn Disk, dir: &Path) -> Result<bool> {
     Ok(names.iter().any(|name| super::segment::incarnation_of(name).is_some()))
 }
 
+/// Whether the log in `dir` holds any record.
+pub(crate) fn holds_records(disk: &dyn Disk, dir: &Path) -> Result<bool> {
+    Ok(!scan(disk, dir)?.found.is_empty())
+}
+
 /// A log that was read and found sound; nothing has been written yet.
 pub(crate) struct Examined {
     disk: Arc<dyn Disk>,
@@ -191,11 +196,6 @@ fn segments_of(scan: &Scan) -> BTreeMap<u64, Segment> {
 }
 
 impl Examined {
-    /// Whether the log holds no record at all.
-    pub fn is_empty(&self) -> bool {
-        self.scan.found.is_empty()
-    }
-
     /// The part of [`open`] that writes.
     pub fn start(self) -> Result<OpenedLog> {
         self.disk.create_dir_all(&self.dir).map_err(StorageError::io("create", &self.dir))?;

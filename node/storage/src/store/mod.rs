@@ -138,6 +138,11 @@ impl Store {
 
     /// Stores whose volume this is. Refused if it belongs to another node or database already.
     pub fn set_identity(&self, identity: Identity) -> Result<()> {
+        self.check_identity(identity)?;
+        self.manifest.commit(&[Change::Identity(identity)])
+    }
+
+    fn check_identity(&self, identity: Identity) -> Result<()> {
         if let Some(found) = self.identity() {
             let other = found.node != identity.node
                 || found.database.is_some_and(|d| Some(d) != identity.database);
@@ -148,7 +153,7 @@ impl Store {
                 )));
             }
         }
-        self.manifest.commit(&[Change::Identity(identity)])
+        Ok(())
     }
 
     /// The partition map last stored.
@@ -171,16 +176,35 @@ impl Store {
         self.manifest.commit(&[Change::Creation(creation)])
     }
 
+    /// Makes an empty volume a member of a database: identity, creation document, map and
+    /// replicas in one edit, so that no crash leaves half a membership. Returns the replicas'
+    /// empty trees in the same order.
+    ///
+    /// Refused if the volume belongs to another node or database already.
+    pub fn join_database(
+        &self,
+        identity: Identity,
+        creation: Bytes,
+        map: Bytes,
+        replicas: &[NewReplica],
+    ) -> Result<Vec<Tree>> {
+        self.check_identity(identity)?;
+        let mut changes =
+            vec![Change::Identity(identity), Change::Creation(creation), Change::Map(map)];
+        changes.extend(replicas.iter().map(creation_of));
+        self.manifest.commit(&changes)?;
+        self.open_created(replicas)
+    }
+
     /// Creates replicas, all or none, and returns their empty trees in the same order.
     ///
     /// Refused if one of the ids was ever used on this node.
     pub fn create_replicas(&self, replicas: &[NewReplica]) -> Result<Vec<Tree>> {
-        let create = |r: &NewReplica| Change::Create {
-            replica: r.key,
-            applied: r.applied,
-            state: r.state.clone(),
-        };
-        self.manifest.commit(&replicas.iter().map(create).collect::<Vec<_>>())?;
+        self.manifest.commit(&replicas.iter().map(creation_of).collect::<Vec<_>>())?;
+        self.open_created(replicas)
+    }
+
+    fn open_created(&self, replicas: &[NewReplica]) -> Result<Vec<Tree>> {
         let mut trees = Vec::new();
         for replica in replicas {
             self.log.create(replica.key, replica.applied);
@@ -285,4 +309,8 @@ impl Store {
             options: self.options.tree.clone(),
         }
     }
+}
+
+fn creation_of(replica: &NewReplica) -> Change {
+    Change::Create { replica: replica.key, applied: replica.applied, state: replica.state.clone() }
 }

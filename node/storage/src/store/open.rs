@@ -30,18 +30,13 @@ pub(super) fn open(disk: Arc<dyn Disk>, dir: &Path, options: StoreOptions) -> Re
             Corruption::new(log_dir, 0, "the log is missing, though the manifest exists").into()
         );
     }
-    let found = loaded.is_some();
+    if loaded.is_none() && log_exists && log::holds_records(&*disk, &log_dir)? {
+        let current = dir.join("CURRENT");
+        let what = "the manifest is missing, though the log holds records";
+        return Err(Corruption::new(current, 0, what).into());
+    }
     let state = loaded.map(|l| l.state).unwrap_or_default();
     let examined = log::examine(disk.clone(), &log_dir, options.log, &known(&state))?;
-    if !found && !examined.is_empty() {
-        let current = dir.join("CURRENT");
-        return Err(Corruption::new(
-            current,
-            0,
-            "the manifest is missing, though the log holds records",
-        )
-        .into());
-    }
     let context = context(&disk, dir, &options, &state)?;
     let trees = open_trees(&context, &state)?;
     let orphans = tree::orphans(&*disk, dir, |file| is_listed(&state, file))?;
