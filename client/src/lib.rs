@@ -25,8 +25,10 @@ pub mod create;
 mod dial;
 mod engine;
 mod jitter;
+mod map_watch;
 mod options;
 mod scan;
+mod sessions;
 
 pub use builder::Builder;
 pub use client::{Client, Write};

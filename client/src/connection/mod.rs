@@ -99,6 +99,11 @@ impl Connection {
         &self.0.shared.address
     }
 
+    /// Whether both are the same connection.
+    pub(crate) fn same(&self, other: &Connection) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
     /// Whether an operation waits there that has found it silent, and nothing at
     /// all was heard since.
     pub(crate) fn is_silent(&self) -> bool {
@@ -189,6 +194,17 @@ impl Attempt {
             self.handle = None;
         }
         Poll::Ready(event)
+    }
+
+    /// Takes the operation back, unless it may have left this machine already.
+    /// Whether it was taken back.
+    pub(crate) fn withdraw(&mut self) -> bool {
+        let Some(handle) = &self.handle else { return false };
+        let withdrawn = handle.shared.state.lock().slots.withdraw(self.id);
+        if withdrawn {
+            self.handle = None;
+        }
+        withdrawn
     }
 
     /// The next event, to be awaited.

@@ -265,6 +265,17 @@ impl Slots {
         )
     }
 
+    /// Takes back what is still queued. Whether it was.
+    pub(super) fn withdraw(&mut self, id: SlotId) -> bool {
+        let slot = &self.slots[id.index()];
+        assert_eq!(slot.turn, id.turn(), "an attempt outlived its slot");
+        let queued = matches!(slot.stage, Stage::Queued(_));
+        if queued {
+            self.release(id.index());
+        }
+        queued
+    }
+
     /// The caller no longer waits: withdraws what was not sent.
     pub(super) fn forget(&mut self, id: SlotId) {
         let slot = &mut self.slots[id.index()];

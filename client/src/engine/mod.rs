@@ -1,60 +1,205 @@
-//! What carries out operations.
+//! What carries out operations: finds the servers, makes the first attempt, and
+//! leaves the rest to a [`course::Course`] when that attempt does not conclude.
+
+mod course;
+mod group;
+mod prepare;
+mod retry;
+mod routing;
+mod status;
+mod table;
 
 use crate::builder::{Mode, Settings};
 use crate::connection::{Connection, Event};
+use crate::map_watch;
+use crate::sessions::Ticket;
 use bytes::Bytes;
+use course::{Course, Flight};
 use doug_proto::error::Fault;
 use doug_proto::map::PartitionMap;
-use doug_proto::v1::{stream_answer::Answer, stream_operation::Operation};
-use std::sync::Arc;
+use doug_proto::token::SessionToken;
+use doug_proto::v1::{self, stream_answer::Answer, stream_operation::Operation};
+use group::{Group, LeaderCell, Replica, Want};
+use parking_lot::Mutex;
+use prepare::Kind;
+use std::sync::{Arc, OnceLock, Weak};
+use table::Table;
 use tokio::sync::watch;
+use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
+/// All that the clones of one client share.
 pub(crate) struct Engine {
     pub(crate) settings: Arc<Settings>,
-    endpoints: Vec<Connection>,
+    this: Weak<Engine>,
+    pub(crate) endpoints: Vec<String>,
+    /// Where everything goes in endpoint mode; none in direct mode.
+    front: Option<Group>,
+    table: watch::Sender<Option<Arc<Table>>>,
     map: watch::Sender<Option<Arc<PartitionMap>>>,
+    /// Leaders named by address that the map does not list.
+    strays: Mutex<Vec<Connection>>,
+    follower: OnceLock<AbortHandle>,
+    seen: Mutex<SessionToken>,
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        if let Some(follower) = self.follower.get() {
+            follower.abort();
+        }
+    }
 }
 
 impl Engine {
     pub(crate) fn new(endpoints: Vec<String>, mode: Mode, settings: Arc<Settings>) -> Arc<Self> {
-        let _ = mode;
-        let endpoints =
-            endpoints.into_iter().map(|address| Connection::new(address, settings.clone()));
-        Arc::new(Self {
-            endpoints: endpoints.collect(),
-            settings: settings.clone(),
+        let front = match mode {
+            Mode::Endpoints => Some(front(&endpoints, &settings)),
+            Mode::Direct(_) | Mode::DirectFromEndpoints => None,
+        };
+        let engine = Arc::new_cyclic(|this| Self {
+            settings,
+            this: this.clone(),
+            endpoints,
+            front,
+            table: watch::Sender::new(None),
             map: watch::Sender::new(None),
-        })
+            strays: Mutex::new(Vec::new()),
+            follower: OnceLock::new(),
+            seen: Mutex::new(SessionToken::default()),
+        });
+        match mode {
+            Mode::Endpoints => {}
+            Mode::DirectFromEndpoints => engine.follow_map(),
+            Mode::Direct(source) => {
+                if let Some(map) = source.borrow().as_ref() {
+                    engine.adopt(map);
+                }
+                let follow = map_watch::follow(engine.this.clone(), source);
+                engine.follower.get_or_init(|| tokio::spawn(follow).abort_handle());
+            }
+        }
+        engine
     }
 
+    /// Carries out one operation; see [`crate::Client::execute`].
     pub(crate) async fn execute(
         &self,
-        operation: Operation,
+        mut operation: Operation,
         deadline: Instant,
     ) -> Result<Answer, Fault> {
-        let endpoint = self.endpoints.first().ok_or_else(|| Fault::unavailable("no map yet"))?;
-        match endpoint.submit(operation, Instant::now(), deadline).event().await {
-            Event::Answer(Answer::Error(error)) => Err(Fault::from_wire(error)),
-            Event::Answer(answer) => Ok(answer),
-            other => Err(Fault::unknown(format!("{other:?}"))),
+        prepare::check(&mut operation)?;
+        let answer = match &operation {
+            Operation::Status(status) if self.front.is_none() && !status.local_only => {
+                self.status_of_all(deadline).await.map(Answer::Status)
+            }
+            Operation::Scan(scan) if self.front.is_none() && prepare::targeted(&operation) == 0 => {
+                let merging = crate::scan::merged_page(self, scan.clone(), deadline);
+                Box::pin(merging).await.map(Answer::Scan)
+            }
+            _ => self.execute_one(operation, deadline).await,
+        }?;
+        if self.settings.track_session {
+            self.track(&answer);
+        }
+        Ok(answer)
+    }
+
+    /// Carries out one operation that concerns one partition.
+    pub(crate) async fn execute_one(
+        &self,
+        mut operation: Operation,
+        deadline: Instant,
+    ) -> Result<Answer, Fault> {
+        let kind = Kind::of(&operation);
+        let own = prepare::needs_session(&operation, &self.settings);
+        let table = self.table_for(own, deadline).await?;
+        let mut ticket = None;
+        if let Some(table) = &table {
+            let route = self.route(table, &operation)?;
+            if own {
+                ticket = Some(match route.session.try_take(route.id) {
+                    Some(ticket) => ticket,
+                    None => Box::pin(self.take_ticket(route, deadline)).await?,
+                });
+            }
+            routing::aim(&mut operation, route, own)?;
+        }
+        let group = self.group(table.as_deref(), &operation)?;
+        let Some(connection) = group.choose(self.want(kind), &[]) else {
+            return Err(Fault::unavailable("the partition map lists no replica to ask"));
+        };
+        number(&mut operation, ticket.as_ref());
+        let now = Instant::now();
+        let mut attempt = connection.submit(operation.clone(), now, deadline);
+        let event = attempt.event().await;
+        match event {
+            Event::Answer(answer) if !matches!(answer, Answer::Error(_)) => {
+                if self.want(kind) == Want::Leader {
+                    group.leader.set(&connection);
+                }
+                Ok(answer)
+            }
+            event => {
+                let flight = Flight::new(attempt, connection);
+                let course = Course::new(self, operation, ticket, deadline);
+                Box::pin(course.go_on(flight, event)).await
+            }
         }
     }
 
-    pub(crate) async fn map(&self, deadline: Instant) -> Result<Arc<PartitionMap>, Fault> {
-        let mut map = self.map.subscribe();
-        let known = tokio::time::timeout_at(deadline, map.wait_for(Option::is_some)).await;
-        match known {
-            Ok(Ok(map)) => Ok(map.clone().expect("waited for one that is there")),
-            _ => Err(Fault::unavailable("no partition map within the deadline")),
-        }
+    /// A ticket of the partition's session, which may have to be registered.
+    async fn take_ticket(&self, route: &table::Route, deadline: Instant) -> Result<Ticket, Fault> {
+        let register = || async {
+            let target = v1::Target { partition: route.id, ..Default::default() };
+            let request = v1::RegisterRequest { target: Some(target) };
+            let registering = self.execute_one(Operation::Register(request), deadline);
+            match Box::pin(registering).await {
+                Ok(Answer::Register(answer)) => Ok(answer.session_id),
+                Ok(_) => Err(Fault::unavailable("the registration got another answer")),
+                // Of the write itself, which was not sent, nothing is unknown.
+                Err(fault) => Err(Fault::unavailable(format!(
+                    "no session could be registered with partition {}: {}",
+                    route.id, fault.message
+                ))),
+            }
+        };
+        route.session.take(route.id, deadline, register).await
     }
 
-    pub(crate) fn watch_map(&self) -> watch::Receiver<Option<Arc<PartitionMap>>> {
-        self.map.subscribe()
-    }
-
+    /// What the answers so far have seen.
     pub(crate) fn session_token(&self) -> Bytes {
-        Bytes::new()
+        let seen = self.seen.lock();
+        if seen.places.is_empty() { Bytes::new() } else { seen.to_bytes() }
+    }
+
+    fn track(&self, answer: &Answer) {
+        let header = match answer {
+            Answer::Get(answer) => &answer.header,
+            Answer::Put(answer) => &answer.header,
+            Answer::Delete(answer) => &answer.header,
+            Answer::Scan(answer) => &answer.header,
+            Answer::Batch(answer) => &answer.header,
+            Answer::Register(_) | Answer::Status(_) | Answer::Error(_) => return,
+        };
+        let Some(header) = header else { return };
+        if let Ok(token) = SessionToken::from_bytes(&header.session_token) {
+            self.seen.lock().merge(&token);
+        }
+    }
+}
+
+fn front(endpoints: &[String], settings: &Arc<Settings>) -> Group {
+    let replicas = endpoints.iter().map(|address| Replica {
+        connection: Connection::new(address.clone(), settings.clone()),
+        voter: true,
+    });
+    Group::new(replicas.collect(), Arc::new(LeaderCell::default()))
+}
+
+/// Writes the session and sequence into a write.
+fn number(operation: &mut Operation, ticket: Option<&Ticket>) {
+    if let (Some(ticket), Some(session)) = (ticket, prepare::session(operation)) {
+        *session = Some(ticket.to_wire());
     }
 }

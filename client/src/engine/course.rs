@@ -1,0 +1,450 @@
+//! The course of one operation after its first attempt did not conclude it:
+//! further attempts, in turn or side by side, until one does or the deadline.
+
+use super::group::{LeaderCell, Want};
+use super::prepare::{self, Kind};
+use super::retry::{Decision, Ended, Identity, Situation, Where, decide};
+use super::{Engine, number, routing};
+use crate::connection::{Attempt, Connection, Event};
+use crate::sessions::Ticket;
+use doug_proto::error::Fault;
+use doug_proto::v1::{stream_answer::Answer, stream_operation::Operation};
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+use tokio::time::{Instant, sleep_until};
+use tonic::Code;
+
+/// The first pause between two tries; each is half as long again.
+const PAUSE_FIRST: Duration = Duration::from_millis(5);
+/// The longest pause.
+const PAUSE_MOST: Duration = Duration::from_millis(100);
+
+/// One attempt under way.
+pub(super) struct Flight {
+    attempt: Attempt,
+    connection: Connection,
+    silent: bool,
+}
+
+impl Flight {
+    pub(super) fn new(attempt: Attempt, connection: Connection) -> Self {
+        Self { attempt, connection, silent: false }
+    }
+}
+
+/// What to do next.
+enum Step {
+    Done(Result<Answer, Fault>),
+    /// Make an attempt, there if given.
+    Launch(Option<Connection>),
+    /// Make one after a pause.
+    Pause,
+    /// Wait for the attempts under way.
+    Wait,
+}
+
+/// Why a wait ended.
+enum Woke {
+    Flight(usize, Event),
+    PauseOver,
+    Deadline,
+}
+
+/// An operation on its way.
+pub(super) struct Course<'e> {
+    engine: &'e Engine,
+    operation: Operation,
+    kind: Kind,
+    /// Whether it gets sessions of this client.
+    own: bool,
+    ticket: Option<Ticket>,
+    deadline: Instant,
+    flights: Vec<Flight>,
+    /// Asked since the last pause, to no avail.
+    tried: Vec<Connection>,
+    /// Whether an attempt that has ended may have been applied, or may yet be.
+    uncertain: bool,
+    pause: Duration,
+    last: Option<Fault>,
+}
+
+impl<'e> Course<'e> {
+    pub(super) fn new(
+        engine: &'e Engine,
+        operation: Operation,
+        ticket: Option<Ticket>,
+        deadline: Instant,
+    ) -> Self {
+        Self {
+            engine,
+            kind: Kind::of(&operation),
+            operation,
+            own: ticket.is_some(),
+            ticket,
+            deadline,
+            flights: Vec::new(),
+            tried: Vec::new(),
+            uncertain: false,
+            pause: PAUSE_FIRST,
+            last: None,
+        }
+    }
+
+    /// Goes on after `event` of the first attempt.
+    pub(super) async fn go_on(mut self, first: Flight, event: Event) -> Result<Answer, Fault> {
+        self.flights.push(first);
+        let mut step = self.after(0, event);
+        loop {
+            step = match step {
+                Step::Done(result) => return result,
+                Step::Launch(whither) => match self.launch(whither).await {
+                    Ok(step) => step,
+                    Err(fault) => return Err(self.give_up(fault)),
+                },
+                Step::Pause => {
+                    let until = Instant::now() + self.engine.settings.jitter.spread(self.pause);
+                    self.pause = (self.pause * 3 / 2).min(PAUSE_MOST);
+                    self.wait(Some(until)).await
+                }
+                Step::Wait => self.wait(None).await,
+            };
+        }
+    }
+
+    async fn wait(&mut self, until: Option<Instant>) -> Step {
+        match self.woken(until).await {
+            Woke::Flight(index, event) => match (self.after(index, event), until) {
+                // The pause was not over: what ended meanwhile does not end it.
+                (Step::Wait, Some(_)) => Step::Pause,
+                (step, _) => step,
+            },
+            Woke::PauseOver => {
+                self.tried.clear();
+                Step::Launch(None)
+            }
+            Woke::Deadline => Step::Done(Err(self.out_of_time())),
+        }
+    }
+
+    async fn woken(&mut self, until: Option<Instant>) -> Woke {
+        let table = self.engine.current_table();
+        let group = self.engine.group(table.as_deref(), &self.operation).ok();
+        let leader = group.map(|group| group.leader.clone());
+        let news = async {
+            match (&leader, until) {
+                (Some(leader), Some(_)) => leader.changed().await,
+                _ => std::future::pending().await,
+            }
+        };
+        let flights = &mut self.flights;
+        let event = poll_fn(|context| {
+            for (index, flight) in flights.iter_mut().enumerate() {
+                if let Poll::Ready(event) = flight.attempt.poll_event(context) {
+                    return Poll::Ready((index, event));
+                }
+            }
+            Poll::Pending
+        });
+        let pause = async {
+            match until {
+                Some(until) => sleep_until(until).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            (index, event) = event => Woke::Flight(index, event),
+            () = sleep_until(self.deadline) => Woke::Deadline,
+            () = news => Woke::PauseOver,
+            () = pause => Woke::PauseOver,
+        }
+    }
+
+    /// Draws the conclusion of one event.
+    fn after(&mut self, index: usize, event: Event) -> Step {
+        if let Event::Silent = event {
+            return self.after_silence(index);
+        }
+        let flight = self.flights.swap_remove(index);
+        let leader = self.leader_cell();
+        match event {
+            Event::Silent => unreachable!("handled above"),
+            Event::Answer(Answer::Error(error)) => {
+                self.after_fault(flight.connection, Fault::from_wire(error))
+            }
+            Event::Answer(answer) => {
+                if let (Some(leader), Want::Leader) = (leader, self.engine.want(self.kind)) {
+                    leader.set(&flight.connection);
+                }
+                Step::Done(Ok(answer))
+            }
+            Event::Deadline { possibly_sent } => {
+                self.uncertain |= possibly_sent;
+                Step::Done(Err(self.out_of_time()))
+            }
+            Event::NotSent(why) => {
+                forget(leader, &flight.connection);
+                self.last = Some(Fault::unavailable(why));
+                self.follow(flight.connection, Ended::NotSent)
+            }
+            Event::Full(why) => {
+                self.last = Some(Fault::exhausted(why));
+                self.follow(flight.connection, Ended::Full)
+            }
+            Event::Lost(why) => {
+                forget(leader, &flight.connection);
+                let step = self.follow(flight.connection, Ended::Lost);
+                self.uncertain = true;
+                self.last = Some(Fault::new(Code::Unavailable, why.clone()));
+                match step {
+                    Step::Done(_) => Step::Done(Err(Fault::unknown(format!(
+                        "{why}; the write had been sent without a session, so it may or may not \
+                         have been applied: read the key to find out"
+                    )))),
+                    step => step,
+                }
+            }
+        }
+    }
+
+    /// A server owes an answer and says nothing at all: ask another as well, if
+    /// being carried out twice is harmless, or if the first can be taken back.
+    fn after_silence(&mut self, index: usize) -> Step {
+        let leader = self.leader_cell();
+        let flight = &mut self.flights[index];
+        flight.silent = true;
+        forget(leader, &flight.connection);
+        let repeatable = self.situation().repeatable();
+        let flight = &mut self.flights[index];
+        if !repeatable && flight.attempt.withdraw() {
+            let flight = self.flights.swap_remove(index);
+            self.last = Some(silence(&flight.connection));
+            return self.follow(flight.connection, Ended::NotSent);
+        }
+        self.last = Some(silence(&flight.connection));
+        let others_speak = self.flights.iter().any(|flight| !flight.silent);
+        if repeatable && !others_speak { Step::Launch(None) } else { Step::Wait }
+    }
+
+    fn after_fault(&mut self, from: Connection, fault: Fault) -> Step {
+        let decision = decide(self.situation(), Ended::Fault(&fault));
+        if fault.is_outcome_unknown() || !fault.is_not_executed() {
+            // Expired sessions apply nothing, whatever else they leave open.
+            self.uncertain |= !fault.is_session_expired();
+        }
+        if let Some(hint) = fault.leader_hint() {
+            forget(self.leader_cell(), &from);
+            let hinted = (decision == Decision::Now(Where::Hint)).then(|| self.engine.hinted(hint));
+            self.last = Some(fault);
+            return self.follow_hint(from, hinted.flatten());
+        }
+        if let Some(wrong) = fault.wrong_partition()
+            && self.engine.learn(wrong)
+        {
+            self.last = Some(fault);
+            self.tried.clear();
+            return Step::Launch(None);
+        }
+        if fault.is_session_expired() {
+            self.drop_session();
+        }
+        match decision {
+            Decision::Fail => Step::Done(Err(fault)),
+            Decision::FailNotExecuted if fault.is_not_executed() => Step::Done(Err(fault)),
+            Decision::FailNotExecuted => Step::Done(Err(fault.not_executed())),
+            Decision::FailUnknown => Step::Done(Err(as_unknown(fault))),
+            Decision::NewSession => {
+                self.ticket = None;
+                self.last = Some(fault);
+                Step::Launch(Some(from))
+            }
+            Decision::Now(_) | Decision::Later(_) => {
+                self.last = Some(fault);
+                self.carry_out(decision, from)
+            }
+        }
+    }
+
+    /// Goes where the leader is said to be, once per pause, and not to where
+    /// this operation waits already.
+    fn follow_hint(&mut self, from: Connection, hinted: Option<Connection>) -> Step {
+        self.tried.push(from);
+        let Some(hinted) = hinted else { return self.pause_unless_flying() };
+        let asked = self.tried.iter().any(|tried| tried.same(&hinted));
+        let waiting = self.flights.iter().any(|flight| flight.connection.same(&hinted));
+        if asked || waiting || hinted.is_silent() {
+            return self.pause_unless_flying();
+        }
+        if let (Some(leader), Want::Leader) = (self.leader_cell(), self.engine.want(self.kind)) {
+            leader.suggest(&hinted);
+        }
+        Step::Launch(Some(hinted))
+    }
+
+    fn follow(&mut self, from: Connection, ended: Ended<'_>) -> Step {
+        let decision = decide(self.situation(), ended);
+        self.carry_out(decision, from)
+    }
+
+    fn carry_out(&mut self, decision: Decision, from: Connection) -> Step {
+        match decision {
+            Decision::Now(_) => {
+                self.tried.push(from);
+                Step::Launch(None)
+            }
+            Decision::Later(Where::Same) => Step::Pause,
+            Decision::Later(_) => {
+                self.tried.push(from);
+                self.pause_unless_flying()
+            }
+            _ => Step::Done(Err(self.out_of_time())),
+        }
+    }
+
+    /// While another attempt that speaks is under way its answer is awaited.
+    fn pause_unless_flying(&self) -> Step {
+        let speaking = self.flights.iter().any(|flight| !flight.silent);
+        if speaking { Step::Wait } else { Step::Pause }
+    }
+
+    /// Makes one more attempt.
+    async fn launch(&mut self, whither: Option<Connection>) -> Result<Step, Fault> {
+        if Instant::now() >= self.deadline {
+            return Ok(Step::Done(Err(self.out_of_time())));
+        }
+        let table = self.engine.table_for(self.own, self.deadline).await?;
+        if let Some(table) = &table {
+            let route = self.engine.route(table, &self.operation)?.clone();
+            self.renew_ticket(&route).await?;
+            routing::aim(&mut self.operation, &route, self.own)?;
+        }
+        number(&mut self.operation, self.ticket.as_ref());
+        let group = self.engine.group(table.as_deref(), &self.operation)?;
+        let chosen = whither.or_else(|| {
+            let mut busy = self.tried.clone();
+            busy.extend(self.flights.iter().map(|flight| flight.connection.clone()));
+            group.choose(self.engine.want(self.kind), &busy)
+        });
+        let Some(connection) = chosen else { return Ok(Step::Pause) };
+        let attempt = connection.submit(self.operation.clone(), Instant::now(), self.deadline);
+        self.flights.push(Flight::new(attempt, connection));
+        Ok(Step::Wait)
+    }
+
+    /// A session means something only in its partition: a write whose key has
+    /// moved to another takes a new one, unless it may have been applied.
+    async fn renew_ticket(&mut self, route: &super::table::Route) -> Result<(), Fault> {
+        let moved = self.ticket.as_ref().is_some_and(|ticket| ticket.partition != route.id);
+        if moved && (self.uncertain || !self.flights.is_empty()) {
+            return Err(Fault::unavailable(format!(
+                "the key moved to partition {} while the write was under way",
+                route.id
+            )));
+        }
+        let missing = self.ticket.is_none() && self.own;
+        if moved || missing {
+            self.ticket = None;
+            self.ticket = Some(self.engine.take_ticket(route, self.deadline).await?);
+        }
+        Ok(())
+    }
+
+    /// The partition has forgotten the session: no later write may use it.
+    fn drop_session(&mut self) {
+        let table = self.engine.current_table();
+        if let (Some(table), Some(ticket)) = (table, &self.ticket)
+            && let Some(route) = table.by_id(ticket.partition)
+        {
+            route.session.replace(ticket);
+        }
+    }
+
+    fn identity(&self) -> Identity {
+        if self.kind != Kind::Write {
+            Identity::Absent
+        } else if self.own {
+            Identity::Own
+        } else if prepare::brings_session(&self.operation) {
+            Identity::Brought
+        } else {
+            Identity::Absent
+        }
+    }
+
+    fn situation(&self) -> Situation {
+        Situation {
+            kind: self.kind,
+            identity: self.identity(),
+            straight: self.engine.front.is_none(),
+            uncertain: self.uncertain || !self.flights.is_empty(),
+        }
+    }
+
+    fn leader_cell(&self) -> Option<Arc<LeaderCell>> {
+        let table = self.engine.current_table();
+        let group = self.engine.group(table.as_deref(), &self.operation).ok()?;
+        Some(group.leader.clone())
+    }
+
+    /// Why another attempt could not be made, told by what is known of the earlier ones.
+    fn give_up(&self, fault: Fault) -> Fault {
+        let write = self.kind == Kind::Write;
+        if write && self.possibly_applied() { as_unknown(fault) } else { fault }
+    }
+
+    fn possibly_applied(&self) -> bool {
+        self.uncertain || self.flights.iter().any(|flight| flight.attempt.possibly_sent())
+    }
+
+    fn out_of_time(&self) -> Fault {
+        let last = self.last.as_ref().map(|fault| format!("; last: {fault}")).unwrap_or_default();
+        let applied = self.possibly_applied();
+        match (self.kind, &self.last) {
+            (Kind::Write, _) if applied => Fault::deadline_unknown(format!(
+                "no answer within the deadline, so the write may or may not have been \
+                 applied: read the key to find out{last}"
+            )),
+            (Kind::Write, Some(fault)) if fault.code == Code::ResourceExhausted => {
+                Fault::exhausted(fault.message.clone())
+            }
+            (Kind::Write, _) => Fault::unavailable(format!(
+                "no server took the write within the deadline, so it was not applied{last}"
+            )),
+            // Without the details: whoever asked a facade is told of no leader.
+            (_, Some(fault)) if !applied => {
+                let message = format!("no server answered within the deadline{last}");
+                Fault::new(fault.code, message).not_executed()
+            }
+            (_, _) => {
+                Fault::new(Code::DeadlineExceeded, format!("no answer within the deadline{last}"))
+            }
+        }
+    }
+}
+
+fn forget(leader: Option<Arc<LeaderCell>>, former: &Connection) {
+    if let Some(leader) = leader {
+        leader.forget(former);
+    }
+}
+
+fn silence(connection: &Connection) -> Fault {
+    Fault::new(Code::Unavailable, format!("{} has gone silent", connection.address()))
+}
+
+/// The same error, for a write that may have been applied.
+fn as_unknown(fault: Fault) -> Fault {
+    use doug_proto::v1::error_detail::Detail;
+    if fault.is_outcome_unknown() {
+        return fault;
+    }
+    let mut unknown = Fault::unknown(format!(
+        "{}; an attempt of this write may have been applied: read the key to find out",
+        fault.message
+    ));
+    let kept = fault.details.into_iter().filter(|d| matches!(d, Detail::SessionExpired(_)));
+    unknown.details.extend(kept);
+    unknown
+}

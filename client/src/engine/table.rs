@@ -1,0 +1,147 @@
+//! The partition map made ready for routing: each partition with connections to
+//! its replicas, its last leader and this client's session.
+
+use super::group::{Group, LeaderCell, Replica};
+use crate::builder::Settings;
+use crate::connection::Connection;
+use crate::sessions::SessionSlot;
+use doug_proto::ids::NodeId;
+use doug_proto::map::{Partition, PartitionMap};
+use rustc_hash::FxHashMap;
+use std::sync::Arc;
+
+/// One partition, as operations see it.
+pub(crate) struct Route {
+    pub(crate) id: u64,
+    pub(crate) generation: u64,
+    pub(crate) database: String,
+    pub(crate) group: Group,
+    pub(crate) session: Arc<SessionSlot>,
+}
+
+/// All of them, of one map.
+pub(crate) struct Table {
+    pub(crate) map: Arc<PartitionMap>,
+    /// In the order of the map's partitions.
+    routes: Vec<Arc<Route>>,
+    by_id: FxHashMap<u64, usize>,
+    connections: FxHashMap<NodeId, Connection>,
+}
+
+impl Table {
+    /// Makes one from `map`, keeping of `former` the connections, leaders and
+    /// sessions that still mean the same.
+    pub(crate) fn new(
+        map: Arc<PartitionMap>,
+        former: Option<&Table>,
+        settings: &Arc<Settings>,
+    ) -> Self {
+        // Sessions and partition ids of another database mean nothing in this one.
+        let former = former.filter(|former| former.map.database == map.database);
+        let connections: FxHashMap<NodeId, Connection> = map
+            .nodes
+            .iter()
+            .map(|node| {
+                let address = node.doug_address();
+                let known = former.and_then(|former| former.connections.get(&node.id));
+                let connection = match known.filter(|known| known.address() == address) {
+                    Some(known) => known.clone(),
+                    None => Connection::new(address, settings.clone()),
+                };
+                (node.id, connection)
+            })
+            .collect();
+        let routes: Vec<_> = map
+            .partitions
+            .iter()
+            .map(|partition| {
+                let known = former.and_then(|former| former.by_id(partition.id));
+                Arc::new(route(&map, partition, &connections, known.map(Arc::as_ref)))
+            })
+            .collect();
+        let by_id = routes.iter().enumerate().map(|(i, route)| (route.id, i)).collect();
+        Self { map, routes, by_id, connections }
+    }
+
+    /// The partition of a key.
+    pub(crate) fn by_key(&self, key: &[u8]) -> &Arc<Route> {
+        &self.routes[self.map.position_of(key)]
+    }
+
+    /// The partition with this id.
+    pub(crate) fn by_id(&self, id: u64) -> Option<&Arc<Route>> {
+        self.by_id.get(&id).map(|position| &self.routes[*position])
+    }
+
+    /// The connection to a node.
+    pub(crate) fn connection(&self, node: NodeId) -> Option<&Connection> {
+        self.connections.get(&node)
+    }
+}
+
+fn route(
+    map: &PartitionMap,
+    partition: &Partition,
+    connections: &FxHashMap<NodeId, Connection>,
+    former: Option<&Route>,
+) -> Route {
+    let voters = partition.voters.iter().map(|member| (member.node, true));
+    let learners = partition.learners.iter().map(|member| (member.node, false));
+    // validate() guarantees that every member is a node of the map.
+    let replicas = voters.chain(learners).filter_map(|(node, voter)| {
+        let connection = connections.get(&node)?.clone();
+        Some(Replica { connection, voter })
+    });
+    let leader = former.map_or_else(|| Arc::new(LeaderCell::default()), |f| f.group.leader.clone());
+    Route {
+        id: partition.id,
+        generation: partition.generation,
+        database: map.database.to_string(),
+        group: Group::new(replicas.collect(), leader),
+        session: former.map_or_else(|| Arc::new(SessionSlot::default()), |f| f.session.clone()),
+    }
+}
+
+/// What is known after `news`: per partition the descriptor of the higher
+/// generation wins, and nothing is decided by the epoch alone, except the
+/// addresses of nodes, which have no generation of their own.
+pub(crate) fn merge(known: &PartitionMap, news: &PartitionMap) -> PartitionMap {
+    let same_layout = known.database == news.database
+        && known.partitions.len() == news.partitions.len()
+        && known
+            .partitions
+            .iter()
+            .zip(&news.partitions)
+            .all(|(old, new)| old.id == new.id && old.start == new.start);
+    if !same_layout {
+        let newer = known.database != news.database || news.epoch >= known.epoch;
+        return if newer { news.clone() } else { known.clone() };
+    }
+    let (newer, older) = if news.epoch >= known.epoch { (news, known) } else { (known, news) };
+    let mut merged = newer.clone();
+    for (partition, other) in merged.partitions.iter_mut().zip(&older.partitions) {
+        if other.generation > partition.generation {
+            *partition = other.clone();
+        }
+    }
+    for node in &older.nodes {
+        let named = |p: &Partition| p.voters.iter().chain(&p.learners).any(|m| m.node == node.id);
+        if merged.node(node.id).is_none() && merged.partitions.iter().any(named) {
+            merged.nodes.push(node.clone());
+        }
+    }
+    merged
+}
+
+/// The map with one descriptor replaced, if that is news and fits in.
+pub(crate) fn learn(known: &PartitionMap, descriptor: &Partition) -> Option<PartitionMap> {
+    let position = known.partitions.iter().position(|p| p.id == descriptor.id)?;
+    let old = &known.partitions[position];
+    let fits = old.start == descriptor.start && old.end == descriptor.end;
+    if !fits || descriptor.generation <= old.generation {
+        return None;
+    }
+    let mut learnt = known.clone();
+    learnt.partitions[position] = descriptor.clone();
+    learnt.validate().ok().map(|()| learnt)
+}

@@ -1,0 +1,107 @@
+//! Which keys a page may still return, and which partitions can hold them. Pure.
+
+use crate::options::successor;
+use bytes::{BufMut, Bytes, BytesMut};
+use doug_proto::map::PartitionMap;
+use doug_proto::routing::Routing;
+
+/// The interval that is left.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Bounds {
+    /// Inclusive; empty: open.
+    pub(super) start: Bytes,
+    /// Exclusive; empty: open.
+    pub(super) end: Bytes,
+    pub(super) reverse: bool,
+}
+
+impl Bounds {
+    /// What is left after `last`, the last key returned; all of it if that is empty.
+    pub(super) fn after(mut self, last: &Bytes) -> Bounds {
+        if !last.is_empty() {
+            if self.reverse {
+                self.end = last.clone();
+            } else {
+                self.start = next_key(last);
+            }
+        }
+        self
+    }
+
+    /// Whether no key can be inside.
+    pub(super) fn is_empty(&self) -> bool {
+        !self.end.is_empty() && self.start >= self.end
+    }
+}
+
+/// The least key greater than `key`.
+fn next_key(key: &[u8]) -> Bytes {
+    let mut next = BytesMut::with_capacity(key.len() + 1);
+    next.put_slice(key);
+    next.put_u8(0);
+    next.freeze()
+}
+
+/// The positions, in the map, of the partitions that can hold keys of the
+/// interval, in the order of the scan.
+pub(super) fn partitions(map: &PartitionMap, bounds: &Bounds) -> Vec<usize> {
+    let mut positions: Vec<usize> = match &map.routing {
+        Routing::Range => (0..map.partitions.len())
+            .filter(|position| {
+                let partition = &map.partitions[*position];
+                let begins = bounds.end.is_empty() || partition.start < bounds.end;
+                begins && (partition.end.is_empty() || partition.end > bounds.start)
+            })
+            .collect(),
+        Routing::Hash { prefix_delimiter } => match one_prefix(bounds, prefix_delimiter) {
+            Some(key) => vec![map.position_of(key)],
+            None => (0..map.partitions.len()).collect(),
+        },
+    };
+    if bounds.reverse && map.routing == Routing::Range {
+        positions.reverse();
+    }
+    positions
+}
+
+/// If all keys of the interval begin with the same prefix and delimiter, they
+/// share a partition: that prefix.
+fn one_prefix<'b>(bounds: &'b Bounds, delimiter: &[u8]) -> Option<&'b [u8]> {
+    if delimiter.is_empty() || bounds.end.is_empty() {
+        return None;
+    }
+    let at = bounds.start.windows(delimiter.len()).position(|window| window == delimiter)?;
+    let prefix = &bounds.start[..at + delimiter.len()];
+    let limit = successor(prefix);
+    (limit.is_empty() || bounds.end <= limit).then_some(prefix)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bounds(start: &'static str, end: &'static str) -> Bounds {
+        Bounds { start: start.into(), end: end.into(), reverse: false }
+    }
+
+    #[test]
+    fn a_page_goes_on_after_the_last_key_in_either_direction() {
+        let last = Bytes::from_static(b"m");
+        assert_eq!(&bounds("a", "z").after(&last).start[..], b"m\0");
+        let reverse = Bounds { reverse: true, ..bounds("a", "z") }.after(&last);
+        assert_eq!((&reverse.start[..], &reverse.end[..]), (&b"a"[..], &b"m"[..]));
+        assert!(Bounds { reverse: true, ..bounds("a", "z") }.after(&Bytes::from("a")).is_empty());
+    }
+
+    #[test]
+    fn an_interval_inside_one_delimited_prefix_needs_one_partition() {
+        let inside = |start, end| one_prefix(&bounds(start, end), b"/").map(<[u8]>::to_vec);
+        assert_eq!(bounds("user7/", "user70").end, "user70");
+        assert_eq!(inside("user7/", "user70"), Some(b"user7/".to_vec()));
+        assert_eq!(inside("user7/a", "user7/b"), Some(b"user7/".to_vec()));
+        assert_eq!(inside("user7/a", "user71"), None, "user70… lies between");
+        assert_eq!(inside("user7", "user8"), None, "user70 lies between");
+        assert_eq!(inside("user7/", ""), None);
+        assert_eq!(one_prefix(&bounds("user7/", "user70"), b""), None);
+    }
+}

@@ -1,0 +1,188 @@
+//! One merged page: fetches from the partitions until it is complete.
+
+use super::bounds::{Bounds, partitions};
+use super::concat;
+use super::merge::{Leg, Merge};
+use crate::engine::Engine;
+use bytes::Bytes;
+use doug_proto::error::Fault;
+use doug_proto::limits;
+use doug_proto::map::PartitionMap;
+use doug_proto::routing::Routing;
+use doug_proto::token::{Place, ScanToken, SessionToken};
+use doug_proto::v1::{
+    ResponseHeader, ScanEntry, ScanRequest, ScanResponse, Target, stream_answer::Answer,
+    stream_operation::Operation,
+};
+use futures::stream::{StreamExt, iter};
+use tokio::time::Instant;
+
+/// Partitions fetched from at the same time: each may send a page of a MiB.
+const AT_ONCE: usize = 16;
+
+/// What all fetches of one page share.
+pub(super) struct Scan<'e> {
+    engine: &'e Engine,
+    request: ScanRequest,
+    pub(super) bounds: Bounds,
+    pub(super) token: ScanToken,
+    pub(super) limit: usize,
+    deadline: Instant,
+}
+
+/// What one partition returned.
+pub(super) struct Part {
+    pub(super) entries: Vec<ScanEntry>,
+    pub(super) all: bool,
+    pub(super) place: Option<Place>,
+    pub(super) header: Option<ResponseHeader>,
+}
+
+/// Carries out one page of a scan over all partitions that can hold its keys.
+pub(crate) async fn merged_page(
+    engine: &Engine,
+    request: ScanRequest,
+    deadline: Instant,
+) -> Result<ScanResponse, Fault> {
+    let token = match &request.page_token[..] {
+        [] => ScanToken::new(Bytes::new(), Vec::new(), Vec::new()),
+        bytes => ScanToken::from_bytes(bytes)?,
+    };
+    let limit = match request.limit {
+        0 => limits::SCAN_ENTRIES_DEFAULT,
+        limit => limit,
+    } as usize;
+    let (start, end, reverse) = (request.start.clone(), request.end.clone(), request.reverse);
+    let bounds = Bounds { start, end, reverse }.after(&token.last_key);
+    if bounds.is_empty() {
+        return Ok(ScanResponse::default());
+    }
+    let map = engine.map(deadline).await?;
+    let scan = Scan { engine, request, bounds, token, limit, deadline };
+    let legs = scan.legs(&map);
+    match map.routing {
+        Routing::Range => concat::page(&scan, legs).await,
+        Routing::Hash { .. } => scan.merge(legs).await,
+    }
+}
+
+impl Scan<'_> {
+    /// The partitions that may have more, in the order of the scan.
+    fn legs(&self, map: &PartitionMap) -> Vec<Leg> {
+        let ids = partitions(map, &self.bounds).into_iter().map(|i| map.partitions[i].id);
+        let left = ids.filter(|id| !self.token.done.contains(id));
+        let place = |id| self.token.places.iter().find(|place| place.partition == id).copied();
+        left.map(|id| Leg::new(id, place(id))).collect()
+    }
+
+    async fn merge(&self, legs: Vec<Leg>) -> Result<ScanResponse, Fault> {
+        let mut headers = Headers::default();
+        let mut merge = Merge::new(legs, self.bounds.reverse, self.limit);
+        let share = merge.share(merge.legs.len());
+        loop {
+            let wanting = merge.wanting();
+            if wanting.is_empty() {
+                break;
+            }
+            let fetches: Vec<_> = wanting
+                .into_iter()
+                .map(|number| {
+                    let leg = merge.legs[number].clone();
+                    async move { (number, self.fetch(&leg, share).await) }
+                })
+                .collect();
+            let mut fetched = iter(fetches).buffer_unordered(AT_ONCE);
+            while let Some((number, part)) = fetched.next().await {
+                let part = part?;
+                headers.add(part.header);
+                merge.legs[number].place = part.place;
+                merge.add(number, part.entries, part.all);
+            }
+        }
+        let (entries, legs) = merge.finish();
+        let next_page_token = self.next_token(&entries, &legs);
+        Ok(ScanResponse { header: headers.merged(), entries, next_page_token })
+    }
+
+    fn next_token(&self, entries: &[ScanEntry], legs: &[Leg]) -> Bytes {
+        let left: Vec<_> = legs.iter().filter(|leg| !leg.is_done()).collect();
+        let Some(last) = entries.last().filter(|_| !left.is_empty()) else {
+            return Bytes::new();
+        };
+        let places = left.iter().filter_map(|leg| leg.place).collect();
+        let done = legs.iter().filter(|leg| leg.is_done()).map(|leg| leg.partition);
+        let done = self.token.done.iter().copied().chain(done).collect();
+        ScanToken::new(last.key.clone(), places, done).to_bytes()
+    }
+
+    /// Fetches up to `limit` further entries of one partition, at its snapshot.
+    pub(super) async fn fetch(&self, leg: &Leg, limit: u32) -> Result<Part, Fault> {
+        let last = leg.last_key();
+        let bounds = self.bounds.clone().after(&last);
+        // The bounds say already where to go on, so the token only names the snapshot.
+        let page_token = match leg.place {
+            Some(place) => ScanToken::new(Bytes::new(), vec![place], Vec::new()).to_bytes(),
+            None => Bytes::new(),
+        };
+        let request = ScanRequest {
+            start: bounds.start,
+            end: bounds.end,
+            limit,
+            page_token,
+            target: Some(Target { partition: leg.partition, ..Default::default() }),
+            ..self.request.clone()
+        };
+        let fetching = self.engine.execute_one(Operation::Scan(request), self.deadline);
+        let Answer::Scan(page) = Box::pin(fetching).await? else {
+            return Err(Fault::unavailable("a scan was answered with something else"));
+        };
+        let all = page.next_page_token.is_empty();
+        if page.entries.is_empty() && !all {
+            let partition = leg.partition;
+            return Err(Fault::new(
+                tonic::Code::Internal,
+                format!("partition {partition} sent an empty page that is not its last"),
+            ));
+        }
+        let place = leg.place.or_else(|| place_of(page.header.as_ref()));
+        Ok(Part { entries: page.entries, all, place, header: page.header })
+    }
+}
+
+/// The snapshot that a partition's first page was read at.
+fn place_of(header: Option<&ResponseHeader>) -> Option<Place> {
+    let header = header?;
+    let ResponseHeader { partition, generation, revision, .. } = *header;
+    Some(Place { partition, generation, revision })
+}
+
+/// The headers of the parts of a page, made one.
+#[derive(Default)]
+pub(super) struct Headers {
+    last: Option<ResponseHeader>,
+    seen: SessionToken,
+    stalest: Option<u64>,
+    unknown: bool,
+    followed: bool,
+}
+
+impl Headers {
+    pub(super) fn add(&mut self, header: Option<ResponseHeader>) {
+        let Some(header) = header else { return };
+        let token = SessionToken::of(header.partition, header.generation, header.revision);
+        self.seen.merge(&token);
+        self.stalest = self.stalest.max(header.staleness_milliseconds);
+        self.unknown |= header.staleness_milliseconds.is_none();
+        self.followed |= !header.leader;
+        self.last = Some(header);
+    }
+
+    /// Of the last part, except what must hold for all of them.
+    pub(super) fn merged(self) -> Option<ResponseHeader> {
+        let mut header = self.last?;
+        header.session_token = self.seen.to_bytes();
+        header.staleness_milliseconds = self.stalest.filter(|_| !self.unknown);
+        header.leader = !self.followed;
+        Some(header)
+    }
+}
