@@ -63,7 +63,8 @@ pub enum Effect {
         leader: Option<ReplicaId>,
     },
     /// Read the batches from index `from` to index `to` (both inclusive, batch boundaries) from the log and call
-    /// [`fetched`](crate::Raft::fetched). Asked once; a host that cannot read its log must stop.
+    /// [`fetched`](crate::Raft::fetched). Asked once. Batches compacted or replaced since may be left out; a host that
+    /// cannot read the others must stop.
     FetchPayloads {
         /// Base of the first batch wanted.
         from: Index,

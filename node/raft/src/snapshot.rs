@@ -33,7 +33,8 @@ impl Raft {
     /// The host has durably installed a snapshot of everything up to `index`, whose entry was of `term`, with the members
     /// of that point. A log that holds this very entry keeps what follows it; any other is discarded, on disk by the host.
     ///
-    /// Nothing happens if so much is applied already. Panics on a leader, and on a snapshot that contradicts what is committed.
+    /// Nothing happens if so much is applied already. Panics on a snapshot that contradicts what is committed,
+    /// or a leader's log: a leader holds everything committed.
     pub fn restore(
         &mut self,
         now: Time,
@@ -45,10 +46,6 @@ impl Raft {
             return;
         }
         let partition = self.config.partition;
-        assert!(
-            self.role != Role::Leader,
-            "partition {partition}: a leader was given a snapshot of its own partition"
-        );
         if term > self.term {
             self.become_follower(term, None);
         }
@@ -56,7 +53,7 @@ impl Raft {
             self.log.compact(index);
         } else {
             assert!(
-                index > self.commit && index > self.verified,
+                self.role != Role::Leader && index > self.commit && index > self.verified,
                 "partition {partition}: a snapshot at index {index} of term {term} contradicts the log, committed up to {} and verified up to {}",
                 self.commit,
                 self.verified
@@ -69,5 +66,6 @@ impl Raft {
         self.applied = index;
         // Committed, so every leader that can still be heard has it.
         self.verified = self.verified.max(index);
+        self.lead.uncommitted_bytes = self.log.bytes_between(self.commit, self.log.last_index());
     }
 }

@@ -3,17 +3,24 @@
 
 use std::collections::BTreeMap;
 
+use doug_raft::Role;
+
 use crate::support::cluster::{Cluster, Dice, Weather};
 use crate::support::{MILLISECOND, command, id, voters};
 
 const SEEDS: u64 = 400;
 
-fn stormy(dice: &mut Dice) -> Weather {
+/// Storms find races within a round of messages; fair weather leaves room for many changes of leader.
+fn weather(dice: &mut Dice) -> Weather {
+    let storm = dice.percent(50);
+    let (latency, sync) = if storm { (40_000, 20_000) } else { (2_000, 2_000) };
+    let (loss, stray) = if storm { (20, 4) } else { (3, 4) };
     Weather {
-        latency: (100, dice.between(200, 40_000)),
-        sync: (50, dice.between(100, 20_000)),
-        loss_percent: dice.between(0, 20),
+        latency: (100, dice.between(200, latency)),
+        sync: (50, dice.between(100, sync)),
+        loss_percent: dice.between(0, loss),
         duplicate_percent: dice.between(0, 20),
+        stray_percent: dice.between(0, stray),
         ..Weather::fair()
     }
 }
@@ -23,60 +30,103 @@ fn cluster(seed: u64) -> Cluster {
     let size = [3, 4, 5][dice.between(0, 2) as usize];
     let (pre_vote, check_quorum) = (dice.percent(80), dice.percent(80));
     let window = dice.between(1, 8) as u32;
+    let append_bytes = [1, 200, 4_000][dice.between(0, 2) as usize];
     let mut cluster = Cluster::new(voters(1..=size), seed, |config| {
         config.pre_vote = pre_vote;
         config.check_quorum = check_quorum;
         config.max_inflight_batches = window;
-        config.max_append_bytes = 200;
+        config.max_append_bytes = append_bytes;
         config.max_uncommitted_bytes = 4_000;
     });
-    cluster.weather = stormy(&mut dice);
+    cluster.weather = weather(&mut dice);
     cluster.dice = dice;
     cluster.story.silent = true;
     cluster
 }
 
-/// One thing that users, operators or fate do.
+fn one_of(dice: &mut Dice, numbers: &[u64]) -> Option<u64> {
+    let last = numbers.len().checked_sub(1)?;
+    numbers.get(dice.between(0, last as u64) as usize).copied()
+}
+
+/// Any that leads or believes so.
+fn some_leader(cluster: &mut Cluster) -> Option<u64> {
+    let leads = |&number: &u64| cluster.raft(number).role() == Role::Leader;
+    let leaders: Vec<u64> = cluster.running().into_iter().filter(leads).collect();
+    one_of(&mut cluster.dice, &leaders)
+}
+
+/// One thing that fate, operators or users do.
 fn something_happens(cluster: &mut Cluster) {
-    let numbers: Vec<u64> = cluster.nodes.keys().copied().collect();
-    let number = numbers[cluster.dice.between(0, numbers.len() as u64 - 1) as usize];
-    let other = numbers[cluster.dice.between(0, numbers.len() as u64 - 1) as usize];
-    let running = cluster.nodes[&number].raft.is_some();
+    let everyone: Vec<u64> = cluster.nodes.keys().copied().collect();
+    let number = one_of(&mut cluster.dice, &everyone).expect("a cluster has nodes");
+    let other = one_of(&mut cluster.dice, &everyone).expect("a cluster has nodes");
     match cluster.dice.between(0, 99) {
-        0..4 if running => {
-            let kept =
-                cluster.dice.between(0, cluster.nodes[&number].disk.pending() as u64) as usize;
+        0..16 => fate(cluster, number, other),
+        16..20 => leader_is_cut_off_and_suspected(cluster),
+        20..45 if cluster.nodes[&number].raft.is_some() => operator(cluster, number, other),
+        45..65 => read(cluster, number),
+        _ => write(cluster),
+    }
+}
+
+fn fate(cluster: &mut Cluster, number: u64, other: u64) {
+    let running = cluster.nodes[&number].raft.is_some();
+    match cluster.dice.between(0, 9) {
+        0..3 if running => {
+            let pending = cluster.nodes[&number].disk.pending() as u64;
+            let kept = cluster.dice.between(0, pending) as usize;
             cluster.crash(number, kept);
         }
-        4..10 if !running => cluster.start(number),
-        10..12 => cluster.isolate(&[number]),
-        12..14 => cluster.isolate(&[number, other]),
-        14 => {
+        0..6 if !running => cluster.start(number),
+        6 => cluster.isolate(&[number, other]),
+        7 => {
             cluster.weather.cut.insert((number, other));
         }
-        15..20 => cluster.heal(),
-        20..24 if running && number != other => {
+        _ => cluster.heal(),
+    }
+}
+
+/// The quickest way to two leaders that both believe in themselves.
+fn leader_is_cut_off_and_suspected(cluster: &mut Cluster) {
+    let Some(leader) = cluster.leader() else { return };
+    cluster.heal();
+    cluster.isolate(&[leader]);
+    for number in cluster.running() {
+        cluster.with(number, |raft, now| raft.suspect(now, id(leader)));
+    }
+}
+
+fn operator(cluster: &mut Cluster, number: u64, other: u64) {
+    match cluster.dice.between(0, 4) {
+        0 if number != other => {
             let _ = cluster.with(number, |raft, now| raft.transfer(now, id(other)));
         }
-        24..27 if running => cluster.with(number, |raft, now| raft.suspect(now, id(other))),
-        27..30 if running => cluster.with(number, |raft, now| raft.campaign(now)),
-        30..36 if running => cluster.node(number).flush(),
-        36..42 if running => {
+        1 => cluster.with(number, |raft, now| raft.suspect(now, id(other))),
+        2 => cluster.with(number, |raft, now| raft.campaign(now)),
+        3 => cluster.node(number).flush(),
+        _ => {
             let upto = cluster.raft(number).last_index();
             cluster.with(number, |raft, _| raft.evict_payloads(upto));
         }
-        42..60 if running => {
-            let count = cluster.dice.between(1, 3);
-            cluster.read(number, count);
-        }
-        _ => {
-            if let Some(leader) = cluster.leader() {
-                let commands: Vec<_> =
-                    (0..cluster.dice.between(1, 4)).map(|n| command(&format!("{n}"))).collect();
-                let _ = cluster.propose(leader, &commands);
-            }
-        }
     }
+}
+
+fn read(cluster: &mut Cluster, number: u64) {
+    let leader = if cluster.dice.percent(50) { some_leader(cluster) } else { None };
+    let number = leader.unwrap_or(number);
+    if cluster.nodes[&number].raft.is_some() {
+        let count = cluster.dice.between(1, 3);
+        cluster.read(number, count);
+    }
+}
+
+fn write(cluster: &mut Cluster) {
+    let Some(leader) = some_leader(cluster) else { return };
+    let count = cluster.dice.between(1, 4);
+    let commands: Vec<_> = (0..count).map(|n| command(&n.to_string())).collect();
+    // A leader may refuse: it hands over, or too much is uncommitted.
+    let _ = cluster.propose(leader, &commands);
 }
 
 fn check_logs(cluster: &Cluster) {

@@ -116,6 +116,19 @@ fn a_snapshot_of_what_is_applied_already_changes_nothing() {
 }
 
 #[test]
+fn a_snapshot_that_arrives_when_its_receiver_leads_already_leaves_its_log() {
+    let mut replica = Replica::leader();
+    for letter in ["a", "b"] {
+        replica.raft.propose(replica.now, &[command(letter)]).expect("it leads");
+    }
+    replica.settle();
+    replica.raft.restore(replica.now, (2, 1), voters([1, 2, 3]));
+    assert_eq!((replica.raft.role(), replica.raft.last_index()), (Role::Leader, 3));
+    replica.acknowledge(2, 3);
+    assert_eq!(replica.handed_out(), [commands(1, 3, "b")]);
+}
+
+#[test]
 #[should_panic(expected = "contradicts")]
 fn a_snapshot_that_contradicts_what_is_committed_stops_the_node() {
     let mut replica = Replica::of_three(5, log_of_terms(&[1, 2, 2]));

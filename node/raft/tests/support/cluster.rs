@@ -39,6 +39,8 @@ pub struct Weather {
     pub sync: (u64, u64),
     pub loss_percent: u64,
     pub duplicate_percent: u64,
+    /// Messages that turn up when nobody expects them any more, up to a second later.
+    pub stray_percent: u64,
     /// Ordered pairs between which nothing passes.
     pub cut: BTreeSet<(u64, u64)>,
 }
@@ -51,6 +53,7 @@ impl Weather {
             sync: (500, 500),
             loss_percent: 0,
             duplicate_percent: 0,
+            stray_percent: 0,
             cut: BTreeSet::new(),
         }
     }
@@ -440,7 +443,9 @@ impl Cluster {
         let copies = 1 + u64::from(self.dice.percent(self.weather.duplicate_percent));
         for _ in 0..copies {
             if !self.dice.percent(self.weather.loss_percent) {
-                let (low, high) = self.weather.latency;
+                let stray = self.dice.percent(self.weather.stray_percent);
+                let (low, high) =
+                    if stray { (0, 1_000 * MILLISECOND) } else { self.weather.latency };
                 let at = self.now.after(self.dice.between(low, high));
                 self.schedule(at, to, Event::Deliver { from, message: message.clone() });
             }
@@ -476,8 +481,8 @@ impl Node {
     fn install(&mut self, now: Time, machine: Machine, term: Term) -> bool {
         let index = machine.applied;
         let Some(raft) = &mut self.raft else { return false };
-        if raft.role() == Role::Leader || index <= raft.applied_index() {
-            return index <= raft.applied_index();
+        if index <= raft.applied_index() {
+            return true;
         }
         let log_stays = raft.term_at(index) == Some(term);
         raft.restore(now, (index, term), raft.configuration().clone());

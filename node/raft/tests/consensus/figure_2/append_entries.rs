@@ -116,6 +116,20 @@ fn an_acknowledgement_of_an_older_term_is_never_sent_late() {
 }
 
 #[test]
+fn the_answer_to_a_heartbeat_tells_what_is_received_from_what_is_durable() {
+    let mut replica = Replica::of_three(5, log_of_terms(&[5]));
+    replica.step(2, append(5, (1, 5), 0, vec![noop(5, 2)]));
+    replica.sent();
+    let answer = |matched| Message::HeartbeatResponse { term: 5, round: 1, verified: 2, matched };
+    replica.step(2, heartbeat(5));
+    assert_eq!(replica.sent(), [(2, answer(1))]);
+    replica.sync();
+    replica.sent();
+    replica.step(2, heartbeat(5));
+    assert_eq!(replica.sent(), [(2, answer(2))]);
+}
+
+#[test]
 fn acknowledgements_that_become_due_together_are_sent_as_one() {
     let mut replica = Replica::of_three(5, vec![]);
     replica.step(2, append(5, (0, 0), 0, vec![noop(5, 1)]));

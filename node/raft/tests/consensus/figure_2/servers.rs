@@ -1,6 +1,6 @@
 //! State, All Servers, Followers, Candidates, Leaders.
 
-use doug_raft::{Effect, Message, Record, Role};
+use doug_raft::{Effect, Message, Record, Role, Ticket};
 
 use crate::support::replica::{
     Replica, accepted, append, hard_state, heartbeat, rejected, vote, vote_response,
@@ -86,6 +86,31 @@ fn all_servers_apply_only_what_is_durable_here() {
     assert_eq!(replica.raft.commit(), 1);
     replica.sync();
     assert_eq!(replica.handed_out(), [noop(1, 1)]);
+}
+
+#[test]
+fn all_servers_apply_only_what_is_durable_of_the_log_as_it_is_now() {
+    // Index 2 was durable, then it was replaced.
+    let mut replica = Replica::of_three(5, log_of_terms(&[1, 2]));
+    replica.step(2, append(5, (1, 1), 2, vec![noop(5, 2)]));
+    assert_eq!(replica.handed_out(), [commands(1, 1, "x")]);
+    replica.sync();
+    assert_eq!(replica.handed_out(), [noop(5, 2)]);
+
+    // Index 2 was being written, then it was replaced, then the first write was done.
+    let mut replica = Replica::of_three(5, log_of_terms(&[1]));
+    replica.step(2, append(5, (1, 1), 0, vec![noop(5, 2)]));
+    replica.take();
+    replica.step(3, append(6, (1, 1), 2, vec![noop(6, 2)]));
+    replica.take();
+    replica.raft.persisted(replica.now, Ticket(1));
+    assert_eq!(
+        replica.handed_out(),
+        [commands(1, 1, "x")],
+        "the write of another batch 2 says nothing"
+    );
+    replica.sync();
+    assert_eq!(replica.handed_out(), [noop(6, 2)]);
 }
 
 #[test]
