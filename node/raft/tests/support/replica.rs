@@ -90,10 +90,11 @@ impl Replica {
 
     /// Takes effects and makes records durable until nothing more happens.
     pub fn settle(&mut self) {
+        self.take();
         loop {
+            self.sync();
             let before = self.seen.len();
             self.take();
-            self.sync();
             if self.seen.len() == before {
                 return;
             }

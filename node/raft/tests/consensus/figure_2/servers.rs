@@ -335,6 +335,15 @@ fn leaders_commit_by_counting_only_in_their_own_term() {
 }
 
 #[test]
+fn leaders_ignore_answers_to_an_older_term_of_theirs() {
+    let mut replica = Replica::of_three(2, log_of_terms(&[1, 2]));
+    replica.win();
+    replica.step(2, accepted(2, 3));
+    replica.step(2, Message::HeartbeatResponse { term: 2, round: 9, verified: 3, matched: 3 });
+    assert_eq!((replica.raft.commit(), replica.raft.peers()[0].matched), (0, 0));
+}
+
+#[test]
 fn leaders_count_themselves_only_up_to_what_their_own_disk_holds() {
     let mut replica = Replica::leader();
     replica.raft.propose(replica.now, &[command("a")]).expect("it leads");
@@ -360,6 +369,8 @@ fn leaders_commit_without_their_own_disk_if_the_others_are_a_majority() {
 fn a_single_voter_elects_itself_and_commits_alone() {
     let mut replica = Replica::new(config(1), restored(voters([1]), 0, vec![]));
     replica.wait(300 * MILLISECOND);
+    replica.take();
+    assert_eq!(replica.raft.role(), Role::Candidate, "its own vote is not durable yet");
     replica.settle();
     assert_eq!((replica.raft.role(), replica.raft.commit()), (Role::Leader, 1));
     replica.raft.propose(replica.now, &[command("a")]).expect("it leads");
