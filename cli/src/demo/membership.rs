@@ -2,7 +2,7 @@
 
 use super::database;
 use super::state::{Creation, LOOPBACK, Node, State};
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use doug_client::admin::Admin;
 use doug_client::create::{self, ClusterSpec, HashSpec, NodeSpec, Partitioning, PortsSpec, Spec};
 use doug_proto::error::Fault;
@@ -48,7 +48,8 @@ pub fn intend(state: &mut State, identities: &Identities) -> anyhow::Result<()> 
     let creation = match &state.creation {
         Some(creation) => creation.clone(),
         None => {
-            let bits = getrandom::u64().context("asking the system for random bits")?;
+            let bits = getrandom::u64()
+                .map_err(|error| anyhow!("the system gave no random bits: {error}"))?;
             Creation { database: DatabaseId::from_bits(bits).to_string(), nodes: nodes.clone() }
         }
     };

@@ -10,6 +10,7 @@ mod control;
 mod database;
 mod layout;
 mod lock;
+mod membership;
 mod ports;
 mod prepare;
 mod processes;

@@ -27,7 +27,7 @@ pub struct Prepared {
     /// it is gone before anybody else may take it.
     pub temporary: Option<TempDir>,
     /// Held to the end.
-    pub lock: Lock,
+    _lock: Lock,
 }
 
 /// Finds the folder, locks it, and decides what is to run on it.
@@ -47,7 +47,7 @@ pub async fn prepare(args: &Start) -> anyhow::Result<Prepared> {
     let lock = lock::take(&layout).await?;
     let mut state = decide(args, &layout, temporary.is_some())?;
     ports::assign(&mut state)?;
-    Ok(Prepared { layout, state, temporary, lock })
+    Ok(Prepared { layout, state, temporary, _lock: lock })
 }
 
 fn decide(args: &Start, layout: &Layout, temporary: bool) -> anyhow::Result<State> {
@@ -55,11 +55,11 @@ fn decide(args: &Start, layout: &Layout, temporary: bool) -> anyhow::Result<Stat
     let shape = shape(args, stored.as_ref().map(|state| state.shape), layout.root())?;
     let listen = args.listen.or(stored.as_ref().map(|state| state.listen));
     let listen = ports::facade(listen.unwrap_or(DEFAULT_LISTEN))?;
-    let fresh = State::new(layout, shape, listen, temporary);
-    let Some(stored) = stored else { return Ok(fresh) };
+    let mut state = State::new(layout, shape, listen, temporary);
+    let Some(stored) = stored else { return Ok(state) };
     // The folder may have been moved: of what was stored, only the ids and
     // ports still hold.
-    let mut state = State { creation: stored.creation, ..fresh };
+    state.creation = stored.creation;
     state.facade.http_port = stored.facade.http_port;
     for node in &mut state.nodes {
         if let Some(stored) = stored.nodes.iter().find(|stored| stored.name == node.name) {

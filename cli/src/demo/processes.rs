@@ -180,7 +180,8 @@ impl Processes {
 
     async fn await_end(&mut self, names: &[String], within: Duration) {
         let deadline = Instant::now() + within;
-        for process in names.iter().filter_map(|name| self.all.get_mut(name)) {
+        for name in names {
+            let Some(process) = self.all.get_mut(name) else { continue };
             if process.pid.is_none() {
                 continue;
             }

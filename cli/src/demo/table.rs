@@ -3,7 +3,8 @@
 use super::database;
 use super::processes::Condition;
 use super::state::{Node, State};
-use comfy_table::{Table, presets};
+use comfy_table::Table;
+use comfy_table::presets::NOTHING;
 use doug_proto::error::Fault;
 use doug_proto::v1;
 
@@ -29,7 +30,7 @@ pub fn print(state: &State, status: Result<&v1::StatusResponse, &Fault>) {
 
 fn processes(state: &State, status: Option<&v1::StatusResponse>) -> Table {
     let mut table = Table::new();
-    table.load_preset(presets::NOTHING);
+    table.load_style(NOTHING);
     table.set_header(["PROCESS", "PID", "STATE", "LEADS", "DOUG", "ADMIN", "HTTP"]);
     let facade = &state.facade;
     table.add_row([

@@ -2,7 +2,7 @@
 
 use doug_client::{Client, If, Read};
 use doug_proto::error::Fault;
-use futures::StreamExt;
+use futures::future::try_join_all;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -35,15 +35,18 @@ impl Ledger {
 
     /// The keys that are not as they were acknowledged.
     pub async fn missing(&self, client: &Client) -> Result<Vec<String>, Fault> {
-        let reads = futures::stream::iter(&self.0).map(|(key, value)| async move {
-            let answer = client.get(key.clone(), Read::Linearizable).await?;
-            let there = answer.found && answer.value == value.as_bytes();
-            Ok((!there).then(|| key.clone()))
-        });
-        let results: Vec<Result<Option<String>, Fault>> =
-            reads.buffered(READS).collect().await;
-        let missing: Result<Vec<_>, _> = results.into_iter().collect();
-        Ok(missing?.into_iter().flatten().collect())
+        let mut missing = Vec::new();
+        let all: Vec<(&String, &String)> = self.0.iter().collect();
+        for some in all.chunks(READS) {
+            let reads = some.iter().map(|(key, _)| client.get((*key).clone(), Read::Linearizable));
+            let answers = try_join_all(reads).await?;
+            for ((key, value), answer) in some.iter().zip(answers) {
+                if !answer.found || answer.value != value.as_bytes() {
+                    missing.push((*key).clone());
+                }
+            }
+        }
+        Ok(missing)
     }
 }
 
