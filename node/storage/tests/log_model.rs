@@ -152,7 +152,7 @@ impl Bench {
             for (base, (last, _, data)) in replica.batches.iter().filter(|(base, _)| **base > floor)
             {
                 let found = self.log.reader.read(*key, *base, *last).expect("it is in the log");
-                assert_eq!(found, [data.clone()]);
+                assert_eq!(found, std::slice::from_ref(data));
             }
         }
     }
