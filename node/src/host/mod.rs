@@ -8,10 +8,14 @@
 mod balance;
 mod effects;
 mod event;
+mod faults;
+mod leadership;
 mod pending;
 mod reads;
 mod replica;
+mod requests;
 mod retention;
+mod turn;
 mod wire;
 
 pub use effects::{
@@ -20,17 +24,15 @@ pub use effects::{
 };
 pub use event::{Event, ReadKind, RequestId, Sequence};
 
-use balance::Leadership;
-use doug_proto::error::Fault;
 use doug_proto::ids::NodeId;
 use doug_proto::map::Partition;
 use doug_proto::v1;
 use doug_raft::{
-    Batch, Configuration, Effect, Index, PartitionId, Raft, Record, ReplicaId, Restored, Term,
-    Ticket, Time,
+    Batch, Configuration, Index, PartitionId, Raft, ReplicaId, Restored, Term, Ticket, Time,
 };
 use doug_storage::ReplicaKey;
-use replica::{AwaitedTransfer, QueuedWrite, Replica};
+use faults::{outcome_unknown, read_expired, transfer_expired};
+use replica::{QueuedWrite, Replica};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// Settings of a host.
@@ -277,41 +279,6 @@ impl Host {
         }
     }
 
-    fn balance(&mut self, now: Time) {
-        if self.draining {
-            self.hand_over(now);
-            return;
-        }
-        for replica in self.replicas.values_mut().filter(|replica| replica.leads()) {
-            let Some(preferred) = preferred(&replica.descriptor) else { continue };
-            let peers = replica.raft.peers();
-            let leadership = Leadership {
-                since: replica.since,
-                last_index: replica.raft.last_index(),
-                preferred,
-                peers: &peers,
-            };
-            let own = replica.raft.id();
-            if let Some(to) = balance::hand_over_to_preferred(own, now, leadership) {
-                // Refused while another hand-over is under way: the next look decides again.
-                let _ = replica.raft.transfer(now, to);
-            }
-        }
-    }
-
-    fn hand_over(&mut self, now: Time) {
-        for (partition, replica) in &mut self.replicas {
-            if !replica.leads() {
-                continue;
-            }
-            if let Some(to) = balance::best_successor(&replica.raft.peers()) {
-                // Refused while another hand-over is under way: the next tick tries again.
-                let _ = replica.raft.transfer(now, to);
-                self.touched.insert(*partition);
-            }
-        }
-    }
-
     fn turn(&mut self, now: Time, from: NodeId, turn: v1::PeerTurn) {
         for heartbeat in &turn.heartbeats {
             self.message(now, from, wire::unpack_heartbeat(heartbeat));
@@ -343,58 +310,6 @@ impl Host {
         }
         replica.raft.step(now, route.from, message);
         self.touched.insert(route.partition);
-    }
-
-    fn write(&mut self, request: RequestId, partition: u64, write: QueuedWrite) {
-        let Some(replica) = self.replicas.get_mut(&partition) else {
-            self.effects.replies.push((request, Err(not_here(self.config.node, partition))));
-            return;
-        };
-        if !replica.leads() {
-            let fault = not_leader(replica);
-            self.effects.replies.push((request, Err(fault)));
-            return;
-        }
-        replica.queue.push(write);
-        self.touched.insert(partition);
-    }
-
-    fn read(
-        &mut self,
-        now: Time,
-        request: RequestId,
-        partition: u64,
-        kind: ReadKind,
-        deadline: Time,
-    ) {
-        let Some(replica) = self.replicas.get_mut(&partition) else {
-            self.effects.replies.push((request, Err(not_here(self.config.node, partition))));
-            return;
-        };
-        match kind {
-            ReadKind::Linearizable if !replica.leads() => {
-                let fault = not_leader(replica);
-                self.effects.replies.push((request, Err(fault)));
-                return;
-            }
-            ReadKind::Bounded { max_lag }
-                if replica.reads.fresh().is_some_and(|fresh| now.since(fresh) <= max_lag) =>
-            {
-                let ready = ready_read(replica, request, kind);
-                self.effects.ready.push(ready);
-                return;
-            }
-            ReadKind::Applied { index } if replica.applied >= index => {
-                let ready = ready_read(replica, request, kind);
-                self.effects.ready.push(ready);
-                return;
-            }
-            ReadKind::Applied { index } => replica.reads.wait_applied(request, index, deadline),
-            ReadKind::Linearizable | ReadKind::Bounded { .. } => {
-                replica.reads.gather(request, kind, deadline);
-            }
-        }
-        self.touched.insert(partition);
     }
 
     fn persisted(&mut self, now: Time, sequence: Sequence) {
@@ -470,158 +385,6 @@ impl Host {
             }
         }
     }
-
-    fn transfer(
-        &mut self,
-        now: Time,
-        request: RequestId,
-        partition: u64,
-        to: Option<NodeId>,
-        deadline: Time,
-    ) {
-        let result = self.start_transfer(now, request, partition, to, deadline);
-        if let Err(fault) = result {
-            self.effects.replies.push((request, Err(fault)));
-        }
-    }
-
-    fn start_transfer(
-        &mut self,
-        now: Time,
-        request: RequestId,
-        partition: u64,
-        to: Option<NodeId>,
-        deadline: Time,
-    ) -> Result<(), Fault> {
-        let node = self.config.node;
-        let replica = self.replicas.get_mut(&partition).ok_or_else(|| not_here(node, partition))?;
-        if !replica.leads() {
-            return Err(not_leader(replica));
-        }
-        let target = match to {
-            Some(node) => replica.replica_on(node).ok_or_else(|| {
-                Fault::invalid(format!("node {node} holds no voter of partition {partition}"))
-            })?,
-            None => balance::best_successor(&replica.raft.peers()).ok_or_else(|| {
-                Fault::unavailable(format!(
-                    "no other voter of partition {partition} is in touch: nobody can take over"
-                ))
-            })?,
-        };
-        let from_term = replica.raft.term();
-        replica
-            .raft
-            .transfer(now, target)
-            .map_err(|error| Fault::new(tonic::Code::FailedPrecondition, error.to_string()))?;
-        if let Some(earlier) = replica.transfer.take() {
-            self.effects.replies.push((earlier.request, Err(transfer_expired(partition))));
-        }
-        replica.transfer = Some(AwaitedTransfer { request, deadline, from_term });
-        self.touched.insert(partition);
-        Ok(())
-    }
-
-    fn finish_turn(&mut self, now: Time, partition: u64) {
-        let Some(replica) = self.replicas.get_mut(&partition) else { return };
-        for (request, error) in replica.propose_queued(now, self.config.batch_bytes) {
-            let fault = replica::refusal(error, || not_leader(replica));
-            self.effects.replies.push((request, Err(fault)));
-        }
-        if let Some(read) = replica.reads.ask(now) {
-            replica.raft.read(now, read);
-        }
-        loop {
-            let effects = replica.raft.take_effects();
-            if effects.is_empty() {
-                break;
-            }
-            for effect in effects {
-                carry_out(
-                    effect,
-                    replica,
-                    now,
-                    &mut self.effects,
-                    &mut self.persisting,
-                    &mut self.next_sequence,
-                );
-            }
-        }
-        for (request, kind) in replica.reads.applied(replica.applied) {
-            let ready = ready_read(replica, request, kind);
-            self.effects.ready.push(ready);
-        }
-        replica.note_caught_up();
-    }
-}
-
-fn carry_out(
-    effect: Effect,
-    replica: &mut Replica,
-    now: Time,
-    effects: &mut Effects,
-    persisting: &mut VecDeque<(Sequence, u64, Ticket)>,
-    next_sequence: &mut u64,
-) {
-    match effect {
-        Effect::Persist { ticket, record } => {
-            *next_sequence += 1;
-            let sequence = Sequence(*next_sequence);
-            let content = match record {
-                Record::Append(batch) => LogContent::Batch { batch, commit: replica.raft.commit() },
-                Record::HardState { term, vote } => LogContent::HardState { term, vote },
-            };
-            effects.records.push(LogRecord { sequence, replica: replica.key, content });
-            persisting.push_back((sequence, replica.key.partition, ticket));
-        }
-        Effect::Send { to, message } => {
-            let Some(node) = replica.node_of(to) else { return };
-            let from = ReplicaId(replica.key.replica);
-            let route = wire::Route { partition: replica.key.partition, from, to };
-            wire::pack(effects.turns.entry(node).or_default(), route, message);
-        }
-        Effect::Apply { batches } => {
-            let (work, lost) = replica.commit(batches);
-            effects.apply.push(work);
-            let partition = replica.key.partition;
-            effects.replies.extend(lost.into_iter().map(|r| (r, Err(overwritten(partition)))));
-        }
-        Effect::ReadReady { reads, index } => replica.reads.named(&reads, index),
-        Effect::ReadAborted { reads } => {
-            let fault = not_leader(replica);
-            let aborted = replica.reads.aborted(&reads);
-            effects.replies.extend(aborted.into_iter().map(|r| (r, Err(fault.clone()))));
-        }
-        Effect::RoleChanged { role, term, leader } => {
-            role_changed(replica, now, effects, role, term, leader);
-        }
-        Effect::FetchPayloads { from, to } => {
-            effects.fetch.push(Fetch { replica: replica.key, from, to });
-        }
-        Effect::SnapshotNeeded { to } => {
-            let term = replica.raft.term();
-            if let Some(node) = replica.node_of(to) {
-                effects.snapshots.push(SendSnapshot { replica: replica.key, to, node, term });
-            }
-        }
-    }
-}
-
-fn role_changed(
-    replica: &mut Replica,
-    now: Time,
-    effects: &mut Effects,
-    role: doug_raft::Role,
-    term: Term,
-    leader: Option<ReplicaId>,
-) {
-    replica.since = now;
-    let leader = leader.and_then(|leader| replica.node_of(leader));
-    let leads = role == doug_raft::Role::Leader;
-    effects.roles.push(RoleChange { replica: replica.key, leads, term, leader });
-    let handed_over = |t: &mut AwaitedTransfer| t.from_term < term && leader.is_some();
-    if let (Some(transfer), Some(leader)) = (replica.transfer.take_if(handed_over), leader) {
-        effects.replies.push((transfer.request, Ok(Reply::Transferred(leader))));
-    }
 }
 
 fn configuration(descriptor: &Partition) -> Configuration {
@@ -635,63 +398,4 @@ fn configuration(descriptor: &Partition) -> Configuration {
 /// creation rotates from partition to partition.
 fn preferred(descriptor: &Partition) -> Option<ReplicaId> {
     descriptor.voters.first().map(|member| ReplicaId(member.replica))
-}
-
-fn ready_read(replica: &Replica, request: RequestId, kind: ReadKind) -> ReadyRead {
-    let fresh = match kind {
-        ReadKind::Applied { .. } => None,
-        ReadKind::Linearizable | ReadKind::Bounded { .. } => replica.reads.fresh(),
-    };
-    ReadyRead { request, replica: replica.key, fresh, leader: replica.leads() }
-}
-
-/// The address is filled in by the node, which knows the map.
-fn not_leader(replica: &Replica) -> Fault {
-    let own = replica.node_of(ReplicaId(replica.key.replica));
-    // A leader that hands over, or has just stepped down, still knows itself.
-    let leader = replica.leader_node().filter(|node| Some(*node) != own);
-    let leader = leader.map(|node| node.to_string()).unwrap_or_default();
-    Fault::not_leader(replica.key.partition, leader, String::new())
-}
-
-fn not_here(node: NodeId, partition: u64) -> Fault {
-    Fault::new(
-        tonic::Code::FailedPrecondition,
-        format!(
-            "node {node} holds no replica of partition {partition}: fetch the partition map anew"
-        ),
-    )
-    .not_executed()
-}
-
-fn outcome_unknown(partition: u64) -> Fault {
-    Fault::deadline_unknown(format!(
-        "partition {partition} did not commit the write before its deadline; \
-         it may still be applied, so read before writing again"
-    ))
-}
-
-fn overwritten(partition: u64) -> Fault {
-    Fault::unavailable(format!(
-        "another leader of partition {partition} took the write's place in the log; \
-         it was not applied and may be tried again"
-    ))
-}
-
-fn read_expired(replica: &Replica) -> Fault {
-    let partition = replica.key.partition;
-    Fault::new(
-        tonic::Code::DeadlineExceeded,
-        format!("partition {partition} could not prove the asked freshness before the deadline"),
-    )
-    .not_executed()
-}
-
-fn transfer_expired(partition: u64) -> Fault {
-    Fault::new(
-        tonic::Code::DeadlineExceeded,
-        format!(
-            "the leadership of partition {partition} was not taken over in time; it may still be"
-        ),
-    )
 }

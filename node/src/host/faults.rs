@@ -1,0 +1,58 @@
+//! The errors a host answers with, in words.
+
+use super::replica::Replica;
+use doug_proto::error::Fault;
+use doug_proto::ids::NodeId;
+use doug_raft::ReplicaId;
+use tonic::Code;
+
+/// The address is filled in by the node, which knows the map.
+pub(super) fn not_leader(replica: &Replica) -> Fault {
+    let own = replica.node_of(ReplicaId(replica.key.replica));
+    // A leader that hands over, or has just stepped down, still knows itself.
+    let leader = replica.leader_node().filter(|node| Some(*node) != own);
+    let leader = leader.map(|node| node.to_string()).unwrap_or_default();
+    Fault::not_leader(replica.key.partition, leader, String::new())
+}
+
+pub(super) fn not_here(node: NodeId, partition: u64) -> Fault {
+    Fault::new(
+        Code::FailedPrecondition,
+        format!(
+            "node {node} holds no replica of partition {partition}: fetch the partition map anew"
+        ),
+    )
+    .not_executed()
+}
+
+pub(super) fn outcome_unknown(partition: u64) -> Fault {
+    Fault::deadline_unknown(format!(
+        "partition {partition} did not commit the write before its deadline; \
+         it may still be applied, so read before writing again"
+    ))
+}
+
+pub(super) fn overwritten(partition: u64) -> Fault {
+    Fault::unavailable(format!(
+        "another leader of partition {partition} took the write's place in the log; \
+         it was not applied and may be tried again"
+    ))
+}
+
+pub(super) fn read_expired(replica: &Replica) -> Fault {
+    let partition = replica.key.partition;
+    Fault::new(
+        Code::DeadlineExceeded,
+        format!("partition {partition} could not prove the asked freshness before the deadline"),
+    )
+    .not_executed()
+}
+
+pub(super) fn transfer_expired(partition: u64) -> Fault {
+    Fault::new(
+        Code::DeadlineExceeded,
+        format!(
+            "the leadership of partition {partition} was not taken over in time; it may still be"
+        ),
+    )
+}

@@ -1,0 +1,97 @@
+//! Leaderships: spread over the nodes, handed over on a stop or when told.
+
+use super::balance::{self, Leadership};
+use super::event::RequestId;
+use super::faults::{not_here, not_leader, transfer_expired};
+use super::replica::AwaitedTransfer;
+use super::{Host, preferred};
+use doug_proto::error::Fault;
+use doug_proto::ids::NodeId;
+use doug_raft::Time;
+
+impl Host {
+    pub(super) fn balance(&mut self, now: Time) {
+        if self.draining {
+            self.hand_over(now);
+            return;
+        }
+        for replica in self.replicas.values_mut().filter(|replica| replica.leads()) {
+            let Some(preferred) = preferred(&replica.descriptor) else { continue };
+            let peers = replica.raft.peers();
+            let leadership = Leadership {
+                since: replica.since,
+                last_index: replica.raft.last_index(),
+                preferred,
+                peers: &peers,
+            };
+            let own = replica.raft.id();
+            if let Some(to) = balance::hand_over_to_preferred(own, now, leadership) {
+                // Refused while another hand-over is under way: the next look decides again.
+                let _ = replica.raft.transfer(now, to);
+            }
+        }
+    }
+
+    pub(super) fn hand_over(&mut self, now: Time) {
+        for (partition, replica) in &mut self.replicas {
+            if !replica.leads() {
+                continue;
+            }
+            if let Some(to) = balance::best_successor(&replica.raft.peers()) {
+                // Refused while another hand-over is under way: the next tick tries again.
+                let _ = replica.raft.transfer(now, to);
+                self.touched.insert(*partition);
+            }
+        }
+    }
+
+    pub(super) fn transfer(
+        &mut self,
+        now: Time,
+        request: RequestId,
+        partition: u64,
+        to: Option<NodeId>,
+        deadline: Time,
+    ) {
+        let result = self.start_transfer(now, request, partition, to, deadline);
+        if let Err(fault) = result {
+            self.effects.replies.push((request, Err(fault)));
+        }
+    }
+
+    fn start_transfer(
+        &mut self,
+        now: Time,
+        request: RequestId,
+        partition: u64,
+        to: Option<NodeId>,
+        deadline: Time,
+    ) -> Result<(), Fault> {
+        let node = self.config.node;
+        let replica = self.replicas.get_mut(&partition).ok_or_else(|| not_here(node, partition))?;
+        if !replica.leads() {
+            return Err(not_leader(replica));
+        }
+        let target = match to {
+            Some(node) => replica.replica_on(node).ok_or_else(|| {
+                Fault::invalid(format!("node {node} holds no voter of partition {partition}"))
+            })?,
+            None => balance::best_successor(&replica.raft.peers()).ok_or_else(|| {
+                Fault::unavailable(format!(
+                    "no other voter of partition {partition} is in touch: nobody can take over"
+                ))
+            })?,
+        };
+        let from_term = replica.raft.term();
+        replica
+            .raft
+            .transfer(now, target)
+            .map_err(|error| Fault::new(tonic::Code::FailedPrecondition, error.to_string()))?;
+        if let Some(earlier) = replica.transfer.take() {
+            self.effects.replies.push((earlier.request, Err(transfer_expired(partition))));
+        }
+        replica.transfer = Some(AwaitedTransfer { request, deadline, from_term });
+        self.touched.insert(partition);
+        Ok(())
+    }
+}

@@ -1,0 +1,62 @@
+//! What clients ask of a host.
+
+use super::Host;
+use super::event::{ReadKind, RequestId};
+use super::faults::{not_here, not_leader};
+use super::replica::QueuedWrite;
+use super::turn::ready_read;
+use doug_raft::Time;
+
+impl Host {
+    pub(super) fn write(&mut self, request: RequestId, partition: u64, write: QueuedWrite) {
+        let Some(replica) = self.replicas.get_mut(&partition) else {
+            self.effects.replies.push((request, Err(not_here(self.config.node, partition))));
+            return;
+        };
+        if !replica.leads() {
+            let fault = not_leader(replica);
+            self.effects.replies.push((request, Err(fault)));
+            return;
+        }
+        replica.queue.push(write);
+        self.touched.insert(partition);
+    }
+
+    pub(super) fn read(
+        &mut self,
+        now: Time,
+        request: RequestId,
+        partition: u64,
+        kind: ReadKind,
+        deadline: Time,
+    ) {
+        let Some(replica) = self.replicas.get_mut(&partition) else {
+            self.effects.replies.push((request, Err(not_here(self.config.node, partition))));
+            return;
+        };
+        match kind {
+            ReadKind::Linearizable if !replica.leads() => {
+                let fault = not_leader(replica);
+                self.effects.replies.push((request, Err(fault)));
+                return;
+            }
+            ReadKind::Bounded { max_lag }
+                if replica.reads.fresh().is_some_and(|fresh| now.since(fresh) <= max_lag) =>
+            {
+                let ready = ready_read(replica, request, kind);
+                self.effects.ready.push(ready);
+                return;
+            }
+            ReadKind::Applied { index } if replica.applied >= index => {
+                let ready = ready_read(replica, request, kind);
+                self.effects.ready.push(ready);
+                return;
+            }
+            ReadKind::Applied { index } => replica.reads.wait_applied(request, index, deadline),
+            ReadKind::Linearizable | ReadKind::Bounded { .. } => {
+                replica.reads.gather(request, kind, deadline);
+            }
+        }
+        self.touched.insert(partition);
+    }
+}

@@ -1,0 +1,121 @@
+//! The end of a turn: proposals, read rounds, and the core's effects carried on.
+
+use super::effects::{Effects, Fetch, LogContent, LogRecord, ReadyRead, RoleChange, SendSnapshot};
+use super::event::{ReadKind, RequestId, Sequence};
+use super::faults::{not_leader, overwritten};
+use super::replica::{self, AwaitedTransfer, Replica};
+use super::{Host, Reply, wire};
+use doug_raft::{Effect, Record, ReplicaId, Role, Term, Ticket, Time};
+use std::collections::VecDeque;
+
+impl Host {
+    pub(super) fn finish_turn(&mut self, now: Time, partition: u64) {
+        let Some(replica) = self.replicas.get_mut(&partition) else { return };
+        for (request, error) in replica.propose_queued(now, self.config.batch_bytes) {
+            let fault = replica::refusal(error, || not_leader(replica));
+            self.effects.replies.push((request, Err(fault)));
+        }
+        if let Some(read) = replica.reads.ask(now) {
+            replica.raft.read(now, read);
+        }
+        loop {
+            let effects = replica.raft.take_effects();
+            if effects.is_empty() {
+                break;
+            }
+            for effect in effects {
+                carry_out(
+                    effect,
+                    replica,
+                    now,
+                    &mut self.effects,
+                    &mut self.persisting,
+                    &mut self.next_sequence,
+                );
+            }
+        }
+        for (request, kind) in replica.reads.applied(replica.applied) {
+            let ready = ready_read(replica, request, kind);
+            self.effects.ready.push(ready);
+        }
+        replica.note_caught_up();
+    }
+}
+
+fn carry_out(
+    effect: Effect,
+    replica: &mut Replica,
+    now: Time,
+    effects: &mut Effects,
+    persisting: &mut VecDeque<(Sequence, u64, Ticket)>,
+    next_sequence: &mut u64,
+) {
+    match effect {
+        Effect::Persist { ticket, record } => {
+            *next_sequence += 1;
+            let sequence = Sequence(*next_sequence);
+            let content = match record {
+                Record::Append(batch) => LogContent::Batch { batch, commit: replica.raft.commit() },
+                Record::HardState { term, vote } => LogContent::HardState { term, vote },
+            };
+            effects.records.push(LogRecord { sequence, replica: replica.key, content });
+            persisting.push_back((sequence, replica.key.partition, ticket));
+        }
+        Effect::Send { to, message } => {
+            let Some(node) = replica.node_of(to) else { return };
+            let from = ReplicaId(replica.key.replica);
+            let route = wire::Route { partition: replica.key.partition, from, to };
+            wire::pack(effects.turns.entry(node).or_default(), route, message);
+        }
+        Effect::Apply { batches } => {
+            let (work, lost) = replica.commit(batches);
+            effects.apply.push(work);
+            let partition = replica.key.partition;
+            effects.replies.extend(lost.into_iter().map(|r| (r, Err(overwritten(partition)))));
+        }
+        Effect::ReadReady { reads, index } => replica.reads.named(&reads, index),
+        Effect::ReadAborted { reads } => {
+            let fault = not_leader(replica);
+            let aborted = replica.reads.aborted(&reads);
+            effects.replies.extend(aborted.into_iter().map(|r| (r, Err(fault.clone()))));
+        }
+        Effect::RoleChanged { role, term, leader } => {
+            role_changed(replica, now, effects, role, term, leader);
+        }
+        Effect::FetchPayloads { from, to } => {
+            effects.fetch.push(Fetch { replica: replica.key, from, to });
+        }
+        Effect::SnapshotNeeded { to } => {
+            let term = replica.raft.term();
+            if let Some(node) = replica.node_of(to) {
+                effects.snapshots.push(SendSnapshot { replica: replica.key, to, node, term });
+            }
+        }
+    }
+}
+
+fn role_changed(
+    replica: &mut Replica,
+    now: Time,
+    effects: &mut Effects,
+    role: Role,
+    term: Term,
+    leader: Option<ReplicaId>,
+) {
+    replica.since = now;
+    let leader = leader.and_then(|leader| replica.node_of(leader));
+    let leads = role == Role::Leader;
+    effects.roles.push(RoleChange { replica: replica.key, leads, term, leader });
+    let handed_over = |t: &mut AwaitedTransfer| t.from_term < term && leader.is_some();
+    if let (Some(transfer), Some(leader)) = (replica.transfer.take_if(handed_over), leader) {
+        effects.replies.push((transfer.request, Ok(Reply::Transferred(leader))));
+    }
+}
+
+pub(super) fn ready_read(replica: &Replica, request: RequestId, kind: ReadKind) -> ReadyRead {
+    let fresh = match kind {
+        ReadKind::Applied { .. } => None,
+        ReadKind::Linearizable | ReadKind::Bounded { .. } => replica.reads.fresh(),
+    };
+    ReadyRead { request, replica: replica.key, fresh, leader: replica.leads() }
+}
