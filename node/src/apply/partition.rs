@@ -4,13 +4,15 @@
 use super::machine::{ApplyError, Machine};
 use crate::host::{ApplyBatch, ApplyWork, RequestId};
 use bytes::Bytes;
+use doug_proto::map::Partition as Descriptor;
 use doug_proto::v1;
 use doug_storage::compaction::CompactionJob;
 use doug_storage::store::Store;
 use doug_storage::tree::{FlushJob, Pressure, SnapshotTables, SnapshotWriter};
 use doug_storage::tree::{Tree, TreeChange, TreeReader, View};
 use doug_storage::{Applied, ReplicaKey, StorageError};
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// One replica's data.
@@ -18,6 +20,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 pub struct Partition {
     key: ReplicaKey,
     reader: TreeReader,
+    /// Apart from the rest, so that reads never wait for what is being applied.
+    descriptor: RwLock<Arc<Descriptor>>,
     inner: Mutex<Inner>,
     maintenance_asked: AtomicBool,
 }
@@ -64,9 +68,11 @@ impl Partition {
     /// Takes over a tree and the state that belongs to it.
     pub fn new(key: ReplicaKey, tree: Tree, machine: Machine, applied: Applied) -> Self {
         let reader = tree.reader();
+        let descriptor = RwLock::new(Arc::new(machine.descriptor().clone()));
         Self {
             key,
             reader,
+            descriptor,
             inner: Mutex::new(Inner { tree, machine, applied }),
             maintenance_asked: AtomicBool::new(false),
         }
@@ -83,8 +89,8 @@ impl Partition {
     }
 
     /// The descriptor as of the last applied command.
-    pub fn descriptor(&self) -> doug_proto::map::Partition {
-        self.inner.lock().machine.descriptor().clone()
+    pub fn descriptor(&self) -> Arc<Descriptor> {
+        self.descriptor.read().clone()
     }
 
     /// The last command applied.
@@ -217,6 +223,7 @@ impl Partition {
         let change = inner.tree.snapshot_change(tables, applied, state);
         store.publish(self.key, &change)?;
         inner.tree.install(change);
+        *self.descriptor.write() = Arc::new(machine.descriptor().clone());
         inner.machine = machine;
         inner.applied = applied;
         Ok(applied)

@@ -18,11 +18,7 @@ use tonic::Code;
 
 /// Takes an operation up; its answer goes to `sink`, now or later.
 pub fn submit(shared: &Arc<Shared>, operation: Operation, deadline: Time, sink: Sink) {
-    let bytes = prost::Message::encoded_len(&v1::StreamOperation {
-        operation: Some(operation.clone()),
-        ..Default::default()
-    });
-    let permit = match admit(shared, bytes) {
+    let permit = match admit(shared, operation.encoded_len()) {
         Ok(permit) => permit,
         Err(fault) => return sink.fail(&fault),
     };
