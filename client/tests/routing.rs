@@ -117,9 +117,8 @@ async fn operations_submitted_together_share_messages() {
 async fn a_batch_over_two_partitions_is_refused_with_both_keys_named() {
     let net = Net::default();
     let client = net.direct(&hash_map(&[&[1], &[2], &[3], &[4]])).await;
-    let writes: Vec<_> = (0..20)
-        .map(|n| doug_client::Write::Put(format!("key{n}").into(), "v".into()))
-        .collect();
+    let writes: Vec<_> =
+        (0..20).map(|n| doug_client::Write::Put(format!("key{n}").into(), "v".into())).collect();
     let fault = client.batch(Vec::new(), &writes).await.unwrap_err();
     assert_eq!(fault.code, tonic::Code::InvalidArgument);
     assert!(fault.message.contains("\"key0\" lies in partition"), "{fault}");

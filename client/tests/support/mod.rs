@@ -15,6 +15,7 @@ use futures::stream::{BoxStream, StreamExt};
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 use tokio::io::DuplexStream;
 use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::{ReceiverStream, UnboundedReceiverStream};
@@ -26,6 +27,8 @@ pub mod model;
 pub enum Reply {
     Answer(Answer),
     Fault(Fault),
+    /// As a willing leader, but after this long.
+    After(Duration),
     /// It never answers.
     Silence,
     /// It breaks the stream without an answer.
@@ -125,6 +128,13 @@ pub fn fixed(map: &PartitionMap) -> watch::Receiver<Option<Arc<PartitionMap>>> {
     watch::Sender::new(Some(Arc::new(map.clone()))).subscribe()
 }
 
+type Outgoing = mpsc::Sender<Result<v1::StreamResponse, Status>>;
+
+async fn later(outgoing: Outgoing, delay: Duration, answer: v1::StreamAnswer) {
+    tokio::time::sleep(delay).await;
+    let _ = outgoing.send(Ok(v1::StreamResponse { answers: vec![answer] })).await;
+}
+
 #[tonic::async_trait]
 impl Doug for Fake {
     type StreamStream = BoxStream<'static, Result<v1::StreamResponse, Status>>;
@@ -147,16 +157,22 @@ impl Doug for Fake {
                     let answer = match reply {
                         Reply::Answer(answer) => answer,
                         Reply::Fault(fault) => Answer::Error(fault.to_wire()),
+                        Reply::After(delay) => {
+                            let Reply::Answer(answer) = willing(&operation) else { continue };
+                            let answer =
+                                v1::StreamAnswer { id: operation.id, answer: Some(answer) };
+                            tokio::spawn(later(answers.clone(), delay, answer));
+                            continue;
+                        }
                         Reply::Silence => continue,
                         Reply::Break => {
                             let _ = answers.send(Err(Status::unavailable("reset"))).await;
                             return;
                         }
                     };
-                    response.answers.push(v1::StreamAnswer {
-                        id: operation.id,
-                        answer: Some(answer),
-                    });
+                    response
+                        .answers
+                        .push(v1::StreamAnswer { id: operation.id, answer: Some(answer) });
                 }
                 if !response.answers.is_empty() && answers.send(Ok(response)).await.is_err() {
                     return;
@@ -309,10 +325,9 @@ pub fn willing(operation: &v1::StreamOperation) -> Reply {
             condition_met: true,
             ..Default::default()
         }),
-        Operation::Register(_) => Answer::Register(v1::RegisterResponse {
-            header: header(1, 4),
-            session_id: 77,
-        }),
+        Operation::Register(_) => {
+            Answer::Register(v1::RegisterResponse { header: header(1, 4), session_id: 77 })
+        }
         Operation::Delete(_) => Answer::Delete(v1::DeleteResponse {
             header: header(1, 6),
             condition_met: true,

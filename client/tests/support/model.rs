@@ -56,8 +56,8 @@ fn page(id: u64, data: &Data, scan: &v1::ScanRequest) -> Reply {
     if scan.target.as_ref().is_none_or(|target| target.partition != id) {
         return Reply::Fault(Fault::invalid("a node scans one partition"));
     }
-    let token = (!scan.page_token.is_empty())
-        .then(|| ScanToken::from_bytes(&scan.page_token).unwrap());
+    let token =
+        (!scan.page_token.is_empty()).then(|| ScanToken::from_bytes(&scan.page_token).unwrap());
     let revision = match &token {
         None => data.revision(),
         Some(token) => {

@@ -1,0 +1,130 @@
+//! Clients that stay on the endpoints they were given.
+
+mod support;
+
+use doug_client::v1::NodeState;
+use doug_client::{Fault, If, Read};
+use support::{Net, Reply, address, follower, hash_map, puts, willing};
+
+#[tokio::test(start_paused = true)]
+async fn operations_are_spread_over_the_endpoints() {
+    let net = Net::default();
+    let fakes = ["f1:7400", "f2:7400"].map(|address| net.serve(address, willing));
+    let endpoints = ["f1:7400", "http://f2:7400"];
+    let client = net.builder().endpoints(endpoints).connect().await.unwrap();
+    for _ in 0..10 {
+        client.get("k", Read::Linearizable).await.unwrap();
+    }
+    assert_eq!((fakes[0].count(), fakes[1].count()), (5, 5));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_endpoint_that_refuses_is_passed_over() {
+    let net = Net::default();
+    net.serve("f2:7400", willing);
+    let endpoints = ["f1:7400", "f2:7400"];
+    let client = net.builder().endpoints(endpoints).sessions(false).connect().await.unwrap();
+    for _ in 0..4 {
+        client.put("k", "v", If::Always).await.unwrap();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_endpoint_that_goes_silent_is_passed_over() {
+    let net = Net::default();
+    net.serve("f1:7400", |_| Reply::Silence);
+    let alive = net.serve("f2:7400", willing);
+    let client = net.builder().endpoints(["f1:7400", "f2:7400"]).connect().await.unwrap();
+    for _ in 0..10 {
+        client.get("k", Read::Linearizable).await.unwrap();
+    }
+    assert_eq!(alive.count(), 10);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_write_through_an_endpoint_gets_a_session_of_its_partition() {
+    let net = Net::default();
+    let breaking_once = puts(|number, operation| match number {
+        1 => Reply::Break,
+        _ => willing(operation),
+    });
+    let facade = net.serve("f1:7400", breaking_once);
+    *facade.map.lock().unwrap() = Some(hash_map(&[&[1]]));
+    let client = net.builder().endpoints(["f1:7400"]).connect().await.unwrap();
+    client.put("k", "v", If::Always).await.unwrap();
+    let puts = facade.writes();
+    assert_eq!(puts.len(), 2);
+    assert_eq!(puts[0].session.unwrap().id, 77);
+    assert_eq!(puts[0].session, puts[1].session);
+    assert_eq!(puts[0].target.as_ref().unwrap().partition, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_expiry_from_a_facade_that_may_have_tried_twice_is_unknown() {
+    use doug_client::v1::{SessionExpired, error_detail::Detail};
+    let net = Net::default();
+    let expired = Fault::new(tonic::Code::FailedPrecondition, "the session is not known")
+        .with(Detail::SessionExpired(SessionExpired { partition: 1, session_id: 77 }));
+    let facade = net.serve("f1:7400", puts(move |_, _| Reply::Fault(expired.clone())));
+    *facade.map.lock().unwrap() = Some(hash_map(&[&[1]]));
+    let client = net.builder().endpoints(["f1:7400"]).connect().await.unwrap();
+    let fault = client.put("k", "v", If::Always).await.unwrap_err();
+    assert!(fault.is_outcome_unknown(), "{fault:?}");
+    assert_eq!(facade.writes().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_stays_on_its_endpoints_even_if_they_are_nodes() {
+    let net = Net::default();
+    net.serve(&address(1), follower(Some(2)));
+    let leader = net.serve(&address(2), willing);
+    let elsewhere = [address(1)];
+    let client = net.builder().endpoints(elsewhere).connect().await.unwrap();
+    let fault = client.get("k", Read::Linearizable).await.unwrap_err();
+    assert_eq!((fault.code, leader.count()), (tonic::Code::Unavailable, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn direct_mode_takes_the_map_from_the_endpoints_and_goes_to_the_nodes() {
+    let net = Net::default();
+    let facade = net.serve("f1:7400", willing);
+    *facade.map.lock().unwrap() = Some(hash_map(&[&[1]]));
+    let node = net.serve(&address(1), willing);
+    let builder = net.builder().endpoints(["f1:7400"]).direct_from_endpoints();
+    let client = builder.connect().await.unwrap();
+    client.put("k", "v", If::Always).await.unwrap();
+    assert_eq!((facade.count(), node.writes().len()), (0, 1));
+    assert_eq!(client.map().await.unwrap().epoch, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_map_an_operation_waits_and_then_says_where_it_looked() {
+    let net = Net::default();
+    let builder = net.builder().endpoints(["f1:7400"]).direct_from_endpoints();
+    let client = builder.connect().await.unwrap();
+    let fault = client.put("k", "v", If::Always).await.unwrap_err();
+    assert!(fault.is_not_executed() && fault.message.contains("f1:7400"), "{fault:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_status_of_all_lists_nodes_that_do_not_answer() {
+    let net = Net::default();
+    net.serve(&address(1), |_| Reply::Silence);
+    let client = net.direct(&hash_map(&[&[1, 2]])).await;
+    let status = client.status().await.unwrap();
+    let states: Vec<_> = status.nodes.iter().map(|node| (&node.name[..], node.state())).collect();
+    assert_eq!(states, [("n1", NodeState::Unreachable), ("n2", NodeState::Unreachable)]);
+    assert!(status.nodes[1].message.contains("n2:7400"), "{:?}", status.nodes[1]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_session_token_gathers_what_answers_have_seen() {
+    let net = Net::default();
+    net.serve("f1:7400", willing);
+    let builder = net.builder().endpoints(["f1:7400"]).sessions(false).track_session(true);
+    let client = builder.connect().await.unwrap();
+    assert!(client.session_token().is_empty());
+    client.put("k", "v", If::Always).await.unwrap();
+    let token = doug_proto::token::SessionToken::from_bytes(&client.session_token()).unwrap();
+    assert_eq!(token.revision(1), 6);
+}
