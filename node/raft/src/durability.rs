@@ -34,10 +34,14 @@ impl Durability {
         ticket <= self.durable
     }
 
+    pub(crate) fn is_settled(&self) -> bool {
+        self.durable == self.issued
+    }
+
     /// Keeps `held` until all records issued so far are durable; hands it back if they are.
     #[must_use]
     pub(crate) fn hold(&mut self, held: Held) -> Option<Held> {
-        if self.durable == self.issued {
+        if self.is_settled() {
             return Some(held);
         }
         self.held.push_back((self.issued, held));

@@ -30,11 +30,27 @@ impl Raft {
         }
     }
 
+    /// Whether this log holds a snapshot's very entry, so that what follows it may stay. Otherwise the snapshot's
+    /// installation has to discard the whole log, durably and in one step with taking the snapshot in: entries that came
+    /// back after a restart would follow something they were never meant to follow.
+    #[must_use]
+    pub fn agrees_with(&self, (index, term): (Index, Term)) -> bool {
+        self.log.term_at(index) == Some(term) && self.log.is_boundary(index)
+    }
+
+    /// Whether everything this replica asked to be persisted is durable.
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
+        !self.hard_state_changed && self.durability.is_settled()
+    }
+
     /// The host has durably installed a snapshot of everything up to `index`, whose entry was of `term`, with the members
-    /// of that point. A log that holds this very entry keeps what follows it; any other is discarded, on disk by the host.
+    /// of that point; the log stays after it or is gone, as [`agrees_with`](Raft::agrees_with) said.
     ///
-    /// Nothing happens if so much is applied already. Panics on a snapshot that contradicts what is committed,
-    /// or a leader's log: a leader holds everything committed.
+    /// Wait until [`is_settled`](Raft::is_settled) before asking, install, and call this before any other message: a record
+    /// still being written could replace what was asked about. Nothing happens if so much is applied already. Panics if
+    /// something is still being written, and on a snapshot that contradicts what is committed, or a leader's log: a leader
+    /// holds everything committed.
     pub fn restore(
         &mut self,
         now: Time,
@@ -46,10 +62,14 @@ impl Raft {
             return;
         }
         let partition = self.config.partition;
+        assert!(
+            self.is_settled(),
+            "partition {partition}: a snapshot at index {index} was installed while records were being written"
+        );
         if term > self.term {
             self.become_follower(term, None);
         }
-        if self.log.term_at(index) == Some(term) && self.log.is_boundary(index) {
+        if self.agrees_with((index, term)) {
             self.log.compact(index);
         } else {
             assert!(

@@ -64,7 +64,8 @@ fn something_happens(cluster: &mut Cluster) {
     match cluster.dice.between(0, 99) {
         0..16 => fate(cluster, number, other),
         16..20 => leader_is_cut_off_and_suspected(cluster),
-        20..45 if cluster.nodes[&number].raft.is_some() => operator(cluster, number, other),
+        20..24 => votes_are_split_and_a_voter_reboots(cluster, number, other),
+        24..45 if cluster.nodes[&number].raft.is_some() => operator(cluster, number, other),
         45..65 => read(cluster, number),
         _ => write(cluster),
     }
@@ -94,6 +95,25 @@ fn leader_is_cut_off_and_suspected(cluster: &mut Cluster) {
     cluster.isolate(&[leader]);
     for number in cluster.running() {
         cluster.with(number, |raft, now| raft.suspect(now, id(leader)));
+    }
+}
+
+/// Whoever forgets a vote now gives it twice.
+fn votes_are_split_and_a_voter_reboots(cluster: &mut Cluster, voter: u64, candidate: u64) {
+    for number in cluster.running() {
+        if number == candidate || (number != voter && cluster.dice.percent(50)) {
+            cluster.with(number, |raft, now| raft.campaign(now));
+            let pause = cluster.dice.between(0, 2 * MILLISECOND);
+            cluster.run_for(pause);
+        }
+    }
+    let pause = cluster.dice.between(0, 4 * MILLISECOND);
+    cluster.run_for(pause);
+    if cluster.nodes[&voter].raft.is_some() {
+        let pending = cluster.nodes[&voter].disk.pending() as u64;
+        let kept = cluster.dice.between(0, pending) as usize;
+        cluster.crash(voter, kept);
+        cluster.start(voter);
     }
 }
 

@@ -105,6 +105,27 @@ fn a_snapshot_leaves_what_follows_it_in_a_log_that_agrees() {
 }
 
 #[test]
+fn whether_a_log_agrees_with_a_snapshot_is_asked_before_it_is_installed() {
+    let replica = Replica::of_three(5, vec![noop(1, 1), commands(2, 2, "ab")]);
+    let agrees = |index, term| replica.raft.agrees_with((index, term));
+    assert!(agrees(1, 1) && agrees(3, 2));
+    assert!(!agrees(3, 4), "another term");
+    assert!(!agrees(2, 2), "inside a batch: the snapshot's leader cut differently");
+    assert!(!agrees(4, 2), "beyond the end");
+}
+
+#[test]
+#[should_panic(expected = "while records were being written")]
+fn a_snapshot_installed_over_records_being_written_stops_the_node() {
+    // Durable is 2–3 of term 2; being written, 2 of term 5, which agrees. A crash now would leave 3 of term 2 behind it.
+    let mut replica = Replica::of_three(5, vec![noop(1, 1), commands(2, 2, "ab")]);
+    replica.step(2, append(5, (1, 1), 0, vec![noop(5, 2)]));
+    replica.take();
+    assert!(!replica.raft.is_settled());
+    replica.raft.restore(replica.now, (2, 5), voters([1, 2, 3]));
+}
+
+#[test]
 fn a_snapshot_of_what_is_applied_already_changes_nothing() {
     let mut replica = Replica::of_three(5, vec![]);
     replica.step(2, append(5, (0, 0), 2, vec![noop(5, 1), commands(5, 2, "a")]));

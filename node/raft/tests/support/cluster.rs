@@ -287,6 +287,11 @@ impl Cluster {
             Event::Fetched { process: asked_by, batches } if asked_by == process => {
                 raft.fetched(batches)
             }
+            Event::Snapshot { from, machine, term } if !raft.is_settled() => {
+                let again = Event::Snapshot { from, machine, term };
+                self.schedule(now.after(MILLISECOND), number, again);
+                return;
+            }
             Event::Snapshot { from, machine, term } => {
                 let index = machine.applied;
                 let ok = node.install(now, machine, term);
@@ -484,9 +489,9 @@ impl Node {
         if index <= raft.applied_index() {
             return true;
         }
-        let log_stays = raft.term_at(index) == Some(term);
-        raft.restore(now, (index, term), raft.configuration().clone());
+        let log_stays = raft.agrees_with((index, term));
         self.disk.install(&machine, term, log_stays);
+        raft.restore(now, (index, term), raft.configuration().clone());
         self.machine = machine;
         true
     }

@@ -23,7 +23,7 @@ impl Machine {
 #[derive(Clone, Debug)]
 struct Pending {
     ticket: Ticket,
-    record: Option<Record>,
+    record: Record,
     commit: Index,
 }
 
@@ -60,7 +60,7 @@ impl Disk {
     }
 
     pub fn write(&mut self, ticket: Ticket, record: Record, commit: Index) {
-        self.pending.push_back(Pending { ticket, record: Some(record), commit });
+        self.pending.push_back(Pending { ticket, record, commit });
     }
 
     /// Everything up to `ticket` becomes durable.
@@ -73,14 +73,13 @@ impl Disk {
     fn sync_one(&mut self) {
         let Some(Pending { record, commit, .. }) = self.pending.pop_front() else { return };
         match record {
-            Some(Record::HardState { term, vote }) => (self.term, self.vote) = (term, vote),
-            Some(Record::Append(batch)) => {
+            Record::HardState { term, vote } => (self.term, self.vote) = (term, vote),
+            Record::Append(batch) => {
                 self.batches.retain(|old| old.base < batch.base);
                 let end = self.batches.last().map_or(self.snapshot.0, Batch::last);
                 assert_eq!(batch.base, end + 1, "{batch} was written after {end}");
                 self.batches.push(batch);
             }
-            None => {}
         }
         let end = self.batches.last().map_or(self.snapshot.0, Batch::last);
         self.commit = self.commit.max(commit.min(end));
@@ -120,15 +119,9 @@ impl Disk {
 
     /// Takes in another replica's state. The log stays if it goes on from there, as the core decided.
     pub fn install(&mut self, machine: &Machine, term: Term, log_stays: bool) {
+        assert!(self.pending.is_empty(), "what the core decided about is not what the disk holds");
         if !log_stays {
             self.batches.clear();
-            for pending in &mut self.pending {
-                pending.record.take_if(|record| matches!(record, Record::Append(_)));
-            }
-        }
-        for pending in &mut self.pending {
-            let below = |record: &Record| matches!(record, Record::Append(batch) if batch.last() <= machine.applied);
-            pending.record.take_if(|record| below(record));
         }
         self.flush(machine, term);
     }
