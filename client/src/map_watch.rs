@@ -46,7 +46,12 @@ pub(crate) async fn watch(engine: Weak<Engine>) {
             };
             match watch_at(&engine, &address, &settings).await {
                 Ok(()) => rest = REST_FIRST,
-                Err(error) => tracing::debug!(address, error, "no map from there"),
+                Err(error) => {
+                    tracing::debug!(address, error, "no map from there");
+                    if let Some(engine) = engine.upgrade() {
+                        *engine.map_error.lock() = error;
+                    }
+                }
             }
         }
         sleep(rest).await;

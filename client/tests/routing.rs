@@ -143,3 +143,33 @@ async fn a_condition_without_a_key_is_about_the_key_written() {
     let condition = node.writes()[0].condition.clone().unwrap();
     assert_eq!(&condition.key[..], b"k");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_voter_that_knows_no_leader_does_not_keep_the_others_from_being_asked() {
+    let net = Net::default();
+    let cut_off = net.serve(&address(1), follower(None));
+    net.serve(&address(2), follower(None));
+    let leader = net.serve(&address(3), willing);
+    let client = net.direct(&hash_map(&[&[1, 2, 3]])).await;
+    client.get("k", Read::Linearizable).await.unwrap();
+    assert_eq!((cut_off.count(), leader.count()), (1, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_new_generation_of_the_descriptor_is_learnt_from_a_refusal() {
+    use doug_client::v1::{WrongPartition, error_detail::Detail};
+    let net = Net::default();
+    let map = hash_map(&[&[1, 2]]);
+    let mut moved = map.partitions[0].clone();
+    moved.generation = 2;
+    moved.voters.remove(0);
+    net.serve(&address(1), move |_| {
+        let wrong = WrongPartition { descriptor: Some(moved.to_wire()), epoch: 2 };
+        let fault = Fault::unavailable("not here").with(Detail::WrongPartition(wrong));
+        Reply::Fault(fault)
+    });
+    net.serve(&address(2), willing);
+    let client = net.direct(&map).await;
+    client.get("k", Read::Linearizable).await.unwrap();
+    assert_eq!(client.map().await.unwrap().partitions[0].voters.len(), 1);
+}

@@ -9,9 +9,9 @@ use std::collections::BTreeMap;
 use support::model::{Data, serve};
 use support::{Net, hash_map, range_map};
 
-/// 300 keys over all partitions: what the database holds.
+/// 150 keys over all partitions: what the database holds.
 fn fill(map: &PartitionMap, data: &BTreeMap<u64, Data>) -> Vec<Bytes> {
-    let mut keys: Vec<Bytes> = (0..300).map(|n| format!("{:03}", n * 7 % 1_000).into()).collect();
+    let mut keys: Vec<Bytes> = (0..150).map(|n| format!("{:03}", n * 7 % 1_000).into()).collect();
     for key in &keys {
         data[&map.partition_of(key).id].put(key.clone(), format!("value of {key:?}").into());
     }
@@ -19,31 +19,32 @@ fn fill(map: &PartitionMap, data: &BTreeMap<u64, Data>) -> Vec<Bytes> {
     keys
 }
 
-/// All keys of a scan, page by page, by tokens alone: each page by a new client.
-async fn scan(net: &Net, map: &PartitionMap, range: Range, options: ScanOptions) -> Vec<Bytes> {
+/// All keys of a scan, page by page, by tokens alone: by two clients in turn.
+async fn scan(clients: &[Client; 2], range: Range, options: ScanOptions) -> Vec<Bytes> {
     let mut keys = Vec::new();
     let mut token = Bytes::new();
-    loop {
-        let client = net.direct(map).await;
+    for client in clients.iter().cycle() {
         let page = client.scan_page(&range, &options, token).await.unwrap();
         let limit = if options.page_limit == 0 { 1_000 } else { options.page_limit } as usize;
         assert!(page.entries.len() <= limit);
         keys.extend(page.entries.into_iter().map(|entry| entry.key));
         token = page.next_page_token;
         if token.is_empty() {
-            return keys;
+            break;
         }
     }
+    keys
 }
 
 async fn agrees_with_the_model(map: PartitionMap) {
     let net = Net::default();
     let keys = fill(&map, &serve(&net, &map));
-    for page_limit in [1, 7, 100, 0] {
+    let clients = [net.direct(&map).await, net.direct(&map).await];
+    for page_limit in [2, 7, 100, 0] {
         for reverse in [false, true] {
             for (start, end) in [("", ""), ("2", "7"), ("250", "251"), ("5", "5"), ("", "4")] {
                 let options = ScanOptions { reverse, page_limit, ..Default::default() };
-                let got = scan(&net, &map, Range::between(start, end), options).await;
+                let got = scan(&clients, Range::between(start, end), options).await;
                 let inside = |key: &&Bytes| {
                     key[..] >= *start.as_bytes() && (end.is_empty() || key[..] < *end.as_bytes())
                 };

@@ -59,6 +59,9 @@ struct State {
     /// When anything was last received, or the stream opened.
     heard: Instant,
     closed: bool,
+    /// Counts the streams. The transport may hold on to the outbox of one that
+    /// broke, which must not take what is meant for the next.
+    stream: u64,
     /// Failed connects in a row.
     failures: u32,
 }
@@ -82,6 +85,7 @@ impl Connection {
             outbox: None,
             heard: Instant::now(),
             closed: false,
+            stream: 0,
             failures: 0,
         };
         let shared = Shared {

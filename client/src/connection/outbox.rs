@@ -14,13 +14,28 @@ const MESSAGE_BYTES: usize = 128 << 10;
 const MESSAGE_OPERATIONS: usize = 1_024;
 
 /// Requests for the transport to pull.
-pub(super) struct Outbox(pub(super) Arc<Shared>);
+pub(super) struct Outbox {
+    shared: Arc<Shared>,
+    /// The stream it belongs to.
+    stream: u64,
+}
+
+impl Outbox {
+    /// The outbox of the stream that is about to begin.
+    pub(super) fn new(shared: Arc<Shared>) -> Self {
+        let stream = shared.state.lock().stream;
+        Self { shared, stream }
+    }
+}
 
 impl Stream for Outbox {
     type Item = StreamRequest;
 
     fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<StreamRequest>> {
-        let mut state = self.0.state.lock();
+        let mut state = self.shared.state.lock();
+        if state.stream != self.stream {
+            return Poll::Ready(None);
+        }
         let operations = state.slots.take_queued(MESSAGE_BYTES, MESSAGE_OPERATIONS);
         if operations.is_empty() {
             state.outbox = Some(context.waker().clone());

@@ -41,6 +41,7 @@ pub(super) async fn run(shared: Arc<Shared>) {
             state.link = Link::Idle;
         }
     }
+    state.stream += 1;
     state.sweep_at = None;
     state.outbox = None;
     shared.silent.store(false, Ordering::Relaxed);
@@ -56,7 +57,7 @@ async fn serve(shared: Arc<Shared>) -> End {
     let mut client = DougClient::new(channel)
         .max_decoding_message_size(limits::MESSAGE_BYTES)
         .max_encoding_message_size(limits::MESSAGE_BYTES);
-    let mut answers = match client.stream(Outbox(shared.clone())).await {
+    let mut answers = match client.stream(Outbox::new(shared.clone())).await {
         Ok(response) => response.into_inner(),
         Err(status) => {
             let fault = Fault::from_status(&status);

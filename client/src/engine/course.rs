@@ -39,8 +39,8 @@ enum Step {
     Done(Result<Answer, Fault>),
     /// Make an attempt, there if given.
     Launch(Option<Connection>),
-    /// Make one after a pause.
-    Pause,
+    /// Make one after a pause, there if given.
+    Pause(Option<Connection>),
     /// Wait for the attempts under way.
     Wait,
 }
@@ -49,6 +49,8 @@ enum Step {
 enum Woke {
     Flight(usize, Event),
     PauseOver,
+    /// Meanwhile somebody else found the leader.
+    LeaderFound,
     Deadline,
 }
 
@@ -62,7 +64,7 @@ pub(super) struct Course<'e> {
     ticket: Option<Ticket>,
     deadline: Instant,
     flights: Vec<Flight>,
-    /// Asked since the last pause, to no avail.
+    /// Asked in this round, to no avail. A round ends when all were asked.
     tried: Vec<Connection>,
     /// Whether an attempt that has ended may have been applied, or may yet be.
     uncertain: bool,
@@ -103,24 +105,25 @@ impl<'e> Course<'e> {
                     Ok(step) => step,
                     Err(fault) => return Err(self.give_up(fault)),
                 },
-                Step::Pause => {
+                Step::Pause(then) => {
                     let until = Instant::now() + self.engine.settings.jitter.spread(self.pause);
                     self.pause = (self.pause * 3 / 2).min(PAUSE_MOST);
-                    self.wait(Some(until)).await
+                    self.wait(Some(until), then).await
                 }
-                Step::Wait => self.wait(None).await,
+                Step::Wait => self.wait(None, None).await,
             };
         }
     }
 
-    async fn wait(&mut self, until: Option<Instant>) -> Step {
+    async fn wait(&mut self, until: Option<Instant>, then: Option<Connection>) -> Step {
         match self.woken(until).await {
             Woke::Flight(index, event) => match (self.after(index, event), until) {
-                // The pause was not over: what ended meanwhile does not end it.
-                (Step::Wait, Some(_)) => Step::Pause,
+                // What ends during a pause without a conclusion does not end the pause.
+                (Step::Wait, Some(_)) => Step::Pause(then),
                 (step, _) => step,
             },
-            Woke::PauseOver => {
+            Woke::PauseOver => Step::Launch(then),
+            Woke::LeaderFound => {
                 self.tried.clear();
                 Step::Launch(None)
             }
@@ -157,7 +160,7 @@ impl<'e> Course<'e> {
             biased;
             (index, event) = event => Woke::Flight(index, event),
             () = sleep_until(self.deadline) => Woke::Deadline,
-            () = news => Woke::PauseOver,
+            () = news => Woke::LeaderFound,
             () = pause => Woke::PauseOver,
         }
     }
@@ -234,48 +237,52 @@ impl<'e> Course<'e> {
             // Expired sessions apply nothing, whatever else they leave open.
             self.uncertain |= !fault.is_session_expired();
         }
+        if fault.is_session_expired() {
+            self.drop_session();
+        }
+        match decision {
+            Decision::Fail => return Step::Done(Err(fault)),
+            Decision::FailNotExecuted if fault.is_not_executed() => return Step::Done(Err(fault)),
+            Decision::FailNotExecuted => return Step::Done(Err(fault.not_executed())),
+            Decision::FailUnknown => return Step::Done(Err(as_unknown(fault))),
+            Decision::NewSession => self.ticket = None,
+            Decision::Now(_) | Decision::Later(_) => {}
+        }
+        let step = self.again(decision, from, &fault);
+        self.last = Some(fault);
+        step
+    }
+
+    /// Where a fault that another try may mend leads.
+    fn again(&mut self, decision: Decision, from: Connection, fault: &Fault) -> Step {
+        if decision == Decision::NewSession {
+            return Step::Launch(Some(from));
+        }
         if let Some(hint) = fault.leader_hint() {
             forget(self.leader_cell(), &from);
             let hinted = (decision == Decision::Now(Where::Hint)).then(|| self.engine.hinted(hint));
-            self.last = Some(fault);
             return self.follow_hint(from, hinted.flatten());
         }
         if let Some(wrong) = fault.wrong_partition()
             && self.engine.learn(wrong)
         {
-            self.last = Some(fault);
             self.tried.clear();
             return Step::Launch(None);
         }
-        if fault.is_session_expired() {
-            self.drop_session();
-        }
-        match decision {
-            Decision::Fail => Step::Done(Err(fault)),
-            Decision::FailNotExecuted if fault.is_not_executed() => Step::Done(Err(fault)),
-            Decision::FailNotExecuted => Step::Done(Err(fault.not_executed())),
-            Decision::FailUnknown => Step::Done(Err(as_unknown(fault))),
-            Decision::NewSession => {
-                self.ticket = None;
-                self.last = Some(fault);
-                Step::Launch(Some(from))
-            }
-            Decision::Now(_) | Decision::Later(_) => {
-                self.last = Some(fault);
-                self.carry_out(decision, from)
-            }
-        }
+        self.carry_out(decision, from)
     }
 
-    /// Goes where the leader is said to be, once per pause, and not to where
-    /// this operation waits already.
+    /// Goes where the leader is said to be: at once, but after a pause where this
+    /// operation has just been refused, and not where it waits already.
     fn follow_hint(&mut self, from: Connection, hinted: Option<Connection>) -> Step {
         self.tried.push(from);
-        let Some(hinted) = hinted else { return self.pause_unless_flying() };
-        let asked = self.tried.iter().any(|tried| tried.same(&hinted));
+        let Some(hinted) = hinted else { return self.pause_unless_flying(None) };
         let waiting = self.flights.iter().any(|flight| flight.connection.same(&hinted));
-        if asked || waiting || hinted.is_silent() {
-            return self.pause_unless_flying();
+        if waiting || hinted.is_silent() {
+            return self.pause_unless_flying(None);
+        }
+        if self.tried.iter().any(|tried| tried.same(&hinted)) {
+            return self.pause_unless_flying(Some(hinted));
         }
         if let (Some(leader), Want::Leader) = (self.leader_cell(), self.engine.want(self.kind)) {
             leader.suggest(&hinted);
@@ -294,19 +301,19 @@ impl<'e> Course<'e> {
                 self.tried.push(from);
                 Step::Launch(None)
             }
-            Decision::Later(Where::Same) => Step::Pause,
+            Decision::Later(Where::Same) => Step::Pause(Some(from)),
             Decision::Later(_) => {
                 self.tried.push(from);
-                self.pause_unless_flying()
+                self.pause_unless_flying(None)
             }
             _ => Step::Done(Err(self.out_of_time())),
         }
     }
 
     /// While another attempt that speaks is under way its answer is awaited.
-    fn pause_unless_flying(&self) -> Step {
+    fn pause_unless_flying(&self, then: Option<Connection>) -> Step {
         let speaking = self.flights.iter().any(|flight| !flight.silent);
-        if speaking { Step::Wait } else { Step::Pause }
+        if speaking { Step::Wait } else { Step::Pause(then) }
     }
 
     /// Makes one more attempt.
@@ -327,7 +334,10 @@ impl<'e> Course<'e> {
             busy.extend(self.flights.iter().map(|flight| flight.connection.clone()));
             group.choose(self.engine.want(self.kind), &busy)
         });
-        let Some(connection) = chosen else { return Ok(Step::Pause) };
+        let Some(connection) = chosen else {
+            self.tried.clear();
+            return Ok(Step::Pause(None));
+        };
         let attempt = connection.submit(self.operation.clone(), Instant::now(), self.deadline);
         self.flights.push(Flight::new(attempt, connection));
         Ok(Step::Wait)

@@ -41,6 +41,8 @@ pub(crate) struct Engine {
     strays: Mutex<Vec<Connection>>,
     follower: OnceLock<AbortHandle>,
     seen: Mutex<SessionToken>,
+    /// Why no map could be fetched the last time.
+    pub(crate) map_error: Mutex<String>,
 }
 
 impl Drop for Engine {
@@ -67,6 +69,7 @@ impl Engine {
             strays: Mutex::new(Vec::new()),
             follower: OnceLock::new(),
             seen: Mutex::new(SessionToken::default()),
+            map_error: Mutex::new(String::new()),
         });
         match mode {
             Mode::Endpoints => {}

@@ -62,8 +62,10 @@ impl Engine {
                 "no partition map is known yet: check the source of the map",
             )),
             None => Err(Fault::unavailable(format!(
-                "no partition map could be fetched from {}: check the endpoint and its health",
-                self.endpoints.join(", ")
+                "no partition map could be fetched from {} within the deadline: check that it \
+                 runs ({})",
+                self.endpoints.join(", "),
+                self.map_error.lock()
             ))),
         }
     }

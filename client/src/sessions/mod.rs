@@ -59,7 +59,13 @@ impl SessionSlot {
         register: impl FnOnce() -> F,
     ) -> Result<Ticket, Fault> {
         let session = self.current.lock().clone();
-        let id = *session.id.get_or_try_init(register).await?;
+        // Another write may be registering, with a later deadline than this one.
+        let registered = timeout_at(deadline, session.id.get_or_try_init(register)).await;
+        let id = *registered.map_err(|_| {
+            Fault::unavailable(format!(
+                "no session could be registered with partition {partition} within the deadline"
+            ))
+        })??;
         let _waiting = Waiting::new(&session.waiting);
         timeout_at(deadline, session.wait(id, partition)).await.map_err(|_| {
             Fault::exhausted(format!(
