@@ -10,5 +10,5 @@ pub(crate) mod retention;
 
 pub use job::CompactionJob;
 pub(crate) use job::STEP_OVERHEAD;
-pub use pick::{Picked, pick};
 pub(crate) use pick::bytes;
+pub use pick::{Picked, pick};

@@ -49,11 +49,7 @@ pub(crate) struct Memtable {
 impl Memtable {
     /// An empty memtable that continues after revision `newest`.
     pub(crate) fn new(newest: u64) -> Self {
-        Self {
-            map: SkipMap::new(),
-            bytes: AtomicUsize::new(0),
-            newest: AtomicU64::new(newest),
-        }
+        Self { map: SkipMap::new(), bytes: AtomicUsize::new(0), newest: AtomicU64::new(newest) }
     }
 
     /// Applies a command; only the tree's single writer may call it. Of two changes of
@@ -66,10 +62,7 @@ impl Memtable {
                 Op::Delete { key } => (key, Slot::Tombstone),
             };
             bytes += key.len() + slot.len() + OVERHEAD;
-            let key = InternalKey {
-                key: key.clone(),
-                revision,
-            };
+            let key = InternalKey { key: key.clone(), revision };
             self.map.insert(key, slot);
         }
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
@@ -98,8 +91,7 @@ impl Memtable {
     }
 
     fn lower_bound(&self, place: Place<'_>) -> Option<Entry<'_, InternalKey, Slot>> {
-        self.map
-            .lower_bound::<dyn Placed>(Bound::Included(&place as &dyn Placed))
+        self.map.lower_bound::<dyn Placed>(Bound::Included(&place as &dyn Placed))
     }
 
     /// A cursor at the first version at or after `start`; `None` is the very first.
@@ -117,9 +109,9 @@ impl Memtable {
     pub(crate) fn reverse(&self, end: Option<Place<'_>>) -> MemtableCursor<'_> {
         MemtableCursor {
             entry: match end {
-                Some(end) => self
-                    .map
-                    .upper_bound::<dyn Placed>(Bound::Excluded(&end as &dyn Placed)),
+                Some(end) => {
+                    self.map.upper_bound::<dyn Placed>(Bound::Excluded(&end as &dyn Placed))
+                }
                 None => self.map.back(),
             },
             direction: Direction::Reverse,
@@ -135,9 +127,7 @@ pub(crate) struct MemtableCursor<'a> {
 
 impl MemtableCursor<'_> {
     fn entry(&self) -> &Entry<'_, InternalKey, Slot> {
-        self.entry
-            .as_ref()
-            .expect("a cursor is asked only while it is valid")
+        self.entry.as_ref().expect("a cursor is asked only while it is valid")
     }
 }
 
