@@ -7,6 +7,7 @@ use std::time::Duration;
 
 /// The option, the same for every command that reads.
 #[derive(clap::Args, Clone)]
+#[group(skip)]
 pub struct Args {
     /// linearizable, session:TOKEN, bounded:MILLISECONDS or eventual
     #[arg(long, value_name = "HOW", default_value = "linearizable", value_parser = parse)]

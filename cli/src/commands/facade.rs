@@ -27,6 +27,7 @@ pub struct Args {
 
 /// What flags, environment and file can say alike.
 #[derive(clap::Args, Default, Deserialize)]
+#[group(skip)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 struct Options {
     /// Where clients connect [default: 127.0.0.1:7400]
@@ -51,6 +52,7 @@ const MEMORY_BUDGET: u64 = 256 << 20;
 
 /// Runs a facade until told to stop.
 pub async fn run(args: Args) -> anyhow::Result<Exit> {
+    crate::demo::child::die_with_parent()?;
     let file = layers::read(args.config.as_deref())?;
     let config = args.options.over(file).config()?;
     doug_facade::run(config, stop::signal()?).await?;

@@ -8,6 +8,7 @@ use std::ffi::OsString;
 
 /// Which keys; all of them by default.
 #[derive(clap::Args, Clone)]
+#[group(skip)]
 pub struct Args {
     /// Only keys that start with this
     #[arg(long, conflicts_with_all = ["from", "to"])]

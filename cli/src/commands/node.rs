@@ -1,8 +1,8 @@
 //! `doug node`.
 
-use self::doug_node::Config;
 use super::{layers, stop};
 use crate::exit::{Exit, usage};
+use doug_node::Config;
 use doug_proto::map::Ports;
 use serde::Deserialize;
 use std::net::{IpAddr, Ipv4Addr};
@@ -34,6 +34,7 @@ pub struct Args {
 
 /// What flags, environment and file can say alike.
 #[derive(clap::Args, Default, Deserialize)]
+#[group(skip)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 struct Options {
     /// Folder with the node's data; made if it does not exist
@@ -72,7 +73,7 @@ struct Options {
     /// Most bytes of log kept on disk [default: 512MiB]
     #[arg(long, env = "DOUG_NODE_LOG_LIMIT", value_name = "SIZE")]
     log_limit: Option<String>,
-    /// Threads that own replicas [default: one a core, at most 8]
+    /// Threads that own replicas [default: one for two cores, at most 8]
     #[arg(long, env = "DOUG_NODE_HOSTS", value_name = "N")]
     hosts: Option<usize>,
 }
@@ -84,6 +85,7 @@ const MOST_HOSTS: usize = 8;
 
 /// Runs a node until told to stop.
 pub async fn run(args: Args) -> anyhow::Result<Exit> {
+    crate::demo::child::die_with_parent()?;
     let file = layers::read(args.config.as_deref())?;
     let config = args.options.over(file).config()?;
     doug_node::run(config, stop::signal()?).await?;
@@ -137,7 +139,7 @@ impl Options {
                 .unwrap_or(ELECTION_TIMEOUT_MILLISECONDS),
             memory_budget: budget.unwrap_or(MEMORY_BUDGET),
             log_limit: log_limit.unwrap_or(LOG_LIMIT),
-            hosts: self.hosts.unwrap_or_else(cores).max(1),
+            hosts: self.hosts.unwrap_or_else(half_the_cores),
         })
     }
 }
@@ -155,26 +157,10 @@ fn different(ports: &Ports) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn cores() -> usize {
-    std::thread::available_parallelism().map_or(1, usize::from).min(MOST_HOSTS)
-}
-
-mod doug_node {
-    pub struct Config {
-        pub data: std::path::PathBuf,
-        pub name: String,
-        pub cluster: String,
-        pub address: String,
-        pub listen: std::net::IpAddr,
-        pub ports: doug_proto::map::Ports,
-        pub election_timeout_milliseconds: u64,
-        pub memory_budget: u64,
-        pub log_limit: u64,
-        pub hosts: usize,
-    }
-    pub async fn run(_: Config, _: impl Future<Output = ()>) -> anyhow::Result<()> {
-        anyhow::bail!("waits for doug-node")
-    }
+/// Log, trees and transport want cores, too.
+fn half_the_cores() -> usize {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    (cores / 2).clamp(1, MOST_HOSTS)
 }
 
 #[cfg(test)]

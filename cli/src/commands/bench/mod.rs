@@ -1,11 +1,19 @@
 //! `doug bench`.
 
+mod keys;
+mod measure;
+mod open;
+mod report;
+mod target;
+
 use super::consistency;
 use crate::exit::Exit;
 use crate::globals::Globals;
 use crate::units;
 use clap::ValueEnum;
+use measure::Plan;
 use std::time::Duration;
+use target::Target;
 
 /// Options of `doug bench`.
 #[derive(clap::Args)]
@@ -13,6 +21,8 @@ use std::time::Duration;
 With --rate the load is open: operations start when they should, and latencies
 count from then, so that a stall shows in the percentiles. Without it, each
 client starts the next operation when the last one is answered.
+
+Writes keys that begin with \"bench/\".
 
 Examples:
   doug bench --op put --clients 256
@@ -34,9 +44,15 @@ pub struct Args {
     /// Operations share streams [default]
     #[arg(long)]
     streams: bool,
+    /// Connections to spread over [default: 1 for streams, else up to 16]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
+    connections: Option<u32>,
     /// How long to measure
     #[arg(long, value_name = "TIME", value_parser = units::parse_duration, default_value = "10s")]
     duration: Duration,
+    /// How long to run before measuring
+    #[arg(long, value_name = "TIME", value_parser = units::parse_duration, default_value = "1s")]
+    warm_up: Duration,
     /// Bytes of each value
     #[arg(long, value_name = "SIZE", value_parser = units::parse_size, default_value = "256B")]
     value_size: u64,
@@ -49,7 +65,7 @@ pub struct Args {
 
 /// What to measure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Operation {
+pub enum Operation {
     /// Writes
     Put,
     /// Reads of keys written before the measurement
@@ -59,6 +75,30 @@ enum Operation {
 }
 
 /// Runs the command.
-pub async fn run(_args: Args, _globals: &Globals) -> anyhow::Result<Exit> {
-    anyhow::bail!("waits for the client crate")
+pub async fn run(args: Args, globals: &Globals) -> anyhow::Result<Exit> {
+    anyhow::ensure!(
+        args.value_size <= doug_proto::limits::VALUE_BYTES as u64,
+        "--value-size exceeds the limit of {} bytes",
+        doug_proto::limits::VALUE_BYTES
+    );
+    let connections = args.connections.unwrap_or(match args.unary {
+        true => args.clients.min(16),
+        false => 1,
+    });
+    let target = Target::connect(globals, args.unary, connections as usize).await?;
+    let plan = Plan {
+        operation: args.op,
+        clients: args.clients as usize,
+        rate: args.rate,
+        warm_up: args.warm_up,
+        duration: args.duration,
+        value_size: usize::try_from(args.value_size)?,
+        keys: args.keys,
+        read: args.consistency.read(),
+    };
+    if plan.operation != Operation::Put {
+        measure::prepare(&plan, &target).await?;
+    }
+    let measured = measure::run(&plan, &target).await;
+    Ok(report::print(&plan, args.unary, &measured, globals))
 }

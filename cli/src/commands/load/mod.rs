@@ -1,10 +1,22 @@
-//! `doug load`.
+//! `doug load`: many records in, or compared with what is there.
+
+mod gaps;
+mod pipeline;
+mod progress;
+mod raw;
+mod reader;
+mod records;
+mod report;
+mod verify;
+mod write;
 
 use super::consistency;
 use crate::exit::Exit;
 use crate::globals::Globals;
+use crate::units;
 use clap::ValueEnum;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// Options of `doug load`.
 #[derive(clap::Args)]
@@ -14,18 +26,21 @@ one column. jsonl: {\"key\": …, \"value\": …} a line (keyBase64, valueBase64
 not UTF-8), as `doug dump` writes it. lines: the key is the line, the value its
 number. The last of several records with one key wins.
 
+A record that nobody could serve in time is written again; so is one whose
+outcome is unknown, since writing it twice is the same as once.
+
 Examples:
   doug load UnicodeData.txt --format csv --delimiter ';' --key-column 1
   doug load /usr/share/dict/words --format lines
-  doug load words --format lines --verify --consistency eventual
-  doug dump | doug --endpoint http://other:7400 load - --format jsonl")]
+  doug load /usr/share/dict/words --format lines --verify --consistency eventual
+  doug dump | doug load - --format jsonl --endpoint http://other:7400")]
 pub struct Args {
     /// File to read; - for standard input
     file: PathBuf,
     /// Form of the records
     #[arg(long)]
     format: Format,
-    /// Between columns, one character [default: , for csv, tab for tsv]
+    /// Between columns, one ASCII character [default: , for csv, tab for tsv]
     #[arg(long, value_name = "CHARACTER")]
     delimiter: Option<String>,
     /// Column of the key, from 1
@@ -38,11 +53,14 @@ pub struct Args {
     #[arg(long)]
     header: bool,
     /// Operations under way at once
-    #[arg(long, value_name = "N", default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..=4096))]
+    #[arg(long, value_name = "N", default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..=65_536))]
     concurrency: u32,
     /// Go on until more than so many records have failed
     #[arg(long, value_name = "N", default_value_t = 0)]
     max_errors: u64,
+    /// Try a record again for so long before it counts as failed
+    #[arg(long, value_name = "TIME", value_parser = units::parse_duration, default_value = "60s")]
+    retry_for: Duration,
     /// Write nothing; read every record back and compare
     #[arg(long)]
     verify: bool,
@@ -64,6 +82,33 @@ pub enum Format {
 }
 
 /// Runs the command.
-pub async fn run(_args: Args, _globals: &Globals) -> anyhow::Result<Exit> {
-    anyhow::bail!("waits for the client crate")
+pub async fn run(args: Args, globals: &Globals) -> anyhow::Result<Exit> {
+    let layout = args.layout()?;
+    let (records, size) = reader::start(&args.file, layout)?;
+    let client = globals.builder().connect().await?;
+    let progress = progress::Progress::new(size, args.verify);
+    let pipeline = pipeline::Pipeline {
+        records,
+        concurrency: args.concurrency as usize,
+        max_errors: args.max_errors,
+        progress,
+    };
+    if args.verify {
+        let differences = verify::run(pipeline, &client, args.consistency.read(), &args).await?;
+        return Ok(report::verified(&differences, globals));
+    }
+    let written = write::run(pipeline, &client, args.retry_for).await?;
+    Ok(report::written(&written, globals))
+}
+
+impl Args {
+    fn layout(&self) -> anyhow::Result<records::Layout> {
+        records::Layout::new(
+            self.format,
+            self.delimiter.as_deref(),
+            self.key_column as usize,
+            self.value_column.map(|column| column as usize),
+            self.header,
+        )
+    }
 }

@@ -1,0 +1,188 @@
+//! What is wrong with a database, and what to do: judged from the nodes'
+//! answers alone, without any clock.
+
+use super::reach::Reached;
+use crate::commands::status::{Node, Partition, Place, View};
+use doug_proto::v1::NodeState;
+
+/// Followers lag by what is in flight; more than this is falling behind.
+const MUCH_LAG: u64 = 10_000;
+
+/// Something wrong.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// What it is about.
+    pub subject: String,
+    /// What is wrong.
+    pub problem: String,
+    /// What to do.
+    pub remedy: String,
+}
+
+/// Everything wrong, worst first.
+pub fn check(reached: &Reached) -> Vec<Finding> {
+    let Reached { view, own_version } = reached;
+    let mut findings: Vec<Finding> =
+        view.partitions.iter().filter_map(|partition| check_leader(view, partition)).collect();
+    findings.extend(view.nodes.iter().filter_map(check_node));
+    findings.extend(view.partitions.iter().flat_map(|partition| check_lag(view, partition)));
+    findings.extend(check_versions(view, own_version));
+    findings
+}
+
+fn check_leader(view: &View, partition: &Partition) -> Option<Finding> {
+    if partition.leader.is_some() {
+        return None;
+    }
+    let down: Vec<&str> = partition
+        .members
+        .iter()
+        .filter(|(_, place)| **place == Place::Down)
+        .map(|(id, _)| view.name_of(id))
+        .collect();
+    let (members, alive) = (partition.members.len(), partition.members.len() - down.len());
+    let needed = members / 2 + 1;
+    let remedy = if alive < needed {
+        format!(
+            "start at least {} of these nodes: {}; {needed} of {members} must answer",
+            needed - alive,
+            down.join(", ")
+        )
+    } else {
+        "a majority answers, so an election should end within a second: run this again; if it \
+         stays, look into the nodes' logs for their Raft addresses (port 7401) being blocked"
+            .to_owned()
+    };
+    Some(Finding {
+        subject: format!("partition {} (cluster {})", partition.id, partition.cluster),
+        problem: format!(
+            "it has no leader: its keys can be neither written nor read, {alive} of {members} nodes answer"
+        ),
+        remedy,
+    })
+}
+
+fn check_node(node: &Node) -> Option<Finding> {
+    let (problem, remedy) = match node.state {
+        NodeState::Ready => return None,
+        NodeState::Unreachable => (
+            format!("it does not answer: {}", node.message),
+            "start it again (`doug demo restart NODE` in the demo), or free the network between \
+             the endpoint and it",
+        ),
+        NodeState::Empty => (
+            "its volume is empty, though the map lists it".to_owned(),
+            "if its volume was lost, it must join as a new node; if it was started with the wrong \
+             --data, stop it and give the right folder",
+        ),
+        NodeState::Starting | NodeState::CatchingUp | NodeState::Unspecified => (
+            format!("it is not ready yet: {}", node.message),
+            "wait; if it lasts, its log says what it waits for",
+        ),
+    };
+    let subject = format!("node {} ({})", node.name, node.id);
+    Some(Finding { subject, problem, remedy: remedy.to_owned() })
+}
+
+fn check_lag<'a>(
+    view: &'a View,
+    partition: &'a Partition,
+) -> impl Iterator<Item = Finding> + use<'a> {
+    partition.members.iter().filter_map(|(id, place)| match place {
+        Place::Lags(entries) if *entries > MUCH_LAG => Some(Finding {
+            subject: format!("partition {} on node {}", partition.id, view.name_of(id)),
+            problem: format!("it lags by {entries} entries"),
+            remedy: "look at that node's disk and CPU, and its log; a node just restarted \
+                     catches up by itself"
+                .into(),
+        }),
+        _ => None,
+    })
+}
+
+/// One version everywhere is the rule; two during an upgrade are not wrong, but
+/// whoever looks for a cause wants to know.
+fn check_versions(view: &View, own: &str) -> Option<Finding> {
+    let mut versions: Vec<(&str, String)> = view
+        .nodes
+        .iter()
+        .filter(|node| !node.version.is_empty())
+        .map(|node| (node.version.as_str(), node.name.clone()))
+        .collect();
+    versions.push((&view.version, "the endpoint".into()));
+    versions.push((own, "this program".into()));
+    let differing: Vec<String> = versions
+        .iter()
+        .filter(|(version, _)| *version != view.version)
+        .map(|(version, name)| format!("{name} has {version}"))
+        .collect();
+    if differing.is_empty() {
+        return None;
+    }
+    Some(Finding {
+        subject: "versions".into(),
+        problem: format!("the endpoint has {}, but {}", view.version, differing.join(", ")),
+        remedy: "finish the upgrade, or use the program of the database's version".into(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::commands::status::tests::sample;
+
+    fn subjects(view: View) -> Vec<String> {
+        let own_version = "0.1.0".into();
+        check(&Reached { view, own_version }).into_iter().map(|f| f.subject).collect()
+    }
+
+    fn healthy() -> View {
+        let mut view = sample();
+        for node in &mut view.nodes {
+            node.state = NodeState::Ready;
+            node.version = "0.1.0".into();
+        }
+        view
+    }
+
+    #[test]
+    fn a_healthy_database_has_no_findings() {
+        assert_eq!(subjects(healthy()), [""; 0]);
+    }
+
+    #[test]
+    fn a_node_that_is_down_is_named() {
+        let mut view = healthy();
+        view.nodes[2].state = NodeState::Unreachable;
+        assert_eq!(subjects(view), ["node a-2 (000000000002)"]);
+    }
+
+    #[test]
+    fn a_partition_without_quorum_says_which_nodes_to_start() {
+        let mut view = healthy();
+        let partition = &mut view.partitions[0];
+        partition.leader = None;
+        partition.members = ["000000000000", "000000000001", "000000000002"]
+            .into_iter()
+            .zip([Place::Unknown, Place::Down, Place::Down])
+            .map(|(id, place)| (id.to_owned(), place))
+            .collect();
+        let finding = check_leader(&view, &view.partitions[0]).unwrap();
+        assert!(finding.problem.contains("1 of 3 nodes answer"), "{finding:?}");
+        assert!(finding.remedy.contains("at least 1 of these nodes: a-1, a-2"), "{finding:?}");
+    }
+
+    #[test]
+    fn a_follower_far_behind_is_named_with_its_partition() {
+        let mut view = healthy();
+        view.partitions[1].members.insert("000000000002".into(), Place::Lags(MUCH_LAG + 1));
+        assert_eq!(subjects(view), ["partition 2 on node a-2"]);
+    }
+
+    #[test]
+    fn differing_versions_are_named() {
+        let mut view = healthy();
+        view.nodes[1].version = "0.2.0".into();
+        assert_eq!(subjects(view), ["versions"]);
+    }
+}

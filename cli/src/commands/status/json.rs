@@ -1,0 +1,56 @@
+//! The view as JSON.
+
+use super::view::{Node, Partition, Place, View};
+use doug_proto::v1::NodeState;
+use serde_json::{Value, json};
+
+/// One document.
+pub fn document(view: &View) -> Value {
+    json!({
+        "database": view.database,
+        "epoch": view.epoch,
+        "version": view.version,
+        "nodes": view.nodes.iter().map(node).collect::<Vec<_>>(),
+        "partitions": view.partitions.iter().map(partition).collect::<Vec<_>>(),
+    })
+}
+
+fn node(node: &Node) -> Value {
+    let state = match node.state {
+        NodeState::Unspecified => "Unknown",
+        NodeState::Starting => "Starting",
+        NodeState::Empty => "Empty",
+        NodeState::CatchingUp => "CatchingUp",
+        NodeState::Ready => "Ready",
+        NodeState::Unreachable => "Unreachable",
+    };
+    json!({
+        "id": node.id,
+        "name": node.name,
+        "cluster": node.cluster,
+        "state": state,
+        "message": node.message,
+        "version": node.version,
+    })
+}
+
+fn partition(partition: &Partition) -> Value {
+    let members = partition.members.iter().map(|(id, place)| member(id, *place));
+    json!({
+        "id": partition.id,
+        "cluster": partition.cluster,
+        "leader": partition.leader,
+        "sinceMilliseconds": partition.since_milliseconds,
+        "lastIndex": partition.last_index,
+        "members": members.collect::<Vec<_>>(),
+    })
+}
+
+fn member(id: &str, place: Place) -> Value {
+    match place {
+        Place::Leads => json!({"node": id, "role": "Leader", "lag": 0}),
+        Place::Lags(lag) => json!({"node": id, "role": "Follower", "lag": lag}),
+        Place::Down => json!({"node": id, "role": "Unreachable", "lag": null}),
+        Place::Unknown => json!({"node": id, "role": "Unknown", "lag": null}),
+    }
+}

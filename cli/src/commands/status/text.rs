@@ -1,0 +1,87 @@
+//! The view as tables, one a cluster, because only its own nodes hold a
+//! cluster's partitions.
+
+use super::view::{Node, Partition, Place, View};
+use crate::units::show_milliseconds;
+use comfy_table::Table;
+use comfy_table::presets::NOTHING;
+use doug_proto::v1::NodeState;
+use std::collections::BTreeSet;
+use std::fmt::Write;
+
+/// Tables and a summary.
+pub fn render(view: &View) -> String {
+    let mut text = String::new();
+    let clusters: BTreeSet<&str> = view.nodes.iter().map(|node| node.cluster.as_str()).collect();
+    for cluster in clusters {
+        let _ = writeln!(text, "cluster {cluster}\n{}\n", table(view, cluster));
+    }
+    for node in view.nodes.iter().filter(|node| node.state != NodeState::Ready) {
+        let _ = writeln!(text, "{} ({}): {}", node.name, node.id, state(node));
+    }
+    text.push_str(&summary(view));
+    text
+}
+
+fn table(view: &View, cluster: &str) -> Table {
+    let nodes: Vec<&Node> = view.nodes.iter().filter(|node| node.cluster == cluster).collect();
+    let mut table = Table::new();
+    table.load_style(NOTHING);
+    let head = ["partition", "leader", "since"].map(str::to_owned);
+    table.set_header(head.into_iter().chain(nodes.iter().map(|node| node.name.clone())));
+    for partition in view.partitions.iter().filter(|partition| partition.cluster == cluster) {
+        let leader = partition.leader.as_deref().map_or("none", |id| view.name_of(id)).to_owned();
+        let since = partition.since_milliseconds.map_or_else(|| "?".into(), show_milliseconds);
+        let places = nodes.iter().map(|node| place(partition, node));
+        table.add_row([partition.id.to_string(), leader, since].into_iter().chain(places));
+    }
+    table
+}
+
+fn place(partition: &Partition, node: &Node) -> String {
+    match partition.members.get(&node.id) {
+        None => String::new(),
+        Some(Place::Leads) => "L".into(),
+        Some(Place::Lags(0)) => "=".into(),
+        Some(Place::Lags(entries)) => format!("-{entries}"),
+        Some(Place::Down) => "down".into(),
+        Some(Place::Unknown) => "?".into(),
+    }
+}
+
+fn state(node: &Node) -> String {
+    let name = match node.state {
+        NodeState::Unspecified => "state not known",
+        NodeState::Starting => "starting: its log is being replayed",
+        NodeState::Empty => "empty volume, waiting for `doug create`",
+        NodeState::CatchingUp => "catching up",
+        NodeState::Ready => "ready",
+        NodeState::Unreachable => "does not answer",
+    };
+    if node.message.is_empty() { name.into() } else { format!("{name}: {}", node.message) }
+}
+
+fn summary(view: &View) -> String {
+    let led = view.partitions.iter().filter(|partition| partition.leader.is_some()).count();
+    let ready = view.nodes.iter().filter(|node| node.state == NodeState::Ready).count();
+    format!(
+        "{led} of {} partitions have a leader, {ready} of {} nodes are ready; \
+         database {}, map epoch {}, version {}",
+        view.partitions.len(),
+        view.nodes.len(),
+        view.database,
+        view.epoch,
+        view.version
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::view::tests::sample;
+    use super::*;
+
+    #[test]
+    fn the_tables_show_who_leads_who_lags_and_who_is_down() {
+        insta::assert_snapshot!(render(&sample()));
+    }
+}
