@@ -85,3 +85,115 @@ fn nodes(spec: &Spec, identities: &[Vec<NodeIdentity>]) -> Vec<Node> {
     }
     nodes
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::spec::Spec;
+    use super::*;
+    use std::fmt::Write;
+
+    fn spec(json: &str) -> Spec {
+        serde_json::from_str(json).unwrap()
+    }
+
+    const TWO_CLUSTERS: &str = r#"{
+        "partitioning": {"hash": {"partitions": 8, "prefixDelimiter": "/"}},
+        "clusters": [
+            {"name": "a", "nodes": [{"address": "a0"}, {"address": "a1"}, {"address": "a2"}]},
+            {"name": "b", "nodes": [
+                {"address": "127.0.0.1", "ports": {"doug": 7500, "admin": 7502}, "name": "first"},
+                {"address": "b1"}, {"address": "b2"}
+            ]}
+        ]
+    }"#;
+
+    /// Node ids a0, a1, … by cluster and place.
+    fn identities(spec: &Spec) -> Vec<Vec<NodeIdentity>> {
+        let cluster = |(number, cluster): (usize, &super::super::spec::ClusterSpec)| {
+            let id = |place: usize| NodeId::from_bits(((0xa + number as u64) << 4) + place as u64);
+            let identity = |place| NodeIdentity { node: id(place), database: None };
+            (0..cluster.nodes.len()).map(identity).collect()
+        };
+        spec.clusters.iter().enumerate().map(cluster).collect()
+    }
+
+    fn planned(spec: &Spec) -> Result<PartitionMap, Fault> {
+        plan(spec, &identities(spec), DatabaseId::from_bits(0xdb))
+    }
+
+    /// One line a node and a partition: voters in order of preference.
+    fn picture(map: &PartitionMap) -> String {
+        let mut text = format!("database {} epoch {}\n", map.database, map.epoch);
+        for node in &map.nodes {
+            let (name, doug, admin) = (&node.name, node.doug_address(), node.admin_address());
+            writeln!(text, "node {} {name} {doug} {admin}", node.id).unwrap();
+        }
+        for partition in &map.partitions {
+            let voter = |m: &Member| format!("{}:{}", &m.node.to_string()[10..], m.replica);
+            let voters: Vec<_> = partition.voters.iter().map(voter).collect();
+            let start: String = partition.start.iter().map(|b| format!("{b:02x}")).collect();
+            let (id, cluster) = (partition.id, &partition.cluster);
+            writeln!(text, "partition {id} {cluster} [{start}] {}", voters.join(" ")).unwrap();
+        }
+        text
+    }
+
+    #[test]
+    fn partitions_are_dealt_over_clusters_and_leaders_over_nodes() {
+        let map = planned(&spec(TWO_CLUSTERS)).unwrap();
+        insta::assert_snapshot!(picture(&map));
+    }
+
+    #[test]
+    fn range_partitions_start_at_the_split_keys() {
+        let spec = spec(
+            r#"{
+                "partitioning": {"range": {"splitKeys": [{"text": "m"}, {"base64": "/w=="}]}},
+                "clusters": [{"name": "a", "nodes": [{"address": "a0"}]}]
+            }"#,
+        );
+        insta::assert_snapshot!(picture(&planned(&spec).unwrap()));
+    }
+
+    #[test]
+    fn the_same_creation_gives_the_same_map() {
+        let spec = spec(TWO_CLUSTERS);
+        assert_eq!(planned(&spec).unwrap(), planned(&spec).unwrap());
+    }
+
+    #[test]
+    fn one_node_declared_under_two_addresses_is_refused() {
+        let spec = spec(TWO_CLUSTERS);
+        let mut identities = identities(&spec);
+        identities[1][0] = identities[0][0];
+        let fault = plan(&spec, &identities, DatabaseId::from_bits(1)).unwrap_err();
+        assert!(fault.message.contains("0000000000a0"), "{fault}");
+    }
+
+    fn refusal(change: impl FnOnce(&mut Spec)) -> String {
+        let mut spec = spec(TWO_CLUSTERS);
+        change(&mut spec);
+        planned(&spec).unwrap_err().message
+    }
+
+    #[test]
+    fn what_is_declared_wrongly_is_named_with_the_remedy() {
+        use super::super::spec::{RangeSpec, SplitKey};
+        let texts = [
+            refusal(|s| s.clusters.clear()),
+            refusal(|s| s.clusters[1].name = "a".into()),
+            refusal(|s| s.clusters[1].name = "b-b".into()),
+            refusal(|s| s.clusters[0].nodes.truncate(2)),
+            refusal(|s| s.clusters[0].nodes[1].address = "a0".into()),
+            refusal(|s| s.partitioning.hash.as_mut().unwrap().partitions = 1),
+            refusal(|s| s.partitioning.hash.as_mut().unwrap().partitions = 4_097),
+            refusal(|s| s.partitioning.range = Some(RangeSpec { split_keys: Vec::new() })),
+            refusal(|s| {
+                let key = SplitKey { text: Some("m".into()), base64: None };
+                s.partitioning.hash = None;
+                s.partitioning.range = Some(RangeSpec { split_keys: vec![key.clone(), key] });
+            }),
+        ];
+        insta::assert_snapshot!(texts.join("\n"));
+    }
+}

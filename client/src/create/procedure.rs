@@ -34,16 +34,26 @@ pub async fn create(spec: &Spec, fresh: DatabaseId, timeout: Duration) -> Result
     let database = database_of(spec, &identities)?.unwrap_or(fresh);
     let map = plan(spec, &identities, database)?;
     let admins = admins(spec, timeout)?;
-    let calls = map.nodes.iter().zip(&admins).map(|(node, admin)| {
-        let map = &map;
-        async move {
-            admin.create(node.id, map).await.map_err(|fault| Fault {
-                message: format!("{} refuses to join database {database}: {fault}", node.name),
-                ..fault
-            })
-        }
-    });
-    try_join_all(calls).await?;
+    let members = identities.iter().flatten().map(|identity| identity.database.is_some());
+    let nodes: Vec<_> = map.nodes.iter().zip(&admins).zip(members).collect();
+    // Members first: if one of them was created otherwise, no empty node may
+    // join what the others would not know.
+    for phase in [true, false] {
+        let calls =
+            nodes.iter().filter(|(_, member)| *member == phase).map(|((node, admin), _)| {
+                let map = &map;
+                async move {
+                    admin.create(node.id, map).await.map_err(|fault| Fault {
+                        message: format!(
+                            "{} refuses to join database {database}: {fault}",
+                            node.name
+                        ),
+                        ..fault
+                    })
+                }
+            });
+        try_join_all(calls).await?;
+    }
     let joined = identities.iter().flatten().filter(|node| node.database.is_none()).count();
     Ok(Created { map, joined })
 }
@@ -96,10 +106,7 @@ fn identity(answer: doug_proto::v1::IdentifyResponse) -> Result<NodeIdentity, Fa
 }
 
 /// The database that nodes are already members of, if any: it is adopted.
-pub(super) fn database_of(
-    spec: &Spec,
-    identities: &[Vec<NodeIdentity>],
-) -> Result<Option<DatabaseId>, Fault> {
+fn database_of(spec: &Spec, identities: &[Vec<NodeIdentity>]) -> Result<Option<DatabaseId>, Fault> {
     let mut found: Option<(DatabaseId, &str)> = None;
     for (node, identity) in declared(spec).zip(identities.iter().flatten()) {
         match (found, identity.database) {
@@ -116,4 +123,41 @@ pub(super) fn database_of(
         }
     }
     Ok(found.map(|(database, _)| database))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use doug_proto::ids::NodeId;
+
+    fn found(databases: [u64; 3]) -> Result<Option<DatabaseId>, Fault> {
+        let spec: Spec = serde_json::from_str(
+            r#"{
+                "partitioning": {"hash": {"partitions": 1}},
+                "clusters": [{"name": "a", "nodes": [
+                    {"address": "a0"}, {"address": "a1"}, {"address": "a2"}
+                ]}]
+            }"#,
+        )
+        .unwrap();
+        let identity = |database: u64| NodeIdentity {
+            node: NodeId::from_bits(1),
+            database: (database != 0).then(|| DatabaseId::from_bits(database)),
+        };
+        database_of(&spec, &[databases.map(identity).to_vec()])
+    }
+
+    #[test]
+    fn a_database_that_is_found_is_adopted() {
+        assert_eq!(found([0, 0, 0]).unwrap(), None);
+        assert_eq!(found([0, 7, 0]).unwrap(), Some(DatabaseId::from_bits(7)));
+        assert_eq!(found([7, 7, 7]).unwrap(), Some(DatabaseId::from_bits(7)));
+    }
+
+    #[test]
+    fn nodes_of_two_databases_are_refused_with_both_named() {
+        let message = found([0, 7, 8]).unwrap_err().message;
+        let named = ["a1", "a2", "000000000007", "000000000008"];
+        assert!(named.iter().all(|name| message.contains(name)), "{message}");
+    }
 }

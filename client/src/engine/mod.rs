@@ -93,7 +93,7 @@ impl Engine {
     ) -> Result<Answer, Fault> {
         prepare::check(&mut operation)?;
         let answer = match &operation {
-            Operation::Status(status) if self.front.is_none() && !status.local_only => {
+            Operation::Status(_) if self.front.is_none() => {
                 self.status_of_all(deadline).await.map(Answer::Status)
             }
             Operation::Scan(scan) if self.front.is_none() && prepare::targeted(&operation) == 0 => {

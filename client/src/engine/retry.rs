@@ -135,3 +135,132 @@ fn conclude(situation: Situation, promised: bool) -> Decision {
     let write = situation.kind == Kind::Write;
     if write && (situation.uncertain || !promised) { Decision::FailUnknown } else { Decision::Fail }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use doug_proto::v1::{self, error_detail::Detail};
+    use proptest::prelude::*;
+
+    fn write(identity: Identity, uncertain: bool) -> Situation {
+        Situation { kind: Kind::Write, identity, straight: true, uncertain }
+    }
+
+    fn expired() -> Fault {
+        Fault::new(Code::FailedPrecondition, "expired")
+            .with(Detail::SessionExpired(v1::SessionExpired::default()))
+    }
+
+    fn situations() -> impl Strategy<Value = Situation> {
+        let kinds = prop::sample::select(vec![
+            Kind::Write,
+            Kind::ReadAny,
+            Kind::ReadLeader,
+            Kind::Register,
+        ]);
+        let identities =
+            prop::sample::select(vec![Identity::Absent, Identity::Own, Identity::Brought]);
+        (kinds, identities, any::<bool>(), any::<bool>()).prop_map(
+            |(kind, identity, straight, uncertain)| Situation {
+                kind,
+                identity,
+                straight,
+                uncertain,
+            },
+        )
+    }
+
+    fn faults() -> impl Strategy<Value = Fault> {
+        let details = prop::collection::vec(
+            prop::sample::select(vec![
+                Detail::NotExecuted(v1::NotExecuted {}),
+                Detail::OutcomeUnknown(v1::OutcomeUnknown {}),
+                Detail::SessionExpired(v1::SessionExpired::default()),
+                Detail::WrongPartition(v1::WrongPartition::default()),
+                Detail::NotLeader(v1::NotLeader::default()),
+            ]),
+            0..3,
+        );
+        (1..=16_i32, details).prop_map(|(code, details)| Fault {
+            code: Code::from_i32(code),
+            message: "a fault".to_owned(),
+            details,
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn a_write_without_identity_goes_on_only_after_a_promise(
+            situation in situations(), fault in faults()
+        ) {
+            let bare = situation.kind == Kind::Write && situation.identity == Identity::Absent;
+            if bare && !fault.is_not_executed() && !fault.is_session_expired() {
+                prop_assert_eq!(decide(situation, Ended::Fault(&fault)), Decision::FailUnknown);
+            }
+        }
+
+        #[test]
+        fn a_write_with_an_uncertain_attempt_never_ends_as_a_definite_failure(
+            situation in situations(), fault in faults()
+        ) {
+            let decision = decide(situation, Ended::Fault(&fault));
+            if situation.kind == Kind::Write && situation.uncertain {
+                prop_assert!(!matches!(decision, Decision::Fail | Decision::FailNotExecuted));
+                prop_assert_ne!(decision, Decision::NewSession);
+            }
+        }
+
+        #[test]
+        fn a_definite_failure_of_a_write_was_promised(
+            situation in situations(), fault in faults()
+        ) {
+            let decision = decide(situation, Ended::Fault(&fault));
+            if situation.kind == Kind::Write && decision == Decision::Fail {
+                prop_assert!(fault.is_not_executed());
+            }
+        }
+    }
+
+    #[test]
+    fn what_never_left_is_tried_elsewhere_whatever_it_is() {
+        for identity in [Identity::Absent, Identity::Own, Identity::Brought] {
+            let decision = decide(write(identity, false), Ended::NotSent);
+            assert_eq!(decision, Decision::Now(Where::Another));
+        }
+    }
+
+    #[test]
+    fn a_lost_write_is_tried_again_only_with_a_session() {
+        let lost = |identity| decide(write(identity, false), Ended::Lost);
+        assert_eq!(lost(Identity::Absent), Decision::FailUnknown);
+        assert_eq!(lost(Identity::Own), Decision::Now(Where::Another));
+        assert_eq!(lost(Identity::Brought), Decision::Now(Where::Another));
+    }
+
+    #[test]
+    fn a_leader_that_is_named_is_asked_at_once() {
+        let named = Fault::not_leader(1, "9f3c21d07be4".into(), "host:7400".into());
+        let nobody = Fault::not_leader(1, String::new(), String::new());
+        let situation = write(Identity::Absent, false);
+        assert_eq!(decide(situation, Ended::Fault(&named)), Decision::Now(Where::Hint));
+        assert_eq!(decide(situation, Ended::Fault(&nobody)), Decision::Later(Where::Another));
+    }
+
+    #[test]
+    fn an_expired_session_is_replaced_only_if_no_attempt_can_have_been_applied() {
+        let own = |uncertain| write(Identity::Own, uncertain);
+        assert_eq!(decide(own(false), Ended::Fault(&expired())), Decision::NewSession);
+        assert_eq!(decide(own(true), Ended::Fault(&expired())), Decision::FailUnknown);
+        let through_a_facade = Situation { straight: false, ..own(false) };
+        let decision = |fault: Fault| decide(through_a_facade, Ended::Fault(&fault));
+        assert_eq!(decision(expired()), Decision::FailUnknown);
+        assert_eq!(decision(expired().not_executed()), Decision::NewSession);
+    }
+
+    #[test]
+    fn an_invalid_request_is_not_repeated() {
+        let invalid = Fault::invalid("the key is empty");
+        let decision = decide(write(Identity::Own, false), Ended::Fault(&invalid));
+        assert_eq!(decision, Decision::Fail);
+    }
+}

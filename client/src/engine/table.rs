@@ -145,3 +145,91 @@ pub(crate) fn learn(known: &PartitionMap, descriptor: &Partition) -> Option<Part
     learnt.partitions[position] = descriptor.clone();
     learnt.validate().ok().map(|()| learnt)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
+    use doug_proto::ids::DatabaseId;
+    use doug_proto::map::{Member, Node, Ports};
+    use doug_proto::routing::Routing;
+
+    fn sample() -> PartitionMap {
+        let node = |number: u64| Node {
+            id: NodeId::from_bits(number),
+            name: format!("n{number}"),
+            cluster: "a".into(),
+            address: format!("n{number}"),
+            ports: Ports::default(),
+        };
+        let half = Bytes::from_static(b"m");
+        let partition = |id: u64, start: Bytes, end: Bytes| Partition {
+            id,
+            start,
+            end,
+            generation: 1,
+            cluster: "a".into(),
+            voters: vec![Member { node: NodeId::from_bits(1), replica: 1 }],
+            learners: Vec::new(),
+            parents: Vec::new(),
+        };
+        PartitionMap {
+            database: DatabaseId::from_bits(0xdb),
+            epoch: 1,
+            routing: Routing::Range,
+            nodes: vec![node(1), node(2)],
+            partitions: vec![
+                partition(1, Bytes::new(), half.clone()),
+                partition(2, half, Bytes::new()),
+            ],
+        }
+    }
+
+    fn generations(map: &PartitionMap) -> Vec<u64> {
+        map.partitions.iter().map(|partition| partition.generation).collect()
+    }
+
+    #[test]
+    fn of_two_maps_the_newer_descriptor_of_each_partition_wins() {
+        let (mut one, mut other) = (sample(), sample());
+        one.partitions[0].generation = 3;
+        one.epoch = 4;
+        other.partitions[1].generation = 2;
+        other.epoch = 9;
+        assert_eq!(generations(&merge(&one, &other)), [3, 2]);
+        assert_eq!(generations(&merge(&other, &one)), [3, 2]);
+        assert_eq!(merge(&one, &other).epoch, 9);
+    }
+
+    #[test]
+    fn the_addresses_of_the_greater_epoch_win() {
+        let (known, mut news) = (sample(), sample());
+        news.epoch = 2;
+        news.nodes[0].address = "moved".into();
+        assert_eq!(merge(&known, &news).nodes[0].address, "moved");
+        assert_eq!(merge(&news, &known).nodes[0].address, "moved");
+    }
+
+    #[test]
+    fn a_node_that_a_newer_descriptor_names_is_kept() {
+        let (mut known, mut news) = (sample(), sample());
+        known.partitions[0].generation = 2;
+        known.partitions[0].voters[0].node = NodeId::from_bits(2);
+        news.epoch = 2;
+        news.nodes.pop();
+        let merged = merge(&known, &news);
+        merged.validate().unwrap();
+        assert!(merged.node(NodeId::from_bits(2)).is_some());
+    }
+
+    #[test]
+    fn a_descriptor_of_another_interval_or_an_older_generation_is_no_news() {
+        let known = sample();
+        let mut same = known.partitions[0].clone();
+        assert!(learn(&known, &same).is_none());
+        same.generation = 2;
+        assert_eq!(generations(&learn(&known, &same).unwrap()), [2, 1]);
+        same.end = Bytes::from_static(b"g");
+        assert!(learn(&known, &same).is_none());
+    }
+}
