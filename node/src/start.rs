@@ -2,14 +2,13 @@
 
 use crate::config::Config;
 use crate::engine::clock::Clock;
-use crate::engine::host_thread::host_of;
 use crate::engine::identity::random_bits;
 use crate::engine::leases::Leases;
 use crate::engine::maps::Maps;
 use crate::engine::requests::Requests;
 use crate::engine::shared::{HostHandle, Identity, Shared};
 use crate::engine::{apply_thread, host_thread, log_thread, maintenance, read_pool};
-use crate::host::{Event, Host, HostConfig};
+use crate::host::{Event, Host, HostConfig, host_of};
 use crate::metrics::Metrics;
 use crate::recovery::restore;
 use crate::services::{AdminService, DougService, http};

@@ -133,6 +133,11 @@ impl SimDisk {
         self.lock().faults.insert(number, fault);
     }
 
+    /// Calls off the faults that have not come yet.
+    pub fn call_off_faults(&self) {
+        self.lock().faults.clear();
+    }
+
     /// Every file and its bytes, as a process sees them.
     pub fn contents(&self) -> BTreeMap<PathBuf, Vec<u8>> {
         let state = self.lock();

@@ -1,4 +1,33 @@
-//! DougDB's deterministic simulator: faults, checkers.
+//! DougDB's deterministic simulator: whole clusters, run from one seed over
+//! simulated time, network and disks, in the code that ships.
+//!
+//! [`plan`] is what a seed decides, [`world`] runs it, [`checks`] says what must
+//! hold, [`run`] reports. How to read and replay a failing seed stands in
+//! docs/simulator.md.
 #![deny(missing_docs)]
 
+pub mod checks;
+mod clients;
+mod context;
+pub mod coverage;
+mod database;
 pub mod disk;
+pub mod disk_omissions;
+mod events;
+mod faults;
+pub mod history;
+mod network;
+mod node;
+pub mod plan;
+mod random;
+mod reference;
+pub mod run;
+pub mod scenarios;
+mod schedule;
+mod snapshots;
+mod trace;
+mod workload;
+mod world;
+
+pub use network::NetworkSettings;
+pub use world::World;

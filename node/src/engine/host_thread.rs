@@ -4,8 +4,6 @@ use super::shared::Shared;
 use crate::host::{Effects, Event, Host, Reply, RequestId, RoleChange};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use doug_proto::error::Fault;
-use doug_proto::v1;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -123,28 +121,4 @@ fn role_changed(change: RoleChange, shared: &Shared) {
         "leadership changed"
     );
     shared.metrics.role_changed(&change);
-}
-
-/// Splits a peer's turn by the host that owns each partition.
-pub fn split(turn: v1::PeerTurn, hosts: usize) -> BTreeMap<usize, v1::PeerTurn> {
-    let mut parts: BTreeMap<usize, v1::PeerTurn> = BTreeMap::new();
-    if hosts == 1 {
-        parts.insert(0, turn);
-        return parts;
-    }
-    for message in turn.messages {
-        parts.entry(host_of(message.partition, hosts)).or_default().messages.push(message);
-    }
-    for heartbeat in turn.heartbeats {
-        parts.entry(host_of(heartbeat.partition, hosts)).or_default().heartbeats.push(heartbeat);
-    }
-    for answer in turn.heartbeat_answers {
-        parts.entry(host_of(answer.partition, hosts)).or_default().heartbeat_answers.push(answer);
-    }
-    parts
-}
-
-/// Which of a node's hosts owns a partition.
-pub fn host_of(partition: u64, hosts: usize) -> usize {
-    (partition % hosts as u64) as usize
 }

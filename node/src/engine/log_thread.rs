@@ -2,10 +2,10 @@
 //! arrived while the last one ran.
 
 use super::shared::Shared;
-use crate::host::{Event, LogContent, LogRecord, Sequence};
+use crate::host::{Event, LogRecord, Sequence, host_of};
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 use doug_storage::StorageError;
-use doug_storage::log::{LogWriter, Record};
+use doug_storage::log::LogWriter;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -61,7 +61,7 @@ fn turn(log: &mut LogWriter, first: LogWork, more: &Receiver<LogWork>, shared: &
 }
 
 fn append(log: &mut LogWriter, record: LogRecord, shared: &Shared) {
-    let record = to_log(record);
+    let record = record.into_log();
     loop {
         match log.append(record.clone()) {
             Ok(_) => return,
@@ -80,25 +80,6 @@ fn append(log: &mut LogWriter, record: LogRecord, shared: &Shared) {
     }
 }
 
-/// Converts a host's record. Cloning it shares the batch's bytes.
-pub fn to_log(record: LogRecord) -> Record {
-    let replica = record.replica;
-    match record.content {
-        LogContent::Batch { batch, commit } => Record::Batch {
-            replica,
-            base: batch.base,
-            count: batch.count,
-            term: batch.term,
-            commit,
-            data: batch.encoded,
-        },
-        LogContent::HardState { term, vote } => {
-            Record::HardState { replica, term, vote: vote.map(|vote| vote.0) }
-        }
-        LogContent::Reset { index, term } => Record::Reset { replica, index, term },
-    }
-}
-
 /// Retires what is dead, and asks for a flush of what keeps the rest alive.
 fn keep_room(log: &mut LogWriter, shared: &Shared) {
     loop {
@@ -109,7 +90,7 @@ fn keep_room(log: &mut LogWriter, shared: &Shared) {
         }
     }
     if let Some(replica) = log.pressure() {
-        let host = super::host_thread::host_of(replica.partition, shared.hosts.len());
+        let host = host_of(replica.partition, shared.hosts.len());
         shared.hosts[host].press(replica, shared.clock.now());
     }
 }

@@ -1,7 +1,7 @@
 //! What the threads and services of a node share.
 
 use super::clock::Clock;
-use super::host_thread::{Input, host_of};
+use super::host_thread::Input;
 use super::leases::Leases;
 use super::log_thread::LogWork;
 use super::maintenance::Task;
@@ -9,7 +9,7 @@ use super::maps::Maps;
 use super::read_pool::ReadTask;
 use super::requests::{Asked, Request, Requests, Sink};
 use crate::apply::Partition;
-use crate::host::{ApplyWork, Event, Host, Reply, RequestId, SendSnapshot};
+use crate::host::{ApplyWork, Event, Host, Reply, RequestId, SendSnapshot, host_of};
 use crate::metrics::Metrics;
 use crate::transport::Peers;
 use crossbeam_channel::Sender;

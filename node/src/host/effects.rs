@@ -7,6 +7,7 @@ use doug_proto::ids::NodeId;
 use doug_proto::v1;
 use doug_raft::{Batch, Index, ReplicaId, Term, Time};
 use doug_storage::ReplicaKey;
+use doug_storage::log::Record;
 use std::collections::BTreeMap;
 
 /// All that one turn asks for. The groups may be carried out side by side;
@@ -60,6 +61,27 @@ pub struct LogRecord {
     pub replica: ReplicaKey,
     /// What to write.
     pub content: LogContent,
+}
+
+impl LogRecord {
+    /// The record as the log takes it; shares the batch's bytes.
+    pub fn into_log(self) -> Record {
+        let replica = self.replica;
+        match self.content {
+            LogContent::Batch { batch, commit } => Record::Batch {
+                replica,
+                base: batch.base,
+                count: batch.count,
+                term: batch.term,
+                commit,
+                data: batch.encoded,
+            },
+            LogContent::HardState { term, vote } => {
+                Record::HardState { replica, term, vote: vote.map(|vote| vote.0) }
+            }
+            LogContent::Reset { index, term } => Record::Reset { replica, index, term },
+        }
+    }
 }
 
 /// What a record holds.

@@ -15,6 +15,7 @@ mod reads;
 mod replica;
 mod requests;
 mod retention;
+mod shares;
 mod turn;
 mod wire;
 
@@ -23,6 +24,7 @@ pub use effects::{
     SendSnapshot, encode_command,
 };
 pub use event::{Event, ReadKind, RequestId, Sequence};
+pub use shares::{host_of, split};
 
 use doug_proto::ids::NodeId;
 use doug_proto::map::Partition;

@@ -105,7 +105,7 @@ impl Admin for AdminService {
             id => Some(id.parse::<NodeId>().map_err(|e| Fault::invalid(format!("{e}")))?),
         };
         let shared = &self.shared;
-        let host = crate::engine::host_thread::host_of(request.partition, shared.hosts.len());
+        let host = crate::host::host_of(request.partition, shared.hosts.len());
         let deadline = shared.clock.after(timeout);
         let reply = shared.ask(host, timeout, |id| Event::Transfer {
             request: id,

@@ -2,9 +2,9 @@
 
 use super::hello::{check_hello, hello};
 use super::snapshot_receive;
-use crate::engine::host_thread::{Input, split};
+use crate::engine::host_thread::Input;
 use crate::engine::shared::Shared;
-use crate::host::Event;
+use crate::host::{Event, split};
 use doug_proto::error::Fault;
 use doug_proto::ids::NodeId;
 use doug_proto::v1::{self, exchange_request::Content, raft_server::Raft};

@@ -1,0 +1,73 @@
+//! "Reads as fresh as promised": linearizable ones see all that anybody was told
+//! before they began; session reads their token; bounded ones all that was told
+//! before their lag.
+
+use super::Violation;
+use crate::history::{Action, Answer, Freshness as Asked, Operation};
+use std::collections::BTreeMap;
+
+/// What clients were told, by partition: times and the greatest revision told by then.
+#[derive(Debug, Default)]
+pub(super) struct Freshness {
+    told: BTreeMap<u64, Vec<(u64, u64)>>,
+}
+
+/// How much faster or slower a node's clock may run, of a thousand.
+const DRIFT: u64 = 20;
+
+fn revision(answer: &Answer) -> u64 {
+    match answer {
+        Answer::Registered(revision)
+        | Answer::Written { revision, .. }
+        | Answer::Got { revision, .. }
+        | Answer::Scanned { revision, .. } => *revision,
+    }
+}
+
+impl Freshness {
+    /// A client was told this.
+    pub(super) fn note(&mut self, partition: u64, at: u64, answer: &Answer) {
+        let told = self.told.entry(partition).or_default();
+        let greatest = told.last().map_or(0, |(_, revision)| *revision);
+        if revision(answer) > greatest {
+            told.push((at, revision(answer)));
+        }
+    }
+
+    /// The greatest revision told strictly before `at`.
+    fn floor(&self, partition: u64, at: u64) -> u64 {
+        let Some(told) = self.told.get(&partition) else { return 0 };
+        let after = told.partition_point(|(time, _)| *time < at);
+        after.checked_sub(1).map_or(0, |last| told[last].1)
+    }
+
+    pub(super) fn check(&self, operation: &Operation, answer: &Answer) -> Result<(), Violation> {
+        let partition = operation.partition;
+        let (least, promise) = match &operation.action {
+            Action::Get { freshness, .. } | Action::Scan { freshness, .. } => match freshness {
+                Asked::Linearizable => (self.floor(partition, operation.asked), "linearizable"),
+                Asked::Session(revision) => (*revision, "session"),
+                Asked::Bounded(lag) => {
+                    let since = operation.asked.saturating_sub(lag + lag * DRIFT / 1_000);
+                    (self.floor(partition, since), "bounded")
+                }
+                Asked::Eventual => return Ok(()),
+            },
+            // A repeated outcome is as old as its first try, which is not older than this.
+            Action::Register | Action::Put { .. } | Action::Delete { .. } => {
+                (self.floor(partition, operation.asked) + 1, "write")
+            }
+        };
+        if revision(answer) >= least {
+            return Ok(());
+        }
+        let what = format!(
+            "partition {partition}: a {promise} operation of client {} asked at {} µs answers of \
+             revision {}, but must know {least}",
+            operation.client,
+            operation.asked,
+            revision(answer)
+        );
+        Err(Violation::new("reads as fresh as promised", what))
+    }
+}

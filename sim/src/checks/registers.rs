@@ -1,0 +1,108 @@
+//! "Linearizable per key": cuts the history into keys and judges each.
+
+use super::linearizability::{self, Act, Operation as Step, Verdict};
+use super::{Judged, Violation};
+use crate::history::{Action, Answer, Condition, Freshness, Operation, value_number};
+use bytes::Bytes;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Configurations visited for one key before the search is given up.
+const BUDGET: usize = 400_000;
+
+type Keys = BTreeMap<Bytes, Vec<Step>>;
+
+pub(super) fn judge(history: &[Operation]) -> Result<Judged, Violation> {
+    let mut keys = Keys::new();
+    let mut homes: BTreeMap<u64, BTreeSet<Bytes>> = BTreeMap::new();
+    for operation in history {
+        for key in written(&operation.action) {
+            homes.entry(operation.partition).or_default().insert(key.clone());
+        }
+    }
+    for operation in history {
+        add(operation, homes.get(&operation.partition), &mut keys);
+    }
+    let mut judged = Judged::default();
+    for (key, steps) in keys {
+        match linearizability::check(&steps, BUDGET) {
+            Verdict::Linearizable => judged.keys += 1,
+            Verdict::TooHard => judged.too_hard += 1,
+            Verdict::NotLinearizable { ordered } => {
+                let what = format!(
+                    "no order explains the {} operations on {key:?}; the longest explains {ordered}",
+                    steps.len()
+                );
+                return Err(Violation::new("linearizable per key", what));
+            }
+        }
+    }
+    Ok(judged)
+}
+
+fn written(action: &Action) -> &[Bytes] {
+    match action {
+        Action::Put { keys, .. } => keys,
+        Action::Delete { key } => std::slice::from_ref(key),
+        Action::Register | Action::Get { .. } | Action::Scan { .. } => &[],
+    }
+}
+
+fn add(operation: &Operation, home: Option<&BTreeSet<Bytes>>, keys: &mut Keys) {
+    let call = operation.asked;
+    let answer = operation.answered.as_ref().map(|(at, _)| *at);
+    let mut push = |key: &Bytes, act: Act| {
+        keys.entry(key.clone()).or_default().push(Step { call, answer, act });
+    };
+    match (&operation.action, operation.answered.as_ref().map(|(_, answer)| answer)) {
+        (Action::Put { keys, value, condition }, told) => {
+            let met = match told {
+                Some(Answer::Written { met, .. }) => Some(*met),
+                _ => None,
+            };
+            put(keys, value_number(value), condition, met, &mut push);
+        }
+        (Action::Delete { key }, Some(Answer::Written { existed, .. })) => {
+            push(key, Act::DeleteSeen { existed: *existed });
+        }
+        (Action::Delete { key }, _) => push(key, Act::Write(None)),
+        (
+            Action::Get { key, freshness: Freshness::Linearizable },
+            Some(Answer::Got { found, .. }),
+        ) => push(key, Act::Read(found.as_ref().map(|(value, _)| value_number(value)))),
+        (
+            Action::Scan { freshness: Freshness::Linearizable, .. },
+            Some(Answer::Scanned { entries, .. }),
+        ) => {
+            let seen: BTreeMap<_, _> =
+                entries.iter().map(|(key, value, _)| (key, value_number(value))).collect();
+            for key in home.into_iter().flatten() {
+                push(key, Act::Read(seen.get(key).copied()));
+            }
+        }
+        _ => {}
+    }
+}
+
+/// Of a write of several keys, the first alone carries the condition; the others
+/// are judged only where its outcome is known.
+fn put(
+    keys: &[Bytes],
+    value: u64,
+    condition: &Condition,
+    met: Option<bool>,
+    push: &mut impl FnMut(&Bytes, Act),
+) {
+    let expected = match condition {
+        Condition::None => {
+            keys.iter().for_each(|key| push(key, Act::Write(Some(value))));
+            return;
+        }
+        Condition::Absent => None,
+        Condition::Revision(_, expected) | Condition::Value(expected) => {
+            Some(value_number(expected))
+        }
+    };
+    if let Some(key) = keys.first() {
+        push(key, Act::WriteIf { expected, value, met });
+    }
+}

@@ -1,0 +1,375 @@
+//! Clients: what they ask, how they retry, what they remember.
+
+use crate::checks::Violation;
+use crate::context::Context;
+use crate::events::{Arrival, Ask, ClientEvent, Event, InFlight, Refusal, Request};
+use crate::history::{Action, Answer, Operation};
+use crate::random::Random;
+use crate::workload::{self, Memory};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A client with a few operations under way at once.
+#[derive(Debug)]
+pub struct Client {
+    index: usize,
+    random: Random,
+    memory: Memory,
+    uses_sessions: bool,
+    sessions: BTreeMap<u64, Session>,
+    leaders: BTreeMap<u64, usize>,
+    slots: Vec<Option<Running>>,
+    next_operation: u64,
+    /// Partitions it must still write to and read whole before it rests; `None`: not told to rest.
+    last_words: Option<Vec<(u64, bool)>>,
+}
+
+#[derive(Debug)]
+struct Session {
+    id: u64,
+    next: u64,
+    unanswered: BTreeSet<u64>,
+}
+
+/// An operation under way.
+#[derive(Debug)]
+struct Running {
+    number: u64,
+    operation: Operation,
+    deadline: u64,
+    attempt: u32,
+    /// Session and sequence of a write.
+    claim: Option<(u64, u64)>,
+    /// Some try may have been applied.
+    uncertain: bool,
+    target: usize,
+    is_last_word: bool,
+}
+
+/// An operation ends this many microseconds after it was asked, answered or not.
+const DEADLINE: u64 = 4_000_000;
+
+impl Client {
+    /// A client; `index` also names its values.
+    pub fn new(index: usize, cx: &Context) -> Self {
+        let mut random = Random::for_purpose(cx.plan.seed, 2_000 + index as u64);
+        let uses_sessions = random.chance(cx.plan.workload.sessions);
+        Self {
+            index,
+            random,
+            memory: Memory::new(index as u64 + 1),
+            uses_sessions,
+            sessions: BTreeMap::new(),
+            leaders: BTreeMap::new(),
+            slots: (0..cx.plan.workload.width).map(|_| None).collect(),
+            next_operation: 0,
+            last_words: None,
+        }
+    }
+
+    /// Schedules its first operations.
+    pub fn begin(&mut self, cx: &mut Context) {
+        for slot in 0..self.slots.len() {
+            let delay = self.random.below(50_000);
+            self.schedule(delay, ClientEvent::Begin { slot }, cx);
+        }
+    }
+
+    /// Tells it to write to and read each of these partitions once more, and then to rest.
+    pub fn rest_after(&mut self, partitions: &[u64]) {
+        let words = partitions.iter().flat_map(|p| [(*p, true), (*p, false)]);
+        self.last_words = Some(words.collect());
+    }
+
+    /// Whether it has nothing left to do.
+    pub fn rests(&self) -> bool {
+        self.last_words.as_ref().is_some_and(Vec::is_empty)
+            && self.slots.iter().all(Option::is_none)
+    }
+
+    fn schedule(&self, delay: u64, event: ClientEvent, cx: &mut Context) {
+        cx.after(delay, Event::Client { client: self.index, event });
+    }
+
+    /// Something happens to it.
+    ///
+    /// # Errors
+    /// An answer that breaks a promise.
+    pub fn handle(&mut self, event: ClientEvent, cx: &mut Context) -> Result<(), Violation> {
+        match event {
+            ClientEvent::Begin { slot } => self.start(slot, cx),
+            ClientEvent::Again { slot, operation, attempt } => {
+                if self.is_current(slot, operation, attempt) {
+                    self.send(slot, cx);
+                }
+                Ok(())
+            }
+            ClientEvent::Reply { slot, operation, attempt, result } => {
+                let running = self.slots[slot].as_ref();
+                if running.is_none_or(|running| running.number != operation) {
+                    return Ok(());
+                }
+                match *result {
+                    Ok(answer) => self.answered(slot, answer, cx),
+                    Err(refusal) => self.refused(slot, attempt, &refusal, cx),
+                }
+            }
+            ClientEvent::Timeout { slot, operation, attempt } => {
+                if !self.is_current(slot, operation, attempt) {
+                    return Ok(());
+                }
+                cx.coverage.hit("client timeout");
+                self.unsure(slot);
+                self.again_or_give_up(slot, 0, cx)
+            }
+        }
+    }
+
+    fn is_current(&self, slot: usize, operation: u64, attempt: u32) -> bool {
+        let running = self.slots[slot].as_ref();
+        running.is_some_and(|running| (running.number, running.attempt) == (operation, attempt))
+    }
+
+    fn start(&mut self, slot: usize, cx: &mut Context) -> Result<(), Violation> {
+        if self.slots[slot].is_some() {
+            return Ok(());
+        }
+        let mut is_last_word = false;
+        let (mut partition, mut action) = match &self.last_words {
+            None => workload::choose(&mut self.memory, &mut self.random, cx),
+            Some(words) => {
+                let Some((partition, write)) = words.first().copied().filter(|_| slot == 0) else {
+                    return Ok(());
+                };
+                is_last_word = true;
+                workload::last_word(&mut self.memory, &mut self.random, cx, partition, write)
+            }
+        };
+        let mut claim = None;
+        if self.uses_sessions && matches!(action, Action::Put { .. } | Action::Delete { .. }) {
+            match self.sessions.get_mut(&partition) {
+                Some(session) => {
+                    claim = Some((session.id, session.next));
+                    session.unanswered.insert(session.next);
+                    session.next += 1;
+                }
+                None => {
+                    is_last_word = false;
+                    (partition, action) = (partition, Action::Register);
+                }
+            }
+        }
+        self.next_operation += 1;
+        let operation = Operation {
+            client: self.index,
+            partition,
+            action,
+            asked: cx.now,
+            answered: None,
+            tries: 0,
+        };
+        self.slots[slot] = Some(Running {
+            number: self.next_operation,
+            operation,
+            deadline: cx.now + DEADLINE,
+            attempt: 0,
+            claim,
+            uncertain: false,
+            target: 0,
+            is_last_word,
+        });
+        self.send(slot, cx);
+        Ok(())
+    }
+
+    /// Whether only the leader can answer.
+    fn needs_leader(action: &Action) -> bool {
+        use crate::history::Freshness::Linearizable;
+        match action {
+            Action::Register | Action::Put { .. } | Action::Delete { .. } => true,
+            Action::Get { freshness, .. } | Action::Scan { freshness, .. } => {
+                *freshness == Linearizable
+            }
+        }
+    }
+
+    fn send(&mut self, slot: usize, cx: &mut Context) {
+        let Some(running) = self.slots[slot].as_mut() else { return };
+        let partition = running.operation.partition;
+        let known = self.leaders.get(&partition).copied();
+        let anyone = *self.random.pick(&cx.database.holders(partition));
+        let target = match known {
+            Some(leader) if Self::needs_leader(&running.operation.action) => leader,
+            _ => anyone,
+        };
+        running.target = target;
+        running.attempt += 1;
+        running.operation.tries += 1;
+        let claim = running.claim.map(|(id, sequence)| {
+            let session = self.sessions.get(&partition);
+            let lowest = session.and_then(|s| s.unanswered.first().copied());
+            (id, sequence, lowest.unwrap_or(sequence))
+        });
+        let ask = workload::encode(&running.operation.action, claim);
+        let (operation, attempt) = (running.number, running.attempt);
+        if attempt > 1 && matches!(ask, Ask::Write(_)) {
+            cx.coverage.hit("write sent again");
+        }
+        let patience = self.random.between(150_000, 900_000);
+        let timeout = running.deadline.saturating_sub(cx.now).min(patience).max(1_000);
+        let from = InFlight { client: self.index, slot, operation, attempt };
+        let request = Request { from, partition, ask, timeout };
+        let place = cx.client_place(self.index);
+        for at in cx.network.send(cx.now, place, target).into_iter().flatten() {
+            // Without a session, a request reaches a server once at most.
+            let twice = attempt_is_repeatable(&request, claim.is_some());
+            let arrival = Box::new(Arrival::Request(request.clone()));
+            cx.schedule.add(at, Event::Arrival { node: target, arrival });
+            if !twice {
+                break;
+            }
+        }
+        self.schedule(timeout + 5_000, ClientEvent::Timeout { slot, operation, attempt }, cx);
+    }
+
+    fn answered(&mut self, slot: usize, answer: Answer, cx: &mut Context) -> Result<(), Violation> {
+        let Some(mut running) = self.slots[slot].take() else { return Ok(()) };
+        let partition = running.operation.partition;
+        if Self::needs_leader(&running.operation.action) {
+            self.leaders.insert(partition, running.target);
+        }
+        if let (Action::Register, Answer::Written { revision, .. }) =
+            (&running.operation.action, &answer)
+        {
+            cx.coverage.hit("session registered");
+            let session = Session { id: *revision, next: 1, unanswered: BTreeSet::new() };
+            self.sessions.entry(partition).or_insert(session);
+        }
+        self.settle(&running);
+        count(&running.operation.action, &answer, cx);
+        self.memory.learn(partition, &running.operation.action, &answer);
+        running.operation.answered = Some((cx.now, answer));
+        if running.is_last_word
+            && let Some(words) = &mut self.last_words
+            && !words.is_empty()
+        {
+            words.remove(0);
+        }
+        self.end(slot, running.operation, cx)
+    }
+
+    /// The sequence of a write is not awaited any longer.
+    fn settle(&mut self, running: &Running) {
+        if let Some((id, sequence)) = running.claim
+            && let Some(session) = self.sessions.get_mut(&running.operation.partition)
+            && session.id == id
+        {
+            session.unanswered.remove(&sequence);
+        }
+    }
+
+    fn end(
+        &mut self,
+        slot: usize,
+        operation: Operation,
+        cx: &mut Context,
+    ) -> Result<(), Violation> {
+        let think = self.random.below(cx.plan.workload.think + 1);
+        self.schedule(think, ClientEvent::Begin { slot }, cx);
+        if matches!(operation.action, Action::Register) {
+            return Ok(());
+        }
+        cx.checks.ended(operation)
+    }
+
+    fn unsure(&mut self, slot: usize) {
+        if let Some(running) = self.slots[slot].as_mut() {
+            running.uncertain = true;
+            self.leaders.remove(&running.operation.partition);
+        }
+    }
+
+    fn refused(
+        &mut self,
+        slot: usize,
+        attempt: u32,
+        refusal: &Refusal,
+        cx: &mut Context,
+    ) -> Result<(), Violation> {
+        let Some(running) = self.slots[slot].as_mut() else { return Ok(()) };
+        let partition = running.operation.partition;
+        if refusal.expired {
+            cx.coverage.hit("session expired");
+            running.uncertain = true;
+            running.deadline = 0;
+            self.sessions.remove(&partition);
+        }
+        if !refusal.not_executed {
+            running.uncertain = true;
+        }
+        if running.attempt != attempt {
+            return Ok(());
+        }
+        let hint = refusal.leader.and_then(|leader| cx.database.index_of(leader));
+        match hint {
+            Some(leader) => {
+                cx.coverage.hit("redirected");
+                self.leaders.insert(partition, leader);
+            }
+            None => {
+                self.leaders.remove(&partition);
+            }
+        }
+        let pause = if hint.is_some() { 1_000 } else { self.random.between(5_000, 40_000) };
+        self.again_or_give_up(slot, pause, cx)
+    }
+
+    /// Nothing that may have been applied is sent again without a session.
+    fn again_or_give_up(
+        &mut self,
+        slot: usize,
+        pause: u64,
+        cx: &mut Context,
+    ) -> Result<(), Violation> {
+        let Some(running) = self.slots[slot].as_mut() else { return Ok(()) };
+        let writes = matches!(running.operation.action, Action::Put { .. } | Action::Delete { .. });
+        let repeatable = !writes || running.claim.is_some() || !running.uncertain;
+        if repeatable && cx.now + pause < running.deadline {
+            let (operation, attempt) = (running.number, running.attempt);
+            self.schedule(pause, ClientEvent::Again { slot, operation, attempt }, cx);
+            return Ok(());
+        }
+        let Some(running) = self.slots[slot].take() else { return Ok(()) };
+        self.settle(&running);
+        if writes && running.uncertain {
+            cx.coverage.hit("write of unknown outcome");
+            return self.end(slot, running.operation, cx);
+        }
+        cx.coverage.hit("operation not executed");
+        let think = self.random.below(cx.plan.workload.think + 1);
+        self.schedule(think, ClientEvent::Begin { slot }, cx);
+        Ok(())
+    }
+}
+
+fn attempt_is_repeatable(request: &Request, has_session: bool) -> bool {
+    has_session || !matches!(request.ask, Ask::Write(_))
+}
+
+fn count(action: &Action, answer: &Answer, cx: &mut Context) {
+    use crate::history::Freshness;
+    let name = match (action, answer) {
+        (Action::Put { .. } | Action::Delete { .. }, Answer::Written { met: false, .. }) => {
+            "condition not met"
+        }
+        (Action::Put { .. } | Action::Delete { .. }, _) => "write acknowledged",
+        (Action::Get { freshness, .. }, _) => match freshness {
+            Freshness::Linearizable => "linearizable read",
+            Freshness::Bounded(_) => "bounded read",
+            Freshness::Session(_) => "session read",
+            Freshness::Eventual => "eventual read",
+        },
+        (Action::Scan { .. }, _) => "scan",
+        (Action::Register, _) => return,
+    };
+    cx.coverage.hit(name);
+}

@@ -1,0 +1,215 @@
+//! Everything that can happen.
+
+use crate::faults::Relief;
+use crate::history::{Answer, Freshness};
+use crate::plan::FaultKind;
+use bytes::Bytes;
+use doug_node::host::ReadyRead;
+use doug_proto::ids::NodeId;
+use doug_proto::v1;
+
+/// One event.
+#[derive(Debug)]
+pub enum Event {
+    /// Inside a node's process.
+    Node {
+        /// The node.
+        node: usize,
+        /// The process it belongs to; a later one is not told.
+        life: u64,
+        /// What.
+        event: NodeEvent,
+    },
+    /// Something reaches a node.
+    Arrival {
+        /// The node.
+        node: usize,
+        /// What.
+        arrival: Box<Arrival>,
+    },
+    /// At a client.
+    Client {
+        /// The client.
+        client: usize,
+        /// What.
+        event: ClientEvent,
+    },
+    /// A snapshot under way moves on.
+    Snapshot {
+        /// Its number.
+        transfer: u64,
+    },
+    /// Trouble.
+    Fault(FaultKind),
+    /// The end of some trouble.
+    Relief(Relief),
+    /// A node's process is started.
+    Start {
+        /// The node.
+        node: usize,
+    },
+    /// Logs are compared.
+    Compare,
+}
+
+/// What happens inside a process.
+#[derive(Debug)]
+pub enum NodeEvent {
+    /// A host is told the time.
+    Tick(usize),
+    /// A host takes its mail.
+    Turn(usize),
+    /// A write and fdatasync of the log ended.
+    Synced,
+    /// The log has been idle for a while.
+    Idle,
+    /// Committed batches are applied.
+    Apply,
+    /// A background worker moves on.
+    Work(usize),
+    /// Leftovers are tidied away.
+    Tidy,
+    /// A read is served.
+    Serve(ReadyRead),
+    /// A read that waits for nothing is served.
+    ServeNow(u64),
+}
+
+impl NodeEvent {
+    /// Tells kinds apart in the trace's hash.
+    pub fn number(&self) -> u64 {
+        match self {
+            NodeEvent::Tick(host) => 16 + *host as u64,
+            NodeEvent::Turn(host) => 32 + *host as u64,
+            NodeEvent::Synced => 1,
+            NodeEvent::Idle => 2,
+            NodeEvent::Apply => 3,
+            NodeEvent::Work(worker) => 64 + *worker as u64,
+            NodeEvent::Tidy => 4,
+            NodeEvent::Serve(ready) => 1_000 + 2 * ready.request.0,
+            NodeEvent::ServeNow(request) => 1_001 + 2 * request,
+        }
+    }
+}
+
+impl Arrival {
+    /// Tells most messages apart in the trace's hash.
+    pub fn size(&self) -> u64 {
+        match self {
+            Arrival::Turn { turn, .. } => prost::Message::encoded_len(turn) as u64,
+            Arrival::Request(request) => request.from.operation << 8,
+            Arrival::Refused { peer } => peer.bits(),
+        }
+    }
+}
+
+/// What reaches a node over the network.
+#[derive(Debug)]
+pub enum Arrival {
+    /// From a peer.
+    Turn {
+        /// The peer.
+        from: NodeId,
+        /// All it had to say.
+        turn: v1::PeerTurn,
+    },
+    /// From a client.
+    Request(Request),
+    /// A peer's port refuses.
+    Refused {
+        /// The peer.
+        peer: NodeId,
+    },
+}
+
+/// Where an answer goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InFlight {
+    /// The client.
+    pub client: usize,
+    /// Which of its operations under way.
+    pub slot: usize,
+    /// Number of the operation.
+    pub operation: u64,
+    /// Which try.
+    pub attempt: u32,
+}
+
+/// A client's request.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// Where its answer goes.
+    pub from: InFlight,
+    /// The partition.
+    pub partition: u64,
+    /// What is asked.
+    pub ask: Ask,
+    /// The node gives up after so many microseconds.
+    pub timeout: u64,
+}
+
+/// What a request asks.
+#[derive(Clone, Debug)]
+pub enum Ask {
+    /// An encoded command.
+    Write(Bytes),
+    /// A key.
+    Get(Bytes, Freshness),
+    /// All keys.
+    Scan {
+        /// How fresh.
+        freshness: Freshness,
+        /// From the last to the first.
+        reverse: bool,
+    },
+}
+
+/// An error, as far as clients act on it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// The promise that nothing was or will be applied.
+    pub not_executed: bool,
+    /// Who leads.
+    pub leader: Option<NodeId>,
+    /// The session is not known.
+    pub expired: bool,
+}
+
+/// What happens at a client.
+#[derive(Debug)]
+pub enum ClientEvent {
+    /// It begins an operation.
+    Begin {
+        /// Where.
+        slot: usize,
+    },
+    /// It sends its operation again.
+    Again {
+        /// Where.
+        slot: usize,
+        /// Which.
+        operation: u64,
+        /// After which try.
+        attempt: u32,
+    },
+    /// It was answered.
+    Reply {
+        /// Where.
+        slot: usize,
+        /// Which.
+        operation: u64,
+        /// Which try.
+        attempt: u32,
+        /// The answer.
+        result: Box<Result<Answer, Refusal>>,
+    },
+    /// It was not answered in time.
+    Timeout {
+        /// Where.
+        slot: usize,
+        /// Which.
+        operation: u64,
+        /// Which try.
+        attempt: u32,
+    },
+}

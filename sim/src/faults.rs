@@ -1,0 +1,190 @@
+//! Trouble: what each kind of fault does, and how it ends.
+
+use crate::context::Context;
+use crate::disk::{Crash, Fault};
+use crate::events::Event;
+use crate::network::Place;
+use crate::plan::{FaultKind, SECOND};
+use crate::random::Random;
+use crate::world::World;
+use doug_node::host::{Event as HostEvent, RequestId};
+use doug_raft::Time;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The end of some trouble.
+#[derive(Debug)]
+pub enum Relief {
+    /// These links work again.
+    Links(BTreeSet<(Place, Place)>),
+    /// This link is as fast as before.
+    Link((Place, Place)),
+    /// This node's disk is as fast as before.
+    Disk(usize),
+    /// This node, told to stop, ends.
+    Stopped(usize),
+}
+
+/// When faults come; each kind draws from its own chance, so that leaving one out
+/// does not change the others.
+#[derive(Debug)]
+pub struct Faults {
+    random: BTreeMap<FaultKind, Random>,
+    over: bool,
+}
+
+impl Faults {
+    /// Schedules the first of each kind the plan names.
+    pub fn begin(cx: &mut Context) -> Self {
+        let seed = cx.plan.seed;
+        let number = |kind: &FaultKind| 3_000 + *kind as u64;
+        let kinds: Vec<_> = cx.plan.faults.clone().into_iter().collect();
+        let mut faults = Self { random: BTreeMap::new(), over: false };
+        for (kind, mean) in kinds {
+            let mut random = Random::for_purpose(seed, number(&kind));
+            // Everybody joins the database first.
+            cx.after(SECOND + random.below(2 * mean), Event::Fault(kind));
+            faults.random.insert(kind, random);
+        }
+        faults
+    }
+
+    /// No more of them.
+    pub fn end(&mut self) {
+        self.over = true;
+    }
+}
+
+impl World {
+    /// Carries a fault out, and schedules the next of its kind.
+    pub(crate) fn fault(&mut self, kind: FaultKind) {
+        if self.faults.over {
+            return;
+        }
+        let Some(mut random) = self.faults.random.get(&kind).cloned() else { return };
+        let mean = self.cx.plan.faults.get(&kind).copied().unwrap_or(SECOND);
+        self.cx.after(1 + random.below(2 * mean), Event::Fault(kind));
+        self.cx.coverage.hit(&format!("fault: {}", kind.name()));
+        let node = random.below(self.nodes.len() as u64) as usize;
+        self.inject(kind, node, &mut random);
+        self.faults.random.insert(kind, random);
+    }
+
+    fn inject(&mut self, kind: FaultKind, node: usize, random: &mut Random) {
+        match kind {
+            FaultKind::Kill => self.crash(node, Crash::Process, random.between(1_000, SECOND)),
+            FaultKind::PowerLoss => {
+                self.crash(node, Crash::LoseUnsynced, random.between(1_000, 2 * SECOND));
+            }
+            FaultKind::TornPowerLoss => {
+                self.crash(node, Crash::KeepSome, random.between(1_000, 2 * SECOND));
+            }
+            FaultKind::AllPowerLoss => {
+                let crash = *random.pick(&[Crash::LoseUnsynced, Crash::KeepSome]);
+                self.lose_power_everywhere(crash);
+            }
+            FaultKind::PowerLossAtOperation => self.fail_disk(node, Fault::PowerLoss, random),
+            FaultKind::DiskError => self.fail_disk(node, Fault::Io, random),
+            FaultKind::DiskFull => self.fail_disk(node, Fault::NoSpace, random),
+            FaultKind::Pause => {
+                let until = self.cx.now + random.between(20_000, 3 * SECOND);
+                self.nodes[node].paused_until = until;
+                self.tell(&format!(
+                    "{} is paused for {} ms",
+                    self.nodes[node].name,
+                    (until - self.cx.now) / 1_000
+                ));
+            }
+            FaultKind::Isolation | FaultKind::Split | FaultKind::OneWay | FaultKind::PairCut => {
+                self.cut(kind, node, random);
+            }
+            FaultKind::SlowLink => {
+                let link = (node, random.below(self.nodes.len() as u64) as usize);
+                self.cx.network.slow_down(link, random.between(5_000, 150_000));
+                self.cx.after(random.below(4 * SECOND), Event::Relief(Relief::Link(link)));
+            }
+            FaultKind::SlowDisk => {
+                self.nodes[node].slow_disk = random.between(5_000, 120_000);
+                self.cx.after(random.below(4 * SECOND), Event::Relief(Relief::Disk(node)));
+            }
+            FaultKind::Transfer => self.transfer(random),
+            FaultKind::CleanStop => {
+                if let Some(process) = self.nodes[node].process.as_mut() {
+                    process.post_all(&HostEvent::HandOver, &mut self.cx);
+                    self.tell(&format!("{} is told to stop", self.nodes[node].name));
+                    let grace = random.between(100_000, 2 * SECOND);
+                    self.cx.after(grace, Event::Relief(Relief::Stopped(node)));
+                }
+            }
+        }
+    }
+
+    fn fail_disk(&mut self, node: usize, fault: Fault, random: &mut Random) {
+        let disk = &self.nodes[node].disk;
+        disk.fail_at(disk.operations() + 1 + random.below(60), fault);
+    }
+
+    fn cut(&mut self, kind: FaultKind, node: usize, random: &mut Random) {
+        let size = self.cx.plan.nodes;
+        let first = node / size * size;
+        let mut cluster: Vec<usize> = (first..first + size).collect();
+        random.shuffle(&mut cluster);
+        let (one, others) = match kind {
+            FaultKind::Isolation | FaultKind::OneWay => cluster.split_at(1),
+            FaultKind::PairCut => (&cluster[..1], &cluster[1..2]),
+            _ => cluster.split_at(random.between(1, size as u64 - 1) as usize),
+        };
+        let pairs = one.iter().flat_map(|a| others.iter().map(move |b| (*a, *b)));
+        let mut links = BTreeSet::new();
+        for (a, b) in pairs {
+            match kind {
+                FaultKind::OneWay if random.chance(500) => links.insert((a, b)),
+                FaultKind::OneWay => links.insert((b, a)),
+                _ => links.insert((a, b)) && links.insert((b, a)),
+            };
+        }
+        let names = |nodes: &[usize]| {
+            nodes.iter().map(|n| self.nodes[*n].name.clone()).collect::<Vec<_>>().join(" ")
+        };
+        self.tell(&format!("{}: {} | {}", kind.name(), names(one), names(others)));
+        self.cx.network.cut(&links);
+        let lasts = random.between(50_000, 4 * SECOND);
+        self.cx.after(lasts, Event::Relief(Relief::Links(links)));
+    }
+
+    fn transfer(&mut self, random: &mut Random) {
+        let partition = *random.pick(&self.cx.database.partitions());
+        for node in &mut self.nodes {
+            let Some(process) = node.process.as_mut() else { continue };
+            let event = HostEvent::Transfer {
+                request: RequestId(u64::MAX),
+                partition,
+                to: None,
+                deadline: Time(u64::MAX),
+            };
+            let host = doug_node::host::host_of(partition, self.cx.plan.hosts);
+            process.post(host, event, &mut self.cx);
+        }
+    }
+
+    /// Ends some trouble.
+    pub(crate) fn relieve(&mut self, relief: Relief) {
+        match relief {
+            Relief::Links(links) => self.cx.network.mend(&links),
+            Relief::Link(link) => self.cx.network.slow_down(link, 0),
+            Relief::Disk(node) => self.nodes[node].slow_disk = 0,
+            Relief::Stopped(node) => self.crash(node, Crash::Process, 200_000),
+        }
+    }
+
+    /// Ends all trouble for good.
+    pub(crate) fn heal(&mut self) {
+        self.faults.end();
+        self.cx.network.heal();
+        for node in &mut self.nodes {
+            node.paused_until = 0;
+            node.slow_disk = 0;
+            node.disk.call_off_faults();
+        }
+        self.tell("faults stop");
+    }
+}

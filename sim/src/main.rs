@@ -1,0 +1,149 @@
+//! `doug-sim`: runs seeds, prints what they covered, replays one that failed.
+
+use clap::Parser;
+use doug_sim::coverage::Coverage;
+use doug_sim::plan::{Plan, SECOND};
+use doug_sim::run::{Report, quiet_panics, run, shrink};
+use std::process::ExitCode;
+
+/// Runs simulated DougDB clusters from seeds, and checks every promise.
+#[derive(Debug, Parser)]
+#[command(version)]
+struct Options {
+    /// Run this one seed and print its trace.
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Run this many seeds.
+    #[arg(long, default_value_t = 10)]
+    seeds: u64,
+    /// The first of them.
+    #[arg(long, default_value_t = 1)]
+    start: u64,
+    /// For how many simulated seconds clients and faults go on.
+    #[arg(long)]
+    seconds: Option<u64>,
+    /// Print one line for each seed.
+    #[arg(long)]
+    each: bool,
+    /// Leave faults out of a failing seed one by one, as long as it still fails.
+    #[arg(long)]
+    shrink: bool,
+    /// Leave out the kinds of faults whose names contain one of these.
+    #[arg(long)]
+    without: Vec<String>,
+}
+
+impl Options {
+    fn plan(&self, seed: u64) -> Plan {
+        let mut plan = Plan::draw(seed);
+        if let Some(seconds) = self.seconds {
+            plan.duration = seconds * SECOND;
+        }
+        plan.faults.retain(|kind, _| !self.without.iter().any(|name| kind.name().contains(name)));
+        plan
+    }
+}
+
+fn main() -> ExitCode {
+    let options = Options::parse();
+    quiet_panics();
+    match options.seed {
+        Some(seed) => one(&options, seed),
+        None => many(&options),
+    }
+}
+
+fn one(options: &Options, seed: u64) -> ExitCode {
+    let mut plan = options.plan(seed);
+    if options.shrink
+        && let Some(violation) = run(plan.clone(), false).violation
+    {
+        plan = shrink(&plan, violation.checker);
+    }
+    println!("{plan:#?}");
+    let report = run(plan, true);
+    print_coverage(&report.coverage);
+    println!("trace {:016x}, {} events", report.hash, report.events);
+    match &report.violation {
+        Some(violation) => {
+            println!("VIOLATED {violation}");
+            ExitCode::FAILURE
+        }
+        None => ExitCode::SUCCESS,
+    }
+}
+
+fn many(options: &Options) -> ExitCode {
+    let mut coverage = Coverage::default();
+    let (mut failed, mut counted, mut simulated) = (Vec::new(), 0, 0);
+    let clock = Stopwatch::start();
+    for seed in options.start..options.start + options.seeds {
+        let report = run(options.plan(seed), false);
+        coverage.merge(&report.coverage);
+        counted += u64::from(report.coverage.counts());
+        simulated += report.simulated;
+        if options.each {
+            print_line(&report);
+        }
+        if report.violation.is_some() {
+            tell(options, &report);
+            failed.push(seed);
+        }
+    }
+    print_coverage(&coverage);
+    let seconds = simulated as f64 / SECOND as f64;
+    println!(
+        "{} seeds ({counted} did enough to count), {seconds:.0} simulated seconds, {:.0} of them a second; {} failed {failed:?}",
+        options.seeds,
+        seconds / clock.seconds(),
+        failed.len()
+    );
+    match failed.is_empty() {
+        true => ExitCode::SUCCESS,
+        false => ExitCode::FAILURE,
+    }
+}
+
+fn print_line(report: &Report) {
+    let verdict = report.violation.as_ref().map_or("good", |violation| violation.checker);
+    let writes = report.coverage.get("write acknowledged");
+    println!("seed {:>5}  {:016x}  {writes:>6} writes  {verdict}", report.seed, report.hash);
+}
+
+/// The story of a failing seed.
+fn tell(options: &Options, report: &Report) {
+    let Some(violation) = &report.violation else { return };
+    println!("\nseed {} VIOLATED {violation}", report.seed);
+    println!("what happened last:");
+    let skip = report.story.len().saturating_sub(25);
+    report.story.iter().skip(skip).for_each(|line| println!("  {line}"));
+    if options.shrink {
+        let plan = shrink(&options.plan(report.seed), violation.checker);
+        let needed: Vec<_> = plan.faults.keys().map(|kind| kind.name()).collect();
+        println!("faults it needs: {}", needed.join(", "));
+    }
+    println!("replay it with: doug-sim --seed {}\n", report.seed);
+}
+
+fn print_coverage(coverage: &Coverage) {
+    for (name, count) in coverage.iter() {
+        println!("{count:>10}  {name}");
+    }
+}
+
+/// Real time: only for the figure at the end.
+struct Stopwatch {
+    #[allow(clippy::disallowed_types)]
+    started: std::time::Instant,
+}
+
+impl Stopwatch {
+    #[allow(clippy::disallowed_types)]
+    fn start() -> Self {
+        Self { started: std::time::Instant::now() }
+    }
+
+    fn seconds(&self) -> f64 {
+        self.started.elapsed().as_secs_f64()
+    }
+}

@@ -1,0 +1,67 @@
+//! A process's applying: one piece of work after the other, answers as they come.
+
+use super::hosts::is_sample;
+use super::maintenance::Task;
+use super::process::{Death, Process};
+use super::reads::written;
+use crate::context::Context;
+use crate::events::NodeEvent;
+use doug_node::apply::Partition;
+use doug_node::host::Event;
+use doug_storage::tree::Pressure;
+use std::sync::Arc;
+
+/// Pause while flushes and compactions fall behind, in microseconds.
+const SLOW: u64 = 1_000;
+
+impl Process {
+    pub(super) fn apply_soon(&mut self, cx: &mut Context) {
+        if !self.applying && !self.to_apply.is_empty() {
+            self.applying = true;
+            let delay = cx.random.below(200);
+            self.schedule(delay, NodeEvent::Apply, cx);
+        }
+    }
+
+    pub(super) fn apply(&mut self, cx: &mut Context) -> Result<(), Death> {
+        self.applying = false;
+        let Some(work) = self.to_apply.pop_front() else { return Ok(()) };
+        let Some(partition) = self.partition(work.replica) else { return Ok(()) };
+        if partition.pressure() == Pressure::Stop {
+            cx.coverage.hit("applying held back");
+            self.maintain(&partition, cx);
+            self.to_apply.push_front(work);
+            self.applying = true;
+            self.schedule(SLOW, NodeEvent::Apply, cx);
+            return Ok(());
+        }
+        let last = work.batches.last().map(|apply| (apply.batch.base, apply.batch.last()));
+        let before = partition.applied().index;
+        let applied = partition.apply(work)?;
+        for (request, outcome) in applied.outcomes {
+            if let Some((request, _)) = self.requests.remove(&request) {
+                cx.reply(self.index, request, written(&outcome));
+            }
+        }
+        let replica = partition.key();
+        let host = self.host_of(replica.partition);
+        self.post(host, Event::Applied { replica, index: applied.index }, cx);
+        if applied.wants_maintenance {
+            self.maintain(&partition, cx);
+        }
+        let now = partition.applied().index;
+        cx.checks.applied((self.index, self.life), replica.partition, now)?;
+        if now > before && last.is_some_and(|(base, last)| last == now && is_sample(base, last)) {
+            cx.coverage.hit("replicas compared");
+            cx.checks.machine(&self.name, replica.partition, &partition.checkpoint())?;
+        }
+        self.apply_soon(cx);
+        Ok(())
+    }
+
+    fn maintain(&mut self, partition: &Arc<Partition>, cx: &mut Context) {
+        if partition.ask_for_maintenance() {
+            self.enqueue(Task::Jobs(partition.key()), cx);
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! A process's hosts: their mail, their turns, and where their effects go.
+
+use super::log::pending;
+use super::maintenance::Task;
+use super::process::{Death, Process, TICK};
+use super::reads::refusal;
+use crate::context::{Context, WantedSnapshot};
+use crate::events::{Arrival, NodeEvent};
+use doug_node::host::{ApplyWork, Effects, Event, RoleChange, split};
+use doug_raft::Role;
+
+/// Replicas are compared whenever one applies past a multiple of this index.
+const SAMPLE: u64 = 256;
+
+impl Process {
+    /// Puts an event into a host's mail.
+    pub fn post(&mut self, host: usize, event: Event, cx: &mut Context) {
+        let slot = &mut self.hosts[host];
+        slot.mail.push(event);
+        if !slot.turn_due {
+            slot.turn_due = true;
+            let delay = cx.random.below(120);
+            self.schedule(delay, NodeEvent::Turn(host), cx);
+        }
+    }
+
+    /// Something came over the network.
+    pub fn arrive(&mut self, arrival: Arrival, cx: &mut Context) {
+        match arrival {
+            Arrival::Turn { from, turn } => {
+                for (host, turn) in split(turn, self.hosts.len()) {
+                    self.post(host, Event::Turn { from, turn }, cx);
+                }
+            }
+            Arrival::Request(request) => self.take_request(request, cx),
+            Arrival::Refused { peer } => {
+                for host in 0..self.hosts.len() {
+                    self.post(host, Event::Suspect { node: peer }, cx);
+                }
+            }
+        }
+    }
+
+    /// Tells every host something.
+    pub fn post_all(&mut self, event: &Event, cx: &mut Context) {
+        for host in 0..self.hosts.len() {
+            self.post(host, event.clone(), cx);
+        }
+    }
+
+    pub(super) fn turn(&mut self, host: usize, cx: &mut Context) -> Result<(), Death> {
+        let now = self.clock.local(cx.now);
+        let slot = &mut self.hosts[host];
+        slot.turn_due = false;
+        for event in std::mem::take(&mut slot.mail) {
+            slot.host.step(now, event);
+        }
+        let effects = slot.host.take_effects(now);
+        self.carry_out(host, effects, cx)
+    }
+
+    pub(super) fn tick(&mut self, host: usize, cx: &mut Context) -> Result<(), Death> {
+        let now = self.clock.local(cx.now);
+        let slot = &mut self.hosts[host];
+        slot.host.step(now, Event::Tick);
+        let effects = slot.host.take_effects(now);
+        self.schedule(TICK, NodeEvent::Tick(host), cx);
+        self.carry_out(host, effects, cx)
+    }
+
+    fn carry_out(&mut self, host: usize, effects: Effects, cx: &mut Context) -> Result<(), Death> {
+        for change in effects.roles {
+            self.role_changed(host, change, cx)?;
+        }
+        for (to, turn) in effects.turns {
+            cx.send_turn(self.index, self.id, to, turn);
+        }
+        self.records.extend(pending(host, effects.records));
+        self.begin_sync(cx)?;
+        for work in effects.apply {
+            cx.checks.committed(&self.name, &work)?;
+            self.to_apply.extend(cut(work));
+        }
+        self.apply_soon(cx);
+        for ready in effects.ready {
+            let delay = cx.random.below(300);
+            self.schedule(delay, NodeEvent::Serve(ready), cx);
+        }
+        for (request, reply) in effects.replies {
+            if let Some((request, _)) = self.requests.remove(&request)
+                && let Err(fault) = reply
+            {
+                cx.reply(self.index, request, Err(refusal(&fault)));
+            }
+        }
+        for (replica, index) in effects.floors {
+            self.reader.set_floor(replica, index);
+        }
+        for replica in effects.flush {
+            cx.coverage.hit("flush to free the log");
+            self.enqueue(Task::Flush(replica), cx);
+        }
+        for fetch in effects.fetch {
+            cx.coverage.hit("batches read back from the log");
+            self.enqueue(Task::Fetch { host, fetch }, cx);
+        }
+        for snapshot in effects.snapshots {
+            let (node, life) = (self.index, self.life);
+            cx.wanted_snapshots.push(WantedSnapshot { node, life, host, snapshot });
+        }
+        Ok(())
+    }
+
+    fn role_changed(
+        &mut self,
+        host: usize,
+        change: RoleChange,
+        cx: &mut Context,
+    ) -> Result<(), Death> {
+        if !change.leads {
+            return Ok(());
+        }
+        let RoleChange { replica, term, .. } = change;
+        cx.coverage.hit("election won");
+        cx.trace.tell(
+            cx.now,
+            &format!("{} leads partition {} in term {term}", self.name, replica.partition),
+        );
+        let raft = self.hosts[host].host.raft(replica.partition);
+        if let Some(raft) = raft.filter(|raft| raft.role() == Role::Leader && raft.term() == term) {
+            cx.checks.leads(replica.partition, term, raft)?;
+        }
+        Ok(())
+    }
+}
+
+/// Cuts work behind each batch at which replicas are compared, so that all stop there.
+fn cut(work: ApplyWork) -> Vec<ApplyWork> {
+    let mut pieces = Vec::new();
+    let mut batches = Vec::new();
+    for apply in work.batches {
+        let sampled = is_sample(apply.batch.base, apply.batch.last());
+        batches.push(apply);
+        if sampled {
+            let batches = std::mem::take(&mut batches);
+            pieces.push(ApplyWork { replica: work.replica, batches });
+        }
+    }
+    if !batches.is_empty() {
+        pieces.push(ApplyWork { replica: work.replica, batches });
+    }
+    pieces
+}
+
+/// Whether replicas are compared behind a batch.
+pub(super) fn is_sample(base: u64, last: u64) -> bool {
+    (base - 1) / SAMPLE != last / SAMPLE
+}

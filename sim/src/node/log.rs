@@ -1,0 +1,96 @@
+//! A process's log: what arrives while a sync runs shares the next one.
+
+use super::process::{Death, IDLE, Process};
+use crate::context::Context;
+use crate::events::NodeEvent;
+use doug_node::host::{Event, LogRecord, Sequence};
+use std::collections::BTreeMap;
+
+/// Pause before a log without room is tried again, in microseconds.
+const FULL: u64 = 5_000;
+/// A host is pressed at most this often, in microseconds.
+const PRESS: u64 = 50_000;
+
+/// Records of one turn, with their host.
+pub(super) fn pending(
+    host: usize,
+    records: Vec<LogRecord>,
+) -> impl Iterator<Item = (usize, LogRecord)> {
+    records.into_iter().map(move |record| (host, record))
+}
+
+impl Process {
+    /// Appends what waits and begins a sync, unless one is under way.
+    pub(super) fn begin_sync(&mut self, cx: &mut Context) -> Result<(), Death> {
+        if self.syncing.is_some() || self.records.is_empty() {
+            return Ok(());
+        }
+        let mut reached: BTreeMap<usize, Sequence> = BTreeMap::new();
+        let mut full = false;
+        while let Some((host, record)) = self.records.pop_front() {
+            let sequence = record.sequence;
+            match self.log.append(record.clone().into_log()) {
+                Ok(_) => {
+                    reached.insert(host, sequence);
+                }
+                Err(error) if error.is_busy() => {
+                    cx.coverage.hit("log full");
+                    self.records.push_front((host, record));
+                    full = true;
+                    break;
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        let (least, most) = cx.plan.sync;
+        let mut takes = cx.random.between(least, most) + cx.random.below(self.slow_disk + 1);
+        if full && reached.is_empty() {
+            takes = takes.max(FULL);
+        }
+        self.syncing = Some(reached);
+        self.schedule(takes, NodeEvent::Synced, cx);
+        Ok(())
+    }
+
+    /// The write and fdatasync take effect now; a crash before this lost them.
+    pub(super) fn synced(&mut self, cx: &mut Context) -> Result<(), Death> {
+        let Some(reached) = self.syncing.take() else { return Ok(()) };
+        self.log.sync()?;
+        cx.coverage.hit("log sync");
+        for (host, sequence) in reached {
+            self.post(host, Event::Persisted { sequence }, cx);
+        }
+        self.keep_room(cx)?;
+        self.begin_sync(cx)
+    }
+
+    /// For a crash in the middle of a sync: lets the write reach the disk as far as that takes it.
+    pub fn interrupt_sync(&mut self) {
+        if self.syncing.take().is_some() {
+            // It fails: the disk is about to lose power.
+            drop(self.log.sync());
+        }
+    }
+
+    pub(super) fn idle(&mut self, cx: &mut Context) -> Result<(), Death> {
+        if self.syncing.is_none() && self.log.mark()? {
+            cx.coverage.hit("log mark");
+        }
+        self.keep_room(cx)?;
+        self.schedule(IDLE, NodeEvent::Idle, cx);
+        Ok(())
+    }
+
+    fn keep_room(&mut self, cx: &mut Context) -> Result<(), Death> {
+        while self.log.maintain()? {
+            cx.coverage.hit("segment retired");
+        }
+        let Some(replica) = self.log.pressure() else { return Ok(()) };
+        let host = self.host_of(replica.partition);
+        if self.hosts[host].pressed.is_none_or(|at| cx.now - at >= PRESS) {
+            self.hosts[host].pressed = Some(cx.now);
+            self.post(host, Event::LogPressure { replica }, cx);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,134 @@
+//! A process's background work: flushes and compactions in small steps, and
+//! batches read back from the log.
+
+use super::process::{Death, Process, TIDY};
+use crate::context::Context;
+use crate::events::NodeEvent;
+use doug_node::apply::Partition;
+use doug_node::host::{Event, Fetch};
+use doug_raft::Batch;
+use doug_storage::compaction::CompactionJob;
+use doug_storage::tree::{FlushJob, Progress, TreeChange};
+use doug_storage::{ReplicaKey, StorageError};
+use std::sync::Arc;
+
+/// Something to do behind the scenes.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Task {
+    /// See whether a flush or a compaction is due.
+    Jobs(ReplicaKey),
+    /// Flush, however little there is.
+    Flush(ReplicaKey),
+    /// Read batches back.
+    Fetch { host: usize, fetch: Fetch },
+}
+
+/// What a worker is at.
+pub(super) enum Work {
+    Look { replica: ReplicaKey, force: bool },
+    Fetch { host: usize, fetch: Fetch },
+    Flush(Arc<Partition>, Box<FlushJob>),
+    Compaction(Arc<Partition>, Box<CompactionJob>),
+}
+
+/// Bytes of one step of a job.
+const STEP: usize = 2 << 10;
+
+impl Process {
+    pub(super) fn enqueue(&mut self, task: Task, cx: &mut Context) {
+        self.tasks.push_back(task);
+        self.wake(cx);
+    }
+
+    fn wake(&mut self, cx: &mut Context) {
+        for worker in 0..self.workers.len() {
+            if self.workers[worker].is_some() {
+                continue;
+            }
+            let Some(task) = self.tasks.pop_front() else { return };
+            self.workers[worker] = Some(match task {
+                Task::Jobs(replica) => Work::Look { replica, force: false },
+                Task::Flush(replica) => Work::Look { replica, force: true },
+                Task::Fetch { host, fetch } => Work::Fetch { host, fetch },
+            });
+            self.work_soon(worker, cx);
+        }
+    }
+
+    fn work_soon(&self, worker: usize, cx: &mut Context) {
+        let delay = cx.random.between(10, 1_500);
+        self.schedule(delay, NodeEvent::Work(worker), cx);
+    }
+
+    pub(super) fn work(&mut self, worker: usize, cx: &mut Context) -> Result<(), Death> {
+        let Some(work) = self.workers[worker].take() else { return Ok(()) };
+        self.workers[worker] = match work {
+            Work::Look { replica, force } => self.look(replica, force),
+            Work::Fetch { host, fetch } => self.read_back(host, fetch, cx)?,
+            Work::Flush(partition, mut job) => match job.step(STEP)? {
+                Progress::More => Some(Work::Flush(partition, job)),
+                Progress::Done(change) => self.publish(&partition, change, cx)?,
+            },
+            Work::Compaction(partition, mut job) => match job.step(STEP)? {
+                Progress::More => Some(Work::Compaction(partition, job)),
+                Progress::Done(change) => self.publish(&partition, change, cx)?,
+            },
+        };
+        match self.workers[worker] {
+            Some(_) => self.work_soon(worker, cx),
+            None => self.wake(cx),
+        }
+        Ok(())
+    }
+
+    fn look(&self, replica: ReplicaKey, force: bool) -> Option<Work> {
+        let partition = self.partition(replica)?;
+        let jobs = partition.jobs(force);
+        if let Some(job) = jobs.flush {
+            return Some(Work::Flush(partition, Box::new(job)));
+        }
+        jobs.compaction.map(|job| Work::Compaction(partition, Box::new(job)))
+    }
+
+    fn publish(
+        &mut self,
+        partition: &Partition,
+        change: TreeChange,
+        cx: &mut Context,
+    ) -> Result<Option<Work>, Death> {
+        let replica = partition.key();
+        match partition.publish(&self.store, change)? {
+            Some(applied) => {
+                cx.coverage.hit("flush");
+                let host = self.host_of(replica.partition);
+                self.post(host, Event::Flushed { replica, index: applied.index }, cx);
+            }
+            None => cx.coverage.hit("compaction"),
+        }
+        self.store.delete_obsolete_files()?;
+        Ok(Some(Work::Look { replica, force: false }))
+    }
+
+    fn read_back(
+        &mut self,
+        host: usize,
+        Fetch { replica, from, to }: Fetch,
+        cx: &mut Context,
+    ) -> Result<Option<Work>, Death> {
+        let bytes = self.reader.read(replica, from, to)?;
+        let batches: Result<Vec<_>, _> = bytes.into_iter().map(Batch::decode).collect();
+        let batches = batches.map_err(|error| StorageError::Refused(error.to_string()))?;
+        self.post(host, Event::Fetched { replica, batches }, cx);
+        Ok(None)
+    }
+
+    pub(super) fn tidy(&mut self, cx: &mut Context) -> Result<(), Death> {
+        let replicas: Vec<_> = self.partitions.values().map(|p| p.key()).collect();
+        for replica in replicas {
+            self.enqueue(Task::Jobs(replica), cx);
+        }
+        self.store.delete_obsolete_files()?;
+        self.schedule(TIDY, NodeEvent::Tidy, cx);
+        Ok(())
+    }
+}

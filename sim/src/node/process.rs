@@ -1,0 +1,267 @@
+//! A running process: how it starts, and what its parts are.
+
+use super::Clock;
+use super::maintenance::{Task, Work};
+use crate::checks::Violation;
+use crate::context::Context;
+use crate::events::{Event, InFlight, NodeEvent};
+use crate::random::Random;
+use bytes::Bytes;
+use doug_node::apply::{ApplyError, Machine, Partition};
+use doug_node::host::{ApplyWork, Host, HostConfig, LogRecord, RequestId, Sequence};
+use doug_node::recovery::restore;
+use doug_proto::ids::NodeId;
+use doug_storage::disk::Disk;
+use doug_storage::log::{LogReader, LogWriter};
+use doug_storage::manifest::Identity;
+use doug_storage::store::{NewReplica, Opened, Store};
+use doug_storage::{Applied, ReplicaKey, StorageError};
+use prost::Message;
+use std::collections::{BTreeMap, VecDeque};
+use std::path::Path;
+use std::sync::Arc;
+
+/// Why a process ended, or could not start.
+#[derive(Debug)]
+pub enum Death {
+    /// Its disk failed it, or what is on it.
+    Storage(StorageError),
+    /// A committed command could not be applied.
+    Apply(ApplyError),
+    /// It broke a promise.
+    Broken(Violation),
+}
+
+impl From<StorageError> for Death {
+    fn from(error: StorageError) -> Self {
+        Death::Storage(error)
+    }
+}
+
+impl From<ApplyError> for Death {
+    fn from(error: ApplyError) -> Self {
+        Death::Apply(error)
+    }
+}
+
+impl From<Violation> for Death {
+    fn from(violation: Violation) -> Self {
+        Death::Broken(violation)
+    }
+}
+
+/// A host, and the events that wait for its next turn.
+pub(super) struct HostSlot {
+    pub host: Host,
+    pub mail: Vec<doug_node::host::Event>,
+    pub turn_due: bool,
+    /// When the log last pressed it.
+    pub pressed: Option<u64>,
+}
+
+/// The parts of a running node.
+pub struct Process {
+    pub(super) index: usize,
+    pub(super) id: NodeId,
+    pub(super) name: String,
+    pub(super) life: u64,
+    pub(super) clock: Clock,
+    pub(super) store: Arc<Store>,
+    pub(super) log: LogWriter,
+    pub(super) reader: LogReader,
+    pub(super) hosts: Vec<HostSlot>,
+    pub(super) partitions: BTreeMap<u64, Arc<Partition>>,
+    /// Records that wait for the log, with the host they come from.
+    pub(super) records: VecDeque<(usize, LogRecord)>,
+    /// A sync is under way: up to where each host is durable once it ends.
+    pub(super) syncing: Option<BTreeMap<usize, Sequence>>,
+    pub(super) to_apply: VecDeque<ApplyWork>,
+    pub(super) applying: bool,
+    pub(super) tasks: VecDeque<Task>,
+    pub(super) workers: [Option<Work>; 2],
+    pub(super) requests: BTreeMap<RequestId, (InFlight, super::reads::Asked)>,
+    pub(super) next_request: u64,
+    /// Its syncs take so many microseconds longer.
+    pub slow_disk: u64,
+}
+
+/// What a process is told at its start.
+pub(super) struct Start {
+    pub index: usize,
+    pub id: NodeId,
+    pub name: String,
+    pub life: u64,
+    pub clock: Clock,
+    pub salt: u64,
+    pub joined: bool,
+}
+
+/// How often hosts are told the time, in microseconds.
+pub(super) const TICK: u64 = 10_000;
+/// How long the log is idle before it marks how far it is durable.
+pub(super) const IDLE: u64 = 100_000;
+/// Pause between two rounds of tidying.
+pub(super) const TIDY: u64 = 1_000_000;
+
+impl Process {
+    pub(super) fn start(
+        start: Start,
+        disk: Arc<dyn Disk>,
+        random: &mut Random,
+        cx: &mut Context,
+    ) -> Result<Self, Death> {
+        let options = cx.plan.store.clone().salted(start.salt);
+        let opened = Store::open(disk, Path::new("/data"), options)?;
+        let mut process = Self::of(&start, opened, random, cx)?;
+        if process.partitions.is_empty() {
+            if start.joined {
+                let what = format!("{} had joined the database and forgot it", start.name);
+                return Err(Violation::new("no acknowledged write lost", what).into());
+            }
+            process.join(random, cx)?;
+        }
+        process.set_timers(cx);
+        Ok(process)
+    }
+
+    fn of(start: &Start, opened: Opened, random: &mut Random, cx: &Context) -> Result<Self, Death> {
+        let config = HostConfig {
+            batch_bytes: cx.plan.batch_bytes,
+            retained_log_bytes: cx.plan.retained_log_bytes,
+            payload_cache_bytes: cx.plan.payload_cache_bytes,
+            ..HostConfig::new(start.id)
+        };
+        let slot = |_| HostSlot {
+            host: Host::new(config.clone()),
+            mail: Vec::new(),
+            turn_due: false,
+            pressed: None,
+        };
+        let mut hosts: Vec<_> = (0..cx.plan.hosts).map(slot).collect();
+        let mut partitions = BTreeMap::new();
+        for found in opened.replicas {
+            let id = found.key.partition;
+            let (partition, restored) = restore(found, random.next())?;
+            partitions.insert(id, Arc::new(partition));
+            let number = doug_node::host::host_of(id, hosts.len());
+            hosts[number].host.restore(start.clock.local(cx.now), restored);
+        }
+        Ok(Self {
+            index: start.index,
+            id: start.id,
+            name: start.name.clone(),
+            life: start.life,
+            clock: start.clock,
+            store: opened.store,
+            log: opened.log,
+            reader: opened.reader,
+            hosts,
+            partitions,
+            records: VecDeque::new(),
+            syncing: None,
+            to_apply: VecDeque::new(),
+            applying: false,
+            tasks: VecDeque::new(),
+            workers: [None, None],
+            requests: BTreeMap::new(),
+            next_request: 0,
+            slow_disk: 0,
+        })
+    }
+
+    /// What Admin's creation does on an empty volume.
+    fn join(&mut self, random: &mut Random, cx: &mut Context) -> Result<(), Death> {
+        let map = cx.database.map.clone();
+        let own = map.partitions.iter().filter_map(|partition| {
+            let member = partition.voter_on(self.id)?;
+            let machine = Machine::new(map.database, map.routing.clone(), partition.clone());
+            let key = ReplicaKey { partition: partition.id, replica: member.replica };
+            let new = NewReplica { key, applied: Applied::default(), state: machine.encode() };
+            Some((new, machine))
+        });
+        let own: Vec<_> = own.collect();
+        let new: Vec<NewReplica> = own.iter().map(|(new, _)| new.clone()).collect();
+        let identity = Identity { node: self.id.bits(), database: Some(map.database.bits()) };
+        let document = Bytes::from(map.to_wire().encode_to_vec());
+        let trees = self.store.join_database(identity, document.clone(), document, &new)?;
+        for ((new, machine), tree) in own.into_iter().zip(trees) {
+            let replica = new.key;
+            let descriptor = machine.descriptor().clone();
+            let partition = Partition::new(replica, tree, machine, new.applied);
+            self.partitions.insert(replica.partition, Arc::new(partition));
+            let seed = random.next();
+            let create = doug_node::host::Event::Create { replica, descriptor, seed };
+            self.post(self.host_of(replica.partition), create, cx);
+        }
+        Ok(())
+    }
+
+    fn set_timers(&mut self, cx: &mut Context) {
+        for host in 0..self.hosts.len() {
+            let first = cx.random.below(TICK);
+            self.schedule(first, NodeEvent::Tick(host), cx);
+            self.hosts[host].turn_due = true;
+            self.schedule(0, NodeEvent::Turn(host), cx);
+        }
+        self.schedule(IDLE, NodeEvent::Idle, cx);
+        self.schedule(TIDY, NodeEvent::Tidy, cx);
+    }
+
+    pub(super) fn schedule(&self, delay: u64, event: NodeEvent, cx: &mut Context) {
+        cx.after(delay, Event::Node { node: self.index, life: self.life, event });
+    }
+
+    pub(super) fn host_of(&self, partition: u64) -> usize {
+        doug_node::host::host_of(partition, self.hosts.len())
+    }
+
+    /// A replica this node holds.
+    pub fn partition(&self, key: ReplicaKey) -> Option<Arc<Partition>> {
+        self.partitions.get(&key.partition).filter(|partition| partition.key() == key).cloned()
+    }
+
+    /// All replicas of this node.
+    pub fn partitions(&self) -> &BTreeMap<u64, Arc<Partition>> {
+        &self.partitions
+    }
+
+    /// The consensus core of a replica.
+    pub fn raft(&self, partition: u64) -> Option<&doug_raft::Raft> {
+        self.hosts[self.host_of(partition)].host.raft(partition)
+    }
+
+    /// The manifest and trees.
+    pub fn store(&self) -> &Arc<Store> {
+        &self.store
+    }
+
+    /// Which process this is.
+    pub fn life(&self) -> u64 {
+        self.life
+    }
+
+    /// How many partitions it leads.
+    pub fn leaderships(&self) -> usize {
+        self.hosts.iter().map(|slot| slot.host.leaderships()).sum()
+    }
+}
+
+impl Process {
+    /// Something happens inside.
+    ///
+    /// # Errors
+    /// What ends the process.
+    pub fn handle(&mut self, event: NodeEvent, cx: &mut Context) -> Result<(), Death> {
+        match event {
+            NodeEvent::Tick(host) => self.tick(host, cx),
+            NodeEvent::Turn(host) => self.turn(host, cx),
+            NodeEvent::Synced => self.synced(cx),
+            NodeEvent::Idle => self.idle(cx),
+            NodeEvent::Apply => self.apply(cx),
+            NodeEvent::Work(worker) => self.work(worker, cx),
+            NodeEvent::Tidy => self.tidy(cx),
+            NodeEvent::Serve(ready) => self.serve(ready, cx),
+            NodeEvent::ServeNow(request) => self.serve_now(request, cx),
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! A process's clients: what they ask, reads served from views, errors translated.
+
+use super::process::{Death, Process};
+use crate::context::Context;
+use crate::events::{Ask, NodeEvent, Refusal, Request};
+use crate::history::{Answer, Freshness};
+use bytes::Bytes;
+use doug_node::apply::Partition;
+use doug_node::host::{Event, ReadKind, ReadyRead, RequestId};
+use doug_proto::error::Fault;
+use doug_proto::v1;
+use doug_storage::tree::ScanRange;
+
+/// What a request asked, as far as its answer needs it.
+#[derive(Clone, Debug)]
+pub(super) enum Asked {
+    Write,
+    Get(u64, Bytes),
+    Scan(u64, bool),
+}
+
+impl Process {
+    pub(super) fn take_request(&mut self, request: Request, cx: &mut Context) {
+        self.next_request += 1;
+        let id = RequestId(self.next_request);
+        let Request { from, partition, ask, timeout } = request;
+        let deadline = self.clock.local(cx.now).after(timeout);
+        let (asked, freshness) = match ask {
+            Ask::Write(command) => {
+                self.requests.insert(id, (from, Asked::Write));
+                let event = Event::Write { request: id, partition, command, deadline };
+                return self.post(self.host_of(partition), event, cx);
+            }
+            Ask::Get(key, freshness) => (Asked::Get(partition, key), freshness),
+            Ask::Scan { freshness, reverse } => (Asked::Scan(partition, reverse), freshness),
+        };
+        self.requests.insert(id, (from, asked));
+        let kind = match freshness {
+            Freshness::Linearizable => ReadKind::Linearizable,
+            Freshness::Bounded(max_lag) => ReadKind::Bounded { max_lag },
+            Freshness::Session(index) => ReadKind::Applied { index },
+            Freshness::Eventual => {
+                let delay = cx.random.below(300);
+                return self.schedule(delay, NodeEvent::ServeNow(id.0), cx);
+            }
+        };
+        let event = Event::Read { request: id, partition, kind, deadline };
+        self.post(self.host_of(partition), event, cx);
+    }
+
+    pub(super) fn serve(&mut self, ready: ReadyRead, cx: &mut Context) -> Result<(), Death> {
+        self.serve_now(ready.request.0, cx)
+    }
+
+    pub(super) fn serve_now(&mut self, request: u64, cx: &mut Context) -> Result<(), Death> {
+        let Some((from, asked)) = self.requests.remove(&RequestId(request)) else {
+            return Ok(());
+        };
+        let answer = match asked {
+            Asked::Write => return Ok(()),
+            Asked::Get(partition, key) => {
+                self.partitions.get(&partition).map(|partition| get(partition, &key))
+            }
+            Asked::Scan(partition, reverse) => {
+                self.partitions.get(&partition).map(|partition| scan(partition, reverse))
+            }
+        };
+        if let Some(answer) = answer {
+            cx.reply(self.index, from, Ok(answer?));
+        }
+        Ok(())
+    }
+}
+
+fn unreadable(error: &dyn std::fmt::Display) -> Death {
+    let what = format!("a read failed: {error}");
+    crate::checks::Violation::new("reads succeed", what).into()
+}
+
+fn get(partition: &Partition, key: &[u8]) -> Result<Answer, Death> {
+    let view = partition.reader().view();
+    let found = view.get(key, None).map_err(|error| unreadable(&error))?;
+    let found = found.map(|found| (found.value, found.revision));
+    Ok(Answer::Got { revision: view.revision(), found })
+}
+
+fn scan(partition: &Partition, reverse: bool) -> Result<Answer, Death> {
+    let view = partition.reader().view();
+    let range = ScanRange { reverse, ..ScanRange::all() };
+    let scan = view.scan(range, None).map_err(|error| unreadable(&error))?;
+    let entries = scan.map(|entry| {
+        let entry = entry.map_err(|error| unreadable(&error))?;
+        Ok((entry.key, entry.value, entry.revision))
+    });
+    let entries = entries.collect::<Result<_, Death>>()?;
+    Ok(Answer::Scanned { revision: view.revision(), entries })
+}
+
+/// What an outcome tells its client.
+pub(super) fn written(outcome: &v1::Outcome) -> Result<Answer, Refusal> {
+    if outcome.session_expired {
+        return Err(Refusal { not_executed: false, leader: None, expired: true });
+    }
+    if outcome.wrong_partition {
+        return Err(Refusal { not_executed: true, leader: None, expired: false });
+    }
+    Ok(Answer::Written {
+        revision: outcome.revision,
+        met: outcome.conditions_met,
+        existed: outcome.existed,
+        current: outcome.current_revision,
+    })
+}
+
+/// What an error tells its client.
+pub(super) fn refusal(fault: &Fault) -> Refusal {
+    let leader = fault.leader_hint().and_then(|hint| hint.leader_node.parse().ok());
+    Refusal { not_executed: fault.is_not_executed(), leader, expired: false }
+}

@@ -1,0 +1,238 @@
+//! What a seed decides before the run begins.
+
+use crate::disk_omissions::Omission;
+use crate::network::NetworkSettings;
+use crate::random::Random;
+use doug_storage::log::LogOptions;
+use doug_storage::manifest::ManifestOptions;
+use doug_storage::store::StoreOptions;
+use doug_storage::tree::TreeOptions;
+use std::collections::BTreeMap;
+
+/// One simulated second.
+pub const SECOND: u64 = 1_000_000;
+
+/// One kind of trouble.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum FaultKind {
+    /// A process is killed; the kernel keeps what was written.
+    Kill,
+    /// Power is lost: everything unsynced is gone.
+    PowerLoss,
+    /// Power is lost: a torn part of the unsynced survives.
+    TornPowerLoss,
+    /// Power is lost in the middle of some disk operation to come.
+    PowerLossAtOperation,
+    /// A disk operation to come fails with an input/output error.
+    DiskError,
+    /// A disk operation to come finds the disk full.
+    DiskFull,
+    /// A process stands still for a while.
+    Pause,
+    /// One node hears and reaches nobody.
+    Isolation,
+    /// The nodes of a cluster are split in two.
+    Split,
+    /// Some links work in one direction only.
+    OneWay,
+    /// Two nodes lose sight of each other only.
+    PairCut,
+    /// A link delays what it carries.
+    SlowLink,
+    /// A node's syncs take long.
+    SlowDisk,
+    /// Every node loses power at once.
+    AllPowerLoss,
+    /// A leader is told to hand over.
+    Transfer,
+    /// A node is stopped in an orderly way.
+    CleanStop,
+}
+
+impl FaultKind {
+    /// All of them.
+    pub const ALL: [FaultKind; 16] = [
+        FaultKind::Kill,
+        FaultKind::PowerLoss,
+        FaultKind::TornPowerLoss,
+        FaultKind::PowerLossAtOperation,
+        FaultKind::DiskError,
+        FaultKind::DiskFull,
+        FaultKind::Pause,
+        FaultKind::Isolation,
+        FaultKind::Split,
+        FaultKind::OneWay,
+        FaultKind::PairCut,
+        FaultKind::SlowLink,
+        FaultKind::SlowDisk,
+        FaultKind::AllPowerLoss,
+        FaultKind::Transfer,
+        FaultKind::CleanStop,
+    ];
+
+    /// Its name in stories and coverage.
+    pub fn name(self) -> &'static str {
+        match self {
+            FaultKind::Kill => "kill",
+            FaultKind::PowerLoss => "power loss",
+            FaultKind::TornPowerLoss => "torn power loss",
+            FaultKind::PowerLossAtOperation => "power loss inside an operation",
+            FaultKind::DiskError => "disk error",
+            FaultKind::DiskFull => "disk full",
+            FaultKind::Pause => "pause",
+            FaultKind::Isolation => "isolation",
+            FaultKind::Split => "split",
+            FaultKind::OneWay => "one-way links",
+            FaultKind::PairCut => "cut between two",
+            FaultKind::SlowLink => "slow link",
+            FaultKind::SlowDisk => "slow disk",
+            FaultKind::AllPowerLoss => "power loss everywhere",
+            FaultKind::Transfer => "transfer",
+            FaultKind::CleanStop => "clean stop",
+        }
+    }
+}
+
+/// What clients do.
+#[derive(Clone, Debug)]
+pub struct Workload {
+    /// How many clients.
+    pub clients: usize,
+    /// Operations each has under way at once.
+    pub width: usize,
+    /// Keys in play.
+    pub keys: u64,
+    /// Longest pause between two operations, in microseconds.
+    pub think: u64,
+    /// Longest value, in bytes, beside its name.
+    pub padding: u64,
+    /// Of a thousand operations, how many write.
+    pub writes: u64,
+    /// Of a thousand clients, how many register sessions.
+    pub sessions: u64,
+}
+
+/// Everything a run depends on.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// What it was drawn from.
+    pub seed: u64,
+    /// How many clusters.
+    pub clusters: usize,
+    /// Nodes of each.
+    pub nodes: usize,
+    /// How many partitions.
+    pub partitions: u64,
+    /// Hosts of each node.
+    pub hosts: usize,
+    /// For how long clients and faults go on, in microseconds.
+    pub duration: u64,
+    /// Links.
+    pub network: NetworkSettings,
+    /// Least and greatest duration of a sync, in microseconds.
+    pub sync: (u64, u64),
+    /// The mean pause between two faults of a kind, in microseconds. Absent: never.
+    pub faults: BTreeMap<FaultKind, u64>,
+    /// Clients.
+    pub workload: Workload,
+    /// Sizes on disk.
+    pub store: StoreOptions,
+    /// Bytes of applied log kept for followers.
+    pub retained_log_bytes: u64,
+    /// Bytes of payloads kept in memory.
+    pub payload_cache_bytes: u64,
+    /// Bytes of a batch.
+    pub batch_bytes: usize,
+    /// What the disks leave undone: a bug put in on purpose.
+    pub omission: Omission,
+}
+
+impl Plan {
+    /// One cluster of five, no faults.
+    pub fn calm(seed: u64) -> Self {
+        Self {
+            seed,
+            clusters: 1,
+            nodes: 5,
+            partitions: 2,
+            hosts: 1,
+            duration: 10 * SECOND,
+            network: NetworkSettings {
+                delay_min: 100,
+                delay_max: 600,
+                loss: 0,
+                duplication: 0,
+                reorder: false,
+            },
+            sync: (100, 800),
+            faults: BTreeMap::new(),
+            workload: Workload {
+                clients: 4,
+                width: 2,
+                keys: 40,
+                think: 20_000,
+                padding: 400,
+                writes: 600,
+                sessions: 750,
+            },
+            store: small_store(),
+            retained_log_bytes: 24 << 10,
+            payload_cache_bytes: 16 << 10,
+            batch_bytes: 4 << 10,
+            omission: Omission::Nothing,
+        }
+    }
+
+    /// A run as the seed wants it: some kinds of faults, at some rates ("swarm").
+    pub fn draw(seed: u64) -> Self {
+        let mut random = Random::for_purpose(seed, 1);
+        let mut plan = Self::calm(seed);
+        plan.nodes = *random.pick(&[3, 5, 5, 5]);
+        plan.clusters = *random.pick(&[1, 1, 1, 2]);
+        plan.partitions = random.between(plan.clusters as u64, 2 + plan.clusters as u64);
+        plan.hosts = *random.pick(&[1, 1, 3]);
+        plan.duration = 30 * SECOND;
+        plan.network = NetworkSettings {
+            delay_min: random.between(20, 500),
+            delay_max: random.between(600, 6_000),
+            loss: *random.pick(&[0, 0, 5, 30, 100]),
+            duplication: *random.pick(&[0, 0, 10, 50]),
+            reorder: random.chance(500),
+        };
+        plan.sync = (random.between(20, 300), random.between(400, 6_000));
+        plan.workload = Workload {
+            clients: random.between(2, 6) as usize,
+            width: random.between(1, 3) as usize,
+            keys: *random.pick(&[5, 20, 60, 200]),
+            think: *random.pick(&[5_000, 30_000, 80_000]),
+            padding: *random.pick(&[20, 300, 900]),
+            writes: *random.pick(&[400, 600, 850]),
+            sessions: *random.pick(&[500, 800, 1_000]),
+        };
+        plan.retained_log_bytes = *random.pick(&[4 << 10, 24 << 10, 100 << 10]);
+        plan.payload_cache_bytes = *random.pick(&[1 << 10, 16 << 10, 1 << 20]);
+        plan.batch_bytes = *random.pick(&[256, 4 << 10, 32 << 10]);
+        plan.store.log.limit_bytes = *random.pick(&[512 << 10, 768 << 10, 1 << 20]);
+        plan.store.tree.memtable_bytes = *random.pick(&[8 << 10, 16 << 10, 48 << 10]);
+        for kind in FaultKind::ALL {
+            if random.chance(400) {
+                plan.faults.insert(kind, random.between(SECOND, 8 * SECOND));
+            }
+        }
+        plan
+    }
+}
+
+fn small_store() -> StoreOptions {
+    StoreOptions {
+        log: LogOptions {
+            segment_bytes: 64 << 10,
+            limit_bytes: 768 << 10,
+            buffer_bytes: 256 << 10,
+            salt: 0,
+        },
+        manifest: ManifestOptions { rewrite_bytes: 16 << 10, salt: 0 },
+        tree: TreeOptions::tiny(),
+        cache_bytes: 64 << 10,
+    }
+}

@@ -1,0 +1,168 @@
+//! What a partition must be after each command, worked out a second time and
+//! differently: from the committed batches alone, with every version kept.
+
+use bytes::Bytes;
+use doug_proto::v1::{self, command, condition::Test, write_operation::Operation};
+use doug_raft::{Batch, BatchKind};
+use prost::Message;
+use std::collections::BTreeMap;
+
+/// The committed log of one partition and what follows from it.
+#[derive(Debug, Default)]
+pub struct Reference {
+    batches: Vec<Batch>,
+    last: u64,
+    versions: BTreeMap<Bytes, Vec<(u64, Option<Bytes>)>>,
+    sessions: BTreeMap<u64, SessionRecord>,
+    outcomes: BTreeMap<u64, v1::Outcome>,
+}
+
+#[derive(Debug, Default)]
+struct SessionRecord {
+    lowest: u64,
+    answered: BTreeMap<u64, v1::Outcome>,
+}
+
+/// How a batch relates to what is committed already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Relation {
+    /// It is committed already, or is the next one.
+    Fits,
+    /// Something else is committed at its place.
+    Contradicts,
+    /// What comes before it was never seen committed.
+    LeavesGap,
+}
+
+impl Reference {
+    /// Last index committed.
+    pub fn last(&self) -> u64 {
+        self.last
+    }
+
+    /// The committed batch that holds `index`.
+    pub fn batch_at(&self, index: u64) -> Option<&Batch> {
+        let after = self.batches.partition_point(|batch| batch.base <= index);
+        let batch = self.batches.get(after.checked_sub(1)?)?;
+        (index <= batch.last()).then_some(batch)
+    }
+
+    /// The committed batches, in order.
+    pub fn batches(&self) -> &[Batch] {
+        &self.batches
+    }
+
+    /// Takes a batch that some node says is committed.
+    pub fn commit(&mut self, batch: &Batch) -> Relation {
+        if batch.base <= self.last {
+            let known = self.batch_at(batch.base);
+            let same = known.is_some_and(|known| known.encoded == batch.encoded);
+            return if same { Relation::Fits } else { Relation::Contradicts };
+        }
+        if batch.base != self.last + 1 {
+            return Relation::LeavesGap;
+        }
+        self.batches.push(batch.clone());
+        if batch.kind == BatchKind::Commands {
+            for (index, bytes) in (batch.base..).zip(batch.commands()) {
+                self.apply(index, bytes);
+            }
+        }
+        self.last = batch.last();
+        Relation::Fits
+    }
+
+    fn apply(&mut self, index: u64, bytes: Bytes) {
+        let command = v1::Command::decode(bytes).expect("the simulator's clients encoded it");
+        let outcome = match command.command {
+            Some(command::Command::Register(_)) => {
+                self.sessions.insert(index, SessionRecord { lowest: 1, ..Default::default() });
+                v1::Outcome { revision: index, conditions_met: true, ..Default::default() }
+            }
+            Some(command::Command::Write(write)) => self.write(index, &write),
+            None => unreachable!("the simulator's clients send writes and registrations only"),
+        };
+        self.outcomes.insert(index, outcome);
+    }
+
+    fn write(&mut self, index: u64, write: &v1::WriteCommand) -> v1::Outcome {
+        let Some(claim) = write.session else { return self.execute(index, write) };
+        let expired = v1::Outcome { session_expired: true, ..Default::default() };
+        let Some(session) = self.sessions.get_mut(&claim.id) else { return expired };
+        let least = claim.lowest_unanswered.min(claim.sequence);
+        session.lowest = session.lowest.max(least);
+        let lowest = session.lowest;
+        session.answered.retain(|sequence, _| *sequence >= lowest);
+        if let Some(outcome) = session.answered.get(&claim.sequence) {
+            return *outcome;
+        }
+        if claim.sequence < lowest {
+            return expired;
+        }
+        let outcome = self.execute(index, write);
+        if let Some(session) = self.sessions.get_mut(&claim.id) {
+            session.answered.insert(claim.sequence, outcome);
+        }
+        outcome
+    }
+
+    fn execute(&mut self, index: u64, write: &v1::WriteCommand) -> v1::Outcome {
+        let mut outcome = v1::Outcome { revision: index, ..Default::default() };
+        for (number, condition) in (0..).zip(&write.conditions) {
+            let current = self.newest(&condition.key);
+            let met = match &condition.test {
+                Some(Test::Exists(exists)) => current.is_some() == *exists,
+                Some(Test::Revision(revision)) => current.is_some_and(|(at, _)| at == *revision),
+                Some(Test::Value(value)) => current.is_some_and(|(_, found)| found == value),
+                None => false,
+            };
+            if !met {
+                outcome.failed_condition = number;
+                outcome.current_revision = current.map_or(0, |(at, _)| at);
+                return outcome;
+            }
+        }
+        outcome.conditions_met = true;
+        for operation in write.operations.iter().filter_map(|o| o.operation.as_ref()) {
+            let (key, value) = match operation {
+                Operation::Put(put) => (&put.key, Some(put.value.clone())),
+                Operation::Delete(delete) => {
+                    outcome.existed = self.newest(&delete.key).is_some();
+                    (&delete.key, None)
+                }
+            };
+            self.versions.entry(key.clone()).or_default().push((index, value));
+        }
+        outcome
+    }
+
+    fn newest(&self, key: &[u8]) -> Option<(u64, &Bytes)> {
+        self.at(key, u64::MAX)
+    }
+
+    /// The value of a key after the command at `revision`, and the revision that wrote it.
+    pub fn at(&self, key: &[u8], revision: u64) -> Option<(u64, &Bytes)> {
+        let versions = self.versions.get(key)?;
+        let after = versions.partition_point(|(at, _)| *at <= revision);
+        let (at, value) = versions.get(after.checked_sub(1)?)?;
+        value.as_ref().map(|value| (*at, value))
+    }
+
+    /// All keys with their values after the command at `revision`.
+    pub fn all(&self, revision: u64) -> impl Iterator<Item = (&Bytes, &Bytes, u64)> {
+        self.versions
+            .keys()
+            .filter_map(move |key| self.at(key, revision).map(|(at, value)| (key, value, at)))
+    }
+
+    /// Every value ever written, with its revision; once for a command of several keys.
+    pub fn values(&self) -> impl Iterator<Item = (&Bytes, u64)> {
+        let versions = self.versions.values().flatten();
+        versions.filter_map(|(at, value)| value.as_ref().map(|value| (value, *at)))
+    }
+
+    /// What the command at `index` must have answered.
+    pub fn outcome(&self, index: u64) -> Option<&v1::Outcome> {
+        self.outcomes.get(&index)
+    }
+}

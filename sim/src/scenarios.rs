@@ -1,0 +1,28 @@
+//! Runs that a person wrote down, beside those that seeds draw.
+
+use crate::checks::{Judged, Violation};
+use crate::disk::Crash;
+use crate::disk_omissions::Omission;
+use crate::plan::{Plan, SECOND};
+use crate::world::World;
+
+/// Two clusters of five; again and again all ten nodes lose power at once, in the
+/// middle of writes, and everything they had not synced.
+pub fn all_nodes_lose_power(seed: u64, omission: Omission) -> World {
+    let plan =
+        Plan { clusters: 2, partitions: 4, duration: 8 * SECOND, omission, ..Plan::calm(seed) };
+    World::new(plan, false)
+}
+
+/// The course of [`all_nodes_lose_power`].
+///
+/// # Errors
+/// A promise that was broken.
+pub fn lose_power_thrice(world: &mut World) -> Result<Judged, Violation> {
+    for blow in 1..=3 {
+        world.run_until(blow * 2 * SECOND)?;
+        world.lose_power_everywhere(Crash::LoseUnsynced);
+    }
+    world.run_until(8 * SECOND)?;
+    world.recover()
+}

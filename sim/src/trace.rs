@@ -1,0 +1,72 @@
+//! What happened: a hash of everything, and a story of what matters.
+
+use std::collections::VecDeque;
+
+/// Lines of the story that are kept.
+const STORY: usize = 60;
+
+/// The record of one run.
+#[derive(Debug, Default)]
+pub struct Trace {
+    hash: u64,
+    events: u64,
+    verbose: bool,
+    story: VecDeque<String>,
+}
+
+impl Trace {
+    /// An empty record; `verbose` prints it as it is made.
+    pub fn new(verbose: bool) -> Self {
+        Self { verbose, ..Self::default() }
+    }
+
+    /// Two runs of one seed have the same.
+    pub fn hash(&self) -> u64 {
+        self.hash
+    }
+
+    /// Number of events so far.
+    pub fn events(&self) -> u64 {
+        self.events
+    }
+
+    /// The last lines of the story.
+    pub fn story(&self) -> impl Iterator<Item = &str> {
+        self.story.iter().map(String::as_str)
+    }
+
+    /// Counts one event into the hash.
+    pub fn count(&mut self, words: [u64; 4]) {
+        self.events += 1;
+        words.into_iter().for_each(|word| self.fold(word));
+    }
+
+    fn fold(&mut self, word: u64) {
+        self.hash = (self.hash ^ word).wrapping_mul(0x9FB2_1C65_1E98_DF25).rotate_left(29);
+    }
+
+    /// Tells something a reader of the story wants to know.
+    pub fn tell(&mut self, now: u64, line: &str) {
+        line.bytes().for_each(|byte| self.fold(u64::from(byte)));
+        let line = format!("{} {line}", clock(now));
+        if self.verbose {
+            println!("{line}");
+        }
+        if self.story.len() == STORY {
+            self.story.pop_front();
+        }
+        self.story.push_back(line);
+    }
+
+    /// Tells something only a reader of the whole trace wants to know.
+    pub fn detail(&self, now: u64, line: impl FnOnce() -> String) {
+        if self.verbose {
+            println!("{}   {}", clock(now), line());
+        }
+    }
+}
+
+/// Simulated seconds with microseconds.
+fn clock(now: u64) -> String {
+    format!("{:>4}.{:06}", now / 1_000_000, now % 1_000_000)
+}

@@ -1,0 +1,357 @@
+//! The simulated world: takes one event after the other until the run is over.
+
+use crate::checks::{Checks, Judged, Violation};
+use crate::clients::Client;
+use crate::context::Context;
+use crate::coverage::Coverage;
+use crate::database::Database;
+use crate::disk::{Crash, Fault};
+use crate::events::{Arrival, Event, NodeEvent};
+use crate::faults::Faults;
+use crate::network::Network;
+use crate::node::{Death, Node};
+use crate::plan::{Plan, SECOND};
+use crate::random::Random;
+use crate::schedule::Schedule;
+use crate::snapshots::Snapshots;
+use crate::trace::Trace;
+
+/// After faults stop, everything must be well within this many microseconds.
+const RECOVERY: u64 = 20 * SECOND;
+/// Pause between two looks at whether it is.
+const LOOK: u64 = 100_000;
+
+/// A whole run.
+pub struct World {
+    pub(crate) cx: Context,
+    pub(crate) nodes: Vec<Node>,
+    pub(crate) faults: Faults,
+    clients: Vec<Client>,
+    snapshots: Snapshots,
+    random: Random,
+}
+
+impl World {
+    /// Lays out what the plan says; nothing runs yet.
+    pub fn new(plan: Plan, verbose: bool) -> Self {
+        let seed = plan.seed;
+        let mut cx = Context {
+            now: 0,
+            schedule: Schedule::default(),
+            random: Random::for_purpose(seed, 2),
+            trace: Trace::new(verbose),
+            network: Network::new(plan.network.clone(), Random::for_purpose(seed, 3)),
+            checks: Checks::default(),
+            coverage: Coverage::default(),
+            database: Database::new(&plan),
+            plan,
+            wanted_snapshots: Vec::new(),
+        };
+        let nodes: Vec<_> = (0..cx.database.nodes()).map(|index| Node::new(index, &cx)).collect();
+        let mut clients: Vec<_> =
+            (0..cx.plan.workload.clients).map(|index| Client::new(index, &cx)).collect();
+        for node in 0..nodes.len() {
+            let at = cx.random.below(100_000);
+            cx.schedule.add(at, Event::Start { node });
+        }
+        clients.iter_mut().for_each(|client| client.begin(&mut cx));
+        cx.schedule.add(SECOND, Event::Compare);
+        let faults = Faults::begin(&mut cx);
+        let random = Random::for_purpose(seed, 4);
+        Self { cx, nodes, faults, clients, snapshots: Snapshots::default(), random }
+    }
+
+    /// What everything was drawn from.
+    pub fn seed(&self) -> u64 {
+        self.cx.plan.seed
+    }
+
+    /// Ends every process at once, and what its disk had not synced; all start again.
+    pub fn lose_power_everywhere(&mut self, crash: Crash) {
+        self.tell("power fails everywhere");
+        for node in 0..self.nodes.len() {
+            let delay = self.random.between(1_000, 300_000);
+            self.crash(node, crash, delay);
+        }
+    }
+
+    /// What has been counted.
+    pub fn coverage(&self) -> &Coverage {
+        &self.cx.coverage
+    }
+
+    /// What has happened.
+    pub fn trace(&self) -> &Trace {
+        &self.cx.trace
+    }
+
+    /// Simulated time in microseconds.
+    pub fn now(&self) -> u64 {
+        self.cx.now
+    }
+
+    /// Runs the plan to its end: clients and faults, then calm, then judgement.
+    ///
+    /// # Errors
+    /// The first promise that was broken.
+    pub fn run(&mut self) -> Result<Judged, Violation> {
+        self.run_until(self.cx.plan.duration)?;
+        self.recover()
+    }
+
+    /// Ends all faults, waits until everything is well, and judges the history.
+    ///
+    /// # Errors
+    /// A promise broken, or no recovery in time.
+    pub fn recover(&mut self) -> Result<Judged, Violation> {
+        self.heal();
+        for node in 0..self.nodes.len() {
+            if self.nodes[node].process.is_none() {
+                let delay = self.random.below(500_000);
+                self.cx.after(delay, Event::Start { node });
+            }
+        }
+        let partitions = self.cx.database.partitions();
+        self.clients.iter_mut().for_each(|client| client.rest_after(&partitions));
+        let healed = self.cx.now;
+        while let Some(why) = self.unwell() {
+            if self.cx.now > healed + RECOVERY {
+                let seconds = RECOVERY / SECOND;
+                let what = format!("{seconds} s after the faults stopped, {why}");
+                return Err(Violation::new("recovers when faults stop", what));
+            }
+            self.run_until(self.cx.now + LOOK)?;
+        }
+        let took = (self.cx.now - healed) / 1_000;
+        self.tell(&format!("everything is well again after {took} ms"));
+        self.compare_machines()?;
+        let judged = self.cx.checks.finish()?;
+        self.cx.coverage.add("keys judged linearizable", judged.keys);
+        self.cx.coverage.add("keys too hard to judge", judged.too_hard);
+        Ok(judged)
+    }
+
+    /// Why not everything is well, if so.
+    fn unwell(&self) -> Option<String> {
+        for node in &self.nodes {
+            let Some(process) = &node.process else {
+                return Some(format!("{} is down", node.name));
+            };
+            for (id, partition) in process.partitions() {
+                let committed = self.cx.checks.reference(*id).map_or(0, |r| r.last());
+                let applied = partition.applied().index;
+                if applied != committed {
+                    return Some(format!(
+                        "{} has applied {applied} of {committed} in partition {id}",
+                        node.name
+                    ));
+                }
+            }
+        }
+        let restless = self.clients.iter().position(|client| !client.rests())?;
+        Some(format!("client {restless} still waits for answers"))
+    }
+
+    fn compare_machines(&mut self) -> Result<(), Violation> {
+        for node in &self.nodes {
+            let Some(process) = &node.process else { continue };
+            for (id, partition) in process.partitions() {
+                self.cx.checks.machine(&node.name, *id, &partition.checkpoint())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets time pass.
+    ///
+    /// # Errors
+    /// A promise broken on the way.
+    pub fn run_until(&mut self, until: u64) -> Result<(), Violation> {
+        // A marker, so that time passes even where nothing happens.
+        self.cx.schedule.add(until, Event::Compare);
+        while let Some((at, event)) = self.cx.schedule.pop() {
+            self.cx.now = at;
+            let is_end = matches!(event, Event::Compare) && at == until;
+            self.handle(event)?;
+            self.send_snapshots();
+            if is_end {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    fn send_snapshots(&mut self) {
+        for wanted in std::mem::take(&mut self.cx.wanted_snapshots) {
+            self.snapshots.begin(wanted, &self.nodes, &mut self.cx);
+        }
+    }
+
+    fn handle(&mut self, event: Event) -> Result<(), Violation> {
+        match event {
+            Event::Node { node, life, event } => self.node_event(node, life, event),
+            Event::Arrival { node, arrival } => {
+                self.arrive(node, arrival);
+                Ok(())
+            }
+            Event::Client { client, event } => {
+                self.cx.trace.count([self.cx.now, 3, client as u64, 0]);
+                self.clients[client].handle(event, &mut self.cx)
+            }
+            Event::Snapshot { transfer } => {
+                let step = self.snapshots.step(transfer, &mut self.nodes, &mut self.cx);
+                step.or_else(|(node, death)| self.died(node, death))
+            }
+            Event::Fault(kind) => {
+                self.fault(kind);
+                Ok(())
+            }
+            Event::Relief(relief) => {
+                self.relieve(relief);
+                Ok(())
+            }
+            Event::Start { node } => self.start(node),
+            Event::Compare => self.compare_logs(),
+        }
+    }
+
+    fn node_event(&mut self, node: usize, life: u64, event: NodeEvent) -> Result<(), Violation> {
+        let slot = &mut self.nodes[node];
+        let Some(process) = slot.process.as_mut().filter(|process| process.life() == life) else {
+            return Ok(());
+        };
+        if slot.paused_until > self.cx.now {
+            self.cx.schedule.add(slot.paused_until, Event::Node { node, life, event });
+            return Ok(());
+        }
+        self.cx.trace.count([self.cx.now, 1, node as u64, event.number()]);
+        process.slow_disk = slot.slow_disk;
+        process.handle(event, &mut self.cx).or_else(|death| self.died(node, death))
+    }
+
+    fn arrive(&mut self, node: usize, arrival: Box<Arrival>) {
+        let slot = &mut self.nodes[node];
+        let Some(process) = slot.process.as_mut() else { return };
+        if slot.paused_until > self.cx.now {
+            self.cx.schedule.add(slot.paused_until, Event::Arrival { node, arrival });
+            return;
+        }
+        self.cx.trace.count([self.cx.now, 2, node as u64, arrival.size()]);
+        process.arrive(*arrival, &mut self.cx);
+    }
+
+    fn start(&mut self, node: usize) -> Result<(), Violation> {
+        if self.nodes[node].process.is_some() {
+            return Ok(());
+        }
+        self.nodes[node].paused_until = 0;
+        let started = self.nodes[node].start(&mut self.cx);
+        match started {
+            Ok(()) => {
+                let life = self.nodes[node].life;
+                self.tell(&format!("{} starts (process {life})", self.nodes[node].name));
+                Ok(())
+            }
+            Err(death) => self.died(node, death),
+        }
+    }
+
+    /// A process ended by itself: only a disk that was made to fail excuses it.
+    fn died(&mut self, node: usize, death: Death) -> Result<(), Violation> {
+        let name = self.nodes[node].name.clone();
+        let error = match death {
+            Death::Broken(violation) => return Err(violation),
+            Death::Apply(error) => {
+                let what = format!("{name} cannot apply what is committed: {error}");
+                return Err(Violation::new("nodes keep running", what));
+            }
+            Death::Storage(error) => error.to_string(),
+        };
+        if !error.contains("simulated") {
+            let what = format!("{name} ended by itself: {error}");
+            return Err(Violation::new("nodes keep running", what));
+        }
+        self.tell(&format!("{name} ends: {error}"));
+        self.cx.coverage.hit(&format!("crash point: {}", crash_point(&error)));
+        let crash = match error.contains("power loss") {
+            true => *self.random.pick(&[Crash::LoseUnsynced, Crash::KeepSome]),
+            false => Crash::Process,
+        };
+        let delay = self.random.between(1_000, SECOND);
+        self.crash(node, crash, delay);
+        Ok(())
+    }
+
+    /// Ends a process, and maybe what its disk had not synced; it starts again later.
+    pub(crate) fn crash(&mut self, node: usize, crash: Crash, delay: u64) {
+        let slot = &mut self.nodes[node];
+        if let Some(mut process) = slot.process.take() {
+            if crash != Crash::Process {
+                // The write may have begun when power failed.
+                let begun = self.random.between(1, 3);
+                slot.disk.fail_at(slot.disk.operations() + begun, Fault::PowerLoss);
+                process.interrupt_sync();
+            }
+            self.cx.coverage.hit("process ended");
+        }
+        slot.disk.crash(crash);
+        slot.paused_until = 0;
+        let name = slot.name.clone();
+        self.cx.after(delay, Event::Start { node });
+        self.tell(&format!("{name} is down ({crash:?}) for {} ms", delay / 1_000));
+        self.refuse(node);
+    }
+
+    /// Some peers notice at once that the port refuses.
+    fn refuse(&mut self, node: usize) {
+        let peer = self.nodes[node].id;
+        let size = self.cx.plan.nodes;
+        let first = node / size * size;
+        for other in (first..first + size).filter(|other| *other != node) {
+            if self.random.chance(500) && !self.cx.network.is_cut(node, other) {
+                let delay = self.random.between(500, 20_000);
+                let arrival = Box::new(Arrival::Refused { peer });
+                self.cx.after(delay, Event::Arrival { node: other, arrival });
+            }
+        }
+    }
+
+    /// Compares the logs of all replicas, now.
+    fn compare_logs(&mut self) -> Result<(), Violation> {
+        if self.cx.now.is_multiple_of(SECOND) {
+            self.cx.schedule.add(self.cx.now + SECOND, Event::Compare);
+        }
+        for partition in self.cx.database.partitions() {
+            let processes = self.nodes.iter().filter_map(|node| node.process.as_ref());
+            let logs: Vec<_> = processes.filter_map(|process| process.raft(partition)).collect();
+            for (place, first) in logs.iter().enumerate() {
+                for second in &logs[place + 1..] {
+                    self.cx.checks.logs(first, second)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn tell(&mut self, line: &str) {
+        self.cx.trace.tell(self.cx.now, line);
+    }
+}
+
+/// What was being done, and to what kind of file, when a disk failed.
+fn crash_point(error: &str) -> String {
+    let mut words = error.strip_prefix("could not ").unwrap_or(error).split(' ');
+    let action = words.next().unwrap_or_default();
+    let path = words.find(|word| word.starts_with('/')).unwrap_or_default();
+    let kind = match path {
+        _ if path.contains("MANIFEST") => "the manifest",
+        _ if path.contains("CURRENT") => "CURRENT",
+        _ if path.contains("/log/free") => "a free segment",
+        _ if path.contains("/log/") => "a segment",
+        _ if path.contains("/log") => "the log's directory",
+        _ if path.contains("/sst/") => "a table",
+        _ if path.contains("/sst") => "the tables' directory",
+        _ => "the data directory",
+    };
+    format!("{action} {kind}")
+}
