@@ -35,11 +35,6 @@ impl Leases {
         }
     }
 
-    /// Lets go of a snapshot that was read to its end.
-    pub fn release(&self, partition: u64, revision: u64) {
-        self.pins.lock().remove(&(partition, revision));
-    }
-
     /// Lets go of leases that have ended.
     pub fn expire(&self, now: Time) {
         self.pins.lock().retain(|_, (_, end)| *end > now);

@@ -43,17 +43,12 @@ pub fn page(
     };
     let view = partition.reader().view();
     let page = read(&view, range(scan, token.as_ref()), revision, scan)?;
-    let next_page_token = match page.last_key {
-        Some(last_key) => {
-            let generation = served.descriptor.generation;
-            let place = Place { partition: id, generation, revision };
-            ScanToken::new(last_key, vec![place], Vec::new()).to_bytes()
-        }
-        None => {
-            shared.leases.release(id, revision);
-            Bytes::new()
-        }
-    };
+    // The lease outlives the last page: whoever merges several partitions may
+    // drop some of its entries, and ask for them again.
+    let place = Place { partition: id, generation: served.descriptor.generation, revision };
+    let next_page_token = page.last_key.map_or_else(Bytes::new, |last_key| {
+        ScanToken::new(last_key, vec![place], Vec::new()).to_bytes()
+    });
     let header = Some(served.header(revision));
     Ok(v1::ScanResponse { header, entries: page.entries, next_page_token })
 }

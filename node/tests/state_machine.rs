@@ -1,0 +1,176 @@
+//! What commands do, once committed.
+
+mod support;
+
+use bytes::Bytes;
+use doug_node::apply::Partition;
+use doug_node::host::{ApplyBatch, ApplyWork};
+use doug_node::recovery;
+use doug_proto::v1::condition::Test;
+use doug_raft::{Batch, BatchKind, PartitionId};
+use doug_sim::disk::Crash;
+use doug_storage::store::{Store, StoreOptions};
+use std::path::Path;
+use support::{Bench, KEY, contents, delete, descriptor, put, register, when, write};
+
+#[test]
+fn a_write_gets_the_index_of_its_command_as_revision() {
+    let mut bench = Bench::new();
+    let one = write(None, vec![], vec![put("k", "1")]);
+    let two = write(None, vec![], vec![put("k", "2")]);
+    let outcomes = bench.apply(&[one, two]);
+    assert_eq!(outcomes.iter().map(|o| o.revision).collect::<Vec<_>>(), [1, 2]);
+    assert_eq!(bench.get(b"k"), Some(Bytes::from("2")));
+}
+
+#[test]
+fn an_unmet_condition_writes_nothing_and_tells_the_revision_that_stands() {
+    let mut bench = Bench::new();
+    bench.apply_one(write(None, vec![], vec![put("k", "1")]));
+    let if_absent = vec![when("k", Test::Exists(false))];
+    let outcome = bench.apply_one(write(None, if_absent, vec![put("k", "2")]));
+    assert!(!outcome.conditions_met);
+    assert_eq!(outcome.current_revision, 1);
+    assert_eq!(bench.get(b"k"), Some(Bytes::from("1")));
+}
+
+#[test]
+fn conditions_test_existence_revision_and_value() {
+    let mut bench = Bench::new();
+    bench.apply_one(write(None, vec![], vec![put("k", "v")]));
+    let cases = [
+        (when("k", Test::Exists(true)), true),
+        (when("none", Test::Exists(true)), false),
+        (when("none", Test::Exists(false)), true),
+        (when("k", Test::Revision(1)), true),
+        (when("k", Test::Revision(2)), false),
+        (when("none", Test::Revision(0)), false),
+        (when("k", Test::Value("v".into())), true),
+        (when("k", Test::Value("".into())), false),
+        (when("none", Test::Value("".into())), false),
+    ];
+    for (condition, met) in cases {
+        let outcome = bench.apply_one(write(None, vec![condition.clone()], vec![]));
+        assert_eq!(outcome.conditions_met, met, "{condition:?}");
+    }
+}
+
+#[test]
+fn a_batch_writes_all_or_nothing_and_names_the_first_condition_that_failed() {
+    let mut bench = Bench::new();
+    let conditions = || vec![when("a", Test::Exists(false)), when("b", Test::Exists(true))];
+    let operations = || vec![put("a", "1"), put("c", "3"), delete("b")];
+    let refused = bench.apply_one(write(None, conditions(), operations()));
+    assert_eq!((refused.conditions_met, refused.failed_condition), (false, 1));
+    assert_eq!(bench.contents().0, []);
+
+    bench.apply_one(write(None, vec![], vec![put("b", "2")]));
+    assert!(bench.apply_one(write(None, conditions(), operations())).conditions_met);
+    let keys: Vec<Bytes> = bench.contents().0.into_iter().map(|(key, ..)| key).collect();
+    assert_eq!(keys, ["a", "c"]);
+}
+
+#[test]
+fn a_delete_tells_whether_the_key_existed() {
+    let mut bench = Bench::new();
+    bench.apply_one(write(None, vec![], vec![put("k", "")]));
+    assert!(bench.apply_one(write(None, vec![], vec![delete("k")])).existed);
+    assert!(!bench.apply_one(write(None, vec![], vec![delete("k")])).existed);
+    assert_eq!(bench.get(b"k"), None);
+}
+
+#[test]
+fn a_retried_write_applies_once_even_if_the_key_was_written_in_between() {
+    let mut bench = Bench::new();
+    let session = bench.apply_one(register()).revision;
+    let ours = write(Some((session, 1)), vec![], vec![put("k", "ours")]);
+    let first = bench.apply_one(ours.clone());
+    bench.apply_one(write(None, vec![], vec![put("k", "theirs")]));
+    assert_eq!(bench.apply_one(ours), first);
+    assert_eq!(bench.get(b"k"), Some(Bytes::from("theirs")));
+}
+
+#[test]
+fn a_retried_condition_keeps_its_first_outcome() {
+    let mut bench = Bench::new();
+    let session = bench.apply_one(register()).revision;
+    let if_absent = vec![when("k", Test::Exists(false))];
+    let ours = write(Some((session, 1)), if_absent, vec![put("k", "ours")]);
+    assert!(bench.apply_one(ours.clone()).conditions_met);
+    assert!(bench.apply_one(ours).conditions_met);
+}
+
+#[test]
+fn a_write_of_an_unknown_session_is_not_applied() {
+    let mut bench = Bench::new();
+    let outcome = bench.apply_one(write(Some((99, 1)), vec![], vec![put("k", "v")]));
+    assert!(outcome.session_expired);
+    assert_eq!(bench.get(b"k"), None);
+}
+
+#[test]
+fn a_key_outside_the_interval_is_refused_and_nothing_of_its_batch_applied() {
+    let mut bench = Bench::owning(descriptor(b"", b"m"));
+    let outcome = bench.apply_one(write(None, vec![], vec![put("a", "in"), put("z", "out")]));
+    assert!(outcome.wrong_partition);
+    assert_eq!(bench.contents().0, []);
+}
+
+#[test]
+fn a_command_of_an_unknown_kind_stops_the_replica() {
+    let bench = Bench::new();
+    let unknown = Bytes::from_static(&[0x1a, 0x00]);
+    let batch = Batch::encode(PartitionId(1), BatchKind::Commands, 1, 1, &[unknown]);
+    let batches = vec![ApplyBatch { batch, waiting: vec![] }];
+    let error = bench.partition.apply(ApplyWork { replica: KEY, batches }).unwrap_err();
+    assert!(error.to_string().contains("index 1"), "{error}");
+}
+
+#[test]
+fn a_restart_finds_what_was_flushed_with_the_state_that_belongs_to_it() {
+    let mut bench = Bench::new();
+    let session = bench.apply_one(register()).revision;
+    bench.apply_one(write(Some((session, 1)), vec![], vec![put("k", "v")]));
+    bench.flush();
+    let before = bench.contents();
+    bench.apply_one(write(Some((session, 2)), vec![], vec![put("lost", "unflushed")]));
+
+    let Bench { disk, store, partition, .. } = bench;
+    drop((store, partition));
+    disk.crash(Crash::LoseUnsynced);
+    let mut opened = Store::open(disk, Path::new("node"), StoreOptions::default()).unwrap();
+    let (partition, restored) = recovery::restore(opened.replicas.remove(0), 1).unwrap();
+    assert_eq!(contents(&partition), before);
+    assert_eq!(restored.applied, (2, 1));
+}
+
+#[test]
+fn an_installed_snapshot_equals_its_source_and_an_older_one_is_dropped() {
+    let mut source = Bench::new();
+    source.apply_one(register());
+    for number in 0..100 {
+        source.apply_one(write(None, vec![], vec![put(&format!("k{number}"), "v")]));
+    }
+    source.apply_one(write(None, vec![], vec![delete("k7")]));
+
+    let target = Bench::new();
+    let installed = install(&source.partition, &target);
+    assert_eq!(installed, source.partition.applied());
+    assert_eq!(target.contents(), source.contents());
+
+    let older = Bench::new();
+    assert_eq!(install(&older.partition, &target), installed);
+    assert_eq!(target.contents(), source.contents());
+}
+
+fn install(source: &Partition, target: &Bench) -> doug_storage::Applied {
+    let checkpoint = source.checkpoint();
+    let mut writer = target.partition.snapshot_writer();
+    for entry in checkpoint.view.scan(doug_storage::tree::ScanRange::all(), None).unwrap() {
+        let entry = entry.unwrap();
+        writer.add(&entry.key, entry.revision, &entry.value).unwrap();
+    }
+    let tables = writer.finish().unwrap();
+    let (applied, state) = (checkpoint.applied, checkpoint.state);
+    target.partition.install_snapshot(&target.store, tables, applied, state).unwrap()
+}

@@ -1,0 +1,137 @@
+//! A partition on a simulated disk, fed with batches by hand.
+#![allow(dead_code)] // each test file uses its part
+
+use bytes::Bytes;
+use doug_node::apply::{Machine, Partition};
+use doug_node::host::{ApplyBatch, ApplyWork, RequestId, encode_command};
+use doug_proto::ids::{DatabaseId, NodeId};
+use doug_proto::map::{Member, Partition as Descriptor};
+use doug_proto::routing::Routing;
+use doug_proto::v1::{self, command, condition::Test, write_operation::Operation};
+use doug_raft::{Batch, BatchKind, PartitionId};
+use doug_sim::disk::SimDisk;
+use doug_storage::manifest::Identity;
+use doug_storage::store::{NewReplica, Store, StoreOptions};
+use doug_storage::tree::{Progress, ScanRange};
+use doug_storage::{Applied, ReplicaKey};
+use std::path::Path;
+use std::sync::Arc;
+
+pub const KEY: ReplicaKey = ReplicaKey { partition: 1, replica: 1 };
+
+pub fn descriptor(start: &'static [u8], end: &'static [u8]) -> Descriptor {
+    Descriptor {
+        id: 1,
+        start: start.into(),
+        end: end.into(),
+        generation: 1,
+        cluster: "a".into(),
+        voters: vec![Member { node: NodeId::from_bits(1), replica: 1 }],
+        learners: Vec::new(),
+        parents: Vec::new(),
+    }
+}
+
+pub struct Bench {
+    pub disk: Arc<SimDisk>,
+    pub store: Arc<Store>,
+    pub partition: Partition,
+    next: u64,
+}
+
+impl Bench {
+    /// A partition of every key, by range.
+    pub fn new() -> Self {
+        Self::owning(descriptor(b"", b""))
+    }
+
+    pub fn owning(descriptor: Descriptor) -> Self {
+        let disk = Arc::new(SimDisk::new(1));
+        let options = StoreOptions::default();
+        let opened = Store::open(disk.clone(), Path::new("node"), options).unwrap();
+        let machine = Machine::new(DatabaseId::from_bits(7), Routing::Range, descriptor);
+        let new = NewReplica { key: KEY, applied: Applied::default(), state: machine.encode() };
+        let identity = Identity { node: 1, database: Some(7) };
+        let none = Bytes::new();
+        let mut trees =
+            opened.store.join_database(identity, none.clone(), none, &[new]).unwrap();
+        let partition = Partition::new(KEY, trees.remove(0), machine, Applied::default());
+        Self { disk, store: opened.store, partition, next: 1 }
+    }
+
+    /// Applies commands as one batch; an outcome for each.
+    pub fn apply(&mut self, commands: &[v1::Command]) -> Vec<v1::Outcome> {
+        let encoded: Vec<Bytes> = commands.iter().map(encode_command).collect();
+        let batch =
+            Batch::encode(PartitionId(1), BatchKind::Commands, 1, self.next, &encoded);
+        self.next = batch.last() + 1;
+        let waiting = (0..commands.len() as u64).map(RequestId).collect();
+        let batches = vec![ApplyBatch { batch, waiting }];
+        let work = self.partition.apply(ApplyWork { replica: KEY, batches }).unwrap();
+        work.outcomes.into_iter().map(|(_, outcome)| outcome).collect()
+    }
+
+    pub fn apply_one(&mut self, command: v1::Command) -> v1::Outcome {
+        self.apply(&[command]).remove(0)
+    }
+
+    /// Flushes everything that is applied.
+    pub fn flush(&self) {
+        let mut job = self.partition.jobs(true).flush.expect("a forced flush");
+        let change = loop {
+            if let Progress::Done(change) = job.step(1 << 10).unwrap() {
+                break change;
+            }
+        };
+        self.partition.publish(&self.store, change).unwrap().expect("nothing made it void");
+    }
+
+    pub fn get(&self, key: &[u8]) -> Option<Bytes> {
+        let found = self.partition.reader().view().get(key, None).unwrap();
+        found.map(|found| found.value)
+    }
+
+    /// Everything a client could see, and the state behind it.
+    pub fn contents(&self) -> (Vec<(Bytes, u64, Bytes)>, Bytes) {
+        contents(&self.partition)
+    }
+}
+
+pub fn contents(partition: &Partition) -> (Vec<(Bytes, u64, Bytes)>, Bytes) {
+    let checkpoint = partition.checkpoint();
+    let scan = checkpoint.view.scan(ScanRange::all(), None).unwrap();
+    let entries = scan.map(|entry| entry.unwrap()).map(|e| (e.key, e.revision, e.value));
+    (entries.collect(), checkpoint.state)
+}
+
+pub fn register() -> v1::Command {
+    v1::Command { command: Some(command::Command::Register(v1::RegisterCommand {})) }
+}
+
+pub fn write(
+    session: Option<(u64, u64)>,
+    conditions: Vec<v1::Condition>,
+    operations: Vec<v1::WriteOperation>,
+) -> v1::Command {
+    let session =
+        session.map(|(id, sequence)| v1::Session { id, sequence, lowest_unanswered: 1 });
+    let write = v1::WriteCommand { session, conditions, operations };
+    v1::Command { command: Some(command::Command::Write(write)) }
+}
+
+pub fn put(key: &str, value: &str) -> v1::WriteOperation {
+    let put = v1::PutOperation {
+        key: Bytes::copy_from_slice(key.as_bytes()),
+        value: Bytes::copy_from_slice(value.as_bytes()),
+    };
+    v1::WriteOperation { operation: Some(Operation::Put(put)) }
+}
+
+pub fn delete(key: &str) -> v1::WriteOperation {
+    let delete = v1::DeleteOperation { key: Bytes::copy_from_slice(key.as_bytes()) };
+    v1::WriteOperation { operation: Some(Operation::Delete(delete)) }
+}
+
+pub fn when(key: &str, test: Test) -> v1::Condition {
+    v1::Condition { key: Bytes::copy_from_slice(key.as_bytes()), test: Some(test) }
+}
