@@ -1,0 +1,320 @@
+//! What a host does with events, seen from outside: three hosts, a network
+//! that can be cut, and logs that are durable at once.
+
+use bytes::Bytes;
+use doug_node::host::{
+    ApplyWork, Effects, Event, Host, HostConfig, ReadKind, ReadyRead, Reply, RequestId,
+};
+use doug_proto::error::Fault;
+use doug_proto::ids::NodeId;
+use doug_proto::map::{Member, Partition};
+use doug_proto::v1;
+use doug_raft::Time;
+use doug_storage::ReplicaKey;
+use std::collections::{BTreeMap, BTreeSet};
+
+const MILLISECOND: u64 = 1_000;
+const SECOND: u64 = 1_000_000;
+const NEVER: Time = Time(u64::MAX - 1);
+
+#[derive(Default)]
+struct Seen {
+    replies: BTreeMap<RequestId, Result<Reply, Fault>>,
+    ready: Vec<ReadyRead>,
+    applied: Vec<RequestId>,
+    /// Turns sent: sender, receiver, how many heartbeats.
+    turns: Vec<(usize, usize, usize)>,
+}
+
+/// Hosts 0 to 2 on nodes 1 to 3.
+struct Trio {
+    hosts: Vec<Host>,
+    now: Time,
+    cut: BTreeSet<usize>,
+    seen: Seen,
+    /// Batches reach the log, but are not reported durable.
+    stalled: BTreeSet<usize>,
+}
+
+fn node(number: usize) -> NodeId {
+    NodeId::from_bits(number as u64 + 1)
+}
+
+fn descriptor(partition: u64) -> Partition {
+    let first = partition as usize - 1;
+    Partition {
+        id: partition,
+        start: Bytes::new(),
+        end: Bytes::new(),
+        generation: 1,
+        cluster: "a".into(),
+        voters: (0..3)
+            .map(|i| (first + i) % 3)
+            .map(|i| Member { node: node(i), replica: i as u64 + 1 })
+            .collect(),
+        learners: Vec::new(),
+        parents: Vec::new(),
+    }
+}
+
+impl Trio {
+    /// Partitions 1 to `partitions`; the first voter of each leads.
+    fn with_partitions(partitions: u64) -> Self {
+        let hosts = (0..3).map(|i| Host::new(HostConfig::new(node(i)))).collect();
+        let (cut, stalled) = (BTreeSet::new(), BTreeSet::new());
+        let mut trio = Self { hosts, now: Time(SECOND), cut, seen: Seen::default(), stalled };
+        for partition in 1..=partitions {
+            for host in 0..3 {
+                let replica = ReplicaKey { partition, replica: host as u64 + 1 };
+                let seed = partition * 10 + host as u64;
+                let descriptor = descriptor(partition);
+                trio.hosts[host].step(trio.now, Event::Create { replica, descriptor, seed });
+            }
+        }
+        trio.settle();
+        trio.pass(SECOND);
+        trio
+    }
+
+    fn new() -> Self {
+        let mut trio = Self::with_partitions(1);
+        assert_eq!(trio.leaders(), [0], "the preferred voter leads");
+        trio.seen = Seen::default();
+        trio
+    }
+
+    fn leaders(&self) -> Vec<usize> {
+        (0..3).filter(|i| self.hosts[*i].leaderships() > 0).collect()
+    }
+
+    /// Tells one host something and lets all consequences happen.
+    fn tell(&mut self, host: usize, event: Event) {
+        self.hosts[host].step(self.now, event);
+        self.settle();
+    }
+
+    /// Lets time pass.
+    fn pass(&mut self, microseconds: u64) {
+        let end = self.now.after(microseconds);
+        while self.now < end {
+            self.now = self.now.after(10 * MILLISECOND);
+            for host in 0..3 {
+                self.hosts[host].step(self.now, Event::Tick);
+            }
+            self.settle();
+        }
+    }
+
+    fn settle(&mut self) {
+        loop {
+            let effects: Vec<Effects> =
+                self.hosts.iter_mut().map(|host| host.take_effects(self.now)).collect();
+            if effects.iter().all(Effects::is_empty) {
+                return;
+            }
+            for (host, effects) in effects.into_iter().enumerate() {
+                self.carry_out(host, effects);
+            }
+        }
+    }
+
+    fn carry_out(&mut self, host: usize, effects: Effects) {
+        self.seen.replies.extend(effects.replies);
+        self.seen.ready.extend(effects.ready);
+        if let Some(last) = effects.records.last()
+            && !self.stalled.contains(&host)
+        {
+            self.hosts[host].step(self.now, Event::Persisted { sequence: last.sequence });
+        }
+        for work in effects.apply {
+            let replica = work.replica;
+            let index = last_index(&work);
+            self.seen.applied.extend(work.batches.into_iter().flat_map(|b| b.waiting));
+            self.hosts[host].step(self.now, Event::Applied { replica, index });
+        }
+        for (to, turn) in effects.turns {
+            let receiver = to.bits() as usize - 1;
+            self.seen.turns.push((host, receiver, turn.heartbeats.len()));
+            if !self.cut.contains(&host) && !self.cut.contains(&receiver) {
+                self.hosts[receiver].step(self.now, Event::Turn { from: node(host), turn });
+            }
+        }
+    }
+
+    fn write(&mut self, host: usize, request: u64, deadline: Time) {
+        let (request, command) = (RequestId(request), Bytes::from_static(b"command"));
+        self.tell(host, Event::Write { request, partition: 1, command, deadline });
+    }
+
+    fn read(&mut self, host: usize, request: u64, kind: ReadKind) {
+        let request = RequestId(request);
+        self.tell(host, Event::Read { request, partition: 1, kind, deadline: NEVER });
+    }
+
+    fn fault(&self, request: u64) -> &Fault {
+        self.seen.replies[&RequestId(request)].as_ref().expect_err("an error")
+    }
+
+    fn is_ready(&self, request: u64) -> bool {
+        self.seen.ready.iter().any(|ready| ready.request == RequestId(request))
+    }
+}
+
+fn last_index(work: &ApplyWork) -> u64 {
+    work.batches.last().expect("work is never empty").batch.last()
+}
+
+#[test]
+fn a_write_is_handed_on_with_its_batch_once_it_is_committed() {
+    let mut trio = Trio::new();
+    trio.write(0, 1, NEVER);
+    assert_eq!(trio.seen.applied, [RequestId(1)]);
+}
+
+#[test]
+fn a_write_to_a_follower_is_refused_with_the_leaders_name() {
+    let mut trio = Trio::new();
+    trio.write(1, 1, NEVER);
+    let fault = trio.fault(1);
+    assert!(fault.is_not_executed());
+    assert_eq!(fault.leader_hint().unwrap().leader_node, node(0).to_string());
+}
+
+#[test]
+fn a_write_without_a_majority_ends_unknown_at_its_deadline() {
+    let mut trio = Trio::new();
+    trio.cut = BTreeSet::from([1, 2]);
+    let deadline = trio.now.after(100 * MILLISECOND);
+    trio.write(0, 1, deadline);
+    trio.pass(90 * MILLISECOND);
+    assert!(trio.seen.replies.is_empty());
+    trio.pass(20 * MILLISECOND);
+    assert!(trio.fault(1).is_outcome_unknown());
+    assert!(!trio.fault(1).is_not_executed());
+}
+
+#[test]
+fn a_write_that_another_leader_replaced_is_promised_never_to_be_executed() {
+    let mut trio = Trio::new();
+    trio.cut = BTreeSet::from([0]);
+    trio.write(0, 1, NEVER);
+    trio.pass(SECOND);
+    let leader = *trio.leaders().iter().find(|leader| **leader != 0).unwrap();
+    trio.write(leader, 2, NEVER);
+    trio.cut.clear();
+    trio.pass(SECOND);
+    assert_eq!(trio.seen.applied, [RequestId(2)]);
+    assert!(trio.fault(1).is_not_executed());
+}
+
+#[test]
+fn a_leader_does_not_count_itself_before_its_own_log_is_durable() {
+    let mut trio = Trio::new();
+    trio.cut = BTreeSet::from([2]);
+    trio.stalled = BTreeSet::from([0]);
+    trio.write(0, 1, NEVER);
+    assert!(trio.seen.applied.is_empty(), "only one of three has it durably");
+}
+
+#[test]
+fn a_linearizable_read_is_served_by_the_leader_alone_and_only_with_a_majority() {
+    let mut trio = Trio::new();
+    trio.read(0, 1, ReadKind::Linearizable);
+    assert!(trio.is_ready(1));
+    trio.read(1, 2, ReadKind::Linearizable);
+    assert!(trio.fault(2).is_not_executed());
+    trio.cut = BTreeSet::from([1, 2]);
+    trio.read(0, 3, ReadKind::Linearizable);
+    assert!(!trio.is_ready(3), "it may have been deposed without knowing");
+}
+
+#[test]
+fn a_follower_serves_a_bounded_read_from_what_it_knows_to_be_fresh() {
+    let mut trio = Trio::new();
+    trio.read(1, 1, ReadKind::Bounded { max_lag: SECOND });
+    assert!(trio.is_ready(1));
+    trio.seen.turns.clear();
+    trio.read(1, 2, ReadKind::Bounded { max_lag: SECOND });
+    assert!(trio.is_ready(2));
+    assert!(trio.seen.turns.is_empty(), "the second needs no question");
+    trio.cut = BTreeSet::from([1]);
+    trio.pass(2 * SECOND);
+    trio.read(1, 3, ReadKind::Bounded { max_lag: SECOND });
+    assert!(!trio.is_ready(3), "nobody vouches for its freshness any more");
+}
+
+#[test]
+fn a_read_of_a_token_waits_until_its_index_is_applied() {
+    let mut trio = Trio::new();
+    trio.write(0, 1, NEVER);
+    trio.pass(100 * MILLISECOND);
+    trio.read(1, 2, ReadKind::Applied { index: 2 });
+    assert!(trio.is_ready(2));
+    trio.read(1, 3, ReadKind::Applied { index: 3 });
+    assert!(!trio.is_ready(3));
+    trio.write(0, 4, NEVER);
+    trio.pass(100 * MILLISECOND);
+    assert!(trio.is_ready(3));
+}
+
+#[test]
+fn all_partitions_of_a_pair_share_one_message_a_turn() {
+    let mut trio = Trio::with_partitions(6);
+    assert_eq!(trio.leaders(), [0, 1, 2]);
+    trio.seen.turns.clear();
+    trio.pass(10 * SECOND);
+    let most = trio.seen.turns.iter().map(|(_, _, heartbeats)| *heartbeats).max();
+    assert_eq!(most, Some(2), "each leads two partitions, and both heartbeats leave together");
+}
+
+#[test]
+fn a_message_from_a_node_that_is_no_member_is_ignored() {
+    let mut trio = Trio::new();
+    let vote = v1::RaftMessage {
+        partition: 1,
+        from_replica: 2,
+        to_replica: 1,
+        term: 1_000,
+        message: Some(v1::raft_message::Message::VoteRequest(v1::VoteRequest {
+            last_index: 1_000,
+            last_term: 999,
+            pre_vote: false,
+            transfer: true,
+        })),
+    };
+    let turn = v1::PeerTurn { messages: vec![vote], ..Default::default() };
+    // Replica 2 lives on node 2; this comes from a node that took its address.
+    trio.tell(0, Event::Turn { from: NodeId::from_bits(77), turn: turn.clone() });
+    assert!(trio.hosts[0].raft(1).unwrap().term() < 1_000);
+    trio.tell(0, Event::Turn { from: node(1), turn });
+    assert_eq!(trio.hosts[0].raft(1).unwrap().term(), 1_000);
+}
+
+#[test]
+fn a_stopping_host_hands_its_leaderships_over_and_a_healthy_group_gives_them_back() {
+    let mut trio = Trio::new();
+    trio.tell(0, Event::HandOver);
+    trio.pass(100 * MILLISECOND);
+    let leaders = trio.leaders();
+    assert!(leaders.len() == 1 && leaders != [0], "{leaders:?}");
+}
+
+#[test]
+fn the_preferred_voter_gets_its_leadership_back() {
+    let mut trio = Trio::new();
+    trio.cut = BTreeSet::from([0]);
+    trio.pass(SECOND);
+    trio.cut.clear();
+    trio.pass(10 * SECOND);
+    assert_eq!(trio.leaders(), [0]);
+}
+
+#[test]
+fn a_told_hand_over_is_answered_with_the_new_leader() {
+    let mut trio = Trio::new();
+    let to = Some(node(2));
+    trio.tell(0, Event::Transfer { request: RequestId(1), partition: 1, to, deadline: NEVER });
+    trio.pass(100 * MILLISECOND);
+    let reply = &trio.seen.replies[&RequestId(1)];
+    assert!(matches!(reply, Ok(Reply::Transferred(leader)) if *leader == node(2)), "{reply:?}");
+}
