@@ -19,7 +19,7 @@ mod server;
 mod testing;
 
 pub use map_source::MapOrigin;
-pub use server::run;
+pub use server::{Facade, run};
 
 use std::net::SocketAddr;
 

@@ -1,12 +1,13 @@
 //! Puts the facade together and runs it.
 
 use crate::admission::Admission;
+use crate::front::oversize;
 use crate::front::unary::Front;
 use crate::http::{Pages, router as http_router};
 use crate::metrics::Metrics;
 use crate::router::Router;
 use crate::{Config, health};
-use anyhow::{Context, bail};
+use anyhow::{Context, ensure};
 use doug_proto::limits;
 use doug_proto::v1::{FILE_DESCRIPTOR_SET, doug_server::DougServer};
 use std::future::Future;
@@ -18,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::codec::CompressionEncoding;
 use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
+use tower::util::MapResponseLayer;
 
 /// How long operations under way may take to end once told to stop.
 const GRACE: Duration = Duration::from_secs(10);
@@ -35,36 +37,83 @@ pub async fn run(
     config: Config,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> anyhow::Result<()> {
-    if config.memory_budget < 2 * limits::REQUEST_BYTES {
+    Facade::bind(config).await?.run(shutdown).await
+}
+
+/// A facade that has its ports and does not serve yet.
+pub struct Facade {
+    doug: TcpListener,
+    http: TcpListener,
+    config: Config,
+}
+
+impl Facade {
+    /// Takes the ports; port 0 means any free one.
+    ///
+    /// # Errors
+    /// A port that is taken, or a budget that is too small.
+    pub async fn bind(config: Config) -> anyhow::Result<Self> {
         let least = 2 * limits::REQUEST_BYTES;
-        bail!("the memory budget is {} bytes; give at least {least}", config.memory_budget);
+        let budget = config.memory_budget;
+        ensure!(budget >= least, "the memory budget is {budget} bytes; give at least {least}");
+        let doug = listen(config.listen, "--listen").await?;
+        let http = listen(config.http, "--http").await?;
+        Ok(Self { doug, http, config })
     }
-    let doug = listen(config.listen, "--listen").await?;
-    let http = listen(config.http, "--http").await?;
-    let stop = CancellationToken::new();
-    let map = config.map.source().start();
-    let metrics = Arc::new(Metrics::new());
-    let admission = Admission::new(config.memory_budget);
-    let router = Router::new(map.clone(), admission.clone(), metrics.clone()).await?;
-    let pages = Pages { metrics: metrics.clone(), admission, map: map.clone() };
 
-    let serving = tokio::spawn(serve_http(http, pages, stop.clone()));
-    let reporter = tokio::spawn(health::report(map, metrics));
-    let front = tokio::spawn(serve_doug(doug, Front::new(Arc::new(router), stop.clone())));
-    tracing::info!(listen = %config.listen, http = %config.http, "facade started");
+    /// Where clients connect.
+    ///
+    /// # Errors
+    /// The system does not say.
+    pub fn address(&self) -> anyhow::Result<SocketAddr> {
+        Ok(self.doug.local_addr()?)
+    }
 
-    let mut front = front;
-    tokio::select! {
-        () = shutdown => {}
-        ended = &mut front => return ended.context("the facade's server panicked")?,
+    /// Where probes and metrics are.
+    ///
+    /// # Errors
+    /// The system does not say.
+    pub fn http_address(&self) -> anyhow::Result<SocketAddr> {
+        Ok(self.http.local_addr()?)
     }
-    stop.cancel();
-    if tokio::time::timeout(GRACE, front).await.is_err() {
-        tracing::warn!("some clients kept their calls open; stopping without them");
+
+    /// Serves until `shutdown` ends; operations under way then get ten seconds
+    /// to end.
+    ///
+    /// # Errors
+    /// A server that failed.
+    pub async fn run(
+        self,
+        shutdown: impl Future<Output = ()> + Send + 'static,
+    ) -> anyhow::Result<()> {
+        let (address, http_address) = (self.address()?, self.http_address()?);
+        let stop = CancellationToken::new();
+        let _stop_all = stop.clone().drop_guard();
+        let map = self.config.map.source().start();
+        let metrics = Arc::new(Metrics::new());
+        let admission = Admission::new(self.config.memory_budget);
+        let router = Router::new(map.clone(), admission.clone(), metrics.clone()).await?;
+        let pages = Pages { metrics: metrics.clone(), admission, map: map.clone() };
+
+        tokio::spawn(serve_http(self.http, pages, stop.clone()));
+        tokio::spawn(health::report(map, metrics));
+        let front = Front::new(Arc::new(router), stop.clone());
+        let mut serving = tokio::spawn(serve_doug(self.doug, front));
+        tracing::info!("facade serves on {address}, probes and metrics on {http_address}");
+        tokio::select! {
+            () = shutdown => {}
+            ended = &mut serving => return ended.context("the facade's server panicked")?,
+        }
+        stop.cancel();
+        match tokio::time::timeout(GRACE, &mut serving).await {
+            Ok(ended) => ended.context("the facade's server panicked")?,
+            Err(_) => {
+                tracing::warn!("some clients kept their calls open; stopping without them");
+                serving.abort();
+                Ok(())
+            }
+        }
     }
-    reporter.abort();
-    serving.abort();
-    Ok(())
 }
 
 /// Binds before anything else starts, so that a taken port is the first and
@@ -91,6 +140,7 @@ async fn serve_doug(listener: TcpListener, front: Front) -> anyhow::Result<()> {
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .http2_keepalive_interval(Some(KEEP_ALIVE))
+        .layer(MapResponseLayer::new(oversize::explain_response))
         .add_service(doug)
         .add_service(health)
         .add_service(reflection().build_v1()?)

@@ -2,6 +2,7 @@
 //! operation is checked, admitted and executed is the router's.
 
 mod deadline;
+pub mod oversize;
 mod stream;
 pub mod unary;
 mod watch;

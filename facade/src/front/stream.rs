@@ -1,7 +1,7 @@
 //! The bidirectional stream, which is the hot path: one task runs all
 //! operations of a stream and sends answers that are ready together together.
 
-use super::deadline;
+use super::{deadline, oversize};
 use crate::admission::Permit;
 use crate::router::Router;
 use doug_proto::error::{Fault, check_request_bytes};
@@ -52,8 +52,12 @@ pub async fn serve(
                         }
                     }
                     Ok(None) => reading = false,
-                    // The client is gone: nobody waits for the answers.
-                    Err(_) => return,
+                    // The client is gone, or has sent what cannot be read; what
+                    // follows on the stream could not be told from it.
+                    Err(status) => {
+                        let _ = responses.send(Err(oversize::explain(status))).await;
+                        return;
+                    }
                 }
             }
             () = stop.cancelled(), if reading => reading = false,

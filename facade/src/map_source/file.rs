@@ -31,17 +31,31 @@ impl MapSource for FileSource {
 }
 
 async fn watch_file(path: PathBuf, sender: MapSender) {
-    let mut seen = Err(String::new());
+    let mut seen = Seen { path: path.display().to_string(), content: Err(String::new()) };
     while !sender.is_closed() {
         let now = tokio::fs::read_to_string(&path).await.map_err(|error| error.to_string());
-        if now != seen {
-            match now.clone().and_then(|text| read_map(&text, &sender)) {
-                Ok(map) => publish(map, &sender),
-                Err(error) => keep_old(&path.display().to_string(), &error, &sender),
-            }
-            seen = now;
-        }
+        seen.take(now, &sender);
         tokio::time::sleep(POLL).await;
+    }
+}
+
+/// What the file was when it was last looked at, so that each change is judged,
+/// and said, once.
+struct Seen {
+    path: String,
+    content: Result<String, String>,
+}
+
+impl Seen {
+    fn take(&mut self, now: Result<String, String>, sender: &MapSender) {
+        if now == self.content {
+            return;
+        }
+        match now.as_ref().map_err(String::clone).and_then(|text| read_map(text, sender)) {
+            Ok(map) => publish(map, sender),
+            Err(error) => keep_old(&self.path, &error, sender),
+        }
+        self.content = now;
     }
 }
 
@@ -70,5 +84,43 @@ fn keep_old(path: &str, error: &str, sender: &MapSender) {
             old.epoch
         ),
         None => tracing::warn!("no partition map yet: {path}: {error}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::map;
+    use doug_proto::ids::DatabaseId;
+
+    fn epoch(sender: &MapSender) -> Option<u64> {
+        sender.borrow().as_ref().map(|map| map.epoch)
+    }
+
+    fn seen() -> (Seen, MapSender) {
+        let seen = Seen { path: "map.json".into(), content: Err(String::new()) };
+        (seen, watch::channel(None).0)
+    }
+
+    #[test]
+    fn while_the_file_is_broken_or_gone_the_last_good_map_stays() {
+        let (mut seen, sender) = seen();
+        seen.take(Ok(map(2, 3).to_json()), &sender);
+        for unusable in [Ok("{\"formatVersion\": 1, half"), Ok(""), Err("no such file")] {
+            seen.take(unusable.map(str::to_owned).map_err(str::to_owned), &sender);
+            assert_eq!(epoch(&sender), Some(3), "{unusable:?}");
+        }
+        seen.take(Ok(map(2, 4).to_json()), &sender);
+        assert_eq!(epoch(&sender), Some(4));
+    }
+
+    #[test]
+    fn the_map_of_another_database_is_not_taken() {
+        let (mut seen, sender) = seen();
+        seen.take(Ok(map(2, 3).to_json()), &sender);
+        let mut other = map(2, 9);
+        other.database = DatabaseId::from_bits(0xbad);
+        seen.take(Ok(other.to_json()), &sender);
+        assert_eq!(epoch(&sender), Some(3));
     }
 }
