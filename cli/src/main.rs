@@ -10,6 +10,7 @@ mod units;
 use clap::{CommandFactory, Parser, Subcommand};
 use exit::Exit;
 use globals::Globals;
+use std::io::IsTerminal;
 use std::process::ExitCode;
 
 /// DougDB: a strongly consistent, partitioned key-value database.
@@ -105,7 +106,9 @@ async fn run(command: Command, globals: &Globals) -> anyhow::Result<Exit> {
 fn start_log() {
     let filter = tracing_subscriber::EnvFilter::try_from_env("DOUG_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn,doug=info"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let errors = std::io::stderr;
+    let colours = errors().is_terminal();
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(errors).with_ansi(colours).init();
 }
 
 fn is_broken_pipe(error: &anyhow::Error) -> bool {

@@ -212,12 +212,7 @@ async fn health_and_metrics_tell_what_a_probe_and_a_dashboard_need() {
     facade.client().await.get(get("k")).await.unwrap();
     facade.until_page("/metrics", r#"requests_total{op="get",code="OK"} 1"#).await;
 
-    let channel = tonic::transport::Channel::from_shared(format!("http://{}", facade.address()))
-        .unwrap()
-        .connect()
-        .await
-        .unwrap();
-    let mut health = tonic_health::pb::health_client::HealthClient::new(channel);
+    let mut health = tonic_health::pb::health_client::HealthClient::new(facade.channel().await);
     let service = "dougdb.v1.Doug".to_owned();
     let request = tonic_health::pb::HealthCheckRequest { service };
     let answer = health.check(request).await.unwrap().into_inner();
@@ -233,8 +228,7 @@ async fn tools_learn_the_services_by_reflection() {
 
     let node = FakeNode::start(1, "a").await;
     let facade = facade_of(&[&node]).await;
-    let url = format!("http://{}", facade.address());
-    let mut reflection = ServerReflectionClient::connect(url).await.unwrap();
+    let mut reflection = ServerReflectionClient::new(facade.channel().await);
     let message_request = Some(MessageRequest::ListServices(String::new()));
     let request = ServerReflectionRequest { message_request, ..Default::default() };
     let requests = tokio_stream::iter([request]);

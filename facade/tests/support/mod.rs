@@ -38,14 +38,15 @@ impl Running {
         Self { address, http, stop, ended }
     }
 
-    /// Where it listens.
-    pub fn address(&self) -> SocketAddr {
-        self.address
+    /// A connection to it.
+    pub async fn channel(&self) -> Channel {
+        let url = format!("http://{}", self.address);
+        Channel::from_shared(url).unwrap().connect().await.unwrap()
     }
 
     /// A plain gRPC client, as foreign programs use it.
     pub async fn client(&self) -> DougClient<Channel> {
-        DougClient::connect(format!("http://{}", self.address)).await.unwrap()
+        DougClient::new(self.channel().await)
     }
 
     /// Status line and body of a page.

@@ -83,6 +83,7 @@ async fn write(client: &Client, record: Record, retry_for: Duration, tries: &Tri
         }
         let counter = if fault.is_outcome_unknown() { &tries.unknown } else { &tries.again };
         counter.set(counter.get() + 1);
+        tracing::debug!("line {}: {fault}; writing it again", record.line);
         tokio::time::sleep(PAUSE).await;
     }
 }
