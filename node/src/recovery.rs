@@ -4,6 +4,7 @@ use crate::apply::{Machine, Partition};
 use crate::host::RestoredReplica;
 use doug_raft::{Batch, ReplicaId};
 use doug_storage::StorageError;
+use doug_storage::log::HardState;
 use doug_storage::store::Recovered;
 
 /// Makes a replica of what was found; its log above the tables is applied again
@@ -20,6 +21,12 @@ pub fn restore(found: Recovered, seed: u64) -> Result<(Partition, RestoredReplic
     let batches: Result<Vec<Batch>, _> =
         batches.into_iter().map(|batch| Batch::decode(batch.data)).collect();
     let hard_state = hard_state.unwrap_or_default();
+    // A snapshot may be of a later term than the log has heard of: in that term
+    // this replica has voted for nobody, for a vote would have been durable.
+    let hard_state = match hard_state.term < applied.term {
+        true => HardState { term: applied.term, vote: None },
+        false => hard_state,
+    };
     let restored = RestoredReplica {
         replica: key,
         descriptor: machine.descriptor().clone(),

@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 use doug_node::host::{
-    ApplyWork, Effects, Event, Host, HostConfig, ReadKind, ReadyRead, Reply, RequestId,
+    ApplyWork, Effects, Event, Host, HostConfig, ReadKind, ReadyRead, Reply, RequestId, Sequence,
 };
 use doug_proto::error::Fault;
 use doug_proto::ids::NodeId;
@@ -34,6 +34,8 @@ struct Trio {
     seen: Seen,
     /// Batches reach the log, but are not reported durable.
     stalled: BTreeSet<usize>,
+    /// The last record each host has handed to its log.
+    logged: [Sequence; 3],
 }
 
 fn node(number: usize) -> NodeId {
@@ -62,7 +64,8 @@ impl Trio {
     fn with_partitions(partitions: u64) -> Self {
         let hosts = (0..3).map(|i| Host::new(HostConfig::new(node(i)))).collect();
         let (cut, stalled) = (BTreeSet::new(), BTreeSet::new());
-        let mut trio = Self { hosts, now: Time(SECOND), cut, seen: Seen::default(), stalled };
+        let (seen, logged) = (Seen::default(), [Sequence(0); 3]);
+        let mut trio = Self { hosts, now: Time(SECOND), cut, seen, stalled, logged };
         for partition in 1..=partitions {
             for host in 0..3 {
                 let replica = ReplicaKey { partition, replica: host as u64 + 1 };
@@ -121,10 +124,11 @@ impl Trio {
     fn carry_out(&mut self, host: usize, effects: Effects) {
         self.seen.replies.extend(effects.replies);
         self.seen.ready.extend(effects.ready);
-        if let Some(last) = effects.records.last()
-            && !self.stalled.contains(&host)
-        {
-            self.hosts[host].step(self.now, Event::Persisted { sequence: last.sequence });
+        if let Some(last) = effects.records.last() {
+            self.logged[host] = last.sequence;
+            if !self.stalled.contains(&host) {
+                self.persisted(host);
+            }
         }
         for work in effects.apply {
             let replica = work.replica;
@@ -139,6 +143,10 @@ impl Trio {
                 self.hosts[receiver].step(self.now, Event::Turn { from: node(host), turn });
             }
         }
+    }
+
+    fn persisted(&mut self, host: usize) {
+        self.hosts[host].step(self.now, Event::Persisted { sequence: self.logged[host] });
     }
 
     fn write(&mut self, host: usize, request: u64, deadline: Time) {
@@ -191,6 +199,33 @@ fn a_write_without_a_majority_ends_unknown_at_its_deadline() {
     trio.pass(20 * MILLISECOND);
     assert!(trio.fault(1).is_outcome_unknown());
     assert!(!trio.fault(1).is_not_executed());
+}
+
+#[test]
+fn a_write_that_was_never_proposed_is_promised_never_to_be_executed() {
+    let mut trio = Trio::new();
+    trio.cut = BTreeSet::from([1, 2]);
+    let deadline = trio.now.after(100 * MILLISECOND);
+    for request in 1..=4 {
+        trio.write(0, request, deadline);
+    }
+    trio.pass(110 * MILLISECOND);
+    assert!(trio.fault(1).is_outcome_unknown());
+    assert!(trio.fault(4).is_not_executed(), "it waited behind the others");
+}
+
+#[test]
+fn writes_gather_while_earlier_batches_wait_for_their_commit() {
+    let mut trio = Trio::new();
+    trio.stalled = BTreeSet::from([0, 1, 2]);
+    for request in 1..=10 {
+        trio.write(0, request, NEVER);
+    }
+    assert_eq!(trio.hosts[0].raft(1).unwrap().last_index(), 3, "the no-op and two writes");
+    trio.stalled.clear();
+    (0..3).for_each(|host| trio.persisted(host));
+    trio.settle();
+    assert_eq!(trio.seen.applied.len(), 10);
 }
 
 #[test]

@@ -149,6 +149,8 @@ pub enum Reply {
     Status(Vec<v1::ReplicaStatus>),
     /// The leadership is with this node now.
     Transferred(NodeId),
+    /// The snapshot may be installed now; nothing else happens to its replica until then.
+    Install,
 }
 
 /// Batches to be read back from the log.

@@ -107,14 +107,25 @@ pub enum Event {
         /// What the receiver has now; `None` if it failed.
         index: Option<Index>,
     },
-    /// A snapshot is installed on this node.
+    /// A snapshot's tables are complete on this node. Answered with
+    /// [`super::Reply::Install`] once the replica stands still for it.
+    SnapshotReceived {
+        /// Its name.
+        request: RequestId,
+        /// The receiving replica.
+        replica: ReplicaKey,
+        /// Tells it from other snapshots that this node receives.
+        id: u64,
+    },
+    /// What was received is installed, or given up. Must follow every
+    /// [`Event::SnapshotReceived`], or the replica stands still for ever.
     SnapshotInstalled {
         /// The receiving replica.
         replica: ReplicaKey,
-        /// The last index it holds.
-        index: Index,
-        /// The term of that index.
-        term: Term,
+        /// Of the snapshot.
+        id: u64,
+        /// The last index it holds, and its term; `None`: the replica is as it was.
+        installed: Option<(Index, Term)>,
     },
     /// The peer's process died: its streams reset and its port refuses.
     Suspect {

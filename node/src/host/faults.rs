@@ -25,6 +25,13 @@ pub(super) fn not_here(node: NodeId, partition: u64) -> Fault {
     .not_executed()
 }
 
+pub(super) fn not_proposed(partition: u64) -> Fault {
+    Fault::unavailable(format!(
+        "partition {partition} did not commit earlier writes in time to take this one up; \
+         it was not applied and may be tried again"
+    ))
+}
+
 pub(super) fn outcome_unknown(partition: u64) -> Fault {
     Fault::deadline_unknown(format!(
         "partition {partition} did not commit the write before its deadline; \

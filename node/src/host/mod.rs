@@ -11,11 +11,13 @@ mod event;
 mod faults;
 mod leadership;
 mod pending;
+mod queue;
 mod reads;
 mod replica;
 mod requests;
 mod retention;
 mod shares;
+mod snapshots;
 mod turn;
 mod wire;
 
@@ -33,8 +35,9 @@ use doug_raft::{
     Batch, Configuration, Index, PartitionId, Raft, ReplicaId, Restored, Term, Ticket, Time,
 };
 use doug_storage::ReplicaKey;
-use faults::{outcome_unknown, read_expired, transfer_expired};
-use replica::{QueuedWrite, Replica};
+use faults::{not_proposed, outcome_unknown, read_expired, transfer_expired};
+use queue::QueuedWrite;
+use replica::Replica;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// Settings of a host.
@@ -159,8 +162,11 @@ impl Host {
                     r.raft.snapshot_sent(now, to, index.is_some(), index.unwrap_or(0));
                 });
             }
-            Event::SnapshotInstalled { replica, index, term } => {
-                self.snapshot_installed(now, replica, index, term);
+            Event::SnapshotReceived { request, replica, id } => {
+                self.snapshot_received(request, replica, id);
+            }
+            Event::SnapshotInstalled { replica, id, installed } => {
+                self.snapshot_installed(now, replica, id, installed);
             }
             Event::Suspect { node } => self.suspect(now, node),
             Event::Create { replica, descriptor, seed } => {
@@ -259,7 +265,12 @@ impl Host {
 
     fn tick(&mut self, now: Time) {
         for (partition, replica) in &mut self.replicas {
-            replica.raft.tick(now);
+            if replica.snapshot.is_none() {
+                replica.raft.tick(now);
+            }
+            for request in replica.queue.expire(now) {
+                self.effects.replies.push((request, Err(not_proposed(*partition))));
+            }
             for request in replica.pending.expire(now) {
                 self.effects.replies.push((request, Err(outcome_unknown(*partition))));
             }
@@ -307,7 +318,7 @@ impl Host {
     ) {
         let Some(replica) = self.replicas.get_mut(&route.partition) else { return };
         let known = replica.node_of(route.from) == Some(from);
-        if !known || replica.key.replica != route.to.0 {
+        if !known || replica.key.replica != route.to.0 || replica.snapshot.is_some() {
             return;
         }
         replica.raft.step(now, route.from, message);
@@ -359,29 +370,9 @@ impl Host {
         }
     }
 
-    fn snapshot_installed(&mut self, now: Time, key: ReplicaKey, index: Index, term: Term) {
-        let mut unknown = Vec::new();
-        self.with(key, |replica| {
-            unknown = replica.pending.forget(index);
-            replica.raft.restore(now, (index, term), configuration(&replica.descriptor));
-            replica.applied = replica.applied.max(index);
-            replica.retention.reset(index);
-        });
-        for request in unknown {
-            self.effects.replies.push((request, Err(outcome_unknown(key.partition))));
-        }
-        self.next_sequence += 1;
-        self.effects.records.push(LogRecord {
-            sequence: Sequence(self.next_sequence),
-            replica: key,
-            content: LogContent::Reset { index, term },
-        });
-        self.effects.floors.push((key, index));
-    }
-
     fn suspect(&mut self, now: Time, node: NodeId) {
         for (partition, replica) in &mut self.replicas {
-            if let Some(peer) = replica.replica_on(node) {
+            if let Some(peer) = replica.replica_on(node).filter(|_| replica.snapshot.is_none()) {
                 replica.raft.suspect(now, peer);
                 self.touched.insert(*partition);
             }

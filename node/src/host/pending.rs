@@ -32,6 +32,11 @@ impl Pending {
         assert!(older.is_none(), "two batches of term {term} were proposed at index {base}");
     }
 
+    /// How many batches wait for their commit.
+    pub(super) fn batches(&self) -> usize {
+        self.batches.len()
+    }
+
     /// The batch is committed and about to be applied.
     pub(super) fn resolve(&mut self, batch: &Batch) -> Resolved {
         let mut resolved = Resolved::default();

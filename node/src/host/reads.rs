@@ -20,6 +20,9 @@ pub(super) struct Reads {
     next_deadline: Option<Time>,
 }
 
+/// Questions to the core that may be open at once.
+const OPEN_QUESTIONS: usize = 1;
+
 #[derive(Debug)]
 struct Group {
     /// When the index was asked for: what is applied up to it is as fresh as that.
@@ -59,9 +62,11 @@ impl Reads {
         self.next_deadline = Some(self.next_deadline.map_or(deadline, |next| next.min(deadline)));
     }
 
-    /// Ends the turn: the name under which the core is to be asked, if any read waits.
+    /// Ends the turn: the name under which the core is to be asked, if any read
+    /// waits and no question is open. A round costs a message to and from every
+    /// peer, so the reads that come while one runs share the next.
     pub(super) fn ask(&mut self, now: Time) -> Option<ReadId> {
-        if self.gathering.is_empty() {
+        if self.gathering.is_empty() || self.asked.len() >= OPEN_QUESTIONS {
             return None;
         }
         self.next_id += 1;
@@ -144,15 +149,30 @@ mod tests {
     }
 
     #[test]
+    fn reads_that_come_while_a_question_is_open_share_the_next() {
+        let mut reads = Reads::default();
+        reads.gather(RequestId(1), LINEARIZABLE, Time(100));
+        let first = reads.ask(Time(5)).unwrap();
+        reads.gather(RequestId(2), LINEARIZABLE, Time(100));
+        reads.gather(RequestId(3), LINEARIZABLE, Time(100));
+        assert_eq!(reads.ask(Time(6)), None);
+        reads.named(&[first], 7);
+        let second = reads.ask(Time(7)).unwrap();
+        assert_eq!(reads.aborted(&[second]), [RequestId(2), RequestId(3)]);
+    }
+
+    #[test]
     fn freshness_is_that_of_the_question_not_of_the_answer() {
         let mut reads = Reads::default();
         reads.gather(RequestId(1), LINEARIZABLE, Time(100));
         let early = reads.ask(Time(5)).unwrap();
         reads.gather(RequestId(2), LINEARIZABLE, Time(100));
+        reads.named(&[early], 4);
         let late = reads.ask(Time(9)).unwrap();
         reads.named(&[late], 3);
-        reads.named(&[early], 3);
-        reads.applied(3);
+        assert_eq!(reads.applied(3), [(RequestId(2), LINEARIZABLE)]);
+        assert_eq!(reads.fresh(), Some(Time(9)));
+        reads.applied(4);
         assert_eq!(reads.fresh(), Some(Time(9)));
     }
 

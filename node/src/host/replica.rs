@@ -3,9 +3,10 @@
 use super::effects::{ApplyBatch, ApplyWork};
 use super::event::RequestId;
 use super::pending::Pending;
+use super::queue::{Taken, WriteQueue};
 use super::reads::Reads;
 use super::retention::Retention;
-use bytes::Bytes;
+use super::snapshots::IncomingSnapshot;
 use doug_proto::error::Fault;
 use doug_proto::ids::NodeId;
 use doug_proto::map::Partition;
@@ -13,13 +14,8 @@ use doug_proto::v1;
 use doug_raft::{Batch, Index, ProposeError, Raft, ReplicaId, Role, Time};
 use doug_storage::ReplicaKey;
 
-/// A write that waits for the end of the turn.
-#[derive(Debug)]
-pub(super) struct QueuedWrite {
-    pub request: RequestId,
-    pub command: Bytes,
-    pub deadline: Time,
-}
+/// Batches of one replica that may wait for their commit before writes gather.
+const OPEN_BATCHES: usize = 2;
 
 /// A hand-over that Admin waits for.
 #[derive(Debug)]
@@ -35,7 +31,7 @@ pub(super) struct Replica {
     pub key: ReplicaKey,
     pub raft: Raft,
     pub descriptor: Partition,
-    pub queue: Vec<QueuedWrite>,
+    pub queue: WriteQueue,
     pub pending: Pending,
     pub reads: Reads,
     pub retention: Retention,
@@ -45,6 +41,7 @@ pub(super) struct Replica {
     /// Whether it has caught up with a leader once since the process started.
     pub caught_up: bool,
     pub transfer: Option<AwaitedTransfer>,
+    pub snapshot: Option<IncomingSnapshot>,
 }
 
 impl Replica {
@@ -59,7 +56,7 @@ impl Replica {
             key,
             raft,
             descriptor,
-            queue: Vec::new(),
+            queue: WriteQueue::default(),
             pending: Pending::default(),
             reads: Reads::default(),
             retention: Retention::new(applied),
@@ -67,6 +64,7 @@ impl Replica {
             since: now,
             caught_up: false,
             transfer: None,
+            snapshot: None,
         }
     }
 
@@ -102,26 +100,24 @@ impl Replica {
         (ApplyWork { replica: self.key, batches }, lost)
     }
 
-    /// Proposes the writes of this turn, in batches of at most `batch_bytes`
-    /// where commands are smaller than that. Returns those that were refused.
+    /// Proposes queued writes, in batches of at most `batch_bytes` where commands
+    /// are smaller than that. Returns those that were refused.
+    ///
+    /// Each batch costs a record, a message to every peer and an answer, so while
+    /// [`OPEN_BATCHES`] of them wait for their commit, writes gather for the next,
+    /// unless they fill one already.
     pub(super) fn propose_queued(
         &mut self,
         now: Time,
         batch_bytes: usize,
     ) -> Vec<(RequestId, ProposeError)> {
         let mut refused = Vec::new();
-        let mut queue = std::mem::take(&mut self.queue).into_iter().peekable();
-        while queue.peek().is_some() {
-            let mut bytes = 0;
-            let mut commands = Vec::new();
-            let mut requests = Vec::new();
-            while let Some(write) =
-                queue.next_if(|w| commands.is_empty() || bytes + w.command.len() <= batch_bytes)
-            {
-                bytes += write.command.len();
-                commands.push(write.command);
-                requests.push((write.request, write.deadline));
+        while !self.queue.is_empty() {
+            let crowded = self.pending.batches() >= OPEN_BATCHES;
+            if self.leads() && crowded && self.queue.bytes() < batch_bytes {
+                break;
             }
+            let Taken { commands, requests } = self.queue.take(batch_bytes);
             match self.raft.propose(now, &commands) {
                 Ok(at) => self.pending.insert(at.term, at.base, requests),
                 Err(error) => {

@@ -3,7 +3,7 @@
 use super::Host;
 use super::event::{ReadKind, RequestId};
 use super::faults::{not_here, not_leader};
-use super::replica::QueuedWrite;
+use super::queue::QueuedWrite;
 use super::turn::ready_read;
 use doug_raft::Time;
 

@@ -4,6 +4,7 @@ use super::effects::{Effects, Fetch, LogContent, LogRecord, ReadyRead, RoleChang
 use super::event::{ReadKind, RequestId, Sequence};
 use super::faults::{not_leader, overwritten};
 use super::replica::{self, AwaitedTransfer, Replica};
+use super::snapshots::let_in;
 use super::{Host, Reply, wire};
 use doug_raft::{Effect, Record, ReplicaId, Role, Term, Ticket, Time};
 use std::collections::VecDeque;
@@ -39,6 +40,7 @@ impl Host {
             self.effects.ready.push(ready);
         }
         replica.note_caught_up();
+        self.effects.replies.extend(let_in(replica));
     }
 }
 

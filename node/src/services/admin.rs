@@ -117,7 +117,7 @@ impl Admin for AdminService {
             Reply::Transferred(leader) => {
                 Ok(Response::new(v1::TransferLeaderResponse { leader: leader.to_string() }))
             }
-            Reply::Status(_) => {
+            Reply::Status(_) | Reply::Install => {
                 Err(Status::internal("the host answered with something else: a bug"))
             }
         }

@@ -25,7 +25,7 @@ async fn node(shared: &Shared) -> v1::NodeStatus {
     for host in 0..shared.hosts.len() {
         match shared.ask(host, PATIENCE, |request| Event::Status { request }).await {
             Ok(Reply::Status(status)) => replicas.extend(status),
-            Ok(Reply::Transferred(_)) => {}
+            Ok(Reply::Transferred(_) | Reply::Install) => {}
             Err(fault) => message = fault.message,
         }
     }

@@ -3,18 +3,23 @@
 use super::chunk::checksum;
 use super::hello::check_hello;
 use crate::apply::Partition;
+use crate::engine::identity::random_bits;
 use crate::engine::shared::Shared;
-use crate::host::Event;
+use crate::host::{Event, host_of};
 use bytes::Bytes;
 use doug_proto::error::Fault;
 use doug_proto::v1::{self, snapshot_request::Content};
+use doug_storage::tree::SnapshotTables;
 use doug_storage::{Applied, StorageError};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::mpsc;
 use tonic::{Code, Status, Streaming};
 
 /// Chunks that wait for the disk.
 const WAITING_CHUNKS: usize = 4;
+/// How long a replica may take to stand still: its records must become durable.
+const STAND_STILL: Duration = Duration::from_secs(10);
 /// The format of snapshots this program sends and understands.
 const FORMAT_VERSION: u32 = 1;
 
@@ -32,20 +37,17 @@ pub async fn receive(
     let (sender, receiver) = mpsc::channel(WAITING_CHUNKS);
     let applied = Applied { index: header.index, term: header.index_term };
     let writing = {
-        let (shared, partition) = (shared.clone(), partition.clone());
-        tokio::task::spawn_blocking(move || {
-            write(&shared, &partition, receiver, applied, header.state)
-        })
+        let partition = partition.clone();
+        tokio::task::spawn_blocking(move || write(&partition, receiver))
     };
     let relayed = relay(requests, sender).await;
-    let installed = writing.await.map_err(|error| Status::internal(error.to_string()))?;
+    let tables = writing.await.map_err(|error| Status::internal(error.to_string()))?;
+    let tables = tables.map_err(|error| refuse(&error))?;
     relayed?;
-    let installed = installed.map_err(|error| refuse(&error))?;
-    if installed == applied {
-        let (replica, Applied { index, term }) = (partition.key(), applied);
-        tracing::info!(%replica, index, "installed a snapshot");
-        shared.host(replica.partition).send(Event::SnapshotInstalled { replica, index, term });
-    }
+    // A task of its own: the sender may go away and end this call, but a replica
+    // that was stopped for the snapshot must be set going again.
+    let installing = tokio::spawn(install(shared, partition, tables, applied, header.state));
+    let installed = installing.await.map_err(|error| Status::internal(error.to_string()))??;
     Ok(installed.index)
 }
 
@@ -91,13 +93,46 @@ async fn relay(
     Ok(())
 }
 
-fn write(
-    shared: &Shared,
-    partition: &Partition,
-    mut contents: mpsc::Receiver<Content>,
+async fn install(
+    shared: Arc<Shared>,
+    partition: Arc<Partition>,
+    tables: SnapshotTables,
     applied: Applied,
     state: Bytes,
-) -> Result<Applied, StorageError> {
+) -> Result<Applied, Status> {
+    let (replica, id) = (partition.key(), random_bits());
+    let host = host_of(replica.partition, shared.hosts.len());
+    let word = shared
+        .ask(host, STAND_STILL, |request| Event::SnapshotReceived { request, replica, id })
+        .await;
+    let result = match word {
+        Err(fault) => {
+            tables.discard();
+            Err(fault.into())
+        }
+        Ok(_) => {
+            let shared = shared.clone();
+            tokio::task::spawn_blocking(move || {
+                partition.install_snapshot(&shared.store, tables, applied, state)
+            })
+            .await
+            .map_err(|error| Status::internal(error.to_string()))
+            .and_then(|installed| installed.map_err(|error| refuse(&error)))
+        }
+    };
+    let installed = result.as_ref().is_ok_and(|installed| *installed == applied);
+    if installed {
+        tracing::info!(%replica, index = applied.index, "installed a snapshot");
+    }
+    let installed = installed.then_some((applied.index, applied.term));
+    shared.hosts[host].send(Event::SnapshotInstalled { replica, id, installed });
+    result
+}
+
+fn write(
+    partition: &Partition,
+    mut contents: mpsc::Receiver<Content>,
+) -> Result<SnapshotTables, StorageError> {
     let mut writer = partition.snapshot_writer();
     let (mut chunks, mut entries) = (0, 0);
     while let Some(content) = contents.blocking_recv() {
@@ -115,8 +150,7 @@ fn write(
                 }
             }
             Content::End(end) if (end.chunks, end.entries) == (chunks, entries) => {
-                let tables = writer.finish()?;
-                return partition.install_snapshot(&shared.store, tables, applied, state);
+                return writer.finish();
             }
             Content::End(_) => return refused("the snapshot lacks chunks or entries".to_owned()),
             Content::Header(_) => return refused("a second header inside a snapshot".to_owned()),
@@ -125,7 +159,7 @@ fn write(
     refused("the snapshot was cut short".to_owned())
 }
 
-fn refused(what: String) -> Result<Applied, StorageError> {
+fn refused(what: String) -> Result<SnapshotTables, StorageError> {
     Err(StorageError::Refused(format!("{what}: send it again")))
 }
 

@@ -223,3 +223,26 @@ fn a_crash_at_every_disk_operation_of_append_and_maintain_keeps_what_was_acknowl
         }
     }
 }
+
+#[test]
+fn a_power_loss_in_the_start_up_that_follows_a_dead_process_keeps_what_was_acknowledged() {
+    let whole = SimDisk::new(0);
+    eventful_life(&whole);
+    for at in 1..=whole.operations() {
+        let dead = SimDisk::new(at);
+        dead.fail_at(at, Fault::PowerLoss);
+        let (issued, acknowledged, flushed) = eventful_life(&dead);
+        // Renames that were never synced are still there for the next process to see.
+        dead.crash(Crash::Process);
+        for step in 1..=8 {
+            let disk = dead.fork();
+            disk.fail_at(disk.operations() + step, Fault::PowerLoss);
+            let known = known(Applied::default(), Applied { index: flushed, term: 1 });
+            let _ = log::open(std::sync::Arc::new(disk.clone()), &dir(), options(), &known);
+            disk.crash(Crash::LoseUnsynced);
+            let log = reopen(&disk, flushed);
+            let context = format!("dead at operation {at}, no power at {step} of the start-up");
+            assert!(is_between(&log, &issued, acknowledged, flushed), "{context}");
+        }
+    }
+}

@@ -53,8 +53,7 @@ impl Bench {
         let new = NewReplica { key: KEY, applied: Applied::default(), state: machine.encode() };
         let identity = Identity { node: 1, database: Some(7) };
         let none = Bytes::new();
-        let mut trees =
-            opened.store.join_database(identity, none.clone(), none, &[new]).unwrap();
+        let mut trees = opened.store.join_database(identity, none.clone(), none, &[new]).unwrap();
         let partition = Partition::new(KEY, trees.remove(0), machine, Applied::default());
         Self { disk, store: opened.store, partition, next: 1 }
     }
@@ -62,8 +61,7 @@ impl Bench {
     /// Applies commands as one batch; an outcome for each.
     pub fn apply(&mut self, commands: &[v1::Command]) -> Vec<v1::Outcome> {
         let encoded: Vec<Bytes> = commands.iter().map(encode_command).collect();
-        let batch =
-            Batch::encode(PartitionId(1), BatchKind::Commands, 1, self.next, &encoded);
+        let batch = Batch::encode(PartitionId(1), BatchKind::Commands, 1, self.next, &encoded);
         self.next = batch.last() + 1;
         let waiting = (0..commands.len() as u64).map(RequestId).collect();
         let batches = vec![ApplyBatch { batch, waiting }];
@@ -113,8 +111,7 @@ pub fn write(
     conditions: Vec<v1::Condition>,
     operations: Vec<v1::WriteOperation>,
 ) -> v1::Command {
-    let session =
-        session.map(|(id, sequence)| v1::Session { id, sequence, lowest_unanswered: 1 });
+    let session = session.map(|(id, sequence)| v1::Session { id, sequence, lowest_unanswered: 1 });
     let write = v1::WriteCommand { session, conditions, operations };
     v1::Command { command: Some(command::Command::Write(write)) }
 }
