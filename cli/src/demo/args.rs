@@ -5,14 +5,17 @@ use std::path::PathBuf;
 
 /// Options of `doug demo`.
 #[derive(clap::Args)]
-#[command(args_conflicts_with_subcommands = true, after_help = "\
+#[command(
+    args_conflicts_with_subcommands = true,
+    after_help = "\
 Examples:
   doug demo                              2 clusters of 5 nodes, 8 partitions
   doug demo --data ./shop                keep the data, and go on with it next time
   doug demo --tour                       play the whole story, then exit
   doug demo status                       (in another terminal) what runs, who leads
   doug demo kill leader:greeting         SIGKILL whoever leads the partition of a key
-  doug demo restart a-0                  start it again; it catches up")]
+  doug demo restart a-0                  start it again; it catches up"
+)]
 pub struct Args {
     /// Act on the running demo instead of starting one
     #[command(subcommand)]

@@ -2,6 +2,7 @@
 
 use super::state::{Ports, State};
 use anyhow::{Context, bail};
+use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::ops::Range;
 
@@ -11,36 +12,34 @@ use std::ops::Range;
 const RANGE: Range<u16> = 20_000..32_000;
 
 /// Gives every process its ports: those of the last start where they are still
-/// free, else new ones.
+/// free, else new ones. A facade that is to listen on port 0 gets a free one.
+///
+/// # Errors
+/// The facade's port is taken, with what to do; or no port is free.
 pub fn assign(state: &mut State) -> anyhow::Result<()> {
     let mut picker = Picker::new();
-    if !is_free(state.facade.http_port) {
-        state.facade.http_port = picker.next()?;
+    let mut listen = state.listen;
+    if listen.port() == 0 {
+        listen.set_port(picker.next()?);
     }
+    check(listen)?;
+    state.listen = listen;
+    state.facade.http_port = picker.keep_or_next(state.facade.http_port)?;
     for node in &mut state.nodes {
         let Ports { doug, raft, admin, http } = node.ports;
-        if ![doug, raft, admin, http].into_iter().all(is_free) {
-            node.ports = Ports {
-                doug: picker.next()?,
-                raft: picker.next()?,
-                admin: picker.next()?,
-                http: picker.next()?,
-            };
-        }
+        node.ports = Ports {
+            doug: picker.keep_or_next(doug)?,
+            raft: picker.keep_or_next(raft)?,
+            admin: picker.keep_or_next(admin)?,
+            http: picker.keep_or_next(http)?,
+        };
     }
     Ok(())
 }
 
-/// Where the facade will listen: port 0 becomes a free one.
-///
-/// # Errors
-/// A port that is taken, with what to do.
-pub fn facade(listen: SocketAddr) -> anyhow::Result<SocketAddr> {
-    if listen.port() == 0 {
-        return Ok(SocketAddr::new(listen.ip(), Picker::new().next()?));
-    }
+fn check(listen: SocketAddr) -> anyhow::Result<()> {
     match TcpListener::bind(listen) {
-        Ok(_) => Ok(listen),
+        Ok(_) => Ok(()),
         Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => bail!(
             "{listen} is taken by another program (perhaps by another demo: `doug demo status`): \
              stop that one, or listen elsewhere, for instance with --listen {}:{}",
@@ -57,27 +56,82 @@ fn is_free(port: u16) -> bool {
 
 /// Hands out free ports, none twice.
 struct Picker {
-    candidates: std::iter::Cycle<Range<u16>>,
+    next: u16,
     left: usize,
+    given: BTreeSet<u16>,
 }
 
 impl Picker {
     fn new() -> Self {
         // Two demos that start at once begin at different places.
-        let length = RANGE.len();
-        let offset = (std::process::id() as usize).wrapping_mul(61) % length;
-        let mut candidates = RANGE.cycle();
-        candidates.by_ref().take(offset).for_each(drop);
-        Self { candidates, left: length }
+        let offset = std::process::id().wrapping_mul(61) % RANGE.len() as u32;
+        Self { next: RANGE.start + offset as u16, left: RANGE.len(), given: BTreeSet::new() }
+    }
+
+    fn keep_or_next(&mut self, port: u16) -> anyhow::Result<u16> {
+        if is_free(port) && self.given.insert(port) {
+            return Ok(port);
+        }
+        self.next()
     }
 
     fn next(&mut self) -> anyhow::Result<u16> {
-        let free = self.candidates.by_ref().take(self.left).find(|port| {
+        while self.left > 0 {
             self.left -= 1;
-            is_free(*port)
-        });
-        free.with_context(|| {
-            format!("no free port from {} to {}: stop other programs", RANGE.start, RANGE.end)
-        })
+            let port = self.next;
+            self.next = if port + 1 == RANGE.end { RANGE.start } else { port + 1 };
+            if is_free(port) && self.given.insert(port) {
+                return Ok(port);
+            }
+        }
+        bail!("no port from {} to {} is free: stop other programs", RANGE.start, RANGE.end)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::demo::layout::Layout;
+    use crate::demo::state::Shape;
+    use std::path::Path;
+
+    fn state(listen: &str) -> State {
+        let layout = Layout::new(Path::new("demo")).unwrap();
+        let shape = Shape { clusters: 2, nodes: 5, partitions: 8 };
+        State::new(&layout, shape, listen.parse().unwrap(), false)
+    }
+
+    fn all(state: &State) -> Vec<u16> {
+        let nodes = state.nodes.iter().map(|node| node.ports);
+        let nodes = nodes.flat_map(|ports| [ports.doug, ports.raft, ports.admin, ports.http]);
+        nodes.chain([state.listen.port(), state.facade.http_port]).collect()
+    }
+
+    #[test]
+    fn no_port_is_given_twice() {
+        let mut state = state("127.0.0.1:0");
+        assign(&mut state).unwrap();
+        let ports = all(&state);
+        assert_eq!(ports.iter().collect::<BTreeSet<_>>().len(), ports.len());
+        assert!(ports.iter().all(|port| RANGE.contains(port)), "{ports:?}");
+    }
+
+    #[test]
+    fn ports_that_are_still_free_are_kept_and_the_others_replaced() {
+        let mut state = state("127.0.0.1:0");
+        assign(&mut state).unwrap();
+        let before = all(&state);
+        let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, before[0])).unwrap();
+        assign(&mut state).unwrap();
+        assert_ne!(all(&state)[0], taken.local_addr().unwrap().port());
+        assert_eq!(all(&state)[1..], before[1..]);
+    }
+
+    #[test]
+    fn a_taken_port_of_the_facade_is_named_with_another_to_try() {
+        let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let listen = taken.local_addr().unwrap().to_string();
+        let error = assign(&mut state(&listen)).unwrap_err().to_string();
+        assert!(error.contains(&listen) && error.contains("--listen 127.0.0.1:"), "{error}");
     }
 }

@@ -12,8 +12,7 @@ use std::path::Path;
 use tempfile::TempDir;
 
 const DEFAULT: Shape = Shape { clusters: 2, nodes: 5, partitions: 8 };
-const DEFAULT_LISTEN: SocketAddr =
-    SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 7400);
+const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 7400);
 const TEMPORARY: &str = "doug-demo-data-";
 
 /// A folder of one's own, and what is to run on it.
@@ -54,7 +53,7 @@ fn decide(args: &Start, layout: &Layout, temporary: bool) -> anyhow::Result<Stat
     let stored = State::load(layout)?;
     let shape = shape(args, stored.as_ref().map(|state| state.shape), layout.root())?;
     let listen = args.listen.or(stored.as_ref().map(|state| state.listen));
-    let listen = ports::facade(listen.unwrap_or(DEFAULT_LISTEN))?;
+    let listen = listen.unwrap_or(DEFAULT_LISTEN);
     let mut state = State::new(layout, shape, listen, temporary);
     let Some(stored) = stored else { return Ok(state) };
     // The folder may have been moved: of what was stored, only the ids and

@@ -186,7 +186,9 @@ impl Tour {
 
     fn end(&self) -> Exit {
         if self.broken.is_empty() {
-            println!("\nThat is the tour: every promise was kept. Start your own with `doug demo`.");
+            println!(
+                "\nThat is the tour: every promise was kept. Start your own with `doug demo`."
+            );
             return Exit::Done;
         }
         println!("\nPromises that were not kept:");
