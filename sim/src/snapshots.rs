@@ -3,12 +3,12 @@
 
 use crate::context::{Context, WantedSnapshot};
 use crate::events::Event;
-use crate::node::{Death, Node};
+use crate::node::{Death, Node, Process};
 use bytes::{BufMut, Bytes, BytesMut};
 use doug_node::apply::{Checkpoint, Partition};
-use doug_node::host::Event as HostEvent;
+use doug_node::host::{Event as HostEvent, RequestId};
 use doug_storage::ReplicaKey;
-use doug_storage::tree::{ScanRange, SnapshotWriter};
+use doug_storage::tree::{ScanRange, SnapshotTables, SnapshotWriter};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -34,7 +34,10 @@ struct Transfer {
 struct Receiver {
     life: u64,
     partition: Arc<Partition>,
-    writer: SnapshotWriter,
+    /// Until the last entry is written.
+    writer: Option<SnapshotWriter>,
+    /// The finished tables, and the request to the host to install them.
+    complete: Option<(SnapshotTables, RequestId)>,
 }
 
 /// What one step led to.
@@ -76,7 +79,7 @@ impl Snapshots {
     ) -> Result<(), (usize, Death)> {
         let Some(mut transfer) = self.transfers.remove(&number) else { return Ok(()) };
         let to = transfer.to;
-        let outcome = transfer.step(nodes, cx).map_err(|death| (to, death));
+        let outcome = transfer.step(number, nodes, cx).map_err(|death| (to, death));
         let WantedSnapshot { node, life, host, snapshot } = transfer.wanted;
         let index = match outcome {
             Ok(Step::More) => {
@@ -107,13 +110,16 @@ impl Snapshots {
 }
 
 impl Transfer {
-    fn step(&mut self, nodes: &mut [Node], cx: &mut Context) -> Result<Step, Death> {
+    fn step(&mut self, number: u64, nodes: &mut [Node], cx: &mut Context) -> Result<Step, Death> {
         let (from, to) = (self.wanted.node, self.to);
         let lives = nodes[from].process.as_ref().is_some_and(|p| p.life() == self.wanted.life);
-        if !lives || cx.network.is_cut(from, to) {
+        // Once it is complete, the receiver goes on alone.
+        let complete = self.receiver.as_ref().is_some_and(|r| r.complete.is_some());
+        if !complete && (!lives || cx.network.is_cut(from, to)) {
             return Ok(Step::Failed);
         }
-        if nodes[from].paused_until > cx.now || nodes[to].paused_until > cx.now {
+        let waits = |node: usize| nodes[node].paused_until > cx.now;
+        if waits(to) || (!complete && waits(from)) {
             return Ok(Step::More);
         }
         let Some(process) = nodes[to].process.as_mut() else { return Ok(Step::Failed) };
@@ -122,12 +128,16 @@ impl Transfer {
             let key = ReplicaKey { replica: self.wanted.snapshot.to.0, ..replica };
             let Some(partition) = process.partition(key) else { return Ok(Step::Failed) };
             let writer = partition.snapshot_writer();
-            self.receiver = Some(Receiver { life: process.life(), partition, writer });
+            let (life, writer) = (process.life(), Some(writer));
+            self.receiver = Some(Receiver { life, partition, writer, complete: None });
         }
         let Some(receiver) = self.receiver.as_mut() else { return Ok(Step::Failed) };
         if receiver.life != process.life() {
             return Ok(Step::Failed);
         }
+        let Some(writer) = receiver.writer.as_mut() else {
+            return receiver.install(number, &self.checkpoint, process, cx);
+        };
         let applied = self.checkpoint.applied;
         let range = ScanRange { start: self.next_key.clone(), ..ScanRange::all() };
         let unreadable = |error: &dyn std::fmt::Display| {
@@ -138,38 +148,57 @@ impl Transfer {
         let mut count = 0;
         for entry in scan.map_err(|error| unreadable(&error))?.take(CHUNK) {
             let entry = entry.map_err(|error| unreadable(&error))?;
-            receiver.writer.add(&entry.key, entry.revision, &entry.value)?;
+            writer.add(&entry.key, entry.revision, &entry.value)?;
             self.next_key = after(&entry.key);
             count += 1;
         }
         if count == CHUNK {
             return Ok(Step::More);
         }
-        let Some(Receiver { partition, writer, .. }) = self.receiver.take() else {
-            return Ok(Step::Failed);
-        };
-        let state = self.checkpoint.state.clone();
-        let tables = writer.finish()?;
-        let installed = partition.install_snapshot(process.store(), tables, applied, state)?;
-        if installed == applied {
-            cx.coverage.hit("snapshot installed");
-            let replica = partition.key();
-            let name = &nodes[to].name;
-            cx.trace.tell(
-                cx.now,
-                &format!(
-                    "{name} installs a snapshot of partition {} at {}",
-                    replica.partition, applied.index
-                ),
-            );
-            let (index, term) = (applied.index, applied.term);
-            let event = HostEvent::SnapshotInstalled { replica, index, term };
-            if let Some(process) = nodes[to].process.as_mut() {
-                let host = doug_node::host::host_of(replica.partition, cx.plan.hosts);
-                process.post(host, event, cx);
-            }
+        if let Some(writer) = receiver.writer.take() {
+            let tables = writer.finish()?;
+            let request = process.ask_to_install(receiver.partition.key(), number, cx);
+            receiver.complete = Some((tables, request));
         }
-        Ok(Step::Installed(installed.index))
+        Ok(Step::More)
+    }
+}
+
+impl Receiver {
+    /// Waits for the host's word, then installs.
+    fn install(
+        &mut self,
+        number: u64,
+        checkpoint: &Checkpoint,
+        process: &mut Process,
+        cx: &mut Context,
+    ) -> Result<Step, Death> {
+        let word =
+            self.complete.as_ref().and_then(|(_, request)| process.word_to_install(*request));
+        let (Some(word), Some((tables, _))) = (word, self.complete.take_if(|_| word.is_some()))
+        else {
+            return Ok(Step::More);
+        };
+        let (replica, applied) = (self.partition.key(), checkpoint.applied);
+        let host = doug_node::host::host_of(replica.partition, cx.plan.hosts);
+        if !word {
+            tables.discard();
+            let event = HostEvent::SnapshotInstalled { replica, id: number, installed: None };
+            process.post(host, event, cx);
+            return Ok(Step::Failed);
+        }
+        let state = checkpoint.state.clone();
+        let now = self.partition.install_snapshot(process.store(), tables, applied, state)?;
+        let installed = (now == applied).then_some((applied.index, applied.term));
+        let event = HostEvent::SnapshotInstalled { replica, id: number, installed };
+        process.post(host, event, cx);
+        if installed.is_some() {
+            cx.coverage.hit("snapshot installed");
+            let (name, partition, at) = (process.name(), replica.partition, applied.index);
+            let line = format!("{name} installs a snapshot of partition {partition} at {at}");
+            cx.trace.tell(cx.now, &line);
+        }
+        Ok(Step::Installed(now.index))
     }
 }
 

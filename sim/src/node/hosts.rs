@@ -87,7 +87,9 @@ impl Process {
             self.schedule(delay, NodeEvent::Serve(ready), cx);
         }
         for (request, reply) in effects.replies {
-            if let Some((request, _)) = self.requests.remove(&request)
+            if let Some(word) = self.snapshots.get_mut(&request) {
+                *word = Some(reply.is_ok());
+            } else if let Some((request, _)) = self.requests.remove(&request)
                 && let Err(fault) = reply
             {
                 cx.reply(self.index, request, Err(refusal(&fault)));

@@ -81,6 +81,8 @@ pub struct Process {
     pub(super) workers: [Option<Work>; 2],
     pub(super) requests: BTreeMap<RequestId, (InFlight, super::reads::Asked)>,
     pub(super) next_request: u64,
+    /// Snapshots received that wait for the word to install them, and that word.
+    pub(super) snapshots: BTreeMap<RequestId, Option<bool>>,
     /// Its syncs take so many microseconds longer.
     pub slow_disk: u64,
 }
@@ -165,6 +167,7 @@ impl Process {
             workers: [None, None],
             requests: BTreeMap::new(),
             next_request: 0,
+            snapshots: BTreeMap::new(),
             slow_disk: 0,
         })
     }
@@ -220,6 +223,23 @@ impl Process {
         self.partitions.get(&key.partition).filter(|partition| partition.key() == key).cloned()
     }
 
+    /// Asks a replica's host to stand still for a snapshot.
+    pub fn ask_to_install(&mut self, replica: ReplicaKey, id: u64, cx: &mut Context) -> RequestId {
+        self.next_request += 1;
+        let request = RequestId(self.next_request);
+        self.snapshots.insert(request, None);
+        let event = doug_node::host::Event::SnapshotReceived { request, replica, id };
+        self.post(self.host_of(replica.partition), event, cx);
+        request
+    }
+
+    /// The host's word, once it is there.
+    pub fn word_to_install(&mut self, request: RequestId) -> Option<bool> {
+        let word = self.snapshots.get(&request).copied().flatten()?;
+        self.snapshots.remove(&request);
+        Some(word)
+    }
+
     /// All replicas of this node.
     pub fn partitions(&self) -> &BTreeMap<u64, Arc<Partition>> {
         &self.partitions
@@ -240,9 +260,9 @@ impl Process {
         self.life
     }
 
-    /// How many partitions it leads.
-    pub fn leaderships(&self) -> usize {
-        self.hosts.iter().map(|slot| slot.host.leaderships()).sum()
+    /// The node's name.
+    pub fn name(&self) -> &str {
+        &self.name
     }
 }
 
