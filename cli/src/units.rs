@@ -41,16 +41,6 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
     Duration::try_from_secs_f64(number * factor).map_err(|_| wrong())
 }
 
-/// Writes a size for people: `1.5 MiB`.
-pub fn show_size(bytes: u64) -> String {
-    for (unit, factor) in [("GiB", 1_u64 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)] {
-        if bytes >= factor {
-            return format!("{:.1} {unit}", bytes as f64 / factor as f64);
-        }
-    }
-    format!("{bytes} B")
-}
-
 /// Writes milliseconds for people: `850 ms`, `12 s`, `5 m`, `3 h`, `2 d`.
 pub fn show_milliseconds(milliseconds: u64) -> String {
     let seconds = milliseconds / 1000;
@@ -94,9 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn sizes_and_durations_are_shown_in_the_unit_that_fits() {
-        assert_eq!(show_size(1_572_864), "1.5 MiB");
-        assert_eq!(show_size(12), "12 B");
+    fn durations_are_shown_in_the_unit_that_fits() {
         assert_eq!(show_milliseconds(850), "850 ms");
         assert_eq!(show_milliseconds(61_000), "61 s");
         assert_eq!(show_milliseconds(86_400_000), "24 h");

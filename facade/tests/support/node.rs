@@ -158,7 +158,7 @@ impl Doug for Service {
         _: Request<WatchMapRequest>,
     ) -> Result<Response<Self::WatchMapStream>, Status> {
         let maps = WatchStream::new(self.maps.clone())
-            .filter_map(|map| std::future::ready(map))
+            .filter_map(std::future::ready)
             .map(|map| Ok(WatchMapResponse { map: Some(map.to_wire()) }));
         Ok(Response::new(maps.boxed()))
     }

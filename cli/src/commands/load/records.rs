@@ -153,11 +153,14 @@ impl<R: Read> Iterator for Columns<R> {
     }
 }
 
+/// From a line and its number to key and value, or what is wrong.
+type ReadLine = fn(&[u8], u64) -> Result<(Bytes, Bytes), String>;
+
 struct Lines<R> {
     file: R,
     line: u64,
     end: u64,
-    read: fn(&[u8], u64) -> Result<(Bytes, Bytes), String>,
+    read: ReadLine,
 }
 
 impl<R: BufRead> Iterator for Lines<R> {

@@ -1,0 +1,111 @@
+//! What scripts rely on, run as a process: exit codes and what goes where.
+
+use std::net::TcpListener;
+use std::process::{Command, Output};
+
+/// An endpoint that nobody serves.
+const NOBODY: [&str; 4] = ["--endpoint", "127.0.0.1:9", "--timeout", "300ms"];
+
+fn doug(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_doug"))
+        .args(arguments)
+        .env_remove("DOUG_ENDPOINT")
+        .env("DOUG_LOG", "error")
+        .output()
+        .unwrap()
+}
+
+fn against_nobody(arguments: &[&str]) -> (Option<i32>, String) {
+    let output = doug(&[arguments, &NOBODY].concat());
+    assert!(output.stdout.is_empty(), "{output:?}");
+    (output.status.code(), String::from_utf8(output.stderr).unwrap())
+}
+
+#[test]
+fn when_nobody_answers_reads_and_writes_are_unavailable_and_say_where() {
+    for arguments in [&["get", "k"][..], &["put", "k", "v"], &["del", "k"], &["scan"], &["status"]]
+    {
+        let (code, error) = against_nobody(arguments);
+        assert_eq!(code, Some(5), "{arguments:?}: {error}");
+        assert!(error.contains("127.0.0.1:9"), "{arguments:?}: {error}");
+    }
+}
+
+#[test]
+fn a_wrong_command_line_is_usage_whoever_notices_it() {
+    for arguments in [
+        &["get"][..],
+        &["put", "k"],
+        &["put", "k", "v", "--if-absent", "--if-revision", "3"],
+        &["get", "k", "--consistency", "bounded:soon"],
+        &["get", "k", "--encoding", "hex"],
+        &["scan", "--from", "b", "--to", "a"],
+        &["load", "-", "--format", "lines", "--key-column", "2"],
+        &["facade", "--map-file", "m", "--nodes", "a:1"],
+        &["node"],
+    ] {
+        let output = doug(arguments);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {output:?}");
+    }
+}
+
+#[test]
+fn an_endpoint_that_is_none_is_an_error_that_shows_one() {
+    let output = doug(&["get", "k", "--endpoint", "localhost"]);
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{error}");
+    assert!(error.contains("127.0.0.1:7400"), "{error}");
+}
+
+#[test]
+fn doctor_reports_on_standard_output_that_nobody_answers_with_the_remedy() {
+    let output = doug(&[&["doctor"][..], &NOBODY].concat());
+    let report = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{report}");
+    assert!(report.contains("127.0.0.1:9") && report.contains("remedy: start it"), "{report}");
+}
+
+#[test]
+fn the_own_version_needs_no_database() {
+    let output = doug(&["version", "--client"]);
+    assert_eq!(output.status.code(), Some(0));
+    let expected = format!("doug {}\n", env!("CARGO_PKG_VERSION"));
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), expected);
+}
+
+#[test]
+fn a_facade_whose_port_is_taken_says_so_and_what_to_do() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let output = doug(&["facade", "--listen", &address, "--nodes", "127.0.0.1:9"]);
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{error}");
+    assert!(error.contains(&address) && error.contains("--listen"), "{error}");
+}
+
+#[test]
+fn every_command_has_help_with_an_example_and_a_completion() {
+    let commands = [
+        "node",
+        "facade",
+        "create",
+        "put",
+        "get",
+        "del",
+        "scan",
+        "load",
+        "dump",
+        "status",
+        "doctor",
+        "bench",
+        "version",
+        "completions",
+    ];
+    let completion = String::from_utf8(doug(&["completions", "bash"]).stdout).unwrap();
+    for command in commands {
+        let help = String::from_utf8(doug(&[command, "--help"]).stdout).unwrap();
+        assert!(help.contains(&format!("doug {command}")), "{command}: {help}");
+        assert!(help.contains("Example"), "{command}: {help}");
+        assert!(completion.contains(command), "{command}");
+    }
+}
