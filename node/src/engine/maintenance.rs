@@ -110,15 +110,33 @@ fn publish(partition: &Partition, change: TreeChange, shared: &Shared) -> Result
     Ok(())
 }
 
+/// Reads batches for a core that has let go of them. Some may have been
+/// compacted or replaced since it asked: it then needs those no more.
 fn read_back(host: usize, fetch: Fetch, shared: &Shared) -> Result<(), StorageError> {
     let Fetch { replica, from, to } = fetch;
-    let bytes = shared.log_reader.read(replica, from, to)?;
-    let batches: Result<Vec<_>, _> = bytes.into_iter().map(Batch::decode).collect();
-    let batches = batches.map_err(|error| {
+    let mut batches = Vec::new();
+    let mut next = from;
+    while next <= to {
+        match shared.log_reader.read(replica, next, next) {
+            Ok(found) => {
+                for bytes in found {
+                    let batch = decode(replica, bytes)?;
+                    next = batch.last() + 1;
+                    batches.push(batch);
+                }
+            }
+            Err(StorageError::NotInLog { .. }) => next += 1,
+            Err(error) => return Err(error),
+        }
+    }
+    shared.hosts[host].send(Event::Fetched { replica, batches });
+    Ok(())
+}
+
+fn decode(replica: ReplicaKey, bytes: bytes::Bytes) -> Result<Batch, StorageError> {
+    Batch::decode(bytes).map_err(|error| {
         StorageError::Refused(format!(
             "the log of replica {replica} holds an unreadable batch: {error}"
         ))
-    })?;
-    shared.hosts[host].send(Event::Fetched { replica, batches });
-    Ok(())
+    })
 }
