@@ -1,0 +1,171 @@
+//! The tables, as Markdown.
+
+use crate::Compare;
+use crate::load::{Operation, Sample};
+use crate::plan::{Cell, SYSTEMS, System};
+use std::fmt;
+use std::time::Duration;
+
+/// One measurement of one cell.
+#[derive(Clone, Debug)]
+pub struct Measured {
+    /// What the load saw.
+    pub sample: Sample,
+    /// Processor time of all processes of the system.
+    pub servers: Duration,
+    /// Processor time of this program.
+    pub clients: Duration,
+}
+
+/// Everything that one run has found.
+pub struct Report {
+    machine: String,
+    etcd_version: String,
+    method: String,
+    clients: Vec<usize>,
+    idle: (f64, f64),
+    cells: Vec<(Cell, Vec<Measured>)>,
+    checks: Vec<(Cell, f64)>,
+}
+
+impl Report {
+    /// Nothing yet.
+    pub fn new(options: &Compare, machine: String, etcd_version: String) -> Self {
+        let Compare { seconds, rounds, keys, value_bytes, partitions, window, .. } = options;
+        let method = format!(
+            "{rounds} rounds of {seconds} s each; {keys} keys, values of {value_bytes} bytes; \
+             DougDB with {partitions} partitions; a streaming client keeps {window} operations \
+             unanswered"
+        );
+        Self {
+            machine,
+            etcd_version,
+            method,
+            clients: options.clients.clone(),
+            idle: (0.0, 0.0),
+            cells: Vec::new(),
+            checks: Vec::new(),
+        }
+    }
+
+    /// Cores that etcd and DougDB use while idle.
+    pub fn idle(&mut self, cores: (f64, f64)) {
+        self.idle = cores;
+    }
+
+    /// Takes in one measurement, and says so.
+    pub fn note(&mut self, cell: Cell, round: u32, measured: Measured) {
+        let Cell { operation, clients, system } = cell;
+        let Sample { rate, errors, first_error, .. } = &measured.sample;
+        eprint!("round {}, {operation:?}, {clients} clients, ", round + 1);
+        eprintln!("{}: {rate:.0}/s", system.name());
+        if let Some(error) = first_error {
+            eprintln!("  {errors} errors, the first: {error}");
+        }
+        match self.cells.iter_mut().find(|(known, _)| *known == cell) {
+            Some((_, all)) => all.push(measured),
+            None => self.cells.push((cell, vec![measured])),
+        }
+    }
+
+    /// What etcd's own tool found for a cell of etcd.
+    pub fn cross_check(&mut self, cell: Cell, rate: f64) {
+        eprintln!("etcd's own tool, {:?}, {} clients: {rate:.0}/s", cell.operation, cell.clients);
+        self.checks.push((cell, rate));
+    }
+
+    /// The median rate of a cell.
+    pub fn rate(&self, cell: Cell) -> Option<f64> {
+        let (_, all) = self.cells.iter().find(|(known, _)| *known == cell)?;
+        let mut rates: Vec<f64> = all.iter().map(|measured| measured.sample.rate).collect();
+        rates.sort_by(f64::total_cmp);
+        Some(rates[rates.len() / 2])
+    }
+
+    fn table(&self, f: &mut fmt::Formatter<'_>, operation: Operation) -> fmt::Result {
+        writeln!(
+            f,
+            "| clients | system | ops/s | × etcd | p50 ms | p99 ms | µs of CPU an operation: servers + load | errors |"
+        )?;
+        writeln!(f, "|---:|---|---:|---:|---:|---:|---:|---:|")?;
+        for &clients in &self.clients {
+            for system in SYSTEMS {
+                self.row(f, Cell { operation, clients, system })?;
+            }
+        }
+        Ok(())
+    }
+
+    fn row(&self, f: &mut fmt::Formatter<'_>, cell: Cell) -> fmt::Result {
+        let Some((_, all)) = self.cells.iter().find(|(known, _)| *known == cell) else {
+            return Ok(());
+        };
+        let rate = self.rate(cell).unwrap_or(0.0);
+        let etcd = self.rate(Cell { system: System::Etcd, ..cell }).unwrap_or(f64::NAN);
+        let mut latencies: Vec<u32> =
+            all.iter().flat_map(|m| m.sample.latencies.iter().copied()).collect();
+        latencies.sort_unstable();
+        let count = latencies.len().max(1) as f64;
+        let each = |time: fn(&Measured) -> Duration| {
+            all.iter().map(time).sum::<Duration>().as_secs_f64() * 1e6 / count
+        };
+        let errors: u64 = all.iter().map(|m| m.sample.errors).sum();
+        writeln!(
+            f,
+            "| {} | {} | {} | {:.2} | {:.2} | {:.2} | {:.0} + {:.0} | {errors} |",
+            cell.clients,
+            cell.system.name(),
+            grouped(rate),
+            rate / etcd,
+            percentile(&latencies, 0.50),
+            percentile(&latencies, 0.99),
+            each(|m| m.servers),
+            each(|m| m.clients),
+        )
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}; etcd {}.", self.machine, self.etcd_version)?;
+        writeln!(f, "{}.\n", self.method)?;
+        writeln!(f, "### Put\n")?;
+        self.table(f, Operation::Put)?;
+        writeln!(f, "\n### Get, linearizable\n")?;
+        self.table(f, Operation::Get)?;
+        let (etcd, doug) = self.idle;
+        writeln!(
+            f,
+            "\nIdle, all processes together: etcd {etcd:.3} cores, DougDB {doug:.3} cores."
+        )?;
+        writeln!(f, "\n### Cross-check: etcd driven by its own load tool\n")?;
+        writeln!(
+            f,
+            "| operation | clients | its tool, ops/s | ours, ops/s |\n|---|---:|---:|---:|"
+        )?;
+        for (cell, rate) in &self.checks {
+            let ours = grouped(self.rate(*cell).unwrap_or(0.0));
+            let Cell { operation, clients, .. } = cell;
+            writeln!(f, "| {operation:?} | {clients} | {} | {ours} |", grouped(*rate))?;
+        }
+        Ok(())
+    }
+}
+
+/// Milliseconds.
+fn percentile(sorted: &[u32], part: f64) -> f64 {
+    let place = (sorted.len() as f64 * part) as usize;
+    sorted.get(place.min(sorted.len().saturating_sub(1))).map_or(0.0, |us| f64::from(*us) / 1e3)
+}
+
+fn grouped(number: f64) -> String {
+    let digits = format!("{number:.0}");
+    let mut text = String::new();
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place) % 3 == 0 {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}

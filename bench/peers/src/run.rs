@@ -1,0 +1,140 @@
+//! One run: both systems up, one measurement after the other, both down.
+
+use crate::Compare;
+use crate::child::{Process, processor_time};
+use crate::doug::Doug;
+use crate::etcd::Etcd;
+use crate::etcd_tool;
+use crate::load::{Data, Lane, Operation, Sample, fill, measure};
+use crate::machine;
+use crate::plan::{Cell, System, round};
+use crate::report::{Measured, Report};
+use anyhow::Context;
+use std::time::Duration;
+
+/// Unanswered writes while the keys are written before the first measurement.
+const FILL_LANES: usize = 256;
+/// How long both are left alone, to see what they use while idle.
+const IDLE: Duration = Duration::from_secs(5);
+
+/// Runs everything. On any signal that ends this process, the kernel ends its
+/// children; the data folder is then left behind.
+pub fn compare(options: &Compare) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let folder = tempfile::Builder::new().prefix("doug-bench-").tempdir_in(&options.data)?;
+    let machine = machine::describe(folder.path())?;
+    // Processes are started here, by the main thread: see `Process::start`.
+    let etcd = Etcd::start(&options.etcd, folder.path())?;
+    let doug = Doug::start(&options.doug, folder.path(), options.partitions)?;
+    let mut bench =
+        Bench { options, data: Data::new(options.keys, options.value_bytes), etcd, doug };
+    runtime.block_on(async {
+        tokio::select! {
+            result = bench.run(machine) => result,
+            _ = tokio::signal::ctrl_c() => anyhow::bail!("interrupted"),
+        }
+    })
+}
+
+struct Bench<'a> {
+    options: &'a Compare,
+    data: Data,
+    etcd: Etcd,
+    doug: Doug,
+}
+
+impl Bench<'_> {
+    async fn run(&mut self, machine: String) -> anyhow::Result<()> {
+        let (version, _) = self.etcd.leader().await?;
+        self.doug.ready().await?;
+        let mut report = Report::new(self.options, machine, version);
+        eprintln!("writing {} keys to both", self.data.keys);
+        fill(self.etcd.lanes(FILL_LANES, 8).await?, &self.data).await.context("filling etcd")?;
+        let lanes = self.doug.streamed(crate::doug::Way::Direct, FILL_LANES, 1).await?;
+        fill(lanes, &self.data).await.context("filling DougDB")?;
+        report.idle(self.idle().await);
+        for number in 0..self.options.rounds {
+            for cell in round(number, &self.options.clients) {
+                let measured = self.measure(cell).await?;
+                report.note(cell, number, measured);
+                self.check()?;
+            }
+        }
+        self.cross_check(&mut report).await?;
+        println!("{report}");
+        Ok(())
+    }
+
+    /// Cores that each system uses while nobody asks it anything.
+    async fn idle(&self) -> (f64, f64) {
+        let before = (processor_time(self.pids(true)), processor_time(self.pids(false)));
+        tokio::time::sleep(IDLE).await;
+        let after = (processor_time(self.pids(true)), processor_time(self.pids(false)));
+        let cores = |before: Duration, after: Duration| (after - before).div_duration_f64(IDLE);
+        (cores(before.0, after.0), cores(before.1, after.1))
+    }
+
+    fn pids(&self, etcd: bool) -> Vec<u32> {
+        if etcd {
+            return self.etcd.members.iter().map(Process::pid).collect();
+        }
+        self.doug.nodes.iter().chain([&self.doug.facade]).map(Process::pid).collect()
+    }
+
+    fn check(&mut self) -> anyhow::Result<()> {
+        let doug = self.doug.nodes.iter_mut().chain([&mut self.doug.facade]);
+        self.etcd.members.iter_mut().chain(doug).try_for_each(Process::check)
+    }
+
+    async fn measure(&self, cell: Cell) -> anyhow::Result<Measured> {
+        let (clients, connections) = (cell.clients, cell.connections());
+        let streams = clients * self.options.window;
+        match cell.system {
+            System::Etcd => self.load(cell, self.etcd.lanes(clients, connections).await?).await,
+            System::Unary(way) => {
+                self.load(cell, self.doug.unary(way, clients, connections).await?).await
+            }
+            System::Streamed(way) => {
+                self.load(cell, self.doug.streamed(way, streams, connections).await?).await
+            }
+        }
+    }
+
+    async fn load<L: Lane>(&self, cell: Cell, lanes: Vec<L>) -> anyhow::Result<Measured> {
+        let pids = || self.pids(cell.system == System::Etcd);
+        let own = || processor_time([std::process::id()]);
+        let before = (processor_time(pids()), own());
+        let length = Duration::from_secs(self.options.seconds);
+        let sample: Sample = measure(lanes, cell.operation, &self.data, length).await;
+        // The warm-up second costs as much as any other.
+        let share = self.options.seconds as f64 / (self.options.seconds + 1) as f64;
+        let servers = (processor_time(pids()) - before.0).mul_f64(share);
+        let clients = (own() - before.1).mul_f64(share);
+        Ok(Measured { sample, servers, clients })
+    }
+
+    async fn cross_check(&self, report: &mut Report) -> anyhow::Result<()> {
+        let (_, leader) = self.etcd.leader().await?;
+        for operation in [Operation::Put, Operation::Get] {
+            for &clients in &self.options.clients {
+                let cell = Cell { operation, clients, system: System::Etcd };
+                let ours = report.rate(cell).unwrap_or(1_000.0);
+                let total = (ours * self.options.seconds as f64) as u64;
+                let check = etcd_tool::run(
+                    &self.options.etcd_load,
+                    &leader,
+                    etcd_tool::Ask {
+                        operation,
+                        clients,
+                        connections: cell.connections(),
+                        total: total.max(100),
+                        keys: self.data.keys,
+                        value_bytes: self.data.value_bytes,
+                    },
+                )?;
+                report.cross_check(cell, check);
+            }
+        }
+        Ok(())
+    }
+}
