@@ -4,6 +4,7 @@ use crate::checks::Violation;
 use crate::context::Context;
 use crate::events::{Arrival, Ask, ClientEvent, Event, InFlight, Refusal, Request};
 use crate::history::{Action, Answer, Operation};
+use crate::mutants::Mutant;
 use crate::random::Random;
 use crate::workload::{self, Memory};
 use std::collections::{BTreeMap, BTreeSet};
@@ -204,6 +205,14 @@ impl Client {
         running.target = target;
         running.attempt += 1;
         running.operation.tries += 1;
+        if running.attempt > 1
+            && cx.plan.mutant == Mutant::RetryAsNewWrite
+            && let (Some(claim), Some(session)) =
+                (running.claim.as_mut(), self.sessions.get_mut(&partition))
+        {
+            claim.1 = session.next;
+            session.next += 1;
+        }
         let claim = running.claim.map(|(id, sequence)| {
             let session = self.sessions.get(&partition);
             let lowest = session.and_then(|s| s.unanswered.first().copied());

@@ -16,6 +16,7 @@ pub mod disk_omissions;
 mod events;
 mod faults;
 pub mod history;
+pub mod mutants;
 mod network;
 mod node;
 pub mod plan;

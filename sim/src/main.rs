@@ -2,6 +2,7 @@
 
 use clap::Parser;
 use doug_sim::coverage::Coverage;
+use doug_sim::mutants::Mutant;
 use doug_sim::plan::{Plan, SECOND};
 use doug_sim::run::{Report, quiet_panics, run, shrink};
 use std::process::ExitCode;
@@ -28,6 +29,9 @@ struct Options {
     /// Leave faults out of a failing seed one by one, as long as it still fails.
     #[arg(long)]
     shrink: bool,
+    /// Put each known bug in and count the seeds until it is found; `--seeds` is the most tried.
+    #[arg(long)]
+    mutants: bool,
     /// Leave out the kinds of faults whose names contain one of these.
     #[arg(long)]
     without: Vec<String>,
@@ -48,6 +52,7 @@ fn main() -> ExitCode {
     let options = Options::parse();
     quiet_panics();
     match options.seed {
+        _ if options.mutants => mutants(&options),
         Some(seed) => one(&options, seed),
         None => many(&options),
     }
@@ -102,6 +107,26 @@ fn many(options: &Options) -> ExitCode {
         true => ExitCode::SUCCESS,
         false => ExitCode::FAILURE,
     }
+}
+
+/// The table of bugs and the seeds needed to find them.
+fn mutants(options: &Options) -> ExitCode {
+    let mut missed = 0;
+    for mutant in Mutant::ALL {
+        let mut seeds = options.start..options.start + options.seeds;
+        let found = seeds.find_map(|seed| {
+            let violation = run(Plan { mutant, ..options.plan(seed) }, false).violation?;
+            Some((seed + 1 - options.start, violation.checker))
+        });
+        match found {
+            Some((seeds, checker)) => println!("{mutant:?}: {seeds} seeds, {checker}"),
+            None => {
+                missed += 1;
+                println!("{mutant:?}: not found in {} seeds", options.seeds);
+            }
+        }
+    }
+    ExitCode::from(u8::from(missed > 0))
 }
 
 fn print_line(report: &Report) {

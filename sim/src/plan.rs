@@ -1,6 +1,6 @@
 //! What a seed decides before the run begins.
 
-use crate::disk_omissions::Omission;
+use crate::mutants::Mutant;
 use crate::network::NetworkSettings;
 use crate::random::Random;
 use doug_storage::log::LogOptions;
@@ -143,8 +143,8 @@ pub struct Plan {
     pub payload_cache_bytes: u64,
     /// Bytes of a batch.
     pub batch_bytes: usize,
-    /// What the disks leave undone: a bug put in on purpose.
-    pub omission: Omission,
+    /// A bug put in on purpose.
+    pub mutant: Mutant,
 }
 
 impl Plan {
@@ -179,7 +179,7 @@ impl Plan {
             retained_log_bytes: 24 << 10,
             payload_cache_bytes: 16 << 10,
             batch_bytes: 4 << 10,
-            omission: Omission::Nothing,
+            mutant: Mutant::None,
         }
     }
 
@@ -191,7 +191,7 @@ impl Plan {
         plan.clusters = *random.pick(&[1, 1, 1, 2]);
         plan.partitions = random.between(plan.clusters as u64, 2 + plan.clusters as u64);
         plan.hosts = *random.pick(&[1, 1, 3]);
-        plan.duration = 30 * SECOND;
+        plan.duration = 60 * SECOND;
         plan.network = NetworkSettings {
             delay_min: random.between(20, 500),
             delay_max: random.between(600, 6_000),

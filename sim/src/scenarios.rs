@@ -2,15 +2,15 @@
 
 use crate::checks::{Judged, Violation};
 use crate::disk::Crash;
-use crate::disk_omissions::Omission;
+use crate::mutants::Mutant;
 use crate::plan::{Plan, SECOND};
 use crate::world::World;
 
 /// Two clusters of five; again and again all ten nodes lose power at once, in the
 /// middle of writes, and everything they had not synced.
-pub fn all_nodes_lose_power(seed: u64, omission: Omission) -> World {
+pub fn all_nodes_lose_power(seed: u64, mutant: Mutant) -> World {
     let plan =
-        Plan { clusters: 2, partitions: 4, duration: 8 * SECOND, omission, ..Plan::calm(seed) };
+        Plan { clusters: 2, partitions: 4, duration: 8 * SECOND, mutant, ..Plan::calm(seed) };
     World::new(plan, false)
 }
 

@@ -3,12 +3,15 @@
 
 use crate::context::{Context, WantedSnapshot};
 use crate::events::Event;
+use crate::mutants::Mutant;
 use crate::node::{Death, Node, Process};
 use bytes::{BufMut, Bytes, BytesMut};
 use doug_node::apply::{Checkpoint, Partition};
 use doug_node::host::{Event as HostEvent, RequestId};
+use doug_proto::v1;
 use doug_storage::ReplicaKey;
 use doug_storage::tree::{ScanRange, SnapshotTables, SnapshotWriter};
+use prost::Message;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -187,7 +190,10 @@ impl Receiver {
             process.post(host, event, cx);
             return Ok(Step::Failed);
         }
-        let state = checkpoint.state.clone();
+        let mut state = checkpoint.state.clone();
+        if cx.plan.mutant == Mutant::SnapshotWithoutSessions {
+            state = without_sessions(&state);
+        }
         let now = self.partition.install_snapshot(process.store(), tables, applied, state)?;
         let installed = (now == applied).then_some((applied.index, applied.term));
         let event = HostEvent::SnapshotInstalled { replica, id: number, installed };
@@ -200,6 +206,12 @@ impl Receiver {
         }
         Ok(Step::Installed(now.index))
     }
+}
+
+fn without_sessions(state: &[u8]) -> Bytes {
+    let mut state = v1::PartitionState::decode(state).expect("a state block of a checkpoint");
+    state.sessions.clear();
+    state.encode_to_vec().into()
 }
 
 /// The least key greater than `key`.

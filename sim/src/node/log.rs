@@ -3,7 +3,8 @@
 use super::process::{Death, IDLE, Process};
 use crate::context::Context;
 use crate::events::NodeEvent;
-use doug_node::host::{Event, LogRecord, Sequence};
+use crate::mutants::Mutant;
+use doug_node::host::{Event, LogContent, LogRecord, Sequence};
 use std::collections::BTreeMap;
 
 /// Pause before a log without room is tried again, in microseconds.
@@ -19,6 +20,10 @@ pub(super) fn pending(
     records.into_iter().map(move |record| (host, record))
 }
 
+fn is_vote(record: &LogRecord) -> bool {
+    matches!(record.content, LogContent::HardState { .. })
+}
+
 impl Process {
     /// Appends what waits and begins a sync, unless one is under way.
     pub(super) fn begin_sync(&mut self, cx: &mut Context) -> Result<(), Death> {
@@ -29,6 +34,10 @@ impl Process {
         let mut full = false;
         while let Some((host, record)) = self.records.pop_front() {
             let sequence = record.sequence;
+            if cx.plan.mutant == Mutant::VoteNotPersisted && is_vote(&record) {
+                reached.insert(host, sequence);
+                continue;
+            }
             match self.log.append(record.clone().into_log()) {
                 Ok(_) => {
                     reached.insert(host, sequence);
@@ -46,6 +55,11 @@ impl Process {
         let mut takes = cx.random.between(least, most) + cx.random.below(self.slow_disk + 1);
         if full && reached.is_empty() {
             takes = takes.max(FULL);
+        }
+        if cx.plan.mutant == Mutant::AcknowledgedBeforeDurable {
+            for (host, sequence) in std::mem::take(&mut reached) {
+                self.post(host, Event::Persisted { sequence }, cx);
+            }
         }
         self.syncing = Some(reached);
         self.schedule(takes, NodeEvent::Synced, cx);

@@ -87,7 +87,7 @@ impl Node {
         assert!(self.process.is_none(), "{} runs already", self.name);
         self.life += 1;
         let clock = Clock::new(&mut self.random);
-        let disk: Arc<dyn Disk> = omit(Arc::new(self.disk.clone()), cx.plan.omission);
+        let disk: Arc<dyn Disk> = omit(Arc::new(self.disk.clone()), cx.plan.mutant.omission());
         let salt = self.random.next();
         let start = process::Start {
             index: self.index,

@@ -4,6 +4,7 @@ use super::process::{Death, Process};
 use crate::context::Context;
 use crate::events::{Ask, NodeEvent, Refusal, Request};
 use crate::history::{Answer, Freshness};
+use crate::mutants::Mutant;
 use bytes::Bytes;
 use doug_node::apply::Partition;
 use doug_node::host::{Event, ReadKind, ReadyRead, RequestId};
@@ -35,7 +36,7 @@ impl Process {
             Ask::Scan { freshness, reverse } => (Asked::Scan(partition, reverse), freshness),
         };
         self.requests.insert(id, (from, asked));
-        let kind = match freshness {
+        let kind = match mutate(freshness, cx.plan.mutant) {
             Freshness::Linearizable => ReadKind::Linearizable,
             Freshness::Bounded(max_lag) => ReadKind::Bounded { max_lag },
             Freshness::Session(index) => ReadKind::Applied { index },
@@ -69,6 +70,16 @@ impl Process {
             cx.reply(self.index, from, Ok(answer?));
         }
         Ok(())
+    }
+}
+
+/// How fresh a read is with a bug in.
+fn mutate(asked: Freshness, mutant: Mutant) -> Freshness {
+    match (mutant, asked) {
+        (Mutant::ReadWithoutRound, Freshness::Linearizable)
+        | (Mutant::TokenIgnored, Freshness::Session(_))
+        | (Mutant::LagIgnored, Freshness::Bounded(_)) => Freshness::Eventual,
+        _ => asked,
     }
 }
 
