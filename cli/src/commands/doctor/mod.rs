@@ -23,7 +23,7 @@ pub struct Args {}
 /// Runs the command.
 pub async fn run(_args: Args, globals: &Globals) -> anyhow::Result<Exit> {
     let mut findings = Vec::new();
-    let reached = reach_all(globals, &mut findings).await?;
+    let reached = reach_all(globals, &mut findings).await;
     if let Some(reached) = &reached {
         findings.extend(check(reached));
     }
@@ -53,6 +53,7 @@ fn print(findings: &[Finding], reached: Option<&Reached>) {
             view.nodes.len(),
             view.version
         ),
+        (1, _) => println!("1 finding"),
         (count, _) => println!("{count} findings"),
     }
 }

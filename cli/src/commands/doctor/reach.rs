@@ -1,9 +1,8 @@
 //! Asking everyone there is to ask.
 
 use super::checks::Finding;
-use crate::commands::status::View;
+use crate::commands::status::{View, ask};
 use crate::globals::Globals;
-use anyhow::Context;
 use doug_client::Client;
 
 /// What was learnt.
@@ -15,22 +14,10 @@ pub struct Reached {
 }
 
 /// Asks each endpoint by itself, so that one that works does not hide another.
-///
-/// # Errors
-/// An endpoint that is none.
-pub async fn reach_all(
-    globals: &Globals,
-    findings: &mut Vec<Finding>,
-) -> anyhow::Result<Option<Reached>> {
+pub async fn reach_all(globals: &Globals, findings: &mut Vec<Finding>) -> Option<Reached> {
     let mut reached = None;
     for endpoint in &globals.endpoint {
-        let client = Client::builder()
-            .endpoints([endpoint.clone()])
-            .timeout(globals.timeout)
-            .connect()
-            .await
-            .with_context(|| format!("--endpoint {endpoint}"))?;
-        match reach(&client).await {
+        match ask(globals, || Client::builder().endpoints([endpoint.clone()])).await {
             Ok(view) => reached = reached.or(Some(view)),
             Err(fault) => findings.push(Finding {
                 subject: format!("endpoint {endpoint}"),
@@ -42,11 +29,5 @@ pub async fn reach_all(
         }
     }
     let own_version = doug_proto::VERSION.to_owned();
-    Ok(reached.map(|view| Reached { view, own_version }))
-}
-
-async fn reach(client: &Client) -> Result<View, doug_client::Fault> {
-    let map = client.map().await?;
-    let status = client.status().await?;
-    Ok(View::new(&map, &status))
+    reached.map(|view| Reached { view, own_version })
 }

@@ -1,5 +1,6 @@
 //! `doug status`.
 
+mod ask;
 mod json;
 mod text;
 mod view;
@@ -7,6 +8,7 @@ mod view;
 use crate::exit::Exit;
 use crate::globals::Globals;
 use anyhow::Context;
+pub use ask::ask;
 #[cfg(test)]
 pub use view::tests;
 pub use view::{Node, Partition, Place, View};
@@ -26,10 +28,7 @@ pub struct Args {}
 
 /// Runs the command.
 pub async fn run(_args: Args, globals: &Globals) -> anyhow::Result<Exit> {
-    let client = globals.one_shot().await?;
-    let map = client.map().await.context("the partition map is not known")?;
-    let status = client.status().await.context("nobody answers for the nodes")?;
-    let view = View::new(&map, &status);
+    let view = ask(globals, || globals.builder()).await.context("the state is not known")?;
     if globals.json() {
         println!("{}", json::document(&view));
     } else {
