@@ -34,8 +34,7 @@ impl Node {
         deadline: Duration,
     ) -> Result<v1::GetResponse, Fault> {
         let read = v1::ReadOptions { consistency: consistency as i32, ..Default::default() };
-        let request =
-            v1::GetRequest { key: key.to_owned().into(), read: Some(read), target: None };
+        let request = v1::GetRequest { key: key.to_owned().into(), read: Some(read), target: None };
         answer(self.0.clone().get(within(deadline, request)).await)
     }
 
@@ -88,8 +87,10 @@ fn answer<T>(result: Result<Response<T>, Status>) -> Result<T, Fault> {
 /// The name and term of whoever leads a partition: of those that believe they
 /// do, the one of the greatest term.
 pub fn leader(status: &v1::StatusResponse, partition: u64) -> Option<(String, u64)> {
-    let replicas =
-        status.nodes.iter().flat_map(|node| node.replicas.iter().map(move |replica| (node, replica)));
+    let replicas = status
+        .nodes
+        .iter()
+        .flat_map(|node| node.replicas.iter().map(move |replica| (node, replica)));
     let leaders = replicas.filter(|(_, replica)| {
         replica.partition == partition && replica.role() == ReplicaRole::Leader
     });

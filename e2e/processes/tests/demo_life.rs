@@ -137,7 +137,8 @@ async fn nodes_find_each_other_again_when_their_ports_were_taken_meanwhile() {
     assert_eq!(demo.stop().code(), Some(0));
 
     let port = |node: usize| {
-        u16::try_from(state["nodes"][node]["ports"]["raft"].as_u64().expect("a port")).expect("a port")
+        u16::try_from(state["nodes"][node]["ports"]["raft"].as_u64().expect("a port"))
+            .expect("a port")
     };
     let taken: Vec<_> = (0..3)
         .map(|node| std::net::TcpListener::bind(("127.0.0.1", port(node))).expect("it is free"))

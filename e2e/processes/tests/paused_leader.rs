@@ -2,10 +2,10 @@
 //! believes that it leads.
 
 use doug_client::{Client, If};
-use doug_proto::v1::Consistency;
 use doug_process_tests::demo::{self, Demo};
 use doug_process_tests::node::Node;
 use doug_process_tests::wait::until;
+use doug_proto::v1::Consistency;
 use rustix::process::Signal;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

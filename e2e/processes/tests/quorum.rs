@@ -2,11 +2,11 @@
 
 use bytes::Bytes;
 use doug_client::{If, Read};
-use doug_proto::v1::Consistency;
 use doug_process_tests::demo::{self, Demo};
 use doug_process_tests::ledger::{self, Ledger};
 use doug_process_tests::wait::until;
 use doug_process_tests::writers::{Outcome, outcome};
+use doug_proto::v1::Consistency;
 use rustix::process::Signal;
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -2,11 +2,11 @@
 //! back in every way there is.
 
 use doug_client::{Client, PartitionMap, Read};
-use doug_proto::v1;
 use doug_process_tests::demo::{self, Demo};
 use doug_process_tests::inputs;
 use doug_process_tests::ledger::{self, Ledger};
 use doug_process_tests::program::printed;
+use doug_proto::v1;
 use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio::time::Instant;
