@@ -4,6 +4,7 @@ mod support;
 
 use doug_client::v1::{self, error_detail::Detail, stream_operation::Operation};
 use doug_client::{Client, Fault, If, Read};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use support::{Fake, Net, Reply, address, fixed, follower, hash_map, puts, willing};
 use tokio::time::Instant;
@@ -95,6 +96,25 @@ async fn a_write_that_was_never_sent_is_not_executed_at_the_deadline() {
     assert_eq!(fault.code, Code::Unavailable);
     assert!(fault.is_not_executed() && !fault.is_outcome_unknown(), "{fault:?}");
     assert!(fault.message.contains("n1:7400") || fault.message.contains("n2:7400"), "{fault}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_write_that_all_refuse_is_not_tried_so_late_that_the_deadline_could_cut_it_off() {
+    let net = Net::default();
+    let last = Arc::new(Mutex::new(Instant::now()));
+    let tried = last.clone();
+    let script = move |_, _: &_| {
+        *tried.lock().unwrap() = Instant::now();
+        Reply::Fault(Fault::unavailable("an election is under way"))
+    };
+    let node = net.serve(&address(1), puts(script));
+    let client = net.direct(&hash_map(&[&[1]])).await;
+    let deadline = Instant::now() + Duration::from_secs(5);
+    let fault = client.put("k", "v", If::Always).await.unwrap_err();
+    assert_eq!(fault.code, Code::Unavailable);
+    assert!(fault.is_not_executed() && !fault.is_outcome_unknown(), "{fault:?}");
+    assert!(node.writes().len() > 10, "it goes on trying");
+    assert!(*last.lock().unwrap() <= deadline - Duration::from_millis(100));
 }
 
 #[tokio::test(start_paused = true)]

@@ -20,6 +20,10 @@ use tonic::Code;
 const PAUSE_FIRST: Duration = Duration::from_millis(5);
 /// The longest pause.
 const PAUSE_MOST: Duration = Duration::from_millis(100);
+/// The end of an operation's time, a tenth but at most this long, in which a
+/// write that all have refused so far is not tried again: an attempt that the
+/// deadline cuts off would turn a definite failure into an unknown outcome.
+const LAST_CALL_MOST: Duration = Duration::from_millis(100);
 
 /// One attempt under way.
 pub(super) struct Flight {
@@ -63,6 +67,8 @@ pub(super) struct Course<'e> {
     own: bool,
     ticket: Option<Ticket>,
     deadline: Instant,
+    /// Part of the time before the deadline: see [`LAST_CALL_MOST`].
+    last_call: Duration,
     flights: Vec<Flight>,
     /// Asked in this round, to no avail. A round ends when all were asked.
     tried: Vec<Connection>,
@@ -86,6 +92,8 @@ impl<'e> Course<'e> {
             own: ticket.is_some(),
             ticket,
             deadline,
+            last_call: (deadline.saturating_duration_since(Instant::now()) / 10)
+                .min(LAST_CALL_MOST),
             flights: Vec::new(),
             tried: Vec::new(),
             uncertain: false,
@@ -108,6 +116,10 @@ impl<'e> Course<'e> {
                 Step::Pause(then) => {
                     let until = Instant::now() + self.engine.settings.jitter.spread(self.pause);
                     self.pause = (self.pause * 3 / 2).min(PAUSE_MOST);
+                    let refused = self.kind == Kind::Write && !self.possibly_applied();
+                    if refused && until + self.last_call > self.deadline {
+                        return Err(self.out_of_time());
+                    }
                     self.wait(Some(until), then).await
                 }
                 Step::Wait => self.wait(None, None).await,
