@@ -5,6 +5,7 @@ mod demo;
 mod encoding;
 mod exit;
 mod globals;
+mod out;
 mod units;
 
 use clap::{CommandFactory, Parser, Subcommand};

@@ -109,3 +109,20 @@ fn every_command_has_help_with_an_example_and_a_completion() {
         assert!(completion.contains(command), "{command}");
     }
 }
+
+#[test]
+fn a_reader_that_goes_away_is_no_error() {
+    for arguments in [&["completions", "bash"][..], &["version", "--timeout", "1s"]] {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_doug"))
+            .args(arguments)
+            .env("DOUG_ENDPOINT", "127.0.0.1:9")
+            .stdout(std::process::Stdio::piped())
+            .stderr(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        drop(child.stdout.take());
+        let output = child.wait_with_output().unwrap();
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert!(!error.contains("panicked"), "{arguments:?}: {error}");
+    }
+}

@@ -1,15 +1,14 @@
 //! Puts the facade together and runs it.
 
 use crate::admission::Admission;
-use crate::front::oversize;
 use crate::front::unary::Front;
 use crate::http::{Pages, router as http_router};
 use crate::metrics::Metrics;
 use crate::router::Router;
 use crate::{Config, health};
 use anyhow::{Context, ensure};
-use doug_proto::limits;
 use doug_proto::v1::{FILE_DESCRIPTOR_SET, doug_server::DougServer};
+use doug_proto::{limits, oversize};
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -16,12 +16,12 @@ use crate::transport::{self, Peers, RaftService};
 use anyhow::{Context, Result};
 use crossbeam_channel::{Receiver, bounded, unbounded};
 use doug_proto::ids::NodeId;
-use doug_proto::limits;
 use doug_proto::map::PartitionMap;
 use doug_proto::v1::admin_server::AdminServer;
 use doug_proto::v1::doug_server::DougServer;
 use doug_proto::v1::raft_server::RaftServer;
 use doug_proto::v1::{self, FILE_DESCRIPTOR_SET};
+use doug_proto::{limits, oversize};
 use doug_storage::disk::RealDisk;
 use doug_storage::log::LogWriter;
 use doug_storage::manifest;
@@ -39,6 +39,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
+use tower::util::MapResponseLayer;
 
 /// How long a stopping node tries to hand its leaderships over.
 const HAND_OVER: Duration = Duration::from_secs(2);
@@ -146,6 +147,7 @@ impl Listeners {
         });
         let wait = |stop: &CancellationToken| stop.clone().cancelled_owned();
         let serving = builder()
+            .layer(MapResponseLayer::new(oversize::explain_response))
             .add_service(doug)
             .add_service(health)
             .add_services_of_reflection()
@@ -360,7 +362,7 @@ trait WithReflection {
     fn add_services_of_reflection(self) -> Self;
 }
 
-impl WithReflection for tonic::transport::server::Router {
+impl<L> WithReflection for tonic::transport::server::Router<L> {
     /// Both versions, because many tools (older grpcurl too) only know v1alpha.
     fn add_services_of_reflection(self) -> Self {
         let builder = || {

@@ -7,6 +7,7 @@ pub mod error;
 pub mod ids;
 pub mod limits;
 pub mod map;
+pub mod oversize;
 pub mod routing;
 pub mod token;
 

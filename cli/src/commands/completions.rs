@@ -2,6 +2,7 @@
 
 use crate::exit::Exit;
 use clap_complete::Shell;
+use std::io::Write;
 
 /// Options of `doug completions`.
 #[derive(clap::Args)]
@@ -15,6 +16,8 @@ pub struct Args {
 
 /// Prints the script.
 pub fn run(args: &Args, mut command: clap::Command) -> anyhow::Result<Exit> {
-    clap_complete::generate(args.shell, &mut command, "doug", &mut std::io::stdout());
+    let mut script = Vec::new();
+    clap_complete::generate(args.shell, &mut command, "doug", &mut script);
+    std::io::stdout().write_all(&script)?;
     Ok(Exit::Done)
 }

@@ -71,11 +71,13 @@ fn report(created: &Created, as_json: bool) {
         let report = json!({
             "database": database, "nodes": nodes, "partitions": partitions, "joined": joined,
         });
-        println!("{report}");
+        crate::outln!("{report}");
     } else if *joined == 0 {
-        println!("database {database} was there already: {partitions} partitions, {nodes} nodes");
+        crate::outln!(
+            "database {database} was there already: {partitions} partitions, {nodes} nodes"
+        );
     } else {
-        println!(
+        crate::outln!(
             "database {database} created: {partitions} partitions on {nodes} nodes \
              ({joined} of them new)"
         );

@@ -39,7 +39,7 @@ pub async fn run(args: Args, globals: &Globals) -> anyhow::Result<Exit> {
         client.delete(key, condition).await.with_context(|| format!("cannot delete {shown}"))?;
     let exit = exit(&answer);
     if globals.json() {
-        println!("{}", json(&answer));
+        crate::outln!("{}", json(&answer));
     } else {
         match exit {
             Exit::ConditionFailed => unmet(&shown, answer.current_revision),

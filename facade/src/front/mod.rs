@@ -1,8 +1,6 @@
 //! The front doors: unary calls and streams, in what only they do. How one
 //! operation is checked, admitted and executed is the router's.
 
-mod deadline;
-pub mod oversize;
 mod stream;
 pub mod unary;
 mod watch;

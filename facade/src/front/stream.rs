@@ -1,12 +1,12 @@
 //! The bidirectional stream, which is the hot path: one task runs all
 //! operations of a stream and sends answers that are ready together together.
 
-use super::{deadline, oversize};
 use crate::admission::Permit;
 use crate::router::Router;
 use doug_proto::error::{Fault, check_request_bytes};
 use doug_proto::v1::stream_answer::Answer;
 use doug_proto::v1::{StreamAnswer, StreamOperation, StreamRequest, StreamResponse};
+use doug_proto::{deadline, oversize};
 use futures::future::FutureExt;
 use futures::stream::{FuturesUnordered, StreamExt};
 use prost::Message;

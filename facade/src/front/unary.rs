@@ -1,8 +1,9 @@
 //! The `Doug` service: one call an operation, and the door to the streams.
 
-use super::{deadline, stream, watch};
+use super::{stream, watch};
 use crate::map_source::MapReceiver;
 use crate::router::Router;
+use doug_proto::deadline;
 use doug_proto::error::Fault;
 use doug_proto::v1::doug_server::Doug;
 use doug_proto::v1::stream_answer::Answer;

@@ -4,7 +4,7 @@ use super::operations::submit;
 use crate::engine::requests::Sink;
 use crate::engine::shared::Shared;
 use doug_proto::error::Fault;
-use doug_proto::{deadline, v1};
+use doug_proto::{deadline, oversize, v1};
 use std::sync::Arc;
 use tokio::sync::mpsc;
 use tokio_stream::Stream;
@@ -29,7 +29,7 @@ pub fn serve(
     let (answers, ready) = mpsc::unbounded_channel();
     let (sender, receiver) = mpsc::channel(WAITING);
     let room = Arc::new(tokio::sync::Semaphore::new(OPERATIONS));
-    tokio::spawn(read(shared, requests, answers, room.clone()));
+    tokio::spawn(read(shared, requests, answers, sender.clone(), room.clone()));
     tokio::spawn(write(ready, sender, room));
     ReceiverStream::new(receiver)
 }
@@ -38,9 +38,18 @@ async fn read(
     shared: Arc<Shared>,
     mut requests: Streaming<v1::StreamRequest>,
     answers: mpsc::UnboundedSender<v1::StreamAnswer>,
+    ended: mpsc::Sender<Result<v1::StreamResponse, Status>>,
     room: Arc<tokio::sync::Semaphore>,
 ) {
-    while let Ok(Some(request)) = requests.message().await {
+    loop {
+        let request = match requests.message().await {
+            Ok(Some(request)) => request,
+            Ok(None) => return,
+            Err(status) => {
+                drop(ended.send(Err(oversize::explain(status))).await);
+                return;
+            }
+        };
         for operation in request.operations {
             let Ok(permit) = room.acquire().await else { return };
             // Given back by the writer, when the answer leaves.

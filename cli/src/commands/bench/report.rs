@@ -35,19 +35,19 @@ pub fn print(plan: &Plan, unary: bool, measured: &Measured, globals: &Globals) -
             "notStarted": not_started,
             "errors": errors,
         });
-        println!("{report}");
+        crate::outln!("{report}");
     } else {
-        println!("{}", headline(plan, unary));
-        println!("{} operations in {:.1} s: {rate:.0}/s", latencies.len(), took.as_secs_f64());
+        crate::outln!("{}", headline(plan, unary));
+        crate::outln!("{} operations in {:.1} s: {rate:.0}/s", latencies.len(), took.as_secs_f64());
         for (name, at) in PERCENTILES {
-            println!("  {name:6} {:>10} µs", latencies.value_at_percentile(at));
+            crate::outln!("  {name:6} {:>10} µs", latencies.value_at_percentile(at));
         }
-        println!("  max    {:>10} µs", latencies.max());
+        crate::outln!("  max    {:>10} µs", latencies.max());
         for (error, count) in errors {
-            println!("{count} failed: {error}");
+            crate::outln!("{count} failed: {error}");
         }
         if *not_started > 0 {
-            println!("{not_started} were not started: the rate is beyond what is answered");
+            crate::outln!("{not_started} were not started: the rate is beyond what is answered");
         }
     }
     if failed == 0 && *not_started == 0 { Exit::Done } else { Exit::Error }

@@ -28,7 +28,7 @@ pub async fn run(_args: Args, globals: &Globals) -> anyhow::Result<Exit> {
         findings.extend(check(reached));
     }
     if globals.json() {
-        println!("{}", document(&findings));
+        crate::outln!("{}", document(&findings));
     } else {
         print(&findings, reached.as_ref());
     }
@@ -44,16 +44,16 @@ fn document(findings: &[Finding]) -> serde_json::Value {
 
 fn print(findings: &[Finding], reached: Option<&Reached>) {
     for finding in findings {
-        println!("{}: {}\n  remedy: {}", finding.subject, finding.problem, finding.remedy);
+        crate::outln!("{}: {}\n  remedy: {}", finding.subject, finding.problem, finding.remedy);
     }
     match (findings.len(), reached) {
-        (0, Some(Reached { view, .. })) => println!(
+        (0, Some(Reached { view, .. })) => crate::outln!(
             "nothing wrong found: {} partitions led, {} nodes ready, version {}",
             view.partitions.len(),
             view.nodes.len(),
             view.version
         ),
-        (1, _) => println!("1 finding"),
-        (count, _) => println!("{count} findings"),
+        (1, _) => crate::outln!("1 finding"),
+        (count, _) => crate::outln!("{count} findings"),
     }
 }

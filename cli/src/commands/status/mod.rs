@@ -30,9 +30,9 @@ pub struct Args {}
 pub async fn run(_args: Args, globals: &Globals) -> anyhow::Result<Exit> {
     let view = ask(globals, || globals.builder()).await.context("the state is not known")?;
     if globals.json() {
-        println!("{}", json::document(&view));
+        crate::outln!("{}", json::document(&view));
     } else {
-        println!("{}", text::render(&view));
+        crate::outln!("{}", text::render(&view));
     }
     let leaderless = view.partitions.iter().any(|partition| partition.leader.is_none());
     Ok(if leaderless { Exit::Unavailable } else { Exit::Done })

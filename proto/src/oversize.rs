@@ -2,9 +2,9 @@
 //! with a code and words of its own; clients get the same answer as for any
 //! other request beyond a limit.
 
-use axum::http::Response;
-use doug_proto::error::Fault;
-use doug_proto::limits;
+use crate::error::Fault;
+use crate::limits;
+use tonic::codegen::http::Response;
 use tonic::{Code, Status};
 
 /// How the transport's refusal begins.
