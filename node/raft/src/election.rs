@@ -48,6 +48,16 @@ impl Raft {
         }
     }
 
+    /// This process did not run for so many microseconds until `now`: silence during that time says nothing about the
+    /// others, whose messages may be waiting. Timeouts that measure it begin anew. Only liveness hangs on them.
+    pub fn excuse(&mut self, now: Time, microseconds: u64) {
+        self.advance_clock(now);
+        self.election.deadline = self.election.deadline.after(microseconds);
+        for peer in self.lead.peers.values_mut() {
+            peer.heard = peer.heard.after(microseconds).min(now);
+        }
+    }
+
     pub(crate) fn tick_election(&mut self) {
         if self.now >= self.election.deadline {
             self.start_election();

@@ -102,7 +102,13 @@ pub struct Host {
     next_sequence: u64,
     draining: bool,
     next_balance: Time,
+    last_tick: Time,
 }
+
+/// A pause between ticks longer than the election timeout divided by this means
+/// that the process did not run: on an overloaded machine all would campaign
+/// whenever they wake up, and none would win.
+const STALL: u64 = 3;
 
 /// Pause between looks at the spread of the leaders, in microseconds.
 const BALANCE_INTERVAL: u64 = 500_000;
@@ -119,6 +125,7 @@ impl Host {
             next_sequence: 0,
             draining: false,
             next_balance: Time(0),
+            last_tick: Time(0),
         }
     }
 
@@ -264,8 +271,14 @@ impl Host {
     }
 
     fn tick(&mut self, now: Time) {
+        let pause = now.since(self.last_tick);
+        let stalled = self.last_tick != Time(0) && pause > self.config.election_timeout / STALL;
+        self.last_tick = now;
         for (partition, replica) in &mut self.replicas {
             if replica.snapshot.is_none() {
+                if stalled {
+                    replica.raft.excuse(now, pause);
+                }
                 replica.raft.tick(now);
             }
             for request in replica.queue.expire(now) {

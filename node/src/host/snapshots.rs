@@ -55,6 +55,9 @@ impl Host {
             return;
         }
         self.touched.insert(key.partition);
+        // The log may have reached the snapshot's very index meanwhile; then it goes
+        // on, and must not be forgotten up to there.
+        let installed = installed.filter(|(index, _)| *index > replica.applied);
         let Some((index, term)) = installed else { return };
         let unknown = replica.pending.forget(index);
         replica.raft.restore(now, (index, term), configuration(&replica.descriptor));

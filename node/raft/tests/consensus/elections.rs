@@ -268,3 +268,25 @@ fn a_group_in_silence_has_another_leader_within_four_hundred_milliseconds_at_the
     gaps.sort_unstable();
     assert!(gaps[25] <= 400 * MILLISECOND, "{gaps:?}");
 }
+
+#[test]
+fn a_leader_whose_process_stood_still_gives_its_peers_time_to_answer() {
+    let mut replica = Replica::leader();
+    replica.now = replica.now.after(10_000 * MILLISECOND);
+    replica.raft.excuse(replica.now, 10_000 * MILLISECOND);
+    replica.wait(300 * MILLISECOND);
+    assert_eq!(replica.raft.role(), Role::Leader);
+    replica.wait(1);
+    assert_eq!(replica.raft.role(), Role::Follower);
+}
+
+#[test]
+fn a_follower_whose_process_stood_still_waits_for_the_leaders_messages() {
+    let mut replica = follower_of_three();
+    replica.now = replica.now.after(10_000 * MILLISECOND);
+    replica.raft.excuse(replica.now, 10_000 * MILLISECOND);
+    replica.wait(100 * MILLISECOND);
+    assert_eq!(replica.raft.role(), Role::Follower);
+    replica.wait(300 * MILLISECOND);
+    assert_eq!(replica.raft.role(), Role::PreCandidate);
+}

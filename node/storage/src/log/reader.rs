@@ -82,6 +82,36 @@ impl LogReader {
         Ok(batches)
     }
 
+    /// Like [`read`](Self::read), but leaves out what is not in the log: for whoever may have been overtaken by a
+    /// floor or a snapshot since it decided what to read.
+    pub fn read_living(&self, key: ReplicaKey, from: u64, to: u64) -> Result<Vec<Bytes>> {
+        self.shared.check()?;
+        let mut batches = Vec::new();
+        let mut next = from;
+        while next <= to {
+            match self.read_one(key, next) {
+                Ok((data, last)) => {
+                    batches.push(data);
+                    next = last + 1;
+                }
+                Err(StorageError::NotInLog { .. }) => match self.first_behind(key, next) {
+                    Some(base) => next = base,
+                    None => break,
+                },
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(batches)
+    }
+
+    /// Base of the first batch that begins above `index`.
+    fn first_behind(&self, key: ReplicaKey, index: u64) -> Option<u64> {
+        let state = self.shared.state.lock();
+        let log = state.index.get(key)?;
+        let behind = log.entries.range(log.position(index)..);
+        behind.map(|entry| entry.base).find(|base| *base > index)
+    }
+
     fn read_one(&self, key: ReplicaKey, index: u64) -> Result<(Bytes, u64)> {
         loop {
             let (source, last, at) = self.find(key, index)?;
