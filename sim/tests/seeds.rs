@@ -22,6 +22,14 @@ fn a_calm_run_turns_every_mechanism() {
     assert!(report.coverage.counts(), "{:#?}", report.coverage);
 }
 
+/// A snapshot arrived just when the log had reached its very index: the disk then
+/// forgot what the core still kept.
+#[test]
+fn a_log_that_meets_its_snapshot_is_not_forgotten() {
+    let report = run(Plan { duration: 30 * SECOND, ..Plan::draw(209) }, false);
+    assert_eq!(report.violation, None, "{:#?}", report.story);
+}
+
 #[test]
 fn a_few_random_seeds_keep_every_promise() {
     for seed in 100..108 {

@@ -96,6 +96,9 @@ impl Process {
             }
         }
         for (replica, index) in effects.floors {
+            cx.trace.detail(cx.now, || {
+                format!("{} needs nothing of {replica} up to {index}", self.name)
+            });
             self.reader.set_floor(replica, index);
         }
         for replica in effects.flush {
@@ -103,6 +106,7 @@ impl Process {
             self.enqueue(Task::Flush(replica), cx);
         }
         for fetch in effects.fetch {
+            cx.trace.detail(cx.now, || format!("{} wants {fetch:?} back", self.name));
             cx.coverage.hit("batches read back from the log");
             self.enqueue(Task::Fetch { host, fetch }, cx);
         }

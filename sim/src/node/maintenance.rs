@@ -115,9 +115,23 @@ impl Process {
         Fetch { replica, from, to }: Fetch,
         cx: &mut Context,
     ) -> Result<Option<Work>, Death> {
-        let bytes = self.reader.read(replica, from, to)?;
-        let batches: Result<Vec<_>, _> = bytes.into_iter().map(Batch::decode).collect();
-        let batches = batches.map_err(|error| StorageError::Refused(error.to_string()))?;
+        let mut batches = Vec::new();
+        let mut next = from;
+        while next <= to {
+            match self.reader.read(replica, next, next) {
+                Ok(found) => {
+                    for bytes in found {
+                        let batch = Batch::decode(bytes)
+                            .map_err(|error| StorageError::Refused(error.to_string()))?;
+                        next = batch.last() + 1;
+                        batches.push(batch);
+                    }
+                }
+                // Compacted or replaced since the host asked.
+                Err(StorageError::NotInLog { .. }) => next += 1,
+                Err(error) => return Err(error.into()),
+            }
+        }
         self.post(host, Event::Fetched { replica, batches }, cx);
         Ok(None)
     }
