@@ -76,11 +76,9 @@ fn shape(args: &Start, stored: Option<Shape>, folder: &Path) -> anyhow::Result<S
         partitions: args.partitions.unwrap_or(base.partitions),
     };
     if let Some(stored) = stored.filter(|stored| *stored != asked) {
-        let Shape { clusters, nodes, partitions } = stored;
         return Err(usage(format!(
-            "the database in {} has {clusters} clusters of {nodes} nodes and {partitions} \
-             partitions, which a demo cannot change: leave --clusters, --nodes and --partitions \
-             away, or give another --data",
+            "the database in {} has {stored}, which a demo cannot change: leave --clusters, \
+             --nodes and --partitions away, or give another --data",
             folder.display()
         )));
     }
@@ -128,7 +126,7 @@ mod tests {
     #[test]
     fn another_shape_than_stored_is_refused_and_the_stored_one_named() {
         let error = shape_of(&args(Some(3), None), Some(DEFAULT)).unwrap_err();
-        assert!(error.contains("2 clusters of 5 nodes and 8 partitions"), "{error}");
+        assert!(error.contains("2 clusters of 5 nodes, 8 partitions"), "{error}");
     }
 
     #[test]

@@ -68,7 +68,7 @@ pub fn ready(state: &State, folder: &Path, took: Duration) {
     let plain = endpoint.trim_start_matches("http://");
     println!(
         "\
-DougDB is ready after {:.1} s: {} clusters of {} nodes, {} partitions.
+DougDB is ready after {:.1} s: {shape}.
 
   Endpoint  {endpoint}  (gRPC, with reflection)
   Data      {folder}  ({fate})
@@ -85,9 +85,6 @@ Try in another terminal:
 Ctrl-C stops it.
 ",
         took.as_secs_f64(),
-        shape.clusters,
-        shape.nodes,
-        shape.partitions,
     );
 }
 

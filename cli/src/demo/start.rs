@@ -7,7 +7,7 @@ use super::processes::{Processes, Spec};
 use super::screen::Progress;
 use super::state::{LOOPBACK, Node, State};
 use anyhow::{Context, bail};
-use doug_client::{Client, If};
+use doug_client::{Client, Fault, If};
 use futures::future::try_join_all;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -36,7 +36,10 @@ pub async fn start(
     state.save(layout)?;
     let identities = alive(processes, membership::identify_all(&state.nodes)).await?;
 
-    progress.step(format!("Creating {} partitions", state.shape.partitions));
+    progress.step(match state.creation {
+        None => format!("Creating the database: {}", state.shape),
+        Some(_) => "Going on with the database that is there".to_owned(),
+    });
     membership::intend(state, &identities)?;
     // Before the first node is told: see `State::creation`.
     state.save(layout)?;
@@ -132,5 +135,14 @@ async fn await_writable(state: &State) -> anyhow::Result<()> {
         }
     });
     try_join_all(touches).await?;
-    Ok(())
+    // What is printed next invites to `doug status`: it must not show gaps.
+    let led = database::until(deadline, || async {
+        let status = database::status(&endpoint, false).await?;
+        let partitions = map.partitions.iter().map(|partition| partition.id);
+        match partitions.into_iter().find(|id| database::leader(&status, *id).is_none()) {
+            None => Ok(()),
+            Some(id) => Err(Fault::unavailable(format!("no node says that it leads P{id}"))),
+        }
+    });
+    led.await.context("asking the facade who leads")
 }

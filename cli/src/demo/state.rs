@@ -53,6 +53,21 @@ pub struct Shape {
     pub partitions: u32,
 }
 
+impl std::fmt::Display for Shape {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let count = |number: u32, what: &str| match number {
+            1 => format!("1 {what}"),
+            _ => format!("{number} {what}s"),
+        };
+        let [clusters, nodes, partitions] = [
+            count(self.clusters, "cluster"),
+            count(self.nodes, "node"),
+            count(self.partitions, "partition"),
+        ];
+        write!(f, "{clusters} of {nodes}, {partitions}")
+    }
+}
+
 /// The intent to make these nodes this database.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Creation {

@@ -29,7 +29,8 @@ pub fn folder() -> tempfile::TempDir {
 #[derive(Debug)]
 pub struct Demo {
     folder: PathBuf,
-    data: PathBuf,
+    /// None: wherever the demo made its temporary folder.
+    data: Option<PathBuf>,
     process: Child,
     /// How long it took until it was ready.
     pub took: Duration,
@@ -43,8 +44,21 @@ impl Demo {
     /// With what it printed, when it is not ready in time.
     pub async fn start(folder: &Path, options: &[&str]) -> Self {
         let data = folder.join("data");
+        let place = ["--data", data.to_str().expect("a path of the test is UTF-8")];
+        Self::launch(folder, Some(data.clone()), &[&place, options].concat()).await
+    }
+
+    /// The same with its data in a temporary folder of the demo's own, in `folder`.
+    ///
+    /// # Panics
+    /// With what it printed, when it is not ready in time.
+    pub async fn start_temporary(folder: &Path, options: &[&str]) -> Self {
+        Self::launch(folder, None, options).await
+    }
+
+    async fn launch(folder: &Path, data: Option<PathBuf>, options: &[&str]) -> Self {
         let began = Instant::now();
-        let process = spawn(folder, &data, options);
+        let process = spawn(folder, options);
         let mut demo = Self { folder: folder.to_owned(), data, process, took: Duration::ZERO };
         while !demo.is_ready() {
             let ended = demo.process.try_wait().expect("the demo can be waited for");
@@ -61,7 +75,7 @@ impl Demo {
     /// # Panics
     /// When it is not there.
     pub fn state(&self) -> Value {
-        let text = std::fs::read(self.data.join("demo.json")).expect("demo.json is there");
+        let text = std::fs::read(self.data().join("demo.json")).expect("demo.json is there");
         serde_json::from_slice(&text).expect("demo.json is JSON")
     }
 
@@ -71,8 +85,13 @@ impl Demo {
     }
 
     /// Where its data is.
-    pub fn data(&self) -> &Path {
-        &self.data
+    pub fn data(&self) -> PathBuf {
+        let found = || {
+            let entries = std::fs::read_dir(&self.folder).into_iter().flatten().flatten();
+            let mut paths = entries.map(|entry| entry.path());
+            paths.find(|path| path.join("demo.json").is_file())
+        };
+        self.data.clone().or_else(found).unwrap_or_else(|| self.folder.join("data"))
     }
 
     /// The process of the demo itself.
@@ -141,7 +160,7 @@ impl Demo {
     /// # Panics
     /// With what it printed, when it fails.
     pub fn act(&self, action: &str, nodes: &[String]) {
-        let data = self.data.display().to_string();
+        let data = self.data().display().to_string();
         let mut arguments = vec!["demo", action, "--data", &data];
         arguments.extend(nodes.iter().map(String::as_str));
         let output = self.run(&arguments);
@@ -214,7 +233,7 @@ impl Demo {
     }
 
     fn is_ready(&self) -> bool {
-        let Ok(text) = std::fs::read(self.data.join("demo.json")) else { return false };
+        let Ok(text) = std::fs::read(self.data().join("demo.json")) else { return false };
         let state: Value = serde_json::from_slice(&text).unwrap_or_default();
         state["ready"] == true && state["pid"] == self.process.id()
     }
@@ -241,12 +260,11 @@ impl Drop for Demo {
 }
 
 /// Starts a demo that ends with the thread that calls this, however that ends.
-fn spawn(folder: &Path, data: &Path, options: &[&str]) -> Child {
+fn spawn(folder: &Path, options: &[&str]) -> Child {
     let log = File::create(folder.join("demo.log")).expect("a log");
     let mut command = program::command(folder);
     command
-        .args(["demo", "--listen", "127.0.0.1:0", "--data"])
-        .arg(data)
+        .args(["demo", "--listen", "127.0.0.1:0"])
         .args(options)
         .env("DOUG_PARENT_PID", std::process::id().to_string())
         .stdin(Stdio::piped())

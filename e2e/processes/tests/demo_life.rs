@@ -105,6 +105,33 @@ async fn no_process_outlives_a_demo_that_was_killed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn ctrl_c_ends_it_well_and_its_temporary_folder_goes_with_it() {
+    let folder = demo::folder();
+    let demo = Demo::start_temporary(folder.path(), &["--nodes", "3"]).await;
+    let pids = demo.pids();
+    assert_eq!(pids.len(), 7);
+    let data = demo.data();
+    assert!(data.join("nodes/a-0").is_dir());
+    assert!(demo.printed().contains("removed at the end"), "{}", demo.printed());
+    assert_eq!(demo.stop().code(), Some(0));
+    assert!(!data.exists(), "{} is left", data.display());
+    assert!(pids.iter().all(|pid| has_ended(*pid)), "a process is left");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_temporary_folder_of_a_demo_that_was_killed_goes_with_the_next_start() {
+    let folder = demo::folder();
+    let small = ["--clusters", "1", "--nodes", "1", "--partitions", "1"];
+    let mut demo = Demo::start_temporary(folder.path(), &small).await;
+    let left = demo.data();
+    demo.process().kill().expect("the demo can be killed");
+    demo.process().wait().expect("the demo can be waited for");
+    assert!(left.exists(), "nobody could remove it");
+    let _next = Demo::start_temporary(folder.path(), &small).await;
+    assert!(!left.exists(), "{} is left", left.display());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_next_demo_on_the_same_data_goes_on_with_it() {
     let folder = demo::folder();
     let shape = ["--clusters", "1", "--nodes", "3", "--partitions", "2"];
@@ -119,7 +146,7 @@ async fn the_next_demo_on_the_same_data_goes_on_with_it() {
     let other = other.into_iter().map(Path::new).chain([&*data]);
     let other = program::run(folder.path(), other);
     assert_eq!(other.status.code(), Some(2), "{}", printed(&other));
-    assert!(printed(&other).contains("1 clusters of 3 nodes"), "{}", printed(&other));
+    assert!(printed(&other).contains("1 cluster of 3 nodes, 2 partitions"), "{}", printed(&other));
 
     let demo = Demo::start(folder.path(), &[]).await;
     assert_eq!(demo.state()["nodes"][0]["ports"], ports);

@@ -41,7 +41,7 @@ async fn a_leader_that_was_frozen_never_answers_a_stale_linearizable_read() {
         // wakes, before it can have heard of its successor.
         let readers = Readers::start(&node, &acknowledged);
         tokio::time::sleep(Duration::from_millis(300)).await;
-        demo.signal(&[frozen.clone()], Signal::CONT);
+        demo.signal(std::slice::from_ref(&frozen), Signal::CONT);
         for _ in 0..20 {
             write(&client, &acknowledged).await;
         }
