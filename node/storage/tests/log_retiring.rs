@@ -50,8 +50,8 @@ fn stale_records_of_a_recycled_segment_never_replay() {
     for crash in [Crash::Process, Crash::LoseUnsynced] {
         disk.crash(crash);
         let log = reopen(&disk, 100);
-        assert_eq!(bases(&log.replicas, B), []);
-        assert_eq!(bases(&log.replicas, A), []);
+        assert!(bases(&log.replicas, B).is_empty());
+        assert!(bases(&log.replicas, A).is_empty());
     }
     assert_eq!(bases(&reopen(&disk.fork(), 98).replicas, B), [99, 100]);
 }
