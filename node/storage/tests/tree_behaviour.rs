@@ -336,6 +336,20 @@ fn after_power_loss_the_tree_is_readable_below_what_it_had_applied() {
 }
 
 #[test]
+fn a_compaction_collects_nothing_that_only_a_flush_under_way_will_publish() {
+    let mut keeper = Keeper::new(forgetful());
+    three_generations(&mut keeper);
+    keeper.put(500, "k00", "lost");
+    keeper.rotate();
+    let flush = keeper.tree.flush_job().expect("frozen");
+    keeper.compact();
+    assert_eq!(keeper.tree.gc_floor(), 60);
+    drop(flush);
+    keeper.lose_power();
+    assert_eq!(keeper.get("k00").as_deref(), Some("v41"));
+}
+
+#[test]
 fn a_job_dropped_halfway_changes_nothing_and_leaves_no_file() {
     let mut keeper = Keeper::new(forgetful());
     three_generations(&mut keeper);

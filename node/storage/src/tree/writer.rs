@@ -189,7 +189,8 @@ impl Tree {
     fn horizon(&self, published: u64) -> u64 {
         let history = self.options().history;
         let wanted = self.applied.saturating_sub(history).min(published);
-        self.shared.pins.raise_floor(wanted)
+        // A flush under way may have raised the floor to what only it will publish.
+        self.shared.pins.raise_floor(wanted).min(published)
     }
 
     /// Starts writing the tables of a snapshot.
