@@ -1,7 +1,7 @@
 //! The DougDB facade: the stateless entrypoint that routes every key.
 //!
-//! A request comes in through a front door ([`front`]), is checked against the
-//! limits, admitted if there is memory for it, and handed to the [`router`],
+//! A request comes in through a front door (`front`), is checked against the
+//! limits, admitted if there is memory for it, and handed to the `router`,
 //! which knows the partition map from a [`map_source`] and speaks to the
 //! leaders through the client library. Nothing is kept: any number of facades
 //! may serve a database, and each may die at any time.

@@ -1,7 +1,7 @@
 //! DougDB's deterministic simulator: whole clusters, run from one seed over
 //! simulated time, network and disks, in the code that ships.
 //!
-//! [`plan`] is what a seed decides, [`world`] runs it, [`checks`] says what must
+//! [`plan`] is what a seed decides, `world` runs it, [`checks`] says what must
 //! hold, [`run`] reports. How to read and replay a failing seed stands in
 //! docs/simulator.md.
 #![deny(missing_docs)]

@@ -7,7 +7,7 @@ use doug_proto::v1::ScanEntry;
 use serde_json::{Map, Value};
 use std::io::Write;
 
-/// KEY, or KEY<tab>VALUE.
+/// KEY, or KEY, a tab, VALUE.
 pub fn text_line(encoding: Encoding, keys_only: bool, entry: &ScanEntry) -> String {
     let mut line = encoding.show(&entry.key);
     if !keys_only {

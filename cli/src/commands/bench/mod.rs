@@ -41,7 +41,7 @@ pub struct Args {
     /// One call an operation
     #[arg(long, conflicts_with = "streams")]
     unary: bool,
-    /// Operations share streams [default]
+    /// Operations share streams (default)
     #[arg(long)]
     streams: bool,
     /// Connections to spread over [default: 1 for streams, else up to 16]
