@@ -83,14 +83,23 @@ fn ticks(pid: u32) -> Option<u64> {
     Some(fields.get(11)?.parse::<u64>().ok()? + fields.get(12)?.parse::<u64>().ok()?)
 }
 
-/// Free ports on the loopback interface, below the range that outgoing
-/// connections take theirs from.
-pub fn free_ports(count: usize) -> anyhow::Result<Vec<u16>> {
-    let start = 20_000 + (std::process::id() % 8_000) as u16;
-    let free = (start..32_000).filter(|p| TcpListener::bind((Ipv4Addr::LOCALHOST, *p)).is_ok());
-    let ports: Vec<u16> = free.take(count).collect();
-    if ports.len() < count {
-        bail!("fewer than {count} free ports from {start} to 32000: stop other programs");
+/// Hands out free ports of the loopback interface, none twice, below the range
+/// that outgoing connections take theirs from.
+pub struct Ports(std::ops::Range<u16>);
+
+impl Ports {
+    /// Begins somewhere else in each process.
+    pub fn new() -> Self {
+        Self(20_000 + (std::process::id() % 8_000) as u16..32_000)
     }
-    Ok(ports)
+
+    /// So many ports.
+    pub fn take(&mut self, count: usize) -> anyhow::Result<Vec<u16>> {
+        let free = |port: &u16| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok();
+        let ports: Vec<u16> = self.0.by_ref().filter(free).take(count).collect();
+        if ports.len() < count {
+            bail!("fewer than {count} free ports are left below 32000: stop other programs");
+        }
+        Ok(ports)
+    }
 }

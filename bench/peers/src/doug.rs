@@ -1,6 +1,6 @@
 //! Five DougDB nodes and a facade, and lanes that speak to them in every way.
 
-use crate::child::{Process, free_ports};
+use crate::child::{Ports, Process};
 use crate::load::Lane;
 use anyhow::{Context, bail};
 use bytes::Bytes;
@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use tonic::transport::{Channel, Endpoint};
 
 const NODES: usize = 5;
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(120);
 /// How often a unary lane follows the news of another leader.
 const REDIRECTS: usize = 8;
 /// Largest answer: a value and its envelope.
@@ -35,8 +35,13 @@ pub struct Doug {
 impl Doug {
     /// Starts five nodes with their defaults, makes them a database, and starts
     /// a facade beside them.
-    pub fn start(program: &Path, folder: &Path, partitions: u32) -> anyhow::Result<Self> {
-        let ports = free_ports(4 * NODES + 2)?;
+    pub fn start(
+        program: &Path,
+        folder: &Path,
+        partitions: u32,
+        ports: &mut Ports,
+    ) -> anyhow::Result<Self> {
+        let ports = ports.take(4 * NODES + 2)?;
         let (nodes_ports, facade_ports) = ports.split_at(4 * NODES);
         let mut nodes = Vec::new();
         for (number, ports) in nodes_ports.chunks(4).enumerate() {

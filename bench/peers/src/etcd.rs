@@ -1,6 +1,6 @@
 //! Five etcd members, and lanes that speak to their leader.
 
-use crate::child::{Process, free_ports};
+use crate::child::{Ports, Process};
 use crate::load::Lane;
 use anyhow::{Context, bail};
 use bytes::Bytes;
@@ -13,7 +13,7 @@ use tonic::transport::{Channel, Endpoint};
 use tonic_prost::ProstCodec;
 
 const MEMBERS: usize = 5;
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// The part of etcd's protocol that is measured (etcdserverpb, rpc.proto).
 mod wire {
@@ -77,8 +77,8 @@ pub struct Etcd {
 
 impl Etcd {
     /// Starts five members with etcd's own defaults.
-    pub fn start(program: &Path, folder: &Path) -> anyhow::Result<Self> {
-        let ports = free_ports(2 * MEMBERS)?;
+    pub fn start(program: &Path, folder: &Path, ports: &mut Ports) -> anyhow::Result<Self> {
+        let ports = ports.take(2 * MEMBERS)?;
         let (clients, peers) = ports.split_at(MEMBERS);
         let cluster: Vec<String> = peers
             .iter()

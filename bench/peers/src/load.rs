@@ -13,6 +13,10 @@ use tokio::time::Instant;
 /// Before this long, nothing is counted.
 const WARM_UP: Duration = Duration::from_secs(1);
 
+/// How often a key is written before the first measurement gives up: with a
+/// thousand writes under way, a busy machine may miss a deadline.
+const FILL_TRIES: usize = 10;
+
 /// Something that carries out one operation at a time.
 pub trait Lane: Send + 'static {
     /// Writes a key.
@@ -139,7 +143,7 @@ async fn work<L: Lane>(
 /// Writes every key once.
 ///
 /// # Errors
-/// The first write that failed.
+/// The first key that could not be written.
 pub async fn fill<L: Lane>(lanes: Vec<L>, data: &Data) -> anyhow::Result<()> {
     let data = Arc::new(data.clone());
     let count = lanes.len() as u64;
@@ -149,7 +153,14 @@ pub async fn fill<L: Lane>(lanes: Vec<L>, data: &Data) -> anyhow::Result<()> {
         running.spawn(async move {
             let mut random = Random::seeded(number + 1);
             for key in (number..data.keys).step_by(count as usize) {
-                lane.put(data.key(key), data.value(&mut random)).await?;
+                let value = data.value(&mut random);
+                let mut tries = 1;
+                while let Err(error) = lane.put(data.key(key), value.clone()).await {
+                    if tries == FILL_TRIES {
+                        return Err(error);
+                    }
+                    tries += 1;
+                }
             }
             Ok::<_, String>(())
         });

@@ -1,7 +1,7 @@
 //! One run: both systems up, one measurement after the other, both down.
 
 use crate::Compare;
-use crate::child::{Process, processor_time};
+use crate::child::{Ports, Process, processor_time};
 use crate::doug::Doug;
 use crate::etcd::Etcd;
 use crate::etcd_tool;
@@ -24,8 +24,9 @@ pub fn compare(options: &Compare) -> anyhow::Result<()> {
     let folder = tempfile::Builder::new().prefix("doug-bench-").tempdir_in(&options.data)?;
     let machine = machine::describe(folder.path())?;
     // Processes are started here, by the main thread: see `Process::start`.
-    let etcd = Etcd::start(&options.etcd, folder.path())?;
-    let doug = Doug::start(&options.doug, folder.path(), options.partitions)?;
+    let mut ports = Ports::new();
+    let etcd = Etcd::start(&options.etcd, folder.path(), &mut ports)?;
+    let doug = Doug::start(&options.doug, folder.path(), options.partitions, &mut ports)?;
     let mut bench =
         Bench { options, data: Data::new(options.keys, options.value_bytes), etcd, doug };
     runtime.block_on(async {
@@ -45,8 +46,11 @@ struct Bench<'a> {
 
 impl Bench<'_> {
     async fn run(&mut self, machine: String) -> anyhow::Result<()> {
+        // What did not even start says why; what ends later is found between measurements.
+        self.check()?;
         let (version, _) = self.etcd.leader().await?;
         self.doug.ready().await?;
+        self.check()?;
         let mut report = Report::new(self.options, machine, version);
         eprintln!("writing {} keys to both", self.data.keys);
         fill(self.etcd.lanes(FILL_LANES, 8).await?, &self.data).await.context("filling etcd")?;
