@@ -79,7 +79,8 @@ impl Report {
         let (_, all) = self.cells.iter().find(|(known, _)| *known == cell)?;
         let mut rates: Vec<f64> = all.iter().map(|measured| measured.sample.rate).collect();
         rates.sort_by(f64::total_cmp);
-        Some(rates[rates.len() / 2])
+        // Of an even number, the mean of the two in the middle.
+        Some((rates[(rates.len() - 1) / 2] + rates[rates.len() / 2]) / 2.0)
     }
 
     fn table(&self, f: &mut fmt::Formatter<'_>, operation: Operation) -> fmt::Result {
