@@ -195,10 +195,17 @@ fn payload_bytes(turn: &v1::PeerTurn) -> usize {
 }
 
 /// Whether the peer's port refuses: its process is gone. Silence is no proof.
+/// A process that is killed loses its streams a moment before its port, so a
+/// port that still accepts is asked again.
 async fn refuses(address: &str) -> bool {
-    let attempt = tokio::net::TcpStream::connect(address);
-    match tokio::time::timeout(Duration::from_millis(100), attempt).await {
-        Ok(Err(error)) => error.kind() == ErrorKind::ConnectionRefused,
-        Ok(Ok(_)) | Err(_) => false,
+    for pause in [0, 2, 5, 10, 20].map(Duration::from_millis) {
+        tokio::time::sleep(pause).await;
+        let attempt = tokio::net::TcpStream::connect(address);
+        match tokio::time::timeout(Duration::from_millis(100), attempt).await {
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => return error.kind() == ErrorKind::ConnectionRefused,
+            Err(_) => return false,
+        }
     }
+    false
 }
