@@ -40,7 +40,7 @@ fn a_leader_of_an_outdated_term_owes_nothing_to_later_ones() {
 
 #[test]
 fn a_few_random_seeds_keep_every_promise() {
-    for seed in 100..108 {
+    for seed in 100..105 {
         let report = short(seed);
         assert_eq!(report.violation, None, "seed {seed}: {:#?}", report.story);
     }
