@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 /// Every partition must take a write within this long: several elections, on a
 /// machine that does much else.
-const WRITABLE: Duration = Duration::from_secs(30);
+const WRITABLE: Duration = Duration::from_secs(60);
 
 /// Starts every process and returns once every partition has taken a write
 /// through the facade.

@@ -16,7 +16,7 @@ use tokio::time::Instant;
 
 /// A demo is promised to be ready within ten seconds on an idle machine; a test
 /// fails for that only in `demo_life`.
-const READY: Duration = Duration::from_secs(60);
+const READY: Duration = Duration::from_secs(120);
 /// How long a stop may take: five seconds of grace for the facade, five for the nodes.
 const STOP: Duration = Duration::from_secs(20);
 
