@@ -43,6 +43,27 @@ impl Admin for Node {
         Ok(Response::new(v1::CreateResponse { replicas: 1 }))
     }
 
+    async fn join(
+        &self,
+        _request: Request<v1::JoinRequest>,
+    ) -> Result<Response<v1::JoinResponse>, Status> {
+        Err(Status::unimplemented("not in this test"))
+    }
+
+    async fn create_replica(
+        &self,
+        _request: Request<v1::CreateReplicaRequest>,
+    ) -> Result<Response<v1::CreateReplicaResponse>, Status> {
+        Err(Status::unimplemented("not in this test"))
+    }
+
+    async fn change_members(
+        &self,
+        _request: Request<v1::ChangeMembersRequest>,
+    ) -> Result<Response<v1::ChangeMembersResponse>, Status> {
+        Err(Status::unimplemented("not in this test"))
+    }
+
     async fn transfer_leader(
         &self,
         _: Request<v1::TransferLeaderRequest>,

@@ -22,6 +22,9 @@ pub fn map(partitions: u64, epoch: u64) -> PartitionMap {
         voters: vec![Member { node, replica: 1 }],
         learners: Vec::new(),
         parents: Vec::new(),
+        outgoing: Vec::new(),
+        next_replica: 0,
+        goal: None,
     };
     PartitionMap {
         database: DatabaseId::from_bits(0xdb),

@@ -56,6 +56,9 @@ fn descriptor(partition: u64) -> Partition {
             .collect(),
         learners: Vec::new(),
         parents: Vec::new(),
+        outgoing: Vec::new(),
+        next_replica: 0,
+        goal: None,
     }
 }
 

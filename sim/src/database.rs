@@ -46,6 +46,9 @@ impl Database {
                 voters,
                 learners: Vec::new(),
                 parents: Vec::new(),
+                outgoing: Vec::new(),
+                next_replica: 0,
+                goal: None,
             }
         });
         let map = PartitionMap {

@@ -80,7 +80,9 @@ impl Reference {
                 v1::Outcome { revision: index, conditions_met: true, ..Default::default() }
             }
             Some(command::Command::Write(write)) => self.write(index, &write),
-            None => unreachable!("the simulator's clients send writes and registrations only"),
+            Some(command::Command::RaiseFeatureLevel(_)) | None => {
+                unreachable!("the simulator's clients send writes and registrations only")
+            }
         };
         self.outcomes.insert(index, outcome);
     }

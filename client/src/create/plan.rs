@@ -47,6 +47,9 @@ pub fn plan(
             voters: voters(&identities[cluster], turn),
             learners: Vec::new(),
             parents: Vec::new(),
+            outgoing: Vec::new(),
+            next_replica: 0,
+            goal: None,
         }
     });
     let map = PartitionMap {

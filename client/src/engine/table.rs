@@ -172,6 +172,9 @@ mod tests {
             voters: vec![Member { node: NodeId::from_bits(1), replica: 1 }],
             learners: Vec::new(),
             parents: Vec::new(),
+            outgoing: Vec::new(),
+            next_replica: 0,
+            goal: None,
         };
         PartitionMap {
             database: DatabaseId::from_bits(0xdb),

@@ -257,6 +257,9 @@ fn partition(id: u64, start: Bytes, end: Bytes, voters: &[u64]) -> Partition {
         voters: voters.iter().enumerate().map(voter).collect(),
         learners: Vec::new(),
         parents: Vec::new(),
+        outgoing: Vec::new(),
+        next_replica: 0,
+        goal: None,
     }
 }
 

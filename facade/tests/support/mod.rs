@@ -102,6 +102,9 @@ pub fn map(epoch: u64, nodes: &[&Node]) -> PartitionMap {
         voters: vec![Member { node: node.id, replica: 1 }],
         learners: Vec::new(),
         parents: Vec::new(),
+        outgoing: Vec::new(),
+        next_replica: 0,
+        goal: None,
     };
     PartitionMap {
         database: DatabaseId::from_bits(0xdb),

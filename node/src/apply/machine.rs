@@ -117,7 +117,9 @@ impl Machine {
             }
             Some(command::Command::Write(write)) => self.write(tree, index, write),
             // A newer leader must not send it before every member knows it.
-            None => Err(ApplyError::Unknown { index }),
+            Some(command::Command::RaiseFeatureLevel(_)) | None => {
+                Err(ApplyError::Unknown { index })
+            }
         }
     }
 

@@ -161,6 +161,9 @@ impl Replica {
             since_milliseconds: now.since(self.since) / 1_000,
             peers: if self.leads() { self.peers() } else { Vec::new() },
             bytes: 0,
+            descriptor: Some(self.descriptor.to_wire()),
+            damage: String::new(),
+            feature_level: 1,
         }
     }
 

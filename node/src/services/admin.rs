@@ -93,6 +93,27 @@ impl Admin for AdminService {
         Ok(Response::new(v1::CreateResponse { replicas }))
     }
 
+    async fn join(
+        &self,
+        _request: Request<v1::JoinRequest>,
+    ) -> Result<Response<v1::JoinResponse>, Status> {
+        Err(Status::unimplemented("members cannot be changed yet"))
+    }
+
+    async fn create_replica(
+        &self,
+        _request: Request<v1::CreateReplicaRequest>,
+    ) -> Result<Response<v1::CreateReplicaResponse>, Status> {
+        Err(Status::unimplemented("members cannot be changed yet"))
+    }
+
+    async fn change_members(
+        &self,
+        _request: Request<v1::ChangeMembersRequest>,
+    ) -> Result<Response<v1::ChangeMembersResponse>, Status> {
+        Err(Status::unimplemented("members cannot be changed yet"))
+    }
+
     async fn transfer_leader(
         &self,
         request: Request<v1::TransferLeaderRequest>,

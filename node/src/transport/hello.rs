@@ -13,6 +13,7 @@ pub fn hello(shared: &Shared, to: NodeId) -> v1::Hello {
         from: shared.config.node.to_string(),
         to: to.to_string(),
         incarnation: shared.config.incarnation,
+        feature_level: 1,
         version: VERSION.to_owned(),
     }
 }

@@ -65,6 +65,13 @@ impl Raft for RaftService {
         let index = snapshot_receive::receive(self.shared.clone(), request.into_inner()).await?;
         Ok(Response::new(v1::SnapshotResponse { index }))
     }
+
+    async fn share_map(
+        &self,
+        _request: Request<v1::ShareMapRequest>,
+    ) -> Result<Response<v1::ShareMapResponse>, Status> {
+        Err(Status::unimplemented("maps are not shared yet"))
+    }
 }
 
 async fn receive(

@@ -29,6 +29,9 @@ pub fn descriptor(start: &'static [u8], end: &'static [u8]) -> Descriptor {
         voters: vec![Member { node: NodeId::from_bits(1), replica: 1 }],
         learners: Vec::new(),
         parents: Vec::new(),
+        outgoing: Vec::new(),
+        next_replica: 0,
+        goal: None,
     }
 }
 

@@ -81,6 +81,8 @@ struct DocumentPartition {
     learners: Vec<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     parents: Vec<u64>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    outgoing: Vec<String>,
 }
 
 impl PartitionMap {
@@ -98,7 +100,7 @@ impl PartitionMap {
             .expect("a document of strings and numbers is always JSON")
     }
 
-    /// Reads and validates a map file. Replica ids are not part of it.
+    /// Reads and validates a map file. Replica ids and goals are not part of it.
     ///
     /// # Errors
     /// What is wrong and, for JSON, at which line.
@@ -196,6 +198,7 @@ fn partition_document(partition: &Partition) -> DocumentPartition {
         voters: ids(&partition.voters),
         learners: ids(&partition.learners),
         parents: partition.parents.clone(),
+        outgoing: ids(&partition.outgoing),
     }
 }
 
@@ -214,6 +217,9 @@ fn partition(document: DocumentPartition) -> Result<Partition, Fault> {
         voters: members(document.voters)?,
         learners: members(document.learners)?,
         parents: document.parents,
+        outgoing: members(document.outgoing)?,
+        next_replica: 0,
+        goal: None,
     })
 }
 

@@ -105,6 +105,25 @@ pub struct Partition {
     pub learners: Vec<Member>,
     /// Partitions it was split from.
     pub parents: Vec<u64>,
+    /// Voters being left behind by a change of members under way; empty at rest.
+    pub outgoing: Vec<Member>,
+    /// The id that the next new replica gets, see [`Partition::next_replica`]; 0
+    /// where the map does not carry it.
+    pub next_replica: u64,
+    /// Where a change of members under way is to end.
+    pub goal: Option<Goal>,
+}
+
+/// The voters a partition is on its way to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Goal {
+    /// Nodes that are to hold the voters, in order of preference for the leadership.
+    pub nodes: Vec<NodeId>,
+    /// The cluster that holds the partition once they do.
+    pub cluster: String,
+    /// Replicas not to be trusted any more, though their nodes are in the goal:
+    /// each is replaced by one with a new id.
+    pub discarded: Vec<u64>,
 }
 
 /// One member of a partition.
@@ -127,10 +146,20 @@ impl Partition {
         self.voters.iter().copied().find(|member| member.node == node)
     }
 
-    /// The member (voter or learner) with this replica id, if any.
+    /// The member (voter, outgoing voter or learner) with this replica id, if any.
     pub fn member(&self, replica: u64) -> Option<Member> {
-        let mut members = self.voters.iter().chain(&self.learners).copied();
-        members.find(|member| member.replica == replica)
+        self.members().find(|member| member.replica == replica)
+    }
+
+    /// Voters, outgoing voters and learners; one that is two of these comes twice.
+    pub fn members(&self) -> impl Iterator<Item = Member> {
+        self.voters.iter().chain(&self.outgoing).chain(&self.learners).copied()
+    }
+
+    /// The id that the next new replica gets: never one that the group has used.
+    pub fn next_replica(&self) -> u64 {
+        let greatest = self.members().map(|member| member.replica).max().unwrap_or(0);
+        self.next_replica.max(greatest + 1)
     }
 }
 
@@ -194,22 +223,33 @@ impl PartitionMap {
             if partition.voters.is_empty() {
                 return invalid(format!("partition {id} has no voters"));
             }
-            let mut members = BTreeSet::new();
-            for member in partition.voters.iter().chain(&partition.learners) {
-                if !nodes.contains(&member.node) {
-                    let node = member.node;
-                    return invalid(format!(
-                        "partition {id} names node {node}, which the map does not list"
-                    ));
-                }
-                if !members.insert(member.node) {
-                    let node = member.node;
-                    return invalid(format!("partition {id} lists node {node} twice"));
-                }
-            }
+            check_members(partition, &nodes)?;
         }
         Ok(())
     }
+}
+
+/// A node has one replica of a partition. While members change, an incoming
+/// voter may be an outgoing one as well: then it is the same replica.
+fn check_members(partition: &Partition, nodes: &BTreeSet<NodeId>) -> Result<(), Fault> {
+    let id = partition.id;
+    if let Some(member) = partition.members().find(|member| !nodes.contains(&member.node)) {
+        let node = member.node;
+        return invalid(format!("partition {id} names node {node}, which the map does not list"));
+    }
+    let mut listed = BTreeSet::new();
+    for member in partition.voters.iter().chain(&partition.learners) {
+        if !listed.insert(member.node) {
+            return invalid(format!("partition {id} lists node {} twice", member.node));
+        }
+    }
+    for member in &partition.outgoing {
+        let other = partition.members().any(|m| m.node == member.node && m != *member);
+        if other || partition.outgoing.iter().filter(|m| m.node == member.node).count() > 1 {
+            return invalid(format!("partition {id} lists node {} twice", member.node));
+        }
+    }
+    Ok(())
 }
 
 fn invalid(message: String) -> Result<(), Fault> {
@@ -243,6 +283,9 @@ pub(crate) mod tests {
                     voters: vec![Member { node: node.id, replica: 1 }],
                     learners: Vec::new(),
                     parents: Vec::new(),
+                    outgoing: Vec::new(),
+                    next_replica: 0,
+                    goal: None,
                 })
                 .collect(),
             nodes: vec![node],

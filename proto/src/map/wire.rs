@@ -1,6 +1,6 @@
 //! The map's form on the wire, which is also how nodes store it.
 
-use super::{FORMAT_VERSION, Member, Node, Partition, PartitionMap, Ports};
+use super::{FORMAT_VERSION, Goal, Member, Node, Partition, PartitionMap, Ports};
 use crate::error::Fault;
 use crate::ids::{DatabaseId, NodeId};
 use crate::routing::Routing;
@@ -53,6 +53,9 @@ impl Partition {
             voters: self.voters.iter().map(|m| m.to_wire()).collect(),
             learners: self.learners.iter().map(|m| m.to_wire()).collect(),
             parents: self.parents.clone(),
+            outgoing: self.outgoing.iter().map(|m| m.to_wire()).collect(),
+            next_replica: self.next_replica,
+            goal: self.goal.as_ref().map(Goal::to_wire),
         }
     }
 
@@ -73,6 +76,32 @@ impl Partition {
             voters: members(&wire.voters)?,
             learners: members(&wire.learners)?,
             parents: wire.parents.clone(),
+            outgoing: members(&wire.outgoing)?,
+            next_replica: wire.next_replica,
+            goal: wire.goal.as_ref().map(Goal::from_wire).transpose()?,
+        })
+    }
+}
+
+impl Goal {
+    /// The wire form.
+    pub fn to_wire(&self) -> v1::MembershipGoal {
+        v1::MembershipGoal {
+            nodes: self.nodes.iter().map(NodeId::to_string).collect(),
+            cluster: self.cluster.clone(),
+            discarded: self.discarded.clone(),
+        }
+    }
+
+    /// Reads the wire form.
+    ///
+    /// # Errors
+    /// A node id that is none.
+    pub fn from_wire(wire: &v1::MembershipGoal) -> Result<Self, Fault> {
+        Ok(Self {
+            nodes: wire.nodes.iter().map(|node| parse_node(node)).collect::<Result<_, _>>()?,
+            cluster: wire.cluster.clone(),
+            discarded: wire.discarded.clone(),
         })
     }
 }

@@ -196,6 +196,9 @@ pub mod tests {
             voters: (0..3).map(|n| Member { node: NodeId::from_bits(n), replica: n }).collect(),
             learners: Vec::new(),
             parents: Vec::new(),
+            outgoing: Vec::new(),
+            next_replica: 0,
+            goal: None,
         };
         PartitionMap {
             database: DatabaseId::from_bits(0xdb),
