@@ -164,7 +164,7 @@ impl Partition {
     }
 
     /// Publishes the result of a job in the manifest and makes it visible;
-    /// `None` if a snapshot has made it void. Returns what is in tables now, if
+    /// `None` if a snapshot has made it void, or the replica was removed. Returns what is in tables now, if
     /// it was a flush.
     ///
     /// # Errors
@@ -180,8 +180,14 @@ impl Partition {
             return Ok(None);
         }
         let flushed = change.applied().map(|(applied, _)| applied);
-        store.publish(self.key, &change)?;
-        inner.tree.install(change);
+        match store.publish(self.key, &change) {
+            Ok(()) => inner.tree.install(change),
+            Err(StorageError::Removed { .. } | StorageError::Fenced { .. }) => {
+                change.discard();
+                return Ok(None);
+            }
+            Err(error) => return Err(error),
+        }
         Ok(flushed)
     }
 

@@ -64,7 +64,8 @@ fn append(log: &mut LogWriter, record: LogRecord, shared: &Shared) {
     let record = record.into_log();
     loop {
         match log.append(record.clone()) {
-            Ok(_) => return,
+            // What a removed replica still had on its way is of no use to anyone.
+            Ok(_) | Err(StorageError::Removed { .. }) => return,
             // The buffer is full, or the log: what waits is written, and room
             // is made. Records are never dropped, and never pass each other.
             Err(StorageError::Busy { .. }) => {

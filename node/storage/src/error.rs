@@ -83,11 +83,24 @@ pub enum StorageError {
         /// The first failure.
         what: String,
     },
-    /// The replica was removed from this node: its id must never write again.
-    #[error("replica {replica} was removed from this node, and its id must never be used again")]
+    /// The replica was removed from this node, or fenced: its id must never write again.
+    #[error(
+        "replica {replica} was removed from this node or fenced, and its id must never be used again"
+    )]
     Removed {
         /// The removed replica.
         replica: crate::ReplicaKey,
+    },
+    /// The replica's files are damaged: it must never vote, acknowledge or answer again.
+    #[error(
+        "replica {replica} is fenced ({why}): replace it from its peers, under a new id, \
+         and remove this one"
+    )]
+    Fenced {
+        /// The fenced replica.
+        replica: crate::ReplicaKey,
+        /// What is damaged: file, offset and what was found there.
+        why: String,
     },
     /// Entries that are not in the log: below its floor, or never appended.
     #[error("the log does not hold entry {index} of replica {replica}")]

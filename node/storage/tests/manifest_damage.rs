@@ -131,7 +131,8 @@ fn an_edit_that_does_not_fit_is_refused_and_leaves_no_trace() {
     let disk = three_edits();
     let before = loaded(&disk);
     let manifest = start(&disk, before.clone());
-    for wrong in [vec![create(A)], vec![Change::Remove(store_support::C)]] {
+    let fence = Change::Fence { replica: store_support::C, why: "it is not there".to_owned() };
+    for wrong in [vec![create(A)], vec![fence]] {
         assert!(matches!(manifest.commit(&wrong), Err(StorageError::Refused(_))));
     }
     assert_eq!(manifest.with_state(Clone::clone), before);
@@ -163,11 +164,12 @@ fn edits_of_many_threads_are_all_durable_when_they_return() {
     let disk = SimDisk::new(1);
     let manifest = start(&disk, ManifestState::default());
     std::thread::scope(|scope| {
-        for partition in 0..8 {
+        for thread in 0..8 {
             let (manifest, disk) = (&manifest, &disk);
             scope.spawn(move || {
-                for replica in 0..20 {
-                    let key = doug_storage::ReplicaKey { partition, replica };
+                for i in 0..20 {
+                    let partition = thread * 20 + i;
+                    let key = doug_storage::ReplicaKey { partition, replica: 1 };
                     manifest.commit(&[create(key)]).expect("the disk works");
                     let dead = disk.fork();
                     dead.crash(Crash::LoseUnsynced);

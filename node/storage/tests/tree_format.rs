@@ -1,11 +1,13 @@
 //! The bytes of a table are a promise: docs/formats-sstable.md shows them.
 
+mod hexdump;
 mod tree_support;
 
 use std::path::PathBuf;
 
 use doug_sim::disk::SimDisk;
 use doug_storage::table::{Compression, TableBuilder, TableOptions};
+use hexdump::hexdump;
 
 /// The table of the document's example.
 fn example() -> Vec<u8> {
@@ -18,19 +20,6 @@ fn example() -> Vec<u8> {
     builder.add(b"apricot", 5, None).expect("works");
     builder.finish().expect("works");
     tree_support::read_file(&disk, &path)
-}
-
-fn hexdump(bytes: &[u8]) -> String {
-    let line = |(i, chunk): (usize, &[u8])| {
-        let hex: Vec<String> = chunk.iter().map(|b| format!("{b:02x}")).collect();
-        let printable = |b: &u8| match b {
-            b' '..=b'~' => char::from(*b),
-            _ => '.',
-        };
-        let text: String = chunk.iter().map(printable).collect();
-        format!("{:04x}  {:<47}  |{text}|\n", i * 16, hex.join(" "))
-    };
-    bytes.chunks(16).enumerate().map(line).collect()
 }
 
 #[test]

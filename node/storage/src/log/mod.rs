@@ -143,7 +143,7 @@ impl Default for LogOptions {
 pub struct KnownReplicas {
     /// Living replicas, and up to where their trees hold everything.
     pub live: BTreeMap<ReplicaKey, Applied>,
-    /// Removed replicas: their records are dead.
+    /// Removed and fenced replicas: their records are dead.
     pub removed: BTreeSet<ReplicaKey>,
 }
 

@@ -43,8 +43,15 @@ pub enum Change {
         /// Its first state block, opaque.
         state: Bytes,
     },
-    /// A replica is gone for good; the tombstone stays.
+    /// A replica is gone for good, if it was ever here; the tombstone stays.
     Remove(ReplicaKey),
+    /// A replica's files are damaged: it never votes, acknowledges or answers again.
+    Fence {
+        /// The replica.
+        replica: ReplicaKey,
+        /// What is damaged, for people.
+        why: String,
+    },
     /// A flush or a snapshot: tables, the last command applied in them and the state block after it.
     Publish {
         /// The replica.
@@ -75,6 +82,7 @@ const REMOVE: u8 = 5;
 const PUBLISH: u8 = 6;
 const COMPACT: u8 = 7;
 const NEXT_FILE: u8 = 8;
+const FENCE: u8 = 9;
 
 impl Change {
     pub(super) fn encode(&self, out: &mut Vec<u8>) {
@@ -93,6 +101,11 @@ impl Change {
             Self::Remove(replica) => {
                 out.push(REMOVE);
                 put_key(out, *replica);
+            }
+            Self::Fence { replica, why } => {
+                out.push(FENCE);
+                put_key(out, *replica);
+                put_bytes(out, why.as_bytes());
             }
             Self::Publish { replica, applied, state, tree } => {
                 put_state(out, PUBLISH, *replica, *applied, state);
@@ -126,6 +139,10 @@ impl Change {
                 state: fields.owned()?,
             },
             REMOVE => Self::Remove(fields.key()?),
+            FENCE => Self::Fence {
+                replica: fields.key()?,
+                why: String::from_utf8_lossy(fields.bytes()?).into_owned(),
+            },
             PUBLISH => Self::Publish {
                 replica: fields.key()?,
                 applied: fields.applied()?,

@@ -17,6 +17,8 @@ pub struct ReplicaRecord {
     pub state: Bytes,
     /// Its tables.
     pub image: TreeImage,
+    /// What is damaged, if its files were ever found so: it must be replaced from its peers.
+    pub fenced: Option<String>,
 }
 
 /// What a node knows of itself.
@@ -45,16 +47,20 @@ impl ManifestState {
             Change::Creation(creation) => self.creation = Some(creation.clone()),
             Change::Create { replica, applied, state } => {
                 self.check_new(*replica)?;
-                let image = TreeImage::default();
-                self.live.insert(
-                    *replica,
-                    ReplicaRecord { applied: *applied, state: state.clone(), image },
-                );
+                let record = ReplicaRecord {
+                    applied: *applied,
+                    state: state.clone(),
+                    ..ReplicaRecord::default()
+                };
+                self.live.insert(*replica, record);
             }
+            // One that was never here leaves a tombstone too: its creation may still be on its way.
             Change::Remove(replica) => {
-                self.record(*replica)?;
                 self.live.remove(replica);
                 self.removed.insert(*replica);
+            }
+            Change::Fence { replica, why } => {
+                self.record(*replica)?.fenced.get_or_insert(why.clone());
             }
             Change::Publish { replica, applied, state, tree } => {
                 let record = self.record(*replica)?;
@@ -84,6 +90,20 @@ impl ManifestState {
         }
     }
 
+    pub(super) fn check_sound(&self, replica: ReplicaKey) -> crate::Result<()> {
+        match self.live.get(&replica).and_then(|record| record.fenced.clone()) {
+            Some(why) => Err(crate::StorageError::Fenced { replica, why }),
+            None => Ok(()),
+        }
+    }
+
+    /// The replica of a partition on this node, sound or fenced.
+    pub fn replica_of(&self, partition: u64) -> Option<ReplicaKey> {
+        let from = ReplicaKey { partition, replica: 0 };
+        let (key, _) = self.live.range(from..).next()?;
+        (key.partition == partition).then_some(*key)
+    }
+
     fn record(&mut self, replica: ReplicaKey) -> Result<&mut ReplicaRecord, String> {
         self.live
             .get_mut(&replica)
@@ -101,12 +121,9 @@ impl ManifestState {
             changes.push(Change::Create { replica, applied, state });
             let tree = record.image.to_edit();
             changes.push(Change::Compact { replica, tree });
+            changes.extend(record.fenced.clone().map(|why| Change::Fence { replica, why }));
         }
-        for &replica in &self.removed {
-            let (applied, state) = (Applied::default(), Bytes::new());
-            changes.push(Change::Create { replica, applied, state });
-            changes.push(Change::Remove(replica));
-        }
+        changes.extend(self.removed.iter().copied().map(Change::Remove));
         changes
     }
 }

@@ -7,9 +7,9 @@ use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use super::files::{self, OpenManifest};
 use super::frame::{self, Kind};
-use super::{Change, ManifestState};
+use super::{Change, ManifestState, ReplicaRecord};
 use crate::disk::{Disk, DiskFile};
-use crate::{Result, StorageError};
+use crate::{ReplicaKey, Result, StorageError};
 
 /// Sizes of the manifest.
 #[derive(Clone, Copy, Debug)]
@@ -88,19 +88,41 @@ impl Manifest {
 
     /// Makes one edit of all `changes`; when it returns, the edit is durable, and damage to it would be noticed.
     ///
-    /// Errors: [`Refused`](StorageError::Refused) if they do not fit the state (nothing is written then),
+    /// Errors: [`Removed`](StorageError::Removed), [`Fenced`](StorageError::Fenced) and
+    /// [`Refused`](StorageError::Refused) if they do not fit the state (nothing is written then),
     /// [`Fatal`](StorageError::Fatal) if the disk failed: the process must end.
     pub fn commit(&self, changes: &[Change]) -> Result<()> {
         let mut inner = self.inner.lock();
         inner.check()?;
-        inner.accept(changes).map_err(StorageError::Refused)?;
+        inner.accept(changes)?;
+        self.finish(&mut inner)
+    }
+
+    /// Leaves a tombstone and returns what was known of the replica, if it was here.
+    /// Removing it again changes nothing.
+    ///
+    /// Errors: [`Fatal`](StorageError::Fatal) if the disk failed.
+    pub fn remove(&self, replica: ReplicaKey) -> Result<Option<ReplicaRecord>> {
+        let mut inner = self.inner.lock();
+        inner.check()?;
+        let record = inner.state.live.get(&replica).cloned();
+        if !inner.state.removed.contains(&replica) {
+            inner.accept(&[Change::Remove(replica)])?;
+        }
+        // The tombstone of another caller may still be on its way to the disk.
+        self.finish(&mut inner)?;
+        Ok(record)
+    }
+
+    /// Waits until everything accepted so far is durable, and writes it if nobody else does.
+    fn finish(&self, inner: &mut MutexGuard<'_, Inner>) -> Result<()> {
         let mine = inner.accepted;
         while inner.durable < mine {
             inner.check()?;
             if inner.writing {
-                self.done.wait(&mut inner);
+                self.done.wait(inner);
             } else {
-                self.write(&mut inner)?;
+                self.write(inner)?;
             }
         }
         Ok(())
@@ -174,26 +196,54 @@ impl Inner {
     }
 
     /// Applies the changes to the state, all or none, and queues the edit.
-    fn accept(&mut self, changes: &[Change]) -> Result<(), String> {
-        // Only creations come in lists; a list that names a replica twice must not half apply.
+    fn accept(&mut self, changes: &[Change]) -> Result<()> {
+        // Only creations come in lists; a list that names a partition twice must not half apply.
         let mut created = std::collections::BTreeSet::new();
         for change in changes {
-            if let Change::Create { replica, .. } = change {
-                self.state.check_new(*replica)?;
-                if !created.insert(*replica) {
-                    return Err(format!("replica {replica} is created twice in one edit"));
-                }
+            self.check_change(change)?;
+            if let Change::Create { replica, .. } = change
+                && !created.insert(replica.partition)
+            {
+                let what = format!("two replicas of partition {} in one edit", replica.partition);
+                return Err(StorageError::Refused(what));
             }
         }
         for (i, change) in changes.iter().enumerate() {
             let applied = self.state.apply(change);
             assert!(applied.is_ok() || i == 0, "an edit applied half: {applied:?}");
-            applied?;
+            applied.map_err(StorageError::Refused)?;
         }
         let mut bytes = Vec::new();
         changes.iter().for_each(|change| change.encode(&mut bytes));
         self.queue.push(bytes);
         self.accepted += 1;
         Ok(())
+    }
+
+    /// What a process that runs must not do, though an edit on disk may say it.
+    fn check_change(&self, change: &Change) -> Result<()> {
+        match change {
+            Change::Create { replica, .. } => {
+                self.state.check_new(*replica).map_err(StorageError::Refused)?;
+                match self.state.replica_of(replica.partition) {
+                    Some(other) => Err(StorageError::Refused(format!(
+                        "replica {replica} cannot be created beside {other}, which is on this \
+                         node: remove that one first"
+                    ))),
+                    None => Ok(()),
+                }
+            }
+            Change::Publish { replica, .. }
+            | Change::Compact { replica, .. }
+            | Change::Fence { replica, .. }
+                if self.state.removed.contains(replica) =>
+            {
+                Err(StorageError::Removed { replica: *replica })
+            }
+            Change::Publish { replica, .. } | Change::Compact { replica, .. } => {
+                self.state.check_sound(*replica)
+            }
+            _ => Ok(()),
+        }
     }
 }

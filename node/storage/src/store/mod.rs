@@ -11,17 +11,16 @@
 mod open;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use parking_lot::Mutex;
 
 use crate::cache::BlockCache;
 use crate::disk::{DirLock, Disk};
 use crate::log::{HardState, LogOptions, LogReader, LogWriter, LoggedBatch};
 use crate::manifest::{Change, Identity, Manifest, ManifestOptions};
-use crate::table::{FileId, FileIds, ObsoleteFiles};
+use crate::table::{FileId, FileIds};
 use crate::tree::{Tree, TreeChange, TreeContext, TreeImage, TreeOptions};
 use crate::{Applied, ReplicaKey, Result, StorageError};
 
@@ -110,14 +109,10 @@ pub struct Opened {
 /// A node's data directory. Its methods may be called from any thread; those that
 /// write return once the change is durable, and share syncs with each other.
 pub struct Store {
-    disk: Arc<dyn Disk>,
-    dir: PathBuf,
-    options: StoreOptions,
     manifest: Manifest,
     log: LogReader,
-    ids: FileIds,
-    cache: BlockCache,
-    obsolete: Mutex<BTreeMap<ReplicaKey, ObsoleteFiles>>,
+    /// What all trees share.
+    context: TreeContext,
     _lock: Box<dyn DirLock>,
 }
 
@@ -149,7 +144,7 @@ impl Store {
             if other {
                 return Err(StorageError::Refused(format!(
                     "{} belongs to {found}, not to {identity}: give each node its own directory",
-                    self.dir.display()
+                    self.context.dir.display()
                 )));
             }
         }
@@ -180,7 +175,7 @@ impl Store {
     /// replicas in one edit, so that no crash leaves half a membership. Returns the replicas'
     /// empty trees in the same order.
     ///
-    /// Refused if the volume belongs to another node or database already.
+    /// Refused if the volume belongs to another node or to any database already.
     pub fn join_database(
         &self,
         identity: Identity,
@@ -188,6 +183,12 @@ impl Store {
         map: Bytes,
         replicas: &[NewReplica],
     ) -> Result<Vec<Tree>> {
+        if let Some(found) = self.identity().filter(|found| found.database.is_some()) {
+            return Err(StorageError::Refused(format!(
+                "{} belongs to {found} already: a database is created on empty volumes only",
+                self.context.dir.display()
+            )));
+        }
         self.check_identity(identity)?;
         let mut changes =
             vec![Change::Identity(identity), Change::Creation(creation), Change::Map(map)];
@@ -196,43 +197,81 @@ impl Store {
         self.open_created(replicas)
     }
 
+    /// Makes an empty volume a member of a database that exists: identity and map in one
+    /// edit, and no replica yet. Again is a success, and stores the map given.
+    ///
+    /// Refused if the volume belongs to another node or database already.
+    pub fn join(&self, identity: Identity, map: Bytes) -> Result<()> {
+        self.check_identity(identity)?;
+        self.manifest.commit(&[Change::Identity(identity), Change::Map(map)])
+    }
+
     /// Creates replicas, all or none, and returns their empty trees in the same order.
     ///
-    /// Refused if one of the ids was ever used on this node.
+    /// Refused if one of the ids was ever used or removed on this node, or if its partition
+    /// has a replica here, be it a fenced one.
     pub fn create_replicas(&self, replicas: &[NewReplica]) -> Result<Vec<Tree>> {
         self.manifest.commit(&replicas.iter().map(creation_of).collect::<Vec<_>>())?;
         self.open_created(replicas)
     }
 
-    fn open_created(&self, replicas: &[NewReplica]) -> Result<Vec<Tree>> {
-        let mut trees = Vec::new();
-        for replica in replicas {
-            self.log.create(replica.key, replica.applied);
-            let tree = Tree::open(self.context(), &TreeImage::default(), replica.applied.index)?;
-            self.obsolete.lock().insert(replica.key, tree.obsolete_files());
-            trees.push(tree);
-        }
-        Ok(trees)
+    /// Creates one replica and returns its empty tree; see [`Self::create_replicas`].
+    pub fn create_replica(&self, replica: &NewReplica) -> Result<Tree> {
+        self.manifest.commit(&[creation_of(replica)])?;
+        self.open_one(replica)
     }
 
-    /// Removes a replica for ever: its id stays known, its records are dead, its tables are deleted.
+    fn open_created(&self, replicas: &[NewReplica]) -> Result<Vec<Tree>> {
+        replicas.iter().map(|replica| self.open_one(replica)).collect()
+    }
+
+    fn open_one(&self, replica: &NewReplica) -> Result<Tree> {
+        self.log.create(replica.key, replica.applied);
+        Tree::open(self.context.clone(), &TreeImage::default(), replica.applied.index)
+    }
+
+    /// Removes a replica for ever, sound or fenced: a durable tombstone keeps its id from being
+    /// created again, its records are dead, its tables are deleted. One that was never here
+    /// leaves a tombstone too; again is a success.
     ///
-    /// Readers that hold a view keep reading from the files they have open.
+    /// Readers that hold a view keep reading from the files they have open. A change of its
+    /// tree that a job is still making will be refused as [`Removed`](StorageError::Removed).
     pub fn remove_replica(&self, replica: ReplicaKey) -> Result<()> {
-        let files = self.manifest.with_state(|state| match state.live.get(&replica) {
-            Some(record) => record.image.tables.keys().copied().collect(),
-            None => Vec::new(),
-        });
-        self.manifest.commit(&[Change::Remove(replica)])?;
+        let record = self.manifest.remove(replica)?;
         self.log.remove(replica);
-        self.obsolete.lock().remove(&replica);
-        files.into_iter().try_for_each(|file| self.delete_table(file))
+        let files = record.iter().flat_map(|record| record.image.tables.keys());
+        files.copied().try_for_each(|file| self.delete_table(file))
+    }
+
+    /// Fences a replica durably, because its files are damaged: it may have forgotten what it
+    /// acknowledged, so it must never vote, acknowledge or answer again, whatever the next
+    /// start-up reads. Its records stop keeping the log long. The files stay until it is removed.
+    ///
+    /// Refused if there is no such replica; again is a success, and keeps the first reason.
+    pub fn fence_replica(&self, replica: ReplicaKey, why: &str) -> Result<()> {
+        self.manifest.commit(&[Change::Fence { replica, why: why.to_owned() }])?;
+        self.log.remove(replica);
+        Ok(())
+    }
+
+    /// Every replica on this node, and why it is fenced, if it is.
+    pub fn replicas(&self) -> BTreeMap<ReplicaKey, Option<String>> {
+        self.manifest.with_state(|state| {
+            state.live.iter().map(|(key, record)| (*key, record.fenced.clone())).collect()
+        })
+    }
+
+    /// Replicas that were removed from this node for ever.
+    pub fn removed(&self) -> BTreeSet<ReplicaKey> {
+        self.manifest.with_state(|state| state.removed.clone())
     }
 
     /// Publishes a change of a tree in one durable manifest edit; [`Tree::install`] it afterwards.
     ///
     /// The caller has asked [`Tree::accepts`], and lets nothing else of this replica come
-    /// between. After a snapshot, the replica's log also needs a [`Reset`](crate::log::Record::Reset).
+    /// between. Of a replica that was [`Removed`](StorageError::Removed) or
+    /// [`Fenced`](StorageError::Fenced) meanwhile nothing is published: discard the change.
+    /// After a snapshot, the replica's log also needs a [`Reset`](crate::log::Record::Reset).
     pub fn publish(&self, replica: ReplicaKey, change: &TreeChange) -> Result<()> {
         let tree = change.edit().clone();
         let next_file = tree.added.iter().map(|meta| meta.file.0 + 1).max();
@@ -250,14 +289,21 @@ impl Store {
         Ok(())
     }
 
-    /// Publishes and installs a change, or discards it if the tree has moved on. Returns whether it was installed.
+    /// Publishes and installs a change, or discards it if the tree has moved on or its replica
+    /// was removed or fenced. Returns whether it was installed.
     pub fn commit(&self, replica: ReplicaKey, tree: &mut Tree, change: TreeChange) -> Result<bool> {
         if !tree.accepts(&change) {
             change.discard();
             return Ok(false);
         }
-        self.publish(replica, &change)?;
-        tree.install(change);
+        match self.publish(replica, &change) {
+            Ok(()) => tree.install(change),
+            Err(StorageError::Removed { .. } | StorageError::Fenced { .. }) => {
+                change.discard();
+                return Ok(false);
+            }
+            Err(error) => return Err(error),
+        }
         Ok(true)
     }
 
@@ -274,39 +320,28 @@ impl Store {
 
     /// The node's source of file ids.
     pub fn file_ids(&self) -> FileIds {
-        self.ids.clone()
+        self.context.ids.clone()
     }
 
     /// The node's block cache.
     pub fn cache(&self) -> BlockCache {
-        self.cache.clone()
+        self.context.cache.clone()
     }
 
     /// Deletes the tables nobody needs any more; returns how many. For a timer, or after each change.
     pub fn delete_obsolete_files(&self) -> Result<usize> {
-        let lists: Vec<ObsoleteFiles> = self.obsolete.lock().values().cloned().collect();
-        let files: Vec<FileId> = lists.iter().flat_map(ObsoleteFiles::drain).collect();
+        let files = self.context.obsolete.drain();
         files.iter().try_for_each(|file| self.delete_table(*file))?;
         Ok(files.len())
     }
 
     fn delete_table(&self, file: FileId) -> Result<()> {
-        let path = self.context().table_path(file);
-        match self.disk.remove(&path) {
+        let path = self.context.table_path(file);
+        match self.context.disk.remove(&path) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                 Err(StorageError::io("delete", path)(error))
             }
             _ => Ok(()),
-        }
-    }
-
-    fn context(&self) -> TreeContext {
-        TreeContext {
-            disk: self.disk.clone(),
-            dir: self.dir.clone(),
-            cache: self.cache.clone(),
-            ids: self.ids.clone(),
-            options: self.options.tree.clone(),
         }
     }
 }

@@ -5,14 +5,12 @@ use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
 
-use parking_lot::Mutex;
-
 use super::{Opened, Recovered, Store, StoreOptions};
 use crate::cache::BlockCache;
 use crate::disk::{DirLock, Disk};
 use crate::log::{self, KnownReplicas, RecoveredLog};
 use crate::manifest::{self, Manifest, ManifestState};
-use crate::table::{FileId, FileIds};
+use crate::table::{FileId, FileIds, ObsoleteFiles};
 use crate::tree::{self, Tree, TreeContext};
 use crate::{Corruption, ReplicaKey, Result, StorageError};
 
@@ -46,21 +44,10 @@ pub(super) fn open(disk: Arc<dyn Disk>, dir: &Path, options: StoreOptions) -> Re
     for orphan in orphans {
         disk.remove(&orphan).map_err(StorageError::io("delete", &orphan))?;
     }
-    let obsolete = trees
-        .iter()
-        .filter_map(|(key, tree)| Some((*key, tree.as_ref().ok()?.obsolete_files())))
-        .collect();
-    let store = Store {
-        disk,
-        dir: dir.to_path_buf(),
-        manifest,
-        log: opened.reader.clone(),
-        ids: context.ids,
-        cache: context.cache,
-        obsolete: Mutex::new(obsolete),
-        options,
-        _lock: lock,
-    };
+    let store = Store { manifest, log: opened.reader.clone(), context, _lock: lock };
+    for (key, damage) in trees.iter().filter_map(|(key, tree)| Some((*key, tree.as_ref().err()?))) {
+        store.fence_replica(key, &damage.to_string())?;
+    }
     Ok(Opened {
         store: Arc::new(store),
         log: opened.writer,
@@ -81,8 +68,13 @@ fn lock(disk: &dyn Disk, dir: &Path) -> Result<Box<dyn DirLock>> {
 }
 
 fn known(state: &ManifestState) -> KnownReplicas {
-    let live = state.live.iter().map(|(key, record)| (*key, record.applied)).collect();
-    KnownReplicas { live, removed: state.removed.clone() }
+    let (fenced, sound): (Vec<_>, Vec<_>) =
+        state.live.iter().partition(|(_, record)| record.fenced.is_some());
+    let removed = state.removed.iter().chain(fenced.into_iter().map(|(key, _)| key));
+    KnownReplicas {
+        removed: removed.copied().collect(),
+        live: sound.into_iter().map(|(key, record)| (*key, record.applied)).collect(),
+    }
 }
 
 fn is_listed(state: &ManifestState, file: FileId) -> bool {
@@ -101,6 +93,7 @@ fn context(
         dir: dir.to_path_buf(),
         cache: BlockCache::new(options.cache_bytes),
         ids: FileIds::starting_at(state.next_file),
+        obsolete: ObsoleteFiles::default(),
         options: options.tree.clone(),
     };
     let tables = context.tables_dir();
@@ -120,6 +113,10 @@ type Trees = BTreeMap<ReplicaKey, Result<Tree>>;
 fn open_trees(context: &TreeContext, state: &ManifestState) -> Result<Trees> {
     let mut trees = Trees::new();
     for (key, record) in &state.live {
+        if let Some(why) = record.fenced.clone() {
+            trees.insert(*key, Err(StorageError::Fenced { replica: *key, why }));
+            continue;
+        }
         let tree = match Tree::open(context.clone(), &record.image, record.applied.index) {
             Ok(tree) => Ok(tree),
             Err(error) if fences(&error) => {

@@ -20,6 +20,8 @@ pub struct TreeContext {
     pub cache: BlockCache,
     /// The node's source of file ids.
     pub ids: FileIds,
+    /// The node's list of files nobody needs any more.
+    pub obsolete: ObsoleteFiles,
     /// The tree's geometry.
     pub options: TreeOptions,
 }
@@ -36,10 +38,9 @@ impl TreeContext {
     }
 }
 
-/// The context with the list a tree's unused files end up in.
+/// The context as a tree's jobs share it.
 pub(crate) struct Workshop {
     pub(crate) context: TreeContext,
-    pub(crate) deletions: ObsoleteFiles,
 }
 
 impl Workshop {
@@ -53,7 +54,7 @@ impl Workshop {
             &self.context.table_path(file),
             file,
             self.context.cache.clone(),
-            self.deletions.clone(),
+            self.context.obsolete.clone(),
         )?;
         Ok(Arc::new(table))
     }

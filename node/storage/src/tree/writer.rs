@@ -52,7 +52,7 @@ impl Tree {
         }
         let dir = context.tables_dir();
         context.disk.create_dir_all(&dir).map_err(StorageError::io("create", &dir))?;
-        let workshop = Arc::new(Workshop { context, deletions: ObsoleteFiles::default() });
+        let workshop = Arc::new(Workshop { context });
         let levels = open_levels(&workshop, image)?;
         let version = Arc::new(Version {
             active: Arc::new(Memtable::new(applied)),
@@ -278,7 +278,7 @@ impl Tree {
 
     /// Files nobody needs any more, for the Store to delete; see [`Self::table_path`].
     pub fn obsolete_files(&self) -> ObsoleteFiles {
-        self.workshop.deletions.clone()
+        self.workshop.context.obsolete.clone()
     }
 
     /// Where a table of this tree is.

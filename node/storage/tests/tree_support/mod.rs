@@ -9,7 +9,7 @@ use bytes::Bytes;
 use doug_sim::disk::{Crash, SimDisk};
 use doug_storage::cache::BlockCache;
 use doug_storage::disk::Disk;
-use doug_storage::table::FileIds;
+use doug_storage::table::{FileIds, ObsoleteFiles};
 use doug_storage::tree::{
     Applied, Entry, Op, Progress, ScanRange, Tree, TreeChange, TreeContext, TreeEdit, TreeImage,
     TreeOptions, View, orphans,
@@ -36,6 +36,7 @@ pub fn context(disk: &SimDisk, ids: &FileIds, options: &TreeOptions) -> TreeCont
         dir: dir(),
         cache: BlockCache::new(64 << 10),
         ids: ids.clone(),
+        obsolete: ObsoleteFiles::default(),
         options: options.clone(),
     }
 }
