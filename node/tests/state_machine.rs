@@ -8,7 +8,7 @@ use doug_node::host::{ApplyBatch, ApplyWork};
 use doug_node::recovery;
 use doug_proto::v1::condition::Test;
 use doug_raft::{Batch, BatchKind, PartitionId};
-use doug_sim::disk::Crash;
+use doug_sim_disk::Crash;
 use doug_storage::store::{Store, StoreOptions};
 use std::path::Path;
 use support::{Bench, KEY, contents, delete, descriptor, put, register, when, write};

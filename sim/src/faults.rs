@@ -1,7 +1,6 @@
 //! Trouble: what each kind of fault does, and how it ends.
 
 use crate::context::Context;
-use crate::disk::{Crash, Fault};
 use crate::events::Event;
 use crate::network::Place;
 use crate::plan::{FaultKind, SECOND};
@@ -9,6 +8,7 @@ use crate::random::Random;
 use crate::world::World;
 use doug_node::host::{Event as HostEvent, RequestId};
 use doug_raft::Time;
+use doug_sim_disk::{Crash, Fault};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The end of some trouble.

@@ -11,8 +11,6 @@ mod clients;
 mod context;
 pub mod coverage;
 mod database;
-pub mod disk;
-pub mod disk_omissions;
 mod events;
 mod faults;
 pub mod history;

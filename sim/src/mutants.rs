@@ -1,6 +1,6 @@
 //! Bugs put in on purpose, each of which some checker must find.
 
-use crate::disk_omissions::Omission;
+use doug_sim_disk::Omission;
 
 /// One bug.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]

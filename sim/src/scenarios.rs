@@ -1,10 +1,10 @@
 //! Runs that a person wrote down, beside those that seeds draw.
 
 use crate::checks::{Judged, Violation};
-use crate::disk::Crash;
 use crate::mutants::Mutant;
 use crate::plan::{Plan, SECOND};
 use crate::world::World;
+use doug_sim_disk::Crash;
 
 /// Two clusters of five; again and again all ten nodes lose power at once, in the
 /// middle of writes, and everything they had not synced.

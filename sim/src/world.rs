@@ -5,7 +5,6 @@ use crate::clients::Client;
 use crate::context::Context;
 use crate::coverage::Coverage;
 use crate::database::Database;
-use crate::disk::{Crash, Fault};
 use crate::events::{Arrival, Event, NodeEvent};
 use crate::faults::Faults;
 use crate::network::Network;
@@ -15,6 +14,7 @@ use crate::random::Random;
 use crate::schedule::Schedule;
 use crate::snapshots::Snapshots;
 use crate::trace::Trace;
+use doug_sim_disk::{Crash, Fault};
 
 /// After faults stop, everything must be well within this many microseconds.
 const RECOVERY: u64 = 20 * SECOND;

@@ -4,7 +4,7 @@ mod log_support;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use doug_sim::disk::{Crash, SimDisk};
+use doug_sim_disk::{Crash, SimDisk};
 use doug_storage::log::{self, KnownReplicas, Record};
 use doug_storage::{Applied, StorageError};
 use log_support::*;

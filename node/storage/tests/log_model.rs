@@ -5,7 +5,7 @@ mod log_support;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use doug_sim::disk::{Crash, SimDisk};
+use doug_sim_disk::{Crash, SimDisk};
 use doug_storage::log::{self, KnownReplicas, OpenedLog, Record};
 use doug_storage::{Applied, ReplicaKey};
 use log_support::*;

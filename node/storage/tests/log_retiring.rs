@@ -4,7 +4,7 @@ mod log_support;
 
 use std::collections::BTreeMap;
 
-use doug_sim::disk::{Crash, Fault, SimDisk};
+use doug_sim_disk::{Crash, Fault, SimDisk};
 use doug_storage::log::{self, HardState, OpenedLog, Record};
 use doug_storage::{Applied, ReplicaKey};
 use log_support::*;

@@ -4,7 +4,7 @@ mod log_support;
 
 use std::sync::Arc;
 
-use doug_sim::disk::{Crash, SimDisk};
+use doug_sim_disk::{Crash, SimDisk};
 use doug_storage::Applied;
 use doug_storage::log::{self, OpenedLog, Record};
 use log_support::*;

@@ -2,7 +2,7 @@
 
 mod log_support;
 
-use doug_sim::disk::{Crash, Fault, SimDisk};
+use doug_sim_disk::{Crash, Fault, SimDisk};
 use doug_storage::log::Record;
 use log_support::*;
 

@@ -3,7 +3,7 @@
 mod log_support;
 
 use bytes::Bytes;
-use doug_sim::disk::{Crash, Fault, SimDisk};
+use doug_sim_disk::{Crash, Fault, SimDisk};
 use doug_storage::log::{Lsn, Record};
 use doug_storage::{Applied, StorageError};
 use log_support::*;

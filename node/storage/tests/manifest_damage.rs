@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use doug_sim::disk::{Crash, Fault, SimDisk};
+use doug_sim_disk::{Crash, Fault, SimDisk};
 use doug_storage::StorageError;
 use doug_storage::manifest::{Change, Manifest, ManifestOptions, ManifestState, load};
 use store_support::{A, B, dir};

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use doug_sim::disk::SimDisk;
+use doug_sim_disk::SimDisk;
 use doug_storage::disk::Disk;
 use doug_storage::manifest::{Change, Identity, Manifest, ManifestOptions, ManifestState};
 use doug_storage::{Applied, ReplicaKey};

@@ -6,7 +6,7 @@ mod store_support;
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use doug_sim::disk::{Crash, Fault, SimDisk};
+use doug_sim_disk::{Crash, Fault, SimDisk};
 use doug_storage::log::{HardState, Record};
 use doug_storage::store::Opened;
 use doug_storage::tree::Tree;

@@ -6,7 +6,7 @@ mod store_support;
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
-use doug_sim::disk::{Crash, Fault, SimDisk};
+use doug_sim_disk::{Crash, Fault, SimDisk};
 use doug_storage::manifest::Identity;
 use doug_storage::tree::Tree;
 use doug_storage::{ReplicaKey, Result};

@@ -5,7 +5,7 @@ mod store_support;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use doug_sim::disk::{Crash, SimDisk};
+use doug_sim_disk::{Crash, SimDisk};
 use doug_storage::disk::RealDisk;
 use doug_storage::manifest::Identity;
 use doug_storage::store::Store;

@@ -5,7 +5,7 @@ mod tree_support;
 
 use std::path::{Path, PathBuf};
 
-use doug_sim::disk::SimDisk;
+use doug_sim_disk::SimDisk;
 use doug_storage::StorageError;
 use doug_storage::cache::BlockCache;
 use doug_storage::disk::{Disk, OpenMode};

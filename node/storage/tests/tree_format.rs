@@ -5,7 +5,7 @@ mod tree_support;
 
 use std::path::PathBuf;
 
-use doug_sim::disk::SimDisk;
+use doug_sim_disk::SimDisk;
 use doug_storage::table::{Compression, TableBuilder, TableOptions};
 use hexdump::hexdump;
 

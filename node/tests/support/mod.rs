@@ -9,7 +9,7 @@ use doug_proto::map::{Member, Partition as Descriptor};
 use doug_proto::routing::Routing;
 use doug_proto::v1::{self, command, condition::Test, write_operation::Operation};
 use doug_raft::{Batch, BatchKind, PartitionId};
-use doug_sim::disk::SimDisk;
+use doug_sim_disk::SimDisk;
 use doug_storage::manifest::Identity;
 use doug_storage::store::{NewReplica, Store, StoreOptions};
 use doug_storage::tree::{Progress, ScanRange};

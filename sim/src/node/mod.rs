@@ -10,11 +10,11 @@ mod reads;
 pub use process::{Death, Process};
 
 use crate::context::Context;
-use crate::disk::SimDisk;
-use crate::disk_omissions::omit;
 use crate::random::Random;
 use doug_proto::ids::NodeId;
 use doug_raft::Time;
+use doug_sim_disk::SimDisk;
+use doug_sim_disk::omit;
 use doug_storage::disk::Disk;
 use std::sync::Arc;
 

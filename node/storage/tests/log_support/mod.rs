@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use doug_sim::disk::SimDisk;
+use doug_sim_disk::SimDisk;
 use doug_storage::log::{
     self, HardState, KnownReplicas, LogOptions, LogWriter, OpenedLog, Record, RecoveredLog,
 };

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use doug_sim::disk::SimDisk;
+use doug_sim_disk::SimDisk;
 use doug_storage::log::{LogOptions, Record};
 use doug_storage::manifest::ManifestOptions;
 use doug_storage::store::{NewReplica, Opened, Recovered, Store, StoreOptions};

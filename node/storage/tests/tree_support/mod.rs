@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use doug_sim::disk::{Crash, SimDisk};
+use doug_sim_disk::{Crash, SimDisk};
 use doug_storage::cache::BlockCache;
 use doug_storage::disk::Disk;
 use doug_storage::table::{FileIds, ObsoleteFiles};

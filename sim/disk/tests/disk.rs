@@ -3,7 +3,7 @@
 use std::io::ErrorKind;
 use std::path::Path;
 
-use doug_sim::disk::{Crash, Fault, SECTOR, SimDisk};
+use doug_sim_disk::{Crash, Fault, SECTOR, SimDisk};
 use doug_storage::disk::{Disk, OpenMode};
 
 fn path(name: &str) -> std::path::PathBuf {

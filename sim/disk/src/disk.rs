@@ -1,0 +1,266 @@
+//! The disk itself: names, locks, faults.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use doug_storage::disk::{DirLock, Disk, DiskFile, OpenMode};
+
+use crate::file::SimFile;
+use crate::state::{NameChange, State, already_exists, failure, not_found};
+
+/// What a sector is: written as a whole or not at all.
+pub const SECTOR: u64 = 512;
+
+/// How the machine or the process ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Crash {
+    /// The process dies; the kernel still has what was written.
+    Process,
+    /// Power is lost, and with it everything that was not synced.
+    LoseUnsynced,
+    /// Power is lost; of what was not synced, a random part survives, in any order, torn at sectors.
+    KeepSome,
+}
+
+/// How an operation fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// An input/output error. A sync that fails so drops the dirty bytes, and the
+    /// next one would succeed: that is what Linux does.
+    Io,
+    /// No space left on the device.
+    NoSpace,
+    /// The machine stops: this and every later operation fails until [`SimDisk::crash`].
+    PowerLoss,
+}
+
+/// A simulated disk. Clones are handles to the same disk; see [`SimDisk::fork`] for a copy.
+#[derive(Clone)]
+pub struct SimDisk {
+    state: Arc<Mutex<State>>,
+}
+
+/// What an operation does, for deciding what a fault leaves behind.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Effect {
+    Volatile,
+    Sync,
+}
+
+impl SimDisk {
+    /// An empty disk; `seed` decides what survives [`Crash::KeepSome`].
+    pub fn new(seed: u64) -> Self {
+        let state = State {
+            random: seed,
+            directories: BTreeSet::from([PathBuf::from("/")]),
+            ..State::default()
+        };
+        Self { state: Arc::new(Mutex::new(state)) }
+    }
+
+    /// An independent copy of this disk, with nothing open or locked in it.
+    pub fn fork(&self) -> Self {
+        let mut state = self.lock().clone();
+        state.epoch += 1;
+        state.locks.clear();
+        Self { state: Arc::new(Mutex::new(state)) }
+    }
+
+    /// Ends the process, or the machine; what was open before is dead, what was down is up again,
+    /// and faults that never came are called off.
+    pub fn crash(&self, crash: Crash) {
+        self.lock().crash(crash);
+    }
+
+    /// Starts another sequence of random choices.
+    pub fn reseed(&self, seed: u64) {
+        self.lock().random = seed;
+    }
+
+    /// Number of operations so far that changed something or synced; reads do not count.
+    pub fn operations(&self) -> u64 {
+        self.lock().operations
+    }
+
+    /// Number of successful syncs so far, of files and directories.
+    pub fn syncs(&self) -> u64 {
+        self.lock().syncs
+    }
+
+    /// Lets the operation fail that makes [`operations`](Self::operations) reach `number`.
+    pub fn fail_at(&self, number: u64, fault: Fault) {
+        self.lock().faults.insert(number, fault);
+    }
+
+    /// Calls off the faults that have not come yet.
+    pub fn call_off_faults(&self) {
+        self.lock().faults.clear();
+    }
+
+    /// Every file and its bytes, as a process sees them.
+    pub fn contents(&self) -> BTreeMap<PathBuf, Vec<u8>> {
+        let state = self.lock();
+        state
+            .names
+            .iter()
+            .map(|(path, inode)| (path.clone(), state.inodes[inode].current.clone()))
+            .collect()
+    }
+
+    /// The bytes of one file.
+    ///
+    /// # Panics
+    /// If it does not exist.
+    pub fn bytes(&self, path: &Path) -> Vec<u8> {
+        let state = self.lock();
+        state.inodes[&state.names[path]].current.clone()
+    }
+
+    /// Changes a file behind everyone's back, durably: rot.
+    ///
+    /// # Panics
+    /// If it does not exist.
+    pub fn tamper(&self, path: &Path, change: impl FnOnce(&mut Vec<u8>)) {
+        let mut state = self.lock();
+        let inode = state.names[path];
+        let inode = state.inodes.get_mut(&inode).expect("a name has an inode");
+        change(&mut inode.current);
+        inode.durable = inode.current.clone();
+        inode.unsynced.clear();
+    }
+
+    /// Flips one bit of a file, durably.
+    pub fn flip_bit(&self, path: &Path, offset: u64, bit: u8) {
+        self.tamper(path, |bytes| bytes[offset as usize] ^= 1 << bit);
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn change<T>(
+        &self,
+        effect: Effect,
+        change: impl FnOnce(&mut State) -> io::Result<T>,
+    ) -> io::Result<T> {
+        let mut state = self.lock();
+        let fault = state.begin()?;
+        match (fault, effect) {
+            (None, _) => change(&mut state),
+            // A write in flight may reach the disk; a sync in flight promises nothing.
+            (Some(Fault::PowerLoss), Effect::Volatile) => {
+                let _ = change(&mut state);
+                Err(failure(Fault::PowerLoss))
+            }
+            (Some(fault), _) => Err(failure(fault)),
+        }
+    }
+}
+
+impl Disk for SimDisk {
+    fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn DiskFile>> {
+        let inode = match mode {
+            OpenMode::Create => self.change(Effect::Volatile, |state| state.create(path))?,
+            OpenMode::Read | OpenMode::ReadWrite => self.lock().inode(path)?,
+        };
+        let epoch = self.lock().epoch;
+        Ok(Arc::new(SimFile { disk: self.clone(), inode, epoch, writable: mode != OpenMode::Read }))
+    }
+
+    fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
+        let state = self.lock();
+        if !state.directories.contains(dir) {
+            return Err(not_found(dir));
+        }
+        let entries =
+            state.names.keys().chain(&state.directories).filter(|p| p.parent() == Some(dir));
+        let mut names: Vec<String> =
+            entries.filter_map(|p| Some(p.file_name()?.to_str()?.to_owned())).collect();
+        names.sort();
+        Ok(names)
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.change(Effect::Volatile, |state| {
+            state.inode(from)?;
+            state.check_parent(to)?;
+            state.rename(NameChange::Rename { from: from.to_path_buf(), to: to.to_path_buf() });
+            Ok(())
+        })
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        self.change(Effect::Volatile, |state| {
+            state.inode(path)?;
+            state.rename(NameChange::Unlink { path: path.to_path_buf() });
+            Ok(())
+        })
+    }
+
+    fn hard_link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.change(Effect::Volatile, |state| {
+            let inode = state.inode(from)?;
+            if state.names.contains_key(to) {
+                return Err(already_exists(to));
+            }
+            state.check_parent(to)?;
+            state.rename(NameChange::Link { path: to.to_path_buf(), inode });
+            Ok(())
+        })
+    }
+
+    fn create_dir_all(&self, dir: &Path) -> io::Result<()> {
+        if self.lock().directories.contains(dir) {
+            return Ok(());
+        }
+        self.change(Effect::Volatile, |state| {
+            state.directories.extend(dir.ancestors().map(Path::to_path_buf));
+            Ok(())
+        })
+    }
+
+    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        self.change(Effect::Sync, |state| {
+            let changes = std::mem::take(&mut state.unsynced_names);
+            let (synced, rest): (Vec<_>, Vec<_>) = changes.into_iter().partition(|c| c.is_in(dir));
+            for change in synced {
+                change.apply(&mut state.durable_names);
+            }
+            state.unsynced_names = rest;
+            state.syncs += 1;
+            Ok(())
+        })
+    }
+
+    fn exists(&self, path: &Path) -> io::Result<bool> {
+        let state = self.lock();
+        Ok(state.names.contains_key(path) || state.directories.contains(path))
+    }
+
+    fn lock_exclusive(&self, dir: &Path) -> io::Result<Box<dyn DirLock>> {
+        let mut state = self.lock();
+        if !state.locks.insert(dir.to_path_buf()) {
+            return Err(ErrorKind::WouldBlock.into());
+        }
+        Ok(Box::new(SimLock { disk: self.clone(), dir: dir.to_path_buf(), epoch: state.epoch }))
+    }
+}
+
+struct SimLock {
+    disk: SimDisk,
+    dir: PathBuf,
+    epoch: u64,
+}
+
+impl DirLock for SimLock {}
+
+impl Drop for SimLock {
+    fn drop(&mut self) {
+        let mut state = self.disk.lock();
+        if state.epoch == self.epoch {
+            state.locks.remove(&self.dir);
+        }
+    }
+}

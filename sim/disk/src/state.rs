@@ -1,0 +1,207 @@
+//! What was written and what was synced, apart: bytes per file, and directory entries.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
+
+use crate::{Crash, Fault, SECTOR};
+
+#[derive(Clone, Default)]
+pub(crate) struct State {
+    pub(crate) random: u64,
+    /// Rises with every crash: files and locks opened before are dead.
+    pub(crate) epoch: u64,
+    pub(crate) directories: BTreeSet<PathBuf>,
+    pub(crate) names: BTreeMap<PathBuf, u64>,
+    pub(crate) durable_names: BTreeMap<PathBuf, u64>,
+    pub(crate) unsynced_names: Vec<NameChange>,
+    pub(crate) inodes: BTreeMap<u64, Inode>,
+    pub(crate) next_inode: u64,
+    pub(crate) locks: BTreeSet<PathBuf>,
+    pub(crate) operations: u64,
+    pub(crate) syncs: u64,
+    pub(crate) faults: BTreeMap<u64, Fault>,
+    pub(crate) down: bool,
+}
+
+#[derive(Clone, Default)]
+pub(crate) struct Inode {
+    pub(crate) current: Vec<u8>,
+    pub(crate) durable: Vec<u8>,
+    pub(crate) unsynced: Vec<Change>,
+}
+
+#[derive(Clone)]
+pub(crate) enum Change {
+    Write { offset: u64, bytes: Vec<u8> },
+    Length(u64),
+}
+
+#[derive(Clone)]
+pub(crate) enum NameChange {
+    Link { path: PathBuf, inode: u64 },
+    Unlink { path: PathBuf },
+    Rename { from: PathBuf, to: PathBuf },
+}
+
+pub(crate) fn failure(fault: Fault) -> io::Error {
+    match fault {
+        Fault::Io => io::Error::other("simulated input/output error"),
+        Fault::NoSpace => {
+            io::Error::new(ErrorKind::StorageFull, "simulated: no space left on device")
+        }
+        Fault::PowerLoss => io::Error::other("simulated power loss"),
+    }
+}
+
+pub(crate) fn not_found(path: &Path) -> io::Error {
+    io::Error::new(ErrorKind::NotFound, format!("{} does not exist", path.display()))
+}
+
+pub(crate) fn already_exists(path: &Path) -> io::Error {
+    io::Error::new(ErrorKind::AlreadyExists, format!("{} exists", path.display()))
+}
+
+impl State {
+    /// Counts an operation, and says how it shall fail.
+    pub(crate) fn begin(&mut self) -> io::Result<Option<Fault>> {
+        if self.down {
+            return Err(failure(Fault::PowerLoss));
+        }
+        self.operations += 1;
+        let fault = self.faults.remove(&self.operations);
+        self.down |= fault == Some(Fault::PowerLoss);
+        Ok(fault)
+    }
+
+    /// SplitMix64.
+    pub(crate) fn random(&mut self) -> u64 {
+        self.random = self.random.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = self.random;
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^ (z >> 31)
+    }
+
+    pub(crate) fn crash(&mut self, crash: Crash) {
+        self.epoch += 1;
+        self.locks.clear();
+        self.faults.clear();
+        self.down = false;
+        if crash == Crash::Process {
+            return;
+        }
+        let keep = crash == Crash::KeepSome;
+        self.lose_names(keep);
+        self.lose_bytes(keep);
+        let named: BTreeSet<u64> = self.names.values().copied().collect();
+        self.inodes.retain(|inode, _| named.contains(inode));
+    }
+
+    fn lose_names(&mut self, keep: bool) {
+        for change in std::mem::take(&mut self.unsynced_names) {
+            if keep && self.random() & 1 == 1 {
+                change.apply(&mut self.durable_names);
+            }
+        }
+        self.names = self.durable_names.clone();
+    }
+
+    fn lose_bytes(&mut self, keep: bool) {
+        let inodes: Vec<u64> = self.inodes.keys().copied().collect();
+        for id in inodes {
+            let Some(mut inode) = self.inodes.remove(&id) else { continue };
+            for change in std::mem::take(&mut inode.unsynced) {
+                for piece in change.sectors() {
+                    if keep && self.random() & 1 == 1 {
+                        piece.apply(&mut inode.durable);
+                    }
+                }
+            }
+            inode.current = inode.durable.clone();
+            self.inodes.insert(id, inode);
+        }
+    }
+
+    pub(crate) fn rename(&mut self, change: NameChange) {
+        change.apply(&mut self.names);
+        self.unsynced_names.push(change);
+    }
+
+    pub(crate) fn create(&mut self, path: &Path) -> io::Result<u64> {
+        if self.names.contains_key(path) {
+            return Err(already_exists(path));
+        }
+        self.check_parent(path)?;
+        let inode = self.next_inode;
+        self.next_inode += 1;
+        self.inodes.insert(inode, Inode::default());
+        self.rename(NameChange::Link { path: path.to_path_buf(), inode });
+        Ok(inode)
+    }
+
+    pub(crate) fn check_parent(&self, path: &Path) -> io::Result<()> {
+        let parent = path.parent().unwrap_or(Path::new("/"));
+        match self.directories.contains(parent) {
+            true => Ok(()),
+            false => Err(not_found(parent)),
+        }
+    }
+
+    pub(crate) fn inode(&self, path: &Path) -> io::Result<u64> {
+        self.names.get(path).copied().ok_or_else(|| not_found(path))
+    }
+}
+
+impl NameChange {
+    pub(crate) fn apply(&self, names: &mut BTreeMap<PathBuf, u64>) {
+        match self {
+            Self::Link { path, inode } => {
+                names.insert(path.clone(), *inode);
+            }
+            Self::Unlink { path } => {
+                names.remove(path);
+            }
+            Self::Rename { from, to } => {
+                if let Some(inode) = names.remove(from) {
+                    names.insert(to.clone(), inode);
+                }
+            }
+        }
+    }
+
+    pub(crate) fn is_in(&self, dir: &Path) -> bool {
+        let (Self::Link { path, .. } | Self::Unlink { path } | Self::Rename { to: path, .. }) =
+            self;
+        path.parent() == Some(dir)
+    }
+}
+
+impl Change {
+    pub(crate) fn apply(&self, bytes: &mut Vec<u8>) {
+        match self {
+            Self::Length(len) => bytes.resize(*len as usize, 0),
+            Self::Write { offset, bytes: new } => {
+                let (start, end) = (*offset as usize, *offset as usize + new.len());
+                if bytes.len() < end {
+                    bytes.resize(end, 0);
+                }
+                bytes[start..end].copy_from_slice(new);
+            }
+        }
+    }
+
+    /// The parts that reach the disk or not, each by itself.
+    fn sectors(self) -> Vec<Change> {
+        let Self::Write { offset, bytes } = self else { return vec![self] };
+        let mut pieces = Vec::new();
+        let mut start = 0;
+        while start < bytes.len() {
+            let at = offset + start as u64;
+            let len = ((SECTOR - at % SECTOR) as usize).min(bytes.len() - start);
+            pieces.push(Self::Write { offset: at, bytes: bytes[start..start + len].to_vec() });
+            start += len;
+        }
+        pieces
+    }
+}
