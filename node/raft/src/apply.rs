@@ -40,7 +40,7 @@ impl Raft {
     /// own disk holds.
     pub(crate) fn advance_commit(&mut self) {
         let (own, durable) = (self.config.id, self.log.durable());
-        let reached = self.configuration.reached(|id| {
+        let reached = self.configuration().reached(|id| {
             if id == own {
                 durable
             } else {
@@ -51,6 +51,11 @@ impl Raft {
             self.lead.uncommitted_bytes -= self.log.bytes_between(self.commit, reached);
             self.set_commit(reached);
         }
+    }
+
+    /// Whether the commit index covers whatever earlier leaders committed.
+    pub(crate) fn has_committed_own_term(&self) -> bool {
+        self.log.term_at(self.commit) == Some(self.term)
     }
 
     pub(crate) fn set_commit(&mut self, commit: Index) {

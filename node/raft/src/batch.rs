@@ -23,6 +23,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use thiserror::Error;
 
 use crate::ids::{Index, PartitionId, Term};
+use crate::membership::{Membership, MembershipError};
 
 /// The batch format this program writes, and the newest it reads.
 pub const FORMAT_VERSION: u16 = 1;
@@ -37,7 +38,7 @@ pub enum BatchKind {
     Noop,
     /// Commands of the state machine.
     Commands,
-    /// A change of the group's membership, one command.
+    /// A change of the group's membership: one command, an encoded [`Membership`].
     Configuration,
 }
 
@@ -97,6 +98,9 @@ pub enum BatchError {
         "a batch is malformed although its checksum fits: {0}; please report this as a bug of the node that wrote it"
     )]
     Malformed(&'static str),
+    /// Its change of the membership cannot be read.
+    #[error(transparent)]
+    Membership(#[from] MembershipError),
 }
 
 impl Batch {
@@ -210,6 +214,9 @@ impl Batch {
         }
         if at != self.encoded.len() {
             return Err(BatchError::Malformed("bytes follow its last command"));
+        }
+        if self.kind == BatchKind::Configuration {
+            Membership::decode(&self.encoded.slice(HEADER_BYTES + 4..))?;
         }
         Ok(())
     }

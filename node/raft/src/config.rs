@@ -1,8 +1,8 @@
 //! What a replica is told at its start.
 
 use crate::batch::Batch;
-use crate::configuration::Configuration;
 use crate::ids::{Index, PartitionId, ReplicaId, Term};
+use crate::membership::Membership;
 
 /// Settings of one replica. All durations are microseconds.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,15 +81,15 @@ impl Config {
 }
 
 /// What the log and the manifest held when the process started. A new group's first replicas start from
-/// [`Restored::empty`] with the same configuration.
+/// [`Restored::empty`] with the same membership; replicas that join later, from one without members.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Restored {
     /// The current term.
     pub term: Term,
     /// The vote given in it.
     pub vote: Option<ReplicaId>,
-    /// The members.
-    pub configuration: Configuration,
+    /// The membership as of `applied`; one that comes later in `batches` replaces it.
+    pub membership: Membership,
     /// Index and term just before the first batch kept; (0, 0) for a whole log.
     pub snapshot: (Index, Term),
     /// What the state machine holds: the end of a batch, at or above `snapshot`.
@@ -103,11 +103,11 @@ pub struct Restored {
 impl Restored {
     /// A replica that has never held anything.
     #[must_use]
-    pub fn empty(configuration: Configuration) -> Restored {
+    pub fn empty(membership: Membership) -> Restored {
         Restored {
             term: 0,
             vote: None,
-            configuration,
+            membership,
             snapshot: (0, 0),
             applied: 0,
             commit: 0,

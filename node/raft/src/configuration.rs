@@ -23,6 +23,12 @@ impl Configuration {
         Configuration { voters: voters.into_iter().collect(), ..Configuration::default() }
     }
 
+    /// Whether the group is between two configurations.
+    #[must_use]
+    pub fn is_joint(&self) -> bool {
+        !self.outgoing.is_empty()
+    }
+
     /// Whether this replica's vote counts.
     #[must_use]
     pub fn is_voter(&self, id: ReplicaId) -> bool {

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use crate::batch::BatchKind;
+use crate::configuration::Configuration;
 use crate::durability::Held;
 use crate::ids::{Index, ReplicaId, Term, Time};
 use crate::message::Message;
-use crate::progress::Progress;
 use crate::quorum::VoteResult;
 use crate::raft::{Leadership, Raft, Role};
 
@@ -111,7 +111,7 @@ impl Raft {
     }
 
     fn start_election(&mut self) {
-        if !self.configuration.is_voter(self.config.id) {
+        if !self.may_lead() {
             self.restart_election_timer();
             self.become_follower(self.term, None);
         } else if self.config.pre_vote {
@@ -119,6 +119,14 @@ impl Raft {
         } else {
             self.ask_votes(false);
         }
+    }
+
+    /// Whether this replica votes, or did until a change that is not known committed: it may be the only one alive that
+    /// holds the change, and then nobody without it could win (thesis, 4.2.2). Its own vote counts only if it is a voter.
+    pub(crate) fn may_lead(&self) -> bool {
+        let votes = |configuration: &Configuration| configuration.is_voter(self.config.id);
+        let previous = &self.log.memberships().previous().configuration;
+        votes(self.configuration()) || (!self.membership_is_committed() && votes(previous))
     }
 
     fn ask_pre_votes(&mut self) {
@@ -151,7 +159,7 @@ impl Raft {
     }
 
     fn other_voters(&self) -> Vec<ReplicaId> {
-        self.configuration.all_voters().into_iter().filter(|&id| id != self.config.id).collect()
+        self.configuration().all_voters().into_iter().filter(|&id| id != self.config.id).collect()
     }
 
     pub(crate) fn on_pre_vote(&mut self, from: ReplicaId, asked: Term, end: (Term, Index)) {
@@ -172,7 +180,7 @@ impl Raft {
     }
 
     fn count_pre_votes(&mut self) {
-        match self.configuration.tally(&self.election.votes) {
+        match self.configuration().tally(&self.election.votes) {
             VoteResult::Won => self.ask_votes(false),
             VoteResult::Lost => self.become_follower(self.term, None),
             VoteResult::Pending => {}
@@ -214,7 +222,7 @@ impl Raft {
     }
 
     fn count_votes(&mut self) {
-        match self.configuration.tally(&self.election.votes) {
+        match self.configuration().tally(&self.election.votes) {
             VoteResult::Won => self.become_leader(),
             VoteResult::Lost => self.become_follower(self.term, None),
             VoteResult::Pending => {}
@@ -225,15 +233,12 @@ impl Raft {
         self.role = Role::Leader;
         self.election = Election { attempts: 0, suspected: false, ..Election::default() };
         self.set_leader(Some(self.config.id));
-        let (next, now) = (self.log.last_index() + 1, self.now);
-        let mut peers = self.configuration.members();
-        peers.remove(&self.config.id);
         self.lead = Leadership {
-            peers: peers.into_iter().map(|id| (id, Progress::new(next, now))).collect(),
-            heartbeat_at: now.after(self.config.heartbeat_interval),
+            heartbeat_at: self.now.after(self.config.heartbeat_interval),
             uncommitted_bytes: self.log.bytes_between(self.commit, self.log.last_index()),
             ..Leadership::default()
         };
+        self.meet_members(self.log.last_index() + 1);
         // Paper, §8: only an entry of the own term can be committed by counting, and commits all before it.
         self.append_own(BatchKind::Noop, &[]);
     }

@@ -6,6 +6,7 @@ use bytes::Bytes;
 
 use crate::batch::{Batch, BatchKind};
 use crate::ids::{Index, PartitionId, Term, Ticket};
+use crate::membership::{Membership, Memberships};
 
 #[derive(Debug)]
 struct Slot {
@@ -45,6 +46,7 @@ pub(crate) struct Log {
     partition: PartitionId,
     base: (Index, Term),
     slots: VecDeque<Slot>,
+    memberships: Memberships,
     durable: Index,
     /// Appends under way: ticket and last index, both increasing.
     writing: VecDeque<(Ticket, Index)>,
@@ -54,11 +56,18 @@ pub(crate) struct Log {
 }
 
 impl Log {
-    pub(crate) fn new(partition: PartitionId, base: (Index, Term), batches: Vec<Batch>) -> Log {
+    /// A log that starts after `base`, where `membership` holds.
+    pub(crate) fn new(
+        partition: PartitionId,
+        base: (Index, Term),
+        membership: Membership,
+        batches: Vec<Batch>,
+    ) -> Log {
         let mut log = Log {
             partition,
             base,
             slots: VecDeque::with_capacity(batches.len()),
+            memberships: Memberships::starting_with(membership),
             durable: base.0,
             writing: VecDeque::new(),
             payload_bytes: 0,
@@ -89,6 +98,16 @@ impl Log {
 
     pub(crate) fn payload_bytes(&self) -> u64 {
         self.payload_bytes
+    }
+
+    pub(crate) fn memberships(&self) -> &Memberships {
+        &self.memberships
+    }
+
+    /// Forgets everything up to `index`, a batch end, where `membership` holds.
+    pub(crate) fn compact_to_snapshot(&mut self, index: Index, membership: Membership) {
+        self.compact(index);
+        self.memberships.replace_base(membership);
     }
 
     fn position(&self, index: Index) -> Option<usize> {
@@ -165,13 +184,9 @@ impl Log {
             self.partition,
             self.last_term()
         );
-        // Accepting a change without acting on it would let two majorities decide apart. No leader proposes one
-        // before the group's feature level allows it.
-        assert!(
-            batch.kind != BatchKind::Configuration,
-            "partition {}: {batch} changes the membership, which this version cannot do: run a newer doug",
-            self.partition
-        );
+        if batch.kind == BatchKind::Configuration {
+            self.memberships.push(batch.base, membership_of(&batch));
+        }
         let size = batch.size();
         self.payload_bytes += size;
         self.slots.push_back(Slot { batch, size, payload: Payload::Here });
@@ -188,6 +203,7 @@ impl Log {
             let slot = self.slots.pop_back().expect("the last index is above the base");
             self.forget_payload(&slot);
         }
+        self.memberships.truncate(base);
         self.writing.retain(|&(_, last)| last < base);
         self.durable = self.durable.min(base - 1);
     }
@@ -227,15 +243,16 @@ impl Log {
             let slot = self.slots.pop_front().expect("it was just seen");
             self.forget_payload(&slot);
         }
+        self.memberships.compact(index);
         self.base = (index, term);
         self.writing.retain(|&(_, last)| last > index);
         self.durable = self.durable.max(index);
         self.payloads_from = self.payloads_from.max(index + 1);
     }
 
-    /// Forgets everything: the log now starts after `base`.
-    pub(crate) fn reset(&mut self, base: (Index, Term)) {
-        *self = Log::new(self.partition, base, Vec::new());
+    /// Forgets everything: the log now starts after `base`, where `membership` holds.
+    pub(crate) fn reset(&mut self, base: (Index, Term), membership: Membership) {
+        *self = Log::new(self.partition, base, membership, Vec::new());
     }
 
     fn forget_payload(&mut self, slot: &Slot) {
@@ -326,4 +343,10 @@ impl Log {
         }
         asked
     }
+}
+
+fn membership_of(batch: &Batch) -> Membership {
+    let command = batch.commands().next().expect("a configuration batch holds one command");
+    Membership::decode(&command)
+        .expect("a batch is read or made only with a membership that can be read")
 }

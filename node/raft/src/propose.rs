@@ -46,7 +46,7 @@ pub enum ProposeError {
     },
 }
 
-fn name(leader: Option<ReplicaId>) -> String {
+pub(crate) fn name(leader: Option<ReplicaId>) -> String {
     leader.map_or_else(|| "none".to_owned(), |id| format!("replica {id}"))
 }
 

@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 
 use crate::config::{Config, Restored};
-use crate::configuration::Configuration;
 use crate::durability::{Durability, Held};
 use crate::effects::{Effect, Record};
 use crate::election::Election;
 use crate::ids::{Index, ReplicaId, Term, Ticket, Time};
 use crate::log::Log;
+use crate::membership_change::Departing;
 use crate::message::{Message, Verdict};
 use crate::progress::Progress;
 use crate::random::Random;
@@ -32,7 +32,6 @@ pub enum Role {
 #[derive(Debug)]
 pub struct Raft {
     pub(crate) config: Config,
-    pub(crate) configuration: Configuration,
     pub(crate) random: Random,
     pub(crate) now: Time,
 
@@ -74,6 +73,7 @@ pub(crate) struct Leadership {
     pub(crate) uncommitted_bytes: u64,
     pub(crate) reads: LeaderReads,
     pub(crate) transfer: Option<Transfer>,
+    pub(crate) departing: Departing,
 }
 
 impl Raft {
@@ -85,11 +85,11 @@ impl Raft {
     pub fn new(config: Config, restored: Restored, now: Time) -> Raft {
         config.check();
         let mut random = Random::from_parts(&[config.seed, config.partition.0, config.id.0, now.0]);
-        let log = Log::new(config.partition, restored.snapshot, restored.batches);
+        let log =
+            Log::new(config.partition, restored.snapshot, restored.membership, restored.batches);
         check_restored(&log, restored.term, restored.applied, restored.commit);
         let forwarded = ForwardedReads::starting_at(random.next());
         let mut raft = Raft {
-            configuration: restored.configuration,
             random,
             now,
             role: Role::Follower,
@@ -181,6 +181,8 @@ impl Raft {
         if self.role == Role::Leader {
             self.begin_read_round();
             self.send_appends();
+            self.dismiss_departed();
+            self.step_down_if_removed();
         } else {
             self.forward_reads();
         }

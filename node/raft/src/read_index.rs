@@ -123,8 +123,10 @@ impl Raft {
     /// commit index sure to cover every write an earlier leader answered.
     pub(crate) fn begin_read_round(&mut self) {
         let reads = &self.lead.reads;
-        let settled = self.log.term_at(self.commit) == Some(self.term);
-        if reads.waiting.is_empty() || !settled || reads.rounds.len() >= MAX_ROUNDS {
+        if reads.waiting.is_empty()
+            || !self.has_committed_own_term()
+            || reads.rounds.len() >= MAX_ROUNDS
+        {
             return;
         }
         self.begin_heartbeat_round();
@@ -137,7 +139,7 @@ impl Raft {
     /// Answers the rounds that a quorum has answered: at their beginning, nobody else could have committed anything.
     pub(crate) fn confirm_reads(&mut self) {
         let (own, round) = (self.config.id, self.lead.round);
-        let confirmed = self.configuration.reached(|id| {
+        let confirmed = self.configuration().reached(|id| {
             if id == own {
                 round
             } else {

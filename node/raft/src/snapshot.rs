@@ -1,7 +1,7 @@
 //! Forgetting the beginning of the log, and helping those who still need it.
 
-use crate::configuration::Configuration;
 use crate::ids::{Index, ReplicaId, Term, Time};
+use crate::membership::Membership;
 use crate::raft::{Raft, Role};
 
 impl Raft {
@@ -44,19 +44,14 @@ impl Raft {
         !self.hard_state_changed && self.durability.is_settled()
     }
 
-    /// The host has durably installed a snapshot of everything up to `index`, whose entry was of `term`, with the members
-    /// of that point; the log stays after it or is gone, as [`agrees_with`](Raft::agrees_with) said.
+    /// The host has durably installed a snapshot of everything up to `index`, whose entry was of `term`, with the
+    /// membership as of that point; the log stays after it or is gone, as [`agrees_with`](Raft::agrees_with) said.
     ///
     /// Wait until [`is_settled`](Raft::is_settled) before asking, install, and call this before any other message: a record
     /// still being written could replace what was asked about. Nothing happens if so much is applied already. Panics if
     /// something is still being written, and on a snapshot that contradicts what is committed, or a leader's log: a leader
     /// holds everything committed.
-    pub fn restore(
-        &mut self,
-        now: Time,
-        (index, term): (Index, Term),
-        configuration: Configuration,
-    ) {
+    pub fn restore(&mut self, now: Time, (index, term): (Index, Term), membership: Membership) {
         self.advance_clock(now);
         if index <= self.applied {
             return;
@@ -70,7 +65,7 @@ impl Raft {
             self.become_follower(term, None);
         }
         if self.agrees_with((index, term)) {
-            self.log.compact(index);
+            self.log.compact_to_snapshot(index, membership);
         } else {
             assert!(
                 self.role != Role::Leader && index > self.commit && index > self.verified,
@@ -78,9 +73,8 @@ impl Raft {
                 self.commit,
                 self.verified
             );
-            self.log.reset((index, term));
+            self.log.reset((index, term), membership);
         }
-        self.configuration = configuration;
         self.commit = self.commit.max(index);
         self.handed = self.handed.max(index);
         self.applied = index;

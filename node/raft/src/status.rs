@@ -2,6 +2,7 @@
 
 use crate::configuration::Configuration;
 use crate::ids::{Index, PartitionId, ReplicaId, Term, Time};
+use crate::membership::Membership;
 use crate::progress::ProgressState;
 use crate::raft::{Raft, Role};
 
@@ -101,10 +102,28 @@ impl Raft {
         self.log.batch_at(index).map(|batch| (batch.term, batch.base, batch.last()))
     }
 
-    /// The members.
+    /// The members now: the latest configuration in the log, committed or not.
     #[must_use]
     pub fn configuration(&self) -> &Configuration {
-        &self.configuration
+        &self.membership().configuration
+    }
+
+    /// The latest membership in the log, committed or not: it is in force.
+    #[must_use]
+    pub fn membership(&self) -> &Membership {
+        self.log.memberships().latest()
+    }
+
+    /// Index of the batch that brought the latest membership; once that is compacted away, the last compacted index.
+    #[must_use]
+    pub fn membership_index(&self) -> Index {
+        self.log.memberships().latest_index().unwrap_or(self.log.base().0)
+    }
+
+    /// Whether the latest membership is known committed here.
+    #[must_use]
+    pub fn membership_is_committed(&self) -> bool {
+        self.membership_index() <= self.commit
     }
 
     /// Whom leadership is being handed to.
@@ -125,7 +144,7 @@ impl Raft {
                 next: peer.next,
                 state: peer.state,
                 recently_active: self.now.since(peer.heard) <= recent,
-                learner: self.configuration.is_learner(id),
+                learner: self.configuration().is_learner(id),
             })
             .collect()
     }

@@ -24,6 +24,9 @@ pub enum TransferError {
     /// The target does not vote.
     #[error("replica {0} is a learner: it can lead only after it has been made a voter")]
     Learner(ReplicaId),
+    /// The target is being removed.
+    #[error("replica {0} is being removed from this partition, so it cannot lead it for long")]
+    Outgoing(ReplicaId),
     /// Another hand-over is under way.
     #[error("leadership is already being handed over to replica {0}")]
     InProgress(ReplicaId),
@@ -47,11 +50,14 @@ impl Raft {
         if to == self.config.id {
             return Err(TransferError::AlreadyLeader(to));
         }
-        if self.configuration.is_learner(to) {
+        if self.configuration().is_learner(to) {
             return Err(TransferError::Learner(to));
         }
-        if !self.configuration.is_voter(to) {
+        if !self.configuration().is_voter(to) {
             return Err(TransferError::Unknown(to));
+        }
+        if !self.configuration().voters.contains(&to) {
+            return Err(TransferError::Outgoing(to));
         }
         match &self.lead.transfer {
             Some(transfer) if transfer.to == to => return Ok(()),
@@ -84,7 +90,7 @@ impl Raft {
 
     /// The leader itself asks, so there is nobody whom a pre-vote would protect.
     pub(crate) fn on_timeout_now(&mut self) {
-        if self.role != Role::Leader && self.configuration.is_voter(self.config.id) {
+        if self.role != Role::Leader && self.may_lead() {
             self.ask_votes(true);
         }
     }

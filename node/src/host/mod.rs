@@ -29,10 +29,11 @@ pub use event::{Event, ReadKind, RequestId, Sequence};
 pub use shares::{host_of, split};
 
 use doug_proto::ids::NodeId;
-use doug_proto::map::Partition;
+use doug_proto::map::{Member, Partition};
 use doug_proto::v1;
 use doug_raft::{
-    Batch, Configuration, Index, PartitionId, Raft, ReplicaId, Restored, Term, Ticket, Time,
+    Batch, Configuration, Index, Membership, PartitionId, Raft, ReplicaId, Restored, Term, Ticket,
+    Time,
 };
 use doug_storage::ReplicaKey;
 use faults::{not_proposed, outcome_unknown, read_expired, transfer_expired};
@@ -137,7 +138,7 @@ impl Host {
         let restored = Restored {
             term: found.term,
             vote: found.vote,
-            configuration: configuration(&found.descriptor),
+            membership: membership(&found.descriptor),
             snapshot: found.applied,
             applied: found.applied.0,
             commit: found.commit.clamp(found.applied.0, end),
@@ -266,7 +267,7 @@ impl Host {
         if self.replicas.contains_key(&key.partition) {
             return;
         }
-        let restored = Restored::empty(configuration(&descriptor));
+        let restored = Restored::empty(membership(&descriptor));
         self.add(now, key, descriptor, restored, seed);
     }
 
@@ -393,11 +394,13 @@ impl Host {
     }
 }
 
-fn configuration(descriptor: &Partition) -> Configuration {
-    let mut configuration =
-        Configuration::of_voters(descriptor.voters.iter().map(|m| ReplicaId(m.replica)));
-    configuration.learners.extend(descriptor.learners.iter().map(|m| ReplicaId(m.replica)));
-    configuration
+fn membership(descriptor: &Partition) -> Membership {
+    let ids = |members: &[Member]| members.iter().map(|m| ReplicaId(m.replica)).collect();
+    Membership::of(Configuration {
+        voters: ids(&descriptor.voters),
+        outgoing: ids(&descriptor.outgoing),
+        learners: ids(&descriptor.learners),
+    })
 }
 
 /// The voter that leads when all are well: the first of the descriptor, which

@@ -4,7 +4,7 @@ use super::effects::{LogContent, LogRecord, Reply};
 use super::event::{RequestId, Sequence};
 use super::faults::{not_here, not_leader, outcome_unknown};
 use super::replica::Replica;
-use super::{Host, configuration};
+use super::{Host, membership};
 use doug_proto::error::Fault;
 use doug_raft::{Index, Term, Time};
 use doug_storage::ReplicaKey;
@@ -60,7 +60,7 @@ impl Host {
         let installed = installed.filter(|(index, _)| *index > replica.applied);
         let Some((index, term)) = installed else { return };
         let unknown = replica.pending.forget(index);
-        replica.raft.restore(now, (index, term), configuration(&replica.descriptor));
+        replica.raft.restore(now, (index, term), membership(&replica.descriptor));
         replica.applied = replica.applied.max(index);
         replica.retention.reset(index);
         for request in unknown {

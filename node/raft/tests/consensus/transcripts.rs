@@ -56,9 +56,9 @@ fn conflicting_logs_are_repaired() {
     let disks = BTreeMap::from([
         (1, Disk::new(configuration.clone()).with(4, majority)),
         (2, Disk::new(configuration.clone()).with(4, vec![commands(1, 1, "ab")])),
-        (3, Disk::new(configuration.clone()).with(4, stray)),
+        (3, Disk::new(configuration).with(4, stray)),
     ]);
-    let mut cluster = Cluster::with_disks(configuration, disks, 1, |_| {});
+    let mut cluster = Cluster::with_disks(disks, 1, |_| {});
     cluster.with(1, |raft, now| raft.campaign(now));
     cluster.run_for(30 * MILLISECOND);
     insta::assert_snapshot!(cluster.story.to_string());

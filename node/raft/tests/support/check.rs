@@ -45,13 +45,8 @@ impl Checker {
         assert_eq!(first, batch, "State Machine Safety: two batches applied at one index");
     }
 
-    /// What is committed stays, and is on the disks of a majority (`voters` counts all of them) when it first is.
-    pub fn committed<'a>(
-        &mut self,
-        raft: &Raft,
-        disks: impl Iterator<Item = &'a Disk> + Clone,
-        voters: usize,
-    ) {
+    /// What is committed stays, and is on the disks of a majority of each half of the voters when it first is.
+    pub fn committed<'a>(&mut self, raft: &Raft, disk: impl Fn(ReplicaId) -> Option<&'a Disk>) {
         let seen = self.commits.insert(raft.id(), raft.commit()).unwrap_or(0);
         assert!(raft.commit() >= seen, "the commit index of replica {} fell", raft.id());
         let mut index = seen.max(raft.first_index() - 1) + 1;
@@ -63,10 +58,12 @@ impl Checker {
                     assert_eq!(known, term, "index {last} was committed twice, differently")
                 }
                 None => {
-                    let holders = disks.clone().filter(|disk| disk.holds(term, last)).count();
-                    assert!(
-                        holders * 2 > voters,
-                        "index {last} is called committed, but {holders} disks hold it"
+                    let holds = |id| disk(id).is_some_and(|disk| disk.holds(term, last));
+                    let configuration = raft.configuration();
+                    assert_eq!(
+                        configuration.reached(|id| u64::from(holds(id))),
+                        1,
+                        "index {last} is called committed, but too few disks of {configuration:?} hold it"
                     );
                     self.committed.insert(last, term);
                 }

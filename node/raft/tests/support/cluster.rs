@@ -4,14 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use doug_raft::{
-    Batch, Config, Configuration, Effect, Index, Message, ProposeError, Proposed, Raft, ReadId,
-    Role, Term, Ticket, Time,
+    Batch, ChangeError, Config, Configuration, Effect, Index, Membership, Message, ProposeError,
+    Proposed, Raft, ReadId, Role, Term, Ticket, Time,
 };
 
 use super::check::Checker;
 use super::disk::{Disk, Machine};
 use super::story::Story;
-use super::{MILLISECOND, config, id};
+use super::{MILLISECOND, config, describe, id, voters};
 
 /// A small generator of the tests' own: theirs must not shift when the core draws one number more.
 pub struct Dice(u64);
@@ -92,7 +92,6 @@ pub struct Cluster {
     pub checker: Checker,
     /// What the cores asked for, and how often.
     pub counts: BTreeMap<&'static str, u64>,
-    voters: usize,
     events: BTreeMap<(Time, u64), (u64, Event)>,
     sequence: u64,
     next_read: u64,
@@ -109,11 +108,10 @@ impl Cluster {
             .iter()
             .map(|id| (id.0, Disk::new(configuration.clone())))
             .collect();
-        Cluster::with_disks(configuration, disks, seed, configure)
+        Cluster::with_disks(disks, seed, configure)
     }
 
     pub fn with_disks(
-        configuration: Configuration,
         disks: BTreeMap<u64, Disk>,
         seed: u64,
         configure: impl Fn(&mut Config),
@@ -126,7 +124,6 @@ impl Cluster {
             story: Story::default(),
             checker: Checker::default(),
             counts: BTreeMap::new(),
-            voters: configuration.voters.len(),
             events: BTreeMap::new(),
             sequence: 0,
             next_read: 0,
@@ -139,6 +136,15 @@ impl Cluster {
             cluster.start(number);
         }
         cluster
+    }
+
+    /// Adds a node that has never held anything and is told nothing about the group.
+    pub fn join(&mut self, number: u64) {
+        let mut config = self.nodes.values().next().expect("a node of the cluster").config.clone();
+        config.id = id(number);
+        let before = self.nodes.insert(number, Node::down(config, Disk::new(voters([]))));
+        assert!(before.is_none(), "replica ids are never used again");
+        self.start(number);
     }
 
     /// Starts a process on what its disk holds.
@@ -201,6 +207,11 @@ impl Cluster {
             commands.iter().map(|command| String::from_utf8_lossy(command)).collect();
         self.story.tell(self.now, format!("{number} is given {}", list.join(", ")));
         self.with(number, |raft, now| raft.propose(now, commands))
+    }
+
+    pub fn change(&mut self, number: u64, to: Configuration) -> Result<Proposed, ChangeError> {
+        self.story.tell(self.now, format!("{number} is asked for {}", describe(&to)));
+        self.with(number, |raft, now| raft.propose_membership(now, Membership::of(to)))
     }
 
     /// Begins `count` reads at once; their index must reach everything committed by now.
@@ -322,9 +333,9 @@ impl Cluster {
                 self.perform(number, effect);
             }
         }
-        let disks = self.nodes.values().map(|node| &node.disk);
-        let raft = self.nodes[&number].raft.as_ref().expect("it was just seen");
-        self.checker.committed(raft, disks, self.voters);
+        let nodes = &self.nodes;
+        let raft = nodes[&number].raft.as_ref().expect("it was just seen");
+        self.checker.committed(raft, |id| nodes.get(&id.0).map(|node| &node.disk));
         let at = raft.next_tick().max(self.now.after(1));
         let node = self.node(number);
         if node.tick_at != at {
@@ -491,7 +502,7 @@ impl Node {
         }
         let log_stays = raft.agrees_with((index, term));
         self.disk.install(&machine, term, log_stays);
-        raft.restore(now, (index, term), raft.configuration().clone());
+        raft.restore(now, (index, term), machine.membership.clone());
         self.machine = machine;
         true
     }

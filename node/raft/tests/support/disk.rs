@@ -2,12 +2,15 @@
 
 use std::collections::VecDeque;
 
-use doug_raft::{Batch, Configuration, Index, Record, ReplicaId, Restored, Term, Ticket};
+use doug_raft::{
+    Batch, BatchKind, Configuration, Index, Membership, Record, ReplicaId, Restored, Term, Ticket,
+};
 
-/// The state machine: the encoded batches applied, with the index they reach to.
+/// The state machine: the encoded batches applied, the index they reach to, and the membership as of there.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Machine {
     pub applied: Index,
+    pub membership: Membership,
     pub history: Vec<Batch>,
 }
 
@@ -16,6 +19,10 @@ impl Machine {
         assert_eq!(batch.base, self.applied + 1, "{batch} was handed out after {}", self.applied);
         assert!(!batch.encoded.is_empty(), "{batch} was handed out without its bytes");
         self.applied = batch.last();
+        if batch.kind == BatchKind::Configuration {
+            let command = batch.commands().next().expect("a configuration is one command");
+            self.membership = Membership::decode(&command).expect("it was read before");
+        }
         self.history.push(batch.clone());
     }
 }
@@ -29,7 +36,6 @@ struct Pending {
 
 #[derive(Clone, Debug)]
 pub struct Disk {
-    configuration: Configuration,
     term: Term,
     vote: Option<ReplicaId>,
     commit: Index,
@@ -42,12 +48,11 @@ pub struct Disk {
 impl Disk {
     pub fn new(configuration: Configuration) -> Disk {
         Disk {
-            configuration,
             term: 0,
             vote: None,
             commit: 0,
             snapshot: (0, 0),
-            machine: Machine::default(),
+            machine: Machine { membership: Membership::of(configuration), ..Machine::default() },
             batches: Vec::new(),
             pending: VecDeque::new(),
         }
@@ -101,7 +106,7 @@ impl Disk {
         let restored = Restored {
             term: self.term,
             vote: self.vote,
-            configuration: self.configuration.clone(),
+            membership: self.machine.membership.clone(),
             snapshot: self.snapshot,
             applied: self.snapshot.0,
             commit: self.commit.max(self.snapshot.0),

@@ -7,9 +7,12 @@ pub mod disk;
 pub mod replica;
 pub mod story;
 
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
 use doug_raft::{
-    Batch, BatchKind, Config, Configuration, Index, PartitionId, ReplicaId, Restored, Term,
+    Batch, BatchKind, Config, Configuration, Index, Membership, PartitionId, ReplicaId, Restored,
+    Term,
 };
 
 pub const PARTITION: PartitionId = PartitionId(7);
@@ -42,11 +45,41 @@ pub fn noop(term: Term, base: Index) -> Batch {
     Batch::encode(PARTITION, BatchKind::Noop, term, base, &[])
 }
 
+/// A batch that brings this configuration.
+pub fn change(term: Term, base: Index, configuration: Configuration) -> Batch {
+    let command = Membership::of(configuration).encode();
+    Batch::encode(PARTITION, BatchKind::Configuration, term, base, &[command])
+}
+
+/// The configuration between two sets of voters.
+pub fn joint(
+    outgoing: impl IntoIterator<Item = u64>,
+    incoming: impl IntoIterator<Item = u64>,
+) -> Configuration {
+    Configuration { outgoing: voters(outgoing).voters, ..voters(incoming) }
+}
+
+/// A configuration in words.
+pub fn describe(configuration: &Configuration) -> String {
+    let list = |ids: &BTreeSet<ReplicaId>| {
+        ids.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+    };
+    let mut words = format!("voters {}", list(&configuration.voters));
+    for (name, ids) in
+        [("outgoing", &configuration.outgoing), ("learners", &configuration.learners)]
+    {
+        if !ids.is_empty() {
+            words += &format!("; {name} {}", list(ids));
+        }
+    }
+    words
+}
+
 /// A log of single commands with these terms, from index 1.
 pub fn log_of_terms(terms: &[Term]) -> Vec<Batch> {
     terms.iter().zip(1..).map(|(&term, index)| commands(term, index, "x")).collect()
 }
 
 pub fn restored(configuration: Configuration, term: Term, batches: Vec<Batch>) -> Restored {
-    Restored { term, batches, ..Restored::empty(configuration) }
+    Restored { term, batches, ..Restored::empty(Membership::of(configuration)) }
 }
