@@ -2,6 +2,7 @@
 
 pub mod bench;
 pub mod completions;
+pub mod crds;
 pub mod create;
 pub mod del;
 pub mod doctor;

@@ -1,0 +1,29 @@
+//! The custom resources of DougDB: Rust types, and the YAML generated from them.
+//!
+//! What can be checked without asking anyone is checked by the API server: by
+//! the schema, and by CEL rules whose messages say what to do instead. Whatever
+//! is repeated has a greatest number and length, because the API server adds up
+//! what the rules could cost at worst, and because one object must fit into etcd.
+#![deny(missing_docs)]
+
+mod limits;
+mod map;
+mod schema;
+mod spec;
+mod status;
+
+pub use map::{MapHash, MapNode, MapPartition, MapPorts, MapRange, MapRouting, StatusMap};
+pub use spec::{
+    ClusterSpec, DougCluster, DougClusterSpec, FacadeSpec, HashPartitioning, NodeConfig,
+    NodeTemplate, Partitioning, RangePartitioning, Resources, Scheduling, ServiceKind, ServiceSpec,
+    SplitKey, Spread, Storage, WhenDeleted,
+};
+pub use status::{Creation, CreationNode, DougClusterStatus, NodeState, NodeStatus, Summary};
+
+use kube::CustomResourceExt;
+
+/// The definition of the resource as YAML, for `kubectl apply` and the chart.
+pub fn yaml() -> String {
+    let definition = schema::tidy(DougCluster::crd());
+    serde_yaml_ng::to_string(&definition).expect("a definition of maps, lists and strings is YAML")
+}
