@@ -169,7 +169,9 @@ impl Raft {
         }
         let matched = |id: &ReplicaId| self.lead.peers.get(id).map_or(0, |peer| peer.matched);
         let heir = configuration.voters.iter().copied().max_by_key(matched);
-        self.begin_heartbeat_round();
+        for id in self.peer_ids() {
+            self.tell_commit(id);
+        }
         if let Some(heir) = heir {
             self.send(heir, Message::TimeoutNow { term: self.term });
         }

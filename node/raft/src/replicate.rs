@@ -52,7 +52,7 @@ impl Raft {
         self.send(to, message);
     }
 
-    fn peer_ids(&self) -> Vec<ReplicaId> {
+    pub(crate) fn peer_ids(&self) -> Vec<ReplicaId> {
         self.lead.peers.keys().copied().collect()
     }
 
@@ -62,10 +62,17 @@ impl Raft {
         for id in self.peer_ids() {
             while self.send_append(id) {}
             let peer = &self.lead.peers[&id];
-            let idle = peer.state == ProgressState::Replicate && !peer.awaits_answer();
-            if idle && peer.commit_told < self.commit.min(peer.matched) {
-                self.send_heartbeat(id);
+            if peer.state == ProgressState::Replicate && !peer.awaits_answer() {
+                self.tell_commit(id);
             }
+        }
+    }
+
+    /// Sends the commit index, unless it is known there.
+    pub(crate) fn tell_commit(&mut self, to: ReplicaId) {
+        let Some(peer) = self.lead.peers.get(&to) else { return };
+        if peer.commit_told < self.commit.min(peer.matched) {
+            self.send_heartbeat(to);
         }
     }
 

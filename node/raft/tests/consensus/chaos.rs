@@ -1,5 +1,9 @@
-//! Groups under faults drawn from a seed: losses, delays, duplicates, partitions, crashes that lose what was not durable.
+//! Groups under faults drawn from a seed: losses, delays, duplicates, partitions, crashes that lose what was not durable;
+//! and, in half of them, members that come and go.
 //! The checker watches every step; when the faults stop, the group has to come to agreement.
+
+#[path = "chaos/members.rs"]
+mod members;
 
 use std::collections::BTreeMap;
 
@@ -41,6 +45,7 @@ fn cluster(seed: u64) -> Cluster {
     cluster.weather = weather(&mut dice);
     cluster.dice = dice;
     cluster.story.silent = true;
+    cluster.changes_members = seed % 2 == 1;
     cluster
 }
 
@@ -65,6 +70,8 @@ fn something_happens(cluster: &mut Cluster) {
         0..16 => fate(cluster, number, other),
         16..20 => leader_is_cut_off_and_suspected(cluster),
         20..24 => votes_are_split_and_a_voter_reboots(cluster, number, other),
+        24..32 if cluster.changes_members => members::change(cluster),
+        32..33 if cluster.changes_members => members::retire(cluster),
         24..45 if cluster.nodes[&number].raft.is_some() => operator(cluster, number, other),
         45..65 => read(cluster, number),
         _ => write(cluster),
@@ -156,6 +163,9 @@ fn check_logs(cluster: &Cluster) {
             cluster.checker.logs_match(cluster.raft(one), cluster.raft(other));
         }
     }
+    for node in cluster.nodes.values() {
+        cluster.checker.one_change_under_way(&node.disk);
+    }
 }
 
 /// All faults end: within ten seconds there is a leader, and whatever it is given reaches everyone.
@@ -169,13 +179,14 @@ fn recovers(cluster: &mut Cluster) {
     cluster.run_for(2_000 * MILLISECOND);
     cluster.story.silent = false;
     cluster.story.heartbeats = true;
+    members::finish_changes(cluster);
     let leader = cluster.run_until_leader(8_000 * MILLISECOND);
     let proposed =
         cluster.propose(leader, &[command("last")]).expect("a leader at rest takes commands");
     cluster.run_until(2_000 * MILLISECOND, |cluster| {
         cluster.nodes.values().all(|node| node.machine.applied >= proposed.base)
     });
-    let machine = &cluster.nodes[&1].machine;
+    let machine = &cluster.nodes[&leader].machine;
     assert!(cluster.nodes.values().all(|node| node.machine == *machine), "state machines differ");
     check_logs(cluster);
 }
@@ -205,15 +216,21 @@ fn groups_stay_safe_under_faults_and_recover_when_they_end() {
         let result = std::panic::catch_unwind(|| one_seed(seed));
         let cluster = result.unwrap_or_else(|_| panic!("seed {seed} failed, as said above"));
         *counts.entry("committed").or_default() += cluster.checker.greatest_commit();
+        *counts.entry("changes committed").or_default() += cluster.checker.changes();
         for (kind, count) in cluster.counts {
             *counts.entry(kind).or_default() += count;
         }
     }
     // Faults so heavy that nothing happens any more would find nothing either.
     println!("{counts:#?}");
-    for (kind, each) in
-        [("committed", 50), ("elections", 3), ("reads ready", 5), ("fetches", 1), ("snapshots", 1)]
-    {
+    for (kind, each) in [
+        ("committed", 50),
+        ("elections", 3),
+        ("reads ready", 5),
+        ("fetches", 1),
+        ("snapshots", 1),
+        ("changes committed", 2),
+    ] {
         assert!(counts[kind] >= each * seeds(), "fewer than {each} {kind} a seed: {counts:?}");
     }
 }

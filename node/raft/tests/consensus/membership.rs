@@ -440,7 +440,7 @@ mod a_removed_leader {
         replica.seen.clear();
         let sent = replica.sent();
         for peer in [4, 5] {
-            let told = Message::Heartbeat { term: 1, commit: 3, round: 1 };
+            let told = Message::Heartbeat { term: 1, commit: 3, round: 0 };
             assert!(sent.contains(&(peer, told)), "{peer}: {sent:?}");
         }
         assert!(sent.contains(&(5, Message::TimeoutNow { term: 1 })), "{sent:?}");

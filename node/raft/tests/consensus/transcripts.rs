@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use doug_raft::Configuration;
+
 use crate::support::cluster::Cluster;
 use crate::support::disk::Disk;
-use crate::support::{MILLISECOND, command, commands, id, noop, voters};
+use crate::support::{MILLISECOND, command, commands, id, joint, noop, voters};
 
 fn group_of_three() -> Cluster {
     Cluster::new(voters([1, 2, 3]), 1, |_| {})
@@ -134,5 +136,85 @@ fn a_dead_leader_is_suspected() {
         cluster.with(number, |raft, now| raft.suspect(now, id(1)));
     }
     cluster.run_until_leader(100 * MILLISECOND);
+    insta::assert_snapshot!(cluster.story.to_string());
+}
+
+/// Asks for a configuration and waits until it is committed.
+fn change(cluster: &mut Cluster, leader: u64, to: Configuration) {
+    let index = cluster.change(leader, to).expect("it is legal").base;
+    cluster.run_until(1_000 * MILLISECOND, |cluster| cluster.raft(leader).commit() >= index);
+}
+
+#[test]
+fn a_group_of_three_moves_to_three_others() {
+    let mut cluster = led_by_one(group_of_three());
+    for _ in 4..=6 {
+        cluster.join_next();
+    }
+    cluster.story.begin();
+    let learners = Configuration { learners: voters([4, 5, 6]).voters, ..voters([1, 2, 3]) };
+    change(&mut cluster, 1, learners);
+    cluster.run_for(6 * MILLISECOND);
+    change(&mut cluster, 1, joint([1, 2, 3], [4, 5, 6]));
+    cluster.with(1, |raft, now| raft.transfer(now, id(4))).expect("4 is an incoming voter");
+    cluster.run_until(100 * MILLISECOND, |cluster| cluster.leader() == Some(4));
+    cluster.run_for(6 * MILLISECOND);
+    change(&mut cluster, 4, voters([4, 5, 6]));
+    cluster.run_for(6 * MILLISECOND);
+    insta::assert_snapshot!(cluster.story.to_string());
+}
+
+#[test]
+fn a_leader_that_is_removed_steps_down() {
+    let mut cluster = led_by_one(group_of_three());
+    change(&mut cluster, 1, joint([1, 2, 3], [2, 3]));
+    cluster.run_for(6 * MILLISECOND);
+    cluster.story.begin();
+    cluster.story.heartbeats = true;
+    cluster.change(1, voters([2, 3])).expect("it is legal");
+    cluster
+        .run_until(100 * MILLISECOND, |cluster| cluster.leader().is_some_and(|leader| leader != 1));
+    cluster.run_for(6 * MILLISECOND);
+    insta::assert_snapshot!(cluster.story.to_string());
+}
+
+/// The joint configuration is in the log of the leader and of one that it brings in; then the leader's node dies. A group of old voters
+/// that knows nothing of the change elects a leader, and the change is gone.
+#[test]
+fn a_change_that_the_old_voters_never_saw_is_undone() {
+    let mut cluster = led_by_one(group_of_three());
+    cluster.join_next();
+    for outside in [2, 3] {
+        cluster.weather.cut.insert((1, outside));
+    }
+    cluster.story.begin();
+    cluster.change(1, joint([1, 2, 3], [1, 4])).expect("it is legal");
+    cluster.run_for(6 * MILLISECOND);
+    cluster.crash(1, 9);
+    cluster.heal();
+    cluster.run_until_leader(1_000 * MILLISECOND);
+    cluster.story.tell(cluster.now, "1 starts again".to_owned());
+    cluster.start(1);
+    cluster.run_for(60 * MILLISECOND);
+    let leader = cluster.leader().expect("2 or 3 leads");
+    assert_eq!(cluster.raft(1).configuration(), cluster.raft(leader).configuration());
+    assert!(!cluster.raft(1).configuration().is_joint());
+    insta::assert_snapshot!(cluster.story.to_string());
+}
+
+/// The joint configuration is committed when the leader's node dies: whoever leads next needs both majorities, and ends the change.
+#[test]
+fn a_change_half_done_is_ended_by_the_next_leader() {
+    let mut cluster = led_by_one(group_of_three());
+    cluster.join_next();
+    cluster.join_next();
+    change(&mut cluster, 1, joint([1, 2, 3], [3, 4, 5]));
+    cluster.run_for(6 * MILLISECOND);
+    cluster.story.begin();
+    cluster.crash(1, 0);
+    let leader = cluster.run_until_leader(2_000 * MILLISECOND);
+    assert!(cluster.raft(leader).configuration().is_joint());
+    change(&mut cluster, leader, voters([3, 4, 5]));
+    cluster.run_for(6 * MILLISECOND);
     insta::assert_snapshot!(cluster.story.to_string());
 }

@@ -2,21 +2,33 @@
 
 use std::collections::BTreeMap;
 
-use doug_raft::{Batch, Index, Raft, ReplicaId, Term};
+use doug_raft::{Batch, Configuration, Index, Raft, ReplicaId, Term};
 
-use super::disk::Disk;
+use super::disk::{Disk, configuration_of};
 
 #[derive(Default)]
 pub struct Checker {
     leaders: BTreeMap<Term, ReplicaId>,
-    /// Term of every committed batch, by its last index.
-    committed: BTreeMap<Index, Term>,
+    /// Term of every committed batch, and the term in which it was committed, by its last index.
+    committed: BTreeMap<Index, (Term, Term)>,
     applied: BTreeMap<Index, Batch>,
     /// The commit index last seen of each replica's current process.
     commits: BTreeMap<ReplicaId, Index>,
+    /// The configurations applied, the first included.
+    configurations: Vec<Configuration>,
 }
 
 impl Checker {
+    pub fn starting_with(disks: &BTreeMap<u64, Disk>) -> Checker {
+        let first = disks.values().next().expect("a group begins with somebody").configuration();
+        Checker { configurations: vec![first], ..Checker::default() }
+    }
+
+    /// How many changes of the members were applied.
+    pub fn changes(&self) -> u64 {
+        self.configurations.len() as u64 - 1
+    }
+
     pub fn greatest_commit(&self) -> Index {
         self.committed.last_key_value().map_or(0, |(&index, _)| index)
     }
@@ -25,11 +37,14 @@ impl Checker {
         self.commits.remove(&id);
     }
 
-    /// Election Safety and Leader Completeness.
+    /// Election Safety and Leader Completeness. Who wins an outdated term may lack what later ones committed.
     pub fn elected(&mut self, raft: &Raft) {
         let first = *self.leaders.entry(raft.term()).or_insert(raft.id());
         assert_eq!(first, raft.id(), "Election Safety: two leaders in term {}", raft.term());
-        for (&index, &term) in self.committed.range(raft.first_index()..) {
+        for (&index, &(term, committed_in)) in self.committed.range(raft.first_index()..) {
+            if committed_in > raft.term() {
+                continue;
+            }
             assert_eq!(
                 raft.term_at(index),
                 Some(term),
@@ -41,8 +56,34 @@ impl Checker {
 
     /// State Machine Safety.
     pub fn applied(&mut self, batch: &Batch) {
-        let first = self.applied.entry(batch.base).or_insert_with(|| batch.clone());
-        assert_eq!(first, batch, "State Machine Safety: two batches applied at one index");
+        match self.applied.get(&batch.base) {
+            Some(first) => {
+                assert_eq!(first, batch, "State Machine Safety: two batches applied at one index")
+            }
+            None => {
+                self.applied.insert(batch.base, batch.clone());
+                self.configuration_applied(batch);
+            }
+        }
+    }
+
+    /// Every committed configuration follows legally from the one before.
+    fn configuration_applied(&mut self, batch: &Batch) {
+        let Some(to) = configuration_of(batch) else { return };
+        let from = self.configurations.last().expect("there is a first one");
+        let legal = match (from.is_joint(), to.is_joint()) {
+            (false, true) => to.outgoing == from.voters,
+            (true, true) => false,
+            (_, false) => to.voters == from.voters,
+        };
+        assert!(legal && !to.voters.is_empty(), "{to:?} was committed after {from:?}");
+        self.configurations.push(to);
+    }
+
+    /// No log holds two changes of the members that are not committed.
+    pub fn one_change_under_way(&self, disk: &Disk) {
+        let uncommitted = disk.changes_above(self.greatest_commit());
+        assert!(uncommitted <= 1, "a log holds {uncommitted} changes of members uncommitted");
     }
 
     /// What is committed stays, and is on the disks of a majority of each half of the voters when it first is.
@@ -54,7 +95,7 @@ impl Checker {
             let (term, _, last) =
                 raft.batch_bounds(index).expect("committed entries are in the log");
             match self.committed.get(&last) {
-                Some(&known) => {
+                Some(&(known, _)) => {
                     assert_eq!(known, term, "index {last} was committed twice, differently")
                 }
                 None => {
@@ -65,7 +106,7 @@ impl Checker {
                         1,
                         "index {last} is called committed, but too few disks of {configuration:?} hold it"
                     );
-                    self.committed.insert(last, term);
+                    self.committed.insert(last, (term, raft.term()));
                 }
             }
             index = last + 1;

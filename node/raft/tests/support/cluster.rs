@@ -92,6 +92,8 @@ pub struct Cluster {
     pub checker: Checker,
     /// What the cores asked for, and how often.
     pub counts: BTreeMap<&'static str, u64>,
+    pub changes_members: bool,
+    last_number: u64,
     events: BTreeMap<(Time, u64), (u64, Event)>,
     sequence: u64,
     next_read: u64,
@@ -122,8 +124,10 @@ impl Cluster {
             weather: Weather::fair(),
             dice: Dice::new(seed),
             story: Story::default(),
-            checker: Checker::default(),
+            checker: Checker::starting_with(&disks),
             counts: BTreeMap::new(),
+            changes_members: false,
+            last_number: disks.keys().next_back().copied().unwrap_or(0),
             events: BTreeMap::new(),
             sequence: 0,
             next_read: 0,
@@ -138,13 +142,21 @@ impl Cluster {
         cluster
     }
 
-    /// Adds a node that has never held anything and is told nothing about the group.
-    pub fn join(&mut self, number: u64) {
+    /// Adds a node that has never held anything and is told nothing about the group, under a new id.
+    pub fn join_next(&mut self) -> u64 {
+        self.last_number += 1;
+        let number = self.last_number;
         let mut config = self.nodes.values().next().expect("a node of the cluster").config.clone();
         config.id = id(number);
-        let before = self.nodes.insert(number, Node::down(config, Disk::new(voters([]))));
-        assert!(before.is_none(), "replica ids are never used again");
+        self.nodes.insert(number, Node::down(config, Disk::new(voters([]))));
         self.start(number);
+        number
+    }
+
+    /// The node and all it held are gone for good.
+    pub fn destroy(&mut self, number: u64) {
+        self.story.tell(self.now, format!("{number} is destroyed"));
+        self.nodes.remove(&number);
     }
 
     /// Starts a process on what its disk holds.
@@ -285,7 +297,7 @@ impl Cluster {
 
     fn happen(&mut self, number: u64, event: Event) {
         let now = self.now;
-        let node = self.nodes.get_mut(&number).expect("events happen to nodes of the cluster");
+        let Some(node) = self.nodes.get_mut(&number) else { return };
         let process = node.process;
         let Some(raft) = &mut node.raft else { return };
         match event {

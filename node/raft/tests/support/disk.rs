@@ -14,14 +14,19 @@ pub struct Machine {
     pub history: Vec<Batch>,
 }
 
+/// The configuration that a batch brings, if it is one of those.
+pub fn configuration_of(batch: &Batch) -> Option<Configuration> {
+    let command = batch.commands().next().filter(|_| batch.kind == BatchKind::Configuration)?;
+    Some(Membership::decode(&command).expect("it was read before").configuration)
+}
+
 impl Machine {
     pub fn apply(&mut self, batch: &Batch) {
         assert_eq!(batch.base, self.applied + 1, "{batch} was handed out after {}", self.applied);
         assert!(!batch.encoded.is_empty(), "{batch} was handed out without its bytes");
         self.applied = batch.last();
-        if batch.kind == BatchKind::Configuration {
-            let command = batch.commands().next().expect("a configuration is one command");
-            self.membership = Membership::decode(&command).expect("it was read before");
+        if let Some(configuration) = configuration_of(batch) {
+            self.membership = Membership::of(configuration);
         }
         self.history.push(batch.clone());
     }
@@ -137,6 +142,17 @@ impl Disk {
             .filter(|batch| from <= batch.base && batch.last() <= to)
             .cloned()
             .collect()
+    }
+
+    /// The configuration as of what the state machine holds.
+    pub fn configuration(&self) -> Configuration {
+        self.machine.membership.configuration.clone()
+    }
+
+    /// Changes of the members in the log above `index`.
+    pub fn changes_above(&self, index: Index) -> usize {
+        let is_change = |batch: &&Batch| batch.base > index && configuration_of(batch).is_some();
+        self.batches.iter().filter(is_change).count()
     }
 
     /// Whether this batch is durable here, in the log or in the state machine.

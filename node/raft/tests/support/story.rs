@@ -4,6 +4,9 @@ use std::fmt;
 
 use doug_raft::{Effect, Message, Record, Role, Time};
 
+use super::describe;
+use super::disk::configuration_of;
+
 #[derive(Default)]
 pub struct Story {
     lines: Vec<String>,
@@ -39,7 +42,8 @@ impl Story {
             }
             Effect::Send { to, message } => format!("{number} → {to}  {message}"),
             Effect::Persist { record: Record::Append(batch), .. } => {
-                format!("{number} writes {batch}")
+                let members = configuration_of(batch).map(|to| format!(": {}", describe(&to)));
+                format!("{number} writes {batch}{}", members.unwrap_or_default())
             }
             Effect::Persist { record: Record::HardState { term, vote }, .. } => match vote {
                 Some(vote) => format!("{number} writes: in term {term}, my vote is for {vote}"),
