@@ -234,5 +234,6 @@ fn small_store() -> StoreOptions {
         manifest: ManifestOptions { rewrite_bytes: 16 << 10, salt: 0 },
         tree: TreeOptions::tiny(),
         cache_bytes: 64 << 10,
+        salt: 0,
     }
 }

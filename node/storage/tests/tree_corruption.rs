@@ -114,10 +114,42 @@ fn blocks_that_change_places_are_noticed() {
     let sound = tree_support::read_file(&disk, &path);
     // Moving all bytes keeps every block's own content sound but not its place.
     let mut bytes = sound.clone();
-    bytes[..sound.len() - 64].rotate_left(1);
+    bytes[..sound.len() - 72].rotate_left(1);
     overwrite(&disk, &path, &bytes);
     let error = read_all(&disk, &image, &entries).expect_err("nothing is in its place");
     assert_named(error, &path, sound.len() as u64, "rotated");
+}
+
+#[test]
+fn blocks_written_to_the_same_place_of_another_table_are_noticed() {
+    // Two tables of equal geometry: only which of them a block belongs to differs.
+    let table = |value: &str| {
+        let mut keeper = Keeper::new(TreeOptions::tiny());
+        // The second table's id, and with it its identity, is another one.
+        keeper.ids.observe(FileId(if value == "a" { 7 } else { 8 }));
+        for i in 0..24u64 {
+            keeper.tree.apply(i + 1, &[put(&format!("key/{i:02}"), &value.repeat(40))]);
+        }
+        keeper.flush();
+        let path = keeper.tree.table_path(*keeper.image.tables.keys().next().expect("one table"));
+        (keeper.disk, keeper.image, path)
+    };
+    let (disk, image, path) = table("a");
+    let (other, _, other_path) = table("b");
+    let sound = tree_support::read_file(&disk, &path);
+    let stray = tree_support::read_file(&other, &other_path);
+    assert_eq!(sound.len(), stray.len());
+    for at in (0..sound.len()).step_by(64) {
+        let mut bytes = sound.clone();
+        let end = (at + 512).min(bytes.len());
+        bytes[at..end].copy_from_slice(&stray[at..end]);
+        overwrite(&disk, &path, &bytes);
+        let error = read_all(&disk, &image, &[]).expect_err("bytes of another table");
+        assert_named(error, &path, sound.len() as u64, &format!("512 bytes at {at}"));
+    }
+    overwrite(&disk, &path, &stray);
+    let error = read_all(&disk, &image, &[]).expect_err("all of another table");
+    assert_named(error, &path, sound.len() as u64, "another table");
 }
 
 #[test]
@@ -153,14 +185,14 @@ proptest! {
 fn a_table_of_a_newer_format_says_so() {
     let disk = SimDisk::new(1);
     let path = PathBuf::from("/t.sst");
-    let mut builder = TableBuilder::create(&disk, &path, TableOptions::default()).expect("new");
+    let mut builder = TableBuilder::create(&disk, &path, 1, TableOptions::default()).expect("new");
     builder.add(b"a", 1, Some(b"x")).expect("works");
     builder.finish().expect("works");
     let mut bytes = tree_support::read_file(&disk, &path);
-    let footer = bytes.len() - 64;
-    bytes[footer + 36] = 2;
-    let checksum = xxhash_rust::xxh3::xxh3_64(&bytes[footer..footer + 48]);
-    bytes[footer + 48..footer + 56].copy_from_slice(&checksum.to_le_bytes());
-    let error = open_any(&bytes).expect_err("version 2 is not known");
-    assert!(matches!(error, StorageError::NewerFormat { found: 2, supported: 1, .. }));
+    let footer = bytes.len() - 72;
+    bytes[footer + 44] = 3;
+    let checksum = xxhash_rust::xxh3::xxh3_64(&bytes[footer..footer + 56]);
+    bytes[footer + 56..footer + 64].copy_from_slice(&checksum.to_le_bytes());
+    let error = open_any(&bytes).expect_err("version 3 is not known");
+    assert!(matches!(error, StorageError::NewerFormat { found: 3, supported: 2, .. }));
 }

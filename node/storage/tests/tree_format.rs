@@ -14,7 +14,8 @@ fn example() -> Vec<u8> {
     let disk = SimDisk::new(1);
     let path = PathBuf::from("/example.sst");
     let options = TableOptions { compression: Compression::None, ..TableOptions::default() };
-    let mut builder = TableBuilder::create(&disk, &path, options).expect("new");
+    let mut builder =
+        TableBuilder::create(&disk, &path, 0x0123_4567_89ab_cdef, options).expect("new");
     builder.add(b"apple", 7, Some(b"red")).expect("works");
     builder.add(b"apple", 3, Some(b"green")).expect("works");
     builder.add(b"apricot", 5, None).expect("works");

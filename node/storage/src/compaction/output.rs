@@ -45,7 +45,8 @@ impl Output {
         let context = &self.workshop.context;
         let file = context.ids.allocate();
         let path = context.table_path(file);
-        let builder = TableBuilder::create(&*context.disk, &path, context.options.table.clone())?;
+        let (identity, options) = (context.identity(file), context.options.table.clone());
+        let builder = TableBuilder::create(&*context.disk, &path, identity, options)?;
         self.created.push(file);
         Ok((file, builder))
     }

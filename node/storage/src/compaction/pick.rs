@@ -115,6 +115,7 @@ mod tests {
         TableMeta {
             file: FileId(file),
             level,
+            identity: 0,
             size,
             entries: 1,
             tombstones: 0,

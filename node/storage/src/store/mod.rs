@@ -35,6 +35,8 @@ pub struct StoreOptions {
     pub tree: TreeOptions,
     /// Bytes of the node's block cache (default 64 MiB).
     pub cache_bytes: u64,
+    /// Random bits of this process, from which its tables get their identities.
+    pub salt: u64,
 }
 
 impl Default for StoreOptions {
@@ -44,13 +46,16 @@ impl Default for StoreOptions {
             manifest: ManifestOptions::default(),
             tree: TreeOptions::default(),
             cache_bytes: 64 << 20,
+            salt: 0,
         }
     }
 }
 
 impl StoreOptions {
-    /// Sets the random bits that keep clients from forging records inside values.
+    /// Sets the random bits of this process: they keep clients from forging records inside
+    /// values, and make the identities of its tables unique.
     pub fn salted(mut self, salt: u64) -> Self {
+        self.salt = salt;
         self.log.salt = salt;
         self.manifest.salt = salt;
         self

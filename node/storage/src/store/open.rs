@@ -94,6 +94,7 @@ fn context(
         cache: BlockCache::new(options.cache_bytes),
         ids: FileIds::starting_at(state.next_file),
         obsolete: ObsoleteFiles::default(),
+        salt: options.salt,
         options: options.tree.clone(),
     };
     let tables = context.tables_dir();

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use super::block::BlockBuilder;
 use super::bloom;
 use super::entry::compare;
-use super::format::{Compression, Footer, Handle, seal};
+use super::format::{Compression, Footer, Handle, Site, seal};
 use super::properties::Properties;
 use crate::disk::{Disk, DiskFile, OpenMode};
 use crate::{Result, StorageError};
@@ -48,6 +48,7 @@ impl Default for TableOptions {
 pub struct TableBuilder {
     file: Arc<dyn DiskFile>,
     path: PathBuf,
+    identity: u64,
     options: TableOptions,
     buffer: Vec<u8>,
     /// Bytes already handed to the file.
@@ -61,12 +62,19 @@ pub struct TableBuilder {
 }
 
 impl TableBuilder {
-    /// Creates the file, which must not exist yet.
-    pub fn create(disk: &dyn Disk, path: &Path, options: TableOptions) -> Result<Self> {
+    /// Creates the file, which must not exist yet. `identity` names the table among all
+    /// tables of all nodes: random bits, never used again.
+    pub fn create(
+        disk: &dyn Disk,
+        path: &Path,
+        identity: u64,
+        options: TableOptions,
+    ) -> Result<Self> {
         let file = disk.open(path, OpenMode::Create).map_err(StorageError::io("create", path))?;
         Ok(Self {
             file,
             path: path.to_path_buf(),
+            identity,
             block: BlockBuilder::new(options.restart_interval),
             index: BlockBuilder::new(1),
             options,
@@ -146,7 +154,8 @@ impl TableBuilder {
 
     fn seal(&mut self, payload: &[u8], compression: Compression) -> Handle {
         let offset = self.position();
-        let len = seal(payload, compression, offset, &mut self.buffer);
+        let site = Site { identity: self.identity, offset };
+        let len = seal(payload, compression, site, &mut self.buffer);
         Handle { offset, len }
     }
 
@@ -176,6 +185,7 @@ impl TableBuilder {
         let properties = self.properties.encode();
         let properties = self.seal(&properties, Compression::None);
         let footer = Footer {
+            identity: self.identity,
             index,
             filter,
             properties,

@@ -3,15 +3,16 @@
 //! ```text
 //! table  := data block* filter block  index block  properties block  footer
 //! sealed := stored bytes  compression:u8  checksum:u64 LE
-//! footer := 64 bytes
-//!    0  index:      offset u64, length u32       12  filter:     offset u64, length u32
-//!   24  properties: offset u64, length u32       36  format version u32
-//!   40  length of the whole table u64            48  checksum u64 = xxh3-64 of bytes 0..48
-//!   56  magic "DOUG.SST"
+//! footer := 72 bytes
+//!    0  identity of the table u64
+//!    8  index:      offset u64, length u32       20  filter:     offset u64, length u32
+//!   32  properties: offset u64, length u32       44  format version u32
+//!   48  length of the whole table u64            56  checksum u64 = xxh3-64 of bytes 0..56
+//!   64  magic "DOUG.SST"
 //! ```
 //! All integers are little-endian. A block's checksum is xxh3-64 of the stored bytes
-//! and the compression byte, seeded with the block's offset, so that a block written
-//! to or read from the wrong place is noticed too.
+//! and the compression byte, seeded with the table's identity plus the block's offset,
+//! so that a block of another table or another place is noticed too.
 
 use bytes::Bytes;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
@@ -21,9 +22,9 @@ use super::codec::{Decoder, Malformed, put_varint};
 /// The last eight bytes of every table.
 pub(crate) const MAGIC: &[u8; 8] = b"DOUG.SST";
 /// The greatest table format this program writes and reads.
-pub const FORMAT_VERSION: u32 = 1;
+pub const FORMAT_VERSION: u32 = 2;
 /// Bytes of the footer.
-pub(crate) const FOOTER: usize = 64;
+pub(crate) const FOOTER: usize = 72;
 /// Bytes after a block's stored bytes: compression and checksum.
 pub(crate) const TRAILER: usize = 9;
 /// LZ4 cannot make more than 255 bytes from one.
@@ -69,14 +70,23 @@ impl Handle {
     }
 }
 
+/// Where a block belongs: which table, and where in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Site {
+    pub(crate) identity: u64,
+    pub(crate) offset: u64,
+}
+
+impl Site {
+    /// Identities are random: no block elsewhere has the same sum.
+    fn seed(self) -> u64 {
+        self.identity.wrapping_add(self.offset)
+    }
+}
+
 /// Compresses `payload` if that pays and appends it, sealed, to `out`.
 /// Returns the sealed length.
-pub(crate) fn seal(
-    payload: &[u8],
-    compression: Compression,
-    offset: u64,
-    out: &mut Vec<u8>,
-) -> u32 {
+pub(crate) fn seal(payload: &[u8], compression: Compression, site: Site, out: &mut Vec<u8>) -> u32 {
     let start = out.len();
     match compress(payload, compression) {
         Some(compressed) => {
@@ -89,7 +99,7 @@ pub(crate) fn seal(
             out.push(STORED);
         }
     }
-    let checksum = xxh3_64_with_seed(&out[start..], offset);
+    let checksum = xxh3_64_with_seed(&out[start..], site.seed());
     out.extend_from_slice(&checksum.to_le_bytes());
     u32::try_from(out.len() - start).expect("a block's payload is addressed by u32 restarts")
 }
@@ -103,12 +113,12 @@ fn compress(payload: &[u8], compression: Compression) -> Option<Vec<u8>> {
     (compressed.len() + 4 < payload.len() - payload.len() / 8).then_some(compressed)
 }
 
-/// Checks a sealed block read from `offset` and gives its payload back.
-pub(crate) fn unseal(sealed: Bytes, offset: u64) -> Result<Bytes, Malformed> {
+/// Checks a sealed block read from `site` and gives its payload back.
+pub(crate) fn unseal(sealed: Bytes, site: Site) -> Result<Bytes, Malformed> {
     let stored_len =
         sealed.len().checked_sub(TRAILER).ok_or("a block is shorter than its trailer")?;
     let expected = Decoder::starting_at(&sealed, stored_len + 1).u64()?;
-    if xxh3_64_with_seed(&sealed[..=stored_len], offset) != expected {
+    if xxh3_64_with_seed(&sealed[..=stored_len], site.seed()) != expected {
         return Err("a block does not match its checksum");
     }
     match sealed[stored_len] {
@@ -134,6 +144,8 @@ fn decompress(stored: &[u8]) -> Result<Bytes, Malformed> {
 /// The table's last bytes: where everything else is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Footer {
+    /// Names the table wherever copies of it are.
+    pub(crate) identity: u64,
     pub(crate) index: Handle,
     pub(crate) filter: Handle,
     pub(crate) properties: Handle,
@@ -157,6 +169,7 @@ impl From<Malformed> for FooterError {
 impl Footer {
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(FOOTER);
+        out.extend_from_slice(&self.identity.to_le_bytes());
         for handle in [self.index, self.filter, self.properties] {
             out.extend_from_slice(&handle.offset.to_le_bytes());
             out.extend_from_slice(&handle.len.to_le_bytes());
@@ -172,6 +185,7 @@ impl Footer {
     /// Reads a footer of exactly [`FOOTER`] bytes.
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, FooterError> {
         let mut decoder = Decoder::new(bytes);
+        let identity = decoder.u64()?;
         let index = decode_handle(&mut decoder)?;
         let filter = decode_handle(&mut decoder)?;
         let properties = decode_handle(&mut decoder)?;
@@ -183,6 +197,11 @@ impl Footer {
             return Err("it does not end as a table does: the magic is missing".into());
         }
         decoder.finish()?;
+        if version == 1 {
+            return Err(
+                "it is of format version 1, which no release wrote: make the data anew".into()
+            );
+        }
         if xxh3_64(&bytes[..checked]) != checksum {
             return Err("the footer does not match its checksum".into());
         }
@@ -192,7 +211,7 @@ impl Footer {
         if version == 0 {
             return Err("format version 0 does not exist".into());
         }
-        Ok(Self { index, filter, properties, file_len })
+        Ok(Self { identity, index, filter, properties, file_len })
     }
 }
 

@@ -12,7 +12,7 @@ use super::block_cursor::ForwardBlock;
 use super::bloom::Filter;
 use super::codec::Malformed;
 use super::entry::{Place, Slot};
-use super::format::{FOOTER, FORMAT_VERSION, Footer, FooterError, Handle, TRAILER, unseal};
+use super::format::{FOOTER, FORMAT_VERSION, Footer, FooterError, Handle, Site, TRAILER, unseal};
 use super::properties::Properties;
 use super::{FileId, ObsoleteFiles};
 use crate::cache::BlockCache;
@@ -36,6 +36,7 @@ pub struct Table {
     path: PathBuf,
     file: Arc<dyn DiskFile>,
     size: u64,
+    identity: u64,
     /// End of the last data block.
     data_end: u64,
     properties: Properties,
@@ -60,14 +61,17 @@ impl Table {
         let size = file.len().map_err(StorageError::io("measure", path))?;
         let raw = RawTable { file, path, size };
         let footer = raw.footer()?;
-        let filter = raw.part(footer.filter, Filter::parse)?;
-        let index = raw.part(footer.index, Block::parse)?;
-        let properties = raw.part(footer.properties, |bytes| Properties::decode(&bytes))?;
+        let identity = footer.identity;
+        let filter = raw.part(identity, footer.filter, Filter::parse)?;
+        let index = raw.part(identity, footer.index, Block::parse)?;
+        let properties =
+            raw.part(identity, footer.properties, |bytes| Properties::decode(&bytes))?;
         let table = Self {
             id,
             path: path.to_path_buf(),
             file: raw.file,
             size,
+            identity,
             data_end: footer.filter.offset,
             properties,
             filter,
@@ -104,6 +108,11 @@ impl Table {
     /// Length of the file in bytes.
     pub fn size(&self) -> u64 {
         self.size
+    }
+
+    /// Names the table wherever copies of it are: equal identities, equal bytes.
+    pub fn identity(&self) -> u64 {
+        self.identity
     }
 
     /// What the table holds.
@@ -184,7 +193,7 @@ impl Table {
             return Ok(block);
         }
         let raw = RawTable { file: Arc::clone(&self.file), path: &self.path, size: self.size };
-        let block = raw.part(handle, Block::parse)?;
+        let block = raw.part(self.identity, handle, Block::parse)?;
         if caching == Caching::Fill {
             self.cache.insert(self.id, handle.offset, block.clone());
         }
@@ -260,6 +269,7 @@ impl RawTable<'_> {
 
     fn part<T>(
         &self,
+        identity: u64,
         handle: Handle,
         parse: impl FnOnce(Bytes) -> Result<T, Malformed>,
     ) -> Result<T> {
@@ -268,7 +278,7 @@ impl RawTable<'_> {
             return Err(self.damaged(handle.offset, "a block lies beyond the end of the file"));
         }
         let sealed = self.bytes(handle.offset, handle.len as usize)?;
-        unseal(sealed, handle.offset)
+        unseal(sealed, Site { identity, offset: handle.offset })
             .and_then(parse)
             .map_err(|what| self.damaged(handle.offset, what))
     }

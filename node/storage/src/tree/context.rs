@@ -22,6 +22,8 @@ pub struct TreeContext {
     pub ids: FileIds,
     /// The node's list of files nobody needs any more.
     pub obsolete: ObsoleteFiles,
+    /// Random bits of this process, from which its tables get their identities.
+    pub salt: u64,
     /// The tree's geometry.
     pub options: TreeOptions,
 }
@@ -30,6 +32,12 @@ impl TreeContext {
     /// The directory of the tables.
     pub fn tables_dir(&self) -> PathBuf {
         self.dir.join("sst")
+    }
+
+    /// The identity of a table that this process writes: its id is unique on the node,
+    /// the salt among nodes and processes.
+    pub fn identity(&self, file: FileId) -> u64 {
+        xxhash_rust::xxh3::xxh3_64_with_seed(&file.0.to_le_bytes(), self.salt)
     }
 
     /// The path of a table: `dir/sst/{file:016x}.sst`.
@@ -62,7 +70,7 @@ impl Workshop {
     /// Opens a table the manifest lists; it must be the very file the manifest means.
     pub(crate) fn open_listed(&self, meta: &TableMeta) -> Result<Arc<Table>> {
         let table = self.open_table(meta.file)?;
-        let found = TableMeta::new(meta.file, meta.level, table.size(), table.properties());
+        let found = TableMeta::new(&table, meta.level);
         if found != *meta {
             let what = format!("the manifest lists {meta:?}, the file says {found:?}");
             return Err(Corruption::new(self.context.table_path(meta.file), 0, what).into());

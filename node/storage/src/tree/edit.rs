@@ -1,10 +1,11 @@
 //! What the manifest knows of a tree, and how a change of it is written.
 //!
 //! ```text
-//! edit := version:u8 = 1  gc floor:varint
+//! edit := version:u8 = 2  gc floor:varint
 //!         removed count:varint  file id:varint*
 //!         added count:varint    meta*
-//! meta := file id:varint level:varint size:varint entries:varint tombstones:varint
+//! meta := file id:varint level:varint size:varint identity:varint
+//!         entries:varint tombstones:varint
 //!         min revision:varint max revision:varint
 //!         min key (varint length, bytes)  max key (varint length, bytes)
 //! ```
@@ -15,9 +16,9 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 
 use crate::table::codec::{Decoder, Malformed, put_bytes, put_varint};
-use crate::table::{FileId, Properties};
+use crate::table::{FileId, Table};
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 /// A table as the manifest lists it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,6 +29,8 @@ pub struct TableMeta {
     pub level: u8,
     /// Length of the file in bytes.
     pub size: u64,
+    /// Names the table wherever copies of it are.
+    pub identity: u64,
     /// Versions in it.
     pub entries: u64,
     /// Tombstones among them.
@@ -43,11 +46,13 @@ pub struct TableMeta {
 }
 
 impl TableMeta {
-    pub(crate) fn new(file: FileId, level: u8, size: u64, properties: &Properties) -> Self {
+    pub(crate) fn new(table: &Table, level: u8) -> Self {
+        let properties = table.properties();
         Self {
-            file,
+            file: table.id(),
             level,
-            size,
+            size: table.size(),
+            identity: table.identity(),
             entries: properties.entries,
             tombstones: properties.tombstones,
             min_revision: properties.min_revision,
@@ -67,6 +72,7 @@ impl TableMeta {
             self.file.0,
             u64::from(self.level),
             self.size,
+            self.identity,
             self.entries,
             self.tombstones,
             self.min_revision,
@@ -83,6 +89,7 @@ impl TableMeta {
             file: FileId(decoder.varint()?),
             level: u8::try_from(decoder.varint()?).map_err(|_| "a level overflows")?,
             size: decoder.varint()?,
+            identity: decoder.varint()?,
             entries: decoder.varint()?,
             tombstones: decoder.varint()?,
             min_revision: decoder.varint()?,
@@ -193,6 +200,7 @@ mod tests {
             file: FileId(file),
             level,
             size: 4096,
+            identity: 0x1234_5678_9abc_def0,
             entries: 17,
             tombstones: 3,
             min_revision: 5,

@@ -23,7 +23,7 @@ impl Placed {
     /// Puts `table` into `level`, which is at most 255.
     pub(crate) fn new(table: Arc<Table>, level: usize) -> Self {
         let level = u8::try_from(level).expect("a tree has at most 16 levels");
-        let meta = TableMeta::new(table.id(), level, table.size(), table.properties());
+        let meta = TableMeta::new(&table, level);
         Self { meta, table }
     }
 }

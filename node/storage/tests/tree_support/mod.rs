@@ -37,6 +37,7 @@ pub fn context(disk: &SimDisk, ids: &FileIds, options: &TreeOptions) -> TreeCont
         cache: BlockCache::new(64 << 10),
         ids: ids.clone(),
         obsolete: ObsoleteFiles::default(),
+        salt: 5,
         options: options.clone(),
     }
 }
