@@ -13,6 +13,7 @@ pub mod log;
 pub mod manifest;
 mod memtable;
 mod merge;
+pub mod snapshot;
 pub mod store;
 pub mod table;
 pub mod tree;

@@ -4,10 +4,12 @@
 mod store_support;
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use bytes::Bytes;
 use doug_sim_disk::{Crash, Fault, SimDisk};
 use doug_storage::log::{HardState, Record};
+use doug_storage::snapshot::Sending;
 use doug_storage::store::Opened;
 use doug_storage::tree::Tree;
 use doug_storage::{Applied, ReplicaKey, StorageError};
@@ -83,17 +85,21 @@ impl Life<'_> {
     }
 
     fn install_snapshot(&mut self) -> Result<(), StorageError> {
-        let mut writer = self.tree(B).snapshot_writer();
-        for i in 0..30u64 {
-            writer.add(format!("s{i:03}").as_bytes(), 900 + i, b"snapshot")?;
+        let source = snapshot_source(SNAPSHOT);
+        let mut incoming = self.opened.store.receive_snapshot(B, source.info().clone())?;
+        let mut sending =
+            Sending::new(source, incoming.lacking(), 200).expect("it has all of that");
+        while let Some(chunk) = sending.next_chunk().expect("the source's disk works") {
+            incoming.accept(&chunk)?;
         }
-        let tables = writer.finish()?;
-        let change =
-            self.tree(B).snapshot_change(tables, SNAPSHOT, Bytes::from_static(b"from a peer"));
+        let tables = self.opened.store.adopt_snapshot(&incoming)?;
+        let state = incoming.info().state.clone();
+        let change = self.tree(B).snapshot_change(tables, SNAPSHOT, state);
         self.promises.snapshot.1 = true;
         let tree = self.trees.get_mut(&B).expect("a living replica");
         assert!(self.opened.store.install_snapshot(B, tree, change)?);
         self.promises.snapshot.0 = true;
+        incoming.delete()?;
         let Applied { index, term } = SNAPSHOT;
         self.opened.log.append(Record::Reset { replica: B, index, term })?;
         for issued in
@@ -160,9 +166,12 @@ fn check(disk: &SimDisk, promises: &Promises, context: &str) {
     for key in [A, B] {
         listed += check_replica(&mut opened, promises, key, context);
     }
-    let tables =
-        disk.contents().keys().filter(|p| p.extension().is_some_and(|e| e == "sst")).count();
-    assert_eq!(tables, listed, "{context}: tables left over");
+    let in_tree = |path: &&PathBuf| path.starts_with("/data/sst");
+    assert_eq!(
+        disk.contents().keys().filter(in_tree).count(),
+        listed,
+        "{context}: tables left over"
+    );
     let manifests =
         disk.contents().keys().filter(|p| p.to_string_lossy().contains("MANIFEST")).count();
     assert_eq!(manifests, 1, "{context}: manifests left over");

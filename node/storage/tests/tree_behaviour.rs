@@ -475,10 +475,8 @@ fn a_snapshot_replaces_everything_and_voids_jobs_under_way() {
     let mut job = keeper.tree.compaction_job().expect("full");
     assert!(matches!(job.step(100), Ok(Progress::More)));
 
-    let mut writer = keeper.tree.snapshot_writer();
-    writer.add(b"only", 90, b"this").unwrap();
     let applied = Applied { index: 100, term: 3 };
-    let tables = writer.finish().unwrap();
+    let tables = keeper.arrived(&[(b"only", 90, b"this")], applied);
     let change = keeper.tree.snapshot_change(tables, applied, Bytes::new());
     keeper.settle(change);
 
@@ -492,15 +490,6 @@ fn a_snapshot_replaces_everything_and_voids_jobs_under_way() {
     assert_eq!(keeper.files().len(), 1);
     keeper.lose_power();
     assert_eq!(keeper.get("only").as_deref(), Some("this"));
-}
-
-#[test]
-fn a_snapshot_out_of_order_is_refused() {
-    let keeper = Keeper::new(forgetful());
-    let mut writer = keeper.tree.snapshot_writer();
-    writer.add(b"b", 1, b"").unwrap();
-    let refused = writer.add(b"a", 1, b"");
-    assert!(matches!(refused, Err(StorageError::Refused(_))));
 }
 
 #[test]

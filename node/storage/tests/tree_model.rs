@@ -203,14 +203,14 @@ impl Run {
     /// The tree is replaced by a snapshot of itself; jobs under way go on in vain.
     fn snapshot(&mut self) {
         let view = self.keeper.tree.view();
-        let mut writer = self.keeper.tree.snapshot_writer();
-        for entry in scan(&view, ScanRange::all(), None) {
-            let added = writer.add(&entry.key, entry.revision, &entry.value);
-            added.expect("in order");
-        }
-        let tables = writer.finish().expect("the disk works");
-        let index = view.revision();
-        let applied = Applied { index, term: 1 };
+        let entries = scan(&view, ScanRange::all(), None);
+        let versions = entries.iter().map(|e| (&e.key[..], e.revision, &e.value[..]));
+        let applied = Applied { index: view.revision(), term: 1 };
+        let versions: Vec<_> = versions.collect();
+        let tables = match versions.is_empty() {
+            true => return,
+            false => self.keeper.arrived(&versions, applied),
+        };
         let tree = &self.keeper.tree;
         let change = tree.snapshot_change(tables, applied, Bytes::new());
         self.keeper.settle(change);

@@ -6,9 +6,12 @@
 //! MANIFEST-<number>   what is where
 //! log/                the node's log
 //! sst/                the tables of all trees
+//! outgoing/           snapshots that are sent
+//! incoming/           snapshots that are received
 //! ```
 
 mod open;
+mod snapshots;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -20,6 +23,7 @@ use crate::cache::BlockCache;
 use crate::disk::{DirLock, Disk};
 use crate::log::{HardState, LogOptions, LogReader, LogWriter, LoggedBatch};
 use crate::manifest::{Change, Identity, Manifest, ManifestOptions};
+use crate::snapshot::{IncomingFiles, Outgoing};
 use crate::table::{FileId, FileIds};
 use crate::tree::{Tree, TreeChange, TreeContext, TreeImage, TreeOptions};
 use crate::{Applied, ReplicaKey, Result, StorageError};
@@ -118,6 +122,8 @@ pub struct Store {
     log: LogReader,
     /// What all trees share.
     context: TreeContext,
+    outgoing: Outgoing,
+    incoming: IncomingFiles,
     _lock: Box<dyn DirLock>,
 }
 
@@ -244,6 +250,8 @@ impl Store {
     pub fn remove_replica(&self, replica: ReplicaKey) -> Result<()> {
         let record = self.manifest.remove(replica)?;
         self.log.remove(replica);
+        self.outgoing.give_up(replica);
+        self.incoming.give_up(replica);
         let files = record.iter().flat_map(|record| record.image.tables.keys());
         files.copied().try_for_each(|file| self.delete_table(file))
     }
@@ -256,6 +264,8 @@ impl Store {
     pub fn fence_replica(&self, replica: ReplicaKey, why: &str) -> Result<()> {
         self.manifest.commit(&[Change::Fence { replica, why: why.to_owned() }])?;
         self.log.remove(replica);
+        self.outgoing.give_up(replica);
+        self.incoming.give_up(replica);
         Ok(())
     }
 

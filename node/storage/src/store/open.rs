@@ -10,6 +10,7 @@ use crate::cache::BlockCache;
 use crate::disk::{DirLock, Disk};
 use crate::log::{self, KnownReplicas, RecoveredLog};
 use crate::manifest::{self, Manifest, ManifestState};
+use crate::snapshot::{IncomingFiles, Outgoing};
 use crate::table::{FileId, FileIds, ObsoleteFiles};
 use crate::tree::{self, Tree, TreeContext};
 use crate::{Corruption, ReplicaKey, Result, StorageError};
@@ -44,7 +45,15 @@ pub(super) fn open(disk: Arc<dyn Disk>, dir: &Path, options: StoreOptions) -> Re
     for orphan in orphans {
         disk.remove(&orphan).map_err(StorageError::io("delete", &orphan))?;
     }
-    let store = Store { manifest, log: opened.reader.clone(), context, _lock: lock };
+    let lives = |key: ReplicaKey| matches!(trees.get(&key), Some(Ok(_)));
+    let store = Store {
+        manifest,
+        log: opened.reader.clone(),
+        context,
+        outgoing: Outgoing::load(disk.clone(), dir.join("outgoing"), lives)?,
+        incoming: IncomingFiles::load(disk.clone(), dir.join("incoming"), lives)?,
+        _lock: lock,
+    };
     for (key, damage) in trees.iter().filter_map(|(key, tree)| Some((*key, tree.as_ref().err()?))) {
         store.fence_replica(key, &damage.to_string())?;
     }

@@ -11,7 +11,8 @@ use super::block::Block;
 use super::block_cursor::ForwardBlock;
 use super::bloom::Filter;
 use super::codec::Malformed;
-use super::entry::{Place, Slot};
+use super::cursor::TableCursor;
+use super::entry::{Cursor, Place, Slot, compare};
 use super::format::{FOOTER, FORMAT_VERSION, Footer, FooterError, Handle, Site, TRAILER, unseal};
 use super::properties::Properties;
 use super::{FileId, ObsoleteFiles};
@@ -198,6 +199,44 @@ impl Table {
             self.cache.insert(self.id, handle.offset, block.clone());
         }
         Ok(block)
+    }
+
+    /// Reads every block, past the cache, and checks that it holds what the properties say,
+    /// in order.
+    ///
+    /// Errors: I/O, or corruption naming file and offset.
+    pub fn verify(self: &Arc<Self>) -> Result<()> {
+        let mut cursor = TableCursor::forward(Arc::clone(self), None, Caching::Bypass)?;
+        let (mut entries, mut tombstones) = (0, 0);
+        let mut last: Option<(Vec<u8>, u64)> = None;
+        let damaged = |what| Err(self.damaged(self.data_end, what));
+        while cursor.valid() {
+            let (key, revision) = cursor.place();
+            let p = &self.properties;
+            if key < p.min_key
+                || key > p.max_key
+                || !(p.min_revision..=p.max_revision).contains(&revision)
+            {
+                return damaged("a version lies outside what the properties say");
+            }
+            if let Some((last_key, last_revision)) = &mut last {
+                if compare((last_key, *last_revision), (key, revision)) != Ordering::Less {
+                    return damaged("its versions are out of order");
+                }
+                last_key.clear();
+                last_key.extend_from_slice(key);
+                *last_revision = revision;
+            } else {
+                last = Some((key.to_vec(), revision));
+            }
+            entries += 1;
+            tombstones += u64::from(cursor.slot().is_tombstone());
+            cursor.advance()?;
+        }
+        match (entries, tombstones) == (self.properties.entries, self.properties.tombstones) {
+            true => Ok(()),
+            false => damaged("it does not hold as many versions as its properties say"),
+        }
     }
 
     fn damaged(&self, offset: u64, what: Malformed) -> StorageError {

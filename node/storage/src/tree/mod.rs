@@ -32,7 +32,7 @@ pub use options::TreeOptions;
 pub use pins::Pin;
 pub use read_error::ReadError;
 pub use scan::{Entry, Scan, ScanRange};
-pub use snapshot::{SnapshotTables, SnapshotWriter};
+pub use snapshot::{Checkpoint, SnapshotTables, adopt};
 pub use stats::{LevelStats, Pressure};
 pub use view::{TreeReader, Versioned, View};
 pub use writer::Tree;

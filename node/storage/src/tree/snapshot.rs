@@ -1,65 +1,60 @@
-//! Builds the tables of a whole-partition snapshot received from a peer.
+//! A tree's tables leaving as a snapshot, and coming in as one.
 
-use std::cmp::Ordering;
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::context::Workshop;
-use super::levels::Placed;
-use crate::compaction::output::Output;
-use crate::table::entry::compare;
+use bytes::Bytes;
+
+use super::context::{TreeContext, Workshop};
+use super::levels::{Levels, Placed};
+use super::{Applied, TableMeta};
+use crate::snapshot::{SnapshotInfo, SnapshotTable};
 use crate::{Result, StorageError};
 
-/// Writes the entries of a snapshot as they arrive. Dropped before it is finished, it
-/// reports its files for deletion. The tree stays readable meanwhile.
-pub struct SnapshotWriter {
-    workshop: Arc<Workshop>,
-    output: Output,
-    last: Option<(Vec<u8>, u64)>,
+/// The tables of one tree version as they were published, with the last command applied in
+/// them and the state block after it. While it lives, its files stay.
+pub struct Checkpoint {
+    pub(crate) levels: Arc<Levels>,
+    pub(crate) gc_floor: u64,
+    pub(crate) applied: Applied,
+    pub(crate) state: Bytes,
 }
 
-impl SnapshotWriter {
-    pub(crate) fn new(workshop: Arc<Workshop>) -> Self {
-        let split = Some(workshop.options().table_bytes);
-        Self { output: Output::new(Arc::clone(&workshop), split), workshop, last: None }
-    }
-
-    /// Appends a value. Keys must ascend, and revisions descend within a key; else
-    /// the snapshot is refused, for it came over the network.
-    pub fn add(&mut self, key: &[u8], revision: u64, value: &[u8]) -> Result<()> {
-        let place = (key, revision);
-        if let Some((last_key, last_revision)) = &self.last
-            && compare((last_key, *last_revision), place) != Ordering::Less
-        {
-            return Err(StorageError::Refused(format!(
-                "the snapshot is out of order at revision {revision}: ask for another one"
-            )));
+impl Checkpoint {
+    /// What a snapshot made of it consists of.
+    pub(crate) fn info(&self) -> SnapshotInfo {
+        let table = |meta: &TableMeta| {
+            let TableMeta { identity, size, level, .. } = *meta;
+            SnapshotTable { identity, size, level }
+        };
+        SnapshotInfo {
+            applied: self.applied,
+            gc_floor: self.gc_floor,
+            state: self.state.clone(),
+            tables: self.metas().map(table).collect(),
         }
-        self.output.add(key, revision, Some(value))?;
-        let last = self.last.get_or_insert_default();
-        last.0.clear();
-        last.0.extend_from_slice(key);
-        last.1 = revision;
-        Ok(())
     }
 
-    /// Makes the tables durable, ready for [`super::Tree::snapshot_change`].
-    pub fn finish(self) -> Result<SnapshotTables> {
-        let tables = self.output.finish()?;
-        let bytes: u64 = tables.iter().map(|t| t.size()).sum();
-        let options = self.workshop.options();
-        // The shallowest level that can hold it: deeper, every later compaction would
-        // first have to sink through empty levels.
-        let level = (1..options.levels)
-            .find(|&level| bytes <= options.level_target(level))
-            .unwrap_or(options.levels - 1);
-        let tables = tables.into_iter().map(|t| Placed::new(t, level)).collect();
-        Ok(SnapshotTables { tables })
+    pub(crate) fn metas(&self) -> impl Iterator<Item = &TableMeta> {
+        self.levels.metas().iter().flatten()
+    }
+
+    /// The last command it contains.
+    pub fn applied(&self) -> Applied {
+        self.applied
     }
 }
 
-/// Durable tables that no manifest names yet.
+impl std::fmt::Debug for Checkpoint {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Checkpoint").field("applied", &self.applied).finish_non_exhaustive()
+    }
+}
+
+/// Durable tables that no manifest names yet, ready for [`super::Tree::snapshot_change`].
 pub struct SnapshotTables {
     pub(crate) tables: Vec<Placed>,
+    pub(crate) gc_floor: u64,
 }
 
 impl SnapshotTables {
@@ -69,4 +64,58 @@ impl SnapshotTables {
             placed.table.mark_obsolete();
         }
     }
+}
+
+/// Links whole tables with their levels into a tree's directory, under ids of this node, and
+/// checks that they make a tree of nothing above revision `last`.
+///
+/// Errors: [`Refused`](StorageError::Refused) if they do not; I/O.
+pub fn adopt(
+    context: &TreeContext,
+    files: &[(PathBuf, u8)],
+    gc_floor: u64,
+    last: u64,
+) -> Result<SnapshotTables> {
+    let workshop = Workshop { context: context.clone() };
+    let mut adopted = SnapshotTables { tables: Vec::with_capacity(files.len()), gc_floor };
+    match adopt_all(&workshop, files, last, &mut adopted.tables) {
+        Ok(()) => Ok(adopted),
+        Err(error) => {
+            adopted.discard();
+            Err(error)
+        }
+    }
+}
+
+fn adopt_all(
+    workshop: &Workshop,
+    files: &[(PathBuf, u8)],
+    last: u64,
+    adopted: &mut Vec<Placed>,
+) -> Result<()> {
+    let context = &workshop.context;
+    let mut levels = Levels::empty(context.options.levels);
+    for (path, level) in files {
+        let file = context.ids.allocate();
+        let link = context.table_path(file);
+        context.disk.hard_link(path, &link).map_err(StorageError::io("link", path))?;
+        let table = match workshop.open_table(file) {
+            Ok(table) => table,
+            Err(error) => {
+                context.obsolete.push(file);
+                return Err(error);
+            }
+        };
+        let placed = Placed::new(table, usize::from(*level));
+        adopted.push(placed.clone());
+        if placed.meta.max_revision > last {
+            return Err(StorageError::Refused(format!(
+                "a table of the snapshot holds revision {}, and the snapshot ends at {last}",
+                placed.meta.max_revision
+            )));
+        }
+        levels.try_insert(placed).map_err(StorageError::Refused)?;
+    }
+    // Before the manifest edit: an edit must not name a file power loss can take.
+    workshop.sync_tables_dir()
 }

@@ -11,7 +11,7 @@ use super::context::{TreeContext, Workshop};
 use super::flush::FlushJob;
 use super::levels::{Levels, Placed};
 use super::pins::Pins;
-use super::snapshot::{SnapshotTables, SnapshotWriter};
+use super::snapshot::{Checkpoint, SnapshotTables};
 use super::version::{Frozen, Version};
 use super::view::{Shared, TreeReader, View};
 use super::{Applied, Interval, LevelStats, Pressure, TreeEdit, TreeImage, TreeOptions};
@@ -193,9 +193,10 @@ impl Tree {
         self.shared.pins.raise_floor(wanted).min(published)
     }
 
-    /// Starts writing the tables of a snapshot.
-    pub fn snapshot_writer(&self) -> SnapshotWriter {
-        SnapshotWriter::new(Arc::clone(&self.workshop))
+    /// The tree's tables as they are, which `applied` and `state` were published with.
+    pub(crate) fn checkpoint(&self, applied: Applied, state: Bytes) -> Checkpoint {
+        let (levels, gc_floor) = (Arc::clone(&self.version.levels), self.version.gc_floor);
+        Checkpoint { levels, gc_floor, applied, state }
     }
 
     /// The change that replaces the whole tree by a snapshot taken at `applied`.
@@ -206,11 +207,11 @@ impl Tree {
         applied: Applied,
         state: Bytes,
     ) -> TreeChange {
-        let added = snapshot.tables;
+        let SnapshotTables { tables: added, gc_floor } = snapshot;
         let edit = TreeEdit {
             added: added.iter().map(|placed| placed.meta.clone()).collect(),
             removed: self.version.levels.all().map(|t| t.id()).collect(),
-            gc_floor: applied.index,
+            gc_floor,
         };
         let ticket = JobTicket { incarnation: self.incarnation, _running: Arc::new(()) };
         let kind = ChangeKind::Snapshot { applied, state };
@@ -262,7 +263,7 @@ impl Tree {
                 self.incarnation += 1;
                 self.flushing = Weak::new();
                 self.compacting = Weak::new();
-                self.shared.pins.force_floor(applied.index);
+                self.shared.pins.force_floor(change.edit().gc_floor);
             }
         }
         self.publish(version);

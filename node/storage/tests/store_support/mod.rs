@@ -9,6 +9,7 @@ use bytes::Bytes;
 use doug_sim_disk::SimDisk;
 use doug_storage::log::{LogOptions, Record};
 use doug_storage::manifest::ManifestOptions;
+use doug_storage::snapshot::Snapshot;
 use doug_storage::store::{NewReplica, Opened, Recovered, Store, StoreOptions};
 use doug_storage::tree::{Op, Progress, ScanRange, Tree, TreeChange, TreeOptions, View};
 use doug_storage::{Applied, ReplicaKey, Result};
@@ -110,4 +111,25 @@ pub fn compaction(tree: &mut Tree) -> Option<Result<TreeChange>> {
 pub fn replica(opened: &mut Opened, key: ReplicaKey) -> Recovered {
     let at = opened.replicas.iter().position(|r| r.key == key).expect("it was recovered");
     opened.replicas.remove(at)
+}
+
+/// A peer's snapshot of thirty keys as of `applied`, on a disk that never fails.
+pub fn snapshot_source(applied: Applied) -> Arc<Snapshot> {
+    let disk = SimDisk::new(7);
+    let opened = Store::open(Arc::new(disk), &dir(), options().salted(99)).expect("it opens");
+    let mut tree = opened.store.create_replica(&new_replica(A)).expect("new");
+    for i in 0..30 {
+        let (key, value) = (Bytes::from(format!("s{i:03}")), Bytes::from_static(b"snapshot"));
+        tree.apply(900 + i, &[Op::Put { key, value }]);
+    }
+    tree.rotate(applied, Bytes::from_static(b"from a peer"));
+    let mut job = tree.flush_job().expect("something is frozen");
+    loop {
+        if let Progress::Done(change) = job.step(300).expect("the disk works") {
+            opened.store.commit(A, &mut tree, change).expect("the disk works");
+            break;
+        }
+    }
+    let checkpoint = opened.store.checkpoint(A, &tree).expect("it lives");
+    opened.store.keep_snapshot(A, &checkpoint).expect("the disk works")
 }

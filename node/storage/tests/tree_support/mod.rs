@@ -9,10 +9,10 @@ use bytes::Bytes;
 use doug_sim_disk::{Crash, SimDisk};
 use doug_storage::cache::BlockCache;
 use doug_storage::disk::Disk;
-use doug_storage::table::{FileIds, ObsoleteFiles};
+use doug_storage::table::{FileIds, ObsoleteFiles, TableBuilder};
 use doug_storage::tree::{
-    Applied, Entry, Op, Progress, ScanRange, Tree, TreeChange, TreeContext, TreeEdit, TreeImage,
-    TreeOptions, View, orphans,
+    Applied, Entry, Op, Progress, ScanRange, SnapshotTables, Tree, TreeChange, TreeContext,
+    TreeEdit, TreeImage, TreeOptions, View, orphans,
 };
 
 /// A tree and what a Store would know of it.
@@ -43,6 +43,26 @@ pub fn context(disk: &SimDisk, ids: &FileIds, options: &TreeOptions) -> TreeCont
 }
 
 impl Keeper {
+    /// A whole snapshot in one table, as if it had just arrived.
+    pub fn arrived(&self, versions: &[(&[u8], u64, &[u8])], applied: Applied) -> SnapshotTables {
+        let path = dir().join("arrived.sst");
+        let options = self.options.table.clone();
+        let mut builder = TableBuilder::create(&self.disk, &path, 9, options).expect("new");
+        for (key, revision, value) in versions {
+            builder.add(key, *revision, Some(value)).expect("works");
+        }
+        builder.finish().expect("works");
+        let context = TreeContext {
+            obsolete: self.tree.obsolete_files(),
+            ..context(&self.disk, &self.ids, &self.options)
+        };
+        let (floor, files) = (applied.index, [(path.clone(), 1)]);
+        let tables = doug_storage::tree::adopt(&context, &files, floor, applied.index)
+            .expect("a sound table");
+        self.disk.remove(&path).expect("it was linked");
+        tables
+    }
+
     pub fn new(options: TreeOptions) -> Self {
         let disk = SimDisk::new(1);
         let ids = FileIds::starting_at(1);
