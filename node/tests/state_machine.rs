@@ -3,13 +3,14 @@
 mod support;
 
 use bytes::Bytes;
-use doug_node::apply::Partition;
 use doug_node::host::{ApplyBatch, ApplyWork};
 use doug_node::recovery;
 use doug_proto::v1::condition::Test;
 use doug_raft::{Batch, BatchKind, PartitionId};
 use doug_sim_disk::Crash;
+use doug_storage::snapshot::{Sending, SnapshotInfo};
 use doug_storage::store::{Store, StoreOptions};
+use doug_storage::tree::Progress;
 use std::path::Path;
 use support::{Bench, KEY, contents, delete, descriptor, put, register, when, write};
 
@@ -154,23 +155,32 @@ fn an_installed_snapshot_equals_its_source_and_an_older_one_is_dropped() {
     source.apply_one(write(None, vec![], vec![delete("k7")]));
 
     let target = Bench::new();
-    let installed = install(&source.partition, &target);
+    let installed = install(&source, &target);
     assert_eq!(installed, source.partition.applied());
     assert_eq!(target.contents(), source.contents());
 
     let older = Bench::new();
-    assert_eq!(install(&older.partition, &target), installed);
+    assert_eq!(install(&older, &target), installed);
     assert_eq!(target.contents(), source.contents());
 }
 
-fn install(source: &Partition, target: &Bench) -> doug_storage::Applied {
-    let checkpoint = source.checkpoint();
-    let mut writer = target.partition.snapshot_writer();
-    for entry in checkpoint.view.scan(doug_storage::tree::ScanRange::all(), None).unwrap() {
-        let entry = entry.unwrap();
-        writer.add(&entry.key, entry.revision, &entry.value).unwrap();
+fn install(source: &Bench, target: &Bench) -> doug_storage::Applied {
+    let mut flush = source.partition.jobs(true).flush.unwrap();
+    let change = loop {
+        if let Progress::Done(change) = flush.step(1 << 20).unwrap() {
+            break change;
+        }
+    };
+    source.partition.publish(&source.store, change).unwrap();
+    let checkpoint = source.partition.published(&source.store).unwrap();
+    let snapshot = source.store.keep_snapshot(source.partition.key(), &checkpoint).unwrap();
+    let info = snapshot.info().clone();
+    let mut incoming = target.store.receive_snapshot(target.partition.key(), info.clone()).unwrap();
+    let mut sending = Sending::new(snapshot, incoming.lacking(), 1 << 10).unwrap();
+    while let Some(chunk) = sending.next_chunk().unwrap() {
+        incoming.accept(&chunk).unwrap();
     }
-    let tables = writer.finish().unwrap();
-    let (applied, state) = (checkpoint.applied, checkpoint.state);
+    let tables = target.store.adopt_snapshot(&incoming).unwrap();
+    let SnapshotInfo { applied, state, .. } = info;
     target.partition.install_snapshot(&target.store, tables, applied, state).unwrap()
 }

@@ -1,22 +1,26 @@
-//! Whole partitions on their way from a leader to a replica that lags: read from
-//! a checkpoint chunk by chunk, written, and installed in one manifest edit.
+//! Whole partitions on their way from a leader to a replica that lags: linked, cut into
+//! chunks, collected, and installed in one manifest edit. What arrived before a stream broke
+//! or a process died is not sent again.
 
 use crate::context::{Context, WantedSnapshot};
 use crate::events::Event;
 use crate::mutants::Mutant;
 use crate::node::{Death, Node, Process};
-use bytes::{BufMut, Bytes, BytesMut};
-use doug_node::apply::{Checkpoint, Partition};
+use bytes::Bytes;
+use doug_node::apply::Partition;
 use doug_node::host::{Event as HostEvent, RequestId};
 use doug_proto::v1;
-use doug_storage::ReplicaKey;
-use doug_storage::tree::{ScanRange, SnapshotTables, SnapshotWriter};
+use doug_storage::snapshot::{Chunk, Incoming, Sending, Snapshot, SnapshotInfo};
+use doug_storage::tree::SnapshotTables;
+use doug_storage::{ReplicaKey, StorageError};
 use prost::Message;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// Entries of a chunk.
-const CHUNK: usize = 16;
+/// Bytes of a chunk.
+const CHUNK: usize = 700;
+/// One chunk of so many is damaged on its way.
+const DAMAGED: u64 = 500;
 
 /// All snapshots under way.
 #[derive(Default)]
@@ -28,19 +32,23 @@ pub struct Snapshots {
 struct Transfer {
     wanted: WantedSnapshot,
     to: usize,
-    checkpoint: Checkpoint,
+    /// What is sent, once the sender has it.
+    source: Option<Arc<Snapshot>>,
     receiver: Option<Receiver>,
-    /// First key of the next chunk.
-    next_key: Bytes,
 }
 
 struct Receiver {
     life: u64,
     partition: Arc<Partition>,
-    /// Until the last entry is written.
-    writer: Option<SnapshotWriter>,
-    /// The finished tables, and the request to the host to install them.
-    complete: Option<(SnapshotTables, RequestId)>,
+    state: Receives,
+}
+
+enum Receives {
+    Chunks(Box<Incoming>, Sending),
+    /// All is here: the tables, and the request to the host to install them.
+    Complete(Box<Incoming>, SnapshotTables, RequestId),
+    /// In the middle of a step.
+    Nothing,
 }
 
 /// What one step led to.
@@ -51,29 +59,23 @@ enum Step {
     Failed,
 }
 
+/// What ends a process, and which.
+type Ended = (usize, Death);
+
 impl Snapshots {
-    /// Begins to send; the checkpoint is taken now.
-    pub fn begin(&mut self, wanted: WantedSnapshot, nodes: &[Node], cx: &mut Context) {
-        let Some(process) = nodes[wanted.node].process.as_ref() else { return };
+    /// Begins to send.
+    pub fn begin(&mut self, wanted: WantedSnapshot, cx: &mut Context) {
         let Some(to) = cx.database.index_of(wanted.snapshot.node) else { return };
-        let Some(partition) = process.partition(wanted.snapshot.replica) else { return };
         cx.coverage.hit("snapshot begun");
         self.next += 1;
-        let transfer = Transfer {
-            wanted,
-            to,
-            checkpoint: partition.checkpoint(),
-            receiver: None,
-            next_key: Bytes::new(),
-        };
-        self.transfers.insert(self.next, transfer);
+        self.transfers.insert(self.next, Transfer { wanted, to, source: None, receiver: None });
         cx.after(1_000, Event::Snapshot { transfer: self.next });
     }
 
-    /// Moves one snapshot on. An error is the receiver's.
+    /// Moves one snapshot on.
     ///
     /// # Errors
-    /// What ends the receiving process.
+    /// What ends the sending or the receiving process.
     pub fn step(
         &mut self,
         number: u64,
@@ -82,7 +84,7 @@ impl Snapshots {
     ) -> Result<(), (usize, Death)> {
         let Some(mut transfer) = self.transfers.remove(&number) else { return Ok(()) };
         let to = transfer.to;
-        let outcome = transfer.step(number, nodes, cx).map_err(|death| (to, death));
+        let outcome = transfer.step(number, nodes, cx);
         let WantedSnapshot { node, life, host, snapshot } = transfer.wanted;
         let index = match outcome {
             Ok(Step::More) => {
@@ -101,6 +103,9 @@ impl Snapshots {
         // The answer may be lost too: the sender then takes it for failed.
         let heard = index.filter(|_| !cx.network.is_cut(to, node));
         if let Some(sender) = sender {
+            if heard.is_some() {
+                sender.store().snapshot_sent(snapshot.replica);
+            }
             let event = HostEvent::SnapshotSent {
                 replica: snapshot.replica,
                 to: snapshot.to,
@@ -113,76 +118,137 @@ impl Snapshots {
 }
 
 impl Transfer {
-    fn step(&mut self, number: u64, nodes: &mut [Node], cx: &mut Context) -> Result<Step, Death> {
+    fn step(&mut self, number: u64, nodes: &mut [Node], cx: &mut Context) -> Result<Step, Ended> {
         let (from, to) = (self.wanted.node, self.to);
-        let lives = nodes[from].process.as_ref().is_some_and(|p| p.life() == self.wanted.life);
+        let sender = nodes[from].process.as_ref().filter(|p| p.life() == self.wanted.life);
+        let waits = |node: usize| nodes[node].paused_until > cx.now;
         // Once it is complete, the receiver goes on alone.
-        let complete = self.receiver.as_ref().is_some_and(|r| r.complete.is_some());
-        if !complete && (!lives || cx.network.is_cut(from, to)) {
+        let complete = self.receiver.as_ref().is_some_and(Receiver::is_complete);
+        if !complete && (sender.is_none() || cx.network.is_cut(from, to)) {
             return Ok(Step::Failed);
         }
-        let waits = |node: usize| nodes[node].paused_until > cx.now;
         if waits(to) || (!complete && waits(from)) {
             return Ok(Step::More);
         }
+        let source = match (&self.source, sender) {
+            (Some(source), _) => source.clone(),
+            (None, Some(sender)) => match self.prepare(sender, cx) {
+                Ok(source) => self.source.insert(source).clone(),
+                Err(error) => return give_up(error, from),
+            },
+            (None, None) => return Ok(Step::Failed),
+        };
         let Some(process) = nodes[to].process.as_mut() else { return Ok(Step::Failed) };
-        if self.receiver.is_none() {
+        let Some(receiver) = &mut self.receiver else {
             let replica = self.wanted.snapshot.replica;
             let key = ReplicaKey { replica: self.wanted.snapshot.to.0, ..replica };
-            let Some(partition) = process.partition(key) else { return Ok(Step::Failed) };
-            let writer = partition.snapshot_writer();
-            let (life, writer) = (process.life(), Some(writer));
-            self.receiver = Some(Receiver { life, partition, writer, complete: None });
-        }
-        let Some(receiver) = self.receiver.as_mut() else { return Ok(Step::Failed) };
+            return match Receiver::begin(process, key, source, cx) {
+                Ok(Some(receiver)) => {
+                    self.receiver = Some(receiver);
+                    Ok(Step::More)
+                }
+                Ok(None) => Ok(Step::Failed),
+                Err(error) => give_up(error, to),
+            };
+        };
         if receiver.life != process.life() {
             return Ok(Step::Failed);
         }
-        let Some(writer) = receiver.writer.as_mut() else {
-            return receiver.install(number, &self.checkpoint, process, cx);
-        };
-        let applied = self.checkpoint.applied;
-        let range = ScanRange { start: self.next_key.clone(), ..ScanRange::all() };
-        let unreadable = |error: &dyn std::fmt::Display| {
-            let what = format!("a snapshot could not be read: {error}");
-            Death::from(crate::checks::Violation::new("reads succeed", what))
-        };
-        let scan = self.checkpoint.view.scan(range, Some(applied.index));
-        let mut count = 0;
-        for entry in scan.map_err(|error| unreadable(&error))?.take(CHUNK) {
-            let entry = entry.map_err(|error| unreadable(&error))?;
-            writer.add(&entry.key, entry.revision, &entry.value)?;
-            self.next_key = after(&entry.key);
-            count += 1;
+        match receiver.step(number, process, cx) {
+            Ok(step) => Ok(step),
+            Err(Death::Storage(error)) => give_up(error, to),
+            Err(death) => Err((to, death)),
         }
-        if count == CHUNK {
-            return Ok(Step::More);
+    }
+
+    /// The snapshot that the sender keeps already, or a new one.
+    fn prepare(&self, sender: &Process, cx: &mut Context) -> Result<Arc<Snapshot>, StorageError> {
+        let snapshot = self.wanted.snapshot;
+        let replica = snapshot.replica;
+        if let Some(kept) = sender.store().find_snapshot(replica, snapshot.at_least) {
+            cx.coverage.hit("snapshot sent again");
+            return Ok(kept);
         }
-        if let Some(writer) = receiver.writer.take() {
-            let tables = writer.finish()?;
-            let request = process.ask_to_install(receiver.partition.key(), number, cx);
-            receiver.complete = Some((tables, request));
-        }
-        Ok(Step::More)
+        let partition = sender.partition(replica).ok_or(StorageError::Removed { replica })?;
+        let checkpoint = partition.published(sender.store())?;
+        sender.store().keep_snapshot(replica, &checkpoint)
+    }
+}
+
+/// A refusal ends the transfer, a failing disk the process.
+fn give_up(error: StorageError, node: usize) -> Result<Step, Ended> {
+    match error {
+        StorageError::Refused(_)
+        | StorageError::ArrivedDamaged { .. }
+        | StorageError::Removed { .. }
+        | StorageError::Fenced { .. } => Ok(Step::Failed),
+        error => Err((node, error.into())),
     }
 }
 
 impl Receiver {
-    /// Waits for the host's word, then installs.
-    fn install(
+    fn begin(
+        process: &Process,
+        key: ReplicaKey,
+        source: Arc<Snapshot>,
+        cx: &mut Context,
+    ) -> Result<Option<Self>, StorageError> {
+        let Some(partition) = process.partition(key) else { return Ok(None) };
+        let incoming = process.store().receive_snapshot(key, source.info().clone())?;
+        if incoming.remaining() < source.info().bytes() {
+            cx.coverage.hit("snapshot resumed");
+        }
+        let sending = Sending::new(source, incoming.lacking(), CHUNK)?;
+        let state = Receives::Chunks(Box::new(incoming), sending);
+        Ok(Some(Self { life: process.life(), partition, state }))
+    }
+
+    fn is_complete(&self) -> bool {
+        matches!(self.state, Receives::Complete(..))
+    }
+
+    fn step(
         &mut self,
         number: u64,
-        checkpoint: &Checkpoint,
         process: &mut Process,
         cx: &mut Context,
     ) -> Result<Step, Death> {
-        let word =
-            self.complete.as_ref().and_then(|(_, request)| process.word_to_install(*request));
-        let (Some(word), Some((tables, _))) = (word, self.complete.take_if(|_| word.is_some()))
-        else {
-            return Ok(Step::More);
-        };
-        let (replica, applied) = (self.partition.key(), checkpoint.applied);
+        match std::mem::replace(&mut self.state, Receives::Nothing) {
+            Receives::Nothing => Ok(Step::Failed),
+            Receives::Chunks(mut incoming, mut sending) => {
+                if let Some(chunk) = sending.next_chunk()? {
+                    incoming.accept(&damaged_or_not(chunk, cx))?;
+                    self.state = Receives::Chunks(incoming, sending);
+                    return Ok(Step::More);
+                }
+                let tables = process.store().adopt_snapshot(&incoming)?;
+                let request = process.ask_to_install(self.partition.key(), number, cx);
+                self.state = Receives::Complete(incoming, tables, request);
+                Ok(Step::More)
+            }
+            Receives::Complete(incoming, tables, request) => {
+                match process.word_to_install(request) {
+                    None => {
+                        self.state = Receives::Complete(incoming, tables, request);
+                        Ok(Step::More)
+                    }
+                    Some(word) => self.install(*incoming, tables, word, (number, process), cx),
+                }
+            }
+        }
+    }
+
+    /// The host has given its word to install, or refused.
+    fn install(
+        &self,
+        incoming: Incoming,
+        tables: SnapshotTables,
+        word: bool,
+        (number, process): (u64, &mut Process),
+        cx: &mut Context,
+    ) -> Result<Step, Death> {
+        let SnapshotInfo { applied, mut state, .. } = incoming.info().clone();
+        let replica = self.partition.key();
         let host = doug_node::host::host_of(replica.partition, cx.plan.hosts);
         if !word {
             tables.discard();
@@ -190,7 +256,6 @@ impl Receiver {
             process.post(host, event, cx);
             return Ok(Step::Failed);
         }
-        let mut state = checkpoint.state.clone();
         if cx.plan.mutant == Mutant::SnapshotWithoutSessions {
             state = without_sessions(&state);
         }
@@ -198,6 +263,7 @@ impl Receiver {
         let installed = (now == applied).then_some((applied.index, applied.term));
         let event = HostEvent::SnapshotInstalled { replica, id: number, installed };
         process.post(host, event, cx);
+        incoming.delete()?;
         if installed.is_some() {
             cx.coverage.hit("snapshot installed");
             let (name, partition, at) = (process.name(), replica.partition, applied.index);
@@ -208,16 +274,20 @@ impl Receiver {
     }
 }
 
+/// A bit of a chunk may flip on its way; the receiver must refuse it.
+fn damaged_or_not(chunk: Chunk, cx: &mut Context) -> Chunk {
+    if cx.random.below(DAMAGED) > 0 {
+        return chunk;
+    }
+    cx.coverage.hit("snapshot chunk damaged");
+    let mut data = chunk.data.to_vec();
+    let at = cx.random.below(data.len() as u64) as usize;
+    data[at] ^= 1 << cx.random.below(8);
+    Chunk { data: Bytes::from(data), ..chunk }
+}
+
 fn without_sessions(state: &[u8]) -> Bytes {
     let mut state = v1::PartitionState::decode(state).expect("a state block of a checkpoint");
     state.sessions.clear();
     state.encode_to_vec().into()
-}
-
-/// The least key greater than `key`.
-fn after(key: &[u8]) -> Bytes {
-    let mut next = BytesMut::with_capacity(key.len() + 1);
-    next.put_slice(key);
-    next.put_u8(0);
-    next.freeze()
 }

@@ -183,7 +183,7 @@ impl World {
 
     fn send_snapshots(&mut self) {
         for wanted in std::mem::take(&mut self.cx.wanted_snapshots) {
-            self.snapshots.begin(wanted, &self.nodes, &mut self.cx);
+            self.snapshots.begin(wanted, &mut self.cx);
         }
     }
 

@@ -8,7 +8,7 @@ use doug_proto::map::Partition as Descriptor;
 use doug_proto::v1;
 use doug_storage::compaction::CompactionJob;
 use doug_storage::store::Store;
-use doug_storage::tree::{FlushJob, Pressure, SnapshotTables, SnapshotWriter};
+use doug_storage::tree::{self, FlushJob, Pressure, SnapshotTables};
 use doug_storage::tree::{Tree, TreeChange, TreeReader, View};
 use doug_storage::{Applied, ReplicaKey, StorageError};
 use parking_lot::{Mutex, RwLock};
@@ -44,7 +44,7 @@ pub struct AppliedWork {
     pub wants_maintenance: bool,
 }
 
-/// A partition frozen at one index, to be sent to another node.
+/// A partition frozen at one index, memtables and all.
 #[derive(Debug)]
 pub struct Checkpoint {
     /// Its keys.
@@ -201,9 +201,13 @@ impl Partition {
         }
     }
 
-    /// Starts writing the tables of a snapshot.
-    pub fn snapshot_writer(&self) -> SnapshotWriter {
-        self.inner.lock().tree.snapshot_writer()
+    /// What is published of it, to be sent to another node: its tables, and the state
+    /// they belong to. The log has what follows.
+    ///
+    /// # Errors
+    /// If the replica was removed or fenced.
+    pub fn published(&self, store: &Store) -> Result<tree::Checkpoint, StorageError> {
+        store.checkpoint(self.key, &self.inner.lock().tree)
     }
 
     /// Replaces everything by a snapshot, in one manifest edit. Returns what is

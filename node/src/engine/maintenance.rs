@@ -56,6 +56,7 @@ pub fn run(tasks: Receiver<Task>, shared: Arc<Shared>) {
 /// compaction back.
 fn tidy(shared: &Shared) -> Result<(), StorageError> {
     shared.leases.expire(shared.clock.now());
+    shared.store.tidy_snapshots(shared.clock.now().0)?;
     let partitions: Vec<_> = shared.partitions.read().values().cloned().collect();
     for partition in partitions {
         jobs(partition.key(), false, shared)?;

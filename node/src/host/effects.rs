@@ -175,6 +175,8 @@ pub struct SendSnapshot {
     pub node: NodeId,
     /// The leader's term.
     pub term: Term,
+    /// What the snapshot must contain at least: the leader's log begins after it.
+    pub at_least: Index,
 }
 
 /// A change of role, term or leader.

@@ -88,9 +88,10 @@ fn carry_out(
             effects.fetch.push(Fetch { replica: replica.key, from, to });
         }
         Effect::SnapshotNeeded { to } => {
-            let term = replica.raft.term();
             if let Some(node) = replica.node_of(to) {
-                effects.snapshots.push(SendSnapshot { replica: replica.key, to, node, term });
+                let (term, at_least) = (replica.raft.term(), replica.raft.first_index() - 1);
+                let key = replica.key;
+                effects.snapshots.push(SendSnapshot { replica: key, to, node, term, at_least });
             }
         }
     }

@@ -1,7 +1,7 @@
 //! Streams from other nodes.
 
 use super::hello::{check_hello, hello};
-use super::snapshot_receive;
+use super::snapshot_receive::{self, Receiving};
 use crate::engine::host_thread::Input;
 use crate::engine::shared::Shared;
 use crate::host::{Event, split};
@@ -20,18 +20,20 @@ const WAITING_TURNS: usize = 256;
 #[derive(Clone, Debug)]
 pub struct RaftService {
     shared: Arc<Shared>,
+    receiving: Arc<Receiving>,
 }
 
 impl RaftService {
     /// Serves a node.
     pub fn new(shared: Arc<Shared>) -> Self {
-        Self { shared }
+        Self { shared, receiving: Arc::default() }
     }
 }
 
 #[tonic::async_trait]
 impl Raft for RaftService {
     type ExchangeStream = ReceiverStream<Result<v1::ExchangeResponse, Status>>;
+    type SnapshotStream = ReceiverStream<Result<v1::SnapshotResponse, Status>>;
 
     async fn exchange(
         &self,
@@ -61,9 +63,18 @@ impl Raft for RaftService {
     async fn snapshot(
         &self,
         request: Request<Streaming<v1::SnapshotRequest>>,
-    ) -> Result<Response<v1::SnapshotResponse>, Status> {
-        let index = snapshot_receive::receive(self.shared.clone(), request.into_inner()).await?;
-        Ok(Response::new(v1::SnapshotResponse { index }))
+    ) -> Result<Response<Self::SnapshotStream>, Status> {
+        let requests = request.into_inner();
+        let (answers, receiver) = mpsc::channel(1);
+        let (shared, receiving) = (self.shared.clone(), self.receiving.clone());
+        tokio::spawn(async move {
+            let received = snapshot_receive::receive(&shared, &receiving, requests, &answers).await;
+            if let Err(status) = received {
+                tracing::warn!(error = status.message(), "a snapshot did not arrive");
+                drop(answers.send(Err(status)).await);
+            }
+        });
+        Ok(Response::new(ReceiverStream::new(receiver)))
     }
 
     async fn share_map(

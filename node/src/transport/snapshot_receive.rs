@@ -1,66 +1,91 @@
 //! Receiving a whole partition from its leader.
 
-use super::chunk::checksum;
+use super::chunk::{from_wire, info_of};
 use super::hello::check_hello;
 use crate::apply::Partition;
 use crate::engine::identity::random_bits;
 use crate::engine::shared::Shared;
 use crate::host::{Event, host_of};
-use bytes::Bytes;
 use doug_proto::error::Fault;
-use doug_proto::v1::{self, snapshot_request::Content};
-use doug_storage::tree::SnapshotTables;
-use doug_storage::{Applied, StorageError};
+use doug_proto::v1::{self, snapshot_request, snapshot_response};
+use doug_storage::snapshot::{Chunk, Incoming, SnapshotInfo};
+use doug_storage::{Applied, ReplicaKey, StorageError};
+use parking_lot::Mutex;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 use tonic::{Code, Status, Streaming};
 
 /// Chunks that wait for the disk.
-const WAITING_CHUNKS: usize = 4;
+const WAITING_CHUNKS: usize = 2;
 /// How long a replica may take to stand still: its records must become durable.
 const STAND_STILL: Duration = Duration::from_secs(10);
-/// The format of snapshots this program sends and understands.
-const FORMAT_VERSION: u32 = 1;
 
-/// Receives one snapshot and installs it; answers with the index the replica
-/// has then. Until it is whole, the replica is as it was.
+/// Answers to the sender.
+pub type Answers = mpsc::Sender<Result<v1::SnapshotResponse, Status>>;
+
+/// Which replicas receive a snapshot now: one at a time each, and the newest stream wins,
+/// since an older one may hang until its connection times out.
+#[derive(Debug, Default)]
+pub struct Receiving {
+    slots: Mutex<BTreeMap<ReplicaKey, Slot>>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Slot {
+    /// Ends the stream that has it.
+    superseded: CancellationToken,
+    turn: Arc<tokio::sync::Mutex<()>>,
+}
+
+impl Receiving {
+    fn supersede(&self, replica: ReplicaKey) -> Slot {
+        let mut slots = self.slots.lock();
+        let slot = slots.entry(replica).or_default();
+        slot.superseded.cancel();
+        slot.superseded = CancellationToken::new();
+        slot.clone()
+    }
+}
+
+/// Receives one snapshot and installs it; answers with what is lacking, then with the index
+/// the replica has. Until it is whole, the replica is as it was; what arrived is kept.
+///
+/// # Errors
+/// What the sender is told.
 pub async fn receive(
-    shared: Arc<Shared>,
+    shared: &Arc<Shared>,
+    receiving: &Receiving,
     mut requests: Streaming<v1::SnapshotRequest>,
-) -> Result<u64, Status> {
+    answers: &Answers,
+) -> Result<(), Status> {
     let first = requests.message().await?.and_then(|request| request.content);
-    let Some(Content::Header(header)) = first else {
+    let Some(snapshot_request::Content::Header(header)) = first else {
         return Err(Fault::invalid("a snapshot must begin with its header").into());
     };
-    let partition = check(&shared, &header)?;
-    let (sender, receiver) = mpsc::channel(WAITING_CHUNKS);
-    let applied = Applied { index: header.index, term: header.index_term };
-    let writing = {
-        let partition = partition.clone();
-        tokio::task::spawn_blocking(move || write(&partition, receiver))
-    };
-    let relayed = relay(requests, sender).await;
-    let tables = writing.await.map_err(|error| Status::internal(error.to_string()))?;
-    let tables = tables.map_err(|error| refuse(&error))?;
-    relayed?;
+    let partition = check(shared, &header)?;
+    let info = info_of(&header)?;
+    let slot = receiving.supersede(partition.key());
+    let _turn = slot.turn.lock_owned().await;
+    let incoming = begin(shared, partition.key(), info).await?;
+    tracing::info!(
+        replica = %partition.key(), index = header.index, bytes = incoming.info().bytes(),
+        lacking = incoming.remaining(), "receiving a snapshot"
+    );
+    say(answers, snapshot_response::Content::Lacking(lacking(&incoming))).await?;
+    let incoming = collect(incoming, requests, &slot.superseded).await?;
     // A task of its own: the sender may go away and end this call, but a replica
     // that was stopped for the snapshot must be set going again.
-    let installing = tokio::spawn(install(shared, partition, tables, applied, header.state));
+    let installing = tokio::spawn(install(shared.clone(), partition, incoming));
     let installed = installing.await.map_err(|error| Status::internal(error.to_string()))??;
-    Ok(installed.index)
+    let installed = v1::SnapshotInstalled { index: installed.index };
+    say(answers, snapshot_response::Content::Installed(installed)).await
 }
 
 fn check(shared: &Shared, header: &v1::SnapshotHeader) -> Result<Arc<Partition>, Status> {
     check_hello(shared, header.hello.as_ref())?;
-    if header.format_version != FORMAT_VERSION {
-        let version = header.format_version;
-        return Err(Fault::invalid(format!(
-            "a snapshot of format version {version} is not understood here, only {FORMAT_VERSION}: \
-             upgrade this node"
-        ))
-        .into());
-    }
     let partition = shared.partition(header.partition);
     let partition = partition.filter(|p| p.key().replica == header.to_replica);
     partition.ok_or_else(|| {
@@ -75,17 +100,59 @@ fn check(shared: &Shared, header: &v1::SnapshotHeader) -> Result<Arc<Partition>,
     })
 }
 
-/// Passes chunks on to the writer; dropping the sender before the end tells it
-/// that the snapshot was cut short.
-async fn relay(
+async fn begin(
+    shared: &Arc<Shared>,
+    replica: ReplicaKey,
+    info: SnapshotInfo,
+) -> Result<Incoming, Status> {
+    let store = shared.store.clone();
+    blocking(move || store.receive_snapshot(replica, info)).await
+}
+
+fn lacking(incoming: &Incoming) -> v1::SnapshotLacking {
+    let lacking = incoming.lacking().into_iter();
+    let tables = lacking.map(|(table, offset)| v1::SnapshotLack { table, offset }).collect();
+    v1::SnapshotLacking { tables }
+}
+
+async fn say(answers: &Answers, content: snapshot_response::Content) -> Result<(), Status> {
+    let answer = v1::SnapshotResponse { content: Some(content) };
+    answers.send(Ok(answer)).await.map_err(|_| Status::cancelled("the sender went away"))
+}
+
+/// Takes chunks until nothing is lacking, the stream ends or another one takes its place.
+async fn collect(
+    incoming: Incoming,
     mut requests: Streaming<v1::SnapshotRequest>,
-    sender: mpsc::Sender<Content>,
+    superseded: &CancellationToken,
+) -> Result<Incoming, Status> {
+    let (sender, receiver) = mpsc::channel(WAITING_CHUNKS);
+    let writing = tokio::task::spawn_blocking(move || write(incoming, receiver));
+    let relayed = tokio::select! {
+        relayed = relay(&mut requests, sender) => relayed,
+        () = superseded.cancelled() => {
+            Err(Status::aborted("another stream brings this replica a snapshot"))
+        }
+    };
+    let written = writing.await.map_err(|error| Status::internal(error.to_string()))?;
+    let incoming = written.map_err(|error| refuse(&error))?;
+    relayed?;
+    match incoming.remaining() {
+        0 => Ok(incoming),
+        lacking => Err(Status::aborted(format!("the stream ended with {lacking} bytes lacking"))),
+    }
+}
+
+/// Passes chunks on to the writer.
+async fn relay(
+    requests: &mut Streaming<v1::SnapshotRequest>,
+    sender: mpsc::Sender<Chunk>,
 ) -> Result<(), Status> {
     while let Some(request) = requests.message().await? {
-        let Some(content) = request.content else {
-            return Err(Fault::invalid("an empty message inside a snapshot").into());
+        let Some(snapshot_request::Content::Chunk(chunk)) = request.content else {
+            return Err(Fault::invalid("after the header, a snapshot is only chunks").into());
         };
-        if sender.send(content).await.is_err() {
+        if sender.send(from_wire(chunk)).await.is_err() {
             // The writer has failed; it says why.
             return Ok(());
         }
@@ -93,14 +160,26 @@ async fn relay(
     Ok(())
 }
 
+fn write(
+    mut incoming: Incoming,
+    mut chunks: mpsc::Receiver<Chunk>,
+) -> Result<Incoming, StorageError> {
+    while let Some(chunk) = chunks.blocking_recv() {
+        incoming.accept(&chunk)?;
+    }
+    Ok(incoming)
+}
+
 async fn install(
     shared: Arc<Shared>,
     partition: Arc<Partition>,
-    tables: SnapshotTables,
-    applied: Applied,
-    state: Bytes,
+    incoming: Incoming,
 ) -> Result<Applied, Status> {
     let (replica, id) = (partition.key(), random_bits());
+    let SnapshotInfo { applied, state, .. } = incoming.info().clone();
+    let store = shared.store.clone();
+    let (tables, incoming) =
+        blocking(move || Ok((store.adopt_snapshot(&incoming)?, incoming))).await?;
     let host = host_of(replica.partition, shared.hosts.len());
     let word = shared
         .ask(host, STAND_STILL, |request| Event::SnapshotReceived { request, replica, id })
@@ -111,62 +190,35 @@ async fn install(
             Err(fault.into())
         }
         Ok(_) => {
-            let shared = shared.clone();
-            tokio::task::spawn_blocking(move || {
-                partition.install_snapshot(&shared.store, tables, applied, state)
-            })
-            .await
-            .map_err(|error| Status::internal(error.to_string()))
-            .and_then(|installed| installed.map_err(|error| refuse(&error)))
+            let store = shared.store.clone();
+            blocking(move || partition.install_snapshot(&store, tables, applied, state)).await
         }
     };
     let installed = result.as_ref().is_ok_and(|installed| *installed == applied);
-    if installed {
-        tracing::info!(%replica, index = applied.index, "installed a snapshot");
+    let said = installed.then_some((applied.index, applied.term));
+    shared.hosts[host].send(Event::SnapshotInstalled { replica, id, installed: said });
+    if result.is_ok() {
+        tracing::info!(%replica, index = applied.index, installed, "a snapshot has arrived");
+        blocking(move || incoming.delete()).await?;
     }
-    let installed = installed.then_some((applied.index, applied.term));
-    shared.hosts[host].send(Event::SnapshotInstalled { replica, id, installed });
     result
 }
 
-fn write(
-    partition: &Partition,
-    mut contents: mpsc::Receiver<Content>,
-) -> Result<SnapshotTables, StorageError> {
-    let mut writer = partition.snapshot_writer();
-    let (mut chunks, mut entries) = (0, 0);
-    while let Some(content) = contents.blocking_recv() {
-        match content {
-            Content::Chunk(chunk) => {
-                if chunk.number != chunks || chunk.checksum != checksum(&chunk.entries) {
-                    return refused(format!(
-                        "chunk {chunks} of the snapshot is missing or damaged"
-                    ));
-                }
-                chunks += 1;
-                for entry in &chunk.entries {
-                    writer.add(&entry.key, entry.revision, &entry.value)?;
-                    entries += 1;
-                }
-            }
-            Content::End(end) if (end.chunks, end.entries) == (chunks, entries) => {
-                return writer.finish();
-            }
-            Content::End(_) => return refused("the snapshot lacks chunks or entries".to_owned()),
-            Content::Header(_) => return refused("a second header inside a snapshot".to_owned()),
-        }
-    }
-    refused("the snapshot was cut short".to_owned())
-}
-
-fn refused(what: String) -> Result<SnapshotTables, StorageError> {
-    Err(StorageError::Refused(format!("{what}: send it again")))
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, StorageError> + Send + 'static,
+) -> Result<T, Status> {
+    let result = tokio::task::spawn_blocking(work).await;
+    result.map_err(|error| Status::internal(error.to_string()))?.map_err(|error| refuse(&error))
 }
 
 fn refuse(error: &StorageError) -> Status {
-    if error.is_fatal() {
-        tracing::error!(%error, "a snapshot could not be made durable: this process ends");
-        std::process::exit(1);
+    match error {
+        error if error.is_fatal() => {
+            tracing::error!(%error, "a snapshot could not be made durable: this process ends");
+            std::process::exit(1);
+        }
+        // The sender looks whether it was damaged before it left.
+        StorageError::ArrivedDamaged { .. } => Status::data_loss(error.to_string()),
+        error => Status::aborted(error.to_string()),
     }
-    Status::aborted(error.to_string())
 }

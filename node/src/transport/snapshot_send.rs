@@ -1,24 +1,29 @@
 //! Sending a whole partition to a replica that has fallen behind the log.
 
 use super::MESSAGE_BYTES;
-use super::chunk::checksum;
+use super::chunk::{FORMAT_VERSION, tables_of, to_wire};
 use super::hello::hello;
 use super::outgoing::connect;
-use crate::apply::Checkpoint;
 use crate::engine::shared::Shared;
 use crate::host::{Event, SendSnapshot};
-use doug_proto::v1::{self, raft_client::RaftClient, snapshot_request::Content};
-use doug_storage::tree::ScanRange;
+use doug_proto::v1::{self, raft_client::RaftClient};
+use doug_proto::v1::{snapshot_request, snapshot_response};
+use doug_storage::StorageError;
+use doug_storage::snapshot::{CHUNK_BYTES, Sending, Snapshot};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::{Semaphore, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Code, Status, Streaming};
 
 /// Snapshots sent at once by one node.
 const AT_ONCE: usize = 2;
-/// A chunk is closed when it holds this many bytes.
-const CHUNK_BYTES: usize = 1 << 20;
-/// Chunks that wait for the receiver.
-const WAITING_CHUNKS: usize = 4;
+/// Chunks that wait for the connection.
+const WAITING_CHUNKS: usize = 2;
+/// A receiver that says nothing for so long has given up; installing takes a while.
+const SILENCE: Duration = Duration::from_secs(60);
+/// Pause before the host hears of a failure, for it asks again at once.
+const PAUSE: Duration = Duration::from_millis(500);
 
 /// Sends what the hosts ask for, until the node stops.
 pub async fn send_snapshots(
@@ -34,7 +39,11 @@ pub async fn send_snapshots(
                 Ok(index) => Some(index),
                 Err(error) => {
                     let SendSnapshot { replica, node, .. } = snapshot;
-                    tracing::warn!(%replica, to = %node, error, "a snapshot could not be sent");
+                    tracing::warn!(
+                        %replica, to = %node, error,
+                        "a snapshot was not sent to its end; what arrived of it will not be sent again"
+                    );
+                    tokio::time::sleep(PAUSE).await;
                     None
                 }
             };
@@ -45,74 +54,129 @@ pub async fn send_snapshots(
     }
 }
 
-async fn send(shared: &Arc<Shared>, snapshot: SendSnapshot) -> Result<u64, String> {
-    let SendSnapshot { replica, to, node, term } = snapshot;
-    let partition = shared.partition(replica.partition).ok_or("the replica is gone")?;
+async fn send(shared: &Arc<Shared>, wanted: SendSnapshot) -> Result<u64, String> {
+    let SendSnapshot { replica, node, .. } = wanted;
     let address = shared.maps.node(node).ok_or("the map does not list the node")?.raft_address();
     let channel = connect(&address).await?;
-    let checkpoint = partition.checkpoint();
-    let header = v1::SnapshotHeader {
+    let node_of = shared.clone();
+    let snapshot = blocking(move || prepare(&node_of, wanted)).await?;
+    let mut client = RaftClient::new(channel)
+        .max_decoding_message_size(MESSAGE_BYTES)
+        .max_encoding_message_size(MESSAGE_BYTES);
+    let (sender, receiver) = mpsc::channel(WAITING_CHUNKS);
+    let header = snapshot_request::Content::Header(header(shared, wanted, &snapshot));
+    sender.try_send(request(header)).map_err(|error| error.to_string())?;
+    let response = client.snapshot(ReceiverStream::new(receiver)).await;
+    let answers = response.map_err(|status| status.message().to_owned())?.into_inner();
+    match stream(answers, sender, snapshot.clone()).await {
+        Ok(index) => {
+            tracing::info!(%replica, to = %node, index, "sent a snapshot");
+            shared.store.snapshot_sent(replica);
+            Ok(index)
+        }
+        Err(status) if status.code() == Code::DataLoss => {
+            // Damaged on the way, or here: then this replica must be replaced too.
+            blocking(move || snapshot.verify()).await?;
+            Err(status.message().to_owned())
+        }
+        Err(status) => Err(status.message().to_owned()),
+    }
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, StorageError> + Send + 'static,
+) -> Result<T, String> {
+    let result = tokio::task::spawn_blocking(work).await.map_err(|error| error.to_string())?;
+    result.map_err(|error| {
+        if error.is_fatal() {
+            tracing::error!(%error, "a snapshot could not be made durable: this process ends");
+            std::process::exit(1);
+        }
+        error.to_string()
+    })
+}
+
+/// The snapshot that is kept already, if the log goes on from it; or a new one.
+fn prepare(shared: &Shared, wanted: SendSnapshot) -> Result<Arc<Snapshot>, StorageError> {
+    let SendSnapshot { replica, at_least, .. } = wanted;
+    if let Some(kept) = shared.store.find_snapshot(replica, at_least) {
+        return Ok(kept);
+    }
+    let partition = shared.partition(replica.partition).filter(|found| found.key() == replica);
+    let partition = partition.ok_or(StorageError::Removed { replica })?;
+    let checkpoint = partition.published(&shared.store)?;
+    shared.store.keep_snapshot(replica, &checkpoint)
+}
+
+fn header(shared: &Shared, wanted: SendSnapshot, snapshot: &Snapshot) -> v1::SnapshotHeader {
+    let SendSnapshot { replica, to, node, term, .. } = wanted;
+    let info = snapshot.info();
+    v1::SnapshotHeader {
         hello: Some(hello(shared, node)),
         partition: replica.partition,
         from_replica: replica.replica,
         to_replica: to.0,
         term,
-        index: checkpoint.applied.index,
-        index_term: checkpoint.applied.term,
-        state: checkpoint.state.clone(),
-        format_version: 1,
-    };
-    tracing::info!(%replica, to = %node, index = header.index, "sending a snapshot");
-    let (sender, receiver) = mpsc::channel(WAITING_CHUNKS);
-    sender.try_send(request(Content::Header(header))).map_err(|error| error.to_string())?;
-    let reading = tokio::task::spawn_blocking(move || read(&checkpoint, &sender));
-    let mut client = RaftClient::new(channel)
-        .max_decoding_message_size(MESSAGE_BYTES)
-        .max_encoding_message_size(MESSAGE_BYTES);
-    let response = client.snapshot(ReceiverStream::new(receiver)).await;
-    let read = reading.await.map_err(|error| error.to_string())?;
-    let response = response.map_err(|status| status.message().to_owned())?;
-    read?;
-    Ok(response.into_inner().index)
+        index: info.applied.index,
+        index_term: info.applied.term,
+        state: info.state.clone(),
+        format_version: FORMAT_VERSION,
+        gc_floor: info.gc_floor,
+        tables: tables_of(info),
+    }
 }
 
-fn request(content: Content) -> v1::SnapshotRequest {
+fn request(content: snapshot_request::Content) -> v1::SnapshotRequest {
     v1::SnapshotRequest { content: Some(content) }
 }
 
-/// Reads the checkpoint into chunks; waits whenever the receiver is behind, so
-/// that memory stays bounded.
-fn read(checkpoint: &Checkpoint, sender: &mpsc::Sender<v1::SnapshotRequest>) -> Result<(), String> {
-    let mut chunk = v1::SnapshotChunk::default();
-    let (mut bytes, mut total) = (0, 0);
-    let entries = checkpoint.view.scan(ScanRange::all(), Some(checkpoint.applied.index));
-    for entry in entries.map_err(|error| error.to_string())? {
-        let entry = entry.map_err(|error| error.to_string())?;
-        bytes += entry.key.len() + entry.value.len();
-        total += 1;
-        let (key, value, revision) = (entry.key, entry.value, entry.revision);
-        chunk.entries.push(v1::ScanEntry { key, value, revision });
-        if bytes >= CHUNK_BYTES {
-            let number = chunk.number + 1;
-            let full = std::mem::take(&mut chunk);
-            give(full, sender)?;
-            chunk.number = number;
-            bytes = 0;
-        }
+/// Hears what the receiver lacks, sends it, and waits for the word that it is installed.
+async fn stream(
+    mut answers: Streaming<v1::SnapshotResponse>,
+    sender: mpsc::Sender<v1::SnapshotRequest>,
+    snapshot: Arc<Snapshot>,
+) -> Result<u64, Status> {
+    let Some(snapshot_response::Content::Lacking(lacking)) = answer(&mut answers).await? else {
+        return Err(Status::internal("the receiver did not say what it lacks"));
+    };
+    let lacking: Vec<_> = lacking.tables.iter().map(|lack| (lack.table, lack.offset)).collect();
+    let (replica, index) = (snapshot.replica(), snapshot.info().applied.index);
+    let sending = Sending::new(snapshot, lacking, CHUNK_BYTES)
+        .map_err(|error| Status::internal(error.to_string()))?;
+    tracing::info!(%replica, index, bytes = sending.remaining(), "sending a snapshot");
+    let reading = tokio::task::spawn_blocking(move || read(sending, &sender));
+    // The receiver speaks again when it has installed the snapshot, or has a complaint.
+    let answered = answers.message().await;
+    if reading.is_finished() {
+        reading.await.map_err(|error| Status::internal(error.to_string()))??;
     }
-    let chunks = chunk.number + 1;
-    give(chunk, sender)?;
-    let end = v1::SnapshotEnd { chunks, entries: total };
-    sender
-        .blocking_send(request(Content::End(end)))
-        .map_err(|_| "the receiver went away".to_owned())
+    match answered?.and_then(|response| response.content) {
+        Some(snapshot_response::Content::Installed(installed)) => Ok(installed.index),
+        Some(snapshot_response::Content::Lacking(_)) => {
+            Err(Status::internal("the receiver asked for more while it was sent"))
+        }
+        None => Err(Status::unavailable("the receiver ended the stream")),
+    }
 }
 
-fn give(
-    mut chunk: v1::SnapshotChunk,
-    sender: &mpsc::Sender<v1::SnapshotRequest>,
-) -> Result<(), String> {
-    chunk.checksum = checksum(&chunk.entries);
-    let sent = sender.blocking_send(request(Content::Chunk(chunk)));
-    sent.map_err(|_| "the receiver went away".to_owned())
+async fn answer(
+    answers: &mut Streaming<v1::SnapshotResponse>,
+) -> Result<Option<snapshot_response::Content>, Status> {
+    match tokio::time::timeout(SILENCE, answers.message()).await {
+        Ok(answer) => Ok(answer?.and_then(|response| response.content)),
+        Err(_) => Err(Status::deadline_exceeded("the receiver does not answer")),
+    }
+}
+
+/// Reads chunks and waits whenever the receiver is behind, so that memory stays bounded.
+fn read(mut sending: Sending, sender: &mpsc::Sender<v1::SnapshotRequest>) -> Result<(), Status> {
+    while let Some(chunk) =
+        sending.next_chunk().map_err(|error| Status::internal(error.to_string()))?
+    {
+        let chunk = request(snapshot_request::Content::Chunk(to_wire(chunk)));
+        if sender.blocking_send(chunk).is_err() {
+            return Err(Status::unavailable("the receiver went away"));
+        }
+    }
+    Ok(())
 }

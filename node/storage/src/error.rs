@@ -110,6 +110,14 @@ pub enum StorageError {
         /// The first entry that is missing.
         index: u64,
     },
+    /// A table of a snapshot does not read, though each chunk matched its checksum.
+    #[error("table {table:016x} of the snapshot arrived damaged ({what}): send it again")]
+    ArrivedDamaged {
+        /// The table's identity.
+        table: u64,
+        /// What was expected and what was found.
+        what: String,
+    },
     /// The caller asked for what must not be done.
     #[error("{0}")]
     Refused(String),

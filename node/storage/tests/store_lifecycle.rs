@@ -105,9 +105,9 @@ fn tombstones_survive_every_switch_of_the_manifest() {
     for i in 0..100 {
         opened.store.set_map(Bytes::from(vec![i; 100])).expect("the disk works");
     }
-    let manifests =
+    let mut manifests =
         disk.contents().into_keys().filter(|p| p.to_string_lossy().contains("MANIFEST-"));
-    let name = manifests.last().expect("a manifest").to_string_lossy().into_owned();
+    let name = manifests.next_back().expect("a manifest").to_string_lossy().into_owned();
     assert!(!name.ends_with("01"), "it was switched: {name}");
     disk.crash(Crash::LoseUnsynced);
     assert_eq!(open(&disk).removed, BTreeSet::from([A]));

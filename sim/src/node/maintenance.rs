@@ -142,6 +142,7 @@ impl Process {
             self.enqueue(Task::Jobs(replica), cx);
         }
         self.store.delete_obsolete_files()?;
+        self.store.tidy_snapshots(cx.now)?;
         self.schedule(TIDY, NodeEvent::Tidy, cx);
         Ok(())
     }

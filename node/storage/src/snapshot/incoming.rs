@@ -114,7 +114,8 @@ impl Incoming {
     /// Stores a chunk; a table that it completes is verified and made durable.
     ///
     /// Errors: [`Refused`](StorageError::Refused) for a chunk that is damaged or out of place,
-    /// and for a table that does not read: send again what is then [lacking](Self::lacking).
+    /// [`ArrivedDamaged`](StorageError::ArrivedDamaged) for a table that does not read: send
+    /// again what is then [lacking](Self::lacking).
     pub fn accept(&mut self, chunk: &Chunk) -> Result<()> {
         let refused = |what: String| {
             let Chunk { table, offset, .. } = chunk;
@@ -162,10 +163,9 @@ impl Incoming {
             remove(&*self.disk, &sums)?;
             remove(&*self.disk, &part)?;
             return Err(match error {
-                StorageError::Corruption(damage) => StorageError::Refused(format!(
-                    "table {:016x} of the snapshot arrived damaged ({}): send it again",
-                    table.identity, damage.what
-                )),
+                StorageError::Corruption(damage) => {
+                    StorageError::ArrivedDamaged { table: table.identity, what: damage.what }
+                }
                 other => other,
             });
         }
