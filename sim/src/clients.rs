@@ -20,6 +20,9 @@ pub struct Client {
     leaders: BTreeMap<u64, usize>,
     slots: Vec<Option<Running>>,
     next_operation: u64,
+    /// Operations left of the burst, and writes acknowledged so far.
+    burst: u64,
+    written: u64,
     /// Partitions it must still write to and read whole before it rests; `None`: not told to rest.
     last_words: Option<Vec<(u64, bool)>>,
 }
@@ -46,6 +49,8 @@ struct Running {
     is_last_word: bool,
 }
 
+/// A client pauses at most twice this long between bursts, in microseconds.
+const LONGEST_PAUSE: u64 = 5_000_000;
 /// An operation ends this many microseconds after it was asked, answered or not.
 const DEADLINE: u64 = 4_000_000;
 
@@ -63,6 +68,8 @@ impl Client {
             leaders: BTreeMap::new(),
             slots: (0..cx.plan.workload.width).map(|_| None).collect(),
             next_operation: 0,
+            burst: 0,
+            written: 0,
             last_words: None,
         }
     }
@@ -89,6 +96,25 @@ impl Client {
 
     fn schedule(&self, delay: u64, event: ClientEvent, cx: &mut Context) {
         cx.after(delay, Event::Client { client: self.index, event });
+    }
+
+    /// Bursts, in which operations overlap, and pauses between them that leave as many writes for
+    /// later as there is time.
+    fn schedule_next(&mut self, slot: usize, cx: &mut Context) {
+        let workload = &cx.plan.workload;
+        let mut delay = self.random.below(workload.think + 1);
+        if self.burst > 0 {
+            self.burst -= 1;
+        } else if self.last_words.is_none() {
+            self.burst = self.random.between(1, workload.burst);
+            let share = workload.acknowledged / workload.clients as u64;
+            let time_left = cx.plan.duration.saturating_sub(cx.now);
+            // Another share of the writes does not meet its condition.
+            let per_write = time_left * 9 / 10 / share.saturating_sub(self.written).max(1);
+            let expected = self.burst * per_write * workload.writes / 1_000;
+            delay += self.random.below(2 * expected.min(LONGEST_PAUSE));
+        }
+        self.schedule(delay, ClientEvent::Begin { slot }, cx);
     }
 
     /// Something happens to it.
@@ -254,6 +280,9 @@ impl Client {
             self.sessions.entry(partition).or_insert(session);
         }
         self.settle(&running);
+        if let Answer::Written { met: true, .. } = answer {
+            self.written += 1;
+        }
         count(&running.operation.action, &answer, cx);
         self.memory.learn(partition, &running.operation.action, &answer);
         running.operation.answered = Some((cx.now, answer));
@@ -282,8 +311,7 @@ impl Client {
         operation: Operation,
         cx: &mut Context,
     ) -> Result<(), Violation> {
-        let think = self.random.below(cx.plan.workload.think + 1);
-        self.schedule(think, ClientEvent::Begin { slot }, cx);
+        self.schedule_next(slot, cx);
         if matches!(operation.action, Action::Register) {
             return Ok(());
         }
@@ -354,8 +382,7 @@ impl Client {
             return self.end(slot, running.operation, cx);
         }
         cx.coverage.hit("operation not executed");
-        let think = self.random.below(cx.plan.workload.think + 1);
-        self.schedule(think, ClientEvent::Begin { slot }, cx);
+        self.schedule_next(slot, cx);
         Ok(())
     }
 }

@@ -1,11 +1,11 @@
 //! What a run really did: faults and mechanisms, counted by name.
 
-use std::collections::BTreeMap;
+use rustc_hash::FxHashMap;
 
 /// Counts by name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Coverage {
-    counts: BTreeMap<String, u64>,
+    counts: FxHashMap<String, u64>,
 }
 
 impl Coverage {
@@ -31,7 +31,9 @@ impl Coverage {
 
     /// All counts, by name.
     pub fn iter(&self) -> impl Iterator<Item = (&str, u64)> {
-        self.counts.iter().map(|(name, count)| (name.as_str(), *count))
+        let mut counts: Vec<_> = self.counts.iter().collect();
+        counts.sort_unstable();
+        counts.into_iter().map(|(name, count)| (name.as_str(), *count))
     }
 
     /// Adds another run's counts.

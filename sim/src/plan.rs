@@ -102,8 +102,13 @@ pub struct Workload {
     pub width: usize,
     /// Keys in play.
     pub keys: u64,
-    /// Longest pause between two operations, in microseconds.
+    /// Longest pause between two operations of a burst, in microseconds.
     pub think: u64,
+    /// Most operations of a burst.
+    pub burst: u64,
+    /// Writes that all clients together are to have acknowledged by the end: the pauses
+    /// between their bursts follow from it.
+    pub acknowledged: u64,
     /// Longest value, in bytes, beside its name.
     pub padding: u64,
     /// Of a thousand operations, how many write.
@@ -171,6 +176,8 @@ impl Plan {
                 width: 2,
                 keys: 40,
                 think: 20_000,
+                burst: 40,
+                acknowledged: 1_300,
                 padding: 400,
                 writes: 600,
                 sessions: 750,
@@ -191,7 +198,7 @@ impl Plan {
         plan.clusters = *random.pick(&[1, 1, 1, 2]);
         plan.partitions = random.between(plan.clusters as u64, 2 + plan.clusters as u64);
         plan.hosts = *random.pick(&[1, 1, 3]);
-        plan.duration = 60 * SECOND;
+        plan.duration = 120 * SECOND;
         plan.network = NetworkSettings {
             delay_min: random.between(20, 500),
             delay_max: random.between(600, 6_000),
@@ -204,8 +211,10 @@ impl Plan {
             clients: random.between(2, 6) as usize,
             width: random.between(1, 3) as usize,
             keys: *random.pick(&[5, 20, 60, 200]),
-            think: *random.pick(&[5_000, 30_000, 80_000]),
-            padding: *random.pick(&[20, 300, 900]),
+            think: *random.pick(&[2_000, 10_000, 40_000]),
+            burst: *random.pick(&[5, 20, 60]),
+            acknowledged: random.between(1_200, 2_000),
+            padding: *random.pick(&[300, 600, 1_200]),
             writes: *random.pick(&[400, 600, 850]),
             sessions: *random.pick(&[500, 800, 1_000]),
         };
@@ -216,7 +225,7 @@ impl Plan {
         plan.store.tree.memtable_bytes = *random.pick(&[8 << 10, 16 << 10, 48 << 10]);
         for kind in FaultKind::ALL {
             if random.chance(400) {
-                plan.faults.insert(kind, random.between(SECOND, 8 * SECOND));
+                plan.faults.insert(kind, random.between(3 * SECOND, 20 * SECOND));
             }
         }
         plan
