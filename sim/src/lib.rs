@@ -6,6 +6,7 @@
 //! docs/simulator.md.
 #![deny(missing_docs)]
 
+pub mod campaign;
 pub mod checks;
 mod clients;
 mod context;
@@ -24,6 +25,7 @@ pub mod run;
 pub mod scenarios;
 mod schedule;
 mod snapshots;
+pub mod stopwatch;
 mod trace;
 mod workload;
 mod world;

@@ -1,10 +1,12 @@
 //! `doug-sim`: runs seeds, prints what they covered, replays one that failed.
 
 use clap::Parser;
+use doug_sim::campaign::{Totals, Until, run_seeds};
 use doug_sim::coverage::Coverage;
 use doug_sim::mutants::Mutant;
 use doug_sim::plan::{Plan, SECOND};
 use doug_sim::run::{Report, quiet_panics, run, shrink};
+use doug_sim::stopwatch::Stopwatch;
 use std::process::ExitCode;
 
 /// Runs simulated DougDB clusters from seeds, and checks every promise.
@@ -14,9 +16,16 @@ struct Options {
     /// Run this one seed and print its trace.
     #[arg(long)]
     seed: Option<u64>,
-    /// Run this many seeds.
+    /// Run seeds until this many did enough to count: a thousand writes, a flush, a compaction
+    /// and a recycled segment.
     #[arg(long, default_value_t = 10)]
     seeds: u64,
+    /// Run seeds of ten simulated minutes for so many hours.
+    #[arg(long)]
+    hours: Option<f64>,
+    /// Seeds run at once; as many as there are cores if not given.
+    #[arg(long)]
+    threads: Option<usize>,
     /// The first of them.
     #[arg(long, default_value_t = 1)]
     start: u64,
@@ -37,11 +46,15 @@ struct Options {
     without: Vec<String>,
 }
 
+/// Simulated seconds of a seed that runs through the night.
+const LONG: u64 = 600;
+
 impl Options {
     fn plan(&self, seed: u64) -> Plan {
         let mut plan = Plan::draw(seed);
-        if let Some(seconds) = self.seconds {
-            plan.duration = seconds * SECOND;
+        let long = self.hours.map(|_| LONG);
+        if let Some(seconds) = self.seconds.or(long) {
+            plan.last(seconds * SECOND);
         }
         plan.faults.retain(|kind, _| !self.without.iter().any(|name| kind.name().contains(name)));
         plan
@@ -79,34 +92,52 @@ fn one(options: &Options, seed: u64) -> ExitCode {
 }
 
 fn many(options: &Options) -> ExitCode {
-    let mut coverage = Coverage::default();
-    let (mut failed, mut counted, mut simulated) = (Vec::new(), 0, 0);
+    let until = match options.hours {
+        Some(hours) => Until::Elapsed(hours * 3_600.0),
+        None => Until::Counted(options.seeds),
+    };
+    let threads = options.threads.unwrap_or_else(cores);
     let clock = Stopwatch::start();
-    for seed in options.start..options.start + options.seeds {
-        let report = run(options.plan(seed), false);
-        coverage.merge(&report.coverage);
-        counted += u64::from(report.coverage.counts());
-        simulated += report.simulated;
-        if options.each {
-            print_line(&report);
-        }
-        if report.violation.is_some() {
-            tell(options, &report);
-            failed.push(seed);
-        }
-    }
-    print_coverage(&coverage);
-    let seconds = simulated as f64 / SECOND as f64;
-    println!(
-        "{} seeds ({counted} did enough to count), {seconds:.0} simulated seconds, {:.0} of them a second; {} failed {failed:?}",
-        options.seeds,
-        seconds / clock.seconds(),
-        failed.len()
+    let totals = run_seeds(
+        options.start,
+        until,
+        threads,
+        |seed| options.plan(seed),
+        |report| {
+            if options.each {
+                print_line(report);
+            }
+            tell(options, report);
+        },
     );
-    match failed.is_empty() {
+    print_coverage(&totals.coverage);
+    print_totals(&totals, clock);
+    match totals.failed.is_empty() && is_enough(&totals, until) {
         true => ExitCode::SUCCESS,
         false => ExitCode::FAILURE,
     }
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+fn is_enough(totals: &Totals, until: Until) -> bool {
+    !matches!(until, Until::Counted(count) if totals.counted < count)
+}
+
+fn print_totals(totals: &Totals, clock: Stopwatch) {
+    println!(
+        "{} seeds, {} of them did enough to count, {} ran twice alike: {:.0} simulated seconds in {:.0} s; \
+         a core simulates {:.0} s of five nodes a second",
+        totals.seeds,
+        totals.counted,
+        totals.twice,
+        totals.seconds(),
+        clock.seconds(),
+        totals.speed()
+    );
+    println!("{} failed {:?}", totals.failed.len(), totals.failed);
 }
 
 /// The table of bugs and the seeds needed to find them.
@@ -153,22 +184,5 @@ fn tell(options: &Options, report: &Report) {
 fn print_coverage(coverage: &Coverage) {
     for (name, count) in coverage.iter() {
         println!("{count:>10}  {name}");
-    }
-}
-
-/// Real time: only for the figure at the end.
-struct Stopwatch {
-    #[allow(clippy::disallowed_types)]
-    started: std::time::Instant,
-}
-
-impl Stopwatch {
-    #[allow(clippy::disallowed_types)]
-    fn start() -> Self {
-        Self { started: std::time::Instant::now() }
-    }
-
-    fn seconds(&self) -> f64 {
-        self.started.elapsed().as_secs_f64()
     }
 }

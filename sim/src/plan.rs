@@ -134,6 +134,8 @@ pub struct Plan {
     pub duration: u64,
     /// Links.
     pub network: NetworkSettings,
+    /// Shortest election timeout, in microseconds: heartbeats and ticks follow from it.
+    pub election_timeout: u64,
     /// Least and greatest duration of a sync, in microseconds.
     pub sync: (u64, u64),
     /// The mean pause between two faults of a kind, in microseconds. Absent: never.
@@ -169,6 +171,7 @@ impl Plan {
                 duplication: 0,
                 reorder: false,
             },
+            election_timeout: 150_000,
             sync: (100, 800),
             faults: BTreeMap::new(),
             workload: Workload {
@@ -190,6 +193,13 @@ impl Plan {
         }
     }
 
+    /// Lets the run last so many microseconds, at the same pace.
+    pub fn last(&mut self, duration: u64) {
+        let writes = self.workload.acknowledged * duration / self.duration;
+        self.workload.acknowledged = writes.max(1);
+        self.duration = duration;
+    }
+
     /// A run as the seed wants it: some kinds of faults, at some rates ("swarm").
     pub fn draw(seed: u64) -> Self {
         let mut random = Random::for_purpose(seed, 1);
@@ -197,7 +207,7 @@ impl Plan {
         plan.nodes = *random.pick(&[3, 5, 5, 5]);
         plan.clusters = *random.pick(&[1, 1, 1, 2]);
         plan.partitions = random.between(plan.clusters as u64, 2 + plan.clusters as u64);
-        plan.hosts = *random.pick(&[1, 1, 3]);
+        plan.hosts = *random.pick(&[1, 1, 1, 3]);
         plan.duration = 120 * SECOND;
         plan.network = NetworkSettings {
             delay_min: random.between(20, 500),
@@ -206,6 +216,7 @@ impl Plan {
             duplication: *random.pick(&[0, 0, 10, 50]),
             reorder: random.chance(500),
         };
+        plan.election_timeout = *random.pick(&[150_000, 150_000, 300_000, 500_000]);
         plan.sync = (random.between(20, 300), random.between(400, 6_000));
         plan.workload = Workload {
             clients: random.between(2, 6) as usize,
@@ -222,7 +233,7 @@ impl Plan {
         plan.payload_cache_bytes = *random.pick(&[1 << 10, 16 << 10, 1 << 20]);
         plan.batch_bytes = *random.pick(&[256, 4 << 10, 32 << 10]);
         plan.store.log.limit_bytes = *random.pick(&[512 << 10, 768 << 10, 1 << 20]);
-        plan.store.tree.memtable_bytes = *random.pick(&[8 << 10, 16 << 10, 48 << 10]);
+        plan.store.tree.memtable_bytes = *random.pick(&[12 << 10, 16 << 10, 32 << 10]);
         for kind in FaultKind::ALL {
             if random.chance(400) {
                 plan.faults.insert(kind, random.between(3 * SECOND, 20 * SECOND));

@@ -3,6 +3,7 @@
 use crate::checks::Violation;
 use crate::coverage::Coverage;
 use crate::plan::{FaultKind, Plan};
+use crate::stopwatch::processor_seconds;
 use crate::world::World;
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -20,6 +21,10 @@ pub struct Report {
     pub events: u64,
     /// Simulated time in microseconds.
     pub simulated: u64,
+    /// Processor time, in seconds.
+    pub processor: f64,
+    /// Nodes simulated.
+    pub nodes: usize,
     /// What was done.
     pub coverage: Coverage,
     /// The last that happened.
@@ -48,6 +53,7 @@ pub fn report(
     world: &mut World,
     course: impl FnOnce(&mut World) -> Result<(), Violation>,
 ) -> Report {
+    let begun = processor_seconds();
     let outcome = catch_unwind(AssertUnwindSafe(|| course(world)));
     let violation = match outcome {
         Ok(result) => result.err(),
@@ -59,6 +65,8 @@ pub fn report(
         hash: world.trace().hash(),
         events: world.trace().events(),
         simulated: world.now(),
+        processor: processor_seconds() - begun,
+        nodes: world.nodes.len(),
         coverage: world.coverage().clone(),
         story: world.trace().story().map(str::to_owned).collect(),
     }

@@ -24,6 +24,12 @@ pub struct PeerStatus {
 }
 
 impl Raft {
+    /// Whether [`Raft::take_effects`] has something to give even if nothing else happens first.
+    #[must_use]
+    pub fn has_effects(&self) -> bool {
+        !self.effects.is_empty() || self.hard_state_changed || self.role == Role::Leader
+    }
+
     /// The group.
     #[must_use]
     pub fn partition(&self) -> PartitionId {

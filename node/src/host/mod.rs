@@ -298,7 +298,10 @@ impl Host {
             if replica.raft.payload_bytes() > self.config.payload_cache_bytes {
                 replica.raft.evict_payloads(replica.applied);
             }
-            self.touched.insert(*partition);
+            // A node may hold thousands of replicas, nearly all of which have nothing to do.
+            if !replica.is_idle() {
+                self.touched.insert(*partition);
+            }
         }
         if now >= self.next_balance {
             self.next_balance = now.after(BALANCE_INTERVAL);

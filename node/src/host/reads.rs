@@ -43,6 +43,11 @@ impl Reads {
         self.fresh
     }
 
+    /// Whether no read waits.
+    pub(super) fn is_empty(&self) -> bool {
+        self.gathering.is_empty() && self.asked.is_empty() && self.applying.is_empty()
+    }
+
     /// Adds a read that needs an index of the leader. The caller has served the
     /// bounded reads that need none.
     pub(super) fn gather(&mut self, request: RequestId, kind: ReadKind, deadline: Time) {

@@ -72,6 +72,14 @@ impl Replica {
         self.raft.role() == Role::Leader
     }
 
+    /// Whether the end of a turn in which nothing but time passed has nothing to do here.
+    pub(super) fn is_idle(&self) -> bool {
+        !self.raft.has_effects()
+            && self.queue.is_empty()
+            && self.reads.is_empty()
+            && self.snapshot.is_none()
+    }
+
     pub(super) fn node_of(&self, replica: ReplicaId) -> Option<NodeId> {
         self.descriptor.member(replica.0).map(|member| member.node)
     }

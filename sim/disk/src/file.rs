@@ -43,6 +43,7 @@ impl SimFile {
     fn forget_unsynced(&self) {
         if let Some(inode) = self.disk.lock().inodes.get_mut(&self.inode) {
             inode.unsynced.clear();
+            inode.deceived = true;
         }
     }
 }

@@ -29,6 +29,14 @@ pub(crate) struct Inode {
     pub(crate) current: Vec<u8>,
     pub(crate) durable: Vec<u8>,
     pub(crate) unsynced: Vec<Change>,
+    /// A failed sync made the kernel take dirty pages for clean: the current bytes are not all durable.
+    pub(crate) deceived: bool,
+}
+
+impl Inode {
+    fn is_dirty(&self) -> bool {
+        self.deceived || !self.unsynced.is_empty()
+    }
 }
 
 #[derive(Clone)]
@@ -99,6 +107,9 @@ impl State {
     }
 
     fn lose_names(&mut self, keep: bool) {
+        if self.unsynced_names.is_empty() {
+            return;
+        }
         for change in std::mem::take(&mut self.unsynced_names) {
             if keep && self.random() & 1 == 1 {
                 change.apply(&mut self.durable_names);
@@ -108,9 +119,9 @@ impl State {
     }
 
     fn lose_bytes(&mut self, keep: bool) {
-        let inodes: Vec<u64> = self.inodes.keys().copied().collect();
-        for id in inodes {
-            let Some(mut inode) = self.inodes.remove(&id) else { continue };
+        let mut inodes = std::mem::take(&mut self.inodes);
+        // What differs from its durable bytes has unsynced changes, or had until a sync failed.
+        for inode in inodes.values_mut().filter(|inode| inode.is_dirty()) {
             for change in std::mem::take(&mut inode.unsynced) {
                 for piece in change.sectors() {
                     if keep && self.random() & 1 == 1 {
@@ -119,8 +130,9 @@ impl State {
                 }
             }
             inode.current = inode.durable.clone();
-            self.inodes.insert(id, inode);
+            inode.deceived = false;
         }
+        self.inodes = inodes;
     }
 
     pub(crate) fn rename(&mut self, change: NameChange) {

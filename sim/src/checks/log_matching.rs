@@ -13,8 +13,10 @@ pub(super) fn compare(first: &Raft, second: &Raft) -> Result<(), Violation> {
     while index >= least && first.term_at(index) != second.term_at(index) {
         index -= 1;
     }
-    for _ in 0..DEPTH {
-        if index < least {
+    // What both know committed is compared when it is applied.
+    let committed = first.commit().min(second.commit());
+    for depth in 0..DEPTH {
+        if index < least || (depth > 0 && index < committed) {
             break;
         }
         let bounds = (first.batch_bounds(index), second.batch_bounds(index));

@@ -2,7 +2,7 @@
 
 use super::log::pending;
 use super::maintenance::Task;
-use super::process::{Death, Process, TICK};
+use super::process::{Death, Process};
 use super::reads::refusal;
 use crate::context::{Context, WantedSnapshot};
 use crate::events::{Arrival, NodeEvent};
@@ -52,9 +52,11 @@ impl Process {
         let now = self.clock.local(cx.now);
         let slot = &mut self.hosts[host];
         slot.turn_due = false;
-        for event in std::mem::take(&mut slot.mail) {
+        let mut mail = std::mem::replace(&mut slot.mail, std::mem::take(&mut slot.spare));
+        for event in mail.drain(..) {
             slot.host.step(now, event);
         }
+        slot.spare = mail;
         let effects = slot.host.take_effects(now);
         self.carry_out(host, effects, cx)
     }
@@ -64,7 +66,7 @@ impl Process {
         let slot = &mut self.hosts[host];
         slot.host.step(now, Event::Tick);
         let effects = slot.host.take_effects(now);
-        self.schedule(TICK, NodeEvent::Tick(host), cx);
+        self.schedule(self.tick, NodeEvent::Tick(host), cx);
         self.carry_out(host, effects, cx)
     }
 

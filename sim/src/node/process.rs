@@ -54,6 +54,8 @@ impl From<Violation> for Death {
 pub(super) struct HostSlot {
     pub host: Host,
     pub mail: Vec<doug_node::host::Event>,
+    /// The memory of the mail taken last.
+    pub spare: Vec<doug_node::host::Event>,
     pub turn_due: bool,
     /// When the log last pressed it.
     pub pressed: Option<u64>,
@@ -85,6 +87,8 @@ pub struct Process {
     pub(super) snapshots: BTreeMap<RequestId, Option<bool>>,
     /// Its syncs take so many microseconds longer.
     pub slow_disk: u64,
+    /// How often hosts are told the time, in microseconds.
+    pub(super) tick: u64,
 }
 
 /// What a process is told at its start.
@@ -98,8 +102,8 @@ pub(super) struct Start {
     pub joined: bool,
 }
 
-/// How often hosts are told the time, in microseconds.
-pub(super) const TICK: u64 = 10_000;
+/// How many ticks an election timeout has, as in a real node.
+const TICKS: u64 = 15;
 /// How long the log is idle before it marks how far it is durable.
 pub(super) const IDLE: u64 = 100_000;
 /// Pause between two rounds of tidying.
@@ -128,6 +132,7 @@ impl Process {
 
     fn of(start: &Start, opened: Opened, random: &mut Random, cx: &Context) -> Result<Self, Death> {
         let config = HostConfig {
+            election_timeout: cx.plan.election_timeout,
             batch_bytes: cx.plan.batch_bytes,
             retained_log_bytes: cx.plan.retained_log_bytes,
             payload_cache_bytes: cx.plan.payload_cache_bytes,
@@ -136,6 +141,7 @@ impl Process {
         let slot = |_| HostSlot {
             host: Host::new(config.clone()),
             mail: Vec::new(),
+            spare: Vec::new(),
             turn_due: false,
             pressed: None,
         };
@@ -169,6 +175,7 @@ impl Process {
             next_request: 0,
             snapshots: BTreeMap::new(),
             slow_disk: 0,
+            tick: cx.plan.election_timeout / TICKS,
         })
     }
 
@@ -201,7 +208,7 @@ impl Process {
 
     fn set_timers(&mut self, cx: &mut Context) {
         for host in 0..self.hosts.len() {
-            let first = cx.random.below(TICK);
+            let first = cx.random.below(self.tick);
             self.schedule(first, NodeEvent::Tick(host), cx);
             self.hosts[host].turn_due = true;
             self.schedule(0, NodeEvent::Turn(host), cx);
