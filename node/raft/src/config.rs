@@ -2,6 +2,7 @@
 
 use crate::batch::Batch;
 use crate::ids::{Index, PartitionId, ReplicaId, Term};
+use crate::lease::LeaseConfig;
 use crate::membership::Membership;
 
 /// Settings of one replica. All durations are microseconds.
@@ -35,6 +36,8 @@ pub struct Config {
     pub pre_vote: bool,
     /// Leaders without a quorum step down, and followers in touch with a leader ignore candidates (thesis, 6.2, 4.2.3). Default true.
     pub check_quorum: bool,
+    /// Serve reads without a round while a quorum has promised to elect nobody. Needs `check_quorum`. Default off.
+    pub lease: Option<LeaseConfig>,
 }
 
 impl Config {
@@ -56,6 +59,7 @@ impl Config {
             max_waiting_reads: 65_536,
             pre_vote: true,
             check_quorum: true,
+            lease: None,
         }
     }
 
@@ -73,6 +77,12 @@ impl Config {
             self.election_timeout_min,
             self.election_timeout_max
         );
+        if let Some(lease) = self.lease {
+            assert!(
+                self.check_quorum && lease.max_drift_ppm < 1_000_000,
+                "leases need check_quorum, and clocks that differ by less than a factor of two"
+            );
+        }
         assert!(
             self.max_inflight_batches > 0,
             "max_inflight_batches is 0: nothing could ever be replicated"

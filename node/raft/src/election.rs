@@ -18,7 +18,7 @@ const QUICK_ATTEMPTS: u32 = 6;
 pub(crate) struct Election {
     /// When to campaign.
     pub(crate) deadline: Time,
-    /// When the leader was last heard.
+    /// When a leader was last heard; a start counts.
     pub(crate) heard: Time,
     /// The host saw the leader's process go; cleared by hearing it.
     pub(crate) suspected: bool,
@@ -111,7 +111,10 @@ impl Raft {
     }
 
     fn start_election(&mut self) {
-        if !self.may_lead() {
+        if self.has_promised() {
+            let delay = self.random.between(0, self.config.suspicion_delay);
+            self.election.deadline = self.promised_until().after(delay);
+        } else if !self.may_lead() {
             self.restart_election_timer();
             self.become_follower(self.term, None);
         } else if self.config.pre_vote {
@@ -163,7 +166,10 @@ impl Raft {
     }
 
     pub(crate) fn on_pre_vote(&mut self, from: ReplicaId, asked: Term, end: (Term, Index)) {
-        let granted = asked > self.term && !self.hears_leader() && self.is_up_to_date(end);
+        let granted = asked > self.term
+            && !self.hears_leader()
+            && !self.has_promised()
+            && self.is_up_to_date(end);
         if granted && self.role == Role::Follower {
             // Let the one that asked first finish: two candidates at once split the votes.
             self.election.deadline =
@@ -187,9 +193,10 @@ impl Raft {
         }
     }
 
-    pub(crate) fn on_vote(&mut self, from: ReplicaId, end: (Term, Index)) {
+    pub(crate) fn on_vote(&mut self, from: ReplicaId, end: (Term, Index), transfer: bool) {
         let free = self.vote == Some(from) || (self.vote.is_none() && self.term_leader.is_none());
-        if free && self.is_up_to_date(end) {
+        let promised = self.has_promised() && !transfer;
+        if free && !promised && self.is_up_to_date(end) {
             if self.role == Role::PreCandidate {
                 self.become_follower(self.term, None);
             }
@@ -231,7 +238,7 @@ impl Raft {
 
     fn become_leader(&mut self) {
         self.role = Role::Leader;
-        self.election = Election { attempts: 0, suspected: false, ..Election::default() };
+        self.election = Election { heard: self.election.heard, ..Election::default() };
         self.set_leader(Some(self.config.id));
         self.lead = Leadership {
             heartbeat_at: self.now.after(self.config.heartbeat_interval),

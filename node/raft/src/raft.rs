@@ -7,6 +7,7 @@ use crate::durability::{Durability, Held};
 use crate::effects::{Effect, Record};
 use crate::election::Election;
 use crate::ids::{Index, ReplicaId, Term, Ticket, Time};
+use crate::lease::Lease;
 use crate::log::Log;
 use crate::membership_change::Departing;
 use crate::message::{Message, Verdict};
@@ -74,6 +75,7 @@ pub(crate) struct Leadership {
     pub(crate) reads: LeaderReads,
     pub(crate) transfer: Option<Transfer>,
     pub(crate) departing: Departing,
+    pub(crate) lease: Lease,
 }
 
 impl Raft {
@@ -105,7 +107,7 @@ impl Raft {
             handed: restored.applied,
             applied: restored.applied,
             verified: 0,
-            election: Election::default(),
+            election: Election { heard: now, ..Election::default() },
             lead: Leadership::default(),
             forwarded,
             effects: Vec::new(),
@@ -141,8 +143,8 @@ impl Raft {
             Message::PreVoteResponse { asked, granted, .. } => {
                 self.on_pre_vote_response(from, asked, granted)
             }
-            Message::Vote { last_index, last_term, .. } => {
-                self.on_vote(from, (last_term, last_index))
+            Message::Vote { last_index, last_term, transfer, .. } => {
+                self.on_vote(from, (last_term, last_index), transfer)
             }
             Message::VoteResponse { granted, .. } => self.on_vote_response(from, granted),
             Message::Append { prev_index, prev_term, commit, batches, .. } => {
@@ -203,7 +205,9 @@ impl Raft {
             Message::PreVote { .. } => true,
             // Thesis, 4.2.3: who hears a leader lets no candidate depose it, and does not even take up its term.
             Message::Vote { transfer: false, .. }
-                if term > self.term && self.config.check_quorum && self.hears_leader() =>
+                if term > self.term
+                    && self.config.check_quorum
+                    && (self.hears_leader() || self.has_promised()) =>
             {
                 false
             }

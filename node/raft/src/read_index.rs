@@ -129,6 +129,11 @@ impl Raft {
         {
             return;
         }
+        if self.holds_lease() {
+            let readers = std::mem::take(&mut self.lead.reads.waiting);
+            self.answer(readers, self.commit);
+            return;
+        }
         self.begin_heartbeat_round();
         let reads = &mut self.lead.reads;
         let readers = std::mem::take(&mut reads.waiting);
@@ -150,10 +155,14 @@ impl Raft {
             let Some(ReadRound { index, readers, .. }) = self.lead.reads.rounds.pop_front() else {
                 return;
             };
-            let reads = self.answer_remote(readers, Some(index));
-            if !reads.is_empty() {
-                self.effects.push(Effect::ReadReady { reads, index });
-            }
+            self.answer(readers, index);
+        }
+    }
+
+    fn answer(&mut self, readers: Vec<Reader>, index: Index) {
+        let reads = self.answer_remote(readers, Some(index));
+        if !reads.is_empty() {
+            self.effects.push(Effect::ReadReady { reads, index });
         }
     }
 

@@ -31,6 +31,7 @@ impl Raft {
     pub(crate) fn begin_heartbeat_round(&mut self) {
         self.lead.round += 1;
         self.lead.heartbeat_at = self.now.after(self.config.heartbeat_interval);
+        self.note_round();
         let round = self.lead.round;
         for peer in self.lead.peers.values_mut() {
             // An unanswered mark stays: rounds may begin faster than answers return.

@@ -78,6 +78,7 @@ impl Raft {
             self.lead.peers.get(&to).is_some_and(|peer| peer.matched == self.log.last_index());
         if ready && !transfer.told {
             transfer.told = true;
+            self.lead.lease.forgone = true;
             self.send(to, Message::TimeoutNow { term: self.term });
         }
     }

@@ -1,5 +1,5 @@
 //! Groups under faults drawn from a seed: losses, delays, duplicates, partitions, crashes that lose what was not durable;
-//! and, in half of them, members that come and go.
+//! in half of them members come and go, in half of them clocks drift and leaders read by lease.
 //! The checker watches every step; when the faults stop, the group has to come to agreement.
 
 #[path = "chaos/members.rs"]
@@ -7,7 +7,7 @@ mod members;
 
 use std::collections::BTreeMap;
 
-use doug_raft::Role;
+use doug_raft::{LeaseConfig, Role};
 
 use crate::support::cluster::{Cluster, Dice, Weather};
 use crate::support::{MILLISECOND, command, id, voters};
@@ -35,9 +35,11 @@ fn cluster(seed: u64) -> Cluster {
     let (pre_vote, check_quorum) = (dice.percent(80), dice.percent(80));
     let window = dice.between(1, 8) as u32;
     let append_bytes = [1, 200, 4_000][dice.between(0, 2) as usize];
+    let lease = (seed % 4 >= 2).then_some(LeaseConfig { max_drift_ppm: 200_000 });
     let mut cluster = Cluster::new(voters(1..=size), seed, |config| {
         config.pre_vote = pre_vote;
-        config.check_quorum = check_quorum;
+        config.check_quorum = check_quorum || lease.is_some();
+        config.lease = lease;
         config.max_inflight_batches = window;
         config.max_append_bytes = append_bytes;
         config.max_uncommitted_bytes = 4_000;
@@ -46,6 +48,7 @@ fn cluster(seed: u64) -> Cluster {
     cluster.dice = dice;
     cluster.story.silent = true;
     cluster.changes_members = seed % 2 == 1;
+    cluster.let_clocks_drift(lease.map_or(0, |lease| lease.max_drift_ppm.into()));
     cluster
 }
 
@@ -230,6 +233,7 @@ fn groups_stay_safe_under_faults_and_recover_when_they_end() {
         ("fetches", 1),
         ("snapshots", 1),
         ("changes committed", 2),
+        ("reads at once", 1),
     ] {
         assert!(counts[kind] >= each * seeds(), "fewer than {each} {kind} a seed: {counts:?}");
     }

@@ -9,6 +9,7 @@ mod compaction;
 mod elections;
 mod figure_2;
 mod flow_control;
+mod lease;
 mod membership;
 mod reads;
 mod transcripts;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use doug_raft::Configuration;
+use doug_raft::{Configuration, LeaseConfig};
 
 use crate::support::cluster::Cluster;
 use crate::support::disk::Disk;
@@ -88,6 +88,22 @@ fn a_read_index_round() {
     cluster.run_for(5 * MILLISECOND);
     cluster.read(2, 1);
     cluster.run_for(5 * MILLISECOND);
+    insta::assert_snapshot!(cluster.story.to_string());
+}
+
+#[test]
+fn a_leader_reads_by_lease() {
+    let lease = LeaseConfig { max_drift_ppm: 100_000 };
+    let mut cluster = Cluster::new(voters([1, 2, 3]), 1, |config| config.lease = Some(lease));
+    cluster.run_for(150 * MILLISECOND);
+    let mut cluster = led_by_one(cluster);
+    cluster.run_for(60 * MILLISECOND);
+    cluster.story.begin();
+    cluster.story.heartbeats = true;
+    cluster.read(1, 2);
+    cluster.with(1, |raft, now| raft.transfer(now, id(3))).expect("3 votes");
+    cluster.read(1, 1);
+    cluster.run_for(8 * MILLISECOND);
     insta::assert_snapshot!(cluster.story.to_string());
 }
 

@@ -75,12 +75,33 @@ pub struct Node {
     pub disk: Disk,
     pub machine: Machine,
     config: Config,
+    clock: Clock,
     process: u64,
     disk_busy_until: Time,
     tick_at: Time,
     reads: BTreeMap<ReadId, Index>,
     pub reads_ready: BTreeMap<ReadId, Index>,
     pub reads_aborted: BTreeSet<ReadId>,
+}
+
+/// A machine's own idea of time, which its core is told.
+#[derive(Clone, Copy, Default)]
+pub struct Clock {
+    pub offset: u64,
+    /// By how much it runs fast, in millionths.
+    pub fast_ppm: u64,
+}
+
+impl Clock {
+    fn local(self, now: Time) -> Time {
+        Time(self.offset + now.0 + now.0 * self.fast_ppm / 1_000_000)
+    }
+
+    /// The first moment at which it shows `local` or more.
+    fn when(self, local: Time) -> Time {
+        let elapsed = u128::from(local.0.saturating_sub(self.offset));
+        Time((elapsed * 1_000_000).div_ceil(u128::from(1_000_000 + self.fast_ppm)) as u64)
+    }
 }
 
 pub struct Cluster {
@@ -93,6 +114,7 @@ pub struct Cluster {
     /// What the cores asked for, and how often.
     pub counts: BTreeMap<&'static str, u64>,
     pub changes_members: bool,
+    drift_ppm: u64,
     last_number: u64,
     events: BTreeMap<(Time, u64), (u64, Event)>,
     sequence: u64,
@@ -127,6 +149,7 @@ impl Cluster {
             checker: Checker::starting_with(&disks),
             counts: BTreeMap::new(),
             changes_members: false,
+            drift_ppm: 0,
             last_number: disks.keys().next_back().copied().unwrap_or(0),
             events: BTreeMap::new(),
             sequence: 0,
@@ -161,18 +184,38 @@ impl Cluster {
 
     /// Starts a process on what its disk holds.
     pub fn start(&mut self, number: u64) {
-        let now = self.now;
+        let (now, clock) = (self.now, self.draw_clock());
         let node = self.node(number);
         assert!(node.raft.is_none(), "{number} runs already");
         let (restored, machine) = node.disk.restart();
         node.process += 1;
+        node.clock = clock;
         node.config.seed = node.config.seed.wrapping_add(1);
         node.machine = machine;
         node.disk_busy_until = now;
         node.tick_at = now;
-        node.raft = Some(Raft::new(node.config.clone(), restored, now));
+        node.raft = Some(Raft::new(node.config.clone(), restored, node.clock.local(now)));
         self.checker.restarted(id(number));
         self.settle(number);
+    }
+
+    /// Every clock runs fast by some part of this, from now on and after every start.
+    pub fn let_clocks_drift(&mut self, most_ppm: u64) {
+        self.drift_ppm = most_ppm;
+        for node in self.nodes.values_mut() {
+            node.clock.fast_ppm = self.dice.between(0, most_ppm);
+        }
+    }
+
+    /// Another process, another clock: they tell nothing about each other.
+    fn draw_clock(&mut self) -> Clock {
+        match self.drift_ppm {
+            0 => Clock::default(),
+            most => Clock {
+                offset: self.dice.between(0, 1_000_000),
+                fast_ppm: self.dice.between(0, most),
+            },
+        }
     }
 
     /// The process ends; of the records being written, the first `kept` reach the disk.
@@ -195,7 +238,9 @@ impl Cluster {
     /// Calls into a node's core, then does what it asks.
     pub fn with<T>(&mut self, number: u64, call: impl FnOnce(&mut Raft, Time) -> T) -> T {
         let now = self.now;
-        let result = call(self.node(number).raft.as_mut().expect("a running node"), now);
+        let node = self.node(number);
+        let local = node.clock.local(now);
+        let result = call(node.raft.as_mut().expect("a running node"), local);
         self.settle(number);
         result
     }
@@ -234,6 +279,9 @@ impl Cluster {
         let floor = self.checker.greatest_commit();
         self.node(number).reads.extend(reads.iter().map(|&read| (read, floor)));
         self.with(number, |raft, now| reads.iter().for_each(|&read| raft.read(now, read)));
+        let ready = &self.nodes[&number].reads_ready;
+        let at_once = reads.iter().filter(|read| ready.contains_key(read)).count();
+        *self.counts.entry("reads at once").or_default() += at_once as u64;
         reads
     }
 
@@ -298,14 +346,14 @@ impl Cluster {
     fn happen(&mut self, number: u64, event: Event) {
         let now = self.now;
         let Some(node) = self.nodes.get_mut(&number) else { return };
-        let process = node.process;
+        let (process, local) = (node.process, node.clock.local(now));
         let Some(raft) = &mut node.raft else { return };
         match event {
-            Event::Tick if node.tick_at == now => raft.tick(now),
-            Event::Deliver { from, message } => raft.step(now, id(from), message),
+            Event::Tick if node.tick_at == now => raft.tick(local),
+            Event::Deliver { from, message } => raft.step(local, id(from), message),
             Event::Persisted { process: written_by, ticket } if written_by == process => {
                 node.disk.sync(ticket);
-                raft.persisted(now, ticket);
+                raft.persisted(local, ticket);
             }
             Event::Fetched { process: asked_by, batches } if asked_by == process => {
                 raft.fetched(batches)
@@ -317,12 +365,12 @@ impl Cluster {
             }
             Event::Snapshot { from, machine, term } => {
                 let index = machine.applied;
-                let ok = node.install(now, machine, term);
+                let ok = node.install(local, machine, term);
                 let outcome = if ok { "installs" } else { "refuses" };
                 self.story.tell(now, format!("{number} {outcome} the snapshot at index {index}"));
                 self.schedule(now, from, Event::SnapshotSent { to: number, ok, index });
             }
-            Event::SnapshotSent { to, ok, index } => raft.snapshot_sent(now, id(to), ok, index),
+            Event::SnapshotSent { to, ok, index } => raft.snapshot_sent(local, id(to), ok, index),
             Event::Tick | Event::Persisted { .. } | Event::Fetched { .. } => return,
         }
         self.settle(number);
@@ -348,7 +396,8 @@ impl Cluster {
         let nodes = &self.nodes;
         let raft = nodes[&number].raft.as_ref().expect("it was just seen");
         self.checker.committed(raft, |id| nodes.get(&id.0).map(|node| &node.disk));
-        let at = raft.next_tick().max(self.now.after(1));
+        let clock = nodes[&number].clock;
+        let at = clock.when(raft.next_tick()).max(self.now.after(1));
         let node = self.node(number);
         if node.tick_at != at {
             node.tick_at = at;
@@ -488,6 +537,7 @@ impl Node {
             disk,
             machine: Machine::default(),
             config,
+            clock: Clock::default(),
             process: 0,
             disk_busy_until: Time(0),
             tick_at: Time(0),
