@@ -79,8 +79,8 @@ impl Admin {
         self.read(self.client.clone().transfer_leader(request).await)
     }
 
-    /// Replaces the node addresses that node `to` knows, if `epoch` is greater
-    /// than that of its map.
+    /// Gives nodes new addresses: replaces the entries that node `to` knows from
+    /// a smaller `epoch`; it tells the others.
     ///
     /// # Errors
     /// The node is another one, or does not answer.

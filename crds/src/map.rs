@@ -76,6 +76,9 @@ pub struct MapNode {
     /// Where it listens, unless on the usual ports.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ports: Option<MapPorts>,
+    /// Epoch of the map in which this entry was last changed, unless it is the map's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<u64>,
 }
 
 /// The ports of a node.

@@ -40,6 +40,7 @@ fn largest(partitions: u64) -> PartitionMap {
             ),
             cluster,
             ports: Ports::default(),
+            version: 1_000_000 - 1,
         }
     };
     let nodes: Vec<Node> = (0..64 * 7).map(node).collect();

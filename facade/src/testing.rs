@@ -36,6 +36,7 @@ pub fn map(partitions: u64, epoch: u64) -> PartitionMap {
             cluster: "a".into(),
             address: "127.0.0.1".into(),
             ports: Ports::default(),
+            version: 1,
         }],
         partitions: (0..partitions).map(partition).collect(),
     }

@@ -219,6 +219,10 @@ fn open(config: &Config, runtime: tokio::runtime::Handle) -> Result<(Arc<Shared>
     let (hosts, partitions) = hosts(config, node, clock, opened.replicas)?;
     let parts = Parts { store: opened.store, log_reader: opened.reader, map, partitions };
     let (shared, queues) = share(config, identity, clock, parts, runtime.clone());
+    // What was applied just before the last process ended may not be in the map yet.
+    for partition in shared.partitions.read().values() {
+        shared.maps.publish(&partition.descriptor())?;
+    }
     let threads = start(shared.clone(), hosts, queues, opened.log, &runtime)?;
     Ok((shared, threads))
 }
@@ -298,7 +302,7 @@ fn share(
         hosts: senders.into_iter().map(HostHandle::new).collect(),
         requests: Requests::new(config.request_budget()),
         leases: Leases::default(),
-        maps: Maps::new(parts.map),
+        maps: Maps::new(parts.map, parts.store.clone()),
         peers: Peers::new(runtime, shared.clone()),
         store: parts.store,
         log_reader: parts.log_reader,
@@ -354,6 +358,7 @@ fn start(
             Box::new(move || host_thread::run(number, host, inputs, node)),
         )?;
     }
+    runtime.spawn(transport::share_map(shared.clone()));
     runtime.spawn(transport::send_snapshots(queues.snapshots, shared));
     Ok(threads)
 }

@@ -28,6 +28,7 @@ impl Database {
             cluster: cluster(index / plan.nodes),
             address: "simulated".to_owned(),
             ports: Ports::default(),
+            version: 1,
         });
         let start = |number: u64| Routing::hash_start(number, plan.partitions);
         let partitions = (0..plan.partitions).map(|number| {

@@ -104,7 +104,7 @@ async fn tell_addresses(state: &State, identities: &Identities) -> anyhow::Resul
     let known = try_join_all(state.nodes.iter().map(known_map)).await?;
     let nodes = state.nodes.iter().map(|node| address(node, &identities[&node.name]));
     let nodes = nodes.collect::<anyhow::Result<Vec<map::Node>>>()?;
-    if known.iter().all(|map| nodes.iter().all(|node| map.nodes.contains(node))) {
+    if known.iter().all(|map| nodes.iter().all(|node| lists(map, node))) {
         return Ok(());
     }
     let epoch = 1 + known.iter().map(|map| map.epoch).max().unwrap_or(0);
@@ -117,6 +117,11 @@ async fn tell_addresses(state: &State, identities: &Identities) -> anyhow::Resul
     });
     try_join_all(tell).await.context("telling the nodes their new addresses")?;
     Ok(())
+}
+
+fn lists(map: &PartitionMap, node: &map::Node) -> bool {
+    let place = |node: &map::Node| (node.address.clone(), node.ports);
+    map.node(node.id).is_some_and(|known| place(known) == place(node))
 }
 
 async fn known_map(node: &Node) -> Result<PartitionMap, Fault> {
@@ -138,6 +143,8 @@ fn address(node: &Node, identity: &v1::IdentifyResponse) -> anyhow::Result<map::
             admin: ports.admin,
             http: ports.http,
         },
+        // The node that takes the address up says as of which epoch.
+        version: 0,
     })
 }
 

@@ -5,6 +5,8 @@ use doug_proto::error::Fault;
 use doug_proto::ids::{DatabaseId, NodeId};
 use doug_proto::map::{Member, Node, Partition, PartitionMap};
 
+const FIRST_EPOCH: u64 = 1;
+
 /// What a declared node said that it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NodeIdentity {
@@ -54,7 +56,7 @@ pub fn plan(
     });
     let map = PartitionMap {
         database,
-        epoch: 1,
+        epoch: FIRST_EPOCH,
         routing: spec.routing()?,
         nodes: nodes(spec, identities),
         partitions: partitions.collect(),
@@ -83,6 +85,7 @@ fn nodes(spec: &Spec, identities: &[Vec<NodeIdentity>]) -> Vec<Node> {
                 cluster: cluster.name.clone(),
                 address: node.address.clone(),
                 ports: node.ports(),
+                version: FIRST_EPOCH,
             });
         }
     }

@@ -90,8 +90,8 @@ impl Engine {
     /// Merges a map with what is known.
     pub(crate) fn adopt(&self, news: &PartitionMap) {
         self.update(|known| {
-            let merged = known.map_or_else(|| news.clone(), |known| table::merge(known, news));
-            (known != Some(&merged)).then_some(merged)
+            let known = known.filter(|known| known.database == news.database);
+            known.map_or_else(|| Some(news.clone()), |known| known.merge(news))
         });
     }
 

@@ -85,7 +85,9 @@ fn route(
     connections: &FxHashMap<NodeId, Connection>,
     former: Option<&Route>,
 ) -> Route {
-    let voters = partition.voters.iter().map(|member| (member.node, true));
+    // While members change, an outgoing voter may lead until the change ends.
+    let outgoing = partition.outgoing.iter().filter(|member| !partition.voters.contains(member));
+    let voters = partition.voters.iter().chain(outgoing).map(|member| (member.node, true));
     let learners = partition.learners.iter().map(|member| (member.node, false));
     // validate() guarantees that every member is a node of the map.
     let replicas = voters.chain(learners).filter_map(|(node, voter)| {
@@ -100,37 +102,6 @@ fn route(
         group: Group::new(replicas.collect(), leader),
         session: former.map_or_else(|| Arc::new(SessionSlot::default()), |f| f.session.clone()),
     }
-}
-
-/// What is known after `news`: per partition the descriptor of the higher
-/// generation wins, and nothing is decided by the epoch alone, except the
-/// addresses of nodes, which have no generation of their own.
-pub(crate) fn merge(known: &PartitionMap, news: &PartitionMap) -> PartitionMap {
-    let same_layout = known.database == news.database
-        && known.partitions.len() == news.partitions.len()
-        && known
-            .partitions
-            .iter()
-            .zip(&news.partitions)
-            .all(|(old, new)| old.id == new.id && old.start == new.start);
-    if !same_layout {
-        let newer = known.database != news.database || news.epoch >= known.epoch;
-        return if newer { news.clone() } else { known.clone() };
-    }
-    let (newer, older) = if news.epoch >= known.epoch { (news, known) } else { (known, news) };
-    let mut merged = newer.clone();
-    for (partition, other) in merged.partitions.iter_mut().zip(&older.partitions) {
-        if other.generation > partition.generation {
-            *partition = other.clone();
-        }
-    }
-    for node in &older.nodes {
-        let named = |p: &Partition| p.voters.iter().chain(&p.learners).any(|m| m.node == node.id);
-        if merged.node(node.id).is_none() && merged.partitions.iter().any(named) {
-            merged.nodes.push(node.clone());
-        }
-    }
-    merged
 }
 
 /// The map with one descriptor replaced, if that is news and fits in.
@@ -161,6 +132,7 @@ mod tests {
             cluster: "a".into(),
             address: format!("n{number}"),
             ports: Ports::default(),
+            version: 1,
         };
         let half = Bytes::from_static(b"m");
         let partition = |id: u64, start: Bytes, end: Bytes| Partition {
@@ -190,39 +162,6 @@ mod tests {
 
     fn generations(map: &PartitionMap) -> Vec<u64> {
         map.partitions.iter().map(|partition| partition.generation).collect()
-    }
-
-    #[test]
-    fn of_two_maps_the_newer_descriptor_of_each_partition_wins() {
-        let (mut one, mut other) = (sample(), sample());
-        one.partitions[0].generation = 3;
-        one.epoch = 4;
-        other.partitions[1].generation = 2;
-        other.epoch = 9;
-        assert_eq!(generations(&merge(&one, &other)), [3, 2]);
-        assert_eq!(generations(&merge(&other, &one)), [3, 2]);
-        assert_eq!(merge(&one, &other).epoch, 9);
-    }
-
-    #[test]
-    fn the_addresses_of_the_greater_epoch_win() {
-        let (known, mut news) = (sample(), sample());
-        news.epoch = 2;
-        news.nodes[0].address = "moved".into();
-        assert_eq!(merge(&known, &news).nodes[0].address, "moved");
-        assert_eq!(merge(&news, &known).nodes[0].address, "moved");
-    }
-
-    #[test]
-    fn a_node_that_a_newer_descriptor_names_is_kept() {
-        let (mut known, mut news) = (sample(), sample());
-        known.partitions[0].generation = 2;
-        known.partitions[0].voters[0].node = NodeId::from_bits(2);
-        news.epoch = 2;
-        news.nodes.pop();
-        let merged = merge(&known, &news);
-        merged.validate().unwrap();
-        assert!(merged.node(NodeId::from_bits(2)).is_some());
     }
 
     #[test]

@@ -277,6 +277,7 @@ fn map(routing: Routing, starts: &[Bytes], voters: &[&[u64]]) -> PartitionMap {
         cluster: "a".into(),
         address: format!("n{number}"),
         ports: Ports::default(),
+        version: 1,
     });
     let map = PartitionMap {
         database: DatabaseId::from_bits(0xdb),

@@ -1,7 +1,6 @@
 //! Where the facade's partition map comes from, behind one trait.
 
 mod file;
-mod merge;
 mod nodes;
 
 pub use file::FileSource;

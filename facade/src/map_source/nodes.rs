@@ -3,7 +3,6 @@
 //! All of them, because a node hears first of the partitions it holds itself:
 //! one node's map may lag behind another cluster's changes.
 
-use super::merge::merge;
 use super::{MapReceiver, MapSender, MapSource};
 use doug_proto::map::PartitionMap;
 use doug_proto::v1::{WatchMapRequest, doug_client::DougClient};
@@ -102,7 +101,7 @@ fn take_in(heard: &PartitionMap, sender: &MapSender) {
             );
             None
         }
-        Some(known) => merge(&known, heard),
+        Some(known) => known.merge(heard),
     };
     if let Some(next) = next {
         tracing::info!(database = %next.database, epoch = next.epoch, "have the partition map");

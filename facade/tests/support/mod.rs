@@ -82,6 +82,7 @@ pub fn node(number: u64, cluster: &str, port: u16) -> Node {
         cluster: cluster.into(),
         address: "127.0.0.1".into(),
         ports: Ports { doug: port, ..Ports::default() },
+        version: 1,
     }
 }
 

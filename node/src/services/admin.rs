@@ -1,6 +1,7 @@
 //! The `Admin` service: creates a database from empty nodes, steers its members.
 
-use super::creation::{create, storage_fault};
+use super::creation::{create, join};
+use crate::engine::fatal::storage_fault;
 use crate::engine::shared::Shared;
 use crate::host::{Event, Reply};
 use doug_proto::error::Fault;
@@ -8,7 +9,7 @@ use doug_proto::ids::NodeId;
 use doug_proto::map::{Node, PartitionMap};
 use doug_proto::v1::admin_server::Admin;
 use doug_proto::{VERSION, deadline, v1};
-use prost::Message;
+use doug_storage::StorageError;
 use std::sync::Arc;
 use tonic::{Code, Request, Response, Status};
 
@@ -37,27 +38,6 @@ impl AdminService {
             ),
         )
         .not_executed())
-    }
-
-    fn merge_addresses(&self, epoch: u64, nodes: &[v1::MapNode]) -> Result<u64, Fault> {
-        let map = self.shared.maps.required()?;
-        if epoch <= map.epoch {
-            return Ok(map.epoch);
-        }
-        let mut newer = PartitionMap::clone(&map);
-        for node in nodes {
-            let node = Node::from_wire(node)?;
-            match newer.nodes.iter_mut().find(|known| known.id == node.id) {
-                Some(known) => *known = node,
-                None => newer.nodes.push(node),
-            }
-        }
-        newer.epoch = epoch;
-        newer.validate()?;
-        let bytes = newer.to_wire().encode_to_vec();
-        self.shared.store.set_map(bytes.into()).map_err(storage_fault)?;
-        self.shared.maps.set(newer);
-        Ok(epoch)
     }
 }
 
@@ -95,9 +75,18 @@ impl Admin for AdminService {
 
     async fn join(
         &self,
-        _request: Request<v1::JoinRequest>,
+        request: Request<v1::JoinRequest>,
     ) -> Result<Response<v1::JoinResponse>, Status> {
-        Err(Status::unimplemented("members cannot be changed yet"))
+        let request = request.into_inner();
+        self.check_to(&request.to)?;
+        let map = request.map.ok_or_else(|| Fault::invalid("the call to join has no map"))?;
+        let map = PartitionMap::from_wire(&map)?;
+        let _one_at_a_time = self.changing.lock().await;
+        let shared = self.shared.clone();
+        tokio::task::spawn_blocking(move || join(&shared, map))
+            .await
+            .map_err(|error| Status::internal(error.to_string()))??;
+        Ok(Response::new(v1::JoinResponse {}))
     }
 
     async fn create_replica(
@@ -151,7 +140,19 @@ impl Admin for AdminService {
         let request = request.into_inner();
         self.check_to(&request.to)?;
         let _one_at_a_time = self.changing.lock().await;
-        let epoch = self.merge_addresses(request.epoch, &request.nodes)?;
+        let nodes: Vec<Node> =
+            request.nodes.iter().map(Node::from_wire).collect::<Result<_, _>>()?;
+        let shared = self.shared.clone();
+        let epoch = blocking(move || shared.maps.set_nodes(request.epoch, nodes)).await?;
         Ok(Response::new(v1::UpdateAddressesResponse { epoch }))
     }
+}
+
+/// Runs a manifest edit where it may wait for the disk.
+async fn blocking<T: Send + 'static>(
+    edit: impl FnOnce() -> Result<T, StorageError> + Send + 'static,
+) -> Result<T, Status> {
+    let done = tokio::task::spawn_blocking(edit).await;
+    let done = done.map_err(|error| Status::internal(error.to_string()))?;
+    done.map_err(|error| storage_fault(error).into())
 }

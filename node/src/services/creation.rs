@@ -1,16 +1,18 @@
 //! Making an empty node a member of a database.
 
 use crate::apply::{Machine, Partition};
+use crate::engine::fatal::storage_fault;
 use crate::engine::identity::random_bits;
 use crate::engine::shared::Shared;
 use crate::host::Event;
 use bytes::Bytes;
 use doug_proto::error::Fault;
+use doug_proto::ids::DatabaseId;
 use doug_proto::map::PartitionMap;
 use doug_proto::v1;
 use doug_storage::manifest::Identity;
 use doug_storage::store::NewReplica;
-use doug_storage::{Applied, ReplicaKey, StorageError};
+use doug_storage::{Applied, ReplicaKey};
 use prost::Message;
 use std::sync::Arc;
 use tonic::Code;
@@ -52,8 +54,45 @@ pub fn create(shared: &Shared, wire: &v1::PartitionMap) -> Result<u32, Fault> {
     }
     let count = new.len() as u32;
     tracing::info!(database = %map.database, replicas = count, "this node joined a database");
-    shared.maps.set(map);
+    shared.maps.begin(map);
     Ok(count)
+}
+
+/// Makes an empty node a member of a database that exists, without replicas;
+/// on a member it merges the map.
+///
+/// # Errors
+/// A map that does not list this node, or a node of another database.
+pub fn join(shared: &Shared, map: PartitionMap) -> Result<(), Fault> {
+    let node = shared.config.node;
+    if map.node(node).is_none() {
+        return Err(Fault::invalid(format!(
+            "the map does not list this node, {node}: add it first, with its cluster and address"
+        )));
+    }
+    if let Some(known) = shared.maps.get() {
+        if known.database != map.database {
+            return Err(another_database(known.database));
+        }
+        return shared.maps.merge(&map).map_err(storage_fault);
+    }
+    let identity = Identity { node: node.bits(), database: Some(map.database.bits()) };
+    let document = Bytes::from(map.to_wire().encode_to_vec());
+    shared.store.join(identity, document).map_err(storage_fault)?;
+    tracing::info!(database = %map.database, "this node joined a database, without replicas so far");
+    shared.maps.begin(map);
+    Ok(())
+}
+
+fn another_database(database: DatabaseId) -> Fault {
+    Fault::new(
+        Code::FailedPrecondition,
+        format!(
+            "this node belongs to database {database} already: give each database its own nodes, \
+             or empty volumes"
+        ),
+    )
+    .not_executed()
 }
 
 fn replicas(shared: &Shared, map: &PartitionMap) -> Result<Vec<(NewReplica, Machine)>, Fault> {
@@ -100,13 +139,4 @@ fn again(shared: &Shared, earlier: &[u8], map: &PartitionMap) -> Result<u32, Fau
         .not_executed());
     }
     Ok(shared.partitions.read().len() as u32)
-}
-
-/// What a failed manifest edit means for its caller; a fatal one ends the process.
-pub fn storage_fault(error: StorageError) -> Fault {
-    if error.is_fatal() {
-        tracing::error!(%error, "the manifest failed: this process ends");
-        std::process::exit(1);
-    }
-    Fault::new(Code::FailedPrecondition, error.to_string())
 }

@@ -1,6 +1,7 @@
 //! Streams from other nodes.
 
 use super::hello::{check_hello, hello};
+use super::share_map;
 use super::snapshot_receive::{self, Receiving};
 use crate::engine::host_thread::Input;
 use crate::engine::shared::Shared;
@@ -79,9 +80,9 @@ impl Raft for RaftService {
 
     async fn share_map(
         &self,
-        _request: Request<v1::ShareMapRequest>,
+        request: Request<v1::ShareMapRequest>,
     ) -> Result<Response<v1::ShareMapResponse>, Status> {
-        Err(Status::unimplemented("maps are not shared yet"))
+        share_map::answer(&self.shared, request.into_inner()).await.map(Response::new)
     }
 }
 

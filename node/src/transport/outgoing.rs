@@ -122,6 +122,17 @@ async fn open(
 /// # Errors
 /// A sentence.
 pub async fn connect(address: &str) -> Result<Channel, String> {
+    endpoint(address)?.connect().await.map_err(|error| {
+        let cause = std::error::Error::source(&error).map(|cause| cause.to_string());
+        cause.unwrap_or_else(|| error.to_string())
+    })
+}
+
+/// How nodes connect to each other.
+///
+/// # Errors
+/// An address that is none.
+pub fn endpoint(address: &str) -> Result<Endpoint, String> {
     let endpoint = Endpoint::from_shared(format!("http://{address}"))
         .map_err(|error| format!("{address} is no address: {error}"))?
         .connect_timeout(CONNECT)
@@ -131,10 +142,7 @@ pub async fn connect(address: &str) -> Result<Channel, String> {
         .keep_alive_while_idle(true)
         .initial_stream_window_size(8 << 20)
         .initial_connection_window_size(16 << 20);
-    endpoint.connect().await.map_err(|error| {
-        let cause = std::error::Error::source(&error).map(|cause| cause.to_string());
-        cause.unwrap_or_else(|| error.to_string())
-    })
+    Ok(endpoint)
 }
 
 /// Sends turns until the stream breaks; says why it did.

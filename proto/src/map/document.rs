@@ -58,6 +58,9 @@ struct DocumentNode {
     address: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     ports: Option<DocumentPorts>,
+    /// Absent: as new as the document.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    version: Option<u64>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -93,7 +96,7 @@ impl PartitionMap {
             database_id: self.database.to_string(),
             epoch: self.epoch,
             routing: routing_document(&self.routing),
-            nodes: self.nodes.iter().map(node_document).collect(),
+            nodes: self.nodes.iter().map(|n| node_document(n, self.epoch)).collect(),
             partitions: self.partitions.iter().map(partition_document).collect(),
         };
         serde_json::to_string_pretty(&document)
@@ -114,11 +117,12 @@ impl PartitionMap {
         for i in 1..partitions.len() {
             partitions[i - 1].end = partitions[i].start.clone();
         }
+        let epoch = document.epoch;
         let map = Self {
             database: document.database_id.parse().map_err(fault)?,
-            epoch: document.epoch,
+            epoch,
             routing: routing(document.routing)?,
-            nodes: document.nodes.into_iter().map(node).collect::<Result<_, _>>()?,
+            nodes: document.nodes.into_iter().map(|n| node(n, epoch)).collect::<Result<_, _>>()?,
             partitions,
         };
         map.validate()?;
@@ -160,7 +164,7 @@ fn routing(document: DocumentRouting) -> Result<Routing, Fault> {
     Routing::from_wire(Some(&Routing::Hash { prefix_delimiter }.to_wire()))
 }
 
-fn node_document(node: &Node) -> DocumentNode {
+fn node_document(node: &Node, epoch: u64) -> DocumentNode {
     let Ports { doug, raft, admin, http } = node.ports;
     let usual = node.ports == Ports::default();
     DocumentNode {
@@ -169,10 +173,11 @@ fn node_document(node: &Node) -> DocumentNode {
         cluster: node.cluster.clone(),
         address: node.address.clone(),
         ports: (!usual).then_some(DocumentPorts { doug, raft, admin, http }),
+        version: (node.version != epoch).then_some(node.version),
     }
 }
 
-fn node(document: DocumentNode) -> Result<Node, Fault> {
+fn node(document: DocumentNode, epoch: u64) -> Result<Node, Fault> {
     let ports = document.ports.map_or_else(Ports::default, |p| Ports {
         doug: p.doug,
         raft: p.raft,
@@ -185,6 +190,7 @@ fn node(document: DocumentNode) -> Result<Node, Fault> {
         cluster: document.cluster,
         address: document.address,
         ports,
+        version: document.version.unwrap_or(epoch),
     })
 }
 

@@ -1,6 +1,7 @@
 //! The partition map: all descriptors and node addresses, with an epoch.
 
 mod document;
+mod merge;
 mod wire;
 
 pub use document::FORMAT_VERSION;
@@ -40,6 +41,9 @@ pub struct Node {
     pub address: String,
     /// Where it listens.
     pub ports: Ports,
+    /// Epoch of the map in which this entry was last changed: of two entries of
+    /// one node, the greater wins.
+    pub version: u64,
 }
 
 /// The ports of a node.
@@ -267,6 +271,7 @@ pub(crate) mod tests {
             cluster: "a".into(),
             address: "127.0.0.1".into(),
             ports: Ports::default(),
+            version: 1,
         };
         let start = |i| Routing::hash_start(i, partitions);
         PartitionMap {

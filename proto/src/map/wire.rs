@@ -124,6 +124,7 @@ impl Node {
             cluster: self.cluster.clone(),
             address: self.address.clone(),
             name: self.name.clone(),
+            version: self.version,
             ports: Some(v1::Ports {
                 doug: self.ports.doug.into(),
                 raft: self.ports.raft.into(),
@@ -148,6 +149,7 @@ impl Node {
             name: wire.name.clone(),
             cluster: wire.cluster.clone(),
             address: wire.address.clone(),
+            version: wire.version,
             ports: Ports {
                 doug: port(ports.doug, usual.doug)?,
                 raft: port(ports.raft, usual.raft)?,

@@ -186,6 +186,7 @@ pub mod tests {
             cluster: "a".into(),
             address: "127.0.0.1".into(),
             ports: Ports::default(),
+            version: 1,
         };
         let partition = |number: u64| MapPartition {
             id: number + 1,

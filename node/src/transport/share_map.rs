@@ -1,0 +1,131 @@
+//! Telling other nodes the map: to all of them when this node has news, and
+//! asking one of them in turn, so that whatever was lost on the way arrives.
+
+use super::MESSAGE_BYTES;
+use super::hello::{check_hello, hello};
+use super::outgoing::endpoint;
+use crate::engine::fatal::storage_fault;
+use crate::engine::shared::Shared;
+use doug_proto::ids::NodeId;
+use doug_proto::map::{Node, PartitionMap};
+use doug_proto::v1::{self, raft_client::RaftClient};
+use futures::StreamExt;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tonic::Status;
+use tonic::transport::Channel;
+
+/// Pause between two questions.
+const QUESTION: Duration = Duration::from_secs(1);
+/// A node that does not answer within this time is asked again another time.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// Nodes told at once.
+const AT_ONCE: usize = 16;
+
+/// Shares the map until the node stops. What changes while it is being told is
+/// told with the next round, in one piece.
+pub async fn share(shared: Arc<Shared>) {
+    let mut news = shared.maps.news();
+    let mut channels = Channels::default();
+    let mut turn = shared.config.incarnation as usize;
+    while !shared.is_stopping() {
+        let told = tokio::time::timeout(QUESTION, news.changed()).await;
+        let Some(map) = shared.maps.get() else { continue };
+        let own = shared.config.node;
+        let mut others: Vec<&Node> = map.nodes.iter().filter(|node| node.id != own).collect();
+        if others.is_empty() {
+            continue;
+        }
+        let tell = matches!(told, Ok(Ok(())));
+        if !tell {
+            turn = turn.wrapping_add(1);
+            others = vec![others[turn % others.len()]];
+        }
+        channels.keep(&map);
+        let calls: Vec<_> = others
+            .into_iter()
+            .filter_map(|node| Some((node.id, channels.to(node)?)))
+            .map(|(node, channel)| exchange(&shared, node, channel, tell.then(|| map.clone())))
+            .collect();
+        futures::stream::iter(calls).for_each_concurrent(AT_ONCE, |call| call).await;
+    }
+}
+
+/// Tells a node the map, or asks whether it has another one; takes in what it
+/// answers. A node that is down is told when it asks.
+async fn exchange(
+    shared: &Arc<Shared>,
+    node: NodeId,
+    channel: Channel,
+    tell: Option<Arc<PartitionMap>>,
+) {
+    let request = v1::ShareMapRequest {
+        hello: Some(hello(shared, node)),
+        digest: shared.maps.get().map_or(0, |map| map.digest()),
+        map: tell.map(|map| map.to_wire()),
+    };
+    let mut client = RaftClient::new(channel)
+        .max_decoding_message_size(MESSAGE_BYTES)
+        .max_encoding_message_size(MESSAGE_BYTES);
+    let answer = tokio::time::timeout(PATIENCE, client.share_map(request)).await;
+    let taken = match answer {
+        Ok(Ok(response)) => match response.into_inner().map {
+            Some(map) => take_in(shared, map).await,
+            None => Ok(()),
+        },
+        Ok(Err(status)) => Err(status),
+        Err(_) => Err(Status::deadline_exceeded("no answer")),
+    };
+    if let Err(status) = taken {
+        tracing::debug!(%node, why = status.message(), "the map could not be shared");
+    }
+}
+
+/// Answers another node: with the map, if it knows another one.
+///
+/// # Errors
+/// A hello that is not for this node, or a map that is none.
+pub async fn answer(
+    shared: &Arc<Shared>,
+    request: v1::ShareMapRequest,
+) -> Result<v1::ShareMapResponse, Status> {
+    check_hello(shared, request.hello.as_ref())?;
+    if let Some(map) = request.map {
+        take_in(shared, map).await?;
+    }
+    let map = shared.maps.required()?;
+    let differs = map.digest() != request.digest;
+    Ok(v1::ShareMapResponse { map: differs.then(|| map.to_wire()) })
+}
+
+async fn take_in(shared: &Arc<Shared>, wire: v1::PartitionMap) -> Result<(), Status> {
+    let map = PartitionMap::from_wire(&wire)?;
+    let shared = shared.clone();
+    let merged = tokio::task::spawn_blocking(move || shared.maps.merge(&map)).await;
+    merged
+        .map_err(|error| Status::internal(error.to_string()))?
+        .map_err(|error| Status::from(storage_fault(error)))
+}
+
+/// A connection to each node, kept from round to round.
+#[derive(Default)]
+struct Channels(BTreeMap<NodeId, (String, Channel)>);
+
+impl Channels {
+    fn keep(&mut self, map: &PartitionMap) {
+        self.0.retain(|id, (address, _)| {
+            map.node(*id).is_some_and(|node| node.raft_address() == *address)
+        });
+    }
+
+    fn to(&mut self, node: &Node) -> Option<Channel> {
+        let address = node.raft_address();
+        if let Some((_, channel)) = self.0.get(&node.id) {
+            return Some(channel.clone());
+        }
+        let channel = endpoint(&address).ok()?.connect_lazy();
+        self.0.insert(node.id, (address, channel.clone()));
+        Some(channel)
+    }
+}
