@@ -4,6 +4,7 @@ use crate::batch::Batch;
 use crate::effects::Effect;
 use crate::ids::Index;
 use crate::log::Limits;
+use crate::mutant::mutant;
 use crate::raft::Raft;
 
 impl Raft {
@@ -39,15 +40,19 @@ impl Raft {
     /// Paper, §5.4.2: a quorum decides only about an entry of the leader's own term. The leader counts itself up to what its
     /// own disk holds.
     pub(crate) fn advance_commit(&mut self) {
-        let (own, durable) = (self.config.id, self.log.durable());
-        let reached = self.configuration().reached(|id| {
+        let counts_early = mutant!(self.config, OwnLogCountedBeforeDurable);
+        let durable = if counts_early { self.log.last_index() } else { self.log.durable() };
+        let own = self.config.id;
+        let reached = self.deciding().reached(|id| {
             if id == own {
                 durable
             } else {
                 self.lead.peers.get(&id).map_or(0, |peer| peer.matched)
             }
         });
-        if reached > self.commit && self.log.term_at(reached) == Some(self.term) {
+        let of_own_term = self.log.term_at(reached) == Some(self.term)
+            || mutant!(self.config, OlderTermCommittedByCounting);
+        if reached > self.commit && of_own_term {
             self.lead.uncommitted_bytes -= self.log.bytes_between(self.commit, reached);
             self.set_commit(reached);
         }

@@ -38,6 +38,9 @@ pub struct Config {
     pub check_quorum: bool,
     /// Serve reads without a round while a quorum has promised to elect nobody. Needs `check_quorum`. Default off.
     pub lease: Option<LeaseConfig>,
+    /// A bug to put in.
+    #[cfg(feature = "mutants")]
+    pub mutant: Option<crate::Mutant>,
 }
 
 impl Config {
@@ -60,6 +63,8 @@ impl Config {
             pre_vote: true,
             check_quorum: true,
             lease: None,
+            #[cfg(feature = "mutants")]
+            mutant: None,
         }
     }
 

@@ -7,6 +7,7 @@ use crate::configuration::Configuration;
 use crate::durability::Held;
 use crate::ids::{Index, ReplicaId, Term, Time};
 use crate::message::Message;
+use crate::mutant::mutant;
 use crate::quorum::VoteResult;
 use crate::raft::{Leadership, Raft, Role};
 
@@ -186,7 +187,7 @@ impl Raft {
     }
 
     fn count_pre_votes(&mut self) {
-        match self.configuration().tally(&self.election.votes) {
+        match self.deciding().tally(&self.election.votes) {
             VoteResult::Won => self.ask_votes(false),
             VoteResult::Lost => self.become_follower(self.term, None),
             VoteResult::Pending => {}
@@ -211,7 +212,8 @@ impl Raft {
 
     /// Paper, §5.4.1: the later last term, or the longer log of the same.
     fn is_up_to_date(&self, end: (Term, Index)) -> bool {
-        end >= (self.log.last_term(), self.log.last_index())
+        let shorter_will_do = mutant!(self.config, VoteForShorterLog);
+        end >= (self.log.last_term(), if shorter_will_do { 0 } else { self.log.last_index() })
     }
 
     pub(crate) fn on_vote_response(&mut self, from: ReplicaId, granted: bool) {
@@ -229,7 +231,7 @@ impl Raft {
     }
 
     fn count_votes(&mut self) {
-        match self.configuration().tally(&self.election.votes) {
+        match self.deciding().tally(&self.election.votes) {
             VoteResult::Won => self.become_leader(),
             VoteResult::Lost => self.become_follower(self.term, None),
             VoteResult::Pending => {}

@@ -4,6 +4,7 @@ use crate::batch::Batch;
 use crate::effects::Record;
 use crate::ids::{Index, ReplicaId, Term};
 use crate::message::{Message, Verdict};
+use crate::mutant::mutant;
 use crate::raft::Raft;
 
 impl Raft {
@@ -97,6 +98,9 @@ impl Raft {
             self.verified
         );
         self.log.truncate(base);
+        if !mutant!(self.config, TruncationKeepsStaleMembership) {
+            self.log.truncate_memberships(base);
+        }
     }
 
     pub(crate) fn on_heartbeat(&mut self, from: ReplicaId, commit: Index, round: u64) {
@@ -106,13 +110,17 @@ impl Raft {
         // who overwrites what was acknowledged.
         let matched =
             if self.term_is_durable() { self.verified.min(self.log.durable()) } else { 0 };
+        let too_early = mutant!(self.config, HeartbeatAcknowledgesBeforeDurable);
+        let matched = if too_early { self.verified } else { matched };
         let verified = self.verified;
         self.send(from, Message::HeartbeatResponse { term: self.term, round, verified, matched });
     }
 
     /// Beyond what this leader has verified here, the log may hold entries that it will replace.
     fn learn_commit(&mut self, commit: Index) {
-        let commit = commit.min(self.verified);
+        let unverified = mutant!(self.config, CommitPastVerified);
+        let safe = if unverified { self.log.last_index() } else { self.verified };
+        let commit = commit.min(safe);
         if commit > self.commit {
             self.set_commit(commit);
         }

@@ -7,6 +7,7 @@
 use std::collections::VecDeque;
 
 use crate::ids::{ReplicaId, Time};
+use crate::mutant::mutant;
 use crate::raft::{Raft, Role};
 
 /// What reads under a lease rest on. To be set alike at every replica of a group, before any of them leads with it.
@@ -70,13 +71,15 @@ impl Raft {
     pub(crate) fn holds_lease(&self) -> bool {
         let Some(LeaseConfig { max_drift_ppm }) = self.config.lease else { return false };
         // A hand-over lets voters break their promise.
-        if self.role != Role::Leader || self.lead.transfer.is_some() || self.lead.lease.forgone {
+        let handing_over = self.lead.transfer.is_some() || self.lead.lease.forgone;
+        let ended = handing_over && !mutant!(self.config, LeaseKeptDuringTransfer);
+        if self.role != Role::Leader || ended {
             return false;
         }
         let lasts = self.promise() * (1_000_000 - u64::from(max_drift_ppm)) / 1_000_000;
         let own = self.config.id;
         // 0 is nobody's end of a lease: clocks may begin at any time, 0 included, and `lasts` is positive.
-        let ends = self.configuration().reached(|id| {
+        let ends = self.deciding().reached(|id| {
             let began = if id == own { Some(self.now) } else { self.answered_round_of(id) };
             began.map_or(0, |began| began.after(lasts).0)
         });

@@ -26,6 +26,7 @@ mod log;
 mod membership;
 mod membership_change;
 mod message;
+mod mutant;
 mod progress;
 mod propose;
 mod quorum;
@@ -46,6 +47,8 @@ pub use lease::LeaseConfig;
 pub use membership::{MEMBERSHIP_FORMAT_VERSION, Membership, MembershipError};
 pub use membership_change::ChangeError;
 pub use message::{Message, Verdict};
+#[cfg(feature = "mutants")]
+pub use mutant::Mutant;
 pub use progress::ProgressState;
 pub use propose::{ProposeError, Proposed};
 pub use quorum::VoteResult;

@@ -192,7 +192,12 @@ impl Log {
         self.slots.push_back(Slot { batch, size, payload: Payload::Here });
     }
 
-    /// Forgets everything from `base` on, the base of a batch.
+    /// The memberships that stood at `base` or after it are no longer in force.
+    pub(crate) fn truncate_memberships(&mut self, base: Index) {
+        self.memberships.truncate(base);
+    }
+
+    /// Forgets everything from `base` on, the base of a batch, except what memberships stood there.
     pub(crate) fn truncate(&mut self, base: Index) {
         assert!(
             self.is_boundary(base - 1),
@@ -203,7 +208,6 @@ impl Log {
             let slot = self.slots.pop_back().expect("the last index is above the base");
             self.forget_payload(&slot);
         }
-        self.memberships.truncate(base);
         self.writing.retain(|&(_, last)| last < base);
         self.durable = self.durable.min(base - 1);
     }

@@ -1,9 +1,12 @@
 //! Counting: what a majority of each half of a configuration has done.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::configuration::Configuration;
 use crate::ids::ReplicaId;
+use crate::mutant::mutant;
+use crate::raft::Raft;
 
 /// The state of an election.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,6 +17,21 @@ pub enum VoteResult {
     Lost,
     /// Neither yet.
     Pending,
+}
+
+impl Raft {
+    /// The configuration by which this replica counts: the latest in its log.
+    pub(crate) fn deciding(&self) -> Cow<'_, Configuration> {
+        let latest = self.configuration();
+        if mutant!(self.config, JointTalliesMerged) {
+            return Cow::Owned(Configuration::of_voters(latest.all_voters()));
+        }
+        if mutant!(self.config, LearnerCounted) {
+            let voters = latest.voters.union(&latest.learners).copied().collect();
+            return Cow::Owned(Configuration { voters, ..latest.clone() });
+        }
+        Cow::Borrowed(latest)
+    }
 }
 
 impl Configuration {

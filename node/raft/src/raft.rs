@@ -11,6 +11,7 @@ use crate::lease::Lease;
 use crate::log::Log;
 use crate::membership_change::Departing;
 use crate::message::{Message, Verdict};
+use crate::mutant::mutant;
 use crate::progress::Progress;
 use crate::random::Random;
 use crate::read_index::{ForwardedReads, LeaderReads};
@@ -237,7 +238,11 @@ impl Raft {
             Message::Vote { .. } => self.send(from, Message::VoteResponse { term, granted: false }),
             _ => {}
         }
-        matches!(message, Message::PreVoteResponse { .. } | Message::ReadIndexRequest { .. })
+        match message {
+            Message::PreVoteResponse { .. } | Message::ReadIndexRequest { .. } => true,
+            Message::VoteResponse { .. } => mutant!(self.config, VoteCountedInLaterTerm),
+            _ => false,
+        }
     }
 
     /// Takes up a newer term, in which nothing is promised to anyone yet.

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use crate::effects::Effect;
 use crate::ids::{Index, ReadId, ReplicaId, Time};
 use crate::message::Message;
+use crate::mutant::mutant;
 use crate::raft::{Raft, Role};
 
 /// Rounds under way at once. Reads that come when so many are open share the next one.
@@ -123,10 +124,9 @@ impl Raft {
     /// commit index sure to cover every write an earlier leader answered.
     pub(crate) fn begin_read_round(&mut self) {
         let reads = &self.lead.reads;
-        if reads.waiting.is_empty()
-            || !self.has_committed_own_term()
-            || reads.rounds.len() >= MAX_ROUNDS
-        {
+        let settled =
+            self.has_committed_own_term() || mutant!(self.config, ReadBeforeOwnTermCommit);
+        if reads.waiting.is_empty() || !settled || reads.rounds.len() >= MAX_ROUNDS {
             return;
         }
         if self.holds_lease() {
@@ -144,13 +144,14 @@ impl Raft {
     /// Answers the rounds that a quorum has answered: at their beginning, nobody else could have committed anything.
     pub(crate) fn confirm_reads(&mut self) {
         let (own, round) = (self.config.id, self.lead.round);
-        let confirmed = self.configuration().reached(|id| {
+        let confirmed = self.deciding().reached(|id| {
             if id == own {
                 round
             } else {
                 self.lead.peers.get(&id).map_or(0, |peer| peer.acked_round)
             }
         });
+        let confirmed = confirmed + u64::from(mutant!(self.config, ReadAcknowledgedByOlderRound));
         while self.lead.reads.rounds.front().is_some_and(|first| first.round <= confirmed) {
             let Some(ReadRound { index, readers, .. }) = self.lead.reads.rounds.pop_front() else {
                 return;

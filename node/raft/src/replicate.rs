@@ -22,7 +22,7 @@ impl Raft {
     /// Thesis, 6.2: a leader cut off from a quorum would keep its clients waiting for ever.
     fn has_quorum(&self) -> bool {
         let (own, now) = (self.config.id, self.now);
-        let heard = self.configuration().reached(|id| {
+        let heard = self.deciding().reached(|id| {
             if id == own { now.0 } else { self.lead.peers.get(&id).map_or(0, |peer| peer.heard.0) }
         });
         now.since(Time(heard)) <= self.config.election_timeout_max

@@ -2,6 +2,7 @@
 
 use crate::ids::{Index, ReplicaId, Term, Time};
 use crate::membership::Membership;
+use crate::mutant::mutant;
 use crate::raft::{Raft, Role};
 
 impl Raft {
@@ -35,7 +36,9 @@ impl Raft {
     /// back after a restart would follow something they were never meant to follow.
     #[must_use]
     pub fn agrees_with(&self, (index, term): (Index, Term)) -> bool {
-        self.log.term_at(index) == Some(term) && self.log.is_boundary(index)
+        let same = self.log.term_at(index) == Some(term)
+            || mutant!(self.config, SnapshotKeepsConflictingLog);
+        same && self.log.is_boundary(index)
     }
 
     /// Whether everything this replica asked to be persisted is durable.
@@ -64,6 +67,8 @@ impl Raft {
         if term > self.term {
             self.become_follower(term, None);
         }
+        let stale = mutant!(self.config, SnapshotKeepsStaleMembership);
+        let membership = if stale { self.membership().clone() } else { membership };
         if self.agrees_with((index, term)) {
             self.log.compact_to_snapshot(index, membership);
         } else {

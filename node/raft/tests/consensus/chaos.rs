@@ -4,10 +4,13 @@
 
 #[path = "chaos/members.rs"]
 mod members;
+#[cfg(feature = "mutants")]
+#[path = "chaos/mutants.rs"]
+mod mutants;
 
 use std::collections::BTreeMap;
 
-use doug_raft::{LeaseConfig, Role};
+use doug_raft::{Config, LeaseConfig, Role};
 
 use crate::support::cluster::{Cluster, Dice, Weather};
 use crate::support::{MILLISECOND, command, id, voters};
@@ -29,7 +32,7 @@ fn weather(dice: &mut Dice) -> Weather {
     }
 }
 
-fn cluster(seed: u64) -> Cluster {
+fn cluster(seed: u64, also: impl Fn(&mut Config)) -> Cluster {
     let mut dice = Dice::new(seed);
     let size = [3, 4, 5][dice.between(0, 2) as usize];
     let (pre_vote, check_quorum) = (dice.percent(80), dice.percent(80));
@@ -43,6 +46,7 @@ fn cluster(seed: u64) -> Cluster {
         config.max_inflight_batches = window;
         config.max_append_bytes = append_bytes;
         config.max_uncommitted_bytes = 4_000;
+        also(config);
     });
     cluster.weather = weather(&mut dice);
     cluster.dice = dice;
@@ -194,8 +198,8 @@ fn recovers(cluster: &mut Cluster) {
     check_logs(cluster);
 }
 
-fn one_seed(seed: u64) -> Cluster {
-    let mut cluster = cluster(seed);
+fn one_seed(seed: u64, also: impl Fn(&mut Config)) -> Cluster {
+    let mut cluster = cluster(seed, also);
     for _ in 0..300 {
         let pause = cluster.dice.between(0, 20 * MILLISECOND);
         cluster.run_for(pause);
@@ -216,7 +220,7 @@ fn groups_stay_safe_under_faults_and_recover_when_they_end() {
     let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
     for seed in 0..seeds() {
         // A failing seed is named by the panic's last line.
-        let result = std::panic::catch_unwind(|| one_seed(seed));
+        let result = std::panic::catch_unwind(|| one_seed(seed, |_| {}));
         let cluster = result.unwrap_or_else(|_| panic!("seed {seed} failed, as said above"));
         *counts.entry("committed").or_default() += cluster.checker.greatest_commit();
         *counts.entry("changes committed").or_default() += cluster.checker.changes();
@@ -242,7 +246,7 @@ fn groups_stay_safe_under_faults_and_recover_when_they_end() {
 #[test]
 fn a_seed_always_tells_the_same_story() {
     let story = |seed| {
-        let mut cluster = cluster(seed);
+        let mut cluster = cluster(seed, |_| {});
         cluster.story.silent = false;
         cluster.story.heartbeats = true;
         for _ in 0..100 {

@@ -268,7 +268,15 @@ impl Cluster {
 
     pub fn change(&mut self, number: u64, to: Configuration) -> Result<Proposed, ChangeError> {
         self.story.tell(self.now, format!("{number} is asked for {}", describe(&to)));
-        self.with(number, |raft, now| raft.propose_membership(now, Membership::of(to)))
+        let raft = self.raft(number);
+        let settled = raft.term_at(raft.commit()) == Some(raft.term());
+        let changed =
+            self.with(number, |raft, now| raft.propose_membership(now, Membership::of(to)));
+        assert!(
+            settled || changed.is_err(),
+            "{number} changed members before an entry of its term was committed"
+        );
+        changed
     }
 
     /// Begins `count` reads at once; their index must reach everything committed by now.
