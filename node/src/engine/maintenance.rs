@@ -32,7 +32,8 @@ const IDLE: Duration = Duration::from_secs(1);
 const STEP: usize = 1 << 20;
 
 /// Works until the node stops. A job that fails because of damage or a failed
-/// sync ends the process: going on would answer from data that is not there.
+/// sync ends the process: going on would answer from data that is not there. A
+/// damaged replica is fenced first, so that the next start serves the others.
 pub fn run(tasks: Receiver<Task>, shared: Arc<Shared>) {
     loop {
         let result = match tasks.recv_timeout(IDLE) {
@@ -75,9 +76,9 @@ fn jobs(replica: ReplicaKey, mut force: bool, shared: &Shared) -> Result<(), Sto
         // Flushes first: they free memory and the log.
         let change = if let Some(mut job) = jobs.flush {
             drop(jobs.compaction);
-            drive(|| job.step(STEP), shared)?
+            drive(replica, || job.step(STEP), shared)?
         } else if let Some(mut job) = jobs.compaction {
-            drive(|| job.step(STEP), shared)?
+            drive(replica, || job.step(STEP), shared)?
         } else {
             return Ok(());
         };
@@ -87,11 +88,12 @@ fn jobs(replica: ReplicaKey, mut force: bool, shared: &Shared) -> Result<(), Sto
 }
 
 fn drive(
+    replica: ReplicaKey,
     mut step: impl FnMut() -> Result<Progress, StorageError>,
     shared: &Shared,
 ) -> Result<Option<TreeChange>, StorageError> {
     loop {
-        match step()? {
+        match step().map_err(|error| shared.store.fence_if_damaged(replica, error))? {
             Progress::Done(change) => return Ok(Some(change)),
             Progress::More if shared.is_stopping() => return Ok(None),
             Progress::More => {}

@@ -126,6 +126,7 @@ pub(super) fn switch(
     let mut payload = Vec::new();
     state.to_changes().iter().for_each(|change| change.encode(&mut payload));
     let mut bytes = frame::header(number, salt).to_vec();
+    let salt = frame::frame_salt(salt, number);
     frame::encode(Kind::Edit, salt, 0, 0, &payload, &mut bytes);
     // True by the time anyone reads it: CURRENT changes only after the sync.
     let durable = bytes.len() as u64;

@@ -7,7 +7,7 @@ use crate::{Corruption, Result, StorageError};
 /// Bytes of the file's header.
 pub(super) const HEADER: usize = 64;
 const MAGIC: &[u8; 8] = b"DOUGMAN\0";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 /// Bytes in front of a frame's payload.
 const ENVELOPE: usize = 32;
 const ALIGNMENT: usize = 8;
@@ -53,10 +53,19 @@ pub(super) fn read_header(bytes: &[u8], path: &Path, number: u64) -> Result<u64>
             supported: VERSION,
         });
     }
+    if found < VERSION {
+        let what = "it is of format version 1, which no release wrote: make the data anew";
+        return Err(damaged(12, what));
+    }
     if u64_at(bytes, 16) != number {
         return Err(damaged(16, "the header is of another manifest"));
     }
-    Ok(u64_at(bytes, 24))
+    Ok(frame_salt(u64_at(bytes, 24), number))
+}
+
+/// The salt of the frames' checksums: a frame of another manifest is noticed too.
+pub(super) fn frame_salt(salt: u64, number: u64) -> u64 {
+    salt.wrapping_add(number)
 }
 
 /// Appends a frame to `out`, which will stand at `start` of the file.

@@ -269,6 +269,22 @@ impl Store {
         Ok(())
     }
 
+    /// Fences a replica if `error`, met while reading, flushing or compacting its tree, says that
+    /// its tables are damaged. Returns what to tell: then [`Fenced`](StorageError::Fenced), which
+    /// names replica, file and offset, and what to do; any other error as it is.
+    pub fn fence_if_damaged(&self, replica: ReplicaKey, error: StorageError) -> StorageError {
+        let StorageError::Corruption(damage) = &error else { return error };
+        // Damage of log or manifest is the whole node's.
+        if !damage.file.starts_with(self.context.tables_dir()) {
+            return error;
+        }
+        let why = damage.to_string();
+        match self.fence_replica(replica, &why) {
+            Ok(()) => StorageError::Fenced { replica, why },
+            Err(error) => error,
+        }
+    }
+
     /// Every replica on this node, and why it is fenced, if it is.
     pub fn replicas(&self) -> BTreeMap<ReplicaKey, Option<String>> {
         self.manifest.with_state(|state| {

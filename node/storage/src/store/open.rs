@@ -55,7 +55,11 @@ pub(super) fn open(disk: Arc<dyn Disk>, dir: &Path, options: StoreOptions) -> Re
         _lock: lock,
     };
     for (key, damage) in trees.iter().filter_map(|(key, tree)| Some((*key, tree.as_ref().err()?))) {
-        store.fence_replica(key, &damage.to_string())?;
+        let why = match damage {
+            StorageError::Corruption(damage) => damage.to_string(),
+            other => other.to_string(),
+        };
+        store.fence_replica(key, &why)?;
     }
     Ok(Opened {
         store: Arc::new(store),
