@@ -1,0 +1,80 @@
+# Programs and images, built once into the cache from Go modules and Debian
+# packages. A file's name carries its version, so that another version here is
+# built beside it.
+
+KUBERNETES_VERSION=v1.34.4
+ETCD_VERSION=v3.6.16
+COREDNS_VERSION=v1.14.7
+LOCAL_PATH_VERSION=v0.0.30
+HELM_VERSION=v3.19.5
+HELM_UNITTEST_VERSION=v1.1.2
+KUBECONFORM_VERSION=v0.8.0
+
+export CGO_ENABLED=0
+
+build_all() {
+    mkdir -p "$BIN" "$IMAGES"
+    build_programs
+    build_chart_tools
+    build_images
+}
+
+build_programs() {
+    local version=k8s.io/component-base/version
+    built kubernetes $KUBERNETES_VERSION \
+        "-X $version.gitVersion=$KUBERNETES_VERSION -X $version.gitMajor=1 -X $version.gitMinor=34"
+    ln -sf kubernetes "$BIN/kubectl"
+    built etcd $ETCD_VERSION
+    installed github.com/coredns/coredns $COREDNS_VERSION
+    installed github.com/rancher/local-path-provisioner $LOCAL_PATH_VERSION
+}
+
+# The chart's own tests need these, and no cluster.
+build_chart_tools() {
+    mkdir -p "$BIN"
+    installed helm.sh/helm/v3/cmd/helm $HELM_VERSION
+    installed github.com/helm-unittest/helm-unittest/cmd/untt $HELM_UNITTEST_VERSION
+    installed github.com/yannh/kubeconform/cmd/kubeconform $KUBECONFORM_VERSION
+}
+
+# built FOLDER VERSION [LINKER-FLAGS]: a program of a module beside this script.
+built() {
+    if [[ ! -x $BIN/$1-$2 ]]; then
+        echo "lab: building $1 $2"
+        (cd "$LAB/$1" && go build -trimpath -ldflags "-s -w ${3:-}" -o "$BIN/$1-$2" .)
+    fi
+    ln -sf "$1-$2" "$BIN/$1"
+}
+
+# installed PACKAGE VERSION: a program of somebody else's module.
+installed() {
+    local name=${1##*/}
+    if [[ ! -x $BIN/$name-$2 ]]; then
+        echo "lab: building $name $2"
+        # A folder of its own: BIN/name may already be a link to another version.
+        GOBIN=$BIN/new go install -trimpath -ldflags "-s -w" "$1@$2"
+        mv "$BIN/new/$name" "$BIN/$name-$2"
+    fi
+    ln -sf "$name-$2" "$BIN/$name"
+}
+
+build_images() {
+    if [[ ! -f $IMAGES/pause.tar ]]; then
+        gcc -static -Os -s -o "$IMAGES/pause" "$LAB/pause.c"
+        archived pause lab/pause:1 --entrypoint /pause "$IMAGES/pause=/pause"
+        rm "$IMAGES/pause"
+    fi
+    archived busybox busybox:1.36 /bin/busybox=/bin/busybox \
+        --link /bin/sh=busybox --link /bin/mkdir=busybox --link /bin/rm=busybox
+    archived coredns-$COREDNS_VERSION lab/coredns:$COREDNS_VERSION \
+        --entrypoint /coredns "$BIN/coredns=/coredns"
+    archived local-path-$LOCAL_PATH_VERSION lab/local-path-provisioner:$LOCAL_PATH_VERSION \
+        --entrypoint /local-path-provisioner "$BIN/local-path-provisioner=/local-path-provisioner"
+}
+
+# archived FILE NAME ARGUMENT…: an image, unless it is there already.
+archived() {
+    local file=$IMAGES/$1.tar
+    shift
+    [[ -f $file ]] || "$LAB/archive.py" "$file" "$@"
+}

@@ -1,0 +1,68 @@
+# Where things are, and how processes are started, awaited and stopped.
+
+DOUG_KUBE_HOME=${DOUG_KUBE_HOME:-$HOME/.cache/dougdb-kube}
+STATE=${DOUG_KUBE_STATE:-$DOUG_KUBE_HOME/state}
+NODES=${NODES:-3}
+NODE_GRACE=${NODE_GRACE:-12s}
+BIN=$DOUG_KUBE_HOME/bin
+IMAGES=$DOUG_KUBE_HOME/images
+CONTROL=10.250.0.10
+export PATH=$BIN:$PATH:/usr/sbin:/sbin
+export KUBECONFIG=$STATE/pki/admin.kubeconfig
+
+die() { echo "lab: $*" >&2; exit 1; }
+
+# await WHAT SECONDS COMMAND…: until it succeeds.
+await() {
+    local what=$1 deadline=$((SECONDS + $2))
+    shift 2
+    until "$@" >/dev/null 2>&1; do
+        ((SECONDS < deadline)) || die "waited in vain for $what"
+        sleep 0.1
+    done
+}
+
+# inside NAMESPACE COMMAND…: `ip netns exec` would remount /sys and hide the
+# cgroups from the kubelet; nsenter leaves the mounts alone.
+inside() {
+    local namespace=$1
+    shift
+    nsenter --net=/run/netns/"$namespace" "$@"
+}
+
+# start NAMESPACE NAME COMMAND…: in the background, with a log and a pid file.
+start() {
+    local namespace=$1 name=$2
+    shift 2
+    setsid nsenter --net=/run/netns/"$namespace" "$@" >>"$STATE/log/$name.log" 2>&1 </dev/null &
+    echo $! >"$STATE/log/$name.pid"
+}
+
+# By SIGKILL: the API server would take a minute to end, and a node dies like this.
+stop_process() {
+    local file=$STATE/log/$1.pid
+    [[ -f $file ]] || return 0
+    kill -9 "$(<"$file")" 2>/dev/null || true
+    rm -f "$file"
+}
+
+stop_every_process() {
+    local node file
+    # The kubelets first, or they start again what is stopped after them.
+    for node in $(node_names); do stop_process "$node-kubelet"; done
+    for node in $(node_names); do kill_containers "$node"; done
+    for file in "$STATE"/log/*.pid; do
+        [[ ! -f $file ]] || stop_process "$(basename "$file" .pid)"
+    done
+    # A container's shim outlives its containerd.
+    pgrep -f "containerd-shim-runc-v2 .*-address $STATE/" | xargs -r kill -9
+}
+
+remove_mounts() {
+    local mount
+    awk -v state="$STATE/" 'index($2, state) == 1 {print $2}' /proc/mounts | sort -r | while read -r mount; do
+        umount -l "$mount"
+    done
+    # What the storage driver of the suite left attached.
+    losetup -nO NAME,BACK-FILE | awk -v state="$STATE/" 'index($2, state) == 1 {print $1}' | xargs -r -n1 losetup -d
+}

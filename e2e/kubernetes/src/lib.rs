@@ -1,0 +1,14 @@
+//! What the tests on Kubernetes share: kubectl, a namespace that is always
+//! cleaned up, databases declared in it, a witness that writes meanwhile, and
+//! the machinery of the lab for what no API can do (a node's death).
+#![deny(missing_docs)]
+
+pub mod database;
+pub mod diagnosis;
+pub mod kubectl;
+pub mod lab;
+pub mod manifest;
+pub mod namespace;
+pub mod operator;
+pub mod wait;
+pub mod witness;

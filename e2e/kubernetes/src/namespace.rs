@@ -1,0 +1,52 @@
+//! A namespace for one test.
+
+use crate::diagnosis;
+use crate::kubectl;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// A namespace of the test's own, removed at its end with all that is in it.
+#[derive(Debug)]
+pub struct Namespace(String);
+
+impl Namespace {
+    /// Makes one whose name begins so.
+    ///
+    /// # Panics
+    /// When it cannot be made.
+    #[expect(clippy::disallowed_methods, reason = "a name that no earlier run has used")]
+    pub fn new(prefix: &str) -> Self {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("it is after 1970");
+        let name = format!("{prefix}-{:x}", since.as_secs());
+        kubectl::run(&["create", "namespace", &name]);
+        Self(name)
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.0
+    }
+
+    /// The arguments, in this namespace.
+    pub fn arguments<'a>(&'a self, arguments: &[&'a str]) -> Vec<&'a str> {
+        [&["-n", &self.0], arguments].concat()
+    }
+
+    /// Applies a manifest, as a user does.
+    ///
+    /// # Errors
+    /// What kubectl said, when it was refused.
+    pub fn apply(&self, manifest: &str) -> Result<String, String> {
+        kubectl::attempt_with(&self.arguments(&["apply", "-f", "-"]), manifest)
+    }
+}
+
+impl Drop for Namespace {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            diagnosis::print(&self.0);
+        }
+        // The databases first, while their operator can still see the namespace.
+        let _ = kubectl::attempt(&self.arguments(&["delete", "dougclusters", "--all", "--timeout=60s"]));
+        let _ = kubectl::attempt(&["delete", "namespace", &self.0, "--timeout=180s"]);
+    }
+}

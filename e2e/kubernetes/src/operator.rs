@@ -1,0 +1,53 @@
+//! The operator that the suite has installed with the chart.
+
+use crate::kubectl;
+use crate::wait::{seconds, until};
+
+/// Where it is installed.
+pub const NAMESPACE: &str = "dougdb-system";
+/// Its pods.
+pub const SELECTOR: &str = "app.kubernetes.io/component=operator";
+
+/// How many pods it has.
+///
+/// # Panics
+/// When it cannot be scaled.
+pub fn scale(replicas: u32) {
+    let replicas = format!("--replicas={replicas}");
+    kubectl::run(&["-n", NAMESPACE, "scale", "deployment/dougdb", &replicas]);
+    await_rollout();
+}
+
+/// Deletes its pods, without grace.
+///
+/// # Panics
+/// When they cannot be deleted.
+pub fn kill() {
+    let now = ["--grace-period=0", "--force", "--wait=false"];
+    kubectl::run(&[&["-n", NAMESPACE, "delete", "pods", "-l", SELECTOR][..], &now].concat());
+}
+
+/// Waits until as many pods are ready as are wanted.
+///
+/// # Panics
+/// When they are not within two minutes.
+pub fn await_rollout() {
+    until("the operator is ready", seconds(120), || {
+        let status = ["-n", NAMESPACE, "rollout", "status", "deployment/dougdb", "--timeout=10s"];
+        kubectl::attempt(&status).ok()
+    });
+}
+
+/// How often its containers have been started again, all together.
+pub fn restarts() -> u64 {
+    let pods = kubectl::list(&["-n", NAMESPACE, "pods", "-l", SELECTOR]);
+    let count = |pod: &serde_json::Value| {
+        pod["status"]["containerStatuses"][0]["restartCount"].as_u64().unwrap_or(0)
+    };
+    pods.iter().map(count).sum()
+}
+
+/// What it has logged lately.
+pub fn log() -> String {
+    kubectl::attempt(&["-n", NAMESPACE, "logs", "-l", SELECTOR, "--tail=5000"]).unwrap_or_default()
+}
