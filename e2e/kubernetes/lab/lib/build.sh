@@ -33,7 +33,7 @@ build_programs() {
 build_chart_tools() {
     mkdir -p "$BIN"
     installed helm.sh/helm/v3/cmd/helm $HELM_VERSION
-    installed github.com/helm-unittest/helm-unittest/cmd/untt $HELM_UNITTEST_VERSION
+    installed github.com/helm-unittest/helm-unittest/cmd/helm-unittest $HELM_UNITTEST_VERSION
     installed github.com/yannh/kubeconform/cmd/kubeconform $KUBECONFORM_VERSION
 }
 
