@@ -46,7 +46,12 @@ impl Drop for Namespace {
             diagnosis::print(&self.0);
         }
         // The databases first, while their operator can still see the namespace.
-        let _ = kubectl::attempt(&self.arguments(&["delete", "dougclusters", "--all", "--timeout=60s"]));
+        let _ = kubectl::attempt(&self.arguments(&[
+            "delete",
+            "dougclusters",
+            "--all",
+            "--timeout=60s",
+        ]));
         let _ = kubectl::attempt(&["delete", "namespace", &self.0, "--timeout=180s"]);
     }
 }

@@ -69,7 +69,9 @@ impl<'a> Witness<'a> {
         let applied = database.namespace().apply(&pod.to_string());
         applied.unwrap_or_else(|error| panic!("the witness is refused: {error}"));
         let witness = Self { database, name };
-        until("the witness writes", seconds(90), || witness.log().contains("started").then_some(()));
+        until("the witness writes", seconds(90), || {
+            witness.log().contains("started").then_some(())
+        });
         witness
     }
 

@@ -33,15 +33,23 @@ build_programs() {
 build_chart_tools() {
     mkdir -p "$BIN"
     installed helm.sh/helm/v3/cmd/helm $HELM_VERSION
-    installed github.com/helm-unittest/helm-unittest/cmd/helm-unittest $HELM_UNITTEST_VERSION
+    built helm-unittest $HELM_UNITTEST_VERSION "" github.com/helm-unittest/helm-unittest/cmd/helm-unittest
     installed github.com/yannh/kubeconform/cmd/kubeconform $KUBECONFORM_VERSION
+    write_schemas
 }
 
-# built FOLDER VERSION [LINKER-FLAGS]: a program of a module beside this script.
+write_schemas() {
+    local folder=$DOUG_KUBE_HOME/schemas-$KUBERNETES_VERSION module
+    [[ ! -d $folder ]] || return 0
+    module=$(cd "$LAB/kubernetes" && go mod download -json k8s.io/kubernetes | sed -n 's/.*"Dir": "\(.*\)",/\1/p')
+    "$LAB/schemas.py" "$module/api/openapi-spec/swagger.json" "$folder"
+}
+
+# built FOLDER VERSION [LINKER-FLAGS [PACKAGE]]: a program of a module beside this script.
 built() {
     if [[ ! -x $BIN/$1-$2 ]]; then
         echo "lab: building $1 $2"
-        (cd "$LAB/$1" && go build -trimpath -ldflags "-s -w ${3:-}" -o "$BIN/$1-$2" .)
+        (cd "$LAB/$1" && go build -trimpath -ldflags "-s -w ${3:-}" -o "$BIN/$1-$2" "${4:-.}")
     fi
     ln -sf "$1-$2" "$BIN/$1"
 }

@@ -65,7 +65,8 @@ pub async fn judge(client: &Client, history: &History) -> Report {
 
 /// Which acknowledged keys are not there, and which are there although that was excluded.
 async fn read_back(client: &Client, fresh: &[Fresh]) -> (Vec<String>, Vec<String>) {
-    let reads = futures::stream::iter(fresh).map(|one| async move { (one, found(client, one).await) });
+    let reads =
+        futures::stream::iter(fresh).map(|one| async move { (one, found(client, one).await) });
     let (mut lost, mut undead) = (Vec::new(), Vec::new());
     let mut reads = reads.buffer_unordered(READS);
     while let Some((one, found)) = reads.next().await {
