@@ -130,13 +130,13 @@ impl Client {
                 }
                 Ok(())
             }
-            ClientEvent::Reply { slot, operation, attempt, result } => {
+            ClientEvent::Reply { slot, operation, attempt, server, result } => {
                 let running = self.slots[slot].as_ref();
                 if running.is_none_or(|running| running.number != operation) {
                     return Ok(());
                 }
                 match *result {
-                    Ok(answer) => self.answered(slot, answer, cx),
+                    Ok(answer) => self.answered(slot, server, answer, cx),
                     Err(refusal) => self.refused(slot, attempt, &refusal, cx),
                 }
             }
@@ -192,6 +192,7 @@ impl Client {
             action,
             asked: cx.now,
             answered: None,
+            server: 0,
             tries: 0,
         };
         self.slots[slot] = Some(Running {
@@ -258,7 +259,8 @@ impl Client {
             // Without a session, a request reaches a server once at most.
             let twice = attempt_is_repeatable(&request, claim.is_some());
             let arrival = Box::new(Arrival::Request(request.clone()));
-            cx.schedule.add(at, Event::Arrival { node: target, arrival });
+            let sent = (place, cx.now);
+            cx.schedule.add(at, Event::Arrival { node: target, sent, arrival });
             if !twice {
                 break;
             }
@@ -266,7 +268,13 @@ impl Client {
         self.schedule(timeout + 5_000, ClientEvent::Timeout { slot, operation, attempt }, cx);
     }
 
-    fn answered(&mut self, slot: usize, answer: Answer, cx: &mut Context) -> Result<(), Violation> {
+    fn answered(
+        &mut self,
+        slot: usize,
+        server: usize,
+        answer: Answer,
+        cx: &mut Context,
+    ) -> Result<(), Violation> {
         let Some(mut running) = self.slots[slot].take() else { return Ok(()) };
         let partition = running.operation.partition;
         if Self::needs_leader(&running.operation.action) {
@@ -285,6 +293,7 @@ impl Client {
         }
         count(&running.operation.action, &answer, cx);
         self.memory.learn(partition, &running.operation.action, &answer);
+        running.operation.server = server;
         running.operation.answered = Some((cx.now, answer));
         if running.is_last_word
             && let Some(words) = &mut self.last_words

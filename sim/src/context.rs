@@ -2,6 +2,7 @@
 
 use crate::checks::Checks;
 use crate::coverage::Coverage;
+use crate::crash_points::CrashPoints;
 use crate::database::Database;
 use crate::events::{Arrival, ClientEvent, Event, InFlight, Refusal};
 use crate::history::Answer;
@@ -13,6 +14,7 @@ use crate::trace::Trace;
 use doug_node::host::SendSnapshot;
 use doug_proto::ids::NodeId;
 use doug_proto::v1;
+use std::collections::BTreeSet;
 
 /// Shared by nodes and clients.
 #[derive(Debug)]
@@ -35,6 +37,10 @@ pub struct Context {
     pub plan: Plan,
     /// Who holds what.
     pub database: Database,
+    /// Where nodes crash.
+    pub crash_points: CrashPoints,
+    /// Nodes whose files were damaged: they are excused for noticing.
+    pub damaged: BTreeSet<usize>,
     /// Snapshots that nodes want sent.
     pub wanted_snapshots: Vec<WantedSnapshot>,
 }
@@ -59,16 +65,22 @@ impl Context {
     }
 
     /// Sends a peer what a host has to say to it.
-    pub fn send_turn(&mut self, from: usize, from_id: NodeId, to: NodeId, turn: v1::PeerTurn) {
-        let Some(to) = self.database.index_of(to) else { return };
+    pub fn send_turn(&mut self, from: usize, from_id: NodeId, to_id: NodeId, turn: v1::PeerTurn) {
+        let Some(to) = self.database.index_of(to_id) else { return };
         let [first, second] = self.network.send(self.now, from, to);
         if let Some(at) = second {
-            let arrival = Arrival::Turn { from: from_id, turn: turn.clone() };
-            self.schedule.add(at, Event::Arrival { node: to, arrival: Box::new(arrival) });
+            let arrival = Arrival::Turn { from: from_id, to: to_id, turn: turn.clone() };
+            self.schedule.add(
+                at,
+                Event::Arrival { node: to, sent: (from, self.now), arrival: Box::new(arrival) },
+            );
         }
         if let Some(at) = first {
-            let arrival = Arrival::Turn { from: from_id, turn };
-            self.schedule.add(at, Event::Arrival { node: to, arrival: Box::new(arrival) });
+            let arrival = Arrival::Turn { from: from_id, to: to_id, turn };
+            self.schedule.add(
+                at,
+                Event::Arrival { node: to, sent: (from, self.now), arrival: Box::new(arrival) },
+            );
         }
     }
 
@@ -83,7 +95,8 @@ impl Context {
         let place = self.client_place(client);
         let [first, _] = self.network.send(self.now, node, place);
         if let Some(at) = first {
-            let event = ClientEvent::Reply { slot, operation, attempt, result: Box::new(result) };
+            let result = Box::new(result);
+            let event = ClientEvent::Reply { slot, operation, attempt, server: node, result };
             self.schedule.add(at, Event::Client { client, event });
         }
     }

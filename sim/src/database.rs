@@ -15,6 +15,9 @@ pub struct Database {
     indexes: BTreeMap<NodeId, usize>,
 }
 
+/// Where the ids of nodes begin that came back without their volumes.
+const RENEWED: u64 = 0xB000_0000_0000;
+
 impl Database {
     /// Lays a database out. Replica ids and the order of voters are those that
     /// creation gives.
@@ -66,6 +69,13 @@ impl Database {
     /// How many nodes there are.
     pub fn nodes(&self) -> usize {
         self.map.nodes.len()
+    }
+
+    /// A new id for a node that lost its volume. Its address is known under the old one too.
+    pub fn renew(&mut self, index: usize) -> NodeId {
+        let id = NodeId::from_bits(RENEWED + self.indexes.len() as u64);
+        self.indexes.insert(id, index);
+        id
     }
 
     /// A node's place among all.

@@ -2,6 +2,7 @@
 
 use crate::faults::Relief;
 use crate::history::{Answer, Freshness};
+use crate::network::Place;
 use crate::plan::FaultKind;
 use bytes::Bytes;
 use doug_node::host::ReadyRead;
@@ -24,6 +25,8 @@ pub enum Event {
     Arrival {
         /// The node.
         node: usize,
+        /// Where it was sent, and when.
+        sent: (Place, u64),
         /// What.
         arrival: Box<Arrival>,
     },
@@ -110,6 +113,8 @@ pub enum Arrival {
     Turn {
         /// The peer.
         from: NodeId,
+        /// For whom: its address may have passed to another node.
+        to: NodeId,
         /// All it had to say.
         turn: v1::PeerTurn,
     },
@@ -200,6 +205,8 @@ pub enum ClientEvent {
         operation: u64,
         /// Which try.
         attempt: u32,
+        /// The node that answers.
+        server: usize,
         /// The answer.
         result: Box<Result<Answer, Refusal>>,
     },

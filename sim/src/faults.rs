@@ -1,6 +1,7 @@
 //! Trouble: what each kind of fault does, and how it ends.
 
 use crate::context::Context;
+use crate::crash_points::CRASH_POINTS;
 use crate::events::Event;
 use crate::network::Place;
 use crate::plan::{FaultKind, SECOND};
@@ -22,7 +23,19 @@ pub enum Relief {
     Disk(usize),
     /// This node, told to stop, ends.
     Stopped(usize),
+    /// The clock of this node's process runs on; of a later process it always did.
+    Clock {
+        /// The node.
+        node: usize,
+        /// Its process.
+        life: u64,
+        /// By how much it had jumped.
+        by: i64,
+    },
 }
+
+/// An hour, in microseconds.
+const HOUR: i64 = 3_600 * SECOND as i64;
 
 /// When faults come; each kind draws from its own chance, so that leaving one out
 /// does not change the others.
@@ -94,9 +107,24 @@ impl World {
                     (until - self.cx.now) / 1_000
                 ));
             }
-            FaultKind::Isolation | FaultKind::Split | FaultKind::OneWay | FaultKind::PairCut => {
+            FaultKind::Isolation
+            | FaultKind::Split
+            | FaultKind::OneWay
+            | FaultKind::PairCut
+            | FaultKind::Bridge => {
                 self.cut(kind, node, random);
             }
+            FaultKind::StreamReset => self.reset_streams(node, random),
+            FaultKind::FailedSync => self.nodes[node].disk.fail_next_sync(),
+            FaultKind::CrashPoint => {
+                self.cx.crash_points.arm(node, *random.pick::<&'static str>(&CRASH_POINTS));
+            }
+            FaultKind::BitFlip | FaultKind::Misdirected | FaultKind::Wipe => {
+                self.damage(kind, node, random);
+            }
+            FaultKind::ClockAhead => self.disturb_clock(node, HOUR, random),
+            FaultKind::ClockBack => self.disturb_clock(node, -HOUR, random),
+            FaultKind::ClockFrozen => self.disturb_clock(node, 0, random),
             FaultKind::SlowLink => {
                 let link = (node, random.below(self.nodes.len() as u64) as usize);
                 self.cx.network.slow_down(link, random.between(5_000, 150_000));
@@ -133,6 +161,11 @@ impl World {
             FaultKind::PairCut => (&cluster[..1], &cluster[1..2]),
             _ => cluster.split_at(random.between(1, size as u64 - 1) as usize),
         };
+        // The one that both sides of a bridge see.
+        let others = match kind {
+            FaultKind::Bridge => &others[others.len().min(1)..],
+            _ => others,
+        };
         let pairs = one.iter().flat_map(|a| others.iter().map(move |b| (*a, *b)));
         let mut links = BTreeSet::new();
         for (a, b) in pairs {
@@ -149,6 +182,41 @@ impl World {
         self.cx.network.cut(&links);
         let lasts = random.between(50_000, 4 * SECOND);
         self.cx.after(lasts, Event::Relief(Relief::Links(links)));
+    }
+
+    fn reset_streams(&mut self, node: usize, random: &mut Random) {
+        let other = random.below(self.nodes.len() as u64) as usize;
+        let now = self.cx.now;
+        self.cx.network.reset(now, (node, other));
+        self.cx.network.reset(now, (other, node));
+        self.tell(&format!(
+            "the streams between {} and {} break",
+            self.nodes[node].name, self.nodes[other].name
+        ));
+    }
+
+    /// Lets a process's clock jump, or stand still where `by` is 0. Ahead it stays ahead: a
+    /// suspended machine never gets its time back. In any other case it comes to itself later.
+    fn disturb_clock(&mut self, node: usize, by: i64, random: &mut Random) {
+        let now = self.cx.now;
+        let slot = &mut self.nodes[node];
+        let Some(process) = slot.process.as_mut() else { return };
+        match by {
+            0 => process.clock.freeze(now),
+            _ => process.clock.jump(by),
+        }
+        let what = match by {
+            0 => "stands still",
+            _ if by > 0 => "jumps an hour ahead",
+            _ => "falls an hour back",
+        };
+        let (line, life) = (format!("the clock of {} {what}", slot.name), process.life());
+        self.tell(&line);
+        if by <= 0 {
+            self.cx.checks.distrust_clock(node);
+            let lasts = random.between(100_000, 5 * SECOND);
+            self.cx.after(lasts, Event::Relief(Relief::Clock { node, life, by: -by }));
+        }
     }
 
     fn transfer(&mut self, random: &mut Random) {
@@ -172,6 +240,13 @@ impl World {
             Relief::Links(links) => self.cx.network.mend(&links),
             Relief::Link(link) => self.cx.network.slow_down(link, 0),
             Relief::Disk(node) => self.nodes[node].slow_disk = 0,
+            Relief::Clock { node, life, by } => {
+                let process = self.nodes[node].process.as_mut();
+                if let Some(process) = process.filter(|process| process.life() == life) {
+                    process.clock.jump(by);
+                    process.clock.thaw();
+                }
+            }
             Relief::Stopped(node) => self.crash(node, Crash::Process, 200_000),
         }
     }
@@ -185,6 +260,7 @@ impl World {
             node.slow_disk = 0;
             node.disk.call_off_faults();
         }
+        self.cx.crash_points.disarm();
         self.tell("faults stop");
     }
 }

@@ -108,6 +108,8 @@ pub struct Operation {
     pub asked: u64,
     /// What was answered and when; `None`: nobody knows what became of it.
     pub answered: Option<(u64, Answer)>,
+    /// The node that answered.
+    pub server: usize,
     /// How often it was sent.
     pub tries: u32,
 }

@@ -11,6 +11,8 @@ pub mod checks;
 mod clients;
 mod context;
 pub mod coverage;
+pub mod crash_points;
+mod damage;
 mod database;
 mod events;
 mod faults;

@@ -1,9 +1,10 @@
 //! Bugs put in on purpose, each of which some checker must find.
 
 use doug_sim_disk::Omission;
+use doug_storage::simulation::Bug;
 
 /// One bug.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Mutant {
     /// None.
     #[default]
@@ -28,11 +29,15 @@ pub enum Mutant {
     RetryAsNewWrite,
     /// A snapshot is taken in without its sessions.
     SnapshotWithoutSessions,
+    /// A node that lost its volume comes back under its old id, with its old replica ids.
+    WipedNodeKeepsItsId,
+    /// A bug of the storage engine.
+    Storage(Bug),
 }
 
 impl Mutant {
     /// All bugs.
-    pub const ALL: [Mutant; 10] = [
+    pub const ALL: [Mutant; 22] = [
         Mutant::NoLogSync,
         Mutant::NoSync,
         Mutant::NoDirectorySync,
@@ -43,7 +48,27 @@ impl Mutant {
         Mutant::LagIgnored,
         Mutant::RetryAsNewWrite,
         Mutant::SnapshotWithoutSessions,
+        Mutant::WipedNodeKeepsItsId,
+        Mutant::Storage(Bug::AppliedNotAtomic),
+        Mutant::Storage(Bug::AppendAfterTornTail),
+        Mutant::Storage(Bug::FsyncRetried),
+        Mutant::Storage(Bug::RetryAppliedTwice),
+        Mutant::Storage(Bug::BloomFalseNegative),
+        Mutant::Storage(Bug::TombstoneDroppedEarly),
+        Mutant::Storage(Bug::SegmentFreedEarly),
+        Mutant::Storage(Bug::VoteFreedWithSegment),
+        Mutant::Storage(Bug::ChecksumIgnored),
+        Mutant::Storage(Bug::ManifestNotSynced),
+        Mutant::Storage(Bug::TableDeletedEarly),
     ];
+
+    /// The bug inside the code that ships, if it is one there.
+    pub fn bug(self) -> Option<Bug> {
+        match self {
+            Mutant::Storage(bug) => Some(bug),
+            _ => None,
+        }
+    }
 
     /// What the disks leave undone.
     pub fn omission(self) -> Omission {

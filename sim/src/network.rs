@@ -30,6 +30,8 @@ pub struct Network {
     cuts: BTreeMap<(Place, Place), u32>,
     slow: BTreeMap<(Place, Place), u64>,
     arrived: BTreeMap<(Place, Place), u64>,
+    /// When streams last broke.
+    resets: BTreeMap<(Place, Place), u64>,
     /// Messages lost and duplicated so far.
     pub lost: u64,
     /// Messages duplicated so far.
@@ -45,6 +47,7 @@ impl Network {
             cuts: BTreeMap::new(),
             slow: BTreeMap::new(),
             arrived: BTreeMap::new(),
+            resets: BTreeMap::new(),
             lost: 0,
             duplicated: 0,
         }
@@ -76,6 +79,16 @@ impl Network {
         let last = self.arrived.entry(link).or_default();
         *last = at.max(*last + 1);
         *last
+    }
+
+    /// Breaks the stream from one place to another.
+    pub fn reset(&mut self, now: u64, link: (Place, Place)) {
+        self.resets.insert(link, now);
+    }
+
+    /// Whether a message sent then was lost with its stream.
+    pub fn was_reset(&self, from: Place, to: Place, sent: u64) -> bool {
+        self.resets.get(&(from, to)).is_some_and(|at| *at >= sent)
     }
 
     /// Whether nothing passes.

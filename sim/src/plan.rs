@@ -47,11 +47,31 @@ pub enum FaultKind {
     Transfer,
     /// A node is stopped in an orderly way.
     CleanStop,
+    /// Two parts of a cluster see each other only through one node that sees both.
+    Bridge,
+    /// The streams between two nodes break, and what was on its way is lost.
+    StreamReset,
+    /// The next fsync fails.
+    FailedSync,
+    /// Power is lost at a named point of the code.
+    CrashPoint,
+    /// A bit of a file flips.
+    BitFlip,
+    /// A sector of a table lies where another belongs.
+    Misdirected,
+    /// A volume is lost: its node comes back empty, under a new id.
+    Wipe,
+    /// A clock jumps an hour ahead.
+    ClockAhead,
+    /// A clock falls an hour back, and comes to itself later.
+    ClockBack,
+    /// A clock stands still for a while.
+    ClockFrozen,
 }
 
 impl FaultKind {
     /// All of them.
-    pub const ALL: [FaultKind; 16] = [
+    pub const ALL: [FaultKind; 26] = [
         FaultKind::Kill,
         FaultKind::PowerLoss,
         FaultKind::TornPowerLoss,
@@ -68,7 +88,25 @@ impl FaultKind {
         FaultKind::AllPowerLoss,
         FaultKind::Transfer,
         FaultKind::CleanStop,
+        FaultKind::Bridge,
+        FaultKind::StreamReset,
+        FaultKind::FailedSync,
+        FaultKind::CrashPoint,
+        FaultKind::BitFlip,
+        FaultKind::Misdirected,
+        FaultKind::Wipe,
+        FaultKind::ClockAhead,
+        FaultKind::ClockBack,
+        FaultKind::ClockFrozen,
     ];
+
+    /// Of a thousand plans, how many have it.
+    fn share(self) -> u64 {
+        match self {
+            FaultKind::CrashPoint => 600,
+            _ => 300,
+        }
+    }
 
     /// Its name in stories and coverage.
     pub fn name(self) -> &'static str {
@@ -89,6 +127,16 @@ impl FaultKind {
             FaultKind::AllPowerLoss => "power loss everywhere",
             FaultKind::Transfer => "transfer",
             FaultKind::CleanStop => "clean stop",
+            FaultKind::Bridge => "bridge",
+            FaultKind::StreamReset => "streams reset",
+            FaultKind::FailedSync => "failed fsync",
+            FaultKind::CrashPoint => "crash point",
+            FaultKind::BitFlip => "bit flip",
+            FaultKind::Misdirected => "misdirected write",
+            FaultKind::Wipe => "volume lost",
+            FaultKind::ClockAhead => "clock an hour ahead",
+            FaultKind::ClockBack => "clock an hour back",
+            FaultKind::ClockFrozen => "clock frozen",
         }
     }
 }
@@ -235,8 +283,8 @@ impl Plan {
         plan.store.log.limit_bytes = *random.pick(&[512 << 10, 768 << 10, 1 << 20]);
         plan.store.tree.memtable_bytes = *random.pick(&[12 << 10, 16 << 10, 32 << 10]);
         for kind in FaultKind::ALL {
-            if random.chance(400) {
-                plan.faults.insert(kind, random.between(3 * SECOND, 20 * SECOND));
+            if random.chance(kind.share()) {
+                plan.faults.insert(kind, random.between(3 * SECOND, 25 * SECOND));
             }
         }
         plan

@@ -35,6 +35,8 @@ struct Transfer {
     /// What is sent, once the sender has it.
     source: Option<Arc<Snapshot>>,
     receiver: Option<Receiver>,
+    /// When it last moved.
+    moved: u64,
 }
 
 struct Receiver {
@@ -68,7 +70,10 @@ impl Snapshots {
         let Some(to) = cx.database.index_of(wanted.snapshot.node) else { return };
         cx.coverage.hit("snapshot begun");
         self.next += 1;
-        self.transfers.insert(self.next, Transfer { wanted, to, source: None, receiver: None });
+        self.transfers.insert(
+            self.next,
+            Transfer { wanted, to, source: None, receiver: None, moved: cx.now },
+        );
         cx.after(1_000, Event::Snapshot { transfer: self.next });
     }
 
@@ -124,20 +129,23 @@ impl Transfer {
         let waits = |node: usize| nodes[node].paused_until > cx.now;
         // Once it is complete, the receiver goes on alone.
         let complete = self.receiver.as_ref().is_some_and(Receiver::is_complete);
-        if !complete && (sender.is_none() || cx.network.is_cut(from, to)) {
+        let broken = cx.network.is_cut(from, to) || cx.network.was_reset(from, to, self.moved);
+        if !complete && (sender.is_none() || broken) {
             return Ok(Step::Failed);
         }
+        self.moved = cx.now;
         if waits(to) || (!complete && waits(from)) {
             return Ok(Step::More);
         }
         let source = match (&self.source, sender) {
             (Some(source), _) => source.clone(),
-            (None, Some(sender)) => match self.prepare(sender, cx) {
+            (None, Some(sender)) => match self.prepare(sender, from, cx) {
                 Ok(source) => self.source.insert(source).clone(),
                 Err(error) => return give_up(error, from),
             },
             (None, None) => return Ok(Step::Failed),
         };
+        cx.crash_points.enter(to);
         let Some(process) = nodes[to].process.as_mut() else { return Ok(Step::Failed) };
         let Some(receiver) = &mut self.receiver else {
             let replica = self.wanted.snapshot.replica;
@@ -162,7 +170,13 @@ impl Transfer {
     }
 
     /// The snapshot that the sender keeps already, or a new one.
-    fn prepare(&self, sender: &Process, cx: &mut Context) -> Result<Arc<Snapshot>, StorageError> {
+    fn prepare(
+        &self,
+        sender: &Process,
+        from: usize,
+        cx: &mut Context,
+    ) -> Result<Arc<Snapshot>, StorageError> {
+        cx.crash_points.enter(from);
         let snapshot = self.wanted.snapshot;
         let replica = snapshot.replica;
         if let Some(kept) = sender.store().find_snapshot(replica, snapshot.at_least) {

@@ -4,10 +4,12 @@ use crate::checks::{Checks, Judged, Violation};
 use crate::clients::Client;
 use crate::context::Context;
 use crate::coverage::Coverage;
+use crate::crash_points::CrashPoints;
 use crate::database::Database;
 use crate::events::{Arrival, Event, NodeEvent};
 use crate::faults::Faults;
-use crate::network::Network;
+use crate::mutants::Mutant;
+use crate::network::{Network, Place};
 use crate::node::{Death, Node};
 use crate::plan::{Plan, SECOND};
 use crate::random::Random;
@@ -15,6 +17,8 @@ use crate::schedule::Schedule;
 use crate::snapshots::Snapshots;
 use crate::trace::Trace;
 use doug_sim_disk::{Crash, Fault};
+use doug_storage::simulation::put_in;
+use std::collections::BTreeSet;
 
 /// After faults stop, everything must be well within this many microseconds.
 const RECOVERY: u64 = 20 * SECOND;
@@ -45,9 +49,12 @@ impl World {
             coverage: Coverage::default(),
             database: Database::new(&plan),
             plan,
+            crash_points: CrashPoints::default(),
+            damaged: BTreeSet::new(),
             wanted_snapshots: Vec::new(),
         };
         let nodes: Vec<_> = (0..cx.database.nodes()).map(|index| Node::new(index, &cx)).collect();
+        nodes.iter().for_each(|node| cx.crash_points.place(node.index, &node.disk));
         let mut clients: Vec<_> =
             (0..cx.plan.workload.clients).map(|index| Client::new(index, &cx)).collect();
         for node in 0..nodes.len() {
@@ -155,6 +162,9 @@ impl World {
     fn compare_machines(&mut self) -> Result<(), Violation> {
         for node in &self.nodes {
             let Some(process) = &node.process else { continue };
+            if self.cx.damaged.contains(&node.index) {
+                continue;
+            }
             for (id, partition) in process.partitions() {
                 self.cx.checks.machine(&node.name, *id, &partition.checkpoint())?;
             }
@@ -167,6 +177,8 @@ impl World {
     /// # Errors
     /// A promise broken on the way.
     pub fn run_until(&mut self, until: u64) -> Result<(), Violation> {
+        self.cx.crash_points.listen();
+        put_in(self.cx.plan.mutant.bug());
         // A marker, so that time passes even where nothing happens.
         self.cx.schedule.add(until, Event::Compare);
         while let Some((at, event)) = self.cx.schedule.pop() {
@@ -190,8 +202,8 @@ impl World {
     fn handle(&mut self, event: Event) -> Result<(), Violation> {
         match event {
             Event::Node { node, life, event } => self.node_event(node, life, event),
-            Event::Arrival { node, arrival } => {
-                self.arrive(node, arrival);
+            Event::Arrival { node, sent, arrival } => {
+                self.arrive(node, sent, arrival);
                 Ok(())
             }
             Event::Client { client, event } => {
@@ -200,7 +212,11 @@ impl World {
             }
             Event::Snapshot { transfer } => {
                 let step = self.snapshots.step(transfer, &mut self.nodes, &mut self.cx);
-                step.or_else(|(node, death)| self.died(node, death))
+                match step {
+                    _ if self.power_was_cut() => Ok(()),
+                    Err((node, death)) => self.died(node, death),
+                    Ok(()) => Ok(()),
+                }
             }
             Event::Fault(kind) => {
                 self.fault(kind);
@@ -226,14 +242,47 @@ impl World {
         }
         self.cx.trace.count([self.cx.now, 1, node as u64, event.number()]);
         process.slow_disk = slot.slow_disk;
-        process.handle(event, &mut self.cx).or_else(|death| self.died(node, death))
+        self.cx.crash_points.enter(node);
+        let handled = process.handle(event, &mut self.cx);
+        let failed = slot.disk.failed_syncs() > slot.failed_syncs;
+        slot.failed_syncs = slot.disk.failed_syncs();
+        match handled {
+            Err(Death::Broken(violation)) => self.died(node, Death::Broken(violation)),
+            _ if self.power_was_cut() => Ok(()),
+            Err(death) => self.died(node, death),
+            Ok(()) if failed => {
+                let what = format!("{} goes on after an fsync failed", self.nodes[node].name);
+                Err(Violation::new("a failed fsync ends the process", what))
+            }
+            Ok(()) => Ok(()),
+        }
     }
 
-    fn arrive(&mut self, node: usize, arrival: Box<Arrival>) {
+    /// Where the power failed at a crash point, the process ends there.
+    fn power_was_cut(&mut self) -> bool {
+        let Some(point) = self.cx.crash_points.take_hit() else { return false };
+        self.cx.coverage.hit(&format!("crash point: {point}"));
+        for node in 0..self.nodes.len() {
+            if self.nodes[node].disk.is_down() {
+                self.tell(&format!("{} loses power at {point:?}", self.nodes[node].name));
+                let crashes = [Crash::LoseUnsynced, Crash::KeepSome, Crash::Process];
+                let crash = *self.random.pick(&crashes);
+                let delay = self.random.between(1_000, SECOND);
+                self.crash(node, crash, delay);
+            }
+        }
+        true
+    }
+
+    fn arrive(&mut self, node: usize, sent: (Place, u64), arrival: Box<Arrival>) {
+        if self.cx.network.was_reset(sent.0, node, sent.1) {
+            self.cx.coverage.hit("message lost with its stream");
+            return;
+        }
         let slot = &mut self.nodes[node];
         let Some(process) = slot.process.as_mut() else { return };
         if slot.paused_until > self.cx.now {
-            self.cx.schedule.add(slot.paused_until, Event::Arrival { node, arrival });
+            self.cx.schedule.add(slot.paused_until, Event::Arrival { node, sent, arrival });
             return;
         }
         self.cx.trace.count([self.cx.now, 2, node as u64, arrival.size()]);
@@ -245,8 +294,12 @@ impl World {
             return Ok(());
         }
         self.nodes[node].paused_until = 0;
+        self.cx.crash_points.enter(node);
         let started = self.nodes[node].start(&mut self.cx);
+        self.nodes[node].failed_syncs = self.nodes[node].disk.failed_syncs();
         match started {
+            Err(Death::Broken(violation)) => Err(violation),
+            _ if self.power_was_cut() => Ok(()),
             Ok(()) => {
                 let life = self.nodes[node].life;
                 self.tell(&format!("{} starts (process {life})", self.nodes[node].name));
@@ -259,6 +312,15 @@ impl World {
     /// A process ended by itself: only a disk that was made to fail excuses it.
     fn died(&mut self, node: usize, death: Death) -> Result<(), Violation> {
         let name = self.nodes[node].name.clone();
+        if self.cx.damaged.contains(&node)
+            && let Some(damage) = noticed(&death)
+        {
+            self.tell(&format!("{name} notices that its files are damaged: {damage}"));
+            self.cx.coverage.hit("damage noticed");
+            let delay = self.random.between(1_000, 3 * SECOND);
+            self.wipe(node, delay);
+            return Ok(());
+        }
         let error = match death {
             Death::Broken(violation) => return Err(violation),
             Death::Apply(error) => {
@@ -272,7 +334,7 @@ impl World {
             return Err(Violation::new("nodes keep running", what));
         }
         self.tell(&format!("{name} ends: {error}"));
-        self.cx.coverage.hit(&format!("crash point: {}", crash_point(&error)));
+        self.cx.coverage.hit(&format!("disk failed: {}", crash_point(&error)));
         let crash = match error.contains("power loss") {
             true => *self.random.pick(&[Crash::LoseUnsynced, Crash::KeepSome]),
             false => Crash::Process,
@@ -302,6 +364,17 @@ impl World {
         self.refuse(node);
     }
 
+    /// Ends a process and loses its volume. The node comes back empty, under a new id, as its
+    /// operator would bring it back.
+    pub(crate) fn wipe(&mut self, node: usize, delay: u64) {
+        self.crash(node, Crash::Process, delay);
+        let keeps_id = self.cx.plan.mutant == Mutant::WipedNodeKeepsItsId;
+        let id = if keeps_id { self.nodes[node].id } else { self.cx.database.renew(node) };
+        self.nodes[node].wipe(id, keeps_id);
+        self.cx.crash_points.place(node, &self.nodes[node].disk);
+        self.tell(&format!("{} has lost its volume: it is node {id} now", self.nodes[node].name));
+    }
+
     /// Some peers notice at once that the port refuses.
     fn refuse(&mut self, node: usize) {
         let peer = self.nodes[node].id;
@@ -311,7 +384,9 @@ impl World {
             if self.random.chance(500) && !self.cx.network.is_cut(node, other) {
                 let delay = self.random.between(500, 20_000);
                 let arrival = Box::new(Arrival::Refused { peer });
-                self.cx.after(delay, Event::Arrival { node: other, arrival });
+                // It is no message: nothing that breaks on the way takes it back.
+                let sent = (node, u64::MAX);
+                self.cx.after(delay, Event::Arrival { node: other, sent, arrival });
             }
         }
     }
@@ -336,6 +411,17 @@ impl World {
     pub(crate) fn tell(&mut self, line: &str) {
         self.cx.trace.tell(self.cx.now, line);
     }
+}
+
+/// What a death says of damaged files, if it is about them.
+fn noticed(death: &Death) -> Option<String> {
+    let said = match death {
+        Death::Broken(violation) if violation.checker == "reads succeed" => violation.to_string(),
+        Death::Broken(_) => return None,
+        Death::Apply(error) => error.to_string(),
+        Death::Storage(error) => error.to_string(),
+    };
+    (!said.contains("simulated")).then_some(said)
 }
 
 /// What was being done, and to what kind of file, when a disk failed.

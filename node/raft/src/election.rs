@@ -53,7 +53,10 @@ impl Raft {
     /// others, whose messages may be waiting. Timeouts that measure it begin anew. Only liveness hangs on them.
     pub fn excuse(&mut self, now: Time, microseconds: u64) {
         self.advance_clock(now);
-        self.election.deadline = self.election.deadline.after(microseconds);
+        // Never further away than a new timeout: a clock that fell back and came to itself looks like a
+        // long pause too, although no time passed here.
+        let latest = self.now.after(self.config.election_timeout_max);
+        self.election.deadline = self.election.deadline.after(microseconds).min(latest);
         for peer in self.lead.peers.values_mut() {
             peer.heard = peer.heard.after(microseconds).min(now);
         }

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use doug_proto::map::Partition as Descriptor;
 use doug_proto::v1;
 use doug_storage::compaction::CompactionJob;
+use doug_storage::simulation::crash_point;
 use doug_storage::store::Store;
 use doug_storage::tree::{self, FlushJob, Pressure, SnapshotTables};
 use doug_storage::tree::{Tree, TreeChange, TreeReader, View};
@@ -120,7 +121,9 @@ impl Partition {
                 batch.base,
                 applied.index
             );
+            crash_point("apply: batch begun");
             let results = machine.apply(tree, &batch)?;
+            crash_point("apply: batch done");
             *applied = Applied { index: batch.last(), term: batch.term };
             outcomes.extend(waiting.into_iter().zip(results));
         }
@@ -231,7 +234,9 @@ impl Partition {
             return Ok(inner.applied);
         }
         let change = inner.tree.snapshot_change(tables, applied, state);
+        crash_point("snapshot installed: to be published");
         store.publish(self.key, &change)?;
+        crash_point("snapshot installed: published");
         inner.tree.install(change);
         *self.descriptor.write() = Arc::new(machine.descriptor().clone());
         inner.machine = machine;

@@ -6,6 +6,7 @@
 
 use doug_proto::limits;
 use doug_proto::v1;
+use doug_storage::simulation::{Bug, has_bug};
 use std::collections::BTreeMap;
 
 /// What is to be done with a write that names a session.
@@ -55,7 +56,9 @@ impl Sessions {
         session.last_used = index;
         self.by_use.insert(index, claim.id);
         session.forget_below(claim.lowest_unanswered.min(claim.sequence));
-        if let Some(outcome) = session.outcomes.get(&claim.sequence) {
+        if let Some(outcome) = session.outcomes.get(&claim.sequence)
+            && !has_bug(Bug::RetryAppliedTwice)
+        {
             return Admission::Repeated(*outcome);
         }
         if claim.sequence < session.lowest_unanswered || claim.sequence == 0 {

@@ -13,6 +13,7 @@ pub mod log;
 pub mod manifest;
 mod memtable;
 mod merge;
+pub mod simulation;
 pub mod snapshot;
 pub mod store;
 pub mod table;

@@ -94,9 +94,31 @@ impl SimDisk {
         self.lock().faults.insert(number, fault);
     }
 
+    /// Lets the next sync fail, of whatever file or directory.
+    pub fn fail_next_sync(&self) {
+        self.lock().fail_next_sync = true;
+    }
+
+    /// Number of syncs that failed although the power was on: a process must not go on after one.
+    pub fn failed_syncs(&self) -> u64 {
+        self.lock().failed_syncs
+    }
+
+    /// Cuts the power now: every later operation fails until [`SimDisk::crash`].
+    pub fn cut_power(&self) {
+        self.lock().down = true;
+    }
+
+    /// Whether the power is off.
+    pub fn is_down(&self) -> bool {
+        self.lock().down
+    }
+
     /// Calls off the faults that have not come yet.
     pub fn call_off_faults(&self) {
-        self.lock().faults.clear();
+        let mut state = self.lock();
+        state.faults.clear();
+        state.fail_next_sync = false;
     }
 
     /// Every file and its bytes, as a process sees them.
@@ -146,7 +168,13 @@ impl SimDisk {
         change: impl FnOnce(&mut State) -> io::Result<T>,
     ) -> io::Result<T> {
         let mut state = self.lock();
-        let fault = state.begin()?;
+        let mut fault = state.begin()?;
+        if effect == Effect::Sync {
+            if std::mem::take(&mut state.fail_next_sync) && fault.is_none() {
+                fault = Some(Fault::Io);
+            }
+            state.failed_syncs += u64::from(fault.is_some_and(|fault| fault != Fault::PowerLoss));
+        }
         match (fault, effect) {
             (None, _) => change(&mut state),
             // A write in flight may reach the disk; a sync in flight promises nothing.

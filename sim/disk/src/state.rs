@@ -22,6 +22,8 @@ pub(crate) struct State {
     pub(crate) syncs: u64,
     pub(crate) faults: BTreeMap<u64, Fault>,
     pub(crate) down: bool,
+    pub(crate) fail_next_sync: bool,
+    pub(crate) failed_syncs: u64,
 }
 
 #[derive(Clone, Default)]
@@ -95,6 +97,7 @@ impl State {
         self.epoch += 1;
         self.locks.clear();
         self.faults.clear();
+        self.fail_next_sync = false;
         self.down = false;
         if crash == Crash::Process {
             return;

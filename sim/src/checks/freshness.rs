@@ -4,12 +4,14 @@
 
 use super::Violation;
 use crate::history::{Action, Answer, Freshness as Asked, Operation};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What clients were told, by partition: times and the greatest revision told by then.
 #[derive(Debug, Default)]
 pub(super) struct Freshness {
     told: BTreeMap<u64, Vec<(u64, u64)>>,
+    /// Nodes whose clocks stood still or went back: they cannot tell how long ago anything was.
+    untimely: BTreeSet<usize>,
 }
 
 /// How much faster or slower a node's clock may run, of a thousand.
@@ -25,6 +27,11 @@ fn revision(answer: &Answer) -> u64 {
 }
 
 impl Freshness {
+    /// Bounded reads that this node serves promise nothing any longer.
+    pub(super) fn distrust(&mut self, node: usize) {
+        self.untimely.insert(node);
+    }
+
     /// A client was told this.
     pub(super) fn note(&mut self, partition: u64, at: u64, answer: &Answer) {
         let told = self.told.entry(partition).or_default();
@@ -47,6 +54,7 @@ impl Freshness {
             Action::Get { freshness, .. } | Action::Scan { freshness, .. } => match freshness {
                 Asked::Linearizable => (self.floor(partition, operation.asked), "linearizable"),
                 Asked::Session(revision) => (*revision, "session"),
+                Asked::Bounded(_) if self.untimely.contains(&operation.server) => return Ok(()),
                 Asked::Bounded(lag) => {
                     let since = operation.asked.saturating_sub(lag + lag * DRIFT / 1_000);
                     (self.floor(partition, since), "bounded")

@@ -68,6 +68,11 @@ impl Checks {
         self.references.get(&partition)
     }
 
+    /// A node's clock stands still or goes back: it cannot bound how stale its data is.
+    pub fn distrust_clock(&mut self, node: usize) {
+        self.freshness.distrust(node);
+    }
+
     /// A replica says that it leads.
     ///
     /// # Errors

@@ -27,7 +27,11 @@ impl Process {
     /// Something came over the network.
     pub fn arrive(&mut self, arrival: Arrival, cx: &mut Context) {
         match arrival {
-            Arrival::Turn { from, turn } => {
+            // What the hello at the opening of a stream is for.
+            Arrival::Turn { to, .. } if to != self.id => {
+                cx.coverage.hit("stream for another node refused");
+            }
+            Arrival::Turn { from, turn, .. } => {
                 for (host, turn) in split(turn, self.hosts.len()) {
                     self.post(host, Event::Turn { from, turn }, cx);
                 }

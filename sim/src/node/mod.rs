@@ -21,20 +21,45 @@ use std::sync::Arc;
 /// A node's own monotone clock: it starts anywhere and runs a little fast or slow.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {
-    offset: u64,
+    offset: i128,
     /// Microseconds gained in a second.
     drift: i64,
+    /// It stands still and shows this.
+    frozen: Option<Time>,
 }
 
 impl Clock {
     fn new(random: &mut Random) -> Self {
-        Self { offset: random.below(1 << 40), drift: random.below(20_000) as i64 - 10_000 }
+        Self {
+            // A clock that falls back an hour still shows a time.
+            offset: i128::from((1 << 36) + random.below(1 << 40)),
+            drift: random.below(20_000) as i64 - 10_000,
+            frozen: None,
+        }
     }
 
     /// What it shows.
     pub fn local(self, now: u64) -> Time {
+        if let Some(frozen) = self.frozen {
+            return frozen;
+        }
         let gained = now as i128 * i128::from(self.drift) / 1_000_000;
-        Time((i128::from(self.offset) + i128::from(now) + gained) as u64)
+        Time((self.offset + i128::from(now) + gained) as u64)
+    }
+
+    /// Shows so many microseconds more from now on, or less.
+    pub fn jump(&mut self, by: i64) {
+        self.offset += i128::from(by);
+    }
+
+    /// Stands still.
+    pub fn freeze(&mut self, now: u64) {
+        self.frozen = Some(self.local(now));
+    }
+
+    /// Shows again what it would have shown.
+    pub fn thaw(&mut self) {
+        self.frozen = None;
     }
 }
 
@@ -58,6 +83,10 @@ pub struct Node {
     pub slow_disk: u64,
     /// Whether it has joined the database.
     pub joined: bool,
+    /// Whether it held replicas when it joined, and must hold them still.
+    pub holds: bool,
+    /// Fsyncs that had failed when the process was last looked at.
+    pub failed_syncs: u64,
     random: Random,
 }
 
@@ -75,8 +104,19 @@ impl Node {
             paused_until: 0,
             slow_disk: 0,
             joined: false,
+            holds: true,
+            failed_syncs: 0,
             random: Random::for_purpose(cx.plan.seed, 1_000 + index as u64),
         }
+    }
+
+    /// The volume is lost; the node comes back under this id.
+    pub fn wipe(&mut self, id: NodeId, holds: bool) {
+        self.disk = SimDisk::new(self.random.next());
+        self.id = id;
+        self.joined = false;
+        self.holds = holds;
+        self.failed_syncs = 0;
     }
 
     /// Starts a process from what is on the disk; the first joins the database.
@@ -97,6 +137,7 @@ impl Node {
             clock,
             salt,
             joined: self.joined,
+            holds: self.holds,
         };
         let process = Process::start(start, disk, &mut self.random, cx)?;
         self.joined = true;

@@ -67,7 +67,7 @@ pub struct Process {
     pub(super) id: NodeId,
     pub(super) name: String,
     pub(super) life: u64,
-    pub(super) clock: Clock,
+    pub clock: Clock,
     pub(super) store: Arc<Store>,
     pub(super) log: LogWriter,
     pub(super) reader: LogReader,
@@ -100,6 +100,7 @@ pub(super) struct Start {
     pub clock: Clock,
     pub salt: u64,
     pub joined: bool,
+    pub holds: bool,
 }
 
 /// How many ticks an election timeout has, as in a real node.
@@ -120,11 +121,13 @@ impl Process {
         let opened = Store::open(disk, Path::new("/data"), options)?;
         let mut process = Self::of(&start, opened, random, cx)?;
         if process.partitions.is_empty() {
-            if start.joined {
+            if start.joined && start.holds {
                 let what = format!("{} had joined the database and forgot it", start.name);
                 return Err(Violation::new("no acknowledged write lost", what).into());
             }
-            process.join(random, cx)?;
+            if !start.joined {
+                process.join(random, cx)?;
+            }
         }
         process.set_timers(cx);
         Ok(process)

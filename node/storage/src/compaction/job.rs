@@ -9,6 +9,7 @@ use crate::Result;
 use crate::merge::Source;
 use crate::merge::heap::Merge;
 use crate::merge::level::LevelCursor;
+use crate::simulation::crash_point;
 use crate::table::cursor::TableCursor;
 use crate::table::entry::{Cursor, Direction};
 use crate::table::reader::{Caching, Table};
@@ -75,6 +76,7 @@ impl CompactionJob {
     /// syncs a table; after an error drop the job.
     pub fn step(&mut self, budget: usize) -> Result<Progress> {
         if self.only_sinks() {
+            crash_point("compaction: table sinks");
             return Ok(Progress::Done(self.sink()));
         }
         let mut merge = match self.merge.take() {
@@ -90,6 +92,7 @@ impl CompactionJob {
             merge.advance()?;
         }
         self.merge = Some(merge);
+        crash_point("compaction: step");
         Ok(Progress::More)
     }
 
@@ -133,6 +136,7 @@ impl CompactionJob {
         let output = self.output.take().expect("a job finishes once");
         let level = self.picked.output_level();
         let added = output.finish()?;
+        crash_point("compaction: tables complete");
         let added = added.into_iter().map(|t| Placed::new(t, level)).collect();
         Ok(self.change(added))
     }

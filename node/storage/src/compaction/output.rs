@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::Result;
+use crate::simulation::crash_point;
 use crate::table::{FileId, Table, TableBuilder};
 use crate::tree::Workshop;
 
@@ -47,6 +48,7 @@ impl Output {
         let path = context.table_path(file);
         let (identity, options) = (context.identity(file), context.options.table.clone());
         let builder = TableBuilder::create(&*context.disk, &path, identity, options)?;
+        crash_point("table: created");
         self.created.push(file);
         Ok((file, builder))
     }
@@ -64,6 +66,7 @@ impl Output {
         if !self.created.is_empty() {
             // Before the manifest edit: an edit must not name a file power loss can take.
             self.workshop.sync_tables_dir()?;
+            crash_point("table: name synced");
         }
         let open = |&file: &FileId| self.workshop.open_table(file);
         let tables = self.created.iter().map(open).collect::<Result<Vec<_>>>()?;

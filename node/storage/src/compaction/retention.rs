@@ -1,5 +1,7 @@
 //! Which versions a flush or a compaction carries over.
 
+use crate::simulation::{Bug, has_bug};
+
 /// Decides version by version, in internal order (newest first within a key).
 ///
 /// Reads happen at revisions from `horizon` on. So of each key every version above the
@@ -41,7 +43,7 @@ impl Retention {
             return false;
         }
         self.shadowed = true;
-        !tombstone || beneath(key)
+        !tombstone || beneath(key) && !has_bug(Bug::TombstoneDroppedEarly)
     }
 }
 

@@ -13,6 +13,7 @@ use super::shared::{Segment, Shared, State};
 use super::writer::{Active, LogWriter, salt_of};
 use super::{HardState, KnownReplicas, LogOptions, LoggedBatch, OpenedLog, RecoveredLog};
 use crate::disk::{Disk, OpenMode};
+use crate::simulation::{Bug, crash_point, has_bug};
 use crate::{Applied, Corruption, ReplicaKey, Result, StorageError};
 
 /// Opens the log in `dir`, creating it if there is none.
@@ -202,6 +203,7 @@ impl Examined {
         // A rename seen here may not be durable yet, and a file of that name is about to be written to.
         self.disk.sync_dir(&self.dir).map_err(StorageError::io("sync the directory", &self.dir))?;
         self.persist_tail()?;
+        crash_point("log recovery: tail durable");
         let mut files = SegmentFiles::new(self.disk.clone(), &self.dir)?;
         let last = self.scan.segments.last();
         let incarnation = last.map_or(1, |s| s.header.incarnation + 1);
@@ -213,7 +215,9 @@ impl Examined {
             size: self.options.segment_bytes,
         };
         let (path, file) = files.activate(&header)?;
+        crash_point("log recovery: tail sealed");
         self.release_sealed_room()?;
+        crash_point("log recovery: sealed room released");
         let mut state =
             State { index: self.index, segments: segments_of(&self.scan), ..State::default() };
         state.durable = self.scan.next_lsn - 1;
@@ -222,12 +226,15 @@ impl Examined {
             Segment { path, file: file.clone(), salt: header.salt, end: HEADER },
         );
         let shared = Arc::new(Shared::new(self.options, state));
-        let active = Active { incarnation, file, end: HEADER };
+        // The bug leaves a hole where the torn tail would have been.
+        let end = if has_bug(Bug::AppendAfterTornTail) { HEADER + 512 } else { HEADER };
+        let active = Active { incarnation, file, end };
         let mut writer = LogWriter::new(shared, files, active, self.scan.next_lsn);
         for (replica, applied) in self.contradicted {
             writer.reset(replica, applied, true);
         }
         writer.sync()?;
+        crash_point("log recovery: done");
         Ok(OpenedLog { reader: writer.reader(), writer, replicas: self.replicas })
     }
 

@@ -4,6 +4,7 @@ use super::index::Location;
 use super::reader::read_record;
 use super::shared::{Segment, Shared, State};
 use super::{HardState, LogWriter};
+use crate::simulation::{Bug, crash_point, has_bug};
 use crate::{ReplicaKey, Result};
 
 /// One living record of the segment to be retired.
@@ -90,6 +91,7 @@ impl LogWriter {
         // Copies must be durable before their originals may be overwritten, and so must
         // the buffered records that made other originals dead.
         self.relocate(oldest, &segment)?;
+        crash_point("log retirement: survivors moved");
         self.shared.state.lock().segments.remove(&oldest);
         self.files.retire(&segment.path)?;
         Ok(true)
@@ -100,6 +102,8 @@ impl LogWriter {
         let mut moved = Vec::new();
         for survivor in survivors {
             match survivor {
+                Survivor::Batch { .. } if has_bug(Bug::SegmentFreedEarly) => {}
+                Survivor::Hard { .. } if has_bug(Bug::VoteFreedWithSegment) => {}
                 Survivor::Hard { key, state, original, commit } => {
                     self.hard_state(key, state, commit, Some(original));
                 }
@@ -110,6 +114,7 @@ impl LogWriter {
                 }
             }
         }
+        crash_point("log retirement: survivors copied");
         self.sync()?;
         let mut state = self.shared.state.lock();
         for (key, base, original, to) in moved {

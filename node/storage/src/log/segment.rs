@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::envelope::{u32_at, u64_at};
 use crate::disk::{Disk, DiskFile, OpenMode};
+use crate::simulation::crash_point;
 use crate::{Corruption, Result, StorageError};
 
 /// Bytes of a segment's header; records start behind it.
@@ -144,6 +145,7 @@ impl SegmentFiles {
             file.set_len(size).map_err(StorageError::io("shorten", path))?;
         }
         file.allocate(size).map_err(StorageError::io("allocate room for", path))?;
+        crash_point("log segment: room allocated");
         Ok(file)
     }
 
@@ -159,10 +161,14 @@ impl SegmentFiles {
         let file = self.allocate(&from, mode, header.size)?;
         file.write_at(&header.encode(), 0)
             .map_err(StorageError::io("write the header of", &from))?;
+        crash_point("log segment: header written");
         file.sync_data().map_err(StorageError::io("sync", &from))?;
+        crash_point("log segment: header synced");
         let path = self.dir.join(name(header.incarnation));
         self.disk.rename(&from, &path).map_err(StorageError::io("rename to", &path))?;
+        crash_point("log segment: renamed");
         self.sync_dir()?;
+        crash_point("log segment: in force");
         Ok((path, file))
     }
 
@@ -171,7 +177,9 @@ impl SegmentFiles {
     pub fn retire(&mut self, path: &Path) -> Result<()> {
         let free = self.free_name();
         self.disk.rename(path, &free).map_err(StorageError::io("rename", path))?;
+        crash_point("log retirement: renamed");
         self.sync_dir()?;
+        crash_point("log retirement: done");
         if self.free.len() < SPARE_FILES {
             self.free.push(free);
             return Ok(());

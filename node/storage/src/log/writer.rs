@@ -11,6 +11,7 @@ use super::segment::{HEADER, Header, SegmentFiles};
 use super::shared::{Segment, Shared};
 use super::{HardState, Lsn, Record};
 use crate::disk::DiskFile;
+use crate::simulation::{Bug, crash_point, has_bug};
 use crate::{Applied, ReplicaKey, Result, StorageError};
 
 /// The segment records are written to.
@@ -288,7 +289,13 @@ impl LogWriter {
             .file
             .write_at(&chunk.bytes, chunk.start)
             .map_err(|e| StorageError::io("write", path())(e))?;
-        self.active.file.sync_data().map_err(|e| StorageError::io("sync", path())(e))?;
+        crash_point("log: records written");
+        let mut synced = self.active.file.sync_data();
+        if synced.is_err() && has_bug(Bug::FsyncRetried) {
+            synced = self.active.file.sync_data();
+        }
+        synced.map_err(|e| StorageError::io("sync", path())(e))?;
+        crash_point("log: records synced");
         self.active.end = chunk.end();
         let mut state = self.shared.state.lock();
         let segment =
@@ -299,6 +306,7 @@ impl LogWriter {
 
     /// Seals the active segment, whose records are all durable, by the birth of the next.
     fn rotate(&mut self, i: usize) -> Result<()> {
+        crash_point("log: switch of segments begun");
         let chunk = &self.chunks[i];
         let header = Header {
             incarnation: chunk.incarnation,
@@ -326,6 +334,7 @@ impl LogWriter {
         let nobody = ReplicaKey { partition: 0, replica: 0 };
         self.place(self.blank(Kind::Mark, nobody), &[]);
         self.sync()?;
+        crash_point("log: durability marked");
         Ok(true)
     }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::frame::{self, HEADER, Kind};
 use super::{Change, ManifestState};
 use crate::disk::{Disk, DiskFile, OpenMode};
+use crate::simulation::crash_point;
 use crate::{Corruption, Result, StorageError};
 
 const CURRENT: &str = "CURRENT";
@@ -132,12 +133,17 @@ pub(super) fn switch(
     let durable = bytes.len() as u64;
     frame::encode(Kind::Mark, salt, 0, durable, &[], &mut bytes);
     let file = write_fresh(disk, &path, &bytes)?;
+    crash_point("manifest switch: new one written");
     let temporary = dir.join(TEMPORARY);
     write_fresh(disk, &temporary, current_line(number).as_bytes())?;
+    crash_point("manifest switch: CURRENT.tmp written");
     sync_dir(disk, dir)?;
+    crash_point("manifest switch: names synced");
     let current = dir.join(CURRENT);
     disk.rename(&temporary, &current).map_err(StorageError::io("rename to", &current))?;
+    crash_point("manifest switch: CURRENT renamed");
     sync_dir(disk, dir)?;
+    crash_point("manifest switch: in force");
     Ok(OpenManifest { file, path, number, salt, end: bytes.len() as u64 })
 }
 
@@ -163,6 +169,7 @@ pub(super) fn remove_others(disk: &dyn Disk, dir: &Path, number: u64) -> Result<
         if leftover {
             let path = dir.join(name);
             disk.remove(&path).map_err(StorageError::io("remove", &path))?;
+            crash_point("manifest: leftover removed");
         }
     }
     Ok(())

@@ -9,6 +9,7 @@ use super::files::{self, OpenManifest};
 use super::frame::{self, Kind};
 use super::{Change, ManifestState, ReplicaRecord};
 use crate::disk::{Disk, DiskFile};
+use crate::simulation::{Bug, crash_point, has_bug};
 use crate::{ReplicaKey, Result, StorageError};
 
 /// Sizes of the manifest.
@@ -159,7 +160,9 @@ impl Manifest {
         // The state holds the queued edits too: they are durable with it.
         inner.queue.clear();
         inner.durable = inner.accepted;
-        self.disk.remove(&old).map_err(StorageError::io("remove", old))
+        self.disk.remove(&old).map_err(StorageError::io("remove", old))?;
+        crash_point("manifest switch: old one removed");
+        Ok(())
     }
 }
 
@@ -173,13 +176,21 @@ fn append(file: &dyn DiskFile, start: u64, salt: u64, edits: &[Vec<u8>]) -> std:
         frame::encode(Kind::Edit, salt, start, start, edit, &mut bytes);
     }
     file.write_at(&bytes, start)?;
-    file.sync_data()?;
+    crash_point("manifest: edit written");
+    sync(file)?;
+    crash_point("manifest: edit synced");
     let durable = start + bytes.len() as u64;
     let mut mark = Vec::new();
     frame::encode(Kind::Mark, salt, durable, durable, &[], &mut mark);
     file.write_at(&mark, durable)?;
-    file.sync_data()?;
+    crash_point("manifest: mark written");
+    sync(file)?;
+    crash_point("manifest: mark synced");
     Ok(durable + mark.len() as u64)
+}
+
+fn sync(file: &dyn DiskFile) -> std::io::Result<()> {
+    if has_bug(Bug::ManifestNotSynced) { Ok(()) } else { file.sync_data() }
 }
 
 impl Inner {

@@ -11,6 +11,7 @@ use super::partial::Partial;
 use super::source::{remove, verify_table};
 use super::{Chunk, IDLE_MICROSECONDS, MAX_CHUNK_BYTES, SnapshotInfo, SnapshotTable};
 use crate::disk::Disk;
+use crate::simulation::crash_point;
 use crate::{ReplicaKey, Result, StorageError};
 
 /// A table of the replica itself, which the snapshot may share.
@@ -170,8 +171,10 @@ impl Incoming {
             });
         }
         partial.sync()?;
+        crash_point("snapshot received: table synced");
         let whole = self.path(table, "sst");
         self.disk.rename(&part, &whole).map_err(StorageError::io("rename", &part))?;
+        crash_point("snapshot received: table renamed");
         remove(&*self.disk, &sums)?;
         self.disk.sync_dir(&self.dir).map_err(|error| StorageError::Fatal {
             what: format!("could not sync {}: {error}", self.dir.display()),

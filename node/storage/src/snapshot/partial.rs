@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::{MAX_CHUNK_BYTES, chunk_checksum};
 use crate::disk::{Disk, DiskFile, OpenMode};
+use crate::simulation::crash_point;
 use crate::{Result, StorageError};
 
 /// A record of the sums: length and checksum of a chunk, 32-bit little-endian each.
@@ -71,11 +72,13 @@ impl Partial {
         debug_assert_eq!(chunk_checksum(self.identity, self.len, data), checksum);
         let io = || StorageError::io("write", &self.path);
         self.part.write_at(data, self.len).map_err(io())?;
+        crash_point("snapshot received: chunk written");
         let mut record = (data.len() as u32).to_le_bytes().to_vec();
         record.extend_from_slice(&checksum.to_le_bytes());
         self.sums.write_at(&record, self.chunks * RECORD).map_err(io())?;
         self.len += data.len() as u64;
         self.chunks += 1;
+        crash_point("snapshot received: chunk noted");
         Ok(())
     }
 

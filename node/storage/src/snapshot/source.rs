@@ -7,6 +7,7 @@ use super::names;
 use super::{SnapshotInfo, SnapshotTable};
 use crate::cache::BlockCache;
 use crate::disk::{Disk, DiskFile, OpenMode};
+use crate::simulation::crash_point;
 use crate::table::{FileId, ObsoleteFiles, Table};
 use crate::tree::Checkpoint;
 use crate::{ReplicaKey, Result, StorageError};
@@ -43,6 +44,7 @@ impl Snapshot {
             let link = self.path(&format!("{:016x}.sst", meta.identity));
             let table = table_path(meta.file);
             self.disk.hard_link(&table, &link).map_err(StorageError::io("link", &table))?;
+            crash_point("snapshot kept: table linked");
         }
         let path = self.description();
         let file = self.disk.open(&path, OpenMode::Create);
@@ -53,7 +55,9 @@ impl Snapshot {
             move |error| StorageError::Fatal { what: format!("could not sync {path}: {error}") }
         };
         file.sync_data().map_err(fatal(&path))?;
+        crash_point("snapshot kept: description synced");
         self.disk.sync_dir(&self.dir).map_err(fatal(&self.dir))?;
+        crash_point("snapshot kept: done");
         Ok(())
     }
 

@@ -23,8 +23,10 @@ use crate::cache::BlockCache;
 use crate::disk::{DirLock, Disk};
 use crate::log::{HardState, LogOptions, LogReader, LogWriter, LoggedBatch};
 use crate::manifest::{Change, Identity, Manifest, ManifestOptions};
+use crate::simulation::{Bug, crash_point, has_bug};
 use crate::snapshot::{IncomingFiles, Outgoing};
 use crate::table::{FileId, FileIds};
+use crate::tree::TreeEdit;
 use crate::tree::{Tree, TreeChange, TreeContext, TreeImage, TreeOptions};
 use crate::{Applied, ReplicaKey, Result, StorageError};
 
@@ -204,7 +206,9 @@ impl Store {
         let mut changes =
             vec![Change::Identity(identity), Change::Creation(creation), Change::Map(map)];
         changes.extend(replicas.iter().map(creation_of));
+        crash_point("joining: begun");
         self.manifest.commit(&changes)?;
+        crash_point("joining: durable");
         self.open_created(replicas)
     }
 
@@ -312,7 +316,25 @@ impl Store {
             None => Change::Compact { replica, tree },
         }];
         changes.extend(next_file.map(Change::NextFile));
+        if has_bug(Bug::AppliedNotAtomic)
+            && let Change::Publish { replica, applied, state, tree } = &changes[0]
+        {
+            let (replica, applied, state) = (*replica, *applied, state.clone());
+            let alone = TreeEdit { gc_floor: tree.gc_floor, ..TreeEdit::default() };
+            self.manifest.commit(&[Change::Publish { replica, applied, state, tree: alone }])?;
+        }
+        if has_bug(Bug::TableDeletedEarly) && changes.len() > 1 {
+            change.edit().removed.iter().try_for_each(|file| self.delete_table(*file))?;
+        }
+        crash_point(match applied {
+            Some(_) => "flush: to be published",
+            None => "compaction: to be published",
+        });
         self.manifest.commit(&changes)?;
+        crash_point(match applied {
+            Some(_) => "flush: published",
+            None => "compaction: published",
+        });
         if let Some((applied, _)) = applied {
             // Only now may the log forget: the edit is durable, and so is the mark behind it.
             self.log.set_flushed(replica, applied);
@@ -372,7 +394,10 @@ impl Store {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                 Err(StorageError::io("delete", path)(error))
             }
-            _ => Ok(()),
+            _ => {
+                crash_point("table: deleted");
+                Ok(())
+            }
         }
     }
 }

@@ -12,6 +12,7 @@ use bytes::Bytes;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::codec::{Decoder, Malformed};
+use crate::simulation::{Bug, has_bug};
 
 const KIND: u8 = 1;
 const HEADER: usize = 8;
@@ -82,6 +83,9 @@ impl Filter {
 
     /// `false` only if the key is certainly absent.
     pub(crate) fn may_contain(&self, hash: u64) -> bool {
+        if hash.is_multiple_of(8) && has_bug(Bug::BloomFalseNegative) {
+            return false;
+        }
         let at = HEADER + line_of(hash, self.lines) * LINE;
         let line = &self.bytes[at..at + LINE];
         bits_of(hash, self.probes).all(|bit| line[bit / 8] & (1 << (bit % 8)) != 0)

@@ -15,6 +15,7 @@ use super::entry::compare;
 use super::format::{Compression, Footer, Handle, Site, seal};
 use super::properties::Properties;
 use crate::disk::{Disk, DiskFile, OpenMode};
+use crate::simulation::crash_point;
 use crate::{Result, StorageError};
 
 /// Bytes collected before they are written.
@@ -193,9 +194,11 @@ impl TableBuilder {
         };
         self.buffer.extend_from_slice(&footer.encode());
         self.flush()?;
+        crash_point("table: written");
         self.file.sync_data().map_err(|e| StorageError::Fatal {
             what: format!("could not sync {}: {e}", self.path.display()),
         })?;
+        crash_point("table: synced");
         Ok((self.properties, self.written))
     }
 }

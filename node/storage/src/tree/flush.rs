@@ -13,6 +13,7 @@ use crate::Result;
 use crate::compaction::STEP_OVERHEAD;
 use crate::compaction::output::Output;
 use crate::compaction::retention::Retention;
+use crate::simulation::crash_point;
 use crate::table::entry::Cursor;
 
 /// Writes one memtable to disk. Dropped before it is done, it changes nothing and
@@ -74,6 +75,7 @@ impl FlushJob {
             }
             spent += key.len() + slot.len() + STEP_OVERHEAD;
             if spent >= budget {
+                crash_point("flush: step");
                 self.last = Some((Bytes::copy_from_slice(key), revision));
                 return Ok(Progress::More);
             }
@@ -86,6 +88,7 @@ impl FlushJob {
         let output = self.output.take().expect("a job finishes once");
         let tables = output.finish()?.into_iter();
         let added: Vec<_> = tables.map(|table| Placed::new(table, 0)).collect();
+        crash_point("flush: tables complete");
         let edit = TreeEdit {
             added: added.iter().map(|placed| placed.meta.clone()).collect(),
             removed: Vec::new(),

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use super::context::{TreeContext, Workshop};
 use super::levels::{Levels, Placed};
 use super::{Applied, TableMeta};
+use crate::simulation::crash_point;
 use crate::snapshot::{SnapshotInfo, SnapshotTable};
 use crate::{Result, StorageError};
 
@@ -99,6 +100,7 @@ fn adopt_all(
         let file = context.ids.allocate();
         let link = context.table_path(file);
         context.disk.hard_link(path, &link).map_err(StorageError::io("link", path))?;
+        crash_point("snapshot installed: table linked");
         let table = match workshop.open_table(file) {
             Ok(table) => table,
             Err(error) => {
