@@ -4,6 +4,7 @@ use crate::checks::Violation;
 use crate::coverage::Coverage;
 use crate::plan::{Plan, SECOND};
 use crate::run::{Report, run};
+use crate::trace::Tracing;
 use parking_lot::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc;
@@ -136,9 +137,9 @@ impl Totals {
 
 /// Runs a seed, one in ten twice.
 fn judge(seed: u64, plan: &(impl Fn(u64) -> Plan + Sync)) -> Report {
-    let mut report = run(plan(seed), false);
+    let mut report = run(plan(seed), Tracing::Off);
     if runs_twice(seed) && report.violation.is_none() {
-        let again = run(plan(seed), false);
+        let again = run(plan(seed), Tracing::Off);
         if (report.hash, report.events) != (again.hash, again.events)
             || report.coverage != again.coverage
         {

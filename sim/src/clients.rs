@@ -287,6 +287,7 @@ impl Client {
             let session = Session { id: *revision, next: 1, unanswered: BTreeSet::new() };
             self.sessions.entry(partition).or_insert(session);
         }
+        cx.trace.detail(cx.now, || format!("client {} is answered: {:?}", self.index, answer));
         self.settle(&running);
         if let Answer::Written { met: true, .. } = answer {
             self.written += 1;

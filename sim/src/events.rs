@@ -95,6 +95,20 @@ impl NodeEvent {
     }
 }
 
+impl std::fmt::Display for Arrival {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Arrival::Turn { from, turn, .. } => {
+                let (beats, answers) = (turn.heartbeats.len(), turn.heartbeat_answers.len());
+                write!(f, "from {from} {beats} heartbeats, {answers} answers")?;
+                turn.messages.iter().try_for_each(|message| write!(f, ", {message:?}"))
+            }
+            Arrival::Request(request) => write!(f, "{request:?}"),
+            Arrival::Refused { peer } => write!(f, "that the port of {peer} refuses"),
+        }
+    }
+}
+
 impl Arrival {
     /// Tells most messages apart in the trace's hash.
     pub fn size(&self) -> u64 {

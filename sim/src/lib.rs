@@ -28,9 +28,11 @@ pub mod scenarios;
 mod schedule;
 mod snapshots;
 pub mod stopwatch;
+pub mod story;
 mod trace;
 mod workload;
 mod world;
 
 pub use network::NetworkSettings;
+pub use trace::Tracing;
 pub use world::World;

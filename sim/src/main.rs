@@ -1,13 +1,17 @@
 //! `doug-sim`: runs seeds, prints what they covered, replays one that failed.
 
 use clap::Parser;
+use doug_sim::Tracing;
 use doug_sim::campaign::{Totals, Until, run_seeds};
 use doug_sim::coverage::Coverage;
+use doug_sim::crash_points::CRASH_POINTS;
 use doug_sim::mutants::Mutant;
 use doug_sim::plan::{Plan, SECOND};
 use doug_sim::run::{Report, quiet_panics, run, shrink};
 use doug_sim::stopwatch::Stopwatch;
+use doug_sim::story::story;
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Runs simulated DougDB clusters from seeds, and checks every promise.
 #[derive(Debug, Parser)]
@@ -38,6 +42,12 @@ struct Options {
     /// Leave faults out of a failing seed one by one, as long as it still fails.
     #[arg(long)]
     shrink: bool,
+    /// With `--seed`: print every message and answer too.
+    #[arg(long)]
+    everything: bool,
+    /// With `--seed`: print, of everything, the lines that contain this.
+    #[arg(long)]
+    only: Option<String>,
     /// Put each known bug in and count the seeds until it is found; `--seeds` is the most tried.
     #[arg(long)]
     mutants: bool,
@@ -74,17 +84,22 @@ fn main() -> ExitCode {
 fn one(options: &Options, seed: u64) -> ExitCode {
     let mut plan = options.plan(seed);
     if options.shrink
-        && let Some(violation) = run(plan.clone(), false).violation
+        && let Some(violation) = run(plan.clone(), Tracing::Off).violation
     {
         plan = shrink(&plan, violation.checker);
     }
     println!("{plan:#?}");
-    let report = run(plan, true);
+    let tracing = match &options.only {
+        Some(part) => Tracing::Only(part.clone()),
+        None if options.everything => Tracing::Everything,
+        None => Tracing::Story,
+    };
+    let report = run(plan.clone(), tracing);
     print_coverage(&report.coverage);
     println!("trace {:016x}, {} events", report.hash, report.events);
-    match &report.violation {
-        Some(violation) => {
-            println!("VIOLATED {violation}");
+    match story(&plan, &report) {
+        Some(story) => {
+            println!("\n{story}");
             ExitCode::FAILURE
         }
         None => ExitCode::SUCCESS,
@@ -122,8 +137,23 @@ fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
+/// Whether as many seeds counted as were asked for, and, of many, they crashed everywhere.
 fn is_enough(totals: &Totals, until: Until) -> bool {
-    !matches!(until, Until::Counted(count) if totals.counted < count)
+    let Until::Counted(count) = until else { return true };
+    let missed = missed_points(&totals.coverage);
+    if count >= MANY && !missed.is_empty() {
+        println!("nobody crashed at {missed:?}");
+        return false;
+    }
+    totals.counted >= count
+}
+
+/// So many seeds must crash at every crash point.
+const MANY: u64 = 500;
+
+fn missed_points(coverage: &Coverage) -> Vec<&'static str> {
+    let missed = |point: &&str| coverage.get(&format!("crash point: {point}")) == 0;
+    CRASH_POINTS.iter().copied().filter(missed).collect()
 }
 
 fn print_totals(totals: &Totals, clock: Stopwatch) {
@@ -137,27 +167,47 @@ fn print_totals(totals: &Totals, clock: Stopwatch) {
         clock.seconds(),
         totals.speed()
     );
-    println!("{} failed {:?}", totals.failed.len(), totals.failed);
+    let hit = CRASH_POINTS.len() - missed_points(&totals.coverage).len();
+    let faults = totals.coverage.iter().filter(|(name, _)| name.starts_with("fault: "));
+    println!(
+        "{} faults; crashed at {hit} of {} crash points; {} failed {:?}",
+        faults.map(|(_, count)| count).sum::<u64>(),
+        CRASH_POINTS.len(),
+        totals.failed.len(),
+        totals.failed
+    );
 }
 
 /// The table of bugs and the seeds needed to find them.
 fn mutants(options: &Options) -> ExitCode {
-    let mut missed = 0;
-    for mutant in Mutant::ALL {
-        let mut seeds = options.start..options.start + options.seeds;
-        let found = seeds.find_map(|seed| {
-            let violation = run(Plan { mutant, ..options.plan(seed) }, false).violation?;
-            Some((seed + 1 - options.start, violation.checker))
-        });
-        match found {
-            Some((seeds, checker)) => println!("{mutant:?}: {seeds} seeds, {checker}"),
-            None => {
-                missed += 1;
-                println!("{mutant:?}: not found in {} seeds", options.seeds);
-            }
+    let next = AtomicUsize::new(0);
+    let missed = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        for _ in 0..options.threads.unwrap_or_else(cores) {
+            scope.spawn(|| {
+                while let Some(mutant) = Mutant::ALL.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    match find(options, *mutant) {
+                        Some((seeds, checker)) => println!("{mutant:?}: {seeds} seeds, {checker}"),
+                        None => {
+                            missed.fetch_add(1, Ordering::Relaxed);
+                            println!("{mutant:?}: not found in {} seeds", options.seeds);
+                        }
+                    }
+                }
+            });
         }
-    }
-    ExitCode::from(u8::from(missed > 0))
+    });
+    println!("{} bugs, {} not found", Mutant::ALL.len(), missed.load(Ordering::Relaxed));
+    ExitCode::from(u8::from(missed.into_inner() > 0))
+}
+
+/// After how many seeds a bug is found, and by which checker.
+fn find(options: &Options, mutant: Mutant) -> Option<(u64, &'static str)> {
+    let mut seeds = options.start..options.start + options.seeds;
+    seeds.find_map(|seed| {
+        let violation = run(Plan { mutant, ..options.plan(seed) }, Tracing::Off).violation?;
+        Some((seed + 1 - options.start, violation.checker))
+    })
 }
 
 fn print_line(report: &Report) {
@@ -168,17 +218,15 @@ fn print_line(report: &Report) {
 
 /// The story of a failing seed.
 fn tell(options: &Options, report: &Report) {
+    let mut plan = options.plan(report.seed);
     let Some(violation) = &report.violation else { return };
-    println!("\nseed {} VIOLATED {violation}", report.seed);
-    println!("what happened last:");
-    let skip = report.story.len().saturating_sub(25);
-    report.story.iter().skip(skip).for_each(|line| println!("  {line}"));
     if options.shrink {
-        let plan = shrink(&options.plan(report.seed), violation.checker);
-        let needed: Vec<_> = plan.faults.keys().map(|kind| kind.name()).collect();
-        println!("faults it needs: {}", needed.join(", "));
+        plan = shrink(&plan, violation.checker);
+        let again = run(plan.clone(), Tracing::Off);
+        println!("\n{}", story(&plan, &again).unwrap_or_default());
+    } else {
+        println!("\n{}", story(&plan, report).unwrap_or_default());
     }
-    println!("replay it with: doug-sim --seed {}\n", report.seed);
 }
 
 fn print_coverage(coverage: &Coverage) {

@@ -33,11 +33,13 @@ pub enum Mutant {
     WipedNodeKeepsItsId,
     /// A bug of the storage engine.
     Storage(Bug),
+    /// A bug of the consensus core.
+    Consensus(doug_raft::Mutant),
 }
 
 impl Mutant {
     /// All bugs.
-    pub const ALL: [Mutant; 22] = [
+    pub const ALL: [Mutant; 31] = [
         Mutant::NoLogSync,
         Mutant::NoSync,
         Mutant::NoDirectorySync,
@@ -60,7 +62,24 @@ impl Mutant {
         Mutant::Storage(Bug::ChecksumIgnored),
         Mutant::Storage(Bug::ManifestNotSynced),
         Mutant::Storage(Bug::TableDeletedEarly),
+        Mutant::Consensus(doug_raft::Mutant::OwnLogCountedBeforeDurable),
+        Mutant::Consensus(doug_raft::Mutant::OlderTermCommittedByCounting),
+        Mutant::Consensus(doug_raft::Mutant::VoteForShorterLog),
+        Mutant::Consensus(doug_raft::Mutant::HeartbeatAcknowledgesBeforeDurable),
+        Mutant::Consensus(doug_raft::Mutant::CommitPastVerified),
+        Mutant::Consensus(doug_raft::Mutant::VoteCountedInLaterTerm),
+        Mutant::Consensus(doug_raft::Mutant::ReadBeforeOwnTermCommit),
+        Mutant::Consensus(doug_raft::Mutant::ReadAcknowledgedByOlderRound),
+        Mutant::Consensus(doug_raft::Mutant::SnapshotKeepsConflictingLog),
     ];
+
+    /// The bug inside the consensus core, if it is one there.
+    pub fn of_consensus(self) -> Option<doug_raft::Mutant> {
+        match self {
+            Mutant::Consensus(mutant) => Some(mutant),
+            _ => None,
+        }
+    }
 
     /// The bug inside the code that ships, if it is one there.
     pub fn bug(self) -> Option<Bug> {

@@ -2,8 +2,9 @@
 
 use crate::checks::Violation;
 use crate::coverage::Coverage;
-use crate::plan::{FaultKind, Plan};
+use crate::plan::{FaultKind, Plan, SECOND};
 use crate::stopwatch::processor_seconds;
+use crate::trace::Tracing;
 use crate::world::World;
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -43,8 +44,8 @@ pub fn quiet_panics() {
 }
 
 /// Runs a plan to its end.
-pub fn run(plan: Plan, verbose: bool) -> Report {
-    let mut world = World::new(plan, verbose);
+pub fn run(plan: Plan, tracing: Tracing) -> Report {
+    let mut world = World::new(plan, tracing);
     report(&mut world, |world| world.run().map(drop))
 }
 
@@ -79,17 +80,28 @@ fn describe(payload: &(dyn std::any::Any + Send)) -> String {
     kept.or(text).unwrap_or_else(|| "a panic without a word".to_owned())
 }
 
-/// The plan of a failing seed with every kind of fault left out that the failure does not need.
+/// The plan of a failing seed with every kind of fault left out that the failure does not need,
+/// and then as short as it still fails.
 pub fn shrink(plan: &Plan, checker: &str) -> Plan {
+    let fails = |plan: &Plan| {
+        let violation = run(plan.clone(), Tracing::Off).violation;
+        violation.is_some_and(|violation| violation.checker == checker)
+    };
     let mut least = plan.clone();
     let kinds: Vec<FaultKind> = least.faults.keys().copied().collect();
     for kind in kinds {
         let mut without = least.clone();
         without.faults.remove(&kind);
-        let fails = run(without.clone(), false).violation.is_some_and(|v| v.checker == checker);
-        if fails {
+        if fails(&without) {
             least = without;
         }
     }
-    least
+    loop {
+        let mut shorter = least.clone();
+        shorter.last(least.duration * 2 / 3);
+        if shorter.duration < SECOND || !fails(&shorter) {
+            return least;
+        }
+        least = shorter;
+    }
 }

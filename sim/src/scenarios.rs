@@ -3,6 +3,7 @@
 use crate::checks::{Judged, Violation};
 use crate::mutants::Mutant;
 use crate::plan::{Plan, SECOND};
+use crate::trace::Tracing;
 use crate::world::World;
 use doug_sim_disk::Crash;
 
@@ -11,7 +12,7 @@ use doug_sim_disk::Crash;
 pub fn all_nodes_lose_power(seed: u64, mutant: Mutant) -> World {
     let plan =
         Plan { clusters: 2, partitions: 4, duration: 8 * SECOND, mutant, ..Plan::calm(seed) };
-    World::new(plan, false)
+    World::new(plan, Tracing::Off)
 }
 
 /// The course of [`all_nodes_lose_power`].

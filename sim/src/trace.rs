@@ -5,19 +5,40 @@ use std::collections::VecDeque;
 /// Lines of the story that are kept.
 const STORY: usize = 60;
 
+/// How much of a run is printed as it goes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Tracing {
+    /// Nothing.
+    #[default]
+    Off,
+    /// The story.
+    Story,
+    /// The story, and every message and answer.
+    Everything,
+    /// Of everything, the lines that contain this.
+    Only(String),
+}
+
 /// The record of one run.
 #[derive(Debug, Default)]
 pub struct Trace {
     hash: u64,
     events: u64,
-    verbose: bool,
+    tracing: Tracing,
     story: VecDeque<String>,
 }
 
 impl Trace {
-    /// An empty record; `verbose` prints it as it is made.
-    pub fn new(verbose: bool) -> Self {
-        Self { verbose, ..Self::default() }
+    /// An empty record, printed as it is made as far as is asked.
+    pub fn new(tracing: Tracing) -> Self {
+        Self { tracing, ..Self::default() }
+    }
+
+    fn print(&self, line: &str) {
+        match &self.tracing {
+            Tracing::Only(part) if !line.contains(part.as_str()) => {}
+            _ => println!("{line}"),
+        }
     }
 
     /// Two runs of one seed have the same.
@@ -49,8 +70,8 @@ impl Trace {
     pub fn tell(&mut self, now: u64, line: &str) {
         line.bytes().for_each(|byte| self.fold(u64::from(byte)));
         let line = format!("{} {line}", clock(now));
-        if self.verbose {
-            println!("{line}");
+        if self.tracing != Tracing::Off {
+            self.print(&line);
         }
         if self.story.len() == STORY {
             self.story.pop_front();
@@ -60,8 +81,8 @@ impl Trace {
 
     /// Tells something only a reader of the whole trace wants to know.
     pub fn detail(&self, now: u64, line: impl FnOnce() -> String) {
-        if self.verbose {
-            println!("{}   {}", clock(now), line());
+        if matches!(self.tracing, Tracing::Everything | Tracing::Only(_)) {
+            self.print(&format!("{}   {}", clock(now), line()));
         }
     }
 }

@@ -15,7 +15,7 @@ use crate::plan::{Plan, SECOND};
 use crate::random::Random;
 use crate::schedule::Schedule;
 use crate::snapshots::Snapshots;
-use crate::trace::Trace;
+use crate::trace::{Trace, Tracing};
 use doug_sim_disk::{Crash, Fault};
 use doug_storage::simulation::put_in;
 use std::collections::BTreeSet;
@@ -37,13 +37,13 @@ pub struct World {
 
 impl World {
     /// Lays out what the plan says; nothing runs yet.
-    pub fn new(plan: Plan, verbose: bool) -> Self {
+    pub fn new(plan: Plan, tracing: Tracing) -> Self {
         let seed = plan.seed;
         let mut cx = Context {
             now: 0,
             schedule: Schedule::default(),
             random: Random::for_purpose(seed, 2),
-            trace: Trace::new(verbose),
+            trace: Trace::new(tracing),
             network: Network::new(plan.network.clone(), Random::for_purpose(seed, 3)),
             checks: Checks::default(),
             coverage: Coverage::default(),
@@ -286,6 +286,7 @@ impl World {
             return;
         }
         self.cx.trace.count([self.cx.now, 2, node as u64, arrival.size()]);
+        self.cx.trace.detail(self.cx.now, || format!("{} hears {arrival}", slot.name));
         process.arrive(*arrival, &mut self.cx);
     }
 

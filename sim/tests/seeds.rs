@@ -1,12 +1,13 @@
 //! A few random runs, and that a run depends on its seed alone.
 
+use doug_sim::Tracing;
 use doug_sim::plan::{Plan, SECOND};
 use doug_sim::run::{Report, run};
 
 fn short(seed: u64) -> Report {
     let mut plan = Plan::draw(seed);
     plan.last(20 * SECOND);
-    run(plan, false)
+    run(plan, Tracing::Off)
 }
 
 #[test]
@@ -19,7 +20,7 @@ fn the_same_seed_always_runs_the_same_way() {
 
 #[test]
 fn a_calm_run_turns_every_mechanism() {
-    let report = run(Plan::calm(1), false);
+    let report = run(Plan::calm(1), Tracing::Off);
     assert_eq!(report.violation, None, "{:#?}", report.story);
     assert!(report.coverage.counts(), "{:#?}", report.coverage);
 }

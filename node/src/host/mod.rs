@@ -54,6 +54,9 @@ pub struct HostConfig {
     pub retained_log_bytes: u64,
     /// Bytes of payloads each replica may keep in memory once applied.
     pub payload_cache_bytes: u64,
+    /// A known bug of consensus that the simulator puts in.
+    #[cfg(feature = "simulation")]
+    pub mutant: Option<doug_raft::Mutant>,
 }
 
 impl HostConfig {
@@ -65,6 +68,8 @@ impl HostConfig {
             batch_bytes: 1 << 20,
             retained_log_bytes: 8 << 20,
             payload_cache_bytes: 4 << 20,
+            #[cfg(feature = "simulation")]
+            mutant: None,
         }
     }
 }
@@ -238,6 +243,10 @@ impl Host {
         config.election_timeout_min = self.config.election_timeout;
         config.election_timeout_max = 2 * self.config.election_timeout;
         config.heartbeat_interval = self.config.election_timeout / 3;
+        #[cfg(feature = "simulation")]
+        {
+            config.mutant = self.config.mutant;
+        }
         let applied = restored.applied;
         let preferred = preferred(&descriptor) == Some(id);
         let mut raft = Raft::new(config, restored, now);

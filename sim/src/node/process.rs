@@ -136,6 +136,7 @@ impl Process {
     fn of(start: &Start, opened: Opened, random: &mut Random, cx: &Context) -> Result<Self, Death> {
         let config = HostConfig {
             election_timeout: cx.plan.election_timeout,
+            mutant: cx.plan.mutant.of_consensus(),
             batch_bytes: cx.plan.batch_bytes,
             retained_log_bytes: cx.plan.retained_log_bytes,
             payload_cache_bytes: cx.plan.payload_cache_bytes,
