@@ -12,6 +12,7 @@ use doug_storage::StorageError;
 use doug_storage::snapshot::{CHUNK_BYTES, Sending, Snapshot};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::mpsc::error::SendTimeoutError;
 use tokio::sync::{Semaphore, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Status, Streaming};
@@ -20,7 +21,7 @@ use tonic::{Code, Status, Streaming};
 const AT_ONCE: usize = 2;
 /// Chunks that wait for the connection.
 const WAITING_CHUNKS: usize = 2;
-/// A receiver that says nothing for so long has given up; installing takes a while.
+/// A receiver that takes or says nothing for so long has given up; installing takes a while.
 const SILENCE: Duration = Duration::from_secs(60);
 /// Pause before the host hears of a failure, for it asks again at once.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -144,13 +145,20 @@ async fn stream(
     let sending = Sending::new(snapshot, lacking, CHUNK_BYTES)
         .map_err(|error| Status::internal(error.to_string()))?;
     tracing::info!(%replica, index, bytes = sending.remaining(), "sending a snapshot");
-    let reading = tokio::task::spawn_blocking(move || read(sending, &sender));
+    let mut reading = tokio::task::spawn_blocking(move || read(sending, &sender));
     // The receiver speaks again when it has installed the snapshot, or has a complaint.
-    let answered = answers.message().await;
-    if reading.is_finished() {
-        reading.await.map_err(|error| Status::internal(error.to_string()))??;
-    }
-    match answered?.and_then(|response| response.content) {
+    let answered = tokio::select! {
+        answered = answers.message() => answered?.and_then(|response| response.content),
+        read = &mut reading => {
+            let read = read.map_err(|error| Status::internal(error.to_string()))?;
+            match read {
+                // It went away, and perhaps says why.
+                Err(status) if status.code() != Code::Unavailable => return Err(status),
+                Ok(()) | Err(_) => answer(&mut answers).await?,
+            }
+        }
+    };
+    match answered {
         Some(snapshot_response::Content::Installed(installed)) => Ok(installed.index),
         Some(snapshot_response::Content::Lacking(_)) => {
             Err(Status::internal("the receiver asked for more while it was sent"))
@@ -168,14 +176,22 @@ async fn answer(
     }
 }
 
-/// Reads chunks and waits whenever the receiver is behind, so that memory stays bounded.
+/// Reads chunks and waits whenever the receiver is behind, so that memory stays bounded; but
+/// not for ever, since others wait for their turn.
 fn read(mut sending: Sending, sender: &mpsc::Sender<v1::SnapshotRequest>) -> Result<(), Status> {
+    let runtime = tokio::runtime::Handle::current();
     while let Some(chunk) =
         sending.next_chunk().map_err(|error| Status::internal(error.to_string()))?
     {
         let chunk = request(snapshot_request::Content::Chunk(to_wire(chunk)));
-        if sender.blocking_send(chunk).is_err() {
-            return Err(Status::unavailable("the receiver went away"));
+        match runtime.block_on(sender.send_timeout(chunk, SILENCE)) {
+            Ok(()) => {}
+            Err(SendTimeoutError::Closed(_)) => {
+                return Err(Status::unavailable("the receiver went away"));
+            }
+            Err(SendTimeoutError::Timeout(_)) => {
+                return Err(Status::deadline_exceeded("the receiver takes nothing any more"));
+            }
         }
     }
     Ok(())

@@ -16,7 +16,7 @@ use store_support::*;
 
 /// B is a copy of A's partition on another node.
 const TO: ReplicaKey = ReplicaKey { partition: A.partition, replica: 2 };
-const CHUNK: usize = 300;
+const CHUNK: usize = 900;
 
 fn keys(range: std::ops::Range<u64>) -> Vec<Op> {
     // Digits that hardly compress.
@@ -225,6 +225,28 @@ fn a_sender_that_restarts_goes_on_with_the_same_snapshot_though_its_tables_are_g
     assert_eq!(before + after, total);
     follower.install(incoming);
     assert_eq!(follower.tree.revision(), 6);
+}
+
+#[test]
+fn another_leader_with_the_same_tables_goes_on_where_the_first_one_stopped() {
+    let leader = Leader::new();
+    let mut second = Follower::new();
+    let snapshot = leader.snapshot();
+    let mut incoming = second.receive(&snapshot);
+    send(&snapshot, &mut incoming, usize::MAX);
+    second.install(incoming);
+
+    let mut third = Follower::new();
+    let mut incoming = third.receive(&snapshot);
+    let before = send(&snapshot, &mut incoming, 7);
+    drop((incoming, leader));
+    let checkpoint = second.opened.store.checkpoint(TO, &second.tree).expect("it lives");
+    let from_second = second.opened.store.keep_snapshot(TO, &checkpoint).expect("works");
+    let mut incoming = third.receive(&from_second);
+    let after = send(&from_second, &mut incoming, usize::MAX);
+    assert_eq!(before + after, from_second.info().bytes());
+    third.install(incoming);
+    same(&second.tree, &third.tree);
 }
 
 #[test]
