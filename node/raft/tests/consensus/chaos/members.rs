@@ -86,7 +86,7 @@ pub fn retire(cluster: &mut Cluster) {
 fn is_forgotten(cluster: &Cluster, number: u64) -> bool {
     let listed = |other: &u64| cluster.raft(*other).configuration().members().contains(&id(number));
     let joined = !cluster.raft(number).configuration().members().is_empty();
-    joined && !cluster.running().iter().any(|other| listed(other))
+    joined && !cluster.running().iter().any(listed)
 }
 
 /// Brings a change that is half done to its end, as an operator would, and stops the replicas that are left out.
