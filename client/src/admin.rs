@@ -2,11 +2,13 @@
 //! calls to exactly the node meant.
 
 use crate::builder::address_of;
+use doug_proto::access::AccessToken;
 use doug_proto::error::Fault;
 use doug_proto::ids::NodeId;
 use doug_proto::map::{Node, PartitionMap};
 use doug_proto::v1::{self, admin_client::AdminClient};
 use std::time::Duration;
+use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Response, Status};
 
@@ -17,7 +19,8 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 #[derive(Clone)]
 pub struct Admin {
     address: String,
-    client: AdminClient<Channel>,
+    channel: Channel,
+    client: AdminClient<InterceptedService<Channel, AccessToken>>,
 }
 
 impl Admin {
@@ -39,7 +42,14 @@ impl Admin {
             .map_err(|error| Fault::invalid(format!("{address} is not an address: {error}")))?
             .connect_timeout(timeout)
             .timeout(timeout);
-        Ok(Self { address, client: AdminClient::new(endpoint.connect_lazy()) })
+        let channel = endpoint.connect_lazy();
+        let client = AdminClient::with_interceptor(channel.clone(), AccessToken::default());
+        Ok(Self { address, channel, client })
+    }
+
+    /// The same, showing the token that the nodes ask for.
+    pub fn with_token(self, token: AccessToken) -> Self {
+        Self { client: AdminClient::with_interceptor(self.channel.clone(), token), ..self }
     }
 
     /// What the node is.

@@ -2,6 +2,7 @@
 
 use doug_client::create::{Created, Spec, create};
 use doug_client::{Fault, v1};
+use doug_proto::access::AccessToken;
 use doug_proto::ids::DatabaseId;
 use doug_proto::v1::admin_server::{Admin, AdminServer};
 use std::net::SocketAddr;
@@ -106,7 +107,8 @@ async fn three() -> (Vec<Node>, Vec<SocketAddr>) {
 }
 
 async fn run(spec: &Spec, fresh: u64) -> Result<Created, Fault> {
-    create(spec, DatabaseId::from_bits(fresh), Duration::from_secs(5)).await
+    create(spec, DatabaseId::from_bits(fresh), Duration::from_secs(5), &AccessToken::default())
+        .await
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! What a node is told at its start.
 
 use anyhow::{Result, ensure};
+use doug_proto::access::AccessToken;
 use doug_proto::map::Ports;
 use doug_storage::log::LogOptions;
 use doug_storage::store::StoreOptions;
@@ -31,6 +32,8 @@ pub struct Config {
     /// State machines that share the partitions; at least 1. More than one pays
     /// on a machine with cores to spare.
     pub hosts: usize,
+    /// What Raft and Admin calls must show, and this node's own calls do.
+    pub access: AccessToken,
 }
 
 const LEAST_BYTES: u64 = 16 << 20;

@@ -37,6 +37,7 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
+use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
 use tower::util::MapResponseLayer;
@@ -132,6 +133,7 @@ impl Listeners {
         stop: &CancellationToken,
     ) -> tokio::task::JoinSet<Result<()>> {
         let mut servers = tokio::task::JoinSet::new();
+        let access = shared.config.access.clone().checked();
         let doug = DougServer::new(DougService::new(shared.clone()))
             .max_decoding_message_size(limits::MESSAGE_BYTES)
             .max_encoding_message_size(usize::MAX);
@@ -154,11 +156,11 @@ impl Listeners {
             .serve_with_incoming_shutdown(incoming(self.doug), wait(stop));
         servers.spawn(async move { serving.await.context("the Doug server failed") });
         let serving = builder()
-            .add_service(raft)
+            .add_service(InterceptedService::new(raft, access.clone()))
             .serve_with_incoming_shutdown(incoming(self.raft), wait(stop));
         servers.spawn(async move { serving.await.context("the Raft server failed") });
         let serving = builder()
-            .add_service(admin)
+            .add_service(InterceptedService::new(admin, access))
             .add_services_of_reflection()
             .serve_with_incoming_shutdown(incoming(self.admin), wait(stop));
         servers.spawn(async move { serving.await.context("the Admin server failed") });
@@ -214,6 +216,7 @@ fn open(config: &Config, runtime: tokio::runtime::Handle) -> Result<(Arc<Shared>
         cluster: config.cluster.clone(),
         incarnation: random_bits(),
         election_timeout: config.election_timeout_milliseconds * 1_000,
+        access: config.access.clone(),
     };
     let clock = Clock::start();
     let (hosts, partitions) = hosts(config, node, clock, opened.replicas)?;

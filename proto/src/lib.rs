@@ -2,6 +2,7 @@
 //! the partition map and routing, limits, tokens and typed errors.
 #![deny(missing_docs)]
 
+pub mod access;
 pub mod deadline;
 pub mod error;
 pub mod ids;

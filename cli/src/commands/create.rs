@@ -1,5 +1,6 @@
 //! `doug create`.
 
+use super::layers;
 use crate::exit::{Exit, usage};
 use crate::globals::Globals;
 use anyhow::Context;
@@ -31,6 +32,9 @@ pub struct Args {
     /// What to create, as YAML
     #[arg(long, value_name = "SPEC")]
     file: PathBuf,
+    /// File with the token that the nodes ask for
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<PathBuf>,
     /// Also write the first partition map to this file
     #[arg(long, value_name = "FILE")]
     map_out: Option<PathBuf>,
@@ -39,7 +43,8 @@ pub struct Args {
 /// Runs the command.
 pub async fn run(args: Args, globals: &Globals) -> anyhow::Result<Exit> {
     let spec = read_spec(&args.file)?;
-    let created = create(&spec, fresh_id()?, globals.timeout).await?;
+    let access = layers::token(args.token_file.as_deref())?;
+    let created = create(&spec, fresh_id()?, globals.timeout, &access).await?;
     if let Some(file) = &args.map_out {
         std::fs::write(file, created.map.to_json())
             .with_context(|| format!("cannot write the partition map to {}", file.display()))?;

@@ -37,6 +37,9 @@ pub struct Args {
 #[group(skip)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 struct Options {
+    /// File with the token that Raft and Admin calls must show [default: none is asked for]
+    #[arg(long, env = "DOUG_NODE_TOKEN_FILE", value_name = "FILE")]
+    token_file: Option<PathBuf>,
     /// Folder with the node's data; made if it does not exist
     #[arg(long, env = "DOUG_NODE_DATA", value_name = "DIR")]
     data: Option<PathBuf>,
@@ -95,6 +98,7 @@ pub async fn run(args: Args) -> anyhow::Result<Exit> {
 impl Options {
     fn over(self, file: Options) -> Self {
         Self {
+            token_file: self.token_file.or(file.token_file),
             data: self.data.or(file.data),
             name: self.name.or(file.name),
             cluster: self.cluster.or(file.cluster),
@@ -140,6 +144,7 @@ impl Options {
             memory_budget: budget.unwrap_or(MEMORY_BUDGET),
             log_limit: log_limit.unwrap_or(LOG_LIMIT),
             hosts: self.hosts.unwrap_or_else(half_the_cores),
+            access: layers::token(self.token_file.as_deref())?,
         })
     }
 }

@@ -5,6 +5,7 @@ use super::state::{Creation, LOOPBACK, Node, State};
 use anyhow::{Context, anyhow, bail};
 use doug_client::admin::Admin;
 use doug_client::create::{self, ClusterSpec, HashSpec, NodeSpec, Partitioning, PortsSpec, Spec};
+use doug_proto::access::AccessToken;
 use doug_proto::error::Fault;
 use doug_proto::ids::{DatabaseId, NodeId};
 use doug_proto::map::{self, PartitionMap};
@@ -78,7 +79,7 @@ pub async fn establish(state: &State, identities: &Identities) -> anyhow::Result
         state.nodes.iter().partition(|node| !identities[&node.name].database.is_empty());
     let Some(member) = members.first() else {
         let database = creation.database.parse()?;
-        create::create(&spec(state), database, CALL).await?;
+        create::create(&spec(state), database, CALL, &AccessToken::default()).await?;
         return Ok(());
     };
     // An interrupted creation ends with the very map that it began with, which

@@ -3,6 +3,7 @@
 use super::plan::{NodeIdentity, plan};
 use super::spec::{NodeSpec, Spec};
 use crate::admin::Admin;
+use doug_proto::access::AccessToken;
 use doug_proto::error::Fault;
 use doug_proto::ids::DatabaseId;
 use doug_proto::map::PartitionMap;
@@ -28,12 +29,17 @@ pub struct Created {
 /// Names the node and the remedy: a node that does not answer (nothing is
 /// created then), nodes of two databases, a node that refuses because its data
 /// belongs to another creation.
-pub async fn create(spec: &Spec, fresh: DatabaseId, timeout: Duration) -> Result<Created, Fault> {
+pub async fn create(
+    spec: &Spec,
+    fresh: DatabaseId,
+    timeout: Duration,
+    access: &AccessToken,
+) -> Result<Created, Fault> {
     spec.validate()?;
-    let identities = identify_all(spec, timeout).await?;
+    let identities = identify_all(spec, timeout, access).await?;
     let database = database_of(spec, &identities)?.unwrap_or(fresh);
     let map = plan(spec, &identities, database)?;
-    let admins = admins(spec, timeout)?;
+    let admins = admins(spec, timeout, access)?;
     let members = identities.iter().flatten().map(|identity| identity.database.is_some());
     let nodes: Vec<_> = map.nodes.iter().zip(&admins).zip(members).collect();
     // Members first: if one of them was created otherwise, no empty node may
@@ -62,21 +68,25 @@ fn declared(spec: &Spec) -> impl Iterator<Item = &NodeSpec> {
     spec.clusters.iter().flat_map(|cluster| &cluster.nodes)
 }
 
-fn admins(spec: &Spec, timeout: Duration) -> Result<Vec<Admin>, Fault> {
+fn admins(spec: &Spec, timeout: Duration, access: &AccessToken) -> Result<Vec<Admin>, Fault> {
     let admin = |node: &NodeSpec| {
         let host = &node.address;
         let port = node.ports().admin;
         let bracketed = host.contains(':') && !host.starts_with('[');
         let address = if bracketed { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
-        Admin::with_timeout(&address, timeout)
+        Ok(Admin::with_timeout(&address, timeout)?.with_token(access.clone()))
     };
     declared(spec).map(admin).collect()
 }
 
 /// What every declared node is, cluster by cluster. One that does not answer
 /// may hold data, so then there is no answer at all.
-async fn identify_all(spec: &Spec, timeout: Duration) -> Result<Vec<Vec<NodeIdentity>>, Fault> {
-    let admins = admins(spec, timeout)?;
+async fn identify_all(
+    spec: &Spec,
+    timeout: Duration,
+    access: &AccessToken,
+) -> Result<Vec<Vec<NodeIdentity>>, Fault> {
+    let admins = admins(spec, timeout, access)?;
     let answers = join_all(admins.iter().map(Admin::identify)).await;
     let silent: Vec<_> =
         answers.iter().filter_map(|a| a.as_ref().err().map(|f| f.message.clone())).collect();

@@ -13,6 +13,7 @@ use crate::host::{ApplyWork, Event, Host, Reply, RequestId, SendSnapshot, host_o
 use crate::metrics::Metrics;
 use crate::transport::Peers;
 use crossbeam_channel::Sender;
+use doug_proto::access::AccessToken;
 use doug_proto::error::Fault;
 use doug_proto::ids::NodeId;
 use doug_proto::v1::error_detail::Detail;
@@ -40,6 +41,8 @@ pub struct Identity {
     pub incarnation: u64,
     /// Shortest election timeout, in microseconds.
     pub election_timeout: u64,
+    /// What opens the ports of other nodes.
+    pub access: AccessToken,
 }
 
 impl Identity {

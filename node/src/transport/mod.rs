@@ -13,5 +13,21 @@ pub use outgoing::Peers;
 pub use share_map::share as share_map;
 pub use snapshot_send::send_snapshots;
 
+use crate::engine::shared::Shared;
+use doug_proto::access::AccessToken;
+use doug_proto::v1::raft_client::RaftClient;
+use tonic::service::interceptor::InterceptedService;
+use tonic::transport::Channel;
+
+/// A client of another node's Raft port. It shows the token, if there is one.
+fn raft_client(
+    shared: &Shared,
+    channel: Channel,
+) -> RaftClient<InterceptedService<Channel, AccessToken>> {
+    RaftClient::with_interceptor(channel, shared.config.access.clone())
+        .max_decoding_message_size(MESSAGE_BYTES)
+        .max_encoding_message_size(MESSAGE_BYTES)
+}
+
 /// Largest message between nodes, in bytes: a turn holds many batches.
 pub const MESSAGE_BYTES: usize = 64 << 20;

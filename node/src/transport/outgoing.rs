@@ -1,12 +1,12 @@
 //! Streams to other nodes: one task a peer, which connects, reconnects, and
 //! says when the peer's process has died.
 
-use super::MESSAGE_BYTES;
 use super::hello::hello;
+use super::raft_client;
 use crate::engine::shared::Shared;
 use crate::host::Event;
 use doug_proto::ids::NodeId;
-use doug_proto::v1::{self, exchange_request::Content, raft_client::RaftClient};
+use doug_proto::v1::{self, exchange_request::Content};
 use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
 use std::io::ErrorKind;
@@ -102,9 +102,7 @@ async fn open(
     address: &str,
 ) -> Result<(mpsc::Sender<v1::ExchangeRequest>, Answers), String> {
     let channel = connect(address).await?;
-    let mut client = RaftClient::new(channel)
-        .max_decoding_message_size(MESSAGE_BYTES)
-        .max_encoding_message_size(MESSAGE_BYTES);
+    let mut client = raft_client(shared, channel);
     let (sending, receiver) = mpsc::channel(SENDING_TURNS);
     let opening = v1::ExchangeRequest { content: Some(Content::Hello(hello(shared, node))) };
     sending.try_send(opening).map_err(|error| error.to_string())?;

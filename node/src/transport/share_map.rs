@@ -1,14 +1,14 @@
 //! Telling other nodes the map: to all of them when this node has news, and
 //! asking one of them in turn, so that whatever was lost on the way arrives.
 
-use super::MESSAGE_BYTES;
 use super::hello::{check_hello, hello};
 use super::outgoing::endpoint;
+use super::raft_client;
 use crate::engine::fatal::storage_fault;
 use crate::engine::shared::Shared;
 use doug_proto::ids::NodeId;
 use doug_proto::map::{Node, PartitionMap};
-use doug_proto::v1::{self, raft_client::RaftClient};
+use doug_proto::v1;
 use futures::StreamExt;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -65,9 +65,7 @@ async fn exchange(
         digest: shared.maps.get().map_or(0, |map| map.digest()),
         map: tell.map(|map| map.to_wire()),
     };
-    let mut client = RaftClient::new(channel)
-        .max_decoding_message_size(MESSAGE_BYTES)
-        .max_encoding_message_size(MESSAGE_BYTES);
+    let mut client = raft_client(shared, channel);
     let answer = tokio::time::timeout(PATIENCE, client.share_map(request)).await;
     let taken = match answer {
         Ok(Ok(response)) => match response.into_inner().map {

@@ -1,12 +1,12 @@
 //! Sending a whole partition to a replica that has fallen behind the log.
 
-use super::MESSAGE_BYTES;
 use super::chunk::{FORMAT_VERSION, tables_of, to_wire};
 use super::hello::hello;
 use super::outgoing::connect;
+use super::raft_client;
 use crate::engine::shared::Shared;
 use crate::host::{Event, SendSnapshot};
-use doug_proto::v1::{self, raft_client::RaftClient};
+use doug_proto::v1::{self};
 use doug_proto::v1::{snapshot_request, snapshot_response};
 use doug_storage::StorageError;
 use doug_storage::snapshot::{CHUNK_BYTES, Sending, Snapshot};
@@ -61,9 +61,7 @@ async fn send(shared: &Arc<Shared>, wanted: SendSnapshot) -> Result<u64, String>
     let channel = connect(&address).await?;
     let node_of = shared.clone();
     let snapshot = blocking(move || prepare(&node_of, wanted)).await?;
-    let mut client = RaftClient::new(channel)
-        .max_decoding_message_size(MESSAGE_BYTES)
-        .max_encoding_message_size(MESSAGE_BYTES);
+    let mut client = raft_client(shared, channel);
     let (sender, receiver) = mpsc::channel(WAITING_CHUNKS);
     let header = snapshot_request::Content::Header(header(shared, wanted, &snapshot));
     sender.try_send(request(header)).map_err(|error| error.to_string())?;
