@@ -11,8 +11,8 @@ use std::path::PathBuf;
 #[derive(clap::Args)]
 #[command(after_help = "\
 Flags win over DOUG_FACADE_* variables, which win over the file. The file is
-YAML with the flags' names in camelCase. Exactly one of --map-file and --nodes
-says where the partition map comes from.
+YAML with the flags' names in camelCase. Exactly one of --map-file, --nodes and
+--dougcluster says where the partition map comes from.
 
 Examples:
   doug facade --listen 0.0.0.0:7400 --nodes db0:7400,db1:7400,db2:7400
@@ -42,6 +42,9 @@ struct Options {
     /// Nodes to get the partition map from; a few that are usually up suffice
     #[arg(long, env = "DOUG_FACADE_NODES", value_name = "HOST:PORT", value_delimiter = ',')]
     nodes: Option<Vec<String>>,
+    /// DougCluster whose status has the partition map; needs a way to the API server
+    #[arg(long, env = "DOUG_FACADE_DOUGCLUSTER", value_name = "NAMESPACE/NAME")]
+    dougcluster: Option<String>,
     /// Most bytes of requests and answers under way [default: 256MiB]
     #[arg(long, env = "DOUG_FACADE_MEMORY_BUDGET", value_name = "SIZE")]
     memory_budget: Option<String>,
@@ -61,17 +64,18 @@ pub async fn run(args: Args) -> anyhow::Result<Exit> {
 
 impl Options {
     fn over(self, file: Options) -> Self {
-        // The two exclude each other: one on the command line hides both below.
-        let here = self.map_file.is_some() || self.nodes.is_some();
-        let (map_file, nodes) = match here {
-            true => (self.map_file, self.nodes),
-            false => (file.map_file, file.nodes),
+        // They exclude each other: one on the command line hides all below.
+        let here = self.map_file.is_some() || self.nodes.is_some() || self.dougcluster.is_some();
+        let (map_file, nodes, dougcluster) = match here {
+            true => (self.map_file, self.nodes, self.dougcluster),
+            false => (file.map_file, file.nodes, file.dougcluster),
         };
         Self {
             listen: self.listen.or(file.listen),
             http: self.http.or(file.http),
             map_file,
             nodes,
+            dougcluster,
             memory_budget: self.memory_budget.or(file.memory_budget),
         }
     }
@@ -79,15 +83,18 @@ impl Options {
     fn config(self) -> anyhow::Result<Config> {
         let listen = self.listen.unwrap_or_else(|| (Ipv4Addr::LOCALHOST, PORT).into());
         let beside = || SocketAddr::new(listen.ip(), listen.port().saturating_add(3));
-        let map = match (self.map_file, self.nodes) {
-            (Some(file), None) => MapOrigin::File(file),
-            (None, Some(nodes)) if !nodes.is_empty() => MapOrigin::Nodes(nodes),
-            (Some(_), Some(_)) => return Err(usage("give --map-file or --nodes, not both")),
-            _ => {
+        let map = match (self.map_file, self.nodes, self.dougcluster) {
+            (Some(file), None, None) => MapOrigin::File(file),
+            (None, Some(nodes), None) if !nodes.is_empty() => MapOrigin::Nodes(nodes),
+            (None, None, Some(text)) => dougcluster(&text)?,
+            (None, None | Some(_), None) => {
                 return Err(usage(
-                    "give --map-file FILE or --nodes HOST:PORT,…: the facade must learn the \
-                     partition map from somewhere",
+                    "give --map-file FILE, --nodes HOST:PORT,… or --dougcluster NAMESPACE/NAME: \
+                     the facade must learn the partition map from somewhere",
                 ));
+            }
+            _ => {
+                return Err(usage("give only one of --map-file, --nodes and --dougcluster"));
             }
         };
         let budget = layers::size("memoryBudget", self.memory_budget.as_deref())?;
@@ -97,6 +104,15 @@ impl Options {
             map,
             memory_budget: usize::try_from(budget.unwrap_or(MEMORY_BUDGET))?,
         })
+    }
+}
+
+fn dougcluster(text: &str) -> anyhow::Result<MapOrigin> {
+    match text.split_once('/') {
+        Some((namespace, name)) if !namespace.is_empty() && !name.is_empty() => {
+            Ok(MapOrigin::Kubernetes { namespace: namespace.into(), name: name.into() })
+        }
+        _ => Err(usage(format!("{text:?} is no DougCluster: give NAMESPACE/NAME"))),
     }
 }
 
@@ -123,6 +139,8 @@ mod tests {
     fn the_map_comes_from_exactly_one_place() {
         assert!(options("{}").config().is_err());
         assert!(options("{nodes: ['a:1'], mapFile: m}").config().is_err());
+        assert!(options("{dougcluster: shop/orders, mapFile: m}").config().is_err());
+        assert!(options("dougcluster: orders").config().is_err());
         let flag_hides_file = options("mapFile: m").over(options("nodes: ['a:1']"));
         assert_eq!(flag_hides_file.config().unwrap().map, MapOrigin::File("m".into()));
     }

@@ -1,9 +1,11 @@
 //! Where the facade's partition map comes from, behind one trait.
 
 mod file;
+mod kubernetes;
 mod nodes;
 
 pub use file::FileSource;
+pub use kubernetes::KubernetesSource;
 pub use nodes::NodesSource;
 
 use doug_proto::map::PartitionMap;
@@ -31,6 +33,13 @@ pub enum MapOrigin {
     File(PathBuf),
     /// `WatchMap` of nodes, by `host:port`.
     Nodes(Vec<String>),
+    /// The status of a DougCluster.
+    Kubernetes {
+        /// Its namespace.
+        namespace: String,
+        /// Its name.
+        name: String,
+    },
 }
 
 impl MapOrigin {
@@ -38,6 +47,9 @@ impl MapOrigin {
     pub fn source(&self) -> Box<dyn MapSource> {
         match self {
             MapOrigin::File(path) => Box::new(FileSource::new(path.clone())),
+            MapOrigin::Kubernetes { namespace, name } => {
+                Box::new(KubernetesSource::new(namespace.clone(), name.clone()))
+            }
             MapOrigin::Nodes(seeds) => Box::new(NodesSource::new(seeds.clone())),
         }
     }
