@@ -43,6 +43,8 @@ enum Command {
     Node(Box<commands::node::Args>),
     /// Run a facade: the stateless entrypoint
     Facade(commands::facade::Args),
+    /// Run an operator: brings up what DougCluster resources declare
+    Operator(commands::operator::Args),
     /// Print the definitions of the Kubernetes resources as YAML
     Crds(commands::crds::Args),
     /// Make bare nodes a database
@@ -91,6 +93,7 @@ async fn run(command: Command, globals: &Globals) -> anyhow::Result<Exit> {
         Command::Demo(args) => demo::run(args, globals).await,
         Command::Node(args) => commands::node::run(*args).await,
         Command::Facade(args) => commands::facade::run(args).await,
+        Command::Operator(args) => commands::operator::run(args).await,
         Command::Crds(args) => commands::crds::run(&args),
         Command::Create(args) => commands::create::run(args, globals).await,
         Command::Put(args) => commands::put::run(args, globals).await,

@@ -11,6 +11,7 @@ pub mod facade;
 pub mod get;
 pub mod load;
 pub mod node;
+pub mod operator;
 pub mod put;
 pub mod scan;
 pub mod status;

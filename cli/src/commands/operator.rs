@@ -1,0 +1,65 @@
+//! `doug operator`.
+
+use super::stop;
+use crate::exit::Exit;
+use doug_operator::Config;
+use std::net::SocketAddr;
+
+/// Options of `doug operator`.
+#[derive(clap::Args)]
+#[command(after_help = "\
+Finds the API server by its pod's service account, or by KUBECONFIG. Any number
+may run: one of them works, the others wait for its lease.
+
+Examples:
+  doug operator --image dougdb/doug:0.1.0
+  doug operator --watch-namespaces shop,stock")]
+pub struct Args {
+    /// Namespaces to care for, separated by commas [default: all]
+    #[arg(
+        long,
+        env = "DOUG_OPERATOR_WATCH_NAMESPACES",
+        value_name = "NAMES",
+        value_delimiter = ','
+    )]
+    watch_namespaces: Vec<String>,
+    /// Namespace of the lease by which several operators agree who works
+    #[arg(long, env = "DOUG_OPERATOR_NAMESPACE", default_value = "default")]
+    namespace: String,
+    /// Name of this operator among them; its pod's [default: made up]
+    #[arg(long, env = "DOUG_OPERATOR_IDENTITY", value_name = "NAME")]
+    identity: Option<String>,
+    /// Image of databases that declare none
+    #[arg(long, env = "DOUG_OPERATOR_IMAGE", default_value_t = own_image())]
+    image: String,
+    /// Where probes and metrics are
+    #[arg(
+        long,
+        env = "DOUG_OPERATOR_HTTP",
+        value_name = "IP:PORT",
+        default_value = "127.0.0.1:7403"
+    )]
+    http: SocketAddr,
+}
+
+fn own_image() -> String {
+    format!("dougdb/doug:{}", env!("CARGO_PKG_VERSION"))
+}
+
+/// Runs an operator until told to stop.
+pub async fn run(args: Args) -> anyhow::Result<Exit> {
+    let made_up = || format!("doug-operator-{}", std::process::id());
+    let config = Config {
+        watch_namespaces: args
+            .watch_namespaces
+            .into_iter()
+            .filter(|name| !name.is_empty())
+            .collect(),
+        namespace: args.namespace,
+        identity: args.identity.unwrap_or_else(made_up),
+        image: args.image,
+        http: args.http,
+    };
+    doug_operator::run(config, stop::signal()?).await?;
+    Ok(Exit::Done)
+}

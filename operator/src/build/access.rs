@@ -1,0 +1,50 @@
+//! Who may ask the API server for what. Nodes: nothing. A facade: to read the
+//! one resource with its partition map.
+
+use super::labels::metadata;
+use crate::validate::Database;
+use serde_json::{Value, json};
+
+/// The nodes' account, without a token in their pods.
+pub fn node_account(database: &Database) -> Value {
+    json!({
+        "metadata": metadata(database, &node_name(database), "node"),
+        "automountServiceAccountToken": false,
+    })
+}
+
+/// Name of the nodes' account.
+pub fn node_name(database: &Database) -> String {
+    format!("{}-node", database.name)
+}
+
+/// The facade's account; its pods mount the token themselves.
+pub fn facade_account(database: &Database) -> Value {
+    json!({
+        "metadata": metadata(database, &database.facade_name(), "facade"),
+        "automountServiceAccountToken": false,
+    })
+}
+
+/// The right to read this one DougCluster.
+pub fn facade_role(database: &Database) -> Value {
+    json!({
+        "metadata": metadata(database, &database.facade_name(), "facade"),
+        "rules": [{
+            "apiGroups": ["dougdb.io"],
+            "resources": ["dougclusters"],
+            "resourceNames": [database.name],
+            "verbs": ["get", "watch"],
+        }],
+    })
+}
+
+/// That right given to the facade's account.
+pub fn facade_binding(database: &Database) -> Value {
+    let name = database.facade_name();
+    json!({
+        "metadata": metadata(database, &name, "facade"),
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": name},
+        "subjects": [{"kind": "ServiceAccount", "name": name, "namespace": database.namespace}],
+    })
+}

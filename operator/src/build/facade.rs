@@ -1,0 +1,81 @@
+//! The facade's Deployment.
+
+use super::labels::{component, metadata};
+use super::{Circumstances, pods};
+use crate::validate::{Database, bytes};
+use serde_json::{Value, json};
+
+/// Longer than it takes until no proxy sends new connections to a pod that ends.
+const LEAVE_SECONDS: u32 = 5;
+/// That, and ten seconds for operations under way.
+const GRACE_SECONDS: u32 = 30;
+
+/// Stateless pods that watch the DougCluster for the partition map. A new one
+/// must be ready before an old one goes, so that a change loses no request.
+pub fn deployment(database: &Database, circumstances: &Circumstances) -> Value {
+    let labels = component(&database.name, "facade");
+    json!({
+        "metadata": metadata(database, &database.facade_name(), "facade"),
+        "spec": {
+            "replicas": database.spec.facade.replicas,
+            "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
+            "selector": {"matchLabels": labels},
+            "template": {
+                "metadata": {"labels": labels},
+                "spec": pod(database, circumstances, &labels),
+            },
+        },
+    })
+}
+
+/// Keeps a drain from taking the last facade, where there is more than one.
+pub fn budget(database: &Database) -> Value {
+    json!({
+        "metadata": metadata(database, &database.facade_name(), "facade"),
+        "spec": {
+            "maxUnavailable": 1,
+            "selector": {"matchLabels": component(&database.name, "facade")},
+        },
+    })
+}
+
+fn pod(database: &Database, circumstances: &Circumstances, labels: &Value) -> Value {
+    json!({
+        "serviceAccountName": database.facade_name(),
+        "automountServiceAccountToken": true,
+        "enableServiceLinks": false,
+        "terminationGracePeriodSeconds": GRACE_SECONDS,
+        "securityContext": pods::pod_security(),
+        "imagePullSecrets": pods::pull_secrets(database),
+        "topologySpreadConstraints": [{
+            "maxSkew": 1, "topologyKey": "kubernetes.io/hostname",
+            "whenUnsatisfiable": "ScheduleAnyway", "labelSelector": {"matchLabels": labels},
+        }],
+        "containers": [{
+            "name": "facade",
+            "image": circumstances.image,
+            "args": arguments(database),
+            "ports": [
+                {"name": "doug", "containerPort": 7400, "protocol": "TCP"},
+                {"name": "http", "containerPort": 7403, "protocol": "TCP"},
+            ],
+            "livenessProbe": pods::probe("/livez", 10, 3),
+            "readinessProbe": pods::probe("/readyz", 2, 2),
+            "lifecycle": {"preStop": {"sleep": {"seconds": LEAVE_SECONDS}}},
+            "resources": pods::resources(database.spec.facade.resources.as_ref()),
+            "securityContext": pods::container_security(),
+        }],
+    })
+}
+
+fn arguments(database: &Database) -> Vec<String> {
+    let mut arguments = vec![
+        "facade".to_owned(),
+        "--listen=0.0.0.0:7400".to_owned(),
+        format!("--dougcluster={}/{}", database.namespace, database.name),
+    ];
+    if let Some(size) = database.spec.facade.memory_budget.as_deref().and_then(bytes) {
+        arguments.push(format!("--memory-budget={size}"));
+    }
+    arguments
+}

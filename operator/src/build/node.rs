@@ -1,0 +1,173 @@
+//! The StatefulSet of a cluster.
+
+use super::labels::{TEMPLATE_HASH, cluster, cluster_metadata};
+use super::{Circumstances, access, pods};
+use crate::validate::{Database, bytes};
+use doug_crds::{ClusterSpec, Spread};
+use serde_json::{Value, json};
+
+/// Replaying the log may take this many tries of two seconds.
+const STARTUP_TRIES: u32 = 900;
+/// Handing over takes two seconds, requests in flight two more.
+const GRACE_SECONDS: u32 = 30;
+
+/// One StatefulSet per cluster. Its pods start together, since none needs
+/// another to start; and are replaced only when the operator deletes one, since
+/// only it knows whether every partition can do without.
+pub fn stateful_set(database: &Database, of: &ClusterSpec, circumstances: &Circumstances) -> Value {
+    let labels = cluster(database, &of.name);
+    json!({
+        "metadata": cluster_metadata(database, &database.set_name(&of.name), &of.name),
+        "spec": {
+            "replicas": of.nodes,
+            "serviceName": database.set_name(&of.name),
+            "podManagementPolicy": "Parallel",
+            "updateStrategy": {"type": "OnDelete"},
+            "persistentVolumeClaimRetentionPolicy": {
+                "whenDeleted": database.spec.node.storage.when_deleted,
+                "whenScaled": "Retain",
+            },
+            "selector": {"matchLabels": labels},
+            "template": {
+                "metadata": {
+                    "labels": labels,
+                    "annotations": {TEMPLATE_HASH: template_hash(database, circumstances)},
+                },
+                "spec": pod(database, of, circumstances),
+            },
+            "volumeClaimTemplates": [claim(database, &labels)],
+        },
+    })
+}
+
+fn pod(database: &Database, of: &ClusterSpec, circumstances: &Circumstances) -> Value {
+    let scheduling = &database.spec.node.scheduling;
+    let mut pod = json!({
+        "serviceAccountName": access::node_name(database),
+        "automountServiceAccountToken": false,
+        "enableServiceLinks": false,
+        "terminationGracePeriodSeconds": GRACE_SECONDS,
+        "securityContext": pods::pod_security(),
+        "imagePullSecrets": pods::pull_secrets(database),
+        "containers": [container(database, of, circumstances)],
+        "volumes": [{
+            "name": "token",
+            "secret": {"secretName": database.token_name(), "defaultMode": 0o440},
+        }],
+    });
+    if !scheduling.node_selector.is_empty() {
+        pod["nodeSelector"] = json!(scheduling.node_selector);
+    }
+    if !scheduling.tolerations.is_empty() {
+        pod["tolerations"] = json!(scheduling.tolerations);
+    }
+    if let Some(class) = &scheduling.priority_class_name {
+        pod["priorityClassName"] = class.clone().into();
+    }
+    let strictness = match scheduling.spread {
+        Spread::Preferred => "ScheduleAnyway",
+        Spread::Required => "DoNotSchedule",
+        Spread::None => return pod,
+    };
+    let labels = cluster(database, &of.name);
+    // Zones may be fewer than nodes, so spreading over them is only a wish.
+    pod["topologySpreadConstraints"] = json!([
+        {
+            "maxSkew": 1, "topologyKey": "kubernetes.io/hostname",
+            "whenUnsatisfiable": strictness, "labelSelector": {"matchLabels": labels},
+        },
+        {
+            "maxSkew": 1, "topologyKey": "topology.kubernetes.io/zone",
+            "whenUnsatisfiable": "ScheduleAnyway", "labelSelector": {"matchLabels": labels},
+        },
+    ]);
+    if scheduling.spread == Spread::Required {
+        pod["affinity"] = json!({"podAntiAffinity": {
+            "requiredDuringSchedulingIgnoredDuringExecution": [{
+                "topologyKey": "kubernetes.io/hostname", "labelSelector": {"matchLabels": labels},
+            }],
+        }});
+    }
+    pod
+}
+
+fn container(database: &Database, of: &ClusterSpec, circumstances: &Circumstances) -> Value {
+    let port =
+        |name: &str, number: u16| json!({"name": name, "containerPort": number, "protocol": "TCP"});
+    let field = |name: &str, path: &str| json!({"name": name, "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": path}}});
+    json!({
+        "name": "node",
+        "image": circumstances.image,
+        "args": arguments(database, of),
+        "env": [
+            field("POD_NAME", "metadata.name"),
+            field("POD_INDEX", "metadata.labels['apps.kubernetes.io/pod-index']"),
+        ],
+        "ports": [port("doug", 7400), port("raft", 7401), port("admin", 7402), port("http", 7403)],
+        "startupProbe": pods::probe("/startupz", 2, STARTUP_TRIES),
+        "livenessProbe": pods::probe("/livez", 10, 3),
+        "readinessProbe": pods::probe("/readyz", 2, 2),
+        "resources": pods::resources(database.spec.node.resources.as_ref()),
+        "securityContext": pods::container_security(),
+        "volumeMounts": [
+            {"name": "data", "mountPath": "/var/lib/dougdb"},
+            {"name": "token", "mountPath": "/etc/dougdb/token", "readOnly": true},
+        ],
+    })
+}
+
+fn arguments(database: &Database, of: &ClusterSpec) -> Vec<String> {
+    let (set, namespace) = (database.set_name(&of.name), &database.namespace);
+    let mut arguments = vec![
+        "node".to_owned(),
+        // A folder in it, because some volumes begin with a lost+found.
+        "--data=/var/lib/dougdb/node".to_owned(),
+        format!("--cluster={}", of.name),
+        format!("--name={}-$(POD_INDEX)", of.name),
+        "--listen=0.0.0.0".to_owned(),
+        format!("--address=$(POD_NAME).{set}.{namespace}.svc"),
+        "--token-file=/etc/dougdb/token/token".to_owned(),
+    ];
+    let config = &database.spec.node.config;
+    if let Some(timeout) = config.election_timeout_milliseconds {
+        arguments.push(format!("--election-timeout-milliseconds={timeout}"));
+    }
+    let sizes = [("memory-budget", &config.memory_budget), ("log-limit", &config.log_limit)];
+    for (flag, size) in sizes {
+        if let Some(size) = size.as_deref().and_then(bytes) {
+            arguments.push(format!("--{flag}={size}"));
+        }
+    }
+    arguments
+}
+
+fn claim(database: &Database, labels: &Value) -> Value {
+    let storage = &database.spec.node.storage;
+    let mut claim = json!({
+        "apiVersion": "v1",
+        "kind": "PersistentVolumeClaim",
+        "metadata": {"name": "data", "labels": labels},
+        "spec": {
+            "accessModes": ["ReadWriteOnce"],
+            "resources": {"requests": {"storage": storage.size}},
+        },
+    });
+    if let Some(class) = &storage.class_name {
+        claim["spec"]["storageClassName"] = class.clone().into();
+    }
+    claim
+}
+
+/// What a node must be restarted for. Everything else in the template, such as
+/// a probe that a newer operator sets otherwise, waits for the next restart: an
+/// operator's own upgrade restarts nobody.
+pub fn template_hash(database: &Database, circumstances: &Circumstances) -> String {
+    let node = &database.spec.node;
+    let matters = json!({
+        "image": circumstances.image,
+        "resources": node.resources,
+        "scheduling": node.scheduling,
+        "config": node.config,
+    });
+    format!("{:016x}", xxhash_rust::xxh3::xxh3_64(matters.to_string().as_bytes()))
+}

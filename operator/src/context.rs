@@ -1,0 +1,134 @@
+//! What reconciliations share.
+
+use crate::build::MANAGER;
+use crate::metrics::Metrics;
+use crate::status::Leaders;
+use doug_crds::DougCluster;
+use kube::runtime::events::{Event, EventType, Recorder, Reporter};
+use kube::{Client, Resource, ResourceExt};
+use parking_lot::Mutex;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// Shortest and longest pause after a failure.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+/// Objects are applied again after this long, though nothing calls for it.
+const APPLY_AGAIN: Duration = Duration::from_secs(60);
+
+/// What reconciliations share.
+pub struct Context {
+    /// The API server.
+    pub client: Client,
+    /// The image of databases that declare none.
+    pub image: String,
+    /// Counted.
+    pub metrics: Arc<Metrics>,
+    recorder: Recorder,
+    memories: Mutex<BTreeMap<String, Memory>>,
+}
+
+/// What is remembered of one DougCluster. Losing it costs only a little time.
+#[derive(Default)]
+pub struct Memory {
+    /// Leaders as last seen.
+    pub leaders: Leaders,
+    failures: u32,
+    applied: Option<(u64, Instant)>,
+    last_event: Option<(&'static str, String)>,
+}
+
+impl Context {
+    /// Nothing remembered yet.
+    pub fn new(client: Client, image: String, identity: String, metrics: Arc<Metrics>) -> Self {
+        let reporter = Reporter { controller: MANAGER.to_owned(), instance: Some(identity) };
+        Self {
+            recorder: Recorder::new(client.clone(), reporter),
+            client,
+            image,
+            metrics,
+            memories: Mutex::default(),
+        }
+    }
+
+    /// Runs `f` on what is remembered of a DougCluster.
+    pub fn memory<T>(&self, uid: &str, f: impl FnOnce(&mut Memory) -> T) -> T {
+        f(self.memories.lock().entry(uid.to_owned()).or_default())
+    }
+
+    /// Forgets one that is gone.
+    pub fn forget(&self, uid: &str) {
+        self.memories.lock().remove(uid);
+    }
+
+    /// Tells people what happened. The same again is said once.
+    pub async fn say(
+        &self,
+        cluster: &DougCluster,
+        warning: bool,
+        reason: &'static str,
+        note: String,
+    ) {
+        let uid = cluster.uid().unwrap_or_default();
+        let said = (reason, note.clone());
+        let again = self.memory(&uid, |memory| {
+            let again = memory.last_event.as_ref() == Some(&said);
+            memory.last_event = Some(said);
+            again
+        });
+        if again {
+            return;
+        }
+        tracing::info!(dougcluster = cluster.name_any(), reason, "{note}");
+        let event = Event {
+            type_: if warning { EventType::Warning } else { EventType::Normal },
+            reason: reason.to_owned(),
+            note: Some(note),
+            action: "Reconcile".to_owned(),
+            secondary: None,
+        };
+        if let Err(error) = self.recorder.publish(&event, &cluster.object_ref(&())).await {
+            tracing::warn!("an event could not be written: {error}");
+        }
+    }
+}
+
+impl Memory {
+    /// Counts a failure; how long to pause after it.
+    pub fn failed(&mut self) -> Duration {
+        let pause = FIRST_PAUSE.saturating_mul(1 << self.failures.min(10)).min(LONGEST_PAUSE);
+        self.failures += 1;
+        pause
+    }
+
+    /// A reconciliation succeeded.
+    pub fn succeeded(&mut self) {
+        self.failures = 0;
+    }
+
+    /// Whether objects with this digest need to be applied.
+    pub fn needs_apply(&self, digest: u64) -> bool {
+        self.applied.is_none_or(|(old, at)| old != digest || at.elapsed() > APPLY_AGAIN)
+    }
+
+    /// Objects with this digest are applied.
+    pub fn applied(&mut self, digest: u64) {
+        self.applied = Some((digest, Instant::now()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_double_up_to_a_minute_and_success_begins_anew() {
+        let mut memory = Memory::default();
+        let pauses: Vec<u64> = (0..8).map(|_| memory.failed().as_secs()).collect();
+        assert_eq!(pauses, [1, 2, 4, 8, 16, 32, 60, 60]);
+        memory.succeeded();
+        assert_eq!(memory.failed(), FIRST_PAUSE);
+    }
+}

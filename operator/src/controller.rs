@@ -1,0 +1,149 @@
+//! Puts the operator together and runs it.
+
+use crate::Config;
+use crate::build::{MANAGED_BY, MANAGER};
+use crate::context::Context;
+use crate::dereference::instance_of;
+use crate::http::{Pages, router};
+use crate::lease::Election;
+use crate::metrics::Metrics;
+use crate::reconcile::reconcile;
+use anyhow::{Context as _, bail};
+use doug_crds::DougCluster;
+use futures::StreamExt;
+use futures::future::join_all;
+use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
+use k8s_openapi::api::core::v1::{Pod, Service};
+use kube::runtime::controller::{self, Action, Controller};
+use kube::runtime::reflector::ObjectRef;
+use kube::runtime::watcher;
+use kube::{Api, Client, ResourceExt};
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use tokio::net::TcpListener;
+
+/// Name of the Lease.
+const LEASE: &str = "dougdb-operator";
+/// Changes that come together are looked at together.
+const DEBOUNCE: Duration = Duration::from_millis(300);
+/// DougClusters reconciled at the same time.
+const AT_ONCE: u16 = 8;
+
+/// Runs an operator until `shutdown` ends.
+///
+/// # Errors
+/// No way to the API server, a taken port, or a lost Lease: whoever started it
+/// should start it again.
+pub async fn run(config: Config, shutdown: impl Future<Output = ()> + Send) -> anyhow::Result<()> {
+    let listener = TcpListener::bind(config.http).await.with_context(|| {
+        format!(
+            "cannot listen on {}: stop what has that port, or choose another with --http",
+            config.http
+        )
+    })?;
+    let metrics = Arc::new(Metrics::new());
+    let connected = Arc::new(AtomicBool::new(false));
+    let pages = Pages { metrics: metrics.clone(), connected: connected.clone() };
+    tokio::spawn(async move { axum::serve(listener, router(pages)).await });
+
+    let client = Client::try_default().await.context(
+        "cannot find the API server: run in a pod with a service account, or set KUBECONFIG",
+    )?;
+    let mut election = Election::new(client.clone(), &config.namespace, LEASE, &config.identity);
+    tokio::pin!(shutdown);
+    tokio::select! {
+        () = &mut shutdown => return Ok(()),
+        result = connect(&client, &config, &connected) => result?,
+    }
+    tracing::info!("waiting for the lease {LEASE} in namespace {}", config.namespace);
+    tokio::select! {
+        () = &mut shutdown => return Ok(()),
+        () = election.win() => {}
+    }
+    metrics.set_leader(true);
+    tracing::info!("this operator holds the lease and works");
+    let context =
+        Context::new(client.clone(), config.image.clone(), config.identity.clone(), metrics);
+    let ended = tokio::select! {
+        () = &mut shutdown => None,
+        why = election.hold() => Some(why),
+        () = control(client, &config.watch_namespaces, Arc::new(context)) => Some("its controllers ended".to_owned()),
+    };
+    match ended {
+        None => {
+            election.release().await;
+            Ok(())
+        }
+        // Another may be at work by now: everything under way must stop.
+        Some(why) => bail!("this operator stops: {why}"),
+    }
+}
+
+/// Asks until the API server knows our resource: a chart may bring both at once.
+async fn connect(client: &Client, config: &Config, connected: &AtomicBool) -> anyhow::Result<()> {
+    let namespace = config.watch_namespaces.first();
+    loop {
+        let api = resources(client, namespace.map(String::as_str));
+        match api.list(&kube::api::ListParams::default().limit(1)).await {
+            Ok(_) => break,
+            Err(error) => tracing::warn!(
+                "DougClusters cannot be listed: {error}; trying on. Is the definition there \
+                 (`doug crds | kubectl apply --server-side -f -`), and may this account list them?"
+            ),
+        }
+        tokio::time::sleep(Duration::from_secs(2)).await;
+    }
+    connected.store(true, Ordering::Relaxed);
+    Ok(())
+}
+
+fn resources(client: &Client, namespace: Option<&str>) -> Api<DougCluster> {
+    match namespace {
+        Some(namespace) => Api::namespaced(client.clone(), namespace),
+        None => Api::all(client.clone()),
+    }
+}
+
+/// A controller per watched namespace, or one for all.
+async fn control(client: Client, namespaces: &[String], context: Arc<Context>) {
+    let scopes: Vec<Option<String>> = match namespaces {
+        [] => vec![None],
+        some => some.iter().cloned().map(Some).collect(),
+    };
+    join_all(scopes.into_iter().map(|scope| control_one(&client, scope, context.clone()))).await;
+}
+
+async fn control_one(client: &Client, namespace: Option<String>, context: Arc<Context>) {
+    macro_rules! api {
+        ($kind:ty) => {
+            match &namespace {
+                Some(namespace) => Api::<$kind>::namespaced(client.clone(), namespace),
+                None => Api::<$kind>::all(client.clone()),
+            }
+        };
+    }
+    let everything = watcher::Config::default();
+    let ours = watcher::Config::default().labels(&format!("{MANAGED_BY}={MANAGER}"));
+    // Pods belong to StatefulSets and ReplicaSets, so they are found by label.
+    let pods = watcher::Config::default()
+        .labels("app.kubernetes.io/name=dougdb,app.kubernetes.io/component in (node, facade)");
+    let events = Controller::new(resources(client, namespace.as_deref()), everything)
+        .with_config(controller::Config::default().debounce(DEBOUNCE).concurrency(AT_ONCE))
+        .owns(api!(StatefulSet), ours.clone())
+        .owns(api!(Deployment), ours.clone())
+        .owns(api!(Service), ours)
+        .watches(api!(Pod), pods, |pod| {
+            let namespace = pod.namespace()?;
+            Some(ObjectRef::new(&instance_of(&pod)?).within(&namespace))
+        })
+        .run(reconcile, |_, _, _| Action::requeue(Duration::from_secs(1)), context);
+    events
+        .for_each(|event| async move {
+            if let Err(error) = event {
+                tracing::debug!("the controller goes on after: {error}");
+            }
+        })
+        .await;
+}

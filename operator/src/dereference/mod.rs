@@ -1,0 +1,89 @@
+//! What is: the objects of a database as the API server has them, and what its
+//! nodes say of themselves.
+
+mod nodes;
+mod objects;
+
+pub use nodes::{Answer, FacadeAnswer, Token, admin};
+pub use objects::read_token;
+
+use crate::build::INSTANCE;
+use crate::validate::{Database, Place};
+use doug_client::PartitionMap;
+use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
+use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
+use kube::{Client, ResourceExt};
+use std::collections::BTreeMap;
+
+/// Everything that a reconciliation looks at.
+#[derive(Clone, Debug, Default)]
+pub struct Observed {
+    /// StatefulSets by name.
+    pub sets: BTreeMap<String, StatefulSet>,
+    /// Pods of nodes by name.
+    pub pods: BTreeMap<String, Pod>,
+    /// Claims of nodes by name.
+    pub claims: BTreeMap<String, PersistentVolumeClaim>,
+    /// The facade's Deployment.
+    pub facade: Option<Deployment>,
+    /// What each declared node answered; those that did not are left out.
+    pub answers: BTreeMap<Place, Answer>,
+    /// Why each silent one did not.
+    pub silent: BTreeMap<Place, String>,
+    /// What each running facade answered.
+    pub facades: Vec<FacadeAnswer>,
+}
+
+/// Asks the API server, then every node and facade that has an address.
+///
+/// # Errors
+/// The API server's. A node that does not answer is no error.
+pub async fn dereference(
+    client: &Client,
+    database: &Database,
+    token: Option<&Token>,
+) -> kube::Result<Observed> {
+    let mut observed = objects::fetch(client, database).await?;
+    nodes::ask(database, token, &mut observed).await;
+    Ok(observed)
+}
+
+impl Observed {
+    /// The map, rebuilt from what nodes and facades say. Per descriptor the
+    /// higher generation wins.
+    pub fn map(&self) -> Option<PartitionMap> {
+        let maps = self.answers.values().filter_map(|answer| answer.map.as_ref());
+        let mut known: Option<PartitionMap> = None;
+        for map in maps.chain(self.facades.iter().filter_map(|facade| facade.map.as_ref())) {
+            known = match known {
+                None => Some(map.clone()),
+                Some(known) if known.database != map.database => Some(known),
+                Some(known) => Some(known.merge(map).unwrap_or(known)),
+            };
+        }
+        known
+    }
+
+    /// A declared node's pod.
+    pub fn pod(&self, database: &Database, place: &Place) -> Option<&Pod> {
+        self.pods.get(&database.pod_name(place))
+    }
+
+    /// Clusters that have a StatefulSet and are not declared any more.
+    pub fn undeclared_sets<'a>(
+        &'a self,
+        database: &'a Database,
+    ) -> impl Iterator<Item = &'a StatefulSet> {
+        self.sets.values().filter(|set| {
+            let declared = database.spec.clusters.iter();
+            !declared
+                .map(|cluster| database.set_name(&cluster.name))
+                .any(|name| name == set.name_any())
+        })
+    }
+}
+
+/// Which DougCluster a pod belongs to, from its labels.
+pub fn instance_of(pod: &Pod) -> Option<String> {
+    pod.labels().get(INSTANCE).cloned()
+}

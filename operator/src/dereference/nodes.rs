@@ -1,0 +1,143 @@
+//! Asking nodes and facades. By the addresses of their pods, which are right at
+//! once, where a name may lag behind.
+
+use super::Observed;
+use crate::build::is_facade;
+use crate::validate::{Database, Place};
+use doug_client::admin::Admin;
+use doug_client::{Fault, PartitionMap, v1};
+use doug_proto::access::AccessToken;
+use doug_proto::limits;
+use doug_proto::v1::doug_client::DougClient;
+use futures::StreamExt;
+use k8s_openapi::api::core::v1::Pod;
+use kube::ResourceExt;
+use std::time::Duration;
+use tonic::transport::{Channel, Endpoint};
+
+/// A node that takes longer for one answer is silent.
+const PATIENCE: Duration = Duration::from_secs(3);
+/// Nodes asked at the same time.
+const AT_ONCE: usize = 32;
+
+/// What opens Raft and Admin streams.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Token(pub String);
+
+/// What a node says of itself.
+#[derive(Clone, Debug, Default)]
+pub struct Answer {
+    /// Who it is.
+    pub identity: v1::IdentifyResponse,
+    /// How it is, replica by replica.
+    pub status: v1::NodeStatus,
+    /// Its partition map; none while it is empty.
+    pub map: Option<PartitionMap>,
+}
+
+/// What a facade says of itself.
+#[derive(Clone, Debug, Default)]
+pub struct FacadeAnswer {
+    /// The map that it serves by.
+    pub map: Option<PartitionMap>,
+    /// Whether Kubernetes counts its pod as ready.
+    pub ready: bool,
+}
+
+/// An admin client for a pod.
+///
+/// # Errors
+/// A sentence, if the pod has no address yet.
+pub fn admin(pod: &Pod, token: Option<&Token>) -> Result<Admin, Fault> {
+    let address = address(pod, 7402)
+        .ok_or_else(|| Fault::unavailable(format!("pod {} has no address yet", pod.name_any())))?;
+    let admin = Admin::with_timeout(&address, PATIENCE)?;
+    match token {
+        Some(Token(token)) => Ok(admin.with_token(AccessToken::parse(token)?)),
+        None => Ok(admin),
+    }
+}
+
+fn address(pod: &Pod, port: u16) -> Option<String> {
+    let status = pod.status.as_ref()?;
+    if status.phase.as_deref() != Some("Running") {
+        return None;
+    }
+    let ip = status.pod_ip.as_deref()?;
+    Some(if ip.contains(':') { format!("[{ip}]:{port}") } else { format!("{ip}:{port}") })
+}
+
+/// Asks every declared node and every facade at once.
+pub async fn ask(database: &Database, token: Option<&Token>, observed: &mut Observed) {
+    let pod = |place: Place| (observed.pods.get(&database.pod_name(&place)).cloned(), place);
+    let nodes: Vec<(Option<Pod>, Place)> = database.places().map(pod).collect();
+    let facades: Vec<Pod> = observed.pods.values().filter(|pod| is_facade(pod)).cloned().collect();
+    let nodes = nodes
+        .into_iter()
+        .map(|(pod, place)| async move { (ask_node(pod.as_ref(), token).await, place) });
+    let answers: Vec<(Result<Answer, String>, Place)> =
+        futures::stream::iter(nodes).buffer_unordered(AT_ONCE).collect().await;
+    let facades = facades.into_iter().map(|pod| async move { ask_facade(&pod).await });
+    let facades: Vec<FacadeAnswer> =
+        futures::stream::iter(facades).buffer_unordered(AT_ONCE).collect().await;
+    for (answer, place) in answers {
+        match answer {
+            Ok(answer) => drop(observed.answers.insert(place, answer)),
+            Err(why) => drop(observed.silent.insert(place, why)),
+        }
+    }
+    observed.facades = facades;
+}
+
+async fn ask_node(pod: Option<&Pod>, token: Option<&Token>) -> Result<Answer, String> {
+    let pod = pod.ok_or("it has no pod")?;
+    let doug = address(pod, 7400).ok_or("its pod does not run")?;
+    let identity = admin(pod, token).map_err(|fault| fault.message)?.identify().await;
+    let identity = identity.map_err(|fault| fault.message)?;
+    let mut client = connect(&doug)?;
+    let request = with_deadline(v1::StatusRequest { local_only: true });
+    let status = client.status(request).await.map_err(|status| status.message().to_owned())?;
+    let status = status.into_inner().nodes.into_iter().next().unwrap_or_default();
+    let map = match identity.database.as_str() {
+        "" => None,
+        _ => Some(first_map(&mut client).await?),
+    };
+    Ok(Answer { identity, status, map })
+}
+
+async fn ask_facade(pod: &Pod) -> FacadeAnswer {
+    let conditions = pod.status.iter().flat_map(|status| status.conditions.iter().flatten());
+    let ready = conditions.into_iter().any(|c| c.type_ == "Ready" && c.status == "True");
+    let map = async {
+        let mut client = connect(&address(pod, 7400)?).ok()?;
+        first_map(&mut client).await.ok()
+    };
+    FacadeAnswer { map: map.await, ready }
+}
+
+/// The map a server has now: the first message of the stream of its maps.
+async fn first_map(client: &mut DougClient<Channel>) -> Result<PartitionMap, String> {
+    let request = with_deadline(v1::WatchMapRequest { after_epoch: 0 });
+    let answer = tokio::time::timeout(PATIENCE, async {
+        let mut maps = client.watch_map(request).await?.into_inner();
+        maps.message().await
+    });
+    let message = answer.await.map_err(|_| "it sends no partition map")?;
+    let message = message.map_err(|status| status.message().to_owned())?;
+    let wire = message.and_then(|message| message.map).ok_or("it sends no partition map")?;
+    PartitionMap::from_wire(&wire).map_err(|fault| fault.message)
+}
+
+fn with_deadline<T>(message: T) -> tonic::Request<T> {
+    let mut request = tonic::Request::new(message);
+    request.set_timeout(PATIENCE);
+    request
+}
+
+fn connect(address: &str) -> Result<DougClient<Channel>, String> {
+    let endpoint = Endpoint::from_shared(format!("http://{address}"))
+        .map_err(|error| format!("{address} is no address: {error}"))?
+        .connect_timeout(PATIENCE)
+        .timeout(PATIENCE);
+    Ok(DougClient::new(endpoint.connect_lazy()).max_decoding_message_size(limits::MESSAGE_BYTES))
+}

@@ -1,0 +1,50 @@
+//! Why a reconciliation failed.
+
+use crate::apply::ApplyError;
+
+/// Why a reconciliation failed, in words for the conditions.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// What is declared cannot work.
+    #[error("{0}")]
+    Invalid(String),
+    /// An object could not be applied.
+    #[error(transparent)]
+    Apply(#[from] ApplyError),
+    /// The API server refused or did not answer.
+    #[error("the API server failed: {0}")]
+    Kube(#[from] kube::Error),
+    /// The machine gives no random numbers.
+    #[error("no random numbers for ids and tokens: {0}")]
+    Random(String),
+    /// A Secret without what it is for.
+    #[error("Secret {0} has no key `token`: delete it, and it is made anew")]
+    NoToken(String),
+    /// A node refused or did not answer.
+    #[error("{0}")]
+    Node(doug_client::Fault),
+}
+
+impl Failure {
+    /// One word for conditions and metrics.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Failure::Invalid(_) => "InvalidSpec",
+            Failure::Apply(ApplyError::NameTaken(_)) => "NameTaken",
+            Failure::Apply(ApplyError::StillThere(_)) => "WaitingForDeletion",
+            Failure::Apply(ApplyError::Refused { .. }) => "ObjectRefused",
+            Failure::Apply(ApplyError::Kube(_)) | Failure::Kube(_) => "ApiServerFailed",
+            Failure::Random(_) => "NoRandomNumbers",
+            Failure::NoToken(_) => "NoToken",
+            Failure::Node(_) => "NodeRefused",
+        }
+    }
+
+    /// Whether time alone will mend it.
+    pub fn passes(&self) -> bool {
+        matches!(
+            self,
+            Failure::Kube(_) | Failure::Apply(ApplyError::Kube(_) | ApplyError::StillThere(_))
+        )
+    }
+}

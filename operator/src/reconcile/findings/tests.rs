@@ -1,0 +1,132 @@
+use super::*;
+use crate::testing::{answered, database, facade, member, place};
+use doug_client::PartitionMap;
+use doug_client::create::{NodeIdentity, plan};
+use doug_proto::ids::{DatabaseId, NodeId};
+
+fn map() -> PartitionMap {
+    let identity =
+        |ordinal: u64| NodeIdentity { node: NodeId::from_bits(0xa0 + ordinal), database: None };
+    plan(&database().creation(), &[(0..3).map(identity).collect()], DatabaseId::from_bits(0xdb))
+        .unwrap()
+}
+
+fn observed() -> Observed {
+    let mut observed = answered([0, 1, 2].map(|ordinal| member(ordinal, &map(), ordinal == 0)));
+    observed.facades = vec![facade(&map(), true)];
+    observed
+}
+
+fn settled() -> Progress {
+    Progress {
+        bootstrap: Step::Done,
+        growth: Growth::Done,
+        rollout: Next::Done,
+        unwritable: Vec::new(),
+    }
+}
+
+/// A status that noticed a-2's silence at noon.
+fn noticed() -> DougClusterStatus {
+    let node = doug_crds::NodeStatus {
+        name: "a-2".into(),
+        silent_since: Some("2026-01-01T12:00:00Z".into()),
+        ..Default::default()
+    };
+    DougClusterStatus { nodes: vec![node], ..Default::default() }
+}
+
+/// One line a condition.
+fn judged(observed: &Observed, progress: &Progress) -> String {
+    let findings = judge(&database(), observed, &noticed(), progress, "2026-01-01T12:00:31Z");
+    let Findings { ready, available, progressing, degraded } = findings;
+    let line =
+        |name: &str, f: Finding| format!("{name} {:?} {}: {}\n", f.holds, f.reason, f.message);
+    line("Ready", ready)
+        + &line("Available", available)
+        + &line("Progressing", progressing)
+        + &line("Degraded", degraded)
+}
+
+#[test]
+fn each_situation_has_its_words() {
+    let mut silent = observed();
+    silent.answers.remove(&place(2));
+    silent.silent.insert(place(2), "its pod does not run".into());
+    let mut behind = observed();
+    let mut newer = map();
+    newer.epoch = 9;
+    for answer in behind.answers.values_mut() {
+        answer.map = Some(newer.clone());
+    }
+    let mut no_facade = observed();
+    no_facade.facades[0].ready = false;
+    let stuck = Next::Stuck { place: place(1), why: "its image x cannot be had: not found".into() };
+    let cannot = Growth::CannotGrow { class: "local".into(), claim: "data-orders-a-0".into() };
+    let replacing = Next::Replace(Place { cluster: "a".into(), ordinal: 2 });
+    let situations = [
+        ("all is well", judged(&observed(), &settled())),
+        (
+            "waiting for nodes",
+            judged(
+                &observed(),
+                &Progress {
+                    bootstrap: Step::Wait("2 of 3 nodes have answered".into()),
+                    ..settled()
+                },
+            ),
+        ),
+        (
+            "foreign data",
+            judged(
+                &observed(),
+                &Progress {
+                    bootstrap: Step::Blocked("ForeignData", "node a-1 holds other data".into()),
+                    ..settled()
+                },
+            ),
+        ),
+        (
+            "two partitions without a leader",
+            judged(&observed(), &Progress { unwritable: vec![2, 4], ..settled() }),
+        ),
+        ("a node is silent", judged(&silent, &settled())),
+        ("a facade is behind", judged(&behind, &settled())),
+        ("no facade is ready", judged(&no_facade, &settled())),
+        ("a pod is replaced", judged(&observed(), &Progress { rollout: replacing, ..settled() })),
+        ("a broken image", judged(&observed(), &Progress { rollout: stuck, ..settled() })),
+        (
+            "a class that cannot expand",
+            judged(&observed(), &Progress { growth: cannot, ..settled() }),
+        ),
+    ];
+    let text: Vec<String> = situations.map(|(name, lines)| format!("# {name}\n{lines}")).into();
+    insta::assert_snapshot!(text.join("\n"));
+}
+
+#[test]
+fn a_bad_change_does_not_unsay_that_the_database_serves() {
+    let mut cluster = crate::testing::resource(crate::testing::spec());
+    let failure = Failure::Invalid("cluster \"a\" has 4 nodes".into());
+    assert_eq!(of_failure(&cluster, &failure).ready.holds, None);
+    let was = crate::status::conditions(
+        &[],
+        &judge(&database(), &observed(), &noticed(), &settled(), ""),
+        1,
+        "2026-01-01T12:00:00Z",
+    );
+    cluster.status = Some(DougClusterStatus { conditions: was, ..Default::default() });
+    let findings = of_failure(&cluster, &failure);
+    assert_eq!((findings.ready.holds, findings.degraded.holds), (Some(true), Some(true)));
+}
+
+#[test]
+fn a_node_that_restarts_degrades_nothing() {
+    let mut restarting = observed();
+    restarting.answers.remove(&place(2));
+    restarting.silent.insert(place(2), "its pod does not run".into());
+    let degraded =
+        |now| judge(&database(), &restarting, &noticed(), &settled(), now).degraded.holds;
+    assert_eq!(degraded("2026-01-01T12:00:30Z"), Some(false));
+    assert_eq!(degraded("2026-01-01T12:00:31Z"), Some(true));
+}

@@ -1,0 +1,211 @@
+//! One reconciliation: dereference → validate → build → apply → steps → status.
+
+mod error;
+mod findings;
+mod publish;
+mod steps;
+
+pub use error::Failure;
+
+use crate::apply;
+use crate::bootstrap::{self, Step};
+use crate::build::{self, Circumstances, build};
+use crate::context::Context;
+use crate::dereference::{Observed, Token, dereference, read_token};
+use crate::rollout::Next;
+use crate::status::{self, Findings, Outcome};
+use crate::storage::Growth;
+use crate::validate::{Database, validate};
+use doug_crds::{DougCluster, DougClusterStatus};
+use doug_proto::ids::DatabaseId;
+use k8s_openapi::jiff::Timestamp;
+use kube::runtime::controller::Action;
+use kube::{Api, ResourceExt};
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How soon to look again while something is under way.
+const SOON: Duration = Duration::from_secs(2);
+/// How soon to look again when all is well; nodes fall silent without an event.
+const CALM: Duration = Duration::from_secs(10);
+
+/// What the steps of one reconciliation came to.
+pub struct Progress {
+    /// Creation.
+    pub bootstrap: Step,
+    /// Volumes.
+    pub growth: Growth,
+    /// Pods.
+    pub rollout: Next,
+    /// Partitions that take no writes.
+    pub unwritable: Vec<u64>,
+}
+
+/// Reconciles one DougCluster. Never fails: a failure is published in its
+/// conditions and tried again after a pause that grows.
+pub async fn reconcile(
+    cached: Arc<DougCluster>,
+    context: Arc<Context>,
+) -> Result<Action, Infallible> {
+    let uid = cached.uid().unwrap_or_default();
+    let timer = context.metrics.start();
+    let result = attempt(&cached, &context).await;
+    let action = match result {
+        Ok(Some(pause)) => {
+            context.memory(&uid, |memory| memory.succeeded());
+            timer.finish("ok");
+            Action::requeue(pause)
+        }
+        Ok(None) => {
+            context.forget(&uid);
+            timer.finish("gone");
+            Action::await_change()
+        }
+        Err(failure) => {
+            let pause = context.memory(&uid, |memory| memory.failed());
+            timer.finish(failure.reason());
+            tracing::warn!(dougcluster = cached.name_any(), reason = failure.reason(), "{failure}");
+            Action::requeue(pause)
+        }
+    };
+    Ok(action)
+}
+
+/// One try; how soon to look again. None: the resource is gone.
+async fn attempt(cached: &DougCluster, context: &Context) -> Result<Option<Duration>, Failure> {
+    let namespace = cached.namespace().unwrap_or_default();
+    let api: Api<DougCluster> = Api::namespaced(context.client.clone(), &namespace);
+    // Not from the cache: what is decided below rests on the newest status.
+    let Some(cluster) = api.get_opt(&cached.name_any()).await? else { return Ok(None) };
+    if cluster.metadata.deletion_timestamp.is_some() || cluster.uid() != cached.uid() {
+        return Ok(None);
+    }
+    let judged = cluster.status.as_ref().is_some_and(|status| !status.conditions.is_empty());
+    if !judged {
+        publish::findings(&api, &cluster, &status::unknown()).await?;
+        return Ok(Some(Duration::ZERO));
+    }
+    match work(&api, &cluster, context).await {
+        Ok(pause) => Ok(Some(pause)),
+        Err(failure) => {
+            let findings = findings::of_failure(&cluster, &failure);
+            context.say(&cluster, true, failure.reason(), failure.to_string()).await;
+            publish::findings(&api, &cluster, &findings).await?;
+            Err(failure)
+        }
+    }
+}
+
+async fn work(
+    api: &Api<DougCluster>,
+    cluster: &DougCluster,
+    context: &Context,
+) -> Result<Duration, Failure> {
+    let database = validate(cluster).map_err(Failure::Invalid)?;
+    let token = token(context, &database).await?;
+    let mut observed = dereference(&context.client, &database, Some(&token)).await?;
+    let old = cluster.status.clone().unwrap_or_default();
+
+    let growth = steps::grow(context, cluster, &database, &mut observed).await?;
+    let circumstances = circumstances(context, &database, &observed);
+    apply_objects(context, &database, &circumstances, &observed).await?;
+
+    let bootstrap = bootstrap::next(&database, &old, &observed, fresh_id()?);
+    if steps::bootstrap(api, context, cluster, &observed, &token, &bootstrap).await? {
+        return Ok(Duration::ZERO);
+    }
+    let created = bootstrap == Step::Done;
+    let hash = build::template_hash(&database, &circumstances);
+    let rollout = match created {
+        true => steps::roll(context, cluster, &database, &observed, &token, &hash).await?,
+        false => Next::Done,
+    };
+    let unwritable = unwritable(context, cluster, &observed);
+    let progress = Progress { bootstrap, growth, rollout, unwritable };
+    let findings = findings::judge(&database, &observed, &old, &progress, &now());
+    publish_status(api, context, cluster, &database, &observed, findings, &progress).await
+}
+
+/// Publishes what was found; how soon to look again.
+async fn publish_status(
+    api: &Api<DougCluster>,
+    context: &Context,
+    cluster: &DougCluster,
+    database: &Database,
+    observed: &Observed,
+    findings: Findings,
+    progress: &Progress,
+) -> Result<Duration, Failure> {
+    let old = cluster.status.clone().unwrap_or_default();
+    publish::tell(context, cluster, &findings).await;
+    let calm = findings.ready.holds == Some(true) && findings.progressing.holds == Some(false);
+    let outcome = Outcome { database, observed, findings, now: now() };
+    let mut status: DougClusterStatus = status::status(&old, &outcome);
+    if progress.bootstrap == Step::Done && progress.unwritable.is_empty() {
+        // Every partition has committed: from here on the groups are right.
+        status.creation = None;
+    }
+    publish::status(api, cluster, &status).await?;
+    Ok(if calm { CALM } else { SOON })
+}
+
+fn unwritable(context: &Context, cluster: &DougCluster, observed: &Observed) -> Vec<u64> {
+    let Some(map) = observed.map() else { return Vec::new() };
+    let uid = cluster.uid().unwrap_or_default();
+    context.memory(&uid, |memory| status::writable(&map, observed, &mut memory.leaders))
+}
+
+/// Makes the token once. A database's nodes and its operator share it.
+async fn token(context: &Context, database: &Database) -> Result<Token, Failure> {
+    if let Some(token) = read_token(&context.client, database).await? {
+        return Ok(token);
+    }
+    let mut random = [0_u8; 32];
+    getrandom::fill(&mut random).map_err(|error| Failure::Random(error.to_string()))?;
+    let text: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
+    let secret = build::token_secret(database, &text);
+    apply::create_once(&context.client, database, &secret).await?;
+    read_token(&context.client, database)
+        .await?
+        .ok_or_else(|| Failure::NoToken(database.token_name()))
+}
+
+/// Without a declared image, nodes keep the one they run: an operator's own
+/// upgrade restarts nobody.
+fn circumstances(context: &Context, database: &Database, observed: &Observed) -> Circumstances {
+    let running = observed.sets.values().find_map(|set| {
+        let pod = set.spec.as_ref()?.template.spec.as_ref()?;
+        pod.containers.first()?.image.clone()
+    });
+    let image = database.image.clone().or(running).unwrap_or_else(|| context.image.clone());
+    Circumstances { image }
+}
+
+async fn apply_objects(
+    context: &Context,
+    database: &Database,
+    circumstances: &Circumstances,
+    observed: &Observed,
+) -> Result<(), Failure> {
+    let objects = build(database, circumstances);
+    let bodies: Vec<_> = objects.iter().map(|object| object.body.to_string()).collect();
+    let digest = xxhash_rust::xxh3::xxh3_64(bodies.concat().as_bytes());
+    let missing = observed.facade.is_none() || observed.sets.len() < database.spec.clusters.len();
+    if !missing && !context.memory(&database.uid, |memory| memory.needs_apply(digest)) {
+        return Ok(());
+    }
+    apply::apply(&context.client, database, &objects).await?;
+    context.memory(&database.uid, |memory| memory.applied(digest));
+    Ok(())
+}
+
+fn fresh_id() -> Result<DatabaseId, Failure> {
+    let bits = getrandom::u64().map_err(|error| Failure::Random(error.to_string()))?;
+    Ok(DatabaseId::from_bits(bits))
+}
+
+/// Now, as the status writes times.
+fn now() -> String {
+    Timestamp::from_second(Timestamp::now().as_second()).unwrap_or_default().to_string()
+}

@@ -1,0 +1,61 @@
+//! Writing the status, and events when a condition turns.
+
+use super::Failure;
+use crate::build::MANAGER;
+use crate::context::Context;
+use crate::status::{Finding, Findings, conditions};
+use doug_crds::{DougCluster, DougClusterStatus};
+use kube::api::PostParams;
+use kube::{Api, ResourceExt};
+
+/// Writes a status if it differs, on the version that was read.
+pub async fn status(
+    api: &Api<DougCluster>,
+    cluster: &DougCluster,
+    status: &DougClusterStatus,
+) -> Result<(), Failure> {
+    if cluster.status.as_ref() == Some(status) {
+        return Ok(());
+    }
+    let mut newer = cluster.clone();
+    newer.status = Some(status.clone());
+    newer.metadata.managed_fields = None;
+    let parameters =
+        PostParams { field_manager: Some(MANAGER.to_owned()), ..PostParams::default() };
+    match api.replace_status(&cluster.name_any(), &parameters, &newer).await {
+        Ok(_) => Ok(()),
+        // Deleted meanwhile.
+        Err(kube::Error::Api(answer)) if answer.code == 404 => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Writes only the conditions.
+pub async fn findings(
+    api: &Api<DougCluster>,
+    cluster: &DougCluster,
+    findings: &Findings,
+) -> Result<(), Failure> {
+    let mut newer = cluster.status.clone().unwrap_or_default();
+    let generation = cluster.metadata.generation.unwrap_or_default();
+    newer.conditions = conditions(&newer.conditions, findings, generation, &super::now());
+    newer.observed_generation = Some(generation);
+    status(api, cluster, &newer).await
+}
+
+/// Says which conditions turned, to people who read events.
+pub async fn tell(context: &Context, cluster: &DougCluster, findings: &Findings) {
+    let turned = |kind: &str, finding: &Finding| {
+        let old = cluster.status.iter().flat_map(|status| &status.conditions);
+        let old = old.into_iter().find(|condition| condition.type_ == kind);
+        old.is_none_or(|old| (old.status == "True") != (finding.holds == Some(true)))
+    };
+    let Findings { ready, degraded, .. } = findings;
+    if turned("Degraded", degraded) && degraded.holds == Some(true) {
+        context.say(cluster, true, degraded.reason, degraded.message.clone()).await;
+    }
+    if turned("Ready", ready) {
+        let warning = ready.holds != Some(true);
+        context.say(cluster, warning, ready.reason, ready.message.clone()).await;
+    }
+}

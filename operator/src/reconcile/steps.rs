@@ -1,0 +1,203 @@
+//! Carrying the decisions out.
+
+use super::{Failure, publish};
+use crate::apply::ApplyError;
+use crate::bootstrap::Step;
+use crate::build::MANAGER;
+use crate::context::Context;
+use crate::dereference::{Observed, Token, admin};
+use crate::rollout::{self, Next};
+use crate::storage::{self, Growth};
+use crate::validate::{Database, Place};
+use doug_client::PartitionMap;
+use doug_crds::DougCluster;
+use futures::future::join_all;
+use k8s_openapi::api::apps::v1::StatefulSet;
+use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
+use k8s_openapi::api::storage::v1::StorageClass;
+use kube::api::{DeleteParams, Patch, PatchParams, Preconditions};
+use kube::{Api, ResourceExt};
+use serde_json::json;
+use std::collections::BTreeSet;
+
+/// Carries a step of the creation out. Whether to look again at once.
+pub async fn bootstrap(
+    api: &Api<DougCluster>,
+    context: &Context,
+    cluster: &DougCluster,
+    observed: &Observed,
+    token: &Token,
+    step: &Step,
+) -> Result<bool, Failure> {
+    match step {
+        Step::Wait(_) | Step::Done | Step::Blocked(..) => Ok(false),
+        Step::Intend(creation) => {
+            let mut status = cluster.status.clone().unwrap_or_default();
+            status.creation = Some(creation.clone());
+            // The version that was read is the precondition: another's write
+            // since then makes this one fail.
+            publish::status(api, cluster, &status).await?;
+            let note = format!(
+                "every node's volume is empty: creating database {} on {} nodes",
+                creation.database_id,
+                creation.nodes.len()
+            );
+            context.say(cluster, false, "Creating", note).await;
+            Ok(true)
+        }
+        Step::Create(map, places) => {
+            create(observed, cluster, token, map, places).await?;
+            Ok(true)
+        }
+    }
+}
+
+async fn create(
+    observed: &Observed,
+    cluster: &DougCluster,
+    token: &Token,
+    map: &PartitionMap,
+    places: &[Place],
+) -> Result<(), Failure> {
+    let calls = places.iter().map(|place| async move {
+        let pod = observed.pods.get(&format!("{}-{}", cluster.name_any(), place.name()));
+        let (Some(pod), Some(answer)) = (pod, observed.answers.get(place)) else { return Ok(()) };
+        let node = answer.identity.node.parse().map_err(|error| {
+            Failure::Node(doug_client::Fault::invalid(format!("node {}: {error}", place.name())))
+        })?;
+        let admin = admin(pod, Some(token)).map_err(Failure::Node)?;
+        admin.create(node, map).await.map_err(Failure::Node)?;
+        Ok(())
+    });
+    join_all(calls).await.into_iter().collect()
+}
+
+/// Takes the next step of growing volumes.
+pub async fn grow(
+    context: &Context,
+    cluster: &DougCluster,
+    database: &Database,
+    observed: &mut Observed,
+) -> Result<Growth, Failure> {
+    let expandable = expandable_classes(context, database, observed).await?;
+    let growth = storage::next(database, observed, |class| expandable.contains(class));
+    let size = &database.spec.node.storage.size;
+    match &growth {
+        Growth::Done | Growth::Growing(_) | Growth::CannotGrow { .. } => {}
+        Growth::PatchClaims(claims) => {
+            let api = Api::<PersistentVolumeClaim>::namespaced(
+                context.client.clone(),
+                &database.namespace,
+            );
+            let patch = json!({"spec": {"resources": {"requests": {"storage": size}}}});
+            for claim in claims {
+                let parameters =
+                    PatchParams { field_manager: Some(MANAGER.to_owned()), ..Default::default() };
+                api.patch(claim, &parameters, &Patch::Merge(&patch)).await?;
+            }
+            let note = format!("asked for {size} on {} volumes", claims.len());
+            context.say(cluster, false, "GrowingVolumes", note).await;
+        }
+        Growth::ReplaceSets(sets) => {
+            let api = Api::<StatefulSet>::namespaced(context.client.clone(), &database.namespace);
+            for set in sets {
+                let uid = observed.sets.remove(set).and_then(|set| set.uid());
+                let parameters = DeleteParams {
+                    preconditions: Some(Preconditions { uid, resource_version: None }),
+                    ..DeleteParams::orphan()
+                };
+                api.delete(set, &parameters).await?;
+            }
+        }
+    }
+    Ok(growth)
+}
+
+/// Classes of the declared nodes' claims that can expand volumes. Asked only
+/// while some claim is smaller than declared.
+async fn expandable_classes(
+    context: &Context,
+    database: &Database,
+    observed: &Observed,
+) -> Result<BTreeSet<String>, Failure> {
+    let unasked = storage::next(database, observed, |_| false);
+    if !matches!(unasked, Growth::CannotGrow { .. }) {
+        return Ok(BTreeSet::new());
+    }
+    let api = Api::<StorageClass>::all(context.client.clone());
+    let classes = api.list(&Default::default()).await?;
+    let can = classes.items.into_iter().filter(|class| class.allow_volume_expansion == Some(true));
+    Ok(can.map(|class| class.name_any()).collect())
+}
+
+/// Takes the next step of replacing pods.
+pub async fn roll(
+    context: &Context,
+    cluster: &DougCluster,
+    database: &Database,
+    observed: &Observed,
+    token: &Token,
+    hash: &str,
+) -> Result<Next, Failure> {
+    let pods = rollout::view(database, observed, hash);
+    let mut next = rollout::next(&pods);
+    // The leaderships of one pod are handed over in one go: its node would ask
+    // for those it prefers back in between.
+    while let Next::HandOver { from, partition, to } = &next {
+        let (Some(pod), Some(answer)) = (observed.pod(database, from), observed.answers.get(from))
+        else {
+            return Ok(next);
+        };
+        let Ok(node) = answer.identity.node.parse() else { return Ok(next) };
+        let moved =
+            hand_over_all(&pods, from, node, &admin(pod, Some(token)).map_err(Failure::Node)?)
+                .await;
+        if let Err(fault) = moved {
+            return Ok(Next::Wait(format!(
+                "node {} could not hand partition {partition} over to {to}: {}",
+                from.name(),
+                fault.message
+            )));
+        }
+        next = Next::Replace(from.clone());
+    }
+    if let Next::Replace(place) = &next {
+        replace(context, database, observed, place).await?;
+        let note = format!("replacing the pod of node {}", place.name());
+        context.say(cluster, false, "ReplacingPod", note).await;
+    }
+    Ok(next)
+}
+
+async fn hand_over_all(
+    pods: &[rollout::PodView],
+    from: &Place,
+    node: doug_proto::ids::NodeId,
+    admin: &doug_client::admin::Admin,
+) -> Result<(), doug_client::Fault> {
+    for (partition, to) in rollout::hand_overs(pods, from) {
+        admin.transfer_leader(node, partition, Some(to)).await?;
+    }
+    Ok(())
+}
+
+/// Deletes the very pod that was looked at, not its successor.
+async fn replace(
+    context: &Context,
+    database: &Database,
+    observed: &Observed,
+    place: &Place,
+) -> Result<(), Failure> {
+    let Some(pod) = observed.pod(database, place) else { return Ok(()) };
+    let api = Api::<Pod>::namespaced(context.client.clone(), &database.namespace);
+    let parameters = DeleteParams {
+        preconditions: Some(Preconditions { uid: pod.uid(), resource_version: None }),
+        ..DeleteParams::default()
+    };
+    match api.delete(&pod.name_any(), &parameters).await {
+        Ok(_) => Ok(()),
+        // Gone or replaced meanwhile: the next look sees it.
+        Err(kube::Error::Api(status)) if status.code == 404 || status.code == 409 => Ok(()),
+        Err(error) => Err(Failure::Apply(ApplyError::Kube(error))),
+    }
+}

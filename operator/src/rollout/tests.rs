@@ -1,0 +1,132 @@
+use super::*;
+use crate::testing::place;
+
+fn node(ordinal: u32) -> NodeId {
+    NodeId::from_bits(0xa0 + u64::from(ordinal))
+}
+
+/// Five nodes of one partition; the first leads, everyone has caught up.
+fn five() -> Vec<PodView> {
+    let caught_up: Vec<NodeId> = (0..5).map(node).collect();
+    let pod = |ordinal| PodView {
+        place: place(ordinal),
+        node: Some(node(ordinal)),
+        outdated: true,
+        state: PodState::Ready,
+        replicas: vec![ReplicaView {
+            partition: 1,
+            leads: ordinal == 0,
+            caught_up: if ordinal == 0 { caught_up.clone() } else { Vec::new() },
+            voters: 5,
+        }],
+    };
+    (0..5).map(pod).collect()
+}
+
+#[test]
+fn followers_go_first() {
+    assert_eq!(next(&five()), Next::Replace(place(1)));
+}
+
+#[test]
+fn a_leader_goes_last_and_is_relieved_by_a_node_that_stays() {
+    let mut pods = five();
+    for pod in &mut pods[1..] {
+        pod.outdated = false;
+    }
+    let relieved = Next::HandOver { from: place(0), partition: 1, to: node(1) };
+    assert_eq!(next(&pods), relieved);
+    pods[0].replicas[0].leads = false;
+    pods[3].replicas[0].leads = true;
+    pods[3].replicas[0].caught_up = (0..5).map(node).collect();
+    assert_eq!(next(&pods), Next::Replace(place(0)));
+}
+
+#[test]
+fn nobody_else_goes_until_a_replaced_node_is_ready() {
+    let mut pods = five();
+    pods[1].outdated = false;
+    pods[1].state = PodState::Coming;
+    assert_eq!(next(&pods), Next::Wait("node a-1 is not ready yet".into()));
+}
+
+#[test]
+fn a_partition_keeps_a_caught_up_majority() {
+    let mut pods = five();
+    pods[0].replicas[0].caught_up = [0, 1, 2].map(node).to_vec();
+    let why = "without node a-1, partition 1 would have 2 of 5 voters caught up";
+    assert_eq!(next(&pods), Next::Wait(why.into()));
+}
+
+#[test]
+fn without_a_leader_nobody_goes() {
+    let mut pods = five();
+    pods[0].replicas[0].leads = false;
+    assert_eq!(next(&pods), Next::Wait("partition 1 has no leader".into()));
+}
+
+#[test]
+fn a_broken_image_stops_at_the_first_pod() {
+    let mut pods = five();
+    pods[1].outdated = false;
+    pods[1].state = PodState::Broken("its image cannot be had".into());
+    let stuck = Next::Stuck { place: place(1), why: "its image cannot be had".into() };
+    assert_eq!(next(&pods), stuck);
+}
+
+#[test]
+fn rolling_back_begins_with_the_pod_that_broke() {
+    let mut pods = five();
+    for pod in &mut pods {
+        pod.outdated = false;
+    }
+    pods[1].outdated = true;
+    pods[1].state = PodState::Broken("its image cannot be had".into());
+    assert_eq!(next(&pods), Next::Replace(place(1)));
+}
+
+#[test]
+fn pods_as_they_should_be_are_left_alone() {
+    let mut pods = five();
+    for pod in &mut pods {
+        pod.outdated = false;
+    }
+    assert_eq!(next(&pods), Next::Done);
+}
+
+mod of_pods {
+    use super::super::view::*;
+    use crate::testing::{answered, database, empty, pod};
+    use serde_json::json;
+
+    #[test]
+    fn pods_are_outdated_when_made_from_another_template() {
+        let mut observed = answered([0, 1, 2].map(empty));
+        observed.pods =
+            [pod(0, "new", json!({})), pod(1, "old", json!({})), pod(2, "new", json!({}))].into();
+        let outdated: Vec<bool> =
+            view(&database(), &observed, "new").iter().map(|pod| pod.outdated).collect();
+        assert_eq!(outdated, [false, true, false]);
+    }
+
+    #[test]
+    fn what_keeps_a_pod_from_running_is_said() {
+        let waiting = |reason: &str, message: &str| {
+            json!({"containerStatuses": [{
+                "name": "node", "image": "dougdb/doug:nope", "imageID": "", "ready": false,
+                "restartCount": 1, "state": {"waiting": {"reason": reason, "message": message}},
+            }]})
+        };
+        let unschedulable = json!({"conditions": [{
+            "type": "PodScheduled", "status": "False", "message": "0/3 nodes are available",
+        }]});
+        let said = [
+            waiting("ImagePullBackOff", "not found"),
+            waiting("CrashLoopBackOff", "back-off 20s"),
+            waiting("ContainerCreating", ""),
+            unschedulable,
+        ]
+        .map(|status| trouble(&pod(0, "new", status).1).unwrap_or_else(|| "nothing".into()));
+        insta::assert_snapshot!(said.join("\n"));
+    }
+}

@@ -1,0 +1,71 @@
+//! From what was found to the published status. Pure; the controller writes it,
+//! and only when it differs.
+
+mod conditions;
+mod nodes;
+mod writable;
+
+pub use conditions::{Finding, Findings, conditions, unknown};
+pub use nodes::node_statuses;
+pub use writable::{Leaders, writable};
+
+use crate::dereference::Observed;
+use crate::validate::Database;
+use doug_client::PartitionMap;
+use doug_crds::{DougClusterStatus, NodeState, StatusMap, Summary};
+
+/// What a reconciliation found besides the nodes' answers.
+pub struct Outcome<'a> {
+    /// The database, checked.
+    pub database: &'a Database,
+    /// What was observed.
+    pub observed: &'a Observed,
+    /// What it means for the conditions.
+    pub findings: Findings,
+    /// Now, as RFC 3339.
+    pub now: String,
+}
+
+/// The status that follows. `old` gives what nobody says at the moment.
+pub fn status(old: &DougClusterStatus, outcome: &Outcome) -> DougClusterStatus {
+    let Outcome { database, observed, findings, now } = outcome;
+    let nodes = node_statuses(database, observed, &old.nodes, now);
+    let map = newer_map(old.partition_map.as_ref(), observed.map());
+    let version = nodes.iter().filter_map(|node| node.version.clone()).min();
+    let summary = Summary {
+        clusters: database.spec.clusters.len() as u32,
+        partitions: map.as_ref().map_or(0, |map| map.partitions.len() as u32),
+        nodes: nodes.len() as u32,
+        ready_nodes: nodes.iter().filter(|node| node.state == NodeState::Ready).count() as u32,
+    };
+    DougClusterStatus {
+        observed_generation: Some(database.generation),
+        database_id: database_id(observed).or_else(|| old.database_id.clone()),
+        version: version.or_else(|| old.version.clone()),
+        endpoint: Some(database.endpoint()),
+        summary: Some(summary),
+        conditions: conditions(&old.conditions, findings, database.generation, now),
+        nodes,
+        creation: old.creation.clone(),
+        partition_map: map,
+    }
+}
+
+fn database_id(observed: &Observed) -> Option<String> {
+    let mut ids = observed.answers.values().map(|answer| &answer.identity.database);
+    ids.find(|id| !id.is_empty()).cloned()
+}
+
+/// The epoch never falls: while too few nodes answer to rebuild the map, the
+/// published one stays.
+fn newer_map(old: Option<&StatusMap>, found: Option<PartitionMap>) -> Option<StatusMap> {
+    let found: Option<StatusMap> = found.and_then(|map| serde_json::from_str(&map.to_json()).ok());
+    match (old, found) {
+        (Some(old), Some(found)) if found.epoch < old.epoch => Some(old.clone()),
+        (old, None) => old.cloned(),
+        (_, found) => found,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,80 @@
+//! Growing volumes. Claims are patched in place. A StatefulSet's own claim
+//! template cannot be changed, so then it is deleted with its pods orphaned, and
+//! applied again with the new size: it takes the running pods back.
+
+use crate::dereference::Observed;
+use crate::validate::{Database, bytes};
+use k8s_openapi::api::apps::v1::StatefulSet;
+use k8s_openapi::api::core::v1::PersistentVolumeClaim;
+use kube::ResourceExt;
+
+/// What to do next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Growth {
+    /// Every volume has the size declared.
+    Done,
+    /// Ask for this size on these claims.
+    PatchClaims(Vec<String>),
+    /// Delete these StatefulSets and leave their pods; they are applied again.
+    ReplaceSets(Vec<String>),
+    /// These claims wait for their storage to grow.
+    Growing(Vec<String>),
+    /// The class of these claims cannot expand volumes.
+    CannotGrow {
+        /// The class.
+        class: String,
+        /// One of its claims.
+        claim: String,
+    },
+}
+
+/// The next step. `expandable` says whether a storage class can expand volumes.
+pub fn next(database: &Database, observed: &Observed, expandable: impl Fn(&str) -> bool) -> Growth {
+    let Some(wanted) = bytes(&database.spec.node.storage.size) else { return Growth::Done };
+    let declared = database.places().map(|place| database.claim_name(&place));
+    let claims: Vec<&PersistentVolumeClaim> =
+        declared.filter_map(|name| observed.claims.get(&name)).collect();
+    let small: Vec<&PersistentVolumeClaim> =
+        claims.iter().copied().filter(|claim| requested(claim) < wanted).collect();
+    let class = |claim: &PersistentVolumeClaim| {
+        claim.spec.as_ref().and_then(|spec| spec.storage_class_name.clone()).unwrap_or_default()
+    };
+    if let Some(claim) = small.iter().find(|claim| !expandable(&class(claim))) {
+        return Growth::CannotGrow { class: class(claim), claim: claim.name_any() };
+    }
+    if !small.is_empty() {
+        return Growth::PatchClaims(small.iter().map(|claim| claim.name_any()).collect());
+    }
+    let outdated: Vec<String> = observed
+        .sets
+        .values()
+        .filter(|set| template_size(set).is_some_and(|size| size != wanted))
+        .map(ResourceExt::name_any)
+        .collect();
+    if !outdated.is_empty() {
+        return Growth::ReplaceSets(outdated);
+    }
+    let growing: Vec<String> = claims
+        .iter()
+        .filter(|claim| capacity(claim).is_some_and(|size| size < wanted))
+        .map(|claim| claim.name_any())
+        .collect();
+    if growing.is_empty() { Growth::Done } else { Growth::Growing(growing) }
+}
+
+fn requested(claim: &PersistentVolumeClaim) -> u64 {
+    let requests = claim.spec.as_ref().and_then(|spec| spec.resources.as_ref()?.requests.as_ref());
+    requests.and_then(|requests| bytes(&requests.get("storage")?.0)).unwrap_or(u64::MAX)
+}
+
+fn capacity(claim: &PersistentVolumeClaim) -> Option<u64> {
+    bytes(&claim.status.as_ref()?.capacity.as_ref()?.get("storage")?.0)
+}
+
+fn template_size(set: &StatefulSet) -> Option<u64> {
+    let template = set.spec.as_ref()?.volume_claim_templates.as_ref()?.first()?;
+    Some(requested(template))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,60 @@
+use super::*;
+use crate::testing::{resource, spec};
+use serde_json::{Value, json};
+
+fn refusal(change: impl FnOnce(&mut Value)) -> String {
+    let mut spec = spec();
+    change(&mut spec);
+    validate(&resource(spec)).expect_err("this declaration cannot work")
+}
+
+#[test]
+fn names_of_objects_follow_from_the_declaration() {
+    let database = validate(&resource(spec())).unwrap();
+    let place = Place { cluster: "a".into(), ordinal: 2 };
+    assert_eq!(database.pod_name(&place), "orders-a-2");
+    assert_eq!(database.claim_name(&place), "data-orders-a-2");
+    assert_eq!(database.address(&place), "orders-a-2.orders-a.shop.svc");
+    assert_eq!(database.endpoint(), "orders-facade.shop.svc:7400");
+}
+
+#[test]
+fn what_cannot_work_is_refused_with_the_remedy() {
+    let texts = [
+        refusal(|spec| spec["clusters"] = json!([])),
+        refusal(|spec| spec["clusters"] = json!([{"name": "a", "nodes": 4}])),
+        refusal(|spec| spec["clusters"] = json!([{"name": "a"}, {"name": "a"}])),
+        refusal(|spec| spec["clusters"][0]["name"] = json!("A")),
+        refusal(|spec| spec["clusters"][0]["name"] = json!("a-b")),
+        refusal(|spec| spec["clusters"][0]["name"] = json!("facade")),
+        refusal(|spec| spec["partitioning"] = json!({})),
+        refusal(|spec| spec["partitioning"]["range"] = json!({"splitKeys": []})),
+        refusal(|spec| spec["partitioning"]["hash"]["partitions"] = json!(5_000)),
+        refusal(|spec| spec["partitioning"]["hash"]["prefixDelimiter"] = json!("")),
+        refusal(|spec| {
+            spec["partitioning"] = json!({"range": {"splitKeys": [{"text": "m"}, {"text": "c"}]}});
+        }),
+        refusal(|spec| {
+            spec["partitioning"] = json!({"range": {"splitKeys": [{"base64": "!!"}]}});
+        }),
+        refusal(|spec| spec["node"]["storage"]["size"] = json!("lots")),
+        refusal(|spec| spec["node"]["storage"]["size"] = json!("600Mi")),
+        refusal(|spec| spec["node"]["replaceAfter"] = json!("soon")),
+        refusal(|spec| spec["node"]["replaceAfter"] = json!("5s")),
+        refusal(|spec| spec["node"]["resources"] = json!({"limits": {"memory": "256Mi"}})),
+        refusal(|spec| spec["node"]["resources"] = json!({"requests": {"gpu": "1"}})),
+        refusal(|spec| {
+            spec["node"]["resources"] =
+                json!({"requests": {"cpu": "2"}, "limits": {"cpu": "500m"}});
+        }),
+        refusal(|spec| {
+            spec["node"]["scheduling"] =
+                json!({"tolerations": [{"key": "db", "operator": "Exists", "value": "x"}]});
+        }),
+        refusal(|spec| {
+            spec["facade"] =
+                json!({"memoryBudget": "1Gi", "resources": {"limits": {"memory": "512Mi"}}});
+        }),
+    ];
+    insta::assert_snapshot!(texts.join("\n"));
+}
