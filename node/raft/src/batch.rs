@@ -43,7 +43,7 @@ pub enum BatchKind {
 }
 
 /// A run of log entries of one term, with the bytes that stand in every log and on the wire. Cloning shares the bytes.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Batch {
     /// The group whose log it belongs to.

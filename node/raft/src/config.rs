@@ -6,7 +6,7 @@ use crate::lease::LeaseConfig;
 use crate::membership::Membership;
 
 /// Settings of one replica. All durations are microseconds.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Config {
     /// The group.
     pub partition: PartitionId,
@@ -97,7 +97,7 @@ impl Config {
 
 /// What the log and the manifest held when the process started. A new group's first replicas start from
 /// [`Restored::empty`] with the same membership; replicas that join later, from one without members.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Restored {
     /// The current term.
     pub term: Term,

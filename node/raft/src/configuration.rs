@@ -6,7 +6,7 @@ use crate::ids::ReplicaId;
 
 /// The members of a group. While `outgoing` is not empty the group is between two configurations, and every decision
 /// needs a majority of `voters` and a majority of `outgoing` (paper, §6: joint consensus).
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Configuration {
     /// Replicas whose votes and acknowledgements count.
     pub voters: BTreeSet<ReplicaId>,

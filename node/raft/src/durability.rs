@@ -7,7 +7,7 @@ use crate::ids::{ReplicaId, Ticket};
 use crate::message::{Message, Verdict};
 
 /// Something to be done once every record issued before it is durable.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Held {
     Message {
         to: ReplicaId,
@@ -17,7 +17,7 @@ pub(crate) enum Held {
     OwnVote,
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Durability {
     issued: Ticket,
     durable: Ticket,

@@ -6,7 +6,7 @@ use crate::message::Message;
 use crate::raft::Role;
 
 /// Something for the log.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Record {
     /// Append this batch. If its base is at or below the last index, everything from its base on is replaced by it.
     Append(Batch),
@@ -20,7 +20,7 @@ pub enum Record {
 }
 
 /// One thing for the host to do. Effects are to be done in order, except that sending need not wait for persisting.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Effect {
     /// Write the record, in ticket order, and call [`persisted`](crate::Raft::persisted) once it is durable.
     Persist {

@@ -1,6 +1,7 @@
 //! Elections (paper, §5.2, §5.4.1), with pre-vote (thesis, 9.6).
 
 use std::collections::BTreeMap;
+use std::hash::{Hash, Hasher};
 
 use crate::batch::BatchKind;
 use crate::configuration::Configuration;
@@ -15,7 +16,7 @@ use crate::raft::{Leadership, Raft, Role};
 /// the usual timeouts: enough for a split vote or two, too few to keep a partition that cannot elect anyone busy.
 const QUICK_ATTEMPTS: u32 = 6;
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Election {
     /// When to campaign.
     pub(crate) deadline: Time,
@@ -26,6 +27,27 @@ pub(crate) struct Election {
     /// Campaigns since the leader was last heard.
     pub(crate) attempts: u32,
     pub(crate) votes: BTreeMap<ReplicaId, bool>,
+}
+
+impl Election {
+    fn told_apart_by(&self) -> (Time, bool, u32, &BTreeMap<ReplicaId, bool>) {
+        (self.heard, self.suspected, self.attempts, &self.votes)
+    }
+}
+
+/// The deadline is left out: it is drawn by chance, see [`Random`](crate::random::Random).
+impl PartialEq for Election {
+    fn eq(&self, other: &Election) -> bool {
+        self.told_apart_by() == other.told_apart_by()
+    }
+}
+
+impl Eq for Election {}
+
+impl Hash for Election {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.told_apart_by().hash(state);
+    }
 }
 
 impl Raft {

@@ -4,14 +4,14 @@ use std::collections::VecDeque;
 
 use crate::ids::Index;
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Inflight {
     messages: VecDeque<Sent>,
     batches: usize,
     bytes: u64,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Sent {
     last: Index,
     batches: usize,

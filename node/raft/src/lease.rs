@@ -14,14 +14,14 @@ use crate::raft::{Raft, Role};
 ///
 /// The times that the host gives must be read from the clock after what they come with has happened: a message taken in
 /// with a time from before it was sent would make a promise shorter than its leader believes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct LeaseConfig {
     /// By how much any replica's clock may run faster than any other's, in millionths, below 1,000,000.
     pub max_drift_ppm: u32,
 }
 
 /// A leader's lease.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Lease {
     /// When heartbeat rounds began that could still be of use.
     rounds: VecDeque<(u64, Time)>,

@@ -8,7 +8,7 @@ use crate::batch::{Batch, BatchKind};
 use crate::ids::{Index, PartitionId, Term, Ticket};
 use crate::membership::{Membership, Memberships};
 
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Slot {
     /// Without its bytes while evicted.
     batch: Batch,
@@ -16,7 +16,7 @@ struct Slot {
     payload: Payload,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Payload {
     Here,
     Evicted,
@@ -41,7 +41,7 @@ pub(crate) struct Limits {
     pub(crate) fetch_bytes: u64,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Log {
     partition: PartitionId,
     base: (Index, Term),

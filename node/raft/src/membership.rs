@@ -31,7 +31,7 @@ pub const MEMBERSHIP_FORMAT_VERSION: u16 = 1;
 const HEADER_BYTES: usize = 20;
 
 /// A configuration, with what the state machine keeps beside it. The default one has no members.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Membership {
     /// Who belongs to the group.
     pub configuration: Configuration,
@@ -149,7 +149,7 @@ fn read_ids(bytes: &[u8], count: usize) -> Result<(BTreeSet<ReplicaId>, &[u8]), 
 
 /// The memberships of a log: the one at its base, and those that entered it since. A configuration takes effect as soon as it
 /// is in the log (paper, §6), so cutting the log's end must bring the one before back.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Memberships {
     base: Membership,
     later: VecDeque<(Index, Membership)>,

@@ -87,7 +87,7 @@ pub(crate) fn check_step(from: &Configuration, to: &Configuration) -> Result<(),
 }
 
 /// Peers that the latest membership leaves out, and that are still sent to so that they learn of it.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Departing {
     ids: BTreeSet<ReplicaId>,
     /// Set once the change is committed.

@@ -6,7 +6,7 @@ use crate::batch::Batch;
 use crate::ids::{Index, Term};
 
 /// A message between two replicas of a group. The envelope (partition, both replica ids) is the host's.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Message {
     /// "Could I win?" Changes nothing at the receiver (thesis, 9.6).
     PreVote {
@@ -108,7 +108,7 @@ pub enum Message {
 }
 
 /// What became of an append.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Verdict {
     /// The log equals the leader's up to `matched`, durably.
     Accepted {

@@ -4,7 +4,7 @@ use crate::ids::{Index, Time};
 use crate::inflight::Inflight;
 
 /// How the leader sends to a peer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ProgressState {
     /// One append at a time, to find where the logs agree.
     Probe,
@@ -14,7 +14,7 @@ pub enum ProgressState {
     Snapshot,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Progress {
     /// Everything up to here is durable there and equal.
     pub(crate) matched: Index,

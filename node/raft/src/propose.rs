@@ -9,7 +9,7 @@ use crate::ids::{Index, ReplicaId, Term, Time};
 use crate::raft::{Raft, Role};
 
 /// Where proposed commands stand in the log. They are committed if a batch of this term and base is applied.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Proposed {
     /// The leader's term.
     pub term: Term,

@@ -9,7 +9,7 @@ use crate::mutant::mutant;
 use crate::raft::Raft;
 
 /// The state of an election.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum VoteResult {
     /// A quorum said yes.
     Won,

@@ -18,7 +18,7 @@ use crate::read_index::{ForwardedReads, LeaderReads};
 use crate::transfer::Transfer;
 
 /// What a replica is in its term.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Role {
     /// Listens. Learners always do.
     Follower,
@@ -31,7 +31,7 @@ pub enum Role {
 }
 
 /// One replica of one partition. See the crate's documentation.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Raft {
     pub(crate) config: Config,
     pub(crate) random: Random,
@@ -66,7 +66,7 @@ pub struct Raft {
 }
 
 /// What only a leader has; empty in every other role.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Leadership {
     pub(crate) peers: BTreeMap<ReplicaId, Progress>,
     /// The last heartbeat round begun.

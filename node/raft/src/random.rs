@@ -1,8 +1,23 @@
 //! SplitMix64 (Steele, Lea, Flood 2014): enough to spread timeouts, and the same everywhere from one seed.
 
+use std::hash::{Hash, Hasher};
+
 #[derive(Clone, Debug)]
 pub(crate) struct Random {
     state: u64,
+}
+
+/// A checker that tries every order of events has no use for telling states apart by the chance that led to them.
+impl PartialEq for Random {
+    fn eq(&self, _: &Random) -> bool {
+        true
+    }
+}
+
+impl Eq for Random {}
+
+impl Hash for Random {
+    fn hash<H: Hasher>(&self, _: &mut H) {}
 }
 
 impl Random {

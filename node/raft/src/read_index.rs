@@ -11,20 +11,20 @@ use crate::raft::{Raft, Role};
 /// Rounds under way at once. Reads that come when so many are open share the next one.
 const MAX_ROUNDS: usize = 4;
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Reader {
     Here(ReadId),
     There { replica: ReplicaId, request: u64 },
 }
 
 /// The leader's reads: first without a round, then in one.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct LeaderReads {
     waiting: Vec<Reader>,
     rounds: VecDeque<ReadRound>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct ReadRound {
     round: u64,
     index: Index,
@@ -38,7 +38,7 @@ impl LeaderReads {
 }
 
 /// A follower's reads: first to be sent, then under way to the leader.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct ForwardedReads {
     waiting: Vec<ReadId>,
     /// By request, which is also the order of giving up.
@@ -48,7 +48,7 @@ pub(crate) struct ForwardedReads {
     count: usize,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Asked {
     reads: Vec<ReadId>,
     give_up: Time,

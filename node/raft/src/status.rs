@@ -7,7 +7,7 @@ use crate::progress::ProgressState;
 use crate::raft::{Raft, Role};
 
 /// A peer as its leader sees it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct PeerStatus {
     /// The peer.
     pub id: ReplicaId,

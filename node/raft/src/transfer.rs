@@ -32,7 +32,7 @@ pub enum TransferError {
     InProgress(ReplicaId),
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Transfer {
     pub(crate) to: ReplicaId,
     pub(crate) give_up: Time,
