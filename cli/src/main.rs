@@ -5,6 +5,7 @@ mod demo;
 mod encoding;
 mod exit;
 mod globals;
+mod kubectl;
 mod out;
 mod units;
 
@@ -69,6 +70,8 @@ enum Command {
     Bench(commands::bench::Args),
     /// Show the version of this program, and of the database if it answers
     Version(commands::version::Args),
+    /// What `kubectl doug` does
+    Kubectl(kubectl::Args),
     /// Print a completion script for a shell
     Completions(commands::completions::Args),
 }
@@ -76,7 +79,7 @@ enum Command {
 #[tokio::main]
 async fn main() -> ExitCode {
     start_log();
-    let Cli { globals, command } = Cli::parse();
+    let Cli { globals, command } = Cli::parse_from(kubectl::arguments(std::env::args_os().collect()));
     match run(command, &globals).await {
         Ok(exit) => exit.into(),
         // Whoever reads our output (`head`, `less`) may stop; that is no error.
@@ -106,6 +109,7 @@ async fn run(command: Command, globals: &Globals) -> anyhow::Result<Exit> {
         Command::Doctor(args) => commands::doctor::run(args, globals).await,
         Command::Bench(args) => commands::bench::run(args, globals).await,
         Command::Version(args) => commands::version::run(args, globals).await,
+        Command::Kubectl(args) => kubectl::run(&args, globals),
         Command::Completions(args) => commands::completions::run(&args, Cli::command()),
     }
 }
