@@ -79,7 +79,8 @@ enum Command {
 #[tokio::main]
 async fn main() -> ExitCode {
     start_log();
-    let Cli { globals, command } = Cli::parse_from(kubectl::arguments(std::env::args_os().collect()));
+    let Cli { globals, command } =
+        Cli::parse_from(kubectl::arguments(std::env::args_os().collect()));
     match run(command, &globals).await {
         Ok(exit) => exit.into(),
         // Whoever reads our output (`head`, `less`) may stop; that is no error.

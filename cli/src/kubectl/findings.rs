@@ -52,7 +52,9 @@ fn unobserved(database: &Value) -> Option<Finding> {
     (declared != observed).then(|| Finding {
         wrong: true,
         subject: "operator".to_owned(),
-        problem: format!("generation {declared} of the spec has not been looked at (seen: {observed})"),
+        problem: format!(
+            "generation {declared} of the spec has not been looked at (seen: {observed})"
+        ),
         remedy: Some(
             "see whether it runs, and what it logs: kubectl get pods -A -l \
              app.kubernetes.io/component=operator"
@@ -73,7 +75,8 @@ fn degraded(database: &Value) -> Option<Finding> {
 fn not_ready(database: &Value) -> Option<Finding> {
     let ready = condition(database, "Ready").filter(|one| one.0 != "True")?;
     // A degraded database says why already.
-    let said = condition(database, "Degraded").is_some_and(|one| one.0 == "True" && one.2 == ready.2);
+    let said =
+        condition(database, "Degraded").is_some_and(|one| one.0 == "True" && one.2 == ready.2);
     (!said).then(|| finding(ready.1, ready.2, events(database)))
 }
 
@@ -174,7 +177,8 @@ mod tests {
             {"type": "Progressing", "status": "True", "reason": "RollingUpdate", "message": "1 of 3"},
             {"type": "Degraded", "status": "True", "reason": "NodeStuck", "message": "a-1 does not start"},
         ]);
-        let nodes = json!([{"name": "a-1", "state": "Pending"}, {"name": "a-2", "state": "CatchingUp"}]);
+        let nodes =
+            json!([{"name": "a-1", "state": "Pending"}, {"name": "a-2", "state": "CatchingUp"}]);
         let found = of(&database(conditions, nodes));
         let order: Vec<_> = found.iter().map(|one| (one.wrong, one.subject.as_str())).collect();
         let expected = [

@@ -2,21 +2,19 @@
 
 use crate::diagnosis;
 use crate::kubectl;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 /// A namespace of the test's own, removed at its end with all that is in it.
 #[derive(Debug)]
 pub struct Namespace(String);
 
 impl Namespace {
-    /// Makes one whose name begins so.
+    /// Makes one for a case, anew where an earlier run left it.
     ///
     /// # Panics
     /// When it cannot be made.
-    #[expect(clippy::disallowed_methods, reason = "a name that no earlier run has used")]
-    pub fn new(prefix: &str) -> Self {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("it is after 1970");
-        let name = format!("{prefix}-{:x}", since.as_secs());
+    pub fn new(case: &str) -> Self {
+        let name = format!("doug-{case}");
+        kubectl::run(&["delete", "namespace", &name, "--ignore-not-found", "--timeout=180s"]);
         kubectl::run(&["create", "namespace", &name]);
         Self(name)
     }

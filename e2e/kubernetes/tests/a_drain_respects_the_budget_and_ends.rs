@@ -56,6 +56,7 @@ fn a_second_eviction_is_refused(database: &Database<'_>) -> bool {
         database.namespace().name(),
         pod.name()
     );
-    let answer = kubectl::attempt_with(&["create", "--raw", &path, "-f", "-"], &eviction.to_string());
+    let answer =
+        kubectl::attempt_with(&["create", "--raw", &path, "-f", "-"], &eviction.to_string());
     matches!(answer, Err(refusal) if refusal.contains("disruption budget"))
 }

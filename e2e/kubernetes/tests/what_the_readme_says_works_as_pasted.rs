@@ -20,7 +20,8 @@ fn root() -> PathBuf {
 }
 
 fn doug(arguments: &[&str]) -> Output {
-    let program = std::env::var_os("DOUG_BIN").map_or_else(|| root().join("target/release/doug"), PathBuf::from);
+    let program = std::env::var_os("DOUG_BIN")
+        .map_or_else(|| root().join("target/release/doug"), PathBuf::from);
     Command::new(program).args(arguments).output().expect("the program is built")
 }
 
@@ -39,7 +40,10 @@ fn what_the_readme_says_works_as_pasted() {
     let sample = sample.to_str().expect("a path of the test is UTF-8");
     kubectl::run(&namespace.arguments(&["apply", "-f", sample]));
     kubectl::run(&namespace.arguments(&[
-        "wait", "--for=condition=Ready", "--timeout=5m", "dougcluster/orders",
+        "wait",
+        "--for=condition=Ready",
+        "--timeout=5m",
+        "dougcluster/orders",
     ]));
     let table = kubectl::run(&namespace.arguments(&["get", "dougclusters"]));
     let columns: Vec<_> = table.lines().next().unwrap_or_default().split_whitespace().collect();
@@ -49,7 +53,9 @@ fn what_the_readme_says_works_as_pasted() {
     let forward = namespace.arguments(&["port-forward", "svc/orders-facade", "7400"]);
     let _forward = Forward(kubectl::start(&forward));
     // Ready means that writes work: what is awaited here is the port-forward.
-    until("hello is written", seconds(20), || doug(&["put", "hello", "world"]).status.success().then_some(()));
+    until("hello is written", seconds(20), || {
+        doug(&["put", "hello", "world"]).status.success().then_some(())
+    });
     let got = doug(&["get", "hello"]);
     assert_eq!(String::from_utf8_lossy(&got.stdout).trim(), "world");
 }
