@@ -10,6 +10,7 @@ pub mod apply;
 mod config;
 mod engine;
 pub mod host;
+pub mod membership;
 mod metrics;
 pub mod recovery;
 mod services;

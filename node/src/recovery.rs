@@ -34,6 +34,7 @@ pub fn restore(found: Recovered, seed: u64) -> Result<(Partition, RestoredReplic
         vote: hard_state.vote.map(ReplicaId),
         applied: (applied.index, applied.term),
         commit,
+        feature_level: machine.feature_level(),
         batches: batches.map_err(|error| unreadable(error.to_string()))?,
         seed,
     };

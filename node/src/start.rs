@@ -7,7 +7,7 @@ use crate::engine::leases::Leases;
 use crate::engine::maps::Maps;
 use crate::engine::requests::Requests;
 use crate::engine::shared::{HostHandle, Identity, Shared};
-use crate::engine::{apply_thread, host_thread, log_thread, maintenance, read_pool};
+use crate::engine::{apply_thread, departure, host_thread, log_thread, maintenance, read_pool};
 use crate::host::{Event, Host, HostConfig, host_of};
 use crate::metrics::Metrics;
 use crate::recovery::restore;
@@ -25,8 +25,9 @@ use doug_proto::{limits, oversize};
 use doug_storage::disk::RealDisk;
 use doug_storage::log::LogWriter;
 use doug_storage::manifest;
-use doug_storage::store::{Opened, Store};
-use parking_lot::RwLock;
+use doug_storage::store::{Opened, Recovered, Store};
+use doug_storage::{ReplicaKey, StorageError};
+use parking_lot::{Mutex, RwLock};
 use prost::Message;
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -50,6 +51,8 @@ const GRACE: Duration = Duration::from_secs(2);
 const WAITING_LOG: usize = 1_024;
 /// Work that waits to be applied.
 const WAITING_APPLY: usize = 4_096;
+/// Replicas that are to be made on other nodes.
+const WAITING_CREATIONS: usize = 256;
 const READERS: usize = 2;
 const MAINTAINERS: usize = 2;
 
@@ -201,6 +204,7 @@ struct Queues {
     reads: Receiver<read_pool::ReadTask>,
     maintenance: Receiver<maintenance::Task>,
     snapshots: mpsc::UnboundedReceiver<(usize, crate::host::SendSnapshot)>,
+    creations: mpsc::Receiver<crate::host::WantedReplica>,
 }
 
 type Threads = Vec<std::thread::JoinHandle<()>>;
@@ -219,8 +223,9 @@ fn open(config: &Config, runtime: tokio::runtime::Handle) -> Result<(Arc<Shared>
         access: config.access.clone(),
     };
     let clock = Clock::start();
-    let (hosts, partitions) = hosts(config, node, clock, opened.replicas)?;
-    let parts = Parts { store: opened.store, log_reader: opened.reader, map, partitions };
+    let Held { hosts, partitions, fenced } =
+        hosts(config, node, clock, opened.replicas, &opened.store)?;
+    let parts = Parts { store: opened.store, log_reader: opened.reader, map, partitions, fenced };
     let (shared, queues) = share(config, identity, clock, parts, runtime.clone());
     // What was applied just before the last process ended may not be in the map yet.
     for partition in shared.partitions.read().values() {
@@ -247,14 +252,22 @@ fn stored_map(opened: &Opened) -> Result<Option<PartitionMap>> {
     Ok(Some(PartitionMap::from_wire(&wire)?))
 }
 
+/// What was found of the replicas: those that run, and why the others do not.
+struct Held {
+    hosts: Vec<Host>,
+    partitions: Partitions,
+    fenced: BTreeMap<ReplicaKey, String>,
+}
+
 type Partitions = BTreeMap<u64, Arc<crate::apply::Partition>>;
 
 fn hosts(
     config: &Config,
     node: NodeId,
     clock: Clock,
-    replicas: Vec<doug_storage::store::Recovered>,
-) -> Result<(Vec<Host>, Partitions)> {
+    replicas: Vec<Recovered>,
+    store: &Store,
+) -> Result<Held> {
     let host_config = HostConfig {
         election_timeout: config.election_timeout_milliseconds * 1_000,
         // A quarter of the log, over eight replicas.
@@ -263,18 +276,25 @@ fn hosts(
     };
     let mut hosts: Vec<Host> = (0..config.hosts).map(|_| Host::new(host_config.clone())).collect();
     let mut partitions = Partitions::new();
+    let mut fenced = BTreeMap::new();
     for found in replicas {
         let key = found.key;
-        if let Err(error) = &found.tree {
-            // It neither votes nor answers; the others serve.
-            tracing::error!(replica = %key, %error, "this replica is damaged and stays out of its group");
-            continue;
-        }
+        let found = match found {
+            Recovered { tree: Err(error), .. } => {
+                // It neither votes nor answers; the others serve.
+                tracing::error!(replica = %key, %error, "this replica is damaged and stays out of its group");
+                if let StorageError::Fenced { why, .. } = store.fence_if_damaged(key, error) {
+                    fenced.insert(key, why);
+                }
+                continue;
+            }
+            sound => sound,
+        };
         let (partition, restored) = restore(found, random_bits())?;
         partitions.insert(key.partition, Arc::new(partition));
         hosts[host_of(key.partition, config.hosts)].restore(clock.now(), restored);
     }
-    Ok((hosts, partitions))
+    Ok(Held { hosts, partitions, fenced })
 }
 
 struct Parts {
@@ -282,6 +302,7 @@ struct Parts {
     log_reader: doug_storage::log::LogReader,
     map: Option<PartitionMap>,
     partitions: Partitions,
+    fenced: BTreeMap<ReplicaKey, String>,
 }
 
 fn share(
@@ -299,6 +320,7 @@ fn share(
     let (reads, reads_queue) = unbounded();
     let (maintenance, maintenance_queue) = unbounded();
     let (snapshots, snapshots_queue) = mpsc::unbounded_channel();
+    let (creations, creations_queue) = mpsc::channel(WAITING_CREATIONS);
     let shared = Arc::new_cyclic(|shared| Shared {
         config: identity,
         clock,
@@ -315,6 +337,8 @@ fn share(
         reads,
         maintenance,
         snapshots,
+        creations,
+        fenced: Mutex::new(parts.fenced),
         metrics: Metrics::new(),
         stopping: AtomicBool::new(false),
         partitions: RwLock::new(parts.partitions),
@@ -326,6 +350,7 @@ fn share(
         reads: reads_queue,
         maintenance: maintenance_queue,
         snapshots: snapshots_queue,
+        creations: creations_queue,
     };
     (shared, queues)
 }
@@ -362,6 +387,9 @@ fn start(
         )?;
     }
     runtime.spawn(transport::share_map(shared.clone()));
+    runtime.spawn(transport::create_replicas(queues.creations, shared.clone()));
+    runtime.spawn(transport::replace_damaged(shared.clone()));
+    runtime.spawn(departure::remove_left_out(shared.clone()));
     runtime.spawn(transport::send_snapshots(queues.snapshots, shared));
     Ok(threads)
 }

@@ -137,7 +137,7 @@ impl Trio {
             let replica = work.replica;
             let index = last_index(&work);
             self.seen.applied.extend(work.batches.into_iter().flat_map(|b| b.waiting));
-            self.hosts[host].step(self.now, Event::Applied { replica, index });
+            self.hosts[host].step(self.now, Event::Applied { replica, index, feature_level: 1 });
         }
         for (to, turn) in effects.turns {
             let receiver = to.bits() as usize - 1;

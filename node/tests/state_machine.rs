@@ -120,7 +120,7 @@ fn a_key_outside_the_interval_is_refused_and_nothing_of_its_batch_applied() {
 #[test]
 fn a_command_of_an_unknown_kind_stops_the_replica() {
     let bench = Bench::new();
-    let unknown = Bytes::from_static(&[0x1a, 0x00]);
+    let unknown = Bytes::from_static(&[0x7a, 0x00]);
     let batch = Batch::encode(PartitionId(1), BatchKind::Commands, 1, 1, &[unknown]);
     let batches = vec![ApplyBatch { batch, waiting: vec![] }];
     let error = bench.partition.apply(ApplyWork { replica: KEY, batches }).unwrap_err();

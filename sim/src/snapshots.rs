@@ -274,11 +274,12 @@ impl Receiver {
             state = without_sessions(&state);
         }
         let now = self.partition.install_snapshot(process.store(), tables, applied, state)?;
-        let installed = (now == applied).then_some((applied.index, applied.term));
+        let installed = (now == applied).then(|| self.partition.installed(applied));
+        let arrived = installed.is_some();
         let event = HostEvent::SnapshotInstalled { replica, id: number, installed };
         process.post(host, event, cx);
         incoming.delete()?;
-        if installed.is_some() {
+        if arrived {
             cx.coverage.hit("snapshot installed");
             let (name, partition, at) = (process.name(), replica.partition, applied.index);
             let line = format!("{name} installs a snapshot of partition {partition} at {at}");

@@ -7,12 +7,18 @@ use doug_proto::ids::DatabaseId;
 use doug_proto::map::Partition;
 use doug_proto::routing::Routing;
 use doug_proto::v1::{self, command, condition::Test, write_operation::Operation};
-use doug_raft::{Batch, BatchKind};
-use doug_storage::tree::{Op, Tree};
+use doug_raft::{Batch, BatchKind, Membership};
+use doug_storage::tree::{Op, ReadError, Tree};
 use prost::Message;
 
 /// The format of state blocks this program writes, and the newest that it reads.
 pub const STATE_FORMAT_VERSION: u32 = 1;
+
+/// The greatest feature level this program supports. At 1 the log holds what the
+/// first release wrote; at 2 configurations too, on which that one would stop.
+pub const FEATURE_LEVEL: u32 = 2;
+/// From this level on a partition's members may change.
+pub const MEMBERS_CHANGE: u32 = 2;
 
 /// A partition's replicated state beside its keys.
 #[derive(Clone, Debug, PartialEq)]
@@ -28,6 +34,11 @@ impl Machine {
     /// The state of a new partition.
     pub fn new(database: DatabaseId, routing: Routing, descriptor: Partition) -> Self {
         Self { database, routing, descriptor, sessions: Sessions::default(), feature_level: 1 }
+    }
+
+    /// What the log may hold: see [`FEATURE_LEVEL`].
+    pub fn feature_level(&self) -> u32 {
+        self.feature_level
     }
 
     /// The partition's descriptor.
@@ -68,13 +79,21 @@ impl Machine {
                 state.format_version
             )));
         }
+        // Blocks of the first release do not say; it knew only the first level.
+        let feature_level = state.feature_level.max(1);
+        if feature_level > FEATURE_LEVEL {
+            return Err(Fault::invalid(format!(
+                "the partition is at feature level {feature_level}, and this program supports \
+                 {FEATURE_LEVEL}: run a newer one on this node"
+            )));
+        }
         let descriptor = state.descriptor.unwrap_or_default();
         Ok(Self {
             database: state.database.parse().map_err(|e| Fault::invalid(format!("{e}")))?,
             routing: Routing::from_wire(state.routing.as_ref())?,
             descriptor: Partition::from_wire(&descriptor)?,
-            sessions: Sessions::from_wire(state.sessions)?,
-            feature_level: state.feature_level,
+            sessions: Sessions::from_wire(state.sessions),
+            feature_level,
         })
     }
 
@@ -93,7 +112,11 @@ impl Machine {
                 tree.apply(batch.last(), &[]);
                 Ok(Vec::new())
             }
-            BatchKind::Configuration => Err(ApplyError::Unknown { index: batch.base }),
+            BatchKind::Configuration => {
+                self.descriptor = descriptor_in(batch)?;
+                tree.apply(batch.last(), &[]);
+                Ok(Vec::new())
+            }
             BatchKind::Commands => {
                 let commands = (batch.base..).zip(batch.commands());
                 commands.map(|(index, bytes)| self.command(tree, index, bytes)).collect()
@@ -116,6 +139,11 @@ impl Machine {
                 Ok(v1::Outcome { revision: index, conditions_met: true, ..Default::default() })
             }
             Some(command::Command::Write(write)) => self.write(tree, index, write),
+            Some(command::Command::RaiseFeatureLevel(raise)) if raise.level <= FEATURE_LEVEL => {
+                self.feature_level = self.feature_level.max(raise.level);
+                tree.apply(index, &[]);
+                Ok(v1::Outcome { revision: index, conditions_met: true, ..Default::default() })
+            }
             // A newer leader must not send it before every member knows it.
             Some(command::Command::RaiseFeatureLevel(_)) | None => {
                 Err(ApplyError::Unknown { index })
@@ -191,6 +219,15 @@ impl Machine {
     }
 }
 
+/// The descriptor that came with a change of members.
+fn descriptor_in(batch: &Batch) -> Result<Partition, ApplyError> {
+    let index = batch.base;
+    let malformed = |what: String| ApplyError::Descriptor { index, what };
+    let command = batch.commands().next().ok_or(ApplyError::Unknown { index })?;
+    let membership = Membership::decode(&command).map_err(|error| malformed(error.to_string()))?;
+    Partition::decode(&membership.context).map_err(|fault| malformed(fault.message))
+}
+
 fn operations(write: &v1::WriteCommand) -> Vec<Op> {
     let operations = write.operations.iter().filter_map(|op| match &op.operation {
         Some(Operation::Put(put)) => {
@@ -208,7 +245,7 @@ fn read(
     index: u64,
 ) -> Result<Option<doug_storage::tree::Versioned>, ApplyError> {
     let view = tree.reader().view();
-    view.get(key, None).map_err(|error| ApplyError::Read { index, error: error.to_string() })
+    view.get(key, None).map_err(|error| ApplyError::Read { index, error })
 }
 
 /// Whether a condition holds, and the revision of its key: 0 if missing.
@@ -246,12 +283,20 @@ pub enum ApplyError {
         /// Its index.
         index: u64,
     },
+    /// A change of members carries no descriptor that can be read.
+    #[error("the change of members at index {index} is unreadable ({what}): run a newer program")]
+    Descriptor {
+        /// Its index.
+        index: u64,
+        /// What is wrong.
+        what: String,
+    },
     /// The tree could not read what a condition is about.
     #[error("the command at index {index} could not read its key: {error}")]
     Read {
         /// Its index.
         index: u64,
         /// What is wrong.
-        error: String,
+        error: ReadError,
     },
 }

@@ -4,6 +4,6 @@ mod machine;
 mod partition;
 mod sessions;
 
-pub use machine::{ApplyError, Machine, STATE_FORMAT_VERSION};
+pub use machine::{ApplyError, FEATURE_LEVEL, MEMBERS_CHANGE, Machine, STATE_FORMAT_VERSION};
 pub use partition::{AppliedWork, Checkpoint, Jobs, Partition};
 pub use sessions::{Admission, Sessions};

@@ -2,7 +2,7 @@
 //! together by the log and read through immutable views.
 
 use super::machine::{ApplyError, Machine};
-use crate::host::{ApplyBatch, ApplyWork, RequestId};
+use crate::host::{ApplyBatch, ApplyWork, InstalledSnapshot, RequestId};
 use bytes::Bytes;
 use doug_proto::map::Partition as Descriptor;
 use doug_proto::v1;
@@ -43,6 +43,11 @@ pub struct AppliedWork {
     pub index: u64,
     /// Whether the memtable has grown to where it should be flushed.
     pub wants_maintenance: bool,
+    /// The partition's descriptor, if the work changed it: it is committed, so
+    /// the node's map takes it over.
+    pub descriptor: Option<Arc<Descriptor>>,
+    /// The partition's feature level now.
+    pub feature_level: u32,
 }
 
 /// A partition frozen at one index, memtables and all.
@@ -94,6 +99,21 @@ impl Partition {
         self.descriptor.read().clone()
     }
 
+    /// The partition's feature level as of the last applied command.
+    pub fn feature_level(&self) -> u32 {
+        self.inner.lock().machine.feature_level()
+    }
+
+    /// What the host is told once a snapshot of everything up to `applied` stands here.
+    pub fn installed(&self, applied: Applied) -> InstalledSnapshot {
+        InstalledSnapshot {
+            index: applied.index,
+            term: applied.term,
+            descriptor: Descriptor::clone(&self.descriptor()),
+            feature_level: self.feature_level(),
+        }
+    }
+
     /// The last command applied.
     pub fn applied(&self) -> Applied {
         self.inner.lock().applied
@@ -128,7 +148,14 @@ impl Partition {
             outcomes.extend(waiting.into_iter().zip(results));
         }
         let wants_maintenance = tree.wants_rotation();
-        Ok(AppliedWork { outcomes, index, wants_maintenance })
+        let feature_level = machine.feature_level();
+        let mut descriptor = self.descriptor.write();
+        let changed = descriptor.generation != machine.descriptor().generation;
+        if changed {
+            *descriptor = Arc::new(machine.descriptor().clone());
+        }
+        let descriptor = changed.then(|| descriptor.clone());
+        Ok(AppliedWork { outcomes, index, wants_maintenance, descriptor, feature_level })
     }
 
     /// Notes that maintenance is wanted; false if that was known already.

@@ -1,11 +1,13 @@
 //! The thread that applies what is committed and answers its writers.
 
 use super::answers::{Served, answer_write};
+use super::departure::leave_if_damaged;
 use super::shared::Shared;
-use crate::apply::{AppliedWork, Partition};
+use crate::apply::{AppliedWork, ApplyError, Partition};
 use crate::host::{ApplyWork, Event};
 use crossbeam_channel::Receiver;
-use doug_storage::tree::Pressure;
+use doug_storage::ReplicaKey;
+use doug_storage::tree::{Pressure, ReadError};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,16 +25,23 @@ pub fn run(work: Receiver<ApplyWork>, shared: Arc<Shared>) {
         let replica = work.replica;
         match partition.apply(work) {
             Ok(applied) => finish(&partition, applied, &shared),
-            Err(error) => {
-                tracing::error!(
-                    %replica, %error,
-                    "a committed command could not be applied: this process ends, \
-                     since a replica that skipped it would differ from the others"
-                );
-                std::process::exit(1);
+            Err(ApplyError::Read { error: ReadError::Storage(error), .. }) => {
+                if let Err(error) = leave_if_damaged(&shared, replica, error) {
+                    end(replica, &error);
+                }
             }
+            Err(error) => end(replica, &error),
         }
     }
+}
+
+fn end(replica: ReplicaKey, error: &dyn std::fmt::Display) {
+    tracing::error!(
+        %replica, %error,
+        "a committed command could not be applied: this process ends, \
+         since a replica that skipped it would differ from the others"
+    );
+    std::process::exit(1);
 }
 
 /// Memtables that cannot be flushed must not fill the memory: the log behind
@@ -64,7 +73,11 @@ fn finish(partition: &Partition, work: AppliedWork, shared: &Shared) {
             answer_write(request, served, epoch, &outcome);
         }
     }
-    shared.host(replica.partition).send(Event::Applied { replica, index: work.index });
+    if let Some(descriptor) = work.descriptor {
+        shared.publish(descriptor);
+    }
+    let AppliedWork { index, feature_level, .. } = work;
+    shared.host(replica.partition).send(Event::Applied { replica, index, feature_level });
     if work.wants_maintenance {
         shared.maintain(partition);
     }

@@ -88,6 +88,10 @@ fn carry_out(number: usize, effects: Effects, shared: &Shared) {
     for snapshot in effects.snapshots {
         shared.send_snapshot(number, snapshot);
     }
+    for wanted in effects.creations {
+        // Too many at once: the leader asks again.
+        drop(shared.creations.try_send(wanted));
+    }
     for change in effects.roles {
         role_changed(change, shared);
     }

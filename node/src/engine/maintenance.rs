@@ -1,9 +1,11 @@
 //! The threads that flush, compact and read the log back.
 
+use super::departure::leave_if_damaged;
 use super::shared::Shared;
 use crate::apply::Partition;
 use crate::host::{Event, Fetch};
 use crossbeam_channel::{Receiver, RecvTimeoutError};
+use doug_proto::map::Partition as Descriptor;
 use doug_raft::Batch;
 use doug_storage::tree::{Progress, TreeChange};
 use doug_storage::{ReplicaKey, StorageError};
@@ -11,12 +13,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// Something to do behind the scenes.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub enum Task {
     /// See whether a flush or a compaction is due.
     Jobs(ReplicaKey),
     /// Flush, however little there is, to free the log.
     Flush(ReplicaKey),
+    /// Take a committed descriptor into the node's map.
+    Publish(Arc<Descriptor>),
     /// Read batches back from the log.
     Fetch {
         /// Number of the host that asked.
@@ -31,14 +35,15 @@ const IDLE: Duration = Duration::from_secs(1);
 /// Bytes a job works through between looks at whether the node stops.
 const STEP: usize = 1 << 20;
 
-/// Works until the node stops. A job that fails because of damage or a failed
-/// sync ends the process: going on would answer from data that is not there. A
-/// damaged replica is fenced first, so that the next start serves the others.
+/// Works until the node stops. A job that fails because of a failed sync, or of
+/// damage outside the tables, ends the process: going on would answer from data
+/// that is not there. A replica whose tables are damaged leaves its group instead.
 pub fn run(tasks: Receiver<Task>, shared: Arc<Shared>) {
     loop {
         let result = match tasks.recv_timeout(IDLE) {
             Ok(Task::Jobs(replica)) => jobs(replica, false, &shared),
             Ok(Task::Flush(replica)) => jobs(replica, true, &shared),
+            Ok(Task::Publish(descriptor)) => shared.maps.publish(&descriptor),
             Ok(Task::Fetch { host, fetch }) => read_back(host, fetch, &shared),
             Err(RecvTimeoutError::Timeout) => tidy(&shared),
             Err(RecvTimeoutError::Disconnected) => return,
@@ -93,10 +98,14 @@ fn drive(
     shared: &Shared,
 ) -> Result<Option<TreeChange>, StorageError> {
     loop {
-        match step().map_err(|error| shared.store.fence_if_damaged(replica, error))? {
-            Progress::Done(change) => return Ok(Some(change)),
-            Progress::More if shared.is_stopping() => return Ok(None),
-            Progress::More => {}
+        match step() {
+            Ok(Progress::Done(change)) => return Ok(Some(change)),
+            Ok(Progress::More) if shared.is_stopping() => return Ok(None),
+            Ok(Progress::More) => {}
+            Err(error) => {
+                leave_if_damaged(shared, replica, error)?;
+                return Ok(None);
+            }
         }
     }
 }

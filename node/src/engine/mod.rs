@@ -3,6 +3,7 @@
 pub mod answers;
 pub mod apply_thread;
 pub mod clock;
+pub mod departure;
 pub mod fatal;
 pub mod host_thread;
 pub mod identity;

@@ -1,6 +1,7 @@
 //! The threads that serve reads from immutable views.
 
 use super::answers::Served;
+use super::departure::leave_if_damaged;
 use super::requests::{Asked, Request};
 use super::scan;
 use super::shared::Shared;
@@ -43,6 +44,10 @@ fn serve(request: Request, leader: bool, staleness: Option<u64>, shared: &Shared
         return sink.fail(&Fault::unavailable("the replica has just left this node"));
     };
     let descriptor = partition.descriptor();
+    if descriptor.generation == 0 {
+        let message = "this replica has just joined its group and holds nothing yet: ask another";
+        return sink.fail(&Fault::unavailable(message));
+    }
     let served = Served {
         node: shared.config.node,
         descriptor: &descriptor,
@@ -51,7 +56,7 @@ fn serve(request: Request, leader: bool, staleness: Option<u64>, shared: &Shared
         staleness: if leader { Some(0) } else { staleness },
     };
     let answer = match request.asked {
-        Asked::Get(get) => read_one(&partition, &get, served).map(Answer::Get),
+        Asked::Get(get) => read_one(&partition, &get, served, shared).map(Answer::Get),
         Asked::Scan(scan) => scan::page(&partition, &scan, served, shared).map(Answer::Scan),
         _ => Err(Fault::unknown("a write reached the readers: a bug")),
     };
@@ -65,9 +70,10 @@ fn read_one(
     partition: &Partition,
     get: &v1::GetRequest,
     served: Served,
+    shared: &Shared,
 ) -> Result<v1::GetResponse, Fault> {
     let view = partition.reader().view();
-    let found = view.get(&get.key, None).map_err(read_fault)?;
+    let found = view.get(&get.key, None).map_err(|error| read_fault(partition, error, shared))?;
     let header = Some(served.header(view.revision()));
     Ok(match found {
         Some(found) => v1::GetResponse {
@@ -80,13 +86,17 @@ fn read_one(
     })
 }
 
-/// What a failed read means for its client.
-pub fn read_fault(error: ReadError) -> Fault {
+/// What a failed read means for its client; damage ends its replica.
+pub fn read_fault(partition: &Partition, error: ReadError, shared: &Shared) -> Fault {
     match error {
         ReadError::Storage(error) => {
             tracing::error!(%error, "a read met damaged or unreadable data");
-            Fault::new(tonic::Code::DataLoss, format!("this replica cannot read its data: {error}"))
-                .not_executed()
+            let fault = Fault::unavailable(format!(
+                "this replica cannot read its data ({error}): another one can"
+            ));
+            // What is no damage may pass: the replica stays.
+            drop(leave_if_damaged(shared, partition.key(), error));
+            fault
         }
         gone => Fault::new(
             tonic::Code::FailedPrecondition,

@@ -9,7 +9,7 @@ use doug_proto::error::Fault;
 use doug_proto::limits;
 use doug_proto::token::{Place, ScanToken};
 use doug_proto::v1;
-use doug_storage::tree::{ScanRange, View};
+use doug_storage::tree::{ReadError, ScanRange, View};
 
 /// Reads one page. All pages of a scan see the snapshot of the first: its
 /// revision travels in the token, and a lease keeps it readable.
@@ -42,7 +42,8 @@ pub fn page(
         }
     };
     let view = partition.reader().view();
-    let page = read(&view, range(scan, token.as_ref()), revision, scan)?;
+    let failed = |error| read_fault(partition, error, shared);
+    let page = read(&view, range(scan, token.as_ref()), revision, scan).map_err(failed)?;
     // The lease outlives the last page: whoever merges several partitions may
     // drop some of its entries, and ask for them again.
     let place = Place { partition: id, generation: served.descriptor.generation, revision };
@@ -77,19 +78,19 @@ fn read(
     range: ScanRange,
     revision: u64,
     scan: &v1::ScanRequest,
-) -> Result<Page, Fault> {
+) -> Result<Page, ReadError> {
     let most = match scan.limit {
         0 => limits::SCAN_ENTRIES_DEFAULT,
         limit => limit.min(limits::SCAN_ENTRIES),
     } as usize;
     let mut entries: Vec<v1::ScanEntry> = Vec::new();
     let mut bytes = 0;
-    for entry in view.scan(range, Some(revision)).map_err(read_fault)? {
+    for entry in view.scan(range, Some(revision))? {
         if entries.len() >= most || bytes >= limits::SCAN_PAGE_BYTES {
             let last_key = entries.last().map(|entry| entry.key.clone());
             return Ok(Page { entries, last_key });
         }
-        let entry = entry.map_err(read_fault)?;
+        let entry = entry?;
         let value = if scan.keys_only { Bytes::new() } else { entry.value };
         bytes += entry.key.len() + value.len();
         entries.push(v1::ScanEntry { key: entry.key, value, revision: entry.revision });

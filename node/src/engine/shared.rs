@@ -9,19 +9,20 @@ use super::maps::Maps;
 use super::read_pool::ReadTask;
 use super::requests::{Asked, Request, Requests, Sink};
 use crate::apply::Partition;
-use crate::host::{ApplyWork, Event, Host, Reply, RequestId, SendSnapshot, host_of};
+use crate::host::{ApplyWork, Event, Host, Reply, RequestId, SendSnapshot, WantedReplica, host_of};
 use crate::metrics::Metrics;
 use crate::transport::Peers;
 use crossbeam_channel::Sender;
 use doug_proto::access::AccessToken;
 use doug_proto::error::Fault;
 use doug_proto::ids::NodeId;
+use doug_proto::map::Partition as Descriptor;
 use doug_proto::v1::error_detail::Detail;
 use doug_raft::Time;
 use doug_storage::ReplicaKey;
 use doug_storage::log::LogReader;
 use doug_storage::store::Store;
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -144,6 +145,10 @@ pub struct Shared {
     pub maintenance: Sender<Task>,
     /// To the sender of snapshots.
     pub snapshots: tokio::sync::mpsc::UnboundedSender<(usize, SendSnapshot)>,
+    /// To the maker of replicas on other nodes.
+    pub creations: tokio::sync::mpsc::Sender<WantedReplica>,
+    /// Replicas whose files are damaged, and what was found.
+    pub fenced: Mutex<BTreeMap<ReplicaKey, String>>,
     /// Counters.
     pub metrics: Metrics,
     /// Set once the node stops.
@@ -169,6 +174,14 @@ impl Shared {
         &self.hosts[host_of(partition, self.hosts.len())]
     }
 
+    /// Tells the hosts which feature level a node's program supports.
+    pub fn supports(&self, node: NodeId, level: u32) {
+        for host in &self.hosts {
+            // Programs from before there were levels do not say.
+            host.send(Event::Supports { node, level: level.max(1) });
+        }
+    }
+
     /// Whether the node stops.
     pub fn is_stopping(&self) -> bool {
         self.stopping.load(Ordering::Relaxed)
@@ -181,6 +194,13 @@ impl Shared {
             // The receiver is gone only while the process ends.
             let _ = self.maintenance.send(Task::Jobs(partition.key()));
         }
+    }
+
+    /// Has a committed descriptor taken into the map: off the caller's thread, for
+    /// it waits for the disk.
+    pub fn publish(&self, descriptor: Arc<Descriptor>) {
+        // The receiver is gone only while the process ends.
+        let _ = self.maintenance.send(Task::Publish(descriptor));
     }
 
     /// Bytes of log on disk.

@@ -4,6 +4,7 @@ use super::event::{RequestId, Sequence};
 use bytes::Bytes;
 use doug_proto::error::Fault;
 use doug_proto::ids::NodeId;
+use doug_proto::map::{Member, Partition};
 use doug_proto::v1;
 use doug_raft::{Batch, Index, ReplicaId, Term, Time};
 use doug_storage::ReplicaKey;
@@ -34,6 +35,9 @@ pub struct Effects {
     pub flush: Vec<ReplicaKey>,
     /// Replicas whose role, term or leader changed.
     pub roles: Vec<RoleChange>,
+    /// Replicas to be made on other nodes, by `Admin.CreateReplica`. Asked for
+    /// again until they answer their leader.
+    pub creations: Vec<WantedReplica>,
 }
 
 impl Effects {
@@ -49,6 +53,7 @@ impl Effects {
             && self.floors.is_empty()
             && self.flush.is_empty()
             && self.roles.is_empty()
+            && self.creations.is_empty()
     }
 }
 
@@ -149,6 +154,10 @@ pub enum Reply {
     Status(Vec<v1::ReplicaStatus>),
     /// The leadership is with this node now.
     Transferred(NodeId),
+    /// The goal is committed, with this descriptor; or it was reached already.
+    Goal(Box<Partition>),
+    /// The host has let go of the replica.
+    Removed,
     /// The snapshot may be installed now; nothing else happens to its replica until then.
     Install,
 }
@@ -177,6 +186,17 @@ pub struct SendSnapshot {
     pub term: Term,
     /// What the snapshot must contain at least: the leader's log begins after it.
     pub at_least: Index,
+}
+
+/// A replica to be made on another node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WantedReplica {
+    /// Its node, and its id.
+    pub member: Member,
+    /// The committed descriptor that lists it.
+    pub descriptor: Partition,
+    /// The partition's feature level.
+    pub feature_level: u32,
 }
 
 /// A change of role, term or leader.

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use doug_proto::ids::NodeId;
-use doug_proto::map::Partition;
+use doug_proto::map::{Goal, Partition};
 use doug_proto::v1;
 use doug_raft::{Batch, Index, ReplicaId, Term, Time};
 use doug_storage::ReplicaKey;
@@ -31,6 +31,19 @@ pub enum ReadKind {
         /// The revision of a session token.
         index: Index,
     },
+}
+
+/// What a replica holds once a snapshot is installed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InstalledSnapshot {
+    /// The last index it holds.
+    pub index: Index,
+    /// Its term.
+    pub term: Term,
+    /// The partition's descriptor at that index.
+    pub descriptor: Partition,
+    /// Its feature level there.
+    pub feature_level: u32,
 }
 
 /// One thing that happened.
@@ -78,6 +91,8 @@ pub enum Event {
         replica: ReplicaKey,
         /// A batch's last index.
         index: Index,
+        /// The partition's feature level there.
+        feature_level: u32,
     },
     /// Everything up to `index` is in SSTables.
     Flushed {
@@ -124,15 +139,46 @@ pub enum Event {
         replica: ReplicaKey,
         /// Of the snapshot.
         id: u64,
-        /// The last index it holds, and its term; `None`: the replica is as it was.
-        installed: Option<(Index, Term)>,
+        /// What the replica holds now; `None`: it is as it was.
+        installed: Option<InstalledSnapshot>,
+    },
+    /// A node's program said which feature level it supports.
+    Supports {
+        /// The node.
+        node: NodeId,
+        /// Its greatest level.
+        level: u32,
+    },
+    /// Admin gives a partition another goal. Answered with [`super::Reply::Goal`]
+    /// once that is committed.
+    ChangeMembers {
+        /// Its name.
+        request: RequestId,
+        /// The partition.
+        partition: u64,
+        /// Without nodes: gives up the present one. The caller has checked it
+        /// against the map.
+        goal: Goal,
+        /// If not 0: the generation that the caller has seen.
+        generation: u64,
+        /// When the attempt is given up.
+        deadline: Time,
+    },
+    /// The replica is to be gone, because its group has left it out or its files
+    /// are damaged. Answered with [`super::Reply::Removed`].
+    Remove {
+        /// Its name.
+        request: RequestId,
+        /// The replica.
+        replica: ReplicaKey,
     },
     /// The peer's process died: its streams reset and its port refuses.
     Suspect {
         /// The peer.
         node: NodeId,
     },
-    /// Admin creates a replica.
+    /// Admin creates a replica. One that joins a group begins with
+    /// [`Partition::before_joining`]: it then listens to whoever leads.
     Create {
         /// The replica.
         replica: ReplicaKey,

@@ -63,3 +63,9 @@ pub(super) fn transfer_expired(partition: u64) -> Fault {
         ),
     )
 }
+
+pub(super) fn removed(partition: u64) -> Fault {
+    Fault::unavailable(format!(
+        "the replica of partition {partition} has just left this node: fetch the partition map anew"
+    ))
+}

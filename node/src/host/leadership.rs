@@ -3,11 +3,11 @@
 use super::balance::{self, Leadership};
 use super::event::RequestId;
 use super::faults::{not_here, not_leader, transfer_expired};
-use super::replica::AwaitedTransfer;
+use super::replica::{AwaitedTransfer, Replica};
 use super::{Host, preferred};
 use doug_proto::error::Fault;
 use doug_proto::ids::NodeId;
-use doug_raft::Time;
+use doug_raft::{PeerStatus, Time};
 
 impl Host {
     pub(super) fn balance(&mut self, now: Time) {
@@ -37,7 +37,7 @@ impl Host {
             if !replica.leads() {
                 continue;
             }
-            if let Some(to) = balance::best_successor(&replica.raft.peers()) {
+            if let Some(to) = balance::best_successor(&successors(replica)) {
                 // Refused while another hand-over is under way: the next tick tries again.
                 let _ = replica.raft.transfer(now, to);
                 self.touched.insert(*partition);
@@ -76,7 +76,7 @@ impl Host {
             Some(node) => replica.replica_on(node).ok_or_else(|| {
                 Fault::invalid(format!("node {node} holds no voter of partition {partition}"))
             })?,
-            None => balance::best_successor(&replica.raft.peers()).ok_or_else(|| {
+            None => balance::best_successor(&successors(replica)).ok_or_else(|| {
                 Fault::unavailable(format!(
                     "no other voter of partition {partition} is in touch: nobody can take over"
                 ))
@@ -94,4 +94,10 @@ impl Host {
         self.touched.insert(partition);
         Ok(())
     }
+}
+
+/// Who may lead for long: nobody that is being left behind.
+fn successors(replica: &Replica) -> Vec<PeerStatus> {
+    let voters = &replica.raft.configuration().voters;
+    replica.raft.peers().into_iter().filter(|peer| voters.contains(&peer.id)).collect()
 }

@@ -10,7 +10,9 @@ mod effects;
 mod event;
 mod faults;
 mod leadership;
+mod membership;
 mod pending;
+mod places;
 mod queue;
 mod reads;
 mod replica;
@@ -19,13 +21,13 @@ mod retention;
 mod shares;
 mod snapshots;
 mod turn;
-pub mod wire;
+mod wire;
 
 pub use effects::{
     ApplyBatch, ApplyWork, Effects, Fetch, LogContent, LogRecord, ReadyRead, Reply, RoleChange,
-    SendSnapshot, encode_command,
+    SendSnapshot, WantedReplica, encode_command,
 };
-pub use event::{Event, ReadKind, RequestId, Sequence};
+pub use event::{Event, InstalledSnapshot, ReadKind, RequestId, Sequence};
 pub use shares::{host_of, split};
 
 use doug_proto::ids::NodeId;
@@ -89,6 +91,8 @@ pub struct RestoredReplica {
     pub applied: (Index, Term),
     /// The greatest commit index the log names.
     pub commit: Index,
+    /// The partition's feature level as of the applied index.
+    pub feature_level: u32,
     /// Batches above the applied index, in order.
     pub batches: Vec<Batch>,
     /// Seed of its timeouts.
@@ -109,6 +113,8 @@ pub struct Host {
     draining: bool,
     next_balance: Time,
     last_tick: Time,
+    /// The feature level each node's program has said it supports.
+    supports: BTreeMap<NodeId, u32>,
 }
 
 /// A pause between ticks longer than the election timeout divided by this means
@@ -132,6 +138,7 @@ impl Host {
             draining: false,
             next_balance: Time(0),
             last_tick: Time(0),
+            supports: BTreeMap::new(),
         }
     }
 
@@ -149,7 +156,7 @@ impl Host {
             commit: found.commit.clamp(found.applied.0, end),
             batches: found.batches,
         };
-        self.add(now, found.replica, found.descriptor, restored, found.seed);
+        self.add(now, found.replica, found.descriptor, restored, found.seed, found.feature_level);
     }
 
     /// Tells what happened. Effects gather until [`Host::take_effects`].
@@ -164,7 +171,9 @@ impl Host {
                 self.read(now, request, partition, kind, deadline);
             }
             Event::Persisted { sequence } => self.persisted(now, sequence),
-            Event::Applied { replica, index } => self.applied(replica, index),
+            Event::Applied { replica, index, feature_level } => {
+                self.applied(replica, index, feature_level);
+            }
             Event::Flushed { replica, index } => self.flushed(replica, index, false),
             Event::LogPressure { replica } => self.flushed(replica, 0, true),
             Event::Fetched { replica, batches } => {
@@ -185,6 +194,11 @@ impl Host {
             Event::Create { replica, descriptor, seed } => {
                 self.create(now, replica, descriptor, seed);
             }
+            Event::Supports { node, level } => self.supports(node, level),
+            Event::ChangeMembers { request, partition, goal, generation, deadline } => {
+                self.change_members(request, partition, goal, generation, deadline);
+            }
+            Event::Remove { request, replica } => self.remove(request, replica),
             Event::Transfer { request, partition, to, deadline } => {
                 self.transfer(now, request, partition, to, deadline);
             }
@@ -237,6 +251,7 @@ impl Host {
         descriptor: Partition,
         restored: Restored,
         seed: u64,
+        feature_level: u32,
     ) {
         let id = ReplicaId(key.replica);
         let mut config = doug_raft::Config::new(PartitionId(key.partition), id, seed);
@@ -253,7 +268,7 @@ impl Host {
         if preferred {
             raft.campaign(now);
         }
-        let replica = Replica::new(key, raft, descriptor, applied, now);
+        let replica = Replica::new(key, raft, descriptor, applied, feature_level, now);
         let before = self.replicas.insert(key.partition, replica);
         assert!(
             before.is_none(),
@@ -277,7 +292,7 @@ impl Host {
             return;
         }
         let restored = Restored::empty(membership(&descriptor));
-        self.add(now, key, descriptor, restored, seed);
+        self.add(now, key, descriptor, restored, seed, 1);
     }
 
     fn tick(&mut self, now: Time) {
@@ -312,6 +327,7 @@ impl Host {
                 self.touched.insert(*partition);
             }
         }
+        self.move_members(now);
         if now >= self.next_balance {
             self.next_balance = now.after(BALANCE_INTERVAL);
             self.balance(now);
@@ -333,9 +349,9 @@ impl Host {
         }
     }
 
-    /// A message counts only between the replicas it names, both of them
-    /// members of the group as this node knows it: a wiped node that came back
-    /// under a new id must not speak for its old replica.
+    /// A message counts only between the replicas it names. One for a replica that
+    /// was removed from here finds nobody, and the sender must be where it belongs:
+    /// see [`places`].
     fn message(
         &mut self,
         now: Time,
@@ -343,8 +359,10 @@ impl Host {
         (route, message): (wire::Route, doug_raft::Message),
     ) {
         let Some(replica) = self.replicas.get_mut(&route.partition) else { return };
-        let known = replica.node_of(route.from) == Some(from);
-        if !known || replica.key.replica != route.to.0 || replica.snapshot.is_some() {
+        if replica.key.replica != route.to.0 || replica.snapshot.is_some() {
+            return;
+        }
+        if !replica.places.admit(&replica.descriptor, route.from, from) {
             return;
         }
         replica.raft.step(now, route.from, message);
@@ -368,8 +386,9 @@ impl Host {
         }
     }
 
-    fn applied(&mut self, key: ReplicaKey, index: Index) {
+    fn applied(&mut self, key: ReplicaKey, index: Index, feature_level: u32) {
         self.with(key, |replica| {
+            replica.feature_level = replica.feature_level.max(feature_level);
             replica.applied = replica.applied.max(index);
             replica.raft.applied(replica.applied);
         });
@@ -406,13 +425,19 @@ impl Host {
     }
 }
 
+/// What stands in the log for a descriptor. A replica that has yet to hear of its
+/// group's members knows none.
 fn membership(descriptor: &Partition) -> Membership {
+    if descriptor.generation == 0 {
+        return Membership::default();
+    }
     let ids = |members: &[Member]| members.iter().map(|m| ReplicaId(m.replica)).collect();
-    Membership::of(Configuration {
+    let configuration = Configuration {
         voters: ids(&descriptor.voters),
         outgoing: ids(&descriptor.outgoing),
         learners: ids(&descriptor.learners),
-    })
+    };
+    Membership { configuration, context: descriptor.encode() }
 }
 
 /// The voter that leads when all are well: the first of the descriptor, which

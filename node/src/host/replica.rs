@@ -2,7 +2,9 @@
 
 use super::effects::{ApplyBatch, ApplyWork};
 use super::event::RequestId;
+use super::membership::AwaitedGoal;
 use super::pending::Pending;
+use super::places::Places;
 use super::queue::{Taken, WriteQueue};
 use super::reads::Reads;
 use super::retention::Retention;
@@ -42,6 +44,12 @@ pub(super) struct Replica {
     pub caught_up: bool,
     pub transfer: Option<AwaitedTransfer>,
     pub snapshot: Option<IncomingSnapshot>,
+    pub places: Places,
+    /// A goal that Admin waits for.
+    pub goal: Option<AwaitedGoal>,
+    pub feature_level: u32,
+    /// When something that is repeated for the members was last done.
+    pub nudged: Time,
 }
 
 impl Replica {
@@ -50,6 +58,7 @@ impl Replica {
         raft: Raft,
         descriptor: Partition,
         applied: Index,
+        feature_level: u32,
         now: Time,
     ) -> Self {
         Self {
@@ -65,6 +74,10 @@ impl Replica {
             caught_up: false,
             transfer: None,
             snapshot: None,
+            places: Places::default(),
+            goal: None,
+            feature_level,
+            nudged: Time(0),
         }
     }
 
@@ -81,11 +94,22 @@ impl Replica {
     }
 
     pub(super) fn node_of(&self, replica: ReplicaId) -> Option<NodeId> {
-        self.descriptor.member(replica.0).map(|member| member.node)
+        self.places.node_of(&self.descriptor, replica)
     }
 
     pub(super) fn replica_on(&self, node: NodeId) -> Option<ReplicaId> {
-        self.descriptor.voter_on(node).map(|member| ReplicaId(member.replica))
+        let mut members = self.descriptor.members();
+        members.find(|member| member.node == node).map(|member| ReplicaId(member.replica))
+    }
+
+    /// Takes over the descriptor of the membership in force, which changes with
+    /// every configuration that enters the log or is cut from it.
+    pub(super) fn follow_membership(&mut self) {
+        let context = &self.raft.membership().context;
+        if let Some(descriptor) = self.places.changed(context) {
+            let former = std::mem::replace(&mut self.descriptor, descriptor);
+            self.places.remember(former);
+        }
     }
 
     pub(super) fn leader_node(&self) -> Option<NodeId> {
@@ -120,7 +144,9 @@ impl Replica {
         batch_bytes: usize,
     ) -> Vec<(RequestId, ProposeError)> {
         let mut refused = Vec::new();
-        while !self.queue.is_empty() {
+        // While the leadership is handed over, writes wait: either the next leader
+        // is named to their senders, or they are proposed here after all.
+        while !self.queue.is_empty() && self.raft.transferring_to().is_none() {
             let crowded = self.pending.batches() >= OPEN_BATCHES;
             if self.leads() && crowded && self.queue.bytes() < batch_bytes {
                 break;
@@ -171,7 +197,7 @@ impl Replica {
             bytes: 0,
             descriptor: Some(self.descriptor.to_wire()),
             damage: String::new(),
-            feature_level: 1,
+            feature_level: self.feature_level,
         }
     }
 

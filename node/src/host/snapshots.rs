@@ -1,12 +1,12 @@
 //! Taking a snapshot in: the replica stands still while its data is replaced.
 
 use super::effects::{LogContent, LogRecord, Reply};
-use super::event::{RequestId, Sequence};
+use super::event::{InstalledSnapshot, RequestId, Sequence};
 use super::faults::{not_here, not_leader, outcome_unknown};
 use super::replica::Replica;
 use super::{Host, membership};
 use doug_proto::error::Fault;
-use doug_raft::{Index, Term, Time};
+use doug_raft::Time;
 use doug_storage::ReplicaKey;
 
 /// A snapshot that a replica is about to take in. From its arrival until it is
@@ -18,6 +18,13 @@ pub(super) struct IncomingSnapshot {
     id: u64,
     /// Who waits for the word to install it; `None` once that was given.
     waiting: Option<RequestId>,
+}
+
+impl IncomingSnapshot {
+    /// Who still waits for the word to install it.
+    pub(super) fn waiting(self) -> Option<RequestId> {
+        self.waiting
+    }
 }
 
 impl Host {
@@ -47,7 +54,7 @@ impl Host {
         now: Time,
         key: ReplicaKey,
         id: u64,
-        installed: Option<(Index, Term)>,
+        installed: Option<InstalledSnapshot>,
     ) {
         let replica = self.replicas.get_mut(&key.partition).filter(|replica| replica.key == key);
         let Some(replica) = replica else { return };
@@ -57,10 +64,13 @@ impl Host {
         self.touched.insert(key.partition);
         // The log may have reached the snapshot's very index meanwhile; then it goes
         // on, and must not be forgotten up to there.
-        let installed = installed.filter(|(index, _)| *index > replica.applied);
-        let Some((index, term)) = installed else { return };
+        let installed = installed.filter(|installed| installed.index > replica.applied);
+        let Some(InstalledSnapshot { index, term, descriptor, feature_level }) = installed else {
+            return;
+        };
         let unknown = replica.pending.forget(index);
-        replica.raft.restore(now, (index, term), membership(&replica.descriptor));
+        replica.raft.restore(now, (index, term), membership(&descriptor));
+        replica.feature_level = replica.feature_level.max(feature_level);
         replica.applied = replica.applied.max(index);
         replica.retention.reset(index);
         for request in unknown {

@@ -3,6 +3,7 @@
 use super::effects::{Effects, Fetch, LogContent, LogRecord, ReadyRead, RoleChange, SendSnapshot};
 use super::event::{ReadKind, RequestId, Sequence};
 use super::faults::{not_leader, overwritten};
+use super::membership::pursue_goal;
 use super::replica::{self, AwaitedTransfer, Replica};
 use super::snapshots::let_in;
 use super::{Host, Reply, wire};
@@ -12,6 +13,7 @@ use std::collections::VecDeque;
 impl Host {
     pub(super) fn finish_turn(&mut self, now: Time, partition: u64) {
         let Some(replica) = self.replicas.get_mut(&partition) else { return };
+        pursue_goal(now, replica, &mut self.effects);
         for (request, error) in replica.propose_queued(now, self.config.batch_bytes) {
             let fault = replica::refusal(error, || not_leader(replica));
             self.effects.replies.push((request, Err(fault)));
@@ -24,6 +26,7 @@ impl Host {
             if effects.is_empty() {
                 break;
             }
+            replica.follow_membership();
             for effect in effects {
                 carry_out(
                     effect,
@@ -39,6 +42,8 @@ impl Host {
             let ready = ready_read(replica, request, kind);
             self.effects.ready.push(ready);
         }
+        replica.follow_membership();
+        pursue_goal(now, replica, &mut self.effects);
         replica.note_caught_up();
         self.effects.replies.extend(let_in(replica));
     }

@@ -1,6 +1,7 @@
 //! The `Admin` service: creates a database from empty nodes, steers its members.
 
 use super::creation::{create, join};
+use super::members::{change_members, create_replica};
 use crate::engine::fatal::storage_fault;
 use crate::engine::shared::Shared;
 use crate::host::{Event, Reply};
@@ -91,16 +92,28 @@ impl Admin for AdminService {
 
     async fn create_replica(
         &self,
-        _request: Request<v1::CreateReplicaRequest>,
+        request: Request<v1::CreateReplicaRequest>,
     ) -> Result<Response<v1::CreateReplicaResponse>, Status> {
-        Err(Status::unimplemented("members cannot be changed yet"))
+        let request = request.into_inner();
+        self.check_to(&request.to)?;
+        let _one_at_a_time = self.changing.lock().await;
+        let shared = self.shared.clone();
+        tokio::task::spawn_blocking(move || create_replica(&shared, &request))
+            .await
+            .map_err(|error| Status::internal(error.to_string()))??;
+        Ok(Response::new(v1::CreateReplicaResponse {}))
     }
 
     async fn change_members(
         &self,
-        _request: Request<v1::ChangeMembersRequest>,
+        request: Request<v1::ChangeMembersRequest>,
     ) -> Result<Response<v1::ChangeMembersResponse>, Status> {
-        Err(Status::unimplemented("members cannot be changed yet"))
+        let timeout = deadline::of(request.metadata())?;
+        let request = request.into_inner();
+        self.check_to(&request.to)?;
+        let descriptor = change_members(&self.shared, request, timeout).await?;
+        let descriptor = Some(descriptor.to_wire());
+        Ok(Response::new(v1::ChangeMembersResponse { descriptor }))
     }
 
     async fn transfer_leader(
@@ -127,9 +140,7 @@ impl Admin for AdminService {
             Reply::Transferred(leader) => {
                 Ok(Response::new(v1::TransferLeaderResponse { leader: leader.to_string() }))
             }
-            Reply::Status(_) | Reply::Install => {
-                Err(Status::internal("the host answered with something else: a bug"))
-            }
+            _ => Err(Status::internal("the host answered with something else: a bug")),
         }
     }
 

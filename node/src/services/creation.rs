@@ -84,7 +84,8 @@ pub fn join(shared: &Shared, map: PartitionMap) -> Result<(), Fault> {
     Ok(())
 }
 
-fn another_database(database: DatabaseId) -> Fault {
+/// The refusal to be of two databases.
+pub fn another_database(database: DatabaseId) -> Fault {
     Fault::new(
         Code::FailedPrecondition,
         format!(

@@ -4,6 +4,7 @@ mod admin;
 mod creation;
 mod doug;
 pub mod http;
+mod members;
 mod operations;
 mod status;
 mod stream;

@@ -25,13 +25,19 @@ async fn node(shared: &Shared) -> v1::NodeStatus {
     for host in 0..shared.hosts.len() {
         match shared.ask(host, PATIENCE, |request| Event::Status { request }).await {
             Ok(Reply::Status(status)) => replicas.extend(status),
-            Ok(Reply::Transferred(_) | Reply::Install) => {}
+            Ok(_) => {}
             Err(fault) => message = fault.message,
         }
     }
     for replica in &mut replicas {
         replica.bytes = shared.partition(replica.partition).map_or(0, |p| p.bytes());
     }
+    replicas.extend(shared.fenced.lock().iter().map(|(replica, why)| v1::ReplicaStatus {
+        partition: replica.partition,
+        replica: replica.replica,
+        damage: why.clone(),
+        ..Default::default()
+    }));
     replicas.sort_by_key(|replica| replica.partition);
     v1::NodeStatus {
         id: shared.config.node.to_string(),

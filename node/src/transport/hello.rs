@@ -1,5 +1,6 @@
 //! The opening of every stream between nodes.
 
+use crate::apply::FEATURE_LEVEL;
 use crate::engine::shared::Shared;
 use doug_proto::error::Fault;
 use doug_proto::ids::NodeId;
@@ -13,7 +14,7 @@ pub fn hello(shared: &Shared, to: NodeId) -> v1::Hello {
         from: shared.config.node.to_string(),
         to: to.to_string(),
         incarnation: shared.config.incarnation,
-        feature_level: 1,
+        feature_level: FEATURE_LEVEL,
         version: VERSION.to_owned(),
     }
 }
@@ -43,5 +44,7 @@ pub fn check_hello(shared: &Shared, hello: Option<&v1::Hello>) -> Result<NodeId,
             format!("this node belongs to database {database}, not {:?}", hello.database),
         ));
     }
-    hello.from.parse().map_err(|error| Fault::invalid(format!("{error}")))
+    let from = hello.from.parse().map_err(|error| Fault::invalid(format!("{error}")))?;
+    shared.supports(from, hello.feature_level);
+    Ok(from)
 }

@@ -4,12 +4,14 @@ mod chunk;
 mod hello;
 mod incoming;
 mod outgoing;
+mod replacement;
 mod share_map;
 mod snapshot_receive;
 mod snapshot_send;
 
 pub use incoming::RaftService;
 pub use outgoing::Peers;
+pub use replacement::{create_replicas, replace_damaged};
 pub use share_map::share as share_map;
 pub use snapshot_send::send_snapshots;
 

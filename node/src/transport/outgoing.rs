@@ -109,7 +109,12 @@ async fn open(
     let response = client.exchange(ReceiverStream::new(receiver)).await;
     let mut answers = response.map_err(|status| status.message().to_owned())?.into_inner();
     match answers.message().await {
-        Ok(Some(_)) => Ok((sending, answers)),
+        Ok(Some(answer)) => {
+            if let Some(hello) = answer.hello {
+                shared.supports(node, hello.feature_level);
+            }
+            Ok((sending, answers))
+        }
         Ok(None) => Err("the peer closed the stream".to_owned()),
         Err(status) => Err(status.message().to_owned()),
     }

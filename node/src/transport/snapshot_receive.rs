@@ -191,11 +191,15 @@ async fn install(
         }
         Ok(_) => {
             let store = shared.store.clone();
+            let partition = partition.clone();
             blocking(move || partition.install_snapshot(&store, tables, applied, state)).await
         }
     };
     let installed = result.as_ref().is_ok_and(|installed| *installed == applied);
-    let said = installed.then_some((applied.index, applied.term));
+    let said = installed.then(|| partition.installed(applied));
+    if installed {
+        shared.publish(partition.descriptor());
+    }
     shared.hosts[host].send(Event::SnapshotInstalled { replica, id, installed: said });
     if result.is_ok() {
         tracing::info!(%replica, index = applied.index, installed, "a snapshot has arrived");

@@ -5,6 +5,8 @@ use crate::error::Fault;
 use crate::ids::{DatabaseId, NodeId};
 use crate::routing::Routing;
 use crate::v1;
+use bytes::Bytes;
+use prost::Message;
 
 impl PartitionMap {
     /// The wire form.
@@ -42,6 +44,35 @@ impl PartitionMap {
 }
 
 impl Partition {
+    /// The descriptor as it stands in the log beside a configuration.
+    pub fn encode(&self) -> Bytes {
+        self.to_wire().encode_to_vec().into()
+    }
+
+    /// Reads what [`Partition::encode`] made.
+    ///
+    /// # Errors
+    /// Bytes that are no descriptor.
+    pub fn decode(bytes: &[u8]) -> Result<Self, Fault> {
+        let wire = v1::PartitionDescriptor::decode(bytes)
+            .map_err(|error| Fault::invalid(format!("the descriptor is unreadable: {error}")))?;
+        Self::from_wire(&wire)
+    }
+
+    /// What a replica begins with that joins a group: the interval, and nothing
+    /// yet of its members. Those come with the log, or with a snapshot.
+    pub fn before_joining(&self) -> Self {
+        Self {
+            generation: 0,
+            voters: Vec::new(),
+            learners: Vec::new(),
+            outgoing: Vec::new(),
+            next_replica: 0,
+            goal: None,
+            ..self.clone()
+        }
+    }
+
     /// The wire form.
     pub fn to_wire(&self) -> v1::PartitionDescriptor {
         v1::PartitionDescriptor {

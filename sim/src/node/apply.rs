@@ -45,7 +45,8 @@ impl Process {
         }
         let replica = partition.key();
         let host = self.host_of(replica.partition);
-        self.post(host, Event::Applied { replica, index: applied.index }, cx);
+        let (index, feature_level) = (applied.index, applied.feature_level);
+        self.post(host, Event::Applied { replica, index, feature_level }, cx);
         if applied.wants_maintenance {
             self.maintain(&partition, cx);
         }

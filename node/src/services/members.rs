@@ -1,0 +1,131 @@
+//! Replicas made, and goals given to partitions.
+
+use super::creation::another_database;
+use crate::apply::{FEATURE_LEVEL, Machine, Partition};
+use crate::engine::departure::is_left_out;
+use crate::engine::fatal::storage_fault;
+use crate::engine::identity::random_bits;
+use crate::engine::shared::Shared;
+use crate::host::{Event, Reply, host_of};
+use crate::membership::refusal;
+use doug_proto::error::Fault;
+use doug_proto::map::{Goal, Partition as Descriptor};
+use doug_proto::routing::Routing;
+use doug_proto::v1;
+use doug_storage::store::NewReplica;
+use doug_storage::{Applied, ReplicaKey};
+use std::sync::Arc;
+use std::time::Duration;
+use tonic::Code;
+
+/// Makes an empty replica that its group has taken in as a learner.
+///
+/// # Errors
+/// A call that is not for this database, an id that is gone, a partition level
+/// this program does not support, or another replica of the partition that is
+/// still here.
+pub fn create_replica(shared: &Shared, request: &v1::CreateReplicaRequest) -> Result<(), Fault> {
+    let map = shared.maps.required()?;
+    if request.database != map.database.to_string() {
+        return Err(another_database(map.database));
+    }
+    let routing = Routing::from_wire(request.routing.as_ref())?;
+    let wire = request.descriptor.as_ref();
+    let descriptor =
+        Descriptor::from_wire(wire.ok_or_else(|| Fault::invalid("the call has no descriptor"))?)?;
+    let key = ReplicaKey { partition: descriptor.id, replica: request.replica };
+    check(shared, &descriptor, key, request.feature_level)?;
+    // It may say that an earlier replica on this node is gone.
+    shared.maps.publish(&descriptor).map_err(storage_fault)?;
+    match shared.store.replicas().into_keys().find(|held| held.partition == key.partition) {
+        Some(held) if held == key => return Ok(()),
+        Some(held) => return Err(still_here(held)),
+        None => {}
+    }
+    // Its members come with the log, from whoever leads by then.
+    let machine = Machine::new(map.database, routing, descriptor.before_joining());
+    let applied = Applied::default();
+    let new = NewReplica { key, applied, state: machine.encode() };
+    let tree = shared.store.create_replica(&new).map_err(storage_fault)?;
+    let descriptor = machine.descriptor().clone();
+    let partition = Partition::new(key, tree, machine, applied);
+    shared.partitions.write().insert(key.partition, Arc::new(partition));
+    let event = Event::Create { replica: key, descriptor, seed: random_bits() };
+    shared.host(key.partition).send(event);
+    tracing::info!(replica = %key, "made a replica that joins its group");
+    Ok(())
+}
+
+fn check(
+    shared: &Shared,
+    descriptor: &Descriptor,
+    key: ReplicaKey,
+    feature_level: u32,
+) -> Result<(), Fault> {
+    let own = shared.config.node;
+    if descriptor.member(key.replica).is_none_or(|member| member.node != own) {
+        return Err(Fault::invalid(format!(
+            "the descriptor of partition {} does not list replica {} on this node, {own}",
+            key.partition, key.replica
+        )));
+    }
+    if feature_level > FEATURE_LEVEL {
+        return Err(refused(format!(
+            "partition {} is at feature level {feature_level}, and this program supports \
+             {FEATURE_LEVEL}: upgrade this node first",
+            key.partition
+        )));
+    }
+    let known = shared.maps.required()?;
+    let known = known.partition(key.partition);
+    if known.is_some_and(|known| is_left_out(known, key.replica)) {
+        return Err(refused(format!(
+            "replica {key} was left out by its group, and is gone for ever"
+        )));
+    }
+    Ok(())
+}
+
+fn still_here(held: ReplicaKey) -> Fault {
+    Fault::unavailable(format!(
+        "this node still holds replica {held} and has not removed it yet: try again in a moment"
+    ))
+}
+
+fn refused(message: String) -> Fault {
+    Fault::new(Code::FailedPrecondition, message).not_executed()
+}
+
+/// Gives a partition another goal; returns the descriptor once that is committed.
+///
+/// # Errors
+/// A goal that cannot be, a node that does not lead, or a partition that is not
+/// where the caller believes.
+pub async fn change_members(
+    shared: &Shared,
+    request: v1::ChangeMembersRequest,
+    timeout: Duration,
+) -> Result<Descriptor, Fault> {
+    let map = shared.maps.required()?;
+    let partition = request.partition;
+    if map.partition(partition).is_none() {
+        return Err(Fault::invalid(format!("the database has no partition {partition}")));
+    }
+    let goal = Goal::from_wire(&request.goal.unwrap_or_default())?;
+    if let Some(fault) = refusal(&goal, &map) {
+        return Err(fault);
+    }
+    let deadline = shared.clock.after(timeout);
+    let host = host_of(partition, shared.hosts.len());
+    let reply = shared.ask(host, timeout, |request_id| Event::ChangeMembers {
+        request: request_id,
+        partition,
+        goal,
+        generation: request.generation,
+        deadline,
+    });
+    match reply.await.map_err(|fault| shared.with_leader_address(fault))? {
+        Reply::Goal(descriptor) => Ok(*descriptor),
+        _ => Err(Fault::unknown("the host answered with something else: a bug")),
+    }
+}
