@@ -51,6 +51,9 @@ struct Options {
     /// Put each known bug in and count the seeds until it is found; `--seeds` is the most tried.
     #[arg(long)]
     mutants: bool,
+    /// With `--mutants`: search for the bugs that take too long for CI instead.
+    #[arg(long)]
+    elusive: bool,
     /// Leave out the kinds of faults whose names contain one of these.
     #[arg(long)]
     without: Vec<String>,
@@ -180,12 +183,13 @@ fn print_totals(totals: &Totals, clock: Stopwatch) {
 
 /// The table of bugs and the seeds needed to find them.
 fn mutants(options: &Options) -> ExitCode {
+    let bugs: &[Mutant] = if options.elusive { &Mutant::ELUSIVE } else { &Mutant::ALL };
     let next = AtomicUsize::new(0);
     let missed = AtomicUsize::new(0);
     std::thread::scope(|scope| {
         for _ in 0..options.threads.unwrap_or_else(cores) {
             scope.spawn(|| {
-                while let Some(mutant) = Mutant::ALL.get(next.fetch_add(1, Ordering::Relaxed)) {
+                while let Some(mutant) = bugs.get(next.fetch_add(1, Ordering::Relaxed)) {
                     match find(options, *mutant) {
                         Some((seeds, checker)) => println!("{mutant:?}: {seeds} seeds, {checker}"),
                         None => {
@@ -197,7 +201,7 @@ fn mutants(options: &Options) -> ExitCode {
             });
         }
     });
-    println!("{} bugs, {} not found", Mutant::ALL.len(), missed.load(Ordering::Relaxed));
+    println!("{} bugs, {} not found", bugs.len(), missed.load(Ordering::Relaxed));
     ExitCode::from(u8::from(missed.into_inner() > 0))
 }
 

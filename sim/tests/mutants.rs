@@ -1,7 +1,6 @@
-//! A bug of every layer that is put in on purpose is found, and told as a story. The whole list
+//! Bugs put in on purpose are found, and told as stories. The whole list
 //! takes a release build: `doug-sim --mutants`.
 
-use doug_raft::Mutant as Consensus;
 use doug_sim::Tracing;
 use doug_sim::mutants::Mutant;
 use doug_sim::plan::{Plan, SECOND};
@@ -33,11 +32,6 @@ fn a_bug_of_a_disk_is_found() {
 #[test]
 fn a_bug_of_the_storage_engine_is_found() {
     found(Mutant::Storage(Bug::BloomFalseNegative));
-}
-
-#[test]
-fn a_bug_of_consensus_is_found() {
-    found(Mutant::Consensus(Consensus::CommitPastVerified));
 }
 
 #[test]
