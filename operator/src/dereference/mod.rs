@@ -49,12 +49,12 @@ pub async fn dereference(
 }
 
 impl Observed {
-    /// The map, rebuilt from what nodes and facades say. Per descriptor the
-    /// higher generation wins.
+    /// The map, rebuilt from what nodes say. Per descriptor the higher
+    /// generation wins. Facades are not asked: what they know was published.
     pub fn map(&self) -> Option<PartitionMap> {
         let maps = self.answers.values().filter_map(|answer| answer.map.as_ref());
         let mut known: Option<PartitionMap> = None;
-        for map in maps.chain(self.facades.iter().filter_map(|facade| facade.map.as_ref())) {
+        for map in maps {
             known = match known {
                 None => Some(map.clone()),
                 Some(known) if known.database != map.database => Some(known),

@@ -40,6 +40,15 @@ impl Failure {
         }
     }
 
+    /// Whether someone else changed an object meanwhile: no news, only a reason
+    /// to look again.
+    pub fn is_conflict(&self) -> bool {
+        let (Failure::Kube(error) | Failure::Apply(ApplyError::Kube(error))) = self else {
+            return false;
+        };
+        matches!(error, kube::Error::Api(status) if status.code == 409)
+    }
+
     /// Whether time alone will mend it.
     pub fn passes(&self) -> bool {
         matches!(

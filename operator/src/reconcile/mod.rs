@@ -88,6 +88,7 @@ async fn attempt(cached: &DougCluster, context: &Context) -> Result<Option<Durat
     }
     match work(&api, &cluster, context).await {
         Ok(pause) => Ok(Some(pause)),
+        Err(failure) if failure.is_conflict() => Ok(Some(SOON)),
         Err(failure) => {
             let findings = findings::of_failure(&cluster, &failure);
             context.say(&cluster, true, failure.reason(), failure.to_string()).await;

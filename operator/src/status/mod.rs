@@ -57,14 +57,23 @@ fn database_id(observed: &Observed) -> Option<String> {
 }
 
 /// The epoch never falls: while too few nodes answer to rebuild the map, the
-/// published one stays.
+/// published one stays, and news raises its epoch. What is published has no
+/// replica ids, so they are left out before the two are compared; otherwise each
+/// would forever look like news to the other.
 fn newer_map(old: Option<&StatusMap>, found: Option<PartitionMap>) -> Option<StatusMap> {
-    let found: Option<StatusMap> = found.and_then(|map| serde_json::from_str(&map.to_json()).ok());
-    match (old, found) {
-        (Some(old), Some(found)) if found.epoch < old.epoch => Some(old.clone()),
-        (old, None) => old.cloned(),
-        (_, found) => found,
-    }
+    let found = found.and_then(|map| PartitionMap::from_json(&map.to_json()).ok());
+    let known = old.and_then(|old| {
+        PartitionMap::from_json(&serde_json::to_string(old).ok()?).ok()
+    });
+    let newer = match (known, found) {
+        (Some(known), Some(found)) if known.database == found.database => match known.merge(&found) {
+            Some(newer) => newer,
+            None => return old.cloned(),
+        },
+        (None, found) => found?,
+        _ => return old.cloned(),
+    };
+    serde_json::from_str(&newer.to_json()).ok()
 }
 
 #[cfg(test)]

@@ -49,6 +49,19 @@ fn the_epoch_never_falls() {
 }
 
 #[test]
+fn news_from_nodes_raises_the_published_epoch() {
+    let first = published(&DougClusterStatus::default(), &members(7), NOON);
+    let mut observed = members(3);
+    for answer in observed.answers.values_mut() {
+        answer.map.as_mut().unwrap().partitions[1].generation = 2;
+    }
+    let then = published(&first, &observed, LATER);
+    let map = then.partition_map.clone().unwrap();
+    assert_eq!((map.epoch, map.partitions[1].generation), (8, 2));
+    assert_eq!(published(&then, &observed, LATER), then);
+}
+
+#[test]
 fn a_node_that_falls_silent_keeps_its_id_and_the_time_it_did() {
     let first = published(&DougClusterStatus::default(), &members(1), NOON);
     let mut observed = members(1);
