@@ -62,11 +62,10 @@ fn database_id(observed: &Observed) -> Option<String> {
 /// would forever look like news to the other.
 fn newer_map(old: Option<&StatusMap>, found: Option<PartitionMap>) -> Option<StatusMap> {
     let found = found.and_then(|map| PartitionMap::from_json(&map.to_json()).ok());
-    let known = old.and_then(|old| {
-        PartitionMap::from_json(&serde_json::to_string(old).ok()?).ok()
-    });
+    let known = old.and_then(|old| PartitionMap::from_json(&serde_json::to_string(old).ok()?).ok());
     let newer = match (known, found) {
-        (Some(known), Some(found)) if known.database == found.database => match known.merge(&found) {
+        (Some(known), Some(found)) if known.database == found.database => match known.merge(&found)
+        {
             Some(newer) => newer,
             None => return old.cloned(),
         },
