@@ -2,6 +2,7 @@
 
 use super::answers::{Served, answer_write};
 use super::departure::leave_if_damaged;
+use super::queue;
 use super::shared::Shared;
 use crate::apply::{AppliedWork, ApplyError, Partition};
 use crate::host::{ApplyWork, Event};
@@ -16,7 +17,7 @@ const SLOW: Duration = Duration::from_millis(1);
 
 /// Applies until the node stops.
 pub fn run(work: Receiver<ApplyWork>, shared: Arc<Shared>) {
-    for work in work {
+    while let Some(work) = queue::next(&work, &shared) {
         let Some(partition) = shared.partition(work.replica.partition) else { continue };
         if partition.key() != work.replica {
             continue;

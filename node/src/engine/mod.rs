@@ -11,6 +11,7 @@ pub mod leases;
 pub mod log_thread;
 pub mod maintenance;
 pub mod maps;
+mod queue;
 pub mod read_pool;
 pub mod requests;
 pub mod scan;

@@ -3,8 +3,8 @@
 use super::answers::Served;
 use super::departure::leave_if_damaged;
 use super::requests::{Asked, Request};
-use super::scan;
 use super::shared::Shared;
+use super::{queue, scan};
 use crate::apply::Partition;
 use crate::host::ReadyRead;
 use crossbeam_channel::Receiver;
@@ -24,7 +24,7 @@ pub enum ReadTask {
 
 /// Serves until the node stops.
 pub fn run(tasks: Receiver<ReadTask>, shared: Arc<Shared>) {
-    for task in tasks {
+    while let Some(task) = queue::next(&tasks, &shared) {
         match task {
             ReadTask::Ready(ready) => {
                 if let Some(request) = shared.requests.take(ready.request) {
