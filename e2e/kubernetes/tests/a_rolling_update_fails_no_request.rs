@@ -18,7 +18,7 @@ fn a_rolling_update_fails_no_request() {
 
     database.patch(&json!({"node": {"config": {"memoryBudget": "72Mi"}}}));
     let mut worst = 0;
-    until("every node is another pod and ready", seconds(420), || {
+    until("every node is another pod and ready", seconds(600), || {
         let pods = database.pods("node");
         let in_cluster = |cluster: &str| {
             let prefix = format!("orders-{cluster}-");

@@ -1,7 +1,8 @@
 //! Manifests that are wrong in every way we could think of: each is refused by
 //! the API server, or accepted and Degraded, with the words it is annotated with.
 //!
-//! A manifest begins with `# refused: WORDS` or `# degraded: WORDS`.
+//! A manifest begins with `# expect: refused by …: WORDS` or
+//! `# expect: degraded with REASON: WORDS`.
 
 use doug_kubernetes_tests::database::Database;
 use doug_kubernetes_tests::kubectl;
@@ -41,14 +42,15 @@ fn wrong_manifests_are_refused_in_words() {
 fn judge(namespace: &Namespace, path: &Path) -> Result<(), String> {
     let text = std::fs::read_to_string(path).expect("the manifest can be read");
     let first = text.lines().next().unwrap_or_default();
-    let (kind, words) = first.trim_start_matches("# ").split_once(": ").ok_or("no annotation")?;
-    match (kind, namespace.apply(&text)) {
-        ("refused", Err(refusal)) if refusal.contains(words) => Ok(()),
-        ("refused", Err(refusal)) => Err(format!("refused in other words: {refusal}")),
-        ("refused", Ok(_)) => Err("accepted".to_owned()),
-        ("degraded", Ok(created)) => degraded(namespace, &created, words),
-        ("degraded", Err(refusal)) => Err(format!("refused: {refusal}")),
-        _ => Err(format!("annotated neither refused nor degraded: {first}")),
+    let expected = first.strip_prefix("# expect: ").ok_or("it does not say what to expect")?;
+    let (how, words) = expected.split_once(": ").ok_or("it expects no words")?;
+    let refused = how.starts_with("refused");
+    match namespace.apply(&text) {
+        Err(refusal) if refused && refusal.contains(words) => Ok(()),
+        Err(refusal) if refused => Err(format!("refused in other words: {refusal}")),
+        Ok(_) if refused => Err("accepted".to_owned()),
+        Ok(created) => degraded(namespace, &created, words),
+        Err(refusal) => Err(format!("refused: {refusal}")),
     }
 }
 
