@@ -197,3 +197,146 @@ impl Situation<'_> {
         peer.active && peer.matched > 0 && peer.matched + LAG >= self.last_index
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
+
+    fn member(node: u64, replica: u64) -> Member {
+        Member { node: NodeId::from_bits(node), replica }
+    }
+
+    /// Replicas 1 to 3 on nodes 1 to 3, on the way to nodes 3, 4 and 5.
+    fn descriptor() -> Partition {
+        Partition {
+            id: 1,
+            start: Bytes::new(),
+            end: Bytes::new(),
+            generation: 7,
+            cluster: "a".into(),
+            voters: (1..=3).map(|i| member(i, i)).collect(),
+            learners: Vec::new(),
+            parents: Vec::new(),
+            outgoing: Vec::new(),
+            next_replica: 4,
+            goal: Some(Goal {
+                nodes: [3, 4, 5].map(NodeId::from_bits).to_vec(),
+                cluster: "b".into(),
+                discarded: Vec::new(),
+            }),
+        }
+    }
+
+    fn with_learners() -> Partition {
+        let learners = vec![member(4, 4), member(5, 5)];
+        Partition { learners, next_replica: 6, ..descriptor() }
+    }
+
+    fn joint() -> Partition {
+        let (voters, outgoing) =
+            (vec![member(3, 3), member(4, 4), member(5, 5)], descriptor().voters);
+        Partition { voters, outgoing, cluster: "b".into(), next_replica: 6, ..descriptor() }
+    }
+
+    /// The step of a leader, replica `own`, with a log of 10,000 entries.
+    fn step(descriptor: &Partition, own: u64, matched: &[(u64, u64)]) -> Step {
+        let peer = |&(replica, matched): &(u64, u64)| Peer { replica, matched, active: true };
+        let peers: Vec<Peer> = matched.iter().map(peer).collect();
+        let committed = true;
+        next_step(&Situation { descriptor, committed, own, last_index: 10_000, peers: &peers })
+    }
+
+    fn changed(step: Step) -> Partition {
+        let Step::Change(next) = step else { panic!("{step:?}") };
+        assert_eq!(next.generation, 8);
+        *next
+    }
+
+    #[test]
+    fn a_partition_without_goal_rests() {
+        assert_eq!(step(&Partition { goal: None, ..descriptor() }, 1, &[]), Step::Rest);
+    }
+
+    #[test]
+    fn nodes_without_a_replica_get_learners_all_at_once_with_ids_never_given() {
+        let next = changed(step(&descriptor(), 1, &[(2, 10_000), (3, 10_000)]));
+        assert_eq!(next.learners, [member(4, 4), member(5, 5)]);
+        assert_eq!(next.next_replica, 6);
+        assert_eq!(next.voters, descriptor().voters);
+    }
+
+    #[test]
+    fn learners_never_heard_of_are_to_be_made() {
+        let made = step(&with_learners(), 1, &[(3, 10_000), (4, 10_000), (5, 0)]);
+        assert_eq!(made, Step::Create(vec![member(5, 5)]));
+    }
+
+    #[test]
+    fn a_learner_that_lags_is_waited_for() {
+        let lags = 10_000 - LAG - 1;
+        assert_eq!(step(&with_learners(), 1, &[(3, 10_000), (4, lags), (5, 9_999)]), Step::Wait);
+    }
+
+    #[test]
+    fn once_all_have_caught_up_old_and_new_voters_decide_together() {
+        let next = changed(step(&with_learners(), 1, &[(3, 10_000), (4, 9_000), (5, 9_999)]));
+        assert_eq!((&next.voters, &next.outgoing), (&joint().voters, &joint().outgoing));
+        assert!(next.learners.is_empty());
+        assert_eq!(next.cluster, "b");
+    }
+
+    #[test]
+    fn a_leader_on_its_way_out_hands_over_to_the_most_advanced_that_stays() {
+        let peers = [(2, 10_000), (3, 9_990), (4, 9_995), (5, 9_000)];
+        assert_eq!(step(&joint(), 1, &peers), Step::HandOver(4));
+    }
+
+    #[test]
+    fn a_leader_that_stays_ends_the_joint_configuration_and_the_goal() {
+        let next = changed(step(&joint(), 3, &[(4, 10_000), (5, 10_000)]));
+        assert!(next.outgoing.is_empty() && next.goal.is_none());
+    }
+
+    #[test]
+    fn a_goal_replaced_half_way_outlives_the_joint_configuration() {
+        let mut descriptor = joint();
+        descriptor.goal.as_mut().unwrap().nodes = [1, 2, 3].map(NodeId::from_bits).to_vec();
+        let next = changed(step(&descriptor, 3, &[(4, 10_000), (5, 10_000)]));
+        assert!(next.outgoing.is_empty());
+        assert_eq!(next.goal, descriptor.goal);
+    }
+
+    #[test]
+    fn learners_of_a_goal_given_up_are_let_go() {
+        let next = changed(step(&Partition { goal: None, ..with_learners() }, 1, &[]));
+        assert!(next.learners.is_empty());
+        assert_eq!(next.next_replica, 6, "their ids are never given again");
+    }
+
+    #[test]
+    fn a_discarded_replica_is_voted_out_before_its_node_gets_another() {
+        let mut descriptor = descriptor();
+        let goal = descriptor.goal.as_mut().unwrap();
+        goal.nodes = [1, 2, 3].map(NodeId::from_bits).to_vec();
+        goal.discarded = vec![3];
+        let next = changed(step(&descriptor, 1, &[(2, 10_000)]));
+        assert_eq!(next.voters, [member(1, 1), member(2, 2)]);
+        let without = Partition { outgoing: Vec::new(), generation: 7, ..next };
+        let next = changed(step(&without, 1, &[(2, 10_000)]));
+        assert_eq!(next.learners, [member(3, 4)]);
+    }
+
+    #[test]
+    fn nothing_happens_before_the_last_step_is_committed() {
+        let descriptor = joint();
+        let situation = Situation {
+            descriptor: &descriptor,
+            committed: false,
+            own: 3,
+            last_index: 10,
+            peers: &[],
+        };
+        assert_eq!(next_step(&situation), Step::Wait);
+    }
+}
