@@ -22,6 +22,7 @@ use doug_proto::v1::doug_server::DougServer;
 use doug_proto::v1::raft_server::RaftServer;
 use doug_proto::v1::{self, FILE_DESCRIPTOR_SET};
 use doug_proto::{limits, oversize};
+use doug_raft::LeaseConfig;
 use doug_storage::disk::RealDisk;
 use doug_storage::log::LogWriter;
 use doug_storage::manifest;
@@ -47,6 +48,8 @@ use tower::util::MapResponseLayer;
 const HAND_OVER: Duration = Duration::from_secs(2);
 /// How long requests in flight may take to end once it has.
 const GRACE: Duration = Duration::from_secs(2);
+/// By how much clocks may differ in speed where leaders read by lease, in millionths.
+const MAX_DRIFT_PPM: u32 = 10_000;
 /// Turns of the hosts that wait for the log.
 const WAITING_LOG: usize = 1_024;
 /// Work that waits to be applied.
@@ -270,6 +273,7 @@ fn hosts(
 ) -> Result<Held> {
     let host_config = HostConfig {
         election_timeout: config.election_timeout_milliseconds * 1_000,
+        lease: config.read_leases.then_some(LeaseConfig { max_drift_ppm: MAX_DRIFT_PPM }),
         // A quarter of the log, over eight replicas.
         retained_log_bytes: config.log_limit / 32,
         ..HostConfig::new(node)

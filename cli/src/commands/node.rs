@@ -79,6 +79,11 @@ struct Options {
     /// Threads that own replicas [default: one for two cores, at most 8]
     #[arg(long, env = "DOUG_NODE_HOSTS", value_name = "N")]
     hosts: Option<usize>,
+    /// Let leaders answer linearizable reads without asking their peers. Set it on
+    /// all nodes or none; it trusts that no clock runs 1 % faster than another
+    #[arg(long, env = "DOUG_NODE_READ_LEASES", value_name = "BOOL", num_args = 0..=1,
+          default_missing_value = "true")]
+    read_leases: Option<bool>,
 }
 
 const ELECTION_TIMEOUT_MILLISECONDS: u64 = 150;
@@ -114,6 +119,7 @@ impl Options {
             memory_budget: self.memory_budget.or(file.memory_budget),
             log_limit: self.log_limit.or(file.log_limit),
             hosts: self.hosts.or(file.hosts),
+            read_leases: self.read_leases.or(file.read_leases),
         }
     }
 
@@ -144,6 +150,7 @@ impl Options {
             memory_budget: budget.unwrap_or(MEMORY_BUDGET),
             log_limit: log_limit.unwrap_or(LOG_LIMIT),
             hosts: self.hosts.unwrap_or_else(half_the_cores),
+            read_leases: self.read_leases.unwrap_or(false),
             access: layers::token(self.token_file.as_deref())?,
         })
     }

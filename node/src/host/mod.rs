@@ -34,8 +34,8 @@ use doug_proto::ids::NodeId;
 use doug_proto::map::{Member, Partition};
 use doug_proto::v1;
 use doug_raft::{
-    Batch, Configuration, Index, Membership, PartitionId, Raft, ReplicaId, Restored, Term, Ticket,
-    Time,
+    Batch, Configuration, Index, LeaseConfig, Membership, PartitionId, Raft, ReplicaId, Restored,
+    Term, Ticket, Time,
 };
 use doug_storage::ReplicaKey;
 use faults::{not_proposed, outcome_unknown, read_expired, transfer_expired};
@@ -50,6 +50,8 @@ pub struct HostConfig {
     pub node: NodeId,
     /// Shortest election timeout, in microseconds; the longest is twice that.
     pub election_timeout: u64,
+    /// Set: a leader reads by lease, on this assumption about the nodes' clocks.
+    pub lease: Option<LeaseConfig>,
     /// A batch is closed when it holds this many bytes of commands.
     pub batch_bytes: usize,
     /// Bytes of applied log each replica keeps for followers that lag.
@@ -67,6 +69,7 @@ impl HostConfig {
         Self {
             node,
             election_timeout: 150_000,
+            lease: None,
             batch_bytes: 1 << 20,
             retained_log_bytes: 8 << 20,
             payload_cache_bytes: 4 << 20,
@@ -258,6 +261,7 @@ impl Host {
         config.election_timeout_min = self.config.election_timeout;
         config.election_timeout_max = 2 * self.config.election_timeout;
         config.heartbeat_interval = self.config.election_timeout / 3;
+        config.lease = self.config.lease;
         #[cfg(feature = "simulation")]
         {
             config.mutant = self.config.mutant;
