@@ -89,7 +89,8 @@ E
 
 configure_kubelet() {
     # Several kubelets share this machine's cgroups, so none may enforce its own
-    # tree there; and cgroup v1 is all that some machines have.
+    # tree there; and cgroup v1 is all that some machines have. In a common
+    # folder of logs, each would remove the logs of the others' pods.
     echo "nameserver 127.0.0.1" >"$STATE/resolv.conf"
     cat >"$STATE/$1/kubelet.yaml" <<E
 apiVersion: kubelet.config.k8s.io/v1beta1
@@ -100,6 +101,7 @@ cgroupDriver: cgroupfs
 cgroupsPerQOS: false
 enforceNodeAllocatable: []
 failCgroupV1: false
+podLogsDir: $STATE/$1/pod-logs
 failSwapOn: false
 clusterDNS: [10.96.0.10]
 clusterDomain: cluster.local
