@@ -58,3 +58,25 @@ fn what_cannot_work_is_refused_with_the_remedy() {
     ];
     insta::assert_snapshot!(texts.join("\n"));
 }
+
+/// Manifests that the end-to-end suite applies to a real API server, too.
+const WRONG: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../e2e/kubernetes/manifests/wrong");
+
+#[test]
+fn what_the_api_server_lets_through_is_refused_here_in_the_words_expected() {
+    let mut refused = 0;
+    for entry in std::fs::read_dir(WRONG).unwrap() {
+        let path = entry.unwrap().path();
+        let text = std::fs::read_to_string(&path).unwrap();
+        let first = text.lines().next().unwrap_or_default();
+        let Some(words) = first.strip_prefix("# expect: degraded with InvalidSpec: ") else {
+            continue;
+        };
+        let mut cluster: doug_crds::DougCluster = serde_yaml_ng::from_str(&text).unwrap();
+        cluster.metadata.namespace = Some("shop".into());
+        let refusal = validate(&cluster).expect_err(first);
+        assert!(refusal.contains(words), "{}: {refusal}", path.display());
+        refused += 1;
+    }
+    assert!(refused >= 5, "only {refused} manifests expect this");
+}
