@@ -92,7 +92,7 @@ impl Machine {
             database: state.database.parse().map_err(|e| Fault::invalid(format!("{e}")))?,
             routing: Routing::from_wire(state.routing.as_ref())?,
             descriptor: Partition::from_wire(&descriptor)?,
-            sessions: Sessions::from_wire(state.sessions),
+            sessions: Sessions::from_wire(state.sessions)?,
             feature_level,
         })
     }

@@ -4,6 +4,7 @@
 //! index: it is unique in its partition and never used again, so a delayed
 //! duplicate of the registration cannot revive a session that was evicted.
 
+use doug_proto::error::Fault;
 use doug_proto::limits;
 use doug_proto::v1;
 use doug_storage::simulation::{Bug, has_bug};
@@ -74,7 +75,7 @@ impl Sessions {
         // The window is by count of sequences, so that a client that never says
         // what it has received cannot make the state grow.
         if let Some((greatest, _)) = session.outcomes.last_key_value() {
-            let least = (greatest + 1).saturating_sub(limits::SESSION_WINDOW);
+            let least = greatest.saturating_sub(limits::SESSION_WINDOW - 1);
             session.forget_below(least);
         }
     }
@@ -109,7 +110,11 @@ impl Sessions {
     }
 
     /// Reads what [`Sessions::to_wire`] wrote.
-    pub fn from_wire(states: Vec<v1::SessionState>) -> Self {
+    ///
+    /// # Errors
+    /// `INVALID_ARGUMENT` for sessions that cannot be told apart: each has an id of
+    /// its own, and each was last named by another command.
+    pub fn from_wire(states: Vec<v1::SessionState>) -> Result<Self, Fault> {
         let mut sessions = Self::default();
         for state in states {
             let outcomes = state.outcomes.into_iter();
@@ -118,10 +123,16 @@ impl Sessions {
                 lowest_unanswered: state.lowest_unanswered,
                 outcomes: outcomes.map(|o| (o.sequence, o.outcome.unwrap_or_default())).collect(),
             };
-            sessions.by_use.insert(state.last_used, state.id);
-            sessions.by_id.insert(state.id, session);
+            let used = sessions.by_use.insert(state.last_used, state.id);
+            let known = sessions.by_id.insert(state.id, session);
+            if used.is_some() || known.is_some() {
+                let id = state.id;
+                return Err(Fault::invalid(format!(
+                    "session {id} of the state block cannot be told from another"
+                )));
+            }
         }
-        sessions
+        Ok(sessions)
     }
 }
 
@@ -217,6 +228,24 @@ mod tests {
         sessions.register(5);
         sessions.register(6);
         apply(&mut sessions, 7, claim(5, 1, 1));
-        assert_eq!(Sessions::from_wire(sessions.to_wire()), sessions);
+        assert_eq!(Sessions::from_wire(sessions.to_wire()), Ok(sessions));
+    }
+
+    #[test]
+    fn sessions_that_cannot_be_told_apart_are_refused() {
+        let mut sessions = Sessions::default();
+        sessions.register(5);
+        sessions.register(6);
+        let mut states = sessions.to_wire();
+        states[1].last_used = states[0].last_used;
+        assert!(Sessions::from_wire(states).is_err());
+    }
+
+    #[test]
+    fn a_client_that_counts_to_the_last_number_keeps_no_more_outcomes() {
+        let mut sessions = Sessions::default();
+        sessions.register(5);
+        apply(&mut sessions, 6, claim(5, u64::MAX, 1));
+        assert_eq!(apply(&mut sessions, 7, claim(5, 1, 1)), Admission::Expired);
     }
 }
