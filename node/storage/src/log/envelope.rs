@@ -107,7 +107,7 @@ impl Envelope {
             return Err("the record's checksum does not match");
         }
         let kind = Kind::from_byte(bytes[8]).ok_or("the record is of an unknown kind")?;
-        Ok(Self {
+        let envelope = Self {
             kind,
             count: u32_at(bytes, 12),
             incarnation,
@@ -119,7 +119,18 @@ impl Envelope {
             term: u64_at(bytes, 72),
             commit: u64_at(bytes, 80),
             payload: length - ENVELOPE,
-        })
+        };
+        if !envelope.is_possible() {
+            return Err("the record's numbers contradict each other");
+        }
+        Ok(envelope)
+    }
+
+    /// What everyone who counts on from these numbers relies on.
+    fn is_possible(&self) -> bool {
+        let after = self.base.checked_add(u64::from(self.count));
+        let batch = self.count > 0 && self.base > 0 && after.is_some();
+        self.lsn < u64::MAX && (self.kind != Kind::Batch || batch)
     }
 }
 
@@ -188,5 +199,15 @@ mod tests {
         let (_, bytes) = sample();
         assert!(Envelope::decode(&bytes, 8, 11).is_err());
         assert!(Envelope::decode(&bytes, 7, 12).is_err());
+    }
+
+    #[test]
+    fn a_batch_of_nothing_or_beyond_all_indexes_is_no_record() {
+        let (sound, _) = sample();
+        for (base, count) in [(100, 0), (0, 1), (u64::MAX, 1)] {
+            let mut bytes = Vec::new();
+            Envelope { base, count, ..sound }.encode(11, b"thirteen bytes", &mut bytes);
+            assert!(Envelope::decode(&bytes, 7, 11).is_err(), "{count} entries from {base}");
+        }
     }
 }

@@ -80,6 +80,9 @@ impl Header {
             );
             return Err(damaged(16, &what));
         }
+        if header.incarnation == 0 || header.first_lsn == 0 {
+            return Err(damaged(16, "the segment's header counts from 0, and both count from 1"));
+        }
         Ok(header)
     }
 }
