@@ -19,6 +19,7 @@ mod server;
 mod testing;
 
 pub use map_source::MapOrigin;
+pub use router::check as check_operation;
 pub use server::{Facade, run};
 
 use std::net::SocketAddr;

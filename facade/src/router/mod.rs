@@ -3,6 +3,8 @@
 
 mod validate;
 
+pub use validate::check;
+
 use crate::admission::{Admission, Permit};
 use crate::map_source::MapReceiver;
 use crate::metrics::{Metrics, OperationKind};

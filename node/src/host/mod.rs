@@ -21,7 +21,7 @@ mod retention;
 mod shares;
 mod snapshots;
 mod turn;
-mod wire;
+pub mod wire;
 
 pub use effects::{
     ApplyBatch, ApplyWork, Effects, Fetch, LogContent, LogRecord, ReadyRead, Reply, RoleChange,

@@ -1,0 +1,212 @@
+//! Messages, documents and commands as programs write them.
+
+use super::{Seed, seed};
+use bytes::Bytes;
+use doug_client::create::{NodeIdentity, Spec, plan};
+use doug_node::apply::Machine;
+use doug_node::host::wire::{self, Route};
+use doug_proto::ids::{DatabaseId, NodeId};
+use doug_proto::map::PartitionMap;
+use doug_proto::token::{Place, ScanToken, SessionToken};
+use doug_proto::v1::{self, condition::Test, stream_operation::Operation, write_operation};
+use doug_raft::{
+    Batch, BatchKind, Configuration, Membership, Message as RaftMessage, PartitionId, ReplicaId,
+    Verdict,
+};
+use prost::Message;
+
+const SPECIFICATION: &str = "\
+partitioning:
+  hash: {partitions: 4, prefixDelimiter: /}
+clusters:
+- name: a
+  nodes:
+  - {address: a0}
+  - {address: a1, name: second, ports: {doug: 7500, admin: 7502}}
+  - {address: 10.0.0.3}
+";
+const RANGE: &str = "\
+partitioning:
+  range: {splitKeys: [{text: g}, {base64: /w==}]}
+clusters:
+- {name: solo, nodes: [{address: localhost}]}
+";
+
+pub fn seeds() -> Vec<Seed> {
+    let map = map(SPECIFICATION);
+    let token = SessionToken::of(1, 2, 300);
+    let page = ScanToken::new(Bytes::from_static(b"key"), token.places.clone(), vec![2, 3]);
+    vec![
+        seed("creation_spec", "hash", SPECIFICATION),
+        seed("creation_spec", "range", RANGE),
+        seed("map_wire", "hash", map.to_wire().encode_to_vec()),
+        seed("map_wire", "range", self::map(RANGE).to_wire().encode_to_vec()),
+        seed("map_document", "hash", map.to_json()),
+        seed("map_document", "range", self::map(RANGE).to_json()),
+        seed("tokens", "session", token.to_bytes()),
+        seed("tokens", "page", page.to_bytes()),
+        seed("state_block", "new-partition", machine(&map).encode()),
+        seed("state_block", "with-sessions", with_sessions(&map)),
+        seed("batch", "noop", batch(BatchKind::Noop).encoded),
+        seed("batch", "commands", batch(BatchKind::Commands).encoded),
+        seed("batch", "configuration", batch(BatchKind::Configuration).encoded),
+        seed("membership", "joint-with-learner", joint().encode()),
+        seed("commands", "session-and-conditions", commands()),
+        seed("peer_turn", "every-kind-of-message", peer_turn()),
+        seed("client_request", "every-kind-of-operation", client_request()),
+    ]
+}
+
+fn map(specification: &str) -> PartitionMap {
+    let spec: Spec = serde_yaml_ng::from_str(specification).expect("a specification");
+    let mut ids = 1..;
+    let mut identity =
+        || NodeIdentity { node: NodeId::from_bits(ids.next().expect("a next")), database: None };
+    let clusters = spec.clusters.iter();
+    let identities: Vec<Vec<_>> =
+        clusters.map(|cluster| cluster.nodes.iter().map(|_| identity()).collect()).collect();
+    plan(&spec, &identities, DatabaseId::from_bits(0xdb)).expect("a plan")
+}
+
+fn machine(map: &PartitionMap) -> Machine {
+    Machine::new(map.database, map.routing.clone(), map.partitions[0].clone())
+}
+
+fn with_sessions(map: &PartitionMap) -> Vec<u8> {
+    let encoded = machine(map).encode();
+    let mut state = v1::PartitionState::decode(encoded).expect("just encoded");
+    let outcome = v1::Outcome { revision: 9, conditions_met: true, ..Default::default() };
+    state.sessions.push(v1::SessionState {
+        id: 5,
+        last_used: 9,
+        lowest_unanswered: 1,
+        outcomes: vec![v1::SessionOutcome { sequence: 1, outcome: Some(outcome) }],
+    });
+    state.encode_to_vec()
+}
+
+fn batch(kind: BatchKind) -> Batch {
+    let commands = match kind {
+        BatchKind::Noop => vec![],
+        BatchKind::Commands => vec![Bytes::from_static(b"one"), Bytes::from_static(b"two")],
+        BatchKind::Configuration => vec![Bytes::from_static(b"members")],
+    };
+    Batch::encode(PartitionId(3), kind, 7, 41, &commands)
+}
+
+fn joint() -> Membership {
+    let configuration = Configuration {
+        voters: [1, 2, 4].map(ReplicaId).into(),
+        outgoing: [1, 2, 3].map(ReplicaId).into(),
+        learners: [5].map(ReplicaId).into(),
+    };
+    Membership { configuration, context: Bytes::from_static(b"descriptor") }
+}
+
+fn put(key: &'static [u8]) -> v1::WriteOperation {
+    let put = v1::PutOperation { key: key.into(), value: Bytes::from_static(b"value") };
+    v1::WriteOperation { operation: Some(write_operation::Operation::Put(put)) }
+}
+
+fn delete(key: &'static [u8]) -> v1::WriteOperation {
+    let delete = v1::DeleteOperation { key: key.into() };
+    v1::WriteOperation { operation: Some(write_operation::Operation::Delete(delete)) }
+}
+
+fn condition(key: &'static [u8], test: Test) -> v1::Condition {
+    v1::Condition { key: key.into(), test: Some(test) }
+}
+
+fn session(sequence: u64) -> Option<v1::Session> {
+    Some(v1::Session { id: 1, sequence, lowest_unanswered: 1 })
+}
+
+fn commands() -> Vec<u8> {
+    let write = |session, conditions, operations| {
+        v1::command::Command::Write(v1::WriteCommand { session, conditions, operations })
+    };
+    let absent = condition(b"Key", Test::Exists(false));
+    let commands = [
+        v1::command::Command::Register(v1::RegisterCommand {}),
+        write(session(1), vec![absent], vec![put(b"Key")]),
+        write(session(1), vec![], vec![put(b"Key")]),
+        write(session(u64::MAX), vec![], vec![put(b"Key")]),
+        write(None, vec![condition(b"Key", Test::Revision(2))], vec![delete(b"Key")]),
+        write(None, vec![condition(b"B", Test::Value(Bytes::new()))], vec![put(b"z")]),
+    ];
+    let mut bytes = Vec::new();
+    for command in commands {
+        let command = v1::Command { command: Some(command) }.encode_to_vec();
+        bytes.extend_from_slice(&(command.len() as u16).to_le_bytes());
+        bytes.extend_from_slice(&command);
+    }
+    bytes
+}
+
+fn peer_turn() -> Vec<u8> {
+    let rejected = Verdict::Rejected { prev_index: 9, conflict_term: 2, first_index: 5 };
+    let batches = vec![batch(BatchKind::Commands)];
+    let messages = [
+        RaftMessage::PreVote { term: 8, last_index: 42, last_term: 7 },
+        RaftMessage::PreVoteResponse { term: 7, asked: 8, granted: true },
+        RaftMessage::Vote { term: 8, last_index: 42, last_term: 7, transfer: true },
+        RaftMessage::VoteResponse { term: 8, granted: true },
+        RaftMessage::Append { term: 7, prev_index: 40, prev_term: 6, commit: 39, batches },
+        RaftMessage::AppendResponse { term: 7, verdict: Verdict::Accepted { matched: 42 } },
+        RaftMessage::AppendResponse { term: 7, verdict: rejected },
+        RaftMessage::Heartbeat { term: 7, commit: 40, round: 3 },
+        RaftMessage::HeartbeatResponse { term: 7, round: 3, verified: 42, matched: 41 },
+        RaftMessage::TimeoutNow { term: 7 },
+        RaftMessage::ReadIndexRequest { term: 7, request: 11 },
+        RaftMessage::ReadIndexResponse { term: 7, request: 11, index: Some(4) },
+    ];
+    let mut turn = v1::PeerTurn::default();
+    for message in messages {
+        wire::pack(
+            &mut turn,
+            Route { partition: 3, from: ReplicaId(1), to: ReplicaId(2) },
+            message,
+        );
+    }
+    turn.encode_to_vec()
+}
+
+fn client_request() -> Vec<u8> {
+    let key = || Bytes::from_static(b"key");
+    let token = SessionToken::of(1, 1, 9).to_bytes();
+    let read = v1::ReadOptions { consistency: 2, session_token: token, max_lag_milliseconds: 5 };
+    let place = Place { partition: 1, generation: 1, revision: 9 };
+    let page_token = ScanToken::new(key(), vec![place], vec![]).to_bytes();
+    let target = Some(v1::Target { partition: 1, ..Default::default() });
+    let exists = Some(condition(b"", Test::Exists(true)));
+    let operations = [
+        Operation::Get(v1::GetRequest { key: key(), read: Some(read), ..Default::default() }),
+        Operation::Put(v1::PutRequest {
+            key: key(),
+            value: key(),
+            condition: exists.clone(),
+            session: session(1),
+            ..Default::default()
+        }),
+        Operation::Delete(v1::DeleteRequest {
+            key: key(),
+            condition: exists,
+            ..Default::default()
+        }),
+        Operation::Scan(v1::ScanRequest { limit: 10, page_token, ..Default::default() }),
+        Operation::Batch(v1::BatchRequest {
+            conditions: vec![condition(b"a", Test::Revision(4))],
+            operations: vec![put(b"a"), delete(b"b")],
+            ..Default::default()
+        }),
+        Operation::Register(v1::RegisterRequest { target }),
+        Operation::Status(v1::StatusRequest { local_only: true }),
+    ];
+    let one = |(id, operation)| v1::StreamOperation {
+        id,
+        timeout_milliseconds: 500,
+        operation: Some(operation),
+    };
+    let operations = (1..).zip(operations).map(one).collect();
+    v1::StreamRequest { operations }.encode_to_vec()
+}

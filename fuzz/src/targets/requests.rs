@@ -1,0 +1,57 @@
+//! What a client sends, through the checks at the front door.
+
+use doug_node::host::encode_command;
+use doug_proto::limits;
+use doug_proto::token::{ScanToken, SessionToken};
+use doug_proto::v1::{self, stream_operation::Operation};
+use prost::Message;
+
+/// A `StreamRequest`.
+pub fn client_request(data: &[u8]) {
+    let Ok(request) = v1::StreamRequest::decode(data) else { return };
+    for operation in request.operations.into_iter().filter_map(|one| one.operation) {
+        let bytes = operation.encoded_len();
+        if doug_facade::check_operation(&operation, bytes).is_ok() {
+            accepted(operation);
+        }
+    }
+}
+
+fn accepted(operation: Operation) {
+    match operation {
+        Operation::Get(get) => {
+            assert_key(&get.key);
+            read_token(get.read.as_ref());
+        }
+        Operation::Put(put) => {
+            assert_key(&put.key);
+            assert!(put.value.len() <= limits::VALUE_BYTES);
+        }
+        Operation::Delete(delete) => assert_key(&delete.key),
+        Operation::Scan(scan) => {
+            read_token(scan.read.as_ref());
+            let _ = ScanToken::from_bytes(&scan.page_token);
+        }
+        Operation::Batch(batch) => {
+            let write = v1::WriteCommand {
+                session: batch.session,
+                conditions: batch.conditions,
+                operations: batch.operations,
+            };
+            let command = v1::Command { command: Some(v1::command::Command::Write(write)) };
+            let read = v1::Command::decode(encode_command(&command)).expect("just encoded");
+            assert_eq!(read, command, "logged and read it is another");
+        }
+        Operation::Register(_) | Operation::Status(_) => {}
+    }
+}
+
+fn assert_key(key: &[u8]) {
+    assert!((1..=limits::KEY_BYTES).contains(&key.len()), "a key of {} bytes", key.len());
+}
+
+fn read_token(read: Option<&v1::ReadOptions>) {
+    if let Some(read) = read {
+        let _ = SessionToken::from_bytes(&read.session_token);
+    }
+}

@@ -1,0 +1,83 @@
+//! A table, read in every way there is.
+
+use crate::{files, reseal};
+use doug_sim_disk::SimDisk;
+use doug_storage::cache::BlockCache;
+use doug_storage::table::{FileId, FileIds, ObsoleteFiles, Table};
+use doug_storage::tree::{ScanRange, TableMeta, Tree, TreeContext, TreeImage, TreeOptions, View};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+const FILE: FileId = FileId(1);
+/// Entries looked at in each direction; what lies beyond is decoded by the same code.
+const ENTRIES: usize = 1_000;
+
+pub fn context(disk: &SimDisk) -> TreeContext {
+    TreeContext {
+        disk: Arc::new(disk.clone()),
+        dir: PathBuf::from("/data"),
+        cache: BlockCache::new(1 << 20),
+        ids: FileIds::starting_at(2),
+        options: TreeOptions::tiny(),
+        obsolete: ObsoleteFiles::default(),
+        salt: 5,
+    }
+}
+
+/// The bytes of one file.
+pub fn table(data: &[u8]) {
+    read(data.to_vec());
+    let mut resealed = data.to_vec();
+    reseal::table(&mut resealed);
+    read(resealed);
+}
+
+fn read(bytes: Vec<u8>) {
+    let path = PathBuf::from(format!("/data/sst/{FILE}.sst"));
+    let disk = files::disk_with([(path.clone(), bytes)]);
+    let context = context(&disk);
+    let cache = context.cache.clone();
+    let Ok(table) = Table::open(&disk, &path, FILE, cache, ObsoleteFiles::default()) else {
+        return;
+    };
+    let meta = listed(&table);
+    let applied = meta.max_revision;
+    let image = TreeImage { tables: BTreeMap::from([(FILE, meta)]), gc_floor: 0 };
+    let Ok(tree) = Tree::open(context, &image, applied) else { return };
+    walk(&tree.view(), &table);
+}
+
+/// What the manifest would say of it.
+fn listed(table: &Table) -> TableMeta {
+    let properties = table.properties();
+    TableMeta {
+        file: FILE,
+        level: 0,
+        size: table.size(),
+        identity: table.identity(),
+        entries: properties.entries,
+        tombstones: properties.tombstones,
+        min_revision: properties.min_revision,
+        max_revision: properties.max_revision,
+        min_key: properties.min_key.clone(),
+        max_key: properties.max_key.clone(),
+    }
+}
+
+fn walk(view: &View, table: &Table) {
+    let properties = table.properties();
+    for at in [None, Some(properties.min_revision)] {
+        for key in [&properties.min_key, &properties.max_key] {
+            let _ = view.get(key, at);
+        }
+        for reverse in [false, true] {
+            let range = ScanRange { reverse, ..ScanRange::all() };
+            let Ok(scan) = view.scan(range, at) else { continue };
+            for entry in scan.take(ENTRIES) {
+                let Ok(entry) = entry else { break };
+                let _ = view.get(&entry.key, at);
+            }
+        }
+    }
+}
