@@ -117,7 +117,7 @@ impl World {
             FaultKind::StreamReset => self.reset_streams(node, random),
             FaultKind::FailedSync => self.nodes[node].disk.fail_next_sync(),
             FaultKind::CrashPoint => {
-                self.cx.crash_points.arm(node, *random.pick::<&'static str>(&CRASH_POINTS));
+                self.cx.crash_points.arm(node, random.pick::<&'static str>(&CRASH_POINTS));
             }
             FaultKind::BitFlip | FaultKind::Misdirected | FaultKind::Wipe => {
                 self.damage(kind, node, random);

@@ -1,4 +1,5 @@
 //! Waiting for what must come to pass.
+#![allow(clippy::disallowed_types, reason = "a real cluster keeps real time")]
 
 use std::time::{Duration, Instant};
 
