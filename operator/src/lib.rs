@@ -2,7 +2,7 @@
 //! resources declare.
 //!
 //! A reconciliation goes through its phases in order, a folder each: what is
-//! declared is checked ([`validate`]), what exists is looked at (`dereference`),
+//! declared is checked (`validate`), what exists is looked at (`dereference`),
 //! objects are built and applied, and then the steps that objects alone cannot
 //! take: creating the database (`bootstrap`), growing volumes (`storage`),
 //! replacing pods (`rollout`). Every such step is decided by a pure function and
