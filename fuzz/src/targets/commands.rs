@@ -18,7 +18,7 @@ pub fn commands(data: &[u8]) {
     if commands.is_empty() {
         return;
     }
-    let together = apply(&[commands.clone()]);
+    let together = apply(std::slice::from_ref(&commands));
     let singly: Vec<Vec<Bytes>> = commands.into_iter().map(|command| vec![command]).collect();
     assert_eq!(apply(&singly), together, "two replicas differ");
 }
