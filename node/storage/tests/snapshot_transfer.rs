@@ -206,6 +206,28 @@ fn a_receiver_that_dies_after_any_chunk_has_all_of_them_when_it_returns() {
 }
 
 #[test]
+fn bytes_whose_sync_failed_are_written_anew_before_they_count_as_durable() {
+    let leader = Leader::new();
+    let snapshot = leader.snapshot();
+    let follower = Follower::new();
+    let mut incoming = follower.receive(&snapshot);
+    let mut sending = Sending::new(snapshot.clone(), incoming.lacking(), CHUNK).expect("known");
+    follower.disk.fail_next_sync();
+    let failed = std::iter::from_fn(|| sending.next_chunk().expect("the disk works"))
+        .find_map(|chunk| incoming.accept(&chunk).err())
+        .expect("a whole table is synced");
+    assert!(failed.is_fatal(), "{failed}");
+    drop(incoming);
+    // The process ends, and its successor reads from memory what the disk never got.
+    let mut follower = follower.crash(Crash::Process);
+    let mut incoming = follower.receive(&snapshot);
+    send(&snapshot, &mut incoming, usize::MAX);
+    follower.install(incoming);
+    let follower = follower.crash(Crash::LoseUnsynced);
+    same(&leader.tree, &follower.tree);
+}
+
+#[test]
 fn a_sender_that_restarts_goes_on_with_the_same_snapshot_though_its_tables_are_gone() {
     let leader = Leader::new();
     let mut follower = Follower::new();
