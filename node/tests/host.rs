@@ -1,6 +1,9 @@
 //! What a host does with events, seen from outside: three hosts, a network
 //! that can be cut, and logs that are durable at once.
 
+#[path = "support/votes.rs"]
+mod votes;
+
 use bytes::Bytes;
 use doug_node::host::{
     ApplyWork, Effects, Event, Host, HostConfig, ReadKind, ReadyRead, Reply, RequestId, Sequence,
@@ -8,7 +11,6 @@ use doug_node::host::{
 use doug_proto::error::Fault;
 use doug_proto::ids::NodeId;
 use doug_proto::map::{Member, Partition};
-use doug_proto::v1;
 use doug_raft::Time;
 use doug_storage::ReplicaKey;
 use std::collections::{BTreeMap, BTreeSet};
@@ -308,19 +310,7 @@ fn all_partitions_of_a_pair_share_one_message_a_turn() {
 #[test]
 fn a_message_from_a_node_that_is_no_member_is_ignored() {
     let mut trio = Trio::new();
-    let vote = v1::RaftMessage {
-        partition: 1,
-        from_replica: 2,
-        to_replica: 1,
-        term: 1_000,
-        message: Some(v1::raft_message::Message::VoteRequest(v1::VoteRequest {
-            last_index: 1_000,
-            last_term: 999,
-            pre_vote: false,
-            transfer: true,
-        })),
-    };
-    let turn = v1::PeerTurn { messages: vec![vote], ..Default::default() };
+    let turn = votes::irresistible_vote_request();
     // Replica 2 lives on node 2; this comes from a node that took its address.
     trio.tell(0, Event::Turn { from: NodeId::from_bits(77), turn: turn.clone() });
     assert!(trio.hosts[0].raft(1).unwrap().term() < 1_000);

@@ -1,6 +1,9 @@
 //! Members that come and go, seen from outside: hosts on six nodes, a partition
 //! that moves from three of them to the others while a client writes.
 
+#[path = "support/votes.rs"]
+mod votes;
+
 use bytes::Bytes;
 use doug_node::host::{Effects, Event, Host, HostConfig, Reply, RequestId, WantedReplica};
 use doug_proto::error::Fault;
@@ -360,19 +363,7 @@ fn a_node_without_the_replica_any_more_never_answers_for_it() {
     database.pass(5 * SECOND);
     database.sent.clear();
     // As a leader of old would ask that knows nothing of the move.
-    let vote = v1::RaftMessage {
-        partition: 1,
-        from_replica: 2,
-        to_replica: 1,
-        term: 1_000,
-        message: Some(v1::raft_message::Message::VoteRequest(v1::VoteRequest {
-            last_index: 1_000,
-            last_term: 999,
-            pre_vote: false,
-            transfer: true,
-        })),
-    };
-    let turn = v1::PeerTurn { messages: vec![vote], ..Default::default() };
+    let turn = votes::irresistible_vote_request();
     let now = database.now;
     database.hosts[0].step(now, Event::Turn { from: node(1), turn });
     database.pass(SECOND);
