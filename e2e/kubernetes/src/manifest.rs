@@ -53,13 +53,6 @@ impl Manifest {
         self
     }
 
-    /// Its volumes, of the suite's storage class that can grow.
-    #[must_use]
-    pub fn expandable(mut self, size: &str) -> Self {
-        self.0["spec"]["node"]["storage"] = json!({"size": size, "className": "doug-loop"});
-        self
-    }
-
     /// Sets anything, by JSON pointer below `spec`.
     ///
     /// # Panics
