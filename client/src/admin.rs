@@ -5,12 +5,12 @@ use crate::builder::address_of;
 use doug_proto::access::AccessToken;
 use doug_proto::error::Fault;
 use doug_proto::ids::NodeId;
-use doug_proto::map::{Node, PartitionMap};
+use doug_proto::map::{Goal, Node, Partition, PartitionMap};
 use doug_proto::v1::{self, admin_client::AdminClient};
 use std::time::Duration;
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Channel, Endpoint};
-use tonic::{Response, Status};
+use tonic::{Request, Response, Status};
 
 /// How long one call may take, connect included, unless told otherwise.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -19,6 +19,7 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 #[derive(Clone)]
 pub struct Admin {
     address: String,
+    timeout: Duration,
     channel: Channel,
     client: AdminClient<InterceptedService<Channel, AccessToken>>,
 }
@@ -44,7 +45,7 @@ impl Admin {
             .timeout(timeout);
         let channel = endpoint.connect_lazy();
         let client = AdminClient::with_interceptor(channel.clone(), AccessToken::default());
-        Ok(Self { address, channel, client })
+        Ok(Self { address, timeout, channel, client })
     }
 
     /// The same, showing the token that the nodes ask for.
@@ -73,6 +74,62 @@ impl Admin {
         self.read(self.client.clone().create(request).await)
     }
 
+    /// Makes the empty node `to` a member of the database of `map`, which lists
+    /// it, without replicas; on a member it merges the map. Again is a success.
+    ///
+    /// # Errors
+    /// The node is another one, or belongs to another database.
+    pub async fn join(&self, to: NodeId, map: &PartitionMap) -> Result<(), Fault> {
+        let request = v1::JoinRequest { to: to.to_string(), map: Some(map.to_wire()) };
+        self.read(self.client.clone().join(request).await)?;
+        Ok(())
+    }
+
+    /// Makes an empty replica, which its group has already taken in. Leaders do
+    /// this by themselves for the goals of their partitions.
+    ///
+    /// # Errors
+    /// The node is another one, the descriptor does not list the replica on it, or
+    /// it was removed from there before.
+    pub async fn create_replica(&self, request: v1::CreateReplicaRequest) -> Result<(), Fault> {
+        self.read(self.client.clone().create_replica(request).await)?;
+        Ok(())
+    }
+
+    /// Tells `partition`, which node `to` leads, where its voters are to be; `None`
+    /// gives up a goal that is not reached yet. Returns the descriptor once its group
+    /// has committed that: the leader, whoever it is by then, carries it out, and
+    /// descriptors without a goal and [at rest](Partition::is_at_rest) say that
+    /// it is done.
+    ///
+    /// With a `generation` other than 0 it is refused unless the partition is at
+    /// that one.
+    ///
+    /// # Errors
+    /// The node is another one, or does not lead (the fault has a
+    /// [hint](Fault::leader_hint)); a goal that cannot be; a partition that is not
+    /// at `generation`. Without the promise that it was not executed, the goal may
+    /// stand: look at the partition.
+    pub async fn change_members(
+        &self,
+        to: NodeId,
+        partition: u64,
+        goal: Option<&Goal>,
+        generation: u64,
+    ) -> Result<Partition, Fault> {
+        let request = v1::ChangeMembersRequest {
+            to: to.to_string(),
+            partition,
+            goal: goal.map(Goal::to_wire),
+            generation,
+        };
+        let answer = self.read(self.client.clone().change_members(self.timed(request)).await)?;
+        let descriptor = answer.descriptor.ok_or_else(|| {
+            Fault::unknown(format!("node at {} (admin): it answered nothing", self.address))
+        })?;
+        Partition::from_wire(&descriptor)
+    }
+
     /// Hands the leadership of `partition` from node `to` to `new_leader`, or
     /// to the most caught-up other voter.
     ///
@@ -86,7 +143,7 @@ impl Admin {
     ) -> Result<v1::TransferLeaderResponse, Fault> {
         let new_leader = new_leader.map(|node| node.to_string()).unwrap_or_default();
         let request = v1::TransferLeaderRequest { to: to.to_string(), partition, new_leader };
-        self.read(self.client.clone().transfer_leader(request).await)
+        self.read(self.client.clone().transfer_leader(self.timed(request)).await)
     }
 
     /// Gives nodes new addresses: replaces the entries that node `to` knows from
@@ -103,6 +160,14 @@ impl Admin {
         let nodes = nodes.iter().map(Node::to_wire).collect();
         let request = v1::UpdateAddressesRequest { to: to.to_string(), epoch, nodes };
         self.read(self.client.clone().update_addresses(request).await)
+    }
+
+    /// With the deadline for the node to see: it says what is known by then,
+    /// instead of leaving the caller with nothing.
+    fn timed<T>(&self, message: T) -> Request<T> {
+        let mut request = Request::new(message);
+        request.set_timeout(self.timeout);
+        request
     }
 
     fn read<T>(&self, result: Result<Response<T>, Status>) -> Result<T, Fault> {

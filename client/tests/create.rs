@@ -1,95 +1,15 @@
 //! Creations, against admin services on real ports.
 
+mod support;
+
+use doug_client::Fault;
 use doug_client::create::{Created, Spec, create};
-use doug_client::{Fault, v1};
 use doug_proto::access::AccessToken;
 use doug_proto::ids::DatabaseId;
-use doug_proto::v1::admin_server::{Admin, AdminServer};
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
+use support::admin::{FakeNode as Node, serve};
 use tokio::net::TcpListener;
-use tokio_stream::wrappers::TcpListenerStream;
-use tonic::{Request, Response, Status};
-
-/// A bare node: stores the first map it is given, and refuses others.
-#[derive(Clone)]
-struct Node {
-    id: u64,
-    stored: Arc<Mutex<Option<v1::PartitionMap>>>,
-}
-
-#[tonic::async_trait]
-impl Admin for Node {
-    async fn identify(
-        &self,
-        _: Request<v1::IdentifyRequest>,
-    ) -> Result<Response<v1::IdentifyResponse>, Status> {
-        let stored = self.stored.lock().unwrap();
-        let database = stored.as_ref().map(|map| map.database.clone()).unwrap_or_default();
-        let node = format!("{:012x}", self.id);
-        Ok(Response::new(v1::IdentifyResponse { node, database, ..Default::default() }))
-    }
-
-    async fn create(
-        &self,
-        request: Request<v1::CreateRequest>,
-    ) -> Result<Response<v1::CreateResponse>, Status> {
-        let map = request.into_inner().map.unwrap();
-        let mut stored = self.stored.lock().unwrap();
-        if stored.as_ref().is_some_and(|stored| *stored != map) {
-            return Err(Fault::invalid("a different creation").into());
-        }
-        *stored = Some(map);
-        Ok(Response::new(v1::CreateResponse { replicas: 1 }))
-    }
-
-    async fn join(
-        &self,
-        _request: Request<v1::JoinRequest>,
-    ) -> Result<Response<v1::JoinResponse>, Status> {
-        Err(Status::unimplemented("not in this test"))
-    }
-
-    async fn create_replica(
-        &self,
-        _request: Request<v1::CreateReplicaRequest>,
-    ) -> Result<Response<v1::CreateReplicaResponse>, Status> {
-        Err(Status::unimplemented("not in this test"))
-    }
-
-    async fn change_members(
-        &self,
-        _request: Request<v1::ChangeMembersRequest>,
-    ) -> Result<Response<v1::ChangeMembersResponse>, Status> {
-        Err(Status::unimplemented("not in this test"))
-    }
-
-    async fn transfer_leader(
-        &self,
-        _: Request<v1::TransferLeaderRequest>,
-    ) -> Result<Response<v1::TransferLeaderResponse>, Status> {
-        Err(Status::unimplemented("not in this test"))
-    }
-
-    async fn update_addresses(
-        &self,
-        _: Request<v1::UpdateAddressesRequest>,
-    ) -> Result<Response<v1::UpdateAddressesResponse>, Status> {
-        Err(Status::unimplemented("not in this test"))
-    }
-}
-
-async fn node(id: u64) -> (Node, SocketAddr) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let node = Node { id, stored: Arc::default() };
-    let server = tonic::transport::Server::builder()
-        .add_service(AdminServer::new(node.clone()))
-        .serve_with_incoming(TcpListenerStream::new(listener));
-    tokio::spawn(server);
-    (node, address)
-}
 
 fn spec(partitions: u64, addresses: &[SocketAddr]) -> Spec {
     let node = |address: &SocketAddr| serde_json::json!({"address": address.ip().to_string(), "ports": {"admin": address.port()}});
@@ -102,7 +22,7 @@ fn spec(partitions: u64, addresses: &[SocketAddr]) -> Spec {
 }
 
 async fn three() -> (Vec<Node>, Vec<SocketAddr>) {
-    let nodes = [node(1).await, node(2).await, node(3).await];
+    let nodes = [serve(1).await, serve(2).await, serve(3).await];
     nodes.into_iter().unzip()
 }
 

@@ -58,10 +58,7 @@ pub enum Step {
 #[must_use]
 pub fn next_step(situation: &Situation) -> Step {
     let descriptor = situation.descriptor;
-    let at_rest = descriptor.goal.is_none()
-        && descriptor.outgoing.is_empty()
-        && descriptor.learners.is_empty();
-    if at_rest {
+    if descriptor.is_at_rest() {
         Step::Rest
     } else if !situation.committed {
         Step::Wait

@@ -160,6 +160,11 @@ impl Partition {
         self.voters.iter().chain(&self.outgoing).chain(&self.learners).copied()
     }
 
+    /// Whether its members are as they are to be: nothing about them is under way.
+    pub fn is_at_rest(&self) -> bool {
+        self.goal.is_none() && self.outgoing.is_empty() && self.learners.is_empty()
+    }
+
     /// The id that the next new replica gets: never one that the group has used.
     pub fn next_replica(&self) -> u64 {
         let greatest = self.members().map(|member| member.replica).max().unwrap_or(0);
