@@ -16,6 +16,7 @@ pub mod recovery;
 mod services;
 mod start;
 mod transport;
+mod volume;
 
 pub use config::Config;
 pub use start::run;

@@ -2,6 +2,7 @@
 
 use crate::engine::shared::Shared;
 use crate::host::RoleChange;
+use crate::volume::Admission;
 use doug_proto::v1::{Outcome, stream_operation::Operation};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
@@ -32,6 +33,10 @@ pub struct Metrics {
     leaderships: Gauge,
     request_bytes: Gauge,
     log_bytes: Gauge,
+    volume_bytes: Gauge,
+    volume_free_bytes: Gauge,
+    volume_available_bytes: Gauge,
+    refuses_writes: Gauge,
     partition_bytes: Family<PartitionLabels, Gauge>,
     compaction_debt: Family<PartitionLabels, Gauge>,
     applied: Family<PartitionLabels, Gauge>,
@@ -67,6 +72,8 @@ impl Metrics {
         let applied = Family::<PartitionLabels, Gauge>::default();
         let (request_bytes, log_bytes, map_epoch) =
             (Gauge::default(), Gauge::default(), Gauge::default());
+        let (volume_bytes, volume_free_bytes) = (Gauge::default(), Gauge::default());
+        let (volume_available_bytes, refuses_writes) = (Gauge::default(), Gauge::default());
         let (flushes, compactions) = (Counter::default(), Counter::default());
         register!(registry,
             "operations": "Operations taken up, by kind" => operations,
@@ -77,10 +84,14 @@ impl Metrics {
             "map_epoch": "Epoch of this node's partition map" => map_epoch,
             "flushes": "Memtables written to SSTables" => flushes,
             "compactions": "Compactions done" => compactions,
+            "refuses_writes": "1 while writes are refused because the volume is full" => refuses_writes,
         );
         for (name, help, gauge) in [
             ("request", "Requests in flight", &request_bytes),
             ("log", "The log on disk", &log_bytes),
+            ("volume", "The volume altogether", &volume_bytes),
+            ("volume_free", "What of the volume is not in use", &volume_free_bytes),
+            ("volume_available", "What of the volume is left for data", &volume_available_bytes),
         ] {
             registry.register_with_unit(name, help, Unit::Bytes, gauge.clone());
         }
@@ -98,6 +109,10 @@ impl Metrics {
             leaderships,
             request_bytes,
             log_bytes,
+            volume_bytes,
+            volume_free_bytes,
+            volume_available_bytes,
+            refuses_writes,
             partition_bytes,
             compaction_debt,
             applied,
@@ -143,6 +158,13 @@ impl Metrics {
         self.leaderships.set(leaderships as i64);
         self.request_bytes.set(shared.requests.bytes() as i64);
         self.log_bytes.set(shared.log_bytes() as i64);
+        if let Some(room) = shared.volume.room() {
+            self.volume_bytes.set(room.total as i64);
+            self.volume_free_bytes.set(room.free as i64);
+            self.volume_available_bytes.set(room.available as i64);
+        }
+        let refuses = shared.volume.admission() != Admission::Writes;
+        self.refuses_writes.set(i64::from(refuses));
         self.map_epoch.set(shared.maps.epoch() as i64);
         let partitions: Vec<_> = shared.partitions.read().values().cloned().collect();
         for partition in partitions {

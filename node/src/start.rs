@@ -7,12 +7,15 @@ use crate::engine::leases::Leases;
 use crate::engine::maps::Maps;
 use crate::engine::requests::Requests;
 use crate::engine::shared::{HostHandle, Identity, Shared};
-use crate::engine::{apply_thread, departure, host_thread, log_thread, maintenance, read_pool};
+use crate::engine::{
+    apply_thread, departure, host_thread, log_thread, maintenance, read_pool, volume_watch,
+};
 use crate::host::{Event, Host, HostConfig, host_of};
 use crate::metrics::Metrics;
 use crate::recovery::restore;
 use crate::services::{AdminService, DougService, http};
 use crate::transport::{self, Peers, RaftService};
+use crate::volume::Volume;
 use anyhow::{Context, Result};
 use crossbeam_channel::{Receiver, bounded, unbounded};
 use doug_proto::ids::NodeId;
@@ -343,6 +346,7 @@ fn share(
         snapshots,
         creations,
         fenced: Mutex::new(parts.fenced),
+        volume: Volume::default(),
         metrics: Metrics::new(),
         stopping: AtomicBool::new(false),
         partitions: RwLock::new(parts.partitions),
@@ -394,6 +398,7 @@ fn start(
     runtime.spawn(transport::create_replicas(queues.creations, shared.clone()));
     runtime.spawn(transport::replace_damaged(shared.clone()));
     runtime.spawn(departure::remove_left_out(shared.clone()));
+    runtime.spawn(volume_watch::run(shared.clone()));
     runtime.spawn(transport::send_snapshots(queues.snapshots, shared));
     Ok(threads)
 }

@@ -11,6 +11,7 @@ pub mod map;
 pub mod oversize;
 pub mod routing;
 pub mod token;
+mod volume;
 
 /// Generated from `proto/dougdb/v1`; the comments there are the documentation.
 #[allow(missing_docs, clippy::all, clippy::disallowed_types)]

@@ -25,6 +25,7 @@ pub struct Partition {
     descriptor: RwLock<Arc<Descriptor>>,
     inner: Mutex<Inner>,
     maintenance_asked: AtomicBool,
+    leads: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -81,6 +82,7 @@ impl Partition {
             descriptor,
             inner: Mutex::new(Inner { tree, machine, applied }),
             maintenance_asked: AtomicBool::new(false),
+            leads: AtomicBool::new(false),
         }
     }
 
@@ -186,6 +188,22 @@ impl Partition {
         let inner = self.inner.lock();
         let memtables = inner.tree.memtable_bytes() + inner.tree.frozen_bytes();
         inner.tree.table_bytes() + memtables as u64
+    }
+
+    /// Bytes in memtables.
+    pub fn memtable_bytes(&self) -> u64 {
+        let inner = self.inner.lock();
+        (inner.tree.memtable_bytes() + inner.tree.frozen_bytes()) as u64
+    }
+
+    /// Notes whether this replica leads, as its host last said.
+    pub fn note_leads(&self, leads: bool) {
+        self.leads.store(leads, Ordering::Relaxed);
+    }
+
+    /// Whether this replica leads, as its host last said.
+    pub fn leads(&self) -> bool {
+        self.leads.load(Ordering::Relaxed)
     }
 
     /// Bytes that compaction owes.

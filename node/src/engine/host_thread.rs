@@ -124,5 +124,10 @@ fn role_changed(change: RoleChange, shared: &Shared) {
         leader = leader.as_deref().unwrap_or("none"),
         "leadership changed"
     );
+    if let Some(partition) = shared.partition(change.replica.partition)
+        && partition.key() == change.replica
+    {
+        partition.note_leads(change.leads);
+    }
     shared.metrics.role_changed(&change);
 }

@@ -37,7 +37,8 @@ const STEP: usize = 1 << 20;
 
 /// Works until the node stops. A job that fails because of a failed sync, or of
 /// damage outside the tables, ends the process: going on would answer from data
-/// that is not there. A replica whose tables are damaged leaves its group instead.
+/// that is not there. A replica whose tables are damaged leaves its group instead,
+/// and a table that finds no room on the volume is tried again.
 pub fn run(tasks: Receiver<Task>, shared: Arc<Shared>) {
     loop {
         let result = match tasks.recv_timeout(IDLE) {
@@ -76,18 +77,26 @@ fn jobs(replica: ReplicaKey, mut force: bool, shared: &Shared) -> Result<(), Sto
         return Ok(());
     }
     loop {
+        if shared.volume.rests(shared.clock.now()) {
+            return Ok(());
+        }
         let jobs = partition.jobs(force);
         force = false;
         // Flushes first: they free memory and the log.
         let change = if let Some(mut job) = jobs.flush {
             drop(jobs.compaction);
             drive(replica, || job.step(STEP), shared)?
-        } else if let Some(mut job) = jobs.compaction {
+        } else if let Some(mut job) = jobs.compaction
+            && shared.volume.has_room_for(job.input_bytes())
+        {
             drive(replica, || job.step(STEP), shared)?
         } else {
             return Ok(());
         };
-        let Some(change) = change else { return Ok(()) };
+        let Some(change) = change else {
+            // What was written of a table that found no room takes room from the next.
+            return shared.store.delete_obsolete_files().map(drop);
+        };
         publish(&partition, change, shared)?;
     }
 }
@@ -102,6 +111,11 @@ fn drive(
             Ok(Progress::Done(change)) => return Ok(Some(change)),
             Ok(Progress::More) if shared.is_stopping() => return Ok(None),
             Ok(Progress::More) => {}
+            Err(error) if error.is_no_room() => {
+                tracing::warn!(%replica, %error, "a table found no room on the volume: trying on");
+                shared.volume.found_none(shared.clock.now());
+                return Ok(None);
+            }
             Err(error) => {
                 leave_if_damaged(shared, replica, error)?;
                 return Ok(None);

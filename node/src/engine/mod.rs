@@ -16,3 +16,4 @@ pub mod read_pool;
 pub mod requests;
 pub mod scan;
 pub mod shared;
+pub mod volume_watch;

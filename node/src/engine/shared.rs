@@ -12,6 +12,7 @@ use crate::apply::Partition;
 use crate::host::{ApplyWork, Event, Host, Reply, RequestId, SendSnapshot, WantedReplica, host_of};
 use crate::metrics::Metrics;
 use crate::transport::Peers;
+use crate::volume::Volume;
 use crossbeam_channel::Sender;
 use doug_proto::access::AccessToken;
 use doug_proto::error::Fault;
@@ -149,6 +150,8 @@ pub struct Shared {
     pub creations: tokio::sync::mpsc::Sender<WantedReplica>,
     /// Replicas whose files are damaged, and what was found.
     pub fenced: Mutex<BTreeMap<ReplicaKey, String>>,
+    /// Room on the volume.
+    pub volume: Volume,
     /// Counters.
     pub metrics: Metrics,
     /// Set once the node stops.

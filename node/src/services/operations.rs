@@ -98,9 +98,27 @@ fn plan_write(shared: &Shared, operation: Operation) -> Result<Plan, Fault> {
         }
     };
     let partition = route(shared, &map, target.as_ref(), keys(&command))?.id;
+    admit_to_volume(shared, partition, &command)?;
     let command = v1::command::Command::Write(command);
     let command = encode_command(&v1::Command { command: Some(command) });
     Ok(Plan { partition, asked, command })
+}
+
+/// Only a leader refuses for want of room: of a follower's the leader is not known to
+/// be short as well, and a client sent to the leader must hear who that is.
+fn admit_to_volume(
+    shared: &Shared,
+    partition: u64,
+    command: &v1::WriteCommand,
+) -> Result<(), Fault> {
+    let only_deletes = command
+        .operations
+        .iter()
+        .all(|op| matches!(op.operation, Some(write_operation::Operation::Delete(_))));
+    match shared.partition(partition).is_some_and(|partition| partition.leads()) {
+        true => shared.volume.admit(only_deletes),
+        false => Ok(()),
+    }
 }
 
 fn plan_register(

@@ -2,6 +2,7 @@
 
 use crate::engine::shared::Shared;
 use crate::host::{Event, Reply};
+use crate::volume::Admission;
 use doug_proto::{VERSION, v1};
 use std::time::Duration;
 
@@ -48,8 +49,19 @@ async fn node(shared: &Shared) -> v1::NodeStatus {
         message,
         uptime_milliseconds: shared.clock.uptime().as_millis() as u64,
         log_bytes: shared.log_bytes(),
+        volume: volume(shared),
         replicas,
     }
+}
+
+fn volume(shared: &Shared) -> Option<v1::VolumeStatus> {
+    let room = shared.volume.room()?;
+    Some(v1::VolumeStatus {
+        total_bytes: room.total,
+        free_bytes: room.free,
+        available_bytes: room.available,
+        refuses_writes: shared.volume.admission() != Admission::Writes,
+    })
 }
 
 /// The node's state in one word.

@@ -70,6 +70,13 @@ pub async fn receive(
     let slot = receiving.supersede(partition.key());
     let _turn = slot.turn.lock_owned().await;
     let incoming = begin(shared, partition.key(), info).await?;
+    if !shared.volume.has_room_for(incoming.remaining()) {
+        return Err(Fault::exhausted(format!(
+            "the volume has no room for {} bytes of a snapshot",
+            incoming.remaining()
+        ))
+        .into());
+    }
     tracing::info!(
         replica = %partition.key(), index = header.index, bytes = incoming.info().bytes(),
         lacking = incoming.remaining(), "receiving a snapshot"

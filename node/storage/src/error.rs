@@ -135,6 +135,13 @@ impl StorageError {
         matches!(self, Self::Fatal { .. })
     }
 
+    /// Whether the volume has no room. Of the log and the manifest such an error is
+    /// fatal; of a table nothing is lost, since nobody relies on it yet.
+    pub fn is_no_room(&self) -> bool {
+        let Self::Io { source, .. } = self else { return false };
+        matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+    }
+
     /// Whether the same call may succeed later.
     pub fn is_busy(&self) -> bool {
         matches!(self, Self::Busy { .. })

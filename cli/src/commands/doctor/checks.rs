@@ -3,7 +3,7 @@
 
 use super::reach::Reached;
 use crate::commands::status::{Node, Partition, Place, View};
-use doug_proto::v1::NodeState;
+use doug_proto::v1::{self, NodeState};
 
 /// Followers lag by what is in flight; more than this is falling behind.
 const MUCH_LAG: u64 = 10_000;
@@ -25,6 +25,7 @@ pub fn check(reached: &Reached) -> Vec<Finding> {
     let mut findings: Vec<Finding> =
         view.partitions.iter().filter_map(|partition| check_leader(view, partition)).collect();
     findings.extend(view.nodes.iter().filter_map(check_node));
+    findings.extend(view.nodes.iter().filter_map(check_volume));
     findings.extend(view.partitions.iter().flat_map(|partition| check_lag(view, partition)));
     findings.extend(check_versions(view, own_version));
     findings
@@ -82,6 +83,17 @@ fn check_node(node: &Node) -> Option<Finding> {
     };
     let subject = format!("node {} ({})", node.name, node.id);
     Some(Finding { subject, problem, remedy: remedy.to_owned() })
+}
+
+fn check_volume(node: &Node) -> Option<Finding> {
+    let volume = node.volume.filter(v1::VolumeStatus::is_nearly_full)?;
+    Some(Finding {
+        subject: format!("volume of node {} ({})", node.name, node.id),
+        problem: format!("it is nearly full: {}", volume.in_words()),
+        remedy: "grow it, add a cluster that takes partitions over, or delete keys: compaction \
+                 then makes room"
+            .to_owned(),
+    })
 }
 
 fn check_lag<'a>(
@@ -177,6 +189,17 @@ mod tests {
         let mut view = healthy();
         view.partitions[1].members.insert("000000000002".into(), Place::Lags(MUCH_LAG + 1));
         assert_eq!(subjects(view), ["partition 2 on node a-2"]);
+    }
+
+    #[test]
+    fn a_volume_that_is_nearly_full_is_named_with_what_is_left() {
+        let mut view = healthy();
+        let (total_bytes, available_bytes) = (100 << 20, 14 << 20);
+        let volume = v1::VolumeStatus { total_bytes, available_bytes, ..Default::default() };
+        view.nodes[1].volume = Some(volume);
+        let problem = &check_volume(&view.nodes[1]).unwrap().problem;
+        assert_eq!(problem, "it is nearly full: 14 of 100 MiB are left for data");
+        assert_eq!(subjects(view), ["volume of node a-1 (000000000001)"]);
     }
 
     #[test]

@@ -24,6 +24,14 @@ fn node(node: &Node) -> Value {
         NodeState::Ready => "Ready",
         NodeState::Unreachable => "Unreachable",
     };
+    let volume = node.volume.map(|volume| {
+        json!({
+            "totalBytes": volume.total_bytes,
+            "freeBytes": volume.free_bytes,
+            "availableBytes": volume.available_bytes,
+            "refusesWrites": volume.refuses_writes,
+        })
+    });
     json!({
         "id": node.id,
         "name": node.name,
@@ -31,6 +39,7 @@ fn node(node: &Node) -> Value {
         "state": state,
         "message": node.message,
         "version": node.version,
+        "volume": volume,
     })
 }
 

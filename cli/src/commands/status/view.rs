@@ -1,7 +1,9 @@
 //! What all nodes said, put together: partitions × nodes.
 
 use doug_client::PartitionMap;
-use doug_proto::v1::{NodeState, NodeStatus, ReplicaRole, ReplicaStatus, StatusResponse};
+use doug_proto::v1::{
+    NodeState, NodeStatus, ReplicaRole, ReplicaStatus, StatusResponse, VolumeStatus,
+};
 use std::collections::BTreeMap;
 
 /// The whole database.
@@ -32,6 +34,8 @@ pub struct Node {
     pub message: String,
     /// Its version; empty if it does not answer.
     pub version: String,
+    /// Room on its volume, where that is known.
+    pub volume: Option<VolumeStatus>,
 }
 
 /// One partition.
@@ -101,6 +105,7 @@ fn described(node: &doug_proto::map::Node, said: Option<&NodeStatus>) -> Node {
         state: said.map_or(NodeState::Unreachable, NodeStatus::state),
         message: said.map_or_else(|| "nobody asked it".to_owned(), |said| said.message.clone()),
         version: said.map(|said| said.version.clone()).unwrap_or_default(),
+        volume: said.and_then(|said| said.volume),
     }
 }
 

@@ -71,6 +71,13 @@ impl CompactionJob {
         &self.picked
     }
 
+    /// Bytes of its input: the output takes at most as much beside it, until the
+    /// change is published.
+    pub fn input_bytes(&self) -> u64 {
+        let tables = self.upper.iter().chain(&self.lower);
+        tables.map(|table| table.size()).sum()
+    }
+
     /// Works through about `budget` bytes of input. When it is done, its files are
     /// durable: publish the change in the manifest, then install it. The last step also
     /// syncs a table; after an error drop the job.

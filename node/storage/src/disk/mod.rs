@@ -22,6 +22,15 @@ pub enum OpenMode {
 /// Keeps a directory locked until it is dropped.
 pub trait DirLock: Send + Sync {}
 
+/// Room on a volume, in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Space {
+    /// What the volume holds altogether.
+    pub total: u64,
+    /// What this process may still write.
+    pub free: u64,
+}
+
 /// A file system.
 ///
 /// Nothing is durable before a sync: bytes need [`DiskFile::sync_data`] on their
@@ -46,6 +55,12 @@ pub trait Disk: Send + Sync {
     fn exists(&self, path: &Path) -> io::Result<bool>;
     /// Locks a directory against other processes; `WouldBlock` if one holds it.
     fn lock_exclusive(&self, dir: &Path) -> io::Result<Box<dyn DirLock>>;
+
+    /// Room on the volume of `dir`. `Unsupported` where nothing is known of it.
+    fn space(&self, dir: &Path) -> io::Result<Space> {
+        let _ = dir;
+        Err(io::ErrorKind::Unsupported.into())
+    }
 }
 
 /// An open file. Shared between threads; offsets are explicit.

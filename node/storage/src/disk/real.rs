@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use rustix::fs::FallocateFlags;
 
-use super::{DirLock, Disk, DiskFile, OpenMode};
+use super::{DirLock, Disk, DiskFile, OpenMode, Space};
 
 /// Name of the file that holds the lock of a data directory.
 const LOCK_FILE: &str = "LOCK";
@@ -90,6 +90,14 @@ impl Disk for RealDisk {
             Err(TryLockError::WouldBlock) => Err(io::ErrorKind::WouldBlock.into()),
             Err(TryLockError::Error(error)) => Err(error),
         }
+    }
+
+    fn space(&self, dir: &Path) -> io::Result<Space> {
+        let found = rustix::fs::statvfs(dir)?;
+        Ok(Space {
+            total: found.f_blocks.saturating_mul(found.f_frsize),
+            free: found.f_bavail.saturating_mul(found.f_frsize),
+        })
     }
 }
 

@@ -56,6 +56,12 @@ impl LogReader {
         self.shared.room()
     }
 
+    /// Bytes of the volume that the log may still take: its limit, the segment that is
+    /// being written beyond it and the spare ones, less the segments that are there.
+    pub fn growth(&self) -> u64 {
+        self.shared.growth()
+    }
+
     /// Greatest durable position.
     pub fn durable(&self) -> Lsn {
         Lsn(self.shared.state.lock().durable)

@@ -13,7 +13,7 @@ pub(super) const HEADER: u64 = 64;
 const MAGIC: &[u8; 8] = b"DOUGLOG\0";
 const VERSION: u32 = 1;
 /// Free files kept for the next segments; more are removed.
-const SPARE_FILES: usize = 2;
+pub(super) const SPARE_FILES: usize = 2;
 
 /// What the first bytes of a segment say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

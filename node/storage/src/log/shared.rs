@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 
 use super::LogOptions;
 use super::index::{Index, Location};
+use super::segment::SPARE_FILES;
 use crate::disk::DiskFile;
 use crate::{Applied, ReplicaKey, Result, StorageError};
 
@@ -82,6 +83,12 @@ impl Shared {
 
     pub fn set_floor(&self, key: ReplicaKey, index: u64) {
         self.state.lock().index.set_wanted(key, index);
+    }
+
+    pub fn growth(&self) -> u64 {
+        let segment = self.options.segment_bytes;
+        let most = self.options.limit_bytes + segment * (1 + SPARE_FILES as u64);
+        most.saturating_sub(self.state.lock().segments.len() as u64 * segment)
     }
 
     pub fn room(&self) -> u64 {

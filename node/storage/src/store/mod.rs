@@ -20,7 +20,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::cache::BlockCache;
-use crate::disk::{DirLock, Disk};
+use crate::disk::{DirLock, Disk, Space};
 use crate::log::{HardState, LogOptions, LogReader, LogWriter, LoggedBatch};
 use crate::manifest::{Change, Identity, Manifest, ManifestOptions};
 use crate::simulation::{Bug, crash_point, has_bug};
@@ -379,6 +379,12 @@ impl Store {
     /// The node's block cache.
     pub fn cache(&self) -> BlockCache {
         self.context.cache.clone()
+    }
+
+    /// Room on the volume of the data directory.
+    pub fn space(&self) -> Result<Space> {
+        let dir = &self.context.dir;
+        self.context.disk.space(dir).map_err(StorageError::io("measure the volume of", dir))
     }
 
     /// Deletes the tables nobody needs any more; returns how many. For a timer, or after each change.
