@@ -174,7 +174,7 @@ impl Admin {
         result.map(Response::into_inner).map_err(|status| {
             let mut fault = Fault::from_status(&status);
             let address = &self.address;
-            let why = crate::connection::describe(&status);
+            let why = crate::transport::describe(&status);
             fault.message = format!("node at {address} (admin): {why}");
             fault
         })

@@ -1,8 +1,10 @@
 //! How a client is made.
 
 use crate::client::Client;
-use crate::dial::{Dial, Tcp};
+use crate::dial::Dial;
 use crate::jitter::Jitter;
+use crate::runtime::{Runtime, Tokio};
+use crate::transport::{Grpc, Transport};
 use doug_proto::error::Fault;
 use doug_proto::limits;
 use doug_proto::map::PartitionMap;
@@ -14,14 +16,14 @@ use tokio::sync::watch;
 pub(crate) struct Settings {
     pub(crate) timeout: Duration,
     pub(crate) patience: Duration,
-    pub(crate) connect_timeout: Duration,
     pub(crate) reconnect_first: Duration,
     pub(crate) reconnect_most: Duration,
     pub(crate) max_in_flight: usize,
     pub(crate) max_in_flight_bytes: usize,
     pub(crate) sessions: bool,
     pub(crate) track_session: bool,
-    pub(crate) dialer: Arc<dyn Dial>,
+    pub(crate) runtime: Arc<dyn Runtime>,
+    pub(crate) transport: Arc<dyn Transport>,
     pub(crate) jitter: Jitter,
 }
 
@@ -41,6 +43,7 @@ pub struct Builder {
     endpoints: Vec<String>,
     mode: Mode,
     settings: Settings,
+    grpc: Grpc,
     seed: Option<u64>,
 }
 
@@ -49,17 +52,18 @@ impl Default for Builder {
         let settings = Settings {
             timeout: Duration::from_millis(limits::DEFAULT_TIMEOUT_MILLISECONDS.into()),
             patience: Duration::from_millis(150),
-            connect_timeout: Duration::from_secs(2),
             reconnect_first: Duration::from_millis(5),
             reconnect_most: Duration::from_millis(100),
             max_in_flight: 65_536,
             max_in_flight_bytes: 64 << 20,
             sessions: true,
             track_session: false,
-            dialer: Arc::new(Tcp),
+            runtime: Arc::new(Tokio),
+            transport: Arc::new(Grpc::default()),
             jitter: Jitter::new(0),
         };
-        Self { endpoints: Vec::new(), mode: Mode::Endpoints, settings, seed: None }
+        let (endpoints, mode) = (Vec::new(), Mode::Endpoints);
+        Self { endpoints, mode, settings, grpc: Grpc::default(), seed: None }
     }
 }
 
@@ -101,8 +105,8 @@ impl Builder {
 
     /// How long a connect may take; 2 s.
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
-        self.settings.connect_timeout = timeout;
-        self
+        self.grpc.connect_timeout = timeout;
+        self.over_grpc()
     }
 
     /// Most operations, and bytes of them, in flight to one server; 65,536 and
@@ -131,7 +135,25 @@ impl Builder {
 
     /// How connections are opened; TCP.
     pub fn dialer(mut self, dialer: impl Dial) -> Self {
-        self.settings.dialer = Arc::new(dialer);
+        self.grpc.dialer = Arc::new(dialer);
+        self.over_grpc()
+    }
+
+    fn over_grpc(mut self) -> Self {
+        self.settings.transport = Arc::new(self.grpc.clone());
+        self
+    }
+
+    /// How requests reach servers; gRPC, with [`dialer`](Self::dialer) and
+    /// [`connect_timeout`](Self::connect_timeout), which mean nothing to another.
+    pub fn transport(mut self, transport: Arc<dyn Transport>) -> Self {
+        self.settings.transport = transport;
+        self
+    }
+
+    /// What tells the time and runs tasks; tokio.
+    pub fn runtime(mut self, runtime: Arc<dyn Runtime>) -> Self {
+        self.settings.runtime = runtime;
         self
     }
 
@@ -154,7 +176,7 @@ impl Builder {
         }
         let seed = self.seed.unwrap_or_else(|| {
             // Where the loader and the allocator put things differs between processes.
-            let place = std::ptr::from_ref(&*self.settings.dialer).cast::<u8>() as usize as u64;
+            let place = std::ptr::from_ref(&*self.settings.transport).cast::<u8>() as usize as u64;
             place ^ (u64::from(std::process::id()) << 32)
         });
         self.settings.jitter = Jitter::new(seed);

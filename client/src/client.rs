@@ -67,9 +67,15 @@ impl Client {
         self.engine.execute(operation, deadline).await
     }
 
+    /// The time, as the deadlines of [`Client::execute`] are measured: that of
+    /// [`Builder::runtime`].
+    pub fn now(&self) -> Instant {
+        self.engine.now()
+    }
+
     /// When an operation that begins now ends, by [`Builder::timeout`].
     pub fn deadline(&self) -> Instant {
-        Instant::now() + self.engine.settings.timeout
+        self.now() + self.engine.settings.timeout
     }
 
     /// Reads one key. A missing key is an answer with `found` false.

@@ -2,15 +2,12 @@
 //! channel that someone else feeds.
 
 use crate::builder::Settings;
-use crate::connection::{describe, open_channel};
 use crate::engine::Engine;
-use doug_proto::limits;
 use doug_proto::map::PartitionMap;
-use doug_proto::v1::{WatchMapRequest, doug_client::DougClient};
+use futures::StreamExt;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::sync::watch;
-use tokio::time::sleep;
 
 /// The first wait after every server has failed, doubled up to the greatest.
 const REST_FIRST: Duration = Duration::from_millis(20);
@@ -54,7 +51,8 @@ pub(crate) async fn watch(engine: Weak<Engine>) {
                 }
             }
         }
-        sleep(rest).await;
+        let Some(settings) = engine.upgrade().map(|engine| engine.settings.clone()) else { return };
+        settings.runtime.sleep_until(settings.runtime.now() + rest).await;
         rest = (rest * 2).min(REST_MOST);
     }
 }
@@ -72,22 +70,18 @@ fn servers(engine: &Engine) -> Vec<String> {
 
 /// Watches at one server until it fails. Ok if it gave a map.
 async fn watch_at(engine: &Weak<Engine>, address: &str, settings: &Settings) -> Result<(), String> {
-    let channel = open_channel(address, settings).await?;
-    let mut client = DougClient::new(channel).max_decoding_message_size(limits::MESSAGE_BYTES);
     let after_epoch = engine
         .upgrade()
         .and_then(|engine| engine.current_table())
         .map_or(0, |table| table.map.epoch);
-    let request = WatchMapRequest { after_epoch };
-    let mut maps =
-        client.watch_map(request).await.map_err(|status| describe(&status))?.into_inner();
+    let mut maps = settings.transport.watch_map(address.to_owned(), after_epoch).await?;
     let mut given = false;
     loop {
-        let message = match maps.message().await {
-            Ok(Some(message)) => message,
-            Ok(None) | Err(_) if given => return Ok(()),
-            Ok(None) => return Err("it closed the watch without a map".to_owned()),
-            Err(status) => return Err(describe(&status)),
+        let message = match maps.next().await {
+            Some(Ok(message)) => message,
+            None | Some(Err(_)) if given => return Ok(()),
+            None => return Err("it closed the watch without a map".to_owned()),
+            Some(Err(why)) => return Err(why),
         };
         let Some(engine) = engine.upgrade() else { return Ok(()) };
         let wire = message.map.ok_or("it sent no map")?;

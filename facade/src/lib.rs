@@ -18,8 +18,11 @@ mod server;
 #[cfg(test)]
 mod testing;
 
+pub use admission::{Admission, Permit};
+pub use front::unary::{Front, WAITING_RESPONSES};
 pub use map_source::MapOrigin;
-pub use router::check as check_operation;
+pub use metrics::Metrics;
+pub use router::{Router, check as check_operation};
 pub use server::{Facade, run};
 
 use std::net::SocketAddr;

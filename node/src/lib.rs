@@ -14,6 +14,7 @@ pub mod membership;
 mod metrics;
 pub mod recovery;
 mod services;
+pub mod serving;
 mod start;
 mod transport;
 mod volume;

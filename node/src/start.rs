@@ -3,7 +3,6 @@
 use crate::config::Config;
 use crate::engine::clock::Clock;
 use crate::engine::identity::random_bits;
-use crate::engine::leases::Leases;
 use crate::engine::maps::Maps;
 use crate::engine::requests::Requests;
 use crate::engine::shared::{HostHandle, Identity, Shared};
@@ -14,6 +13,7 @@ use crate::host::{Event, Host, HostConfig, host_of};
 use crate::metrics::Metrics;
 use crate::recovery::restore;
 use crate::services::{AdminService, DougService, http};
+use crate::serving::Leases;
 use crate::transport::{self, Peers, RaftService};
 use crate::volume::Volume;
 use anyhow::{Context, Result};

@@ -2,20 +2,19 @@
 //! with an id, bounded in count and bytes. There is no task and no timer per
 //! operation: a slot in a table, swept when the earliest of them is due.
 
-mod channel;
 mod outbox;
 mod slots;
 mod stream;
 
-pub(crate) use channel::{describe, open_channel};
+pub use outbox::Requests;
 pub(crate) use slots::Event;
 
 use crate::builder::Settings;
 use doug_proto::v1::{StreamOperation, stream_operation::Operation};
+use futures::future::BoxFuture;
 use parking_lot::Mutex;
 use slots::{SlotId, Slots};
 use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Waker};
@@ -78,12 +77,13 @@ enum Link {
 impl Connection {
     /// A handle. Nothing is opened before the first operation.
     pub(crate) fn new(address: String, settings: Arc<Settings>) -> Self {
+        let heard = settings.runtime.now();
         let state = State {
             slots: Slots::new(settings.max_in_flight, settings.max_in_flight_bytes),
             link: Link::Idle,
             sweep_at: None,
             outbox: None,
-            heard: Instant::now(),
+            heard,
             closed: false,
             stream: 0,
             failures: 0,
@@ -151,7 +151,7 @@ impl Connection {
             waker.wake();
         }
         if start {
-            tokio::spawn(stream::run(shared.clone()));
+            shared.settings.runtime.spawn(Box::pin(stream::run(shared.clone())));
         } else if earlier {
             shared.attention.notify_one();
         }
@@ -243,11 +243,12 @@ impl Shared {
             if closed {
                 return;
             }
-            let sleep: Pin<Box<dyn Future<Output = ()> + Send>> = match sweep_at {
-                Some(at) => Box::pin(tokio::time::sleep_until(at)),
+            let sleep: BoxFuture<'static, ()> = match sweep_at {
+                Some(at) => self.settings.runtime.sleep_until(at),
                 None => Box::pin(std::future::pending()),
             };
             tokio::select! {
+                biased;
                 () = sleep => self.sweep_due(),
                 () = self.attention.notified() => {}
             }
@@ -255,7 +256,7 @@ impl Shared {
     }
 
     fn sweep_due(&self) {
-        let now = Instant::now();
+        let now = self.settings.runtime.now();
         let mut wake = Vec::new();
         let mut state = self.state.lock();
         let (heard, patience) = (state.heard, self.settings.patience);

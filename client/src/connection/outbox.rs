@@ -13,14 +13,15 @@ const MESSAGE_BYTES: usize = 128 << 10;
 /// Most operations in one message.
 const MESSAGE_OPERATIONS: usize = 1_024;
 
-/// Requests for the transport to pull.
-pub(super) struct Outbox {
+/// The requests of one stream, for a [`crate::Transport`] to pull. Whatever it
+/// pulls may have reached the server from then on. They end when the stream does.
+pub struct Requests {
     shared: Arc<Shared>,
     /// The stream it belongs to.
     stream: u64,
 }
 
-impl Outbox {
+impl Requests {
     /// The outbox of the stream that is about to begin.
     pub(super) fn new(shared: Arc<Shared>) -> Self {
         let stream = shared.state.lock().stream;
@@ -28,7 +29,7 @@ impl Outbox {
     }
 }
 
-impl Stream for Outbox {
+impl Stream for Requests {
     type Item = StreamRequest;
 
     fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<StreamRequest>> {

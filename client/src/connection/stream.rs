@@ -1,14 +1,11 @@
 //! The task of one stream, from connect to its end.
 
-use super::channel::open_channel;
-use super::outbox::Outbox;
+use super::outbox::Requests;
 use super::{Link, Shared};
-use doug_proto::error::Fault;
-use doug_proto::limits;
-use doug_proto::v1::doug_client::DougClient;
+use crate::transport::OpenError;
+use futures::StreamExt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use tokio::time::Instant;
 
 /// How a stream ended.
 enum End {
@@ -21,10 +18,11 @@ enum End {
 /// Connects, opens the stream, delivers answers and sweeps until the end.
 pub(super) async fn run(shared: Arc<Shared>) {
     let end = tokio::select! {
+        biased;
         end = serve(shared.clone()) => end,
         () = shared.sweep() => End::Broken("the client was closed".to_owned()),
     };
-    let now = Instant::now();
+    let now = shared.settings.runtime.now();
     let mut wake = Vec::new();
     let mut state = shared.state.lock();
     match end {
@@ -50,28 +48,19 @@ pub(super) async fn run(shared: Arc<Shared>) {
 }
 
 async fn serve(shared: Arc<Shared>) -> End {
-    let channel = match open_channel(&shared.address, &shared.settings).await {
-        Ok(channel) => channel,
-        Err(error) => return End::Unread(error),
-    };
-    let mut client = DougClient::new(channel)
-        .max_decoding_message_size(limits::MESSAGE_BYTES)
-        .max_encoding_message_size(limits::MESSAGE_BYTES);
-    let mut answers = match client.stream(Outbox::new(shared.clone())).await {
-        Ok(response) => response.into_inner(),
-        Err(status) => {
-            let fault = Fault::from_status(&status);
-            let why = format!("{} refused the stream: {}", shared.address, fault.message);
-            // Before the first answer our servers have read nothing when they promise so.
-            return if fault.is_not_executed() { End::Unread(why) } else { End::Broken(why) };
-        }
+    let requests = Requests::new(shared.clone());
+    let opening = shared.settings.transport.open(shared.address.clone(), requests);
+    let mut answers = match opening.await {
+        Ok(answers) => answers,
+        Err(OpenError::Unread(why)) => return End::Unread(why),
+        Err(OpenError::Broken(why)) => return End::Broken(why),
     };
     let mut wake = Vec::new();
     loop {
-        match answers.message().await {
-            Ok(Some(response)) => {
+        match answers.next().await {
+            Some(Ok(response)) => {
                 let mut state = shared.state.lock();
-                state.heard = Instant::now();
+                state.heard = shared.settings.runtime.now();
                 state.failures = 0;
                 shared.silent.store(false, Ordering::Relaxed);
                 for answer in response.answers {
@@ -80,9 +69,8 @@ async fn serve(shared: Arc<Shared>) -> End {
                 drop(state);
                 wake.drain(..).for_each(std::task::Waker::wake);
             }
-            Ok(None) => return End::Broken(format!("{} closed the stream", shared.address)),
-            Err(status) => {
-                let why = super::channel::describe(&status);
+            None => return End::Broken(format!("{} closed the stream", shared.address)),
+            Some(Err(why)) => {
                 return End::Broken(format!("the stream to {} broke: {why}", shared.address));
             }
         }

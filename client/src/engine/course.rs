@@ -13,7 +13,7 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 use tonic::Code;
 
 /// The first pause between two tries; each is half as long again.
@@ -92,8 +92,7 @@ impl<'e> Course<'e> {
             own: ticket.is_some(),
             ticket,
             deadline,
-            last_call: (deadline.saturating_duration_since(Instant::now()) / 10)
-                .min(LAST_CALL_MOST),
+            last_call: (deadline.saturating_duration_since(engine.now()) / 10).min(LAST_CALL_MOST),
             flights: Vec::new(),
             tried: Vec::new(),
             uncertain: false,
@@ -114,7 +113,7 @@ impl<'e> Course<'e> {
                     Err(fault) => return Err(self.give_up(fault)),
                 },
                 Step::Pause(then) => {
-                    let until = Instant::now() + self.engine.settings.jitter.spread(self.pause);
+                    let until = self.engine.now() + self.engine.settings.jitter.spread(self.pause);
                     self.pause = (self.pause * 3 / 2).min(PAUSE_MOST);
                     let refused = self.kind == Kind::Write && !self.possibly_applied();
                     if refused && until + self.last_call > self.deadline {
@@ -153,6 +152,7 @@ impl<'e> Course<'e> {
                 _ => std::future::pending().await,
             }
         };
+        let runtime = &self.engine.settings.runtime;
         let flights = &mut self.flights;
         let event = poll_fn(|context| {
             for (index, flight) in flights.iter_mut().enumerate() {
@@ -164,14 +164,14 @@ impl<'e> Course<'e> {
         });
         let pause = async {
             match until {
-                Some(until) => sleep_until(until).await,
+                Some(until) => runtime.sleep_until(until).await,
                 None => std::future::pending().await,
             }
         };
         tokio::select! {
             biased;
             (index, event) = event => Woke::Flight(index, event),
-            () = sleep_until(self.deadline) => Woke::Deadline,
+            () = runtime.sleep_until(self.deadline) => Woke::Deadline,
             () = news => Woke::LeaderFound,
             () = pause => Woke::PauseOver,
         }
@@ -330,7 +330,7 @@ impl<'e> Course<'e> {
 
     /// Makes one more attempt.
     async fn launch(&mut self, whither: Option<Connection>) -> Result<Step, Fault> {
-        if Instant::now() >= self.deadline {
+        if self.engine.now() >= self.deadline {
             return Ok(Step::Done(Err(self.out_of_time())));
         }
         let table = self.engine.table_for(self.own, self.deadline).await?;
@@ -350,7 +350,7 @@ impl<'e> Course<'e> {
             self.tried.clear();
             return Ok(Step::Pause(None));
         };
-        let attempt = connection.submit(self.operation.clone(), Instant::now(), self.deadline);
+        let attempt = connection.submit(self.operation.clone(), self.engine.now(), self.deadline);
         self.flights.push(Flight::new(attempt, connection));
         Ok(Step::Wait)
     }

@@ -19,13 +19,13 @@ use doug_proto::error::Fault;
 use doug_proto::map::PartitionMap;
 use doug_proto::token::SessionToken;
 use doug_proto::v1::{self, stream_answer::Answer, stream_operation::Operation};
+use futures::future::AbortHandle;
 use group::{Group, LeaderCell, Replica, Want};
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use prepare::Kind;
 use std::sync::{Arc, OnceLock, Weak};
 use table::Table;
-use tokio::sync::watch;
-use tokio::task::AbortHandle;
+use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
 /// All that the clones of one client share.
@@ -35,7 +35,10 @@ pub(crate) struct Engine {
     pub(crate) endpoints: Vec<String>,
     /// Where everything goes in endpoint mode; none in direct mode.
     front: Option<Group>,
-    table: watch::Sender<Option<Arc<Table>>>,
+    table: RwLock<Option<Arc<Table>>>,
+    /// Wakes those that wait for the first table, in the order they came. A
+    /// `watch` would wake them in random order.
+    table_known: Notify,
     map: watch::Sender<Option<Arc<PartitionMap>>>,
     /// Leaders named by address that the map does not list.
     strays: Mutex<Vec<Connection>>,
@@ -64,7 +67,8 @@ impl Engine {
             this: this.clone(),
             endpoints,
             front,
-            table: watch::Sender::new(None),
+            table: RwLock::new(None),
+            table_known: Notify::new(),
             map: watch::Sender::new(None),
             strays: Mutex::new(Vec::new()),
             follower: OnceLock::new(),
@@ -78,11 +82,15 @@ impl Engine {
                 if let Some(map) = source.borrow().as_ref() {
                     engine.adopt(map);
                 }
-                let follow = map_watch::follow(engine.this.clone(), source);
-                engine.follower.get_or_init(|| tokio::spawn(follow).abort_handle());
+                engine.follow_by(map_watch::follow(engine.this.clone(), source));
             }
         }
         engine
+    }
+
+    /// The time.
+    pub(crate) fn now(&self) -> Instant {
+        self.settings.runtime.now()
     }
 
     /// Carries out one operation; see [`crate::Client::execute`].
@@ -133,7 +141,7 @@ impl Engine {
             return Err(Fault::unavailable("the partition map lists no replica to ask"));
         };
         number(&mut operation, ticket.as_ref());
-        let now = Instant::now();
+        let now = self.now();
         let mut attempt = connection.submit(operation.clone(), now, deadline);
         let event = attempt.event().await;
         match event {
@@ -167,7 +175,7 @@ impl Engine {
                 ))),
             }
         };
-        route.session.take(route.id, deadline, register).await
+        route.session.take(route.id, &self.settings.runtime, deadline, register).await
     }
 
     /// What the answers so far have seen.

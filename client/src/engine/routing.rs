@@ -6,12 +6,15 @@ use super::prepare::{self, Kind};
 use super::table::{self, Route, Table};
 use crate::connection::Connection;
 use crate::map_watch;
+use crate::runtime::before;
 use doug_proto::error::Fault;
 use doug_proto::map::{Partition, PartitionMap};
 use doug_proto::v1::{self, error_detail::Detail, stream_operation::Operation};
+use futures::future::abortable;
+use std::pin::pin;
 use std::sync::Arc;
 use tokio::sync::watch;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 use tonic::Code;
 
 /// Most leaders remembered that the map does not list.
@@ -49,14 +52,12 @@ impl Engine {
     }
 
     pub(crate) fn current_table(&self) -> Option<Arc<Table>> {
-        self.table.borrow().clone()
+        self.table.read().clone()
     }
 
     pub(crate) async fn wait_for_table(&self, deadline: Instant) -> Result<Arc<Table>, Fault> {
         self.follow_map();
-        let mut table = self.table.subscribe();
-        let known = timeout_at(deadline, table.wait_for(Option::is_some)).await;
-        match known.ok().and_then(Result::ok).and_then(|table| table.clone()) {
+        match before(&self.settings.runtime, deadline, self.first_table()).await {
             Some(table) => Ok(table),
             None if self.endpoints.is_empty() => Err(Fault::unavailable(
                 "no partition map is known yet: check the source of the map",
@@ -67,6 +68,18 @@ impl Engine {
                 self.endpoints.join(", "),
                 self.map_error.lock()
             ))),
+        }
+    }
+
+    async fn first_table(&self) -> Arc<Table> {
+        loop {
+            // Listen first, then look, or a table in between goes unheard.
+            let mut known = pin!(self.table_known.notified());
+            known.as_mut().enable();
+            if let Some(table) = self.current_table() {
+                return table;
+            }
+            known.await;
         }
     }
 
@@ -83,8 +96,18 @@ impl Engine {
 
     /// Starts to follow the map that the endpoints serve, once.
     pub(super) fn follow_map(&self) {
-        self.follower
-            .get_or_init(|| tokio::spawn(map_watch::watch(self.this.clone())).abort_handle());
+        self.follow_by(map_watch::watch(self.this.clone()));
+    }
+
+    pub(super) fn follow_by(&self, following: impl Future<Output = ()> + Send + 'static) {
+        self.follower.get_or_init(|| {
+            let (following, follower) = abortable(following);
+            self.settings.runtime.spawn(Box::pin(async {
+                // It was told to end, or did.
+                let _ = following.await;
+            }));
+            follower
+        });
     }
 
     /// Merges a map with what is known.
@@ -104,19 +127,15 @@ impl Engine {
     }
 
     fn update(&self, change: impl FnOnce(Option<&PartitionMap>) -> Option<PartitionMap>) -> bool {
-        let mut changed = None;
-        self.table.send_if_modified(|table| {
-            let Some(map) = change(table.as_ref().map(|table| &*table.map)) else { return false };
-            let map = Arc::new(map);
-            changed = Some(map.clone());
-            *table = Some(Arc::new(Table::new(map, table.as_deref(), &self.settings)));
-            true
-        });
-        let news = changed.is_some();
-        if let Some(map) = changed {
-            self.map.send_replace(Some(map));
-        }
-        news
+        let mut table = self.table.write();
+        let Some(map) = change(table.as_ref().map(|table| &*table.map)) else { return false };
+        let map = Arc::new(map);
+        *table = Some(Arc::new(Table::new(map.clone(), table.as_deref(), &self.settings)));
+        // Before the lock is let go, so that watchers never see an older map last.
+        self.map.send_replace(Some(map));
+        drop(table);
+        self.table_known.notify_waiters();
+        true
     }
 
     /// The partition of an operation that has one.

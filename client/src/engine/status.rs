@@ -21,10 +21,10 @@ impl Engine {
         deadline: Instant,
     ) -> Result<v1::StatusResponse, Fault> {
         let table = self.wait_for_table(deadline).await?;
-        let deadline = deadline.min(Instant::now() + PATIENCE);
+        let deadline = deadline.min(self.now() + PATIENCE);
         let asked = table.map.nodes.iter().filter_map(|node| {
             let connection = table.connection(node.id)?;
-            Some(status_of(node, connection, deadline))
+            Some(status_of(node, connection, self.now(), deadline))
         });
         let nodes = iter(asked.collect::<Vec<_>>()).buffered(AT_ONCE).collect().await;
         Ok(v1::StatusResponse {
@@ -36,9 +36,14 @@ impl Engine {
     }
 }
 
-async fn status_of(node: &Node, connection: &Connection, deadline: Instant) -> v1::NodeStatus {
+async fn status_of(
+    node: &Node,
+    connection: &Connection,
+    now: Instant,
+    deadline: Instant,
+) -> v1::NodeStatus {
     let request = Operation::Status(v1::StatusRequest { local_only: true });
-    let mut attempt = connection.submit(request, Instant::now(), deadline);
+    let mut attempt = connection.submit(request, now, deadline);
     loop {
         let why = match attempt.event().await {
             Event::Silent => continue,

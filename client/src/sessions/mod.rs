@@ -3,6 +3,7 @@
 
 mod window;
 
+use crate::runtime::{Runtime, before};
 use doug_proto::error::Fault;
 use doug_proto::limits::SESSION_WINDOW;
 use doug_proto::v1;
@@ -10,7 +11,7 @@ use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::sync::{Notify, OnceCell};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 use window::Window;
 
 /// The place of one partition's session.
@@ -55,19 +56,20 @@ impl SessionSlot {
     pub(crate) async fn take<F: Future<Output = Result<u64, Fault>>>(
         &self,
         partition: u64,
+        runtime: &Arc<dyn Runtime>,
         deadline: Instant,
         register: impl FnOnce() -> F,
     ) -> Result<Ticket, Fault> {
         let session = self.current.lock().clone();
         // Another write may be registering, with a later deadline than this one.
-        let registered = timeout_at(deadline, session.id.get_or_try_init(register)).await;
-        let id = *registered.map_err(|_| {
+        let registered = before(runtime, deadline, session.id.get_or_try_init(register)).await;
+        let id = *registered.ok_or_else(|| {
             Fault::unavailable(format!(
                 "no session could be registered with partition {partition} within the deadline"
             ))
         })??;
         let _waiting = Waiting::new(&session.waiting);
-        timeout_at(deadline, session.wait(id, partition)).await.map_err(|_| {
+        before(runtime, deadline, session.wait(id, partition)).await.ok_or_else(|| {
             Fault::exhausted(format!(
                 "{SESSION_WINDOW} writes to partition {partition} already await their answers: \
                  send fewer at once"

@@ -8,13 +8,13 @@ use doug_proto::v1::stream_answer::Answer;
 use doug_proto::v1::{StreamAnswer, StreamOperation, StreamRequest, StreamResponse};
 use doug_proto::{deadline, oversize};
 use futures::future::FutureExt;
-use futures::stream::{FuturesUnordered, StreamExt};
+use futures::stream::{FuturesUnordered, Stream, StreamExt};
 use prost::Message;
 use std::future::Future;
 use std::sync::Arc;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
-use tonic::{Status, Streaming};
+use tonic::Status;
 
 /// Operations of one stream under way at once; beyond it the stream is not
 /// read, and HTTP/2 flow control holds the client back.
@@ -26,7 +26,7 @@ const BATCH_ANSWERS: usize = 1_024;
 /// Serves one stream until the client closes it, or until `stop`.
 pub async fn serve(
     router: Arc<Router>,
-    mut requests: Streaming<StreamRequest>,
+    mut requests: impl Stream<Item = Result<StreamRequest, Status>> + Unpin,
     responses: mpsc::Sender<Result<StreamResponse, Status>>,
     stop: CancellationToken,
 ) {
@@ -43,18 +43,18 @@ pub async fn serve(
                     return;
                 }
             }
-            request = requests.message(), if reading && running.len() < MOST_RUNNING => {
+            request = requests.next(), if reading && running.len() < MOST_RUNNING => {
                 match request {
-                    Ok(Some(request)) => {
+                    Some(Ok(request)) => {
                         let together = check_request_bytes(request.encoded_len());
                         for operation in request.operations {
                             running.push(run(router.clone(), operation, together.clone()));
                         }
                     }
-                    Ok(None) => reading = false,
+                    None => reading = false,
                     // The client is gone, or has sent what cannot be read; what
                     // follows on the stream could not be told from it.
-                    Err(status) => {
+                    Some(Err(status)) => {
                         let _ = responses.send(Err(oversize::explain(status))).await;
                         return;
                     }

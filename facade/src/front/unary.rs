@@ -9,7 +9,7 @@ use doug_proto::v1::doug_server::Doug;
 use doug_proto::v1::stream_answer::Answer;
 use doug_proto::v1::stream_operation::Operation;
 use doug_proto::v1::*;
-use futures::stream::BoxStream;
+use futures::stream::{BoxStream, Stream};
 use prost::Message;
 use std::sync::Arc;
 use tokio::sync::mpsc;
@@ -19,9 +19,9 @@ use tonic::{Request, Response, Status, Streaming};
 
 /// Batches of answers that may wait for a client that reads slowly; the stream
 /// takes no more operations meanwhile.
-const WAITING_RESPONSES: usize = 8;
+pub const WAITING_RESPONSES: usize = 8;
 
-/// The service.
+/// The service: what a client's calls and streams meet, whatever carries them.
 pub struct Front {
     router: Arc<Router>,
     stop: CancellationToken,
@@ -41,6 +41,23 @@ impl Front {
     /// The map in use.
     pub fn map(&self) -> MapReceiver {
         self.router.map()
+    }
+
+    /// Serves one stream of operations until its client ends it.
+    pub fn serve_stream(
+        &self,
+        requests: impl Stream<Item = Result<StreamRequest, Status>> + Send + Unpin + 'static,
+        responses: mpsc::Sender<Result<StreamResponse, Status>>,
+    ) -> impl Future<Output = ()> + Send + 'static {
+        stream::serve(self.router.clone(), requests, responses, self.stop.clone())
+    }
+
+    /// The map once its epoch is greater than `after_epoch`, and each later one.
+    pub fn maps(
+        &self,
+        after_epoch: u64,
+    ) -> impl Stream<Item = Result<WatchMapResponse, Status>> + Send + 'static {
+        watch::maps(self.router.map(), after_epoch, self.stop.clone())
     }
 
     async fn call<Q: Message, A>(
@@ -125,8 +142,7 @@ impl Doug for Front {
         request: Request<Streaming<StreamRequest>>,
     ) -> Result<Response<Self::StreamStream>, Status> {
         let (answers, responses) = mpsc::channel(WAITING_RESPONSES);
-        let router = self.router.clone();
-        tokio::spawn(stream::serve(router, request.into_inner(), answers, self.stop.clone()));
+        tokio::spawn(self.serve_stream(request.into_inner(), answers));
         Ok(Response::new(ReceiverStream::new(responses)))
     }
 
@@ -135,7 +151,6 @@ impl Doug for Front {
         request: Request<WatchMapRequest>,
     ) -> Result<Response<Self::WatchMapStream>, Status> {
         let after = request.into_inner().after_epoch;
-        let maps = watch::maps(self.router.map(), after, self.stop.clone());
-        Ok(Response::new(Box::pin(maps)))
+        Ok(Response::new(Box::pin(self.maps(after))))
     }
 }

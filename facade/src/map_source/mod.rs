@@ -1,10 +1,12 @@
 //! Where the facade's partition map comes from, behind one trait.
 
 mod file;
+#[cfg(feature = "kubernetes")]
 mod kubernetes;
 mod nodes;
 
 pub use file::FileSource;
+#[cfg(feature = "kubernetes")]
 pub use kubernetes::KubernetesSource;
 pub use nodes::NodesSource;
 
@@ -34,6 +36,7 @@ pub enum MapOrigin {
     /// `WatchMap` of nodes, by `host:port`.
     Nodes(Vec<String>),
     /// The status of a DougCluster.
+    #[cfg(feature = "kubernetes")]
     Kubernetes {
         /// Its namespace.
         namespace: String,
@@ -47,6 +50,7 @@ impl MapOrigin {
     pub fn source(&self) -> Box<dyn MapSource> {
         match self {
             MapOrigin::File(path) => Box::new(FileSource::new(path.clone())),
+            #[cfg(feature = "kubernetes")]
             MapOrigin::Kubernetes { namespace, name } => {
                 Box::new(KubernetesSource::new(namespace.clone(), name.clone()))
             }

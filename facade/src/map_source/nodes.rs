@@ -4,51 +4,67 @@
 //! one node's map may lag behind another cluster's changes.
 
 use super::{MapReceiver, MapSender, MapSource};
+use doug_client::{Grpc, Runtime, Tokio, Transport};
 use doug_proto::map::PartitionMap;
-use doug_proto::v1::{WatchMapRequest, doug_client::DougClient};
+use futures::StreamExt;
+use futures::future::{AbortHandle, abortable};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
-use tokio::task::AbortHandle;
-use tonic::transport::{Channel, Endpoint};
 
 /// How long to wait before trying a node again.
 const RETRY: Duration = Duration::from_millis(500);
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
-/// A node that vanished without a word is noticed after this long.
-const KEEP_ALIVE: Duration = Duration::from_secs(5);
 /// Most nodes watched at once; their maps agree soon, so a part is enough.
 const MOST_WATCHED: usize = 64;
 
 /// Nodes to ask for the map; others are learnt from the maps themselves.
 pub struct NodesSource {
     seeds: Vec<String>,
+    world: World,
+}
+
+/// Where the source lives, and how it reaches nodes.
+#[derive(Clone)]
+struct World {
+    runtime: Arc<dyn Runtime>,
+    transport: Arc<dyn Transport>,
 }
 
 impl NodesSource {
     /// Starts from these, each `host:port` or `http://host:port`.
     pub fn new(seeds: Vec<String>) -> Self {
-        Self { seeds }
+        Self::over(Arc::new(Tokio), Arc::new(Grpc::default()), seeds)
+    }
+
+    /// The same elsewhere than on tokio and gRPC.
+    pub fn over(
+        runtime: Arc<dyn Runtime>,
+        transport: Arc<dyn Transport>,
+        seeds: Vec<String>,
+    ) -> Self {
+        Self { seeds, world: World { runtime, transport } }
     }
 }
 
 impl MapSource for NodesSource {
     fn start(self: Box<Self>) -> MapReceiver {
         let (sender, receiver) = watch::channel(None);
-        tokio::spawn(watch_nodes(self.seeds, sender));
+        let Self { seeds, world } = *self;
+        world.clone().runtime.spawn(Box::pin(watch_nodes(world, seeds, sender)));
         receiver
     }
 }
 
-async fn watch_nodes(seeds: Vec<String>, sender: MapSender) {
+async fn watch_nodes(world: World, seeds: Vec<String>, sender: MapSender) {
     let (heard, mut maps) = mpsc::channel(16);
     let mut watched: BTreeMap<String, AbortHandle> = BTreeMap::new();
     loop {
-        follow(&wanted(&seeds, &sender), &mut watched, &heard);
+        follow(&world, &wanted(&seeds, &sender), &mut watched, &heard);
         tokio::select! {
-            Some(map) = maps.recv() => take_in(&map, &sender),
+            biased;
             () = sender.closed() => break,
+            Some(map) = maps.recv() => take_in(&map, &sender),
         }
     }
     for task in watched.into_values() {
@@ -69,6 +85,7 @@ fn bare(address: &str) -> String {
 }
 
 fn follow(
+    world: &World,
     wanted: &[String],
     watched: &mut BTreeMap<String, AbortHandle>,
     heard: &mpsc::Sender<PartitionMap>,
@@ -82,8 +99,13 @@ fn follow(
     });
     for address in wanted {
         if !watched.contains_key(address) {
-            let task = tokio::spawn(watch_one(address.clone(), heard.clone()));
-            watched.insert(address.clone(), task.abort_handle());
+            let watching = watch_one(world.clone(), address.clone(), heard.clone());
+            let (watching, task) = abortable(watching);
+            world.runtime.spawn(Box::pin(async {
+                // It was told to end, or did.
+                let _ = watching.await;
+            }));
+            watched.insert(address.clone(), task);
         }
     }
 }
@@ -109,50 +131,35 @@ fn take_in(heard: &PartitionMap, sender: &MapSender) {
     }
 }
 
-async fn watch_one(address: String, heard: mpsc::Sender<PartitionMap>) {
+async fn watch_one(world: World, address: String, heard: mpsc::Sender<PartitionMap>) {
     let mut silent = false;
     loop {
-        let ended = watch_until_error(&address, &heard, &mut silent).await;
-        if let Err(status) = ended
+        let ended = watch_until_error(&world, &address, &heard, &mut silent).await;
+        if let Err(why) = ended
             && !silent
         {
             // Once, not twice a second for as long as the node is down.
-            tracing::warn!("node {address} sends no map: {}; trying on", status.message());
+            tracing::warn!("node {address} sends no map: {why}; trying on");
             silent = true;
         }
-        tokio::time::sleep(RETRY).await;
+        world.runtime.sleep_until(world.runtime.now() + RETRY).await;
     }
 }
 
 async fn watch_until_error(
+    world: &World,
     address: &str,
     heard: &mpsc::Sender<PartitionMap>,
     silent: &mut bool,
-) -> Result<(), tonic::Status> {
-    let mut client = DougClient::new(connect(address).await?)
-        .max_decoding_message_size(doug_proto::limits::MESSAGE_BYTES);
-    let mut maps = client.watch_map(WatchMapRequest { after_epoch: 0 }).await?.into_inner();
-    while let Some(answer) = maps.message().await? {
-        let Some(wire) = answer.map else { continue };
-        let map = PartitionMap::from_wire(&wire)?;
+) -> Result<(), String> {
+    let mut maps = world.transport.watch_map(address.to_owned(), 0).await?;
+    while let Some(answer) = maps.next().await {
+        let Some(wire) = answer?.map else { continue };
+        let map = PartitionMap::from_wire(&wire).map_err(|fault| fault.message)?;
         *silent = false;
         if heard.send(map).await.is_err() {
             return Ok(());
         }
     }
     Ok(())
-}
-
-async fn connect(address: &str) -> Result<Channel, tonic::Status> {
-    let unusable = |error: &dyn std::fmt::Display| {
-        tonic::Status::unavailable(format!("cannot connect to {address}: {error}"))
-    };
-    Endpoint::from_shared(format!("http://{address}"))
-        .map_err(|error| unusable(&error))?
-        .connect_timeout(CONNECT_TIMEOUT)
-        .http2_keep_alive_interval(KEEP_ALIVE)
-        .keep_alive_timeout(KEEP_ALIVE)
-        .connect()
-        .await
-        .map_err(|error| unusable(&error))
 }

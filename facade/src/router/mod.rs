@@ -8,7 +8,7 @@ pub use validate::check;
 use crate::admission::{Admission, Permit};
 use crate::map_source::MapReceiver;
 use crate::metrics::{Metrics, OperationKind};
-use doug_client::Client;
+use doug_client::{Builder, Client};
 use doug_proto::error::Fault;
 use doug_proto::limits;
 use doug_proto::v1::stream_answer::Answer;
@@ -16,7 +16,6 @@ use doug_proto::v1::stream_operation::Operation;
 use prost::Message;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::time::Instant;
 
 /// Executes operations by the map.
 pub struct Router {
@@ -36,7 +35,21 @@ impl Router {
         admission: Admission,
         metrics: Arc<Metrics>,
     ) -> Result<Self, Fault> {
-        let client = Client::builder().direct(map.clone()).connect().await?;
+        Self::over(Client::builder(), map, admission, metrics).await
+    }
+
+    /// The same with a client of the caller's, for one that does not live on
+    /// tokio, or whose servers are not reached over gRPC.
+    ///
+    /// # Errors
+    /// A client that cannot be made.
+    pub async fn over(
+        client: Builder,
+        map: MapReceiver,
+        admission: Admission,
+        metrics: Arc<Metrics>,
+    ) -> Result<Self, Fault> {
+        let client = client.direct(map.clone()).connect().await?;
         Ok(Self { client, map, admission, metrics })
     }
 
@@ -58,7 +71,7 @@ impl Router {
         bytes: usize,
         timeout: Duration,
     ) -> (Result<Answer, Fault>, Option<Permit>) {
-        let started = Instant::now();
+        let started = self.client.now();
         let kind = OperationKind::from(&operation);
         let (result, permit) = match self.admit(&operation, bytes) {
             Ok(mut permit) => {
@@ -69,7 +82,8 @@ impl Router {
             Err(fault) => (Err(fault), None),
         };
         let code = result.as_ref().err().map_or(tonic::Code::Ok, |fault| fault.code);
-        self.metrics.answered(kind, code, started.elapsed());
+        let took = self.client.now().saturating_duration_since(started);
+        self.metrics.answered(kind, code, took);
         (result, permit)
     }
 

@@ -1,11 +1,12 @@
 //! The thread that applies what is committed and answers its writers.
 
-use super::answers::{Served, answer_write};
 use super::departure::leave_if_damaged;
 use super::queue;
+use super::requests::Asked;
 use super::shared::Shared;
 use crate::apply::{AppliedWork, ApplyError, Partition};
 use crate::host::{ApplyWork, Event};
+use crate::serving::{Served, answer_write};
 use crossbeam_channel::Receiver;
 use doug_storage::ReplicaKey;
 use doug_storage::tree::{Pressure, ReadError};
@@ -71,7 +72,14 @@ fn finish(partition: &Partition, work: AppliedWork, shared: &Shared) {
                 staleness: None,
             };
             shared.metrics.written(&outcome);
-            answer_write(request, served, epoch, &outcome);
+            // Only operations are proposed for an answer.
+            let (Some(sink), Asked::Operation(asked)) = (request.sink, request.asked) else {
+                continue;
+            };
+            match answer_write(&asked, served, epoch, &outcome) {
+                Ok(answer) => sink.answer(answer),
+                Err(fault) => sink.fail(&fault),
+            }
         }
     }
     if let Some(descriptor) = work.descriptor {

@@ -1,19 +1,16 @@
 //! The adapters around the hosts: threads, clock, queues.
 
-pub mod answers;
 pub mod apply_thread;
 pub mod clock;
 pub mod departure;
 pub mod fatal;
 pub mod host_thread;
 pub mod identity;
-pub mod leases;
 pub mod log_thread;
 pub mod maintenance;
 pub mod maps;
 mod queue;
 pub mod read_pool;
 pub mod requests;
-pub mod scan;
 pub mod shared;
 pub mod volume_watch;

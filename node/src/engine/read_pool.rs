@@ -1,15 +1,14 @@
 //! The threads that serve reads from immutable views.
 
-use super::answers::Served;
 use super::departure::leave_if_damaged;
+use super::queue;
 use super::requests::{Asked, Request};
 use super::shared::Shared;
-use super::{queue, scan};
 use crate::apply::Partition;
 use crate::host::ReadyRead;
+use crate::serving::{ReadFailure, Served, answer_read, gone, just_joined};
 use crossbeam_channel::Receiver;
 use doug_proto::error::Fault;
-use doug_proto::v1::{self, stream_answer::Answer};
 use doug_storage::tree::ReadError;
 use std::sync::Arc;
 
@@ -45,8 +44,7 @@ fn serve(request: Request, leader: bool, staleness: Option<u64>, shared: &Shared
     };
     let descriptor = partition.descriptor();
     if descriptor.generation == 0 {
-        let message = "this replica has just joined its group and holds nothing yet: ask another";
-        return sink.fail(&Fault::unavailable(message));
+        return sink.fail(&just_joined());
     }
     let served = Served {
         node: shared.config.node,
@@ -55,39 +53,17 @@ fn serve(request: Request, leader: bool, staleness: Option<u64>, shared: &Shared
         // A leader that has just proved its leadership is as fresh as can be.
         staleness: if leader { Some(0) } else { staleness },
     };
-    let answer = match request.asked {
-        Asked::Get(get) => read_one(&partition, &get, served, shared).map(Answer::Get),
-        Asked::Scan(scan) => scan::page(&partition, &scan, served, shared).map(Answer::Scan),
-        _ => Err(Fault::unknown("a write reached the readers: a bug")),
-    };
-    match answer {
+    let Asked::Operation(asked) = &request.asked else { return };
+    let now = shared.clock.now();
+    match answer_read(&partition, asked, served, &shared.leases, now) {
         Ok(answer) => sink.answer(answer),
-        Err(fault) => sink.fail(&fault),
+        Err(ReadFailure::Refused(fault)) => sink.fail(&fault),
+        Err(ReadFailure::Unreadable(error)) => sink.fail(&read_fault(&partition, error, shared)),
     }
 }
 
-fn read_one(
-    partition: &Partition,
-    get: &v1::GetRequest,
-    served: Served,
-    shared: &Shared,
-) -> Result<v1::GetResponse, Fault> {
-    let view = partition.reader().view();
-    let found = view.get(&get.key, None).map_err(|error| read_fault(partition, error, shared))?;
-    let header = Some(served.header(view.revision()));
-    Ok(match found {
-        Some(found) => v1::GetResponse {
-            header,
-            found: true,
-            value: found.value,
-            value_revision: found.revision,
-        },
-        None => v1::GetResponse { header, ..Default::default() },
-    })
-}
-
 /// What a failed read means for its client; damage ends its replica.
-pub fn read_fault(partition: &Partition, error: ReadError, shared: &Shared) -> Fault {
+fn read_fault(partition: &Partition, error: ReadError, shared: &Shared) -> Fault {
     match error {
         ReadError::Storage(error) => {
             tracing::error!(%error, "a read met damaged or unreadable data");
@@ -98,10 +74,6 @@ pub fn read_fault(partition: &Partition, error: ReadError, shared: &Shared) -> F
             drop(leave_if_damaged(shared, partition.key(), error));
             fault
         }
-        gone => Fault::new(
-            tonic::Code::FailedPrecondition,
-            format!("{gone}: the scan was left alone too long, so start it anew"),
-        )
-        .not_executed(),
+        let_go => gone(&let_go),
     }
 }

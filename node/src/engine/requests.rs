@@ -1,6 +1,7 @@
 //! Client requests in flight: what each asked, and where its answer goes.
 
 use crate::host::RequestId;
+use crate::serving;
 use doug_proto::error::Fault;
 use doug_proto::v1::{self, stream_answer::Answer};
 use parking_lot::Mutex;
@@ -43,18 +44,8 @@ impl Sink {
 /// What a request asked, as far as its answer needs it.
 #[derive(Debug)]
 pub enum Asked {
-    /// One key written.
-    Put,
-    /// One key deleted.
-    Delete,
-    /// Several writes.
-    Batch,
-    /// A new session.
-    Register,
-    /// One key read.
-    Get(v1::GetRequest),
-    /// A page of keys read.
-    Scan(v1::ScanRequest),
+    /// An operation of a client.
+    Operation(serving::Asked),
     /// A leadership handed over, or a status: see [`crate::host::Reply`].
     Control(oneshot::Sender<Result<crate::host::Reply, Fault>>),
 }

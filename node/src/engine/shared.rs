@@ -2,7 +2,6 @@
 
 use super::clock::Clock;
 use super::host_thread::Input;
-use super::leases::Leases;
 use super::log_thread::LogWork;
 use super::maintenance::Task;
 use super::maps::Maps;
@@ -11,6 +10,7 @@ use super::requests::{Asked, Request, Requests, Sink};
 use crate::apply::Partition;
 use crate::host::{ApplyWork, Event, Host, Reply, RequestId, SendSnapshot, WantedReplica, host_of};
 use crate::metrics::Metrics;
+use crate::serving::{self, Leases};
 use crate::transport::Peers;
 use crate::volume::Volume;
 use crossbeam_channel::Sender;
@@ -18,7 +18,6 @@ use doug_proto::access::AccessToken;
 use doug_proto::error::Fault;
 use doug_proto::ids::NodeId;
 use doug_proto::map::Partition as Descriptor;
-use doug_proto::v1::error_detail::Detail;
 use doug_raft::Time;
 use doug_storage::ReplicaKey;
 use doug_storage::log::LogReader;
@@ -218,18 +217,8 @@ impl Shared {
     }
 
     /// Fills in where the leader that a not-leader error names listens.
-    pub fn with_leader_address(&self, mut fault: Fault) -> Fault {
-        for detail in &mut fault.details {
-            let Detail::NotLeader(not_leader) = detail else { continue };
-            let Ok(id) = not_leader.leader_node.parse() else { continue };
-            let Some(node) = self.maps.node(id) else { continue };
-            not_leader.leader_address = node.doug_address();
-            fault.message = format!(
-                "this node does not lead partition {}; node {id} ({}) at {} does",
-                not_leader.partition, node.name, not_leader.leader_address
-            );
-        }
-        fault
+    pub fn with_leader_address(&self, fault: Fault) -> Fault {
+        serving::with_leader_address(fault, self.maps.get().as_deref())
     }
 
     /// Files a request and hands it to its partition's host.

@@ -1,14 +1,14 @@
 //! One page of a scan of one partition.
 
-use super::answers::Served;
-use super::read_pool::read_fault;
-use super::shared::Shared;
+use super::answers::{ReadFailure, Served};
+use super::leases::Leases;
 use crate::apply::Partition;
 use bytes::{BufMut, Bytes, BytesMut};
 use doug_proto::error::Fault;
 use doug_proto::limits;
 use doug_proto::token::{Place, ScanToken};
 use doug_proto::v1;
+use doug_raft::Time;
 use doug_storage::tree::{ReadError, ScanRange, View};
 
 /// Reads one page. All pages of a scan see the snapshot of the first: its
@@ -20,30 +20,29 @@ pub fn page(
     partition: &Partition,
     scan: &v1::ScanRequest,
     served: Served,
-    shared: &Shared,
-) -> Result<v1::ScanResponse, Fault> {
+    leases: &Leases,
+    now: Time,
+) -> Result<v1::ScanResponse, ReadFailure> {
     let token = match &scan.page_token[..] {
         [] => None,
         bytes => Some(ScanToken::from_bytes(bytes)?),
     };
     let id = partition.key().partition;
-    let now = shared.clock.now();
     let revision = match &token {
         Some(token) => {
             let revision = snapshot_revision(token, id)?;
-            shared.leases.renew(id, revision, now);
+            leases.renew(id, revision, now);
             revision
         }
         None => {
             let pin = partition.reader().pin_newest();
             let revision = pin.revision();
-            shared.leases.keep(id, pin, now);
+            leases.keep(id, pin, now);
             revision
         }
     };
     let view = partition.reader().view();
-    let failed = |error| read_fault(partition, error, shared);
-    let page = read(&view, range(scan, token.as_ref()), revision, scan).map_err(failed)?;
+    let page = read(&view, range(scan, token.as_ref()), revision, scan)?;
     // The lease outlives the last page: whoever merges several partitions may
     // drop some of its entries, and ask for them again.
     let place = Place { partition: id, generation: served.descriptor.generation, revision };

@@ -1,0 +1,223 @@
+//! Answers to clients. Pure but for the reading of tables.
+
+use super::leases::Leases;
+use super::page;
+use crate::apply::Partition as Replica;
+use doug_proto::error::Fault;
+use doug_proto::ids::NodeId;
+use doug_proto::map::{Partition, PartitionMap};
+use doug_proto::token::SessionToken;
+use doug_proto::v1::{self, error_detail::Detail, stream_answer::Answer};
+use doug_raft::Time;
+use doug_storage::tree::ReadError;
+
+/// What a client's operation asked, as far as its answer needs it.
+#[derive(Clone, Debug)]
+pub enum Asked {
+    /// One key written.
+    Put,
+    /// One key deleted.
+    Delete,
+    /// Several writes.
+    Batch,
+    /// A new session.
+    Register,
+    /// One key read.
+    Get(v1::GetRequest),
+    /// A page of keys read.
+    Scan(v1::ScanRequest),
+}
+
+/// Why a read has no answer.
+#[derive(Debug)]
+pub enum ReadFailure {
+    /// As the client is told.
+    Refused(Fault),
+    /// The replica could not read: what that means is for its node to say.
+    Unreadable(ReadError),
+}
+
+impl From<Fault> for ReadFailure {
+    fn from(fault: Fault) -> Self {
+        ReadFailure::Refused(fault)
+    }
+}
+
+impl From<ReadError> for ReadFailure {
+    fn from(error: ReadError) -> Self {
+        ReadFailure::Unreadable(error)
+    }
+}
+
+/// Who answers, from which replica.
+#[derive(Clone, Copy, Debug)]
+pub struct Served<'a> {
+    /// The node.
+    pub node: NodeId,
+    /// The descriptor of the partition.
+    pub descriptor: &'a Partition,
+    /// Whether its replica led.
+    pub leader: bool,
+    /// Bound on the staleness, in milliseconds, if known.
+    pub staleness: Option<u64>,
+}
+
+impl Served<'_> {
+    /// The header of an answer of this revision.
+    pub fn header(&self, revision: u64) -> v1::ResponseHeader {
+        let Partition { id, generation, .. } = *self.descriptor;
+        v1::ResponseHeader {
+            partition: id,
+            generation,
+            revision,
+            session_token: SessionToken::of(id, generation, revision).to_bytes(),
+            served_by: self.node.to_string(),
+            leader: self.leader,
+            staleness_milliseconds: self.staleness,
+        }
+    }
+}
+
+/// The answer to a write whose outcome is known.
+///
+/// # Errors
+/// It was applied by no means, or its session was not known.
+///
+/// # Panics
+/// If a read was asked.
+pub fn answer_write(
+    asked: &Asked,
+    served: Served,
+    epoch: u64,
+    outcome: &v1::Outcome,
+) -> Result<Answer, Fault> {
+    if outcome.wrong_partition {
+        return Err(wrong_partition(served.descriptor, epoch));
+    }
+    if outcome.session_expired {
+        return Err(session_expired(served.descriptor.id));
+    }
+    let header = Some(served.header(outcome.revision));
+    let condition_met = outcome.conditions_met;
+    let current_revision = outcome.current_revision;
+    Ok(match asked {
+        Asked::Put => Answer::Put(v1::PutResponse { header, condition_met, current_revision }),
+        Asked::Delete => Answer::Delete(v1::DeleteResponse {
+            header,
+            condition_met,
+            existed: outcome.existed,
+            current_revision,
+        }),
+        Asked::Batch => Answer::Batch(v1::BatchResponse {
+            header,
+            conditions_met: condition_met,
+            failed_condition: outcome.failed_condition,
+            current_revision,
+        }),
+        Asked::Register => {
+            Answer::Register(v1::RegisterResponse { header, session_id: outcome.revision })
+        }
+        Asked::Get(_) | Asked::Scan(_) => {
+            unreachable!("only writes are proposed, so only writes have outcomes")
+        }
+    })
+}
+
+/// The answer to a read that may be served now.
+///
+/// # Errors
+/// A scan that cannot go on, or a replica that cannot read.
+///
+/// # Panics
+/// If a write was asked.
+pub fn answer_read(
+    replica: &Replica,
+    asked: &Asked,
+    served: Served,
+    leases: &Leases,
+    now: Time,
+) -> Result<Answer, ReadFailure> {
+    match asked {
+        Asked::Get(get) => Ok(Answer::Get(read_one(replica, get, served)?)),
+        Asked::Scan(scan) => Ok(Answer::Scan(page::page(replica, scan, served, leases, now)?)),
+        _ => unreachable!("only reads are served from views"),
+    }
+}
+
+fn read_one(
+    replica: &Replica,
+    get: &v1::GetRequest,
+    served: Served,
+) -> Result<v1::GetResponse, ReadError> {
+    let view = replica.reader().view();
+    let found = view.get(&get.key, None)?;
+    let header = Some(served.header(view.revision()));
+    Ok(match found {
+        Some(found) => v1::GetResponse {
+            header,
+            found: true,
+            value: found.value,
+            value_revision: found.revision,
+        },
+        None => v1::GetResponse { header, ..Default::default() },
+    })
+}
+
+/// A replica that has just joined its group has nothing to read yet.
+pub fn just_joined() -> Fault {
+    Fault::unavailable("this replica has just joined its group and holds nothing yet: ask another")
+}
+
+/// A snapshot that was let go.
+pub fn gone(error: &ReadError) -> Fault {
+    Fault::new(
+        tonic::Code::FailedPrecondition,
+        format!("{error}: the scan was left alone too long, so start it anew"),
+    )
+    .not_executed()
+}
+
+/// Fills in where the leader that a not-leader error names listens.
+pub fn with_leader_address(mut fault: Fault, map: Option<&PartitionMap>) -> Fault {
+    for detail in &mut fault.details {
+        let Detail::NotLeader(not_leader) = detail else { continue };
+        let Ok(id) = not_leader.leader_node.parse() else { continue };
+        let Some(node) = map.and_then(|map| map.node(id)) else { continue };
+        not_leader.leader_address = node.doug_address();
+        fault.message = format!(
+            "this node does not lead partition {}; node {id} ({}) at {} does",
+            not_leader.partition, node.name, not_leader.leader_address
+        );
+    }
+    fault
+}
+
+/// The key is outside the partition: nothing was applied.
+pub fn wrong_partition(descriptor: &Partition, epoch: u64) -> Fault {
+    Fault::new(
+        tonic::Code::FailedPrecondition,
+        format!(
+            "the key does not lie in partition {}: fetch the partition map anew",
+            descriptor.id
+        ),
+    )
+    .not_executed()
+    .with(Detail::WrongPartition(v1::WrongPartition {
+        descriptor: Some(descriptor.to_wire()),
+        epoch,
+    }))
+}
+
+/// This call applied nothing, but an earlier try of the same write may have:
+/// so it does not carry `NotExecuted`.
+fn session_expired(partition: u64) -> Fault {
+    Fault::new(
+        tonic::Code::FailedPrecondition,
+        format!(
+            "partition {partition} does not know the session of this write any more, or its \
+             sequence lies below the session's window; register a new session, and read before \
+             writing again if this write was sent before"
+        ),
+    )
+    .with(Detail::SessionExpired(v1::SessionExpired { partition, session_id: 0 }))
+}

@@ -1,0 +1,16 @@
+//! What a node makes of a client's operations, and of what became of them:
+//! everything between its door and its hosts but threads, queues and clocks. So
+//! the simulator's nodes answer clients with the code that ships.
+
+mod answers;
+mod leases;
+mod page;
+mod plan;
+
+pub use answers::{
+    Asked, ReadFailure, Served, answer_read, answer_write, gone, just_joined, with_leader_address,
+    wrong_partition,
+};
+pub use leases::Leases;
+pub use page::snapshot_revision;
+pub use plan::{Plan, Site, Work, plan};
