@@ -10,6 +10,15 @@ use std::path::{Path, PathBuf};
 /// If two have the same name.
 pub fn disk_with(files: impl IntoIterator<Item = (PathBuf, Vec<u8>)>) -> SimDisk {
     let disk = SimDisk::new(1);
+    add(&disk, files);
+    disk
+}
+
+/// Writes these files to a disk, durably.
+///
+/// # Panics
+/// If one is there already.
+pub fn add(disk: &SimDisk, files: impl IntoIterator<Item = (PathBuf, Vec<u8>)>) {
     for (path, bytes) in files {
         let dir = path.parent().unwrap_or(Path::new("/"));
         disk.create_dir_all(dir).expect("the disk works");
@@ -18,5 +27,4 @@ pub fn disk_with(files: impl IntoIterator<Item = (PathBuf, Vec<u8>)>) -> SimDisk
         file.sync_data().expect("the disk works");
         disk.sync_dir(dir).expect("the disk works");
     }
-    disk
 }

@@ -83,6 +83,54 @@ pub fn table(bytes: &mut [u8]) {
     }
 }
 
+/// The sums beside a table that is being received: of each record, the checksum of the bytes
+/// that its length delimits.
+pub fn sums(bytes: &mut [u8], identity: u64, part: &[u8]) {
+    let mut offset = 0_usize;
+    for record in bytes.chunks_exact_mut(8) {
+        let length = u32_at(record, 0).expect("a record has eight bytes") as usize;
+        let Some(data) = part.get(offset..offset.saturating_add(length)) else { return };
+        record[4..].copy_from_slice(&chunk_sum(identity, offset, data).to_le_bytes());
+        offset += length;
+    }
+}
+
+/// How many bytes of a table that is being received match their sums.
+pub fn sound(part: &[u8], sums: &[u8], identity: u64) -> u64 {
+    let mut offset = 0_usize;
+    for record in sums.chunks_exact(8) {
+        let (length, sum) = (u32_at(record, 0), u32_at(record, 4));
+        let length = length.expect("a record has eight bytes") as usize;
+        let data = part.get(offset..offset.saturating_add(length)).filter(|data| !data.is_empty());
+        let Some(data) = data.filter(|data| Some(chunk_sum(identity, offset, data)) == sum) else {
+            break;
+        };
+        offset += data.len();
+    }
+    offset as u64
+}
+
+fn chunk_sum(identity: u64, offset: usize, data: &[u8]) -> u32 {
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(&identity.to_le_bytes());
+    hasher.update(&(offset as u64).to_le_bytes());
+    hasher.update(data);
+    hasher.finalize()
+}
+
+/// The description of a snapshot that is kept.
+pub fn description(bytes: &mut [u8]) {
+    if bytes.len() >= 16 {
+        let sum = description_id(bytes);
+        bytes[8..16].copy_from_slice(&sum.to_le_bytes());
+    }
+}
+
+/// What a description is named by, and its checksum: the hash of its body.
+pub fn description_id(bytes: &[u8]) -> u64 {
+    xxh3_64(bytes.get(16..).unwrap_or_default())
+}
+
 /// The part of a table that the handle at `at` of the footer names.
 fn place(bytes: &[u8], at: usize) -> Option<Range<usize>> {
     let offset = usize::try_from(u64_at(bytes, at)?).ok()?;

@@ -21,3 +21,4 @@ mod volume;
 
 pub use config::Config;
 pub use start::run;
+pub use transport::chunk;

@@ -5,12 +5,14 @@ mod support;
 use bytes::Bytes;
 use doug_node::host::{ApplyBatch, ApplyWork};
 use doug_node::recovery;
+use doug_proto::map::Partition as Descriptor;
 use doug_proto::v1::condition::Test;
 use doug_raft::{Batch, BatchKind, PartitionId};
 use doug_sim_disk::Crash;
 use doug_storage::snapshot::{Sending, SnapshotInfo};
 use doug_storage::store::{Store, StoreOptions};
 use doug_storage::tree::Progress;
+use doug_storage::{Applied, StorageError};
 use std::path::Path;
 use support::{Bench, KEY, contents, delete, descriptor, put, register, when, write};
 
@@ -155,16 +157,29 @@ fn an_installed_snapshot_equals_its_source_and_an_older_one_is_dropped() {
     source.apply_one(write(None, vec![], vec![delete("k7")]));
 
     let target = Bench::new();
-    let installed = install(&source, &target);
+    let installed = install(&source, &target).unwrap();
     assert_eq!(installed, source.partition.applied());
     assert_eq!(target.contents(), source.contents());
 
     let older = Bench::new();
-    assert_eq!(install(&older, &target), installed);
+    assert_eq!(install(&older, &target).unwrap(), installed);
     assert_eq!(target.contents(), source.contents());
 }
 
-fn install(source: &Bench, target: &Bench) -> doug_storage::Applied {
+#[test]
+fn the_state_of_another_partition_is_never_installed() {
+    let mut source = Bench::owning(Descriptor { id: 2, ..descriptor(b"", b"") });
+    source.apply_one(write(None, vec![], vec![put("k", "v")]));
+    let target = Bench::new();
+    let (before, tables) = (target.contents(), target.tables());
+    let refused = install(&source, &target).unwrap_err();
+    assert!(refused.to_string().contains("holds the state of 2"), "{refused}");
+    target.store.delete_obsolete_files().unwrap();
+    assert_eq!(target.contents(), before);
+    assert_eq!(target.tables(), tables, "its tables were left behind");
+}
+
+fn install(source: &Bench, target: &Bench) -> Result<Applied, StorageError> {
     let mut flush = source.partition.jobs(true).flush.unwrap();
     let change = loop {
         if let Progress::Done(change) = flush.step(1 << 20).unwrap() {
@@ -182,5 +197,5 @@ fn install(source: &Bench, target: &Bench) -> doug_storage::Applied {
     }
     let tables = target.store.adopt_snapshot(&incoming).unwrap();
     let SnapshotInfo { applied, state, .. } = info;
-    target.partition.install_snapshot(&target.store, tables, applied, state).unwrap()
+    target.partition.install_snapshot(&target.store, tables, applied, state)
 }

@@ -1,6 +1,7 @@
 //! Genuine inputs, made by the product itself, with which every corpus begins.
 
 mod messages;
+mod snapshots;
 mod storage;
 
 /// An input that its target accepts.
@@ -17,6 +18,7 @@ pub struct Seed {
 pub fn all() -> Vec<Seed> {
     let mut seeds = storage::seeds();
     seeds.extend(messages::seeds());
+    seeds.extend(snapshots::seeds());
     seeds
 }
 

@@ -62,7 +62,7 @@ fn batch(replica: ReplicaKey, base: u64, count: u32) -> Record {
     Record::Batch { replica, base, count, term: base.min(2), commit: base - 1, data }
 }
 
-fn table(versions: u64) -> Vec<u8> {
+pub(super) fn table(versions: u64) -> Vec<u8> {
     let disk = SimDisk::new(1);
     let mut tree = Tree::open(context(&disk), &TreeImage::default(), 0).expect("an empty tree");
     for revision in 1..=versions {

@@ -8,6 +8,7 @@ pub(crate) mod manifest;
 mod map;
 mod peers;
 mod requests;
+pub(crate) mod snapshots;
 mod state;
 pub(crate) mod tables;
 mod tokens;
@@ -26,6 +27,8 @@ pub const TARGETS: &[Target] = &[
     Target { name: "table", run: tables::table },
     Target { name: "manifest", run: manifest::manifest },
     Target { name: "state_block", run: state::state_block },
+    Target { name: "snapshot_stream", run: snapshots::snapshot_stream },
+    Target { name: "snapshot_files", run: snapshots::snapshot_files },
     Target { name: "batch", run: batch::batch },
     Target { name: "membership", run: batch::membership },
     Target { name: "commands", run: commands::commands },

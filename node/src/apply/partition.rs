@@ -263,7 +263,7 @@ impl Partition {
     /// the snapshot is dropped.
     ///
     /// # Errors
-    /// A state block that is unreadable, or those of the manifest.
+    /// A state block that is unreadable or of another partition, or those of the manifest.
     pub fn install_snapshot(
         &self,
         store: &Store,
@@ -271,8 +271,13 @@ impl Partition {
         applied: Applied,
         state: Bytes,
     ) -> Result<Applied, StorageError> {
-        let machine =
-            Machine::decode(&state).map_err(|fault| StorageError::Refused(fault.to_string()))?;
+        let machine = match self.machine_of(&state) {
+            Ok(machine) => machine,
+            Err(error) => {
+                tables.discard();
+                return Err(error);
+            }
+        };
         let mut inner = self.inner.lock();
         if inner.applied.index >= applied.index {
             tables.discard();
@@ -287,5 +292,17 @@ impl Partition {
         inner.machine = machine;
         inner.applied = applied;
         Ok(applied)
+    }
+
+    /// What a snapshot's state block says, if it is of this partition.
+    fn machine_of(&self, state: &[u8]) -> Result<Machine, StorageError> {
+        let machine =
+            Machine::decode(state).map_err(|fault| StorageError::Refused(fault.to_string()))?;
+        let (own, other) = (self.key.partition, machine.descriptor().id);
+        if own != other {
+            let what = format!("a snapshot for partition {own} holds the state of {other}");
+            return Err(StorageError::Refused(what));
+        }
+        Ok(machine)
     }
 }

@@ -1,6 +1,6 @@
 //! Streams between nodes.
 
-mod chunk;
+pub mod chunk;
 mod hello;
 mod incoming;
 mod outgoing;

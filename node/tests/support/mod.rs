@@ -14,7 +14,7 @@ use doug_storage::manifest::Identity;
 use doug_storage::store::{NewReplica, Store, StoreOptions};
 use doug_storage::tree::{Progress, ScanRange};
 use doug_storage::{Applied, ReplicaKey};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub const KEY: ReplicaKey = ReplicaKey { partition: 1, replica: 1 };
@@ -43,6 +43,12 @@ pub struct Bench {
 }
 
 impl Bench {
+    /// Names of the table files on its disk.
+    pub fn tables(&self) -> Vec<PathBuf> {
+        let paths = self.disk.contents().into_keys();
+        paths.filter(|path| path.starts_with("node/sst")).collect()
+    }
+
     /// A partition of every key, by range.
     pub fn new() -> Self {
         Self::owning(descriptor(b"", b""))
