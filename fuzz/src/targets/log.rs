@@ -63,8 +63,8 @@ fn opens_or_is_left_alone(segments: &[Vec<u8>]) {
         Ok(opened) => {
             let recovered = opened.replicas;
             disk.crash(Crash::LoseUnsynced);
-            let again = open(&disk).map(|opened| opened.replicas);
-            assert_eq!(again.ok(), Some(recovered), "what was recovered is not durable");
+            let again = open(&disk).unwrap_or_else(|e| panic!("it opens once, and not again: {e}"));
+            assert_eq!(again.replicas, recovered, "what was recovered is not durable");
         }
         Err(_) => assert_eq!(disk.contents(), before, "refused, and yet changed"),
     }

@@ -130,7 +130,9 @@ impl Envelope {
     fn is_possible(&self) -> bool {
         let after = self.base.checked_add(u64::from(self.count));
         let batch = self.count > 0 && self.base > 0 && after.is_some();
-        self.lsn < u64::MAX && (self.kind != Kind::Batch || batch)
+        // Of a copy, the original came first; and no record knows itself to be durable.
+        let ordered = (1..=self.lsn).contains(&self.original) && self.durable < self.lsn;
+        self.lsn < u64::MAX && ordered && (self.kind != Kind::Batch || batch)
     }
 }
 
@@ -182,6 +184,20 @@ mod tests {
         assert_eq!(bytes.len() % ALIGNMENT, 0);
         assert_eq!(Envelope::decode(&bytes, 7, 11), Ok(envelope));
         assert_eq!(&bytes[ENVELOPE..ENVELOPE + envelope.payload], b"thirteen bytes");
+    }
+
+    #[test]
+    fn a_copy_made_before_its_original_is_refused_and_so_is_a_record_that_knows_its_own_future() {
+        let (sound, _) = sample();
+        let possible = |envelope: &Envelope| {
+            let mut bytes = Vec::new();
+            envelope.encode(11, b"thirteen bytes", &mut bytes);
+            Envelope::decode(&bytes, 7, 11).is_ok()
+        };
+        assert!(possible(&Envelope { original: 40, durable: 39, ..sound }));
+        assert!(!possible(&Envelope { original: 41, ..sound }));
+        assert!(!possible(&Envelope { original: 0, ..sound }));
+        assert!(!possible(&Envelope { durable: 40, ..sound }));
     }
 
     #[test]
