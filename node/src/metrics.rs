@@ -4,12 +4,14 @@ use crate::engine::shared::Shared;
 use crate::host::RoleChange;
 use crate::volume::Admission;
 use doug_proto::v1::{Outcome, stream_operation::Operation};
+use doug_raft::WakeCause;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Registry, Unit};
+use std::collections::BTreeMap;
 
 /// Which kind of operation.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -23,6 +25,12 @@ struct PartitionLabels {
     partition: u64,
 }
 
+/// Why a replica woke.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct WakeLabels {
+    cause: &'static str,
+}
+
 /// All counters of a node.
 #[derive(Debug)]
 pub struct Metrics {
@@ -31,6 +39,10 @@ pub struct Metrics {
     conditions_unmet: Counter,
     role_changes: Family<PartitionLabels, Counter>,
     leaderships: Gauge,
+    asleep: Gauge,
+    wakes: Family<WakeLabels, Counter>,
+    /// Messages given to the streams to other nodes.
+    pub peer_turns: Counter,
     request_bytes: Gauge,
     log_bytes: Gauge,
     volume_bytes: Gauge,
@@ -66,7 +78,9 @@ impl Metrics {
         let operations = Family::<OperationLabels, Counter>::default();
         let conditions_unmet = Counter::default();
         let role_changes = Family::<PartitionLabels, Counter>::default();
-        let leaderships = Gauge::default();
+        let (leaderships, asleep) = (Gauge::default(), Gauge::default());
+        let wakes = Family::<WakeLabels, Counter>::default();
+        let peer_turns = Counter::default();
         let partition_bytes = Family::<PartitionLabels, Gauge>::default();
         let compaction_debt = Family::<PartitionLabels, Gauge>::default();
         let applied = Family::<PartitionLabels, Gauge>::default();
@@ -80,6 +94,9 @@ impl Metrics {
             "conditions_unmet": "Writes whose condition did not hold" => conditions_unmet,
             "role_changes": "Changes of role, term or leader" => role_changes,
             "leaderships": "Partitions led from this node" => leaderships,
+            "sleeping_partitions": "Partitions whose replica on this node sleeps" => asleep,
+            "wakes": "Replicas that woke, by cause" => wakes,
+            "peer_turns": "Messages to other nodes, each for all partitions that have something to say" => peer_turns,
             "applied_index": "Last index applied" => applied,
             "map_epoch": "Epoch of this node's partition map" => map_epoch,
             "flushes": "Memtables written to SSTables" => flushes,
@@ -107,6 +124,9 @@ impl Metrics {
             conditions_unmet,
             role_changes,
             leaderships,
+            asleep,
+            wakes,
+            peer_turns,
             request_bytes,
             log_bytes,
             volume_bytes,
@@ -149,6 +169,13 @@ impl Metrics {
         self.role_changes.get_or_create(&PartitionLabels { partition }).inc();
     }
 
+    /// Replicas woke.
+    pub fn woke(&self, wakes: &BTreeMap<WakeCause, u64>) {
+        for (cause, count) in wakes {
+            self.wakes.get_or_create(&WakeLabels { cause: cause.name() }).inc_by(*count);
+        }
+    }
+
     /// All of them in Prometheus's text format.
     ///
     /// # Errors
@@ -156,6 +183,8 @@ impl Metrics {
     pub fn render(&self, shared: &Shared) -> Result<String, std::fmt::Error> {
         let leaderships: usize = shared.hosts.iter().map(|host| host.leaderships()).sum();
         self.leaderships.set(leaderships as i64);
+        let asleep: usize = shared.hosts.iter().map(|host| host.asleep()).sum();
+        self.asleep.set(asleep as i64);
         self.request_bytes.set(shared.requests.bytes() as i64);
         self.log_bytes.set(shared.log_bytes() as i64);
         if let Some(room) = shared.volume.room() {

@@ -230,7 +230,7 @@ fn open(config: &Config, runtime: tokio::runtime::Handle) -> Result<(Arc<Shared>
     };
     let clock = Clock::start();
     let Held { hosts, partitions, fenced } =
-        hosts(config, node, clock, opened.replicas, &opened.store)?;
+        hosts(config, &identity, clock, opened.replicas, &opened.store)?;
     let parts = Parts { store: opened.store, log_reader: opened.reader, map, partitions, fenced };
     let (shared, queues) = share(config, identity, clock, parts, runtime.clone());
     // What was applied just before the last process ended may not be in the map yet.
@@ -269,7 +269,7 @@ type Partitions = BTreeMap<u64, Arc<crate::apply::Partition>>;
 
 fn hosts(
     config: &Config,
-    node: NodeId,
+    identity: &Identity,
     clock: Clock,
     replicas: Vec<Recovered>,
     store: &Store,
@@ -277,11 +277,16 @@ fn hosts(
     let host_config = HostConfig {
         election_timeout: config.election_timeout_milliseconds * 1_000,
         lease: config.read_leases.then_some(LeaseConfig { max_drift_ppm: MAX_DRIFT_PPM }),
+        sleep_after: (config.sleep_after_milliseconds > 0)
+            .then_some(config.sleep_after_milliseconds * 1_000),
+        incarnation: identity.incarnation,
+        hosts: config.hosts as u32,
         // A quarter of the log, over eight replicas.
         retained_log_bytes: config.log_limit / 32,
-        ..HostConfig::new(node)
+        ..HostConfig::new(identity.node)
     };
-    let mut hosts: Vec<Host> = (0..config.hosts).map(|_| Host::new(host_config.clone())).collect();
+    let host = |number| Host::new(HostConfig { number, ..host_config.clone() });
+    let mut hosts: Vec<Host> = (0..config.hosts as u32).map(host).collect();
     let mut partitions = Partitions::new();
     let mut fenced = BTreeMap::new();
     for found in replicas {

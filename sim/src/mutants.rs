@@ -73,7 +73,7 @@ impl Mutant {
     }
 
     /// Bugs that whole databases meet too rarely for CI: searched for when asked.
-    pub const ELUSIVE: [Mutant; 9] = [
+    pub const ELUSIVE: [Mutant; 12] = [
         Mutant::Storage(Bug::VoteFreedWithSegment),
         Mutant::Consensus(doug_raft::Mutant::HeartbeatAcknowledgesBeforeDurable),
         Mutant::Consensus(doug_raft::Mutant::OwnLogCountedBeforeDurable),
@@ -83,6 +83,9 @@ impl Mutant {
         Mutant::Consensus(doug_raft::Mutant::ReadBeforeOwnTermCommit),
         Mutant::Consensus(doug_raft::Mutant::ReadAcknowledgedByOlderRound),
         Mutant::Consensus(doug_raft::Mutant::SnapshotKeepsConflictingLog),
+        Mutant::Consensus(doug_raft::Mutant::SleepWithoutEveryVoter),
+        Mutant::Consensus(doug_raft::Mutant::IncarnationIgnored),
+        Mutant::Consensus(doug_raft::Mutant::ReadServedAsleep),
     ];
 
     /// The bug inside the code that ships, if it is one there.

@@ -198,6 +198,8 @@ pub struct Plan {
     pub payload_cache_bytes: u64,
     /// Bytes of a batch.
     pub batch_bytes: usize,
+    /// How long partitions are idle before they sleep, in microseconds; `None`: they never do.
+    pub sleep_after: Option<u64>,
     /// A bug put in on purpose.
     pub mutant: Mutant,
 }
@@ -237,6 +239,7 @@ impl Plan {
             retained_log_bytes: 24 << 10,
             payload_cache_bytes: 16 << 10,
             batch_bytes: 4 << 10,
+            sleep_after: Some(100_000),
             mutant: Mutant::None,
         }
     }
@@ -287,6 +290,10 @@ impl Plan {
                 plan.faults.insert(kind, random.between(3 * SECOND, 25 * SECOND));
             }
         }
+        // From a stream of its own, so that it does not change what else a seed draws.
+        let mut random = Random::for_purpose(seed, 5);
+        plan.sleep_after =
+            *random.pick(&[None, None, None, Some(5_000), Some(100_000), Some(1_000_000)]);
         plan
     }
 }

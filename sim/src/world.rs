@@ -400,6 +400,10 @@ impl World {
         for partition in self.cx.database.partitions() {
             let processes = self.nodes.iter().filter_map(|node| node.process.as_ref());
             let logs: Vec<_> = processes.filter_map(|process| process.raft(partition)).collect();
+            self.cx.checks.sleep(partition, &logs)?;
+            if logs.iter().all(|raft| raft.is_asleep()) {
+                self.cx.coverage.hit("whole partition asleep");
+            }
             for (place, first) in logs.iter().enumerate() {
                 for second in &logs[place + 1..] {
                     self.cx.checks.logs(first, second)?;

@@ -11,7 +11,7 @@ use doug_proto::token::{Place, ScanToken, SessionToken};
 use doug_proto::v1::{self, condition::Test, stream_operation::Operation, write_operation};
 use doug_raft::{
     Batch, BatchKind, Configuration, Membership, Message as RaftMessage, PartitionId, ReplicaId,
-    Verdict,
+    Verdict, Vouch,
 };
 use prost::Message;
 
@@ -159,6 +159,13 @@ fn peer_turn() -> Vec<u8> {
         RaftMessage::TimeoutNow { term: 7 },
         RaftMessage::ReadIndexRequest { term: 7, request: 11 },
         RaftMessage::ReadIndexResponse { term: 7, request: 11, index: Some(4) },
+        RaftMessage::Sleep {
+            term: 7,
+            commit: 42,
+            round: 4,
+            vouch: Vouch { incarnation: 99, epoch: 2 },
+        },
+        RaftMessage::SleepResponse { term: 7, round: 4, agreed: true },
     ];
     let mut turn = v1::PeerTurn::default();
     for message in messages {
@@ -168,6 +175,7 @@ fn peer_turn() -> Vec<u8> {
             message,
         );
     }
+    turn.node_heartbeats.push(v1::NodeHeartbeat { incarnation: 99, epoch: 2, host: 1, hosts: 2 });
     turn.encode_to_vec()
 }
 

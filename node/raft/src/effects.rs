@@ -4,6 +4,7 @@ use crate::batch::Batch;
 use crate::ids::{Index, ReadId, ReplicaId, Term, Ticket};
 use crate::message::Message;
 use crate::raft::Role;
+use crate::sleep::WakeCause;
 
 /// Something for the log.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -61,6 +62,13 @@ pub enum Effect {
         term: Term,
         /// The leader now believed in.
         leader: Option<ReplicaId>,
+    },
+    /// It sleeps from now on: no [`tick`](crate::Raft::tick) until it wakes.
+    FellAsleep,
+    /// It is awake again.
+    Woke {
+        /// Why.
+        cause: WakeCause,
     },
     /// Read the batches from index `from` to index `to` (both inclusive, batch boundaries) from the log and call
     /// [`fetched`](crate::Raft::fetched). Asked once. Batches compacted or replaced since may be left out; a host that

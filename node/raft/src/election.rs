@@ -11,6 +11,7 @@ use crate::message::Message;
 use crate::mutant::mutant;
 use crate::quorum::VoteResult;
 use crate::raft::{Leadership, Raft, Role};
+use crate::sleep::WakeCause;
 
 /// How often a replica that suspects its leader asks again quickly (a pre-vote and a vote are two), before it falls back to
 /// the usual timeouts: enough for a split vote or two, too few to keep a partition that cannot elect anyone busy.
@@ -55,6 +56,7 @@ impl Raft {
     pub fn campaign(&mut self, now: Time) {
         self.advance_clock(now);
         if self.role != Role::Leader {
+            self.rouse();
             self.start_election();
         }
     }
@@ -65,6 +67,7 @@ impl Raft {
     pub fn suspect(&mut self, now: Time, peer: ReplicaId) {
         self.advance_clock(now);
         if self.role == Role::Follower && self.leader == Some(peer) && !self.election.suspected {
+            self.wake_up(WakeCause::Suspicion);
             self.election.suspected = true;
             let soon = self.now.after(self.random.between(0, self.config.suspicion_delay));
             self.election.deadline = self.election.deadline.min(soon);
@@ -82,6 +85,24 @@ impl Raft {
         for peer in self.lead.peers.values_mut() {
             peer.heard = peer.heard.after(microseconds).min(now);
         }
+    }
+
+    /// Whether the next [`tick`](Raft::tick) begins a campaign. A host may put it off.
+    #[must_use]
+    pub fn campaign_due(&self, now: Time) -> bool {
+        self.role != Role::Leader && !self.is_asleep() && now >= self.election.deadline
+    }
+
+    /// Whether a campaign is under way that has not been given up.
+    #[must_use]
+    pub fn is_campaigning(&self, now: Time) -> bool {
+        matches!(self.role, Role::PreCandidate | Role::Candidate) && now < self.election.deadline
+    }
+
+    /// Campaigns since a leader was last heard.
+    #[must_use]
+    pub fn campaigns_tried(&self) -> u32 {
+        self.election.attempts
     }
 
     pub(crate) fn tick_election(&mut self) {
@@ -273,6 +294,7 @@ impl Raft {
             ..Leadership::default()
         };
         self.meet_members(self.log.last_index() + 1);
+        self.note_activity();
         // Paper, §8: only an entry of the own term can be committed by counting, and commits all before it.
         self.append_own(BatchKind::Noop, &[]);
     }

@@ -105,6 +105,7 @@ impl Raft {
 
     pub(crate) fn on_heartbeat(&mut self, from: ReplicaId, commit: Index, round: u64) {
         self.hear_leader(from);
+        self.note_heard_round(round);
         self.learn_commit(commit);
         // `matched` is an acknowledgement, so the term must be durable too; otherwise a restart could follow an older leader,
         // who overwrites what was acknowledged.
@@ -117,7 +118,7 @@ impl Raft {
     }
 
     /// Beyond what this leader has verified here, the log may hold entries that it will replace.
-    fn learn_commit(&mut self, commit: Index) {
+    pub(crate) fn learn_commit(&mut self, commit: Index) {
         let unverified = mutant!(self.config, CommitPastVerified);
         let safe = if unverified { self.log.last_index() } else { self.verified };
         let commit = commit.min(safe);

@@ -29,6 +29,13 @@ pub(crate) struct Lease {
     pub(crate) forgone: bool,
 }
 
+impl Lease {
+    /// No round of before counts any more.
+    pub(crate) fn forget_rounds(&mut self) {
+        self.rounds.clear();
+    }
+}
+
 impl Raft {
     /// How long after hearing a leader this replica votes for nobody, by its own clock.
     fn promise(&self) -> u64 {

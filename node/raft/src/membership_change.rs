@@ -94,6 +94,12 @@ pub(crate) struct Departing {
     until: Option<Time>,
 }
 
+impl Departing {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.ids.is_empty()
+    }
+}
+
 impl Raft {
     /// Appends a membership to the leader's log, as the next step of a change. It is in force at once and committed when its
     /// batch is handed out; as long as it is not, a new leader may replace it by the one before.
@@ -123,6 +129,7 @@ impl Raft {
             return Err(ChangeError::ChangeInProgress { index: self.membership_index() });
         }
         check_step(self.configuration(), &membership.configuration)?;
+        self.rouse();
         let proposed = self.append_own(BatchKind::Configuration, &[membership.encode()]);
         self.meet_members(proposed.base);
         Ok(proposed)

@@ -4,6 +4,7 @@ use std::fmt;
 
 use crate::batch::Batch;
 use crate::ids::{Index, Term};
+use crate::sleep::Vouch;
 
 /// A message between two replicas of a group. The envelope (partition, both replica ids) is the host's.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -84,6 +85,26 @@ pub enum Message {
         /// The part of it that is durable: as good as an acknowledgement.
         matched: Index,
     },
+    /// "Let us be silent": the leader has nothing left to do, and knows that every voter holds all it has.
+    Sleep {
+        /// The leader's term.
+        term: Term,
+        /// The commit index, and the log's end.
+        commit: Index,
+        /// Numbered with the heartbeats.
+        round: u64,
+        /// What vouches for the leader while it sleeps.
+        vouch: Vouch,
+    },
+    /// Answer to [`Message::Sleep`]; or, later and not agreed, word that the sender is awake again.
+    SleepResponse {
+        /// The sender's current term.
+        term: Term,
+        /// The round answered.
+        round: u64,
+        /// Whether the sender sleeps now.
+        agreed: bool,
+    },
     /// "Campaign now": the leader hands over (thesis, 3.10).
     TimeoutNow {
         /// The leader's term.
@@ -138,6 +159,8 @@ impl Message {
             | Message::Append { term, .. }
             | Message::AppendResponse { term, .. }
             | Message::Heartbeat { term, .. }
+            | Message::Sleep { term, .. }
+            | Message::SleepResponse { term, .. }
             | Message::HeartbeatResponse { term, .. }
             | Message::TimeoutNow { term }
             | Message::ReadIndexRequest { term, .. }
@@ -205,6 +228,13 @@ impl fmt::Display for Message {
                     f,
                     "HeartbeatResponse{{term {term}, round {round}, verified {verified}, durable {matched}}}"
                 )
+            }
+            Message::Sleep { term, commit, round, .. } => {
+                write!(f, "Sleep{{term {term}, commit {commit}, round {round}}}")
+            }
+            Message::SleepResponse { term, round, agreed } => {
+                let answer = if *agreed { "sleeps" } else { "is awake" };
+                write!(f, "SleepResponse{{term {term}, round {round}, {answer}}}")
             }
             Message::TimeoutNow { term } => write!(f, "TimeoutNow{{term {term}}}"),
             Message::ReadIndexRequest { term, .. } => write!(f, "ReadIndexRequest{{term {term}}}"),

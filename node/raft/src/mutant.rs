@@ -33,6 +33,12 @@ pub enum Mutant {
     SnapshotKeepsConflictingLog,
     /// A snapshot is taken in without its membership.
     SnapshotKeepsStaleMembership,
+    /// A leader sleeps although one voter has not agreed.
+    SleepWithoutEveryVoter,
+    /// A follower sleeps on under a process that is gone, although another one speaks for its leader's node.
+    IncarnationIgnored,
+    /// A sleeping leader answers reads as it is.
+    ReadServedAsleep,
     /// Cutting the log's end leaves the membership in force that was cut off.
     TruncationKeepsStaleMembership,
 }
@@ -40,7 +46,7 @@ pub enum Mutant {
 #[cfg(feature = "mutants")]
 impl Mutant {
     /// All of them.
-    pub const ALL: [Mutant; 15] = [
+    pub const ALL: [Mutant; 18] = [
         Mutant::VoteCountedInLaterTerm,
         Mutant::VoteForShorterLog,
         Mutant::OlderTermCommittedByCounting,
@@ -56,6 +62,9 @@ impl Mutant {
         Mutant::SnapshotKeepsConflictingLog,
         Mutant::SnapshotKeepsStaleMembership,
         Mutant::TruncationKeepsStaleMembership,
+        Mutant::SleepWithoutEveryVoter,
+        Mutant::IncarnationIgnored,
+        Mutant::ReadServedAsleep,
     ];
 }
 

@@ -15,6 +15,7 @@ use crate::mutant::mutant;
 use crate::progress::Progress;
 use crate::random::Random;
 use crate::read_index::{ForwardedReads, LeaderReads};
+use crate::sleep::{Sleep, WakeCause};
 use crate::transfer::Transfer;
 
 /// What a replica is in its term.
@@ -60,6 +61,7 @@ pub struct Raft {
     pub(crate) election: Election,
     pub(crate) lead: Leadership,
     pub(crate) forwarded: ForwardedReads,
+    pub(crate) sleep: Sleep,
 
     pub(crate) effects: Vec<Effect>,
     announced: (Role, Term, Option<ReplicaId>),
@@ -111,6 +113,7 @@ impl Raft {
             election: Election { heard: now, ..Election::default() },
             lead: Leadership::default(),
             forwarded,
+            sleep: Sleep::default(),
             effects: Vec::new(),
             announced: (Role::Follower, restored.term, None),
             config,
@@ -122,6 +125,9 @@ impl Raft {
     /// Lets time pass: elections, heartbeats, and everything that is given up after a while.
     pub fn tick(&mut self, now: Time) {
         self.advance_clock(now);
+        if self.is_asleep() {
+            return;
+        }
         if self.role == Role::Leader {
             self.tick_leader();
         } else {
@@ -134,9 +140,14 @@ impl Raft {
     pub fn step(&mut self, now: Time, from: ReplicaId, message: Message) {
         self.advance_clock(now);
         assert!(from != self.config.id, "replica {from} received a message from itself");
-        if !self.observe_term(from, &message) {
+        if self.disturbed_by(from, &message) || !self.observe_term(from, &message) {
             return;
         }
+        self.take(from, message);
+        self.wake_if_busy();
+    }
+
+    fn take(&mut self, from: ReplicaId, message: Message) {
         match message {
             Message::PreVote { term, last_index, last_term } => {
                 self.on_pre_vote(from, term, (last_term, last_index))
@@ -155,6 +166,12 @@ impl Raft {
             Message::Heartbeat { commit, round, .. } => self.on_heartbeat(from, commit, round),
             Message::HeartbeatResponse { round, verified, matched, .. } => {
                 self.on_heartbeat_response(from, round, verified, matched);
+            }
+            Message::Sleep { commit, round, vouch, .. } => {
+                self.on_sleep(from, commit, round, vouch);
+            }
+            Message::SleepResponse { round, agreed, .. } => {
+                self.on_sleep_response(from, round, agreed);
             }
             Message::TimeoutNow { .. } => self.on_timeout_now(),
             Message::ReadIndexRequest { request, .. } => self.on_read_index_request(from, request),
@@ -229,7 +246,7 @@ impl Raft {
                 let verdict = Verdict::Rejected { prev_index, conflict_term: 0, first_index: 0 };
                 self.send(from, Message::AppendResponse { term, verdict });
             }
-            Message::Heartbeat { .. } => {
+            Message::Heartbeat { .. } | Message::Sleep { .. } => {
                 self.send(
                     from,
                     Message::HeartbeatResponse { term, round: 0, verified: 0, matched: 0 },
@@ -254,10 +271,12 @@ impl Raft {
         self.verified = 0;
         self.hard_state_changed = true;
         self.durability.forget_held();
+        self.forget_sleep_of_term();
     }
 
     /// Follows `leader` (or nobody known) in `term`, giving up whatever the old role held.
     pub(crate) fn become_follower(&mut self, term: Term, leader: Option<ReplicaId>) {
+        self.wake_up(WakeCause::Message);
         if term > self.term {
             self.enter_term(term, None);
         }

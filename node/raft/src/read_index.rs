@@ -32,6 +32,10 @@ struct ReadRound {
 }
 
 impl LeaderReads {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.waiting.is_empty() && self.rounds.is_empty()
+    }
+
     fn len(&self) -> usize {
         self.waiting.len() + self.rounds.iter().map(|round| round.readers.len()).sum::<usize>()
     }
@@ -64,6 +68,10 @@ impl ForwardedReads {
             next_request: random >> 1,
             count: 0,
         }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.count == 0
     }
 
     fn add(&mut self, id: ReadId) {
@@ -107,6 +115,11 @@ impl Raft {
     /// round finds it; a follower asks the leader. Answered by [`Effect::ReadReady`] or [`Effect::ReadAborted`].
     pub fn read(&mut self, now: Time, id: ReadId) {
         self.advance_clock(now);
+        if self.is_asleep() && self.role == Role::Leader && mutant!(self.config, ReadServedAsleep) {
+            self.effects.push(Effect::ReadReady { reads: vec![id], index: self.commit });
+            return;
+        }
+        self.rouse();
         let limit = self.config.max_waiting_reads as usize;
         if self.role == Role::Leader && self.lead.reads.len() < limit {
             self.lead.reads.waiting.push(Reader::Here(id));
@@ -129,6 +142,11 @@ impl Raft {
         if reads.waiting.is_empty() || !settled || reads.rounds.len() >= MAX_ROUNDS {
             return;
         }
+        assert!(
+            !self.is_asleep(),
+            "partition {}: a sleeping leader would answer reads",
+            self.config.partition
+        );
         if self.holds_lease() {
             let readers = std::mem::take(&mut self.lead.reads.waiting);
             self.answer(readers, self.commit);
@@ -197,6 +215,7 @@ impl Raft {
         if self.role == Role::Leader
             && self.lead.reads.len() < self.config.max_waiting_reads as usize
         {
+            self.note_activity();
             self.lead.reads.waiting.push(Reader::There { replica: from, request });
         } else {
             self.send(from, Message::ReadIndexResponse { term: self.term, request, index: None });

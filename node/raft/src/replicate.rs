@@ -29,6 +29,7 @@ impl Raft {
     }
 
     pub(crate) fn begin_heartbeat_round(&mut self) {
+        self.withdraw_wish();
         self.lead.round += 1;
         self.lead.heartbeat_at = self.now.after(self.config.heartbeat_interval);
         self.note_round();
@@ -175,6 +176,7 @@ impl Raft {
         verified: Index,
         matched: Index,
     ) {
+        self.note_awake(from, round);
         let last_index = self.log.last_index();
         let Some(peer) = self.lead.peers.get_mut(&from) else { return };
         let newest = round > peer.acked_round;

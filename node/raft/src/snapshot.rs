@@ -4,6 +4,7 @@ use crate::ids::{Index, ReplicaId, Term, Time};
 use crate::membership::Membership;
 use crate::mutant::mutant;
 use crate::raft::{Raft, Role};
+use crate::sleep::WakeCause;
 
 impl Raft {
     /// Forgets the log up to the last batch end at or below both `index` and what is applied. Peers that need more get a snapshot.
@@ -59,6 +60,7 @@ impl Raft {
         if index <= self.applied {
             return;
         }
+        self.wake_up(WakeCause::Message);
         let partition = self.config.partition;
         assert!(
             self.is_settled(),

@@ -27,7 +27,9 @@ impl Raft {
     /// Whether [`Raft::take_effects`] has something to give even if nothing else happens first.
     #[must_use]
     pub fn has_effects(&self) -> bool {
-        !self.effects.is_empty() || self.hard_state_changed || self.role == Role::Leader
+        !self.effects.is_empty()
+            || self.hard_state_changed
+            || (self.role == Role::Leader && !self.is_asleep())
     }
 
     /// The group.
@@ -158,6 +160,9 @@ impl Raft {
     /// When [`tick`](Raft::tick) next has something to do. Calling it earlier or more often is harmless.
     #[must_use]
     pub fn next_tick(&self) -> Time {
+        if self.is_asleep() {
+            return Time(u64::MAX);
+        }
         if self.role == Role::Leader {
             let give_up = self.lead.transfer.as_ref().map(|transfer| transfer.give_up);
             return give_up.map_or(self.lead.heartbeat_at, |at| at.min(self.lead.heartbeat_at));

@@ -6,6 +6,7 @@ use super::shared::Shared;
 use crate::host::{Event, RequestId, host_of};
 use doug_proto::map::Partition as Descriptor;
 use doug_storage::{ReplicaKey, StorageError};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,8 +30,11 @@ pub async fn remove_left_out(shared: Arc<Shared>) {
     while !shared.is_stopping() {
         let map = maps.borrow_and_update().clone();
         if let Some(map) = map {
+            // Thousands of replicas, each looked up in a list, would cost more than all else that idles.
+            let by_id: BTreeMap<u64, &Descriptor> =
+                map.partitions.iter().map(|partition| (partition.id, partition)).collect();
             for replica in shared.store.replicas().into_keys() {
-                let descriptor = map.partition(replica.partition);
+                let descriptor = by_id.get(&replica.partition).copied();
                 if descriptor.is_some_and(|d| is_left_out(d, replica.replica)) {
                     remove(&shared, replica).await;
                 }

@@ -62,6 +62,7 @@ fn step(host: &mut Host, input: Input, shared: &Shared) {
 fn carry_out(number: usize, effects: Effects, shared: &Shared) {
     // The leader sends while its own write runs (thesis, 10.2.1).
     for (node, turn) in effects.turns {
+        shared.metrics.peer_turns.inc();
         shared.peers.send(node, turn);
     }
     if !effects.records.is_empty() {
@@ -92,6 +93,7 @@ fn carry_out(number: usize, effects: Effects, shared: &Shared) {
         // Too many at once: the leader asks again.
         drop(shared.creations.try_send(wanted));
     }
+    shared.metrics.woke(&effects.wakes);
     for change in effects.roles {
         role_changed(change, shared);
     }

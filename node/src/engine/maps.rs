@@ -20,6 +20,8 @@ pub struct Maps {
     news: watch::Sender<u64>,
     /// One change at a time, or the older of two could be the one that is stored.
     changing: Mutex<Held>,
+    /// The digest of this map, which is asked for every second and costs a look at all of it.
+    digest: Mutex<Option<(Arc<PartitionMap>, u64)>>,
 }
 
 /// Descriptors that name nodes the map does not list yet. The leader that took
@@ -34,6 +36,7 @@ impl Maps {
             current: watch::Sender::new(stored.map(Arc::new)),
             news: watch::Sender::new(0),
             changing: Mutex::default(),
+            digest: Mutex::default(),
         }
     }
 
@@ -52,6 +55,20 @@ impl Maps {
                 "this node is empty and belongs to no database yet: create one with `doug create`",
             )
         })
+    }
+
+    /// Its digest; 0 if there is none.
+    pub fn digest(&self) -> u64 {
+        let Some(map) = self.get() else { return 0 };
+        let mut known = self.digest.lock();
+        match &*known {
+            Some((of, digest)) if Arc::ptr_eq(of, &map) => *digest,
+            _ => {
+                let digest = map.digest();
+                *known = Some((map, digest));
+                digest
+            }
+        }
     }
 
     /// Its epoch; 0 if there is none.

@@ -18,6 +18,7 @@ use doug_proto::access::AccessToken;
 use doug_proto::error::Fault;
 use doug_proto::ids::NodeId;
 use doug_proto::map::Partition as Descriptor;
+use doug_proto::v1;
 use doug_raft::Time;
 use doug_storage::ReplicaKey;
 use doug_storage::log::LogReader;
@@ -61,6 +62,7 @@ pub struct HostHandle {
     turned: AtomicU64,
     pressed: AtomicU64,
     leaderships: AtomicUsize,
+    asleep: AtomicUsize,
     caught_up: AtomicBool,
 }
 
@@ -72,6 +74,7 @@ impl HostHandle {
             turned: AtomicU64::new(0),
             pressed: AtomicU64::new(0),
             leaderships: AtomicUsize::new(0),
+            asleep: AtomicUsize::new(0),
             caught_up: AtomicBool::new(false),
         }
     }
@@ -94,6 +97,7 @@ impl HostHandle {
     pub fn note(&self, now: Time, host: &Host) {
         self.turned.store(now.0, Ordering::Relaxed);
         self.leaderships.store(host.leaderships(), Ordering::Relaxed);
+        self.asleep.store(host.asleep(), Ordering::Relaxed);
         self.caught_up.store(host.caught_up(), Ordering::Relaxed);
     }
 
@@ -105,6 +109,11 @@ impl HostHandle {
     /// How many partitions it leads.
     pub fn leaderships(&self) -> usize {
         self.leaderships.load(Ordering::Relaxed)
+    }
+
+    /// How many of its replicas sleep.
+    pub fn asleep(&self) -> usize {
+        self.asleep.load(Ordering::Relaxed)
     }
 
     /// Whether each of its replicas has caught up once.
@@ -176,11 +185,12 @@ impl Shared {
         &self.hosts[host_of(partition, self.hosts.len())]
     }
 
-    /// Tells the hosts which feature level a node's program supports.
-    pub fn supports(&self, node: NodeId, level: u32) {
+    /// Tells the hosts what a node's hello says of its program and its process.
+    pub fn greeted(&self, node: NodeId, hello: &v1::Hello) {
         for host in &self.hosts {
             // Programs from before there were levels do not say.
-            host.send(Event::Supports { node, level: level.max(1) });
+            host.send(Event::Supports { node, level: hello.feature_level.max(1) });
+            host.send(Event::Greeted { node, incarnation: hello.incarnation });
         }
     }
 

@@ -6,7 +6,7 @@ use doug_proto::error::Fault;
 use doug_proto::ids::NodeId;
 use doug_proto::map::{Member, Partition};
 use doug_proto::v1;
-use doug_raft::{Batch, Index, ReplicaId, Term, Time};
+use doug_raft::{Batch, Index, ReplicaId, Term, Time, WakeCause};
 use doug_storage::ReplicaKey;
 use doug_storage::log::Record;
 use std::collections::BTreeMap;
@@ -38,6 +38,8 @@ pub struct Effects {
     /// Replicas to be made on other nodes, by `Admin.CreateReplica`. Asked for
     /// again until they answer their leader.
     pub creations: Vec<WantedReplica>,
+    /// How many replicas woke, by cause.
+    pub wakes: BTreeMap<WakeCause, u64>,
 }
 
 impl Effects {
@@ -54,6 +56,7 @@ impl Effects {
             && self.flush.is_empty()
             && self.roles.is_empty()
             && self.creations.is_empty()
+            && self.wakes.is_empty()
     }
 }
 

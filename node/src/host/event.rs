@@ -149,6 +149,13 @@ pub enum Event {
         /// Its greatest level.
         level: u32,
     },
+    /// A stream was opened, and its hello named the process on the other node.
+    Greeted {
+        /// The node.
+        node: NodeId,
+        /// Random number of its process.
+        incarnation: u64,
+    },
     /// Admin gives a partition another goal. Answered with [`super::Reply::Goal`]
     /// once that is committed.
     ChangeMembers {

@@ -15,7 +15,8 @@ impl Host {
             self.hand_over(now);
             return;
         }
-        for replica in self.replicas.values_mut().filter(|replica| replica.leads()) {
+        for partition in self.led.intersection(&self.awake) {
+            let Some(replica) = self.replicas.get_mut(partition) else { continue };
             let Some(preferred) = preferred(&replica.descriptor) else { continue };
             let peers = replica.raft.peers();
             let leadership = Leadership {
@@ -28,15 +29,14 @@ impl Host {
             if let Some(to) = balance::hand_over_to_preferred(own, now, leadership) {
                 // Refused while another hand-over is under way: the next look decides again.
                 let _ = replica.raft.transfer(now, to);
+                self.touched.insert(*partition);
             }
         }
     }
 
     pub(super) fn hand_over(&mut self, now: Time) {
-        for (partition, replica) in &mut self.replicas {
-            if !replica.leads() {
-                continue;
-            }
+        for partition in &self.led {
+            let Some(replica) = self.replicas.get_mut(partition) else { continue };
             if let Some(to) = balance::best_successor(&successors(replica)) {
                 // Refused while another hand-over is under way: the next tick tries again.
                 let _ = replica.raft.transfer(now, to);

@@ -31,8 +31,10 @@ pub(super) struct AwaitedGoal {
 }
 
 impl Host {
-    pub(super) fn supports(&mut self, node: NodeId, level: u32) {
-        self.supports.insert(node, level);
+    pub(super) fn supports(&mut self, now: Time, node: NodeId, level: u32) {
+        if self.supports.insert(node, level) != Some(level) {
+            self.wake_to_raise_level(now, node);
+        }
     }
 
     pub(super) fn change_members(
@@ -68,7 +70,8 @@ impl Host {
 
     /// Does what the goals of the partitions led from here ask for next.
     pub(super) fn move_members(&mut self, now: Time) {
-        for (partition, replica) in &mut self.replicas {
+        for partition in &self.awake {
+            let Some(replica) = self.replicas.get_mut(partition) else { continue };
             if replica.goal.is_some() {
                 self.touched.insert(*partition);
             }
@@ -83,13 +86,15 @@ impl Host {
         }
     }
 
-    pub(super) fn remove(&mut self, request: RequestId, key: ReplicaKey) {
+    pub(super) fn remove(&mut self, now: Time, request: RequestId, key: ReplicaKey) {
         let own = |replica: &Replica| replica.key == key;
         if self.replicas.get(&key.partition).is_some_and(own)
             && let Some(replica) = self.replicas.remove(&key.partition)
         {
             // Its successor under the same partition must not take these for its own.
             self.persisting.retain(|(_, partition, _)| *partition != key.partition);
+            self.stop_vouching_for(&replica);
+            self.file(now, key.partition);
             dismiss(replica, &mut self.effects);
         }
         self.effects.replies.push((request, Ok(Reply::Removed)));

@@ -19,6 +19,7 @@ mod replica;
 mod requests;
 mod retention;
 mod shares;
+mod sleep;
 mod snapshots;
 mod turn;
 pub mod wire;
@@ -41,6 +42,7 @@ use doug_storage::ReplicaKey;
 use faults::{not_proposed, outcome_unknown, read_expired, transfer_expired};
 use queue::QueuedWrite;
 use replica::Replica;
+use sleep::{Candidacy, Vouching};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// Settings of a host.
@@ -52,6 +54,16 @@ pub struct HostConfig {
     pub election_timeout: u64,
     /// Set: a leader reads by lease, on this assumption about the nodes' clocks.
     pub lease: Option<LeaseConfig>,
+    /// How long a partition is idle before its leader asks it to sleep, in microseconds.
+    /// `None`: never, and this host vouches for no leader, so no partition with a
+    /// replica here sleeps.
+    pub sleep_after: Option<u64>,
+    /// Random number of the process.
+    pub incarnation: u64,
+    /// Which of the node's hosts this is.
+    pub number: u32,
+    /// How many hosts the node has.
+    pub hosts: u32,
     /// A batch is closed when it holds this many bytes of commands.
     pub batch_bytes: usize,
     /// Bytes of applied log each replica keeps for followers that lag.
@@ -70,6 +82,10 @@ impl HostConfig {
             node,
             election_timeout: 150_000,
             lease: None,
+            sleep_after: Some(SLEEP_AFTER),
+            incarnation: 0,
+            number: 0,
+            hosts: 1,
             batch_bytes: 1 << 20,
             retained_log_bytes: 8 << 20,
             payload_cache_bytes: 4 << 20,
@@ -118,6 +134,15 @@ pub struct Host {
     last_tick: Time,
     /// The feature level each node's program has said it supports.
     supports: BTreeMap<NodeId, u32>,
+    vouching: Vouching,
+    /// Partitions led from here.
+    led: BTreeSet<u64>,
+    /// Partitions whose replica here has not caught up with a leader yet.
+    behind: BTreeSet<u64>,
+    /// Partitions whose replica here sleeps.
+    asleep: BTreeSet<u64>,
+    /// Partitions that need ticks: all that do not sleep, and those where something waits.
+    awake: BTreeSet<u64>,
 }
 
 /// A pause between ticks longer than the election timeout divided by this means
@@ -125,14 +150,19 @@ pub struct Host {
 /// whenever they wake up, and none would win.
 const STALL: u64 = 3;
 
+/// How long a partition is usually idle before it sleeps, in microseconds.
+pub const SLEEP_AFTER: u64 = 3_000_000;
+
 /// Pause between looks at the spread of the leaders, in microseconds.
 const BALANCE_INTERVAL: u64 = 500_000;
 
 impl Host {
     /// A host without replicas.
     pub fn new(config: HostConfig) -> Self {
+        let vouching = Vouching::new(config.incarnation, 2 * config.election_timeout);
         Self {
             config,
+            vouching,
             replicas: BTreeMap::new(),
             effects: Effects::default(),
             touched: BTreeSet::new(),
@@ -142,6 +172,10 @@ impl Host {
             next_balance: Time(0),
             last_tick: Time(0),
             supports: BTreeMap::new(),
+            led: BTreeSet::new(),
+            behind: BTreeSet::new(),
+            asleep: BTreeSet::new(),
+            awake: BTreeSet::new(),
         }
     }
 
@@ -197,11 +231,12 @@ impl Host {
             Event::Create { replica, descriptor, seed } => {
                 self.create(now, replica, descriptor, seed);
             }
-            Event::Supports { node, level } => self.supports(node, level),
+            Event::Supports { node, level } => self.supports(now, node, level),
+            Event::Greeted { node, incarnation } => self.greeted(now, node, incarnation),
             Event::ChangeMembers { request, partition, goal, generation, deadline } => {
                 self.change_members(request, partition, goal, generation, deadline);
             }
-            Event::Remove { request, replica } => self.remove(request, replica),
+            Event::Remove { request, replica } => self.remove(now, request, replica),
             Event::Transfer { request, partition, to, deadline } => {
                 self.transfer(now, request, partition, to, deadline);
             }
@@ -223,23 +258,26 @@ impl Host {
         // another's; so one pass over the touched ones is enough.
         while let Some(partition) = self.touched.pop_first() {
             self.finish_turn(now, partition);
+            self.file(now, partition);
         }
         std::mem::take(&mut self.effects)
     }
 
     /// State of every replica.
     pub fn status(&self, now: Time) -> Vec<v1::ReplicaStatus> {
-        self.replicas.values().map(|replica| replica.status(now)).collect()
+        let lives = |replica: &Replica, node| self.vouching.lives(node, replica.key.partition);
+        let status = |replica: &Replica| replica.status(now, |node| lives(replica, node));
+        self.replicas.values().map(status).collect()
     }
 
     /// Whether every replica has caught up with a leader once.
     pub fn caught_up(&self) -> bool {
-        self.replicas.values().all(|replica| replica.caught_up)
+        self.behind.is_empty()
     }
 
     /// How many partitions are led from here.
     pub fn leaderships(&self) -> usize {
-        self.replicas.values().filter(|replica| replica.leads()).count()
+        self.led.len()
     }
 
     /// The core of a replica, for checkers.
@@ -280,6 +318,8 @@ impl Host {
             key.partition
         );
         self.touched.insert(key.partition);
+        self.vouching.stale = true;
+        self.file(now, key.partition);
     }
 
     /// Runs `action` on a replica, unless it is gone or is another one.
@@ -303,34 +343,38 @@ impl Host {
         let pause = now.since(self.last_tick);
         let stalled = self.last_tick != Time(0) && pause > self.config.election_timeout / STALL;
         self.last_tick = now;
-        for (partition, replica) in &mut self.replicas {
+        if stalled {
+            self.vouching.excuse(now, pause);
+        }
+        self.look_after_neighbours(now);
+        let (mut due, mut campaigning, mut drowsy) = (Vec::new(), 0, Vec::new());
+        // A node may hold thousands of replicas, nearly all of which sleep.
+        for partition in &self.awake {
+            let Some(replica) = self.replicas.get_mut(partition) else { continue };
             if replica.snapshot.is_none() {
                 if stalled {
                     replica.raft.excuse(now, pause);
                 }
-                replica.raft.tick(now);
+                match replica.raft.campaign_due(now) {
+                    true => due.push(Candidacy::of(replica)),
+                    false => replica.raft.tick(now),
+                }
+                campaigning += usize::from(replica.raft.is_campaigning(now));
             }
-            for request in replica.queue.expire(now) {
-                self.effects.replies.push((request, Err(not_proposed(*partition))));
+            if self.config.sleep_after.is_some_and(|after| replica.is_drowsy(now, after)) {
+                drowsy.push(*partition);
             }
-            for request in replica.pending.expire(now) {
-                self.effects.replies.push((request, Err(outcome_unknown(*partition))));
-            }
-            for request in replica.reads.expire(now) {
-                self.effects.replies.push((request, Err(read_expired(replica))));
-            }
-            let late = replica.transfer.take_if(|transfer| transfer.deadline <= now);
-            if let Some(transfer) = late {
-                self.effects.replies.push((transfer.request, Err(transfer_expired(*partition))));
-            }
+            expire(now, replica, &mut self.effects);
             if replica.raft.payload_bytes() > self.config.payload_cache_bytes {
                 replica.raft.evict_payloads(replica.applied);
             }
-            // A node may hold thousands of replicas, nearly all of which have nothing to do.
+            // Most of those that are awake have nothing to do either.
             if !replica.is_idle() {
                 self.touched.insert(*partition);
             }
         }
+        self.let_campaign(now, due, campaigning);
+        self.put_to_sleep(now, drowsy);
         self.move_members(now);
         if now >= self.next_balance {
             self.next_balance = now.after(BALANCE_INTERVAL);
@@ -339,6 +383,9 @@ impl Host {
     }
 
     fn turn(&mut self, now: Time, from: NodeId, turn: v1::PeerTurn) {
+        for word in &turn.node_heartbeats {
+            self.node_heartbeat(now, from, word);
+        }
         for heartbeat in &turn.heartbeats {
             self.message(now, from, wire::unpack_heartbeat(heartbeat));
         }
@@ -369,6 +416,10 @@ impl Host {
         if !replica.places.admit(&replica.descriptor, route.from, from) {
             return;
         }
+        if !self.vouching.admits(from, route.partition, &message) {
+            return;
+        }
+        self.vouching.vouch_for(replica);
         replica.raft.step(now, route.from, message);
         self.touched.insert(route.partition);
     }
@@ -426,6 +477,24 @@ impl Host {
                 self.touched.insert(*partition);
             }
         }
+    }
+}
+
+/// Ends the requests whose time is over.
+fn expire(now: Time, replica: &mut Replica, effects: &mut Effects) {
+    let partition = replica.key.partition;
+    for request in replica.queue.expire(now) {
+        effects.replies.push((request, Err(not_proposed(partition))));
+    }
+    for request in replica.pending.expire(now) {
+        effects.replies.push((request, Err(outcome_unknown(partition))));
+    }
+    for request in replica.reads.expire(now) {
+        effects.replies.push((request, Err(read_expired(replica))));
+    }
+    let late = replica.transfer.take_if(|transfer| transfer.deadline <= now);
+    if let Some(transfer) = late {
+        effects.replies.push((transfer.request, Err(transfer_expired(partition))));
     }
 }
 

@@ -8,6 +8,7 @@ use super::places::Places;
 use super::queue::{Taken, WriteQueue};
 use super::reads::Reads;
 use super::retention::Retention;
+use super::sleep::Filed;
 use super::snapshots::IncomingSnapshot;
 use doug_proto::error::Fault;
 use doug_proto::ids::NodeId;
@@ -50,6 +51,10 @@ pub(super) struct Replica {
     pub feature_level: u32,
     /// When something that is repeated for the members was last done.
     pub nudged: Time,
+    /// Before this it is not asked to sleep.
+    pub next_sleep: Time,
+    /// In which sets of its host it is.
+    pub filed: Filed,
 }
 
 impl Replica {
@@ -78,6 +83,8 @@ impl Replica {
             goal: None,
             feature_level,
             nudged: Time(0),
+            next_sleep: Time(0),
+            filed: Filed::default(),
         }
     }
 
@@ -93,6 +100,21 @@ impl Replica {
             && self.snapshot.is_none()
     }
 
+    /// Whether nothing here waits for anything, not even for its deadline.
+    pub(super) fn is_at_rest(&self) -> bool {
+        !self.has_requests()
+            && self.pending.batches() == 0
+            && self.snapshot.is_none()
+            && self.goal.is_none()
+            && self.transfer.is_none()
+            && self.caught_up
+    }
+
+    /// Whether clients wait for a leader here.
+    pub(super) fn has_requests(&self) -> bool {
+        !self.queue.is_empty() || !self.reads.is_empty()
+    }
+
     pub(super) fn node_of(&self, replica: ReplicaId) -> Option<NodeId> {
         self.places.node_of(&self.descriptor, replica)
     }
@@ -103,13 +125,13 @@ impl Replica {
     }
 
     /// Takes over the descriptor of the membership in force, which changes with
-    /// every configuration that enters the log or is cut from it.
-    pub(super) fn follow_membership(&mut self) {
+    /// every configuration that enters the log or is cut from it. Says whether it did.
+    pub(super) fn follow_membership(&mut self) -> bool {
         let context = &self.raft.membership().context;
-        if let Some(descriptor) = self.places.changed(context) {
-            let former = std::mem::replace(&mut self.descriptor, descriptor);
-            self.places.remember(former);
-        }
+        let Some(descriptor) = self.places.changed(context) else { return false };
+        let former = std::mem::replace(&mut self.descriptor, descriptor);
+        self.places.remember(former);
+        true
     }
 
     pub(super) fn leader_node(&self) -> Option<NodeId> {
@@ -174,7 +196,9 @@ impl Replica {
             && self.raft.term_at(commit) == Some(self.raft.term());
     }
 
-    pub(super) fn status(&self, now: Time) -> v1::ReplicaStatus {
+    /// `lives` says of a node whether it is heard: while the partition sleeps, nothing
+    /// else tells whether its peers are active.
+    pub(super) fn status(&self, now: Time, lives: impl Fn(NodeId) -> bool) -> v1::ReplicaStatus {
         let role = match self.raft.role() {
             Role::Leader => v1::ReplicaRole::Leader,
             Role::Candidate | Role::PreCandidate => v1::ReplicaRole::Candidate,
@@ -193,21 +217,23 @@ impl Replica {
             commit: self.raft.commit(),
             applied: self.applied,
             since_milliseconds: now.since(self.since) / 1_000,
-            peers: if self.leads() { self.peers() } else { Vec::new() },
+            peers: if self.leads() { self.peers(lives) } else { Vec::new() },
             bytes: 0,
             descriptor: Some(self.descriptor.to_wire()),
             damage: String::new(),
             feature_level: self.feature_level,
+            asleep: self.raft.is_asleep(),
         }
     }
 
-    fn peers(&self) -> Vec<v1::PeerProgress> {
-        let peers = self.raft.peers();
+    fn peers(&self, lives: impl Fn(NodeId) -> bool) -> Vec<v1::PeerProgress> {
+        let (peers, asleep) = (self.raft.peers(), self.raft.is_asleep());
         let progress = peers.iter().filter_map(|peer| {
+            let node = self.node_of(peer.id)?;
             Some(v1::PeerProgress {
-                node: self.node_of(peer.id)?.to_string(),
+                node: node.to_string(),
                 match_index: peer.matched,
-                active: peer.recently_active,
+                active: if asleep { lives(node) } else { peer.recently_active },
             })
         });
         progress.collect()

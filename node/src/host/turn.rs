@@ -19,6 +19,7 @@ impl Host {
             self.effects.replies.push((request, Err(fault)));
         }
         if let Some(read) = replica.reads.ask(now) {
+            self.vouching.vouch_for(replica);
             replica.raft.read(now, read);
         }
         loop {
@@ -26,7 +27,7 @@ impl Host {
             if effects.is_empty() {
                 break;
             }
-            replica.follow_membership();
+            self.vouching.stale |= replica.follow_membership();
             for effect in effects {
                 carry_out(
                     effect,
@@ -42,7 +43,7 @@ impl Host {
             let ready = ready_read(replica, request, kind);
             self.effects.ready.push(ready);
         }
-        replica.follow_membership();
+        self.vouching.stale |= replica.follow_membership();
         pursue_goal(now, replica, &mut self.effects);
         replica.note_caught_up();
         self.effects.replies.extend(let_in(replica));
@@ -89,6 +90,9 @@ fn carry_out(
         Effect::RoleChanged { role, term, leader } => {
             role_changed(replica, now, effects, role, term, leader);
         }
+        // Nobody needs the bytes until it wakes, and thousands may sleep.
+        Effect::FellAsleep => replica.raft.evict_payloads(replica.applied),
+        Effect::Woke { cause } => *effects.wakes.entry(cause).or_default() += 1,
         Effect::FetchPayloads { from, to } => {
             effects.fetch.push(Fetch { replica: replica.key, from, to });
         }

@@ -1,7 +1,7 @@
 //! Between the core's messages and the wire's.
 
 use doug_proto::v1::{self, raft_message::Message as Wire};
-use doug_raft::{Batch, BatchError, Message, ReplicaId, Verdict};
+use doug_raft::{Batch, BatchError, Message, ReplicaId, Verdict, Vouch};
 
 /// Addresses of a message inside a pair of nodes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,6 +62,12 @@ pub fn pack(turn: &mut v1::PeerTurn, route: Route, message: Message) {
         Message::AppendResponse { term, verdict } => {
             (term, Wire::AppendAnswer(append_answer(verdict)))
         }
+        Message::Sleep { term, commit, round, vouch: Vouch { incarnation, epoch } } => {
+            (term, Wire::Sleep(v1::Sleep { commit, round, incarnation, epoch }))
+        }
+        Message::SleepResponse { term, round, agreed } => {
+            (term, Wire::SleepAnswer(v1::SleepAnswer { round, agreed }))
+        }
         Message::TimeoutNow { term } => (term, Wire::TimeoutNow(v1::TimeoutNow {})),
         Message::ReadIndexRequest { term, request } => {
             (term, Wire::ReadIndexQuery(v1::ReadIndexQuery { id: request }))
@@ -115,6 +121,13 @@ pub fn unpack(wire: v1::RaftMessage) -> Result<(Route, Message), UnpackError> {
         Wire::ReadIndexQuery(q) => Message::ReadIndexRequest { term, request: q.id },
         Wire::ReadIndexAnswer(a) => {
             Message::ReadIndexResponse { term, request: a.id, index: a.index }
+        }
+        Wire::Sleep(sleep) => {
+            let vouch = Vouch { incarnation: sleep.incarnation, epoch: sleep.epoch };
+            Message::Sleep { term, commit: sleep.commit, round: sleep.round, vouch }
+        }
+        Wire::SleepAnswer(answer) => {
+            Message::SleepResponse { term, round: answer.round, agreed: answer.agreed }
         }
         Wire::TimeoutNow(_) => Message::TimeoutNow { term },
     };
@@ -246,6 +259,13 @@ mod tests {
             Message::Heartbeat { term: 7, commit: 40, round: 3 },
             Message::HeartbeatResponse { term: 7, round: 3, verified: 42, matched: 41 },
             Message::TimeoutNow { term: 7 },
+            Message::Sleep {
+                term: 7,
+                commit: 42,
+                round: 4,
+                vouch: Vouch { incarnation: 99, epoch: 2 },
+            },
+            Message::SleepResponse { term: 7, round: 4, agreed: true },
             Message::ReadIndexRequest { term: 7, request: 11 },
             Message::ReadIndexResponse { term: 7, request: 11, index: Some(0) },
             Message::ReadIndexResponse { term: 7, request: 11, index: None },

@@ -45,6 +45,6 @@ pub fn check_hello(shared: &Shared, hello: Option<&v1::Hello>) -> Result<NodeId,
         ));
     }
     let from = hello.from.parse().map_err(|error| Fault::invalid(format!("{error}")))?;
-    shared.supports(from, hello.feature_level);
+    shared.greeted(from, hello);
     Ok(from)
 }

@@ -111,7 +111,7 @@ async fn open(
     match answers.message().await {
         Ok(Some(answer)) => {
             if let Some(hello) = answer.hello {
-                shared.supports(node, hello.feature_level);
+                shared.greeted(node, &hello);
             }
             Ok((sending, answers))
         }
@@ -192,6 +192,7 @@ fn merge(mut turn: v1::PeerTurn, turns: &mut mpsc::Receiver<v1::PeerTurn>) -> v1
         turn.messages.extend(next.messages);
         turn.heartbeats.extend(next.heartbeats);
         turn.heartbeat_answers.extend(next.heartbeat_answers);
+        turn.node_heartbeats.extend(next.node_heartbeats);
     }
     turn
 }

@@ -62,7 +62,7 @@ async fn exchange(
 ) {
     let request = v1::ShareMapRequest {
         hello: Some(hello(shared, node)),
-        digest: shared.maps.get().map_or(0, |map| map.digest()),
+        digest: shared.maps.digest(),
         map: tell.map(|map| map.to_wire()),
     };
     let mut client = raft_client(shared, channel);
@@ -93,7 +93,7 @@ pub async fn answer(
         take_in(shared, map).await?;
     }
     let map = shared.maps.required()?;
-    let differs = map.digest() != request.digest;
+    let differs = shared.maps.digest() != request.digest;
     Ok(v1::ShareMapResponse { map: differs.then(|| map.to_wire()) })
 }
 

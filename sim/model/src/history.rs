@@ -1,6 +1,6 @@
 //! What has happened, as an outside observer sees it, and what may never happen after it.
 
-use doug_raft::{Batch, Index, Raft, ReplicaId, Term};
+use doug_raft::{Batch, Index, Raft, ReplicaId, Role, Term};
 use std::collections::BTreeMap;
 
 /// A broken promise.
@@ -16,6 +16,8 @@ pub enum Violation {
     NotDurable,
     /// A read's index does not cover what was committed when the read began.
     StaleRead,
+    /// All replicas slept, and none led them, or not all of them.
+    SleptWithoutLeader,
 }
 
 /// All that was ever led, committed and read.
@@ -76,6 +78,19 @@ impl History {
     pub fn check_durable(&mut self, held: bool) {
         if !held {
             self.violate(Violation::NotDurable);
+        }
+    }
+
+    /// All replicas sleep: one must lead them all, or nobody ever serves again.
+    pub fn all_sleep<'a>(&mut self, replicas: impl Iterator<Item = &'a Raft> + Clone) {
+        let leader = replicas.clone().find(|raft| raft.role() == Role::Leader);
+        let led = leader.is_some_and(|leader| {
+            let place =
+                |raft: &Raft| (raft.leader(), raft.term(), raft.commit(), raft.last_index());
+            replicas.clone().all(|raft| place(raft) == place(leader))
+        });
+        if !led {
+            self.violate(Violation::SleptWithoutLeader);
         }
     }
 

@@ -21,6 +21,8 @@ pub struct Scope {
     pub reads: u8,
     /// Crashes, of all replicas together.
     pub crashes: u8,
+    /// Wishes to sleep, of all leaders together.
+    pub sleeps: u8,
     /// Whether records become durable some time after they are written, not at once.
     pub slow_disks: bool,
 }
@@ -40,6 +42,7 @@ impl Scope {
             writes: 1,
             reads: 0,
             crashes: 0,
+            sleeps: 0,
             slow_disks: false,
         }
     }
@@ -97,6 +100,11 @@ impl Model for GroupModel {
                 state.everything_is_committed(&model.0)
             }),
         ];
+        if self.0.sleeps > 0 {
+            properties.push(Property::<Self>::sometimes("a whole group sleeps", |_, state| {
+                state.everyone_sleeps()
+            }));
+        }
         if self.0.campaigns > 1 {
             properties.push(Property::<Self>::sometimes("a second leader commits", |_, state| {
                 state.a_second_leader_commits()

@@ -6,7 +6,7 @@ use crate::network::{Envelope, Network};
 use crate::replica::Replica;
 use crate::scope::Scope;
 use bytes::Bytes;
-use doug_raft::{Batch, Configuration, Effect, Membership, ReadId, ReplicaId, Role};
+use doug_raft::{Batch, Configuration, Effect, Membership, ReadId, ReplicaId, Role, Vouch};
 use std::collections::BTreeMap;
 
 /// How much has happened of what the scope limits.
@@ -16,6 +16,7 @@ struct Spent {
     writes: u8,
     reads: u8,
     crashes: u8,
+    sleeps: u8,
 }
 
 /// Replicas, messages under way, and what has happened.
@@ -73,6 +74,9 @@ impl State {
             if spent.reads < scope.reads {
                 actions.push(Action::Read(id));
             }
+            if spent.sleeps < scope.sleeps && !raft.is_asleep() {
+                actions.push(Action::Sleep(id));
+            }
             if self.next_membership(scope, id).is_some() {
                 actions.push(Action::Change(id));
             }
@@ -115,6 +119,12 @@ impl State {
                     // Refused while the last change is not committed, and before the leader's own term is.
                     let _ = self.replica(id).act(|raft, now| raft.propose_membership(now, next));
                 }
+                id
+            }
+            Action::Sleep(id) => {
+                self.spent.sleeps += 1;
+                // Refused while anything is left to do or to tell.
+                let _ = self.replica(id).act(|raft, now| raft.propose_sleep(now, Vouch::default()));
                 id
             }
             Action::Crash(id) => {
@@ -180,6 +190,11 @@ impl State {
                 self.history.led(&self.replicas[&id].raft);
             }
             Effect::RoleChanged { .. } => {}
+            Effect::FellAsleep if self.everyone_sleeps() => {
+                let replicas = self.replicas.values().map(|replica| &replica.raft);
+                self.history.all_sleep(replicas);
+            }
+            Effect::FellAsleep | Effect::Woke { .. } => {}
             Effect::Persist { .. } => unreachable!("the replica keeps what is to be written"),
             Effect::FetchPayloads { .. } | Effect::SnapshotNeeded { .. } => {
                 unreachable!("nothing is evicted or compacted here")
@@ -220,6 +235,11 @@ impl State {
                     && raft.commit() > 0
                     && last.is_none_or(|last| raft.configuration() == last)
             })
+    }
+
+    /// Whether no replica has a timer running or anything to say.
+    pub(crate) fn everyone_sleeps(&self) -> bool {
+        self.replicas.values().all(|replica| replica.raft.is_asleep())
     }
 
     pub(crate) fn a_second_leader_commits(&self) -> bool {

@@ -1,7 +1,13 @@
 //! Every order of events within a scope that takes seconds; larger ones: `cargo run --release -p doug-model`.
 
 use doug_model::{GroupModel, Scope};
+use doug_raft::ReplicaId;
 use stateright::{Checker, Model};
+use std::collections::BTreeSet;
+
+fn two() -> BTreeSet<ReplicaId> {
+    [1, 2].map(ReplicaId).into()
+}
 
 fn check(scope: Scope) {
     let checker = GroupModel(scope).checker().threads(2).spawn_dfs().join();
@@ -21,6 +27,16 @@ fn a_leader_writes_in_every_order() {
 #[test]
 fn a_leader_reads_in_every_order() {
     check(Scope { campaigns: 1, writes: 0, reads: 1, ..Scope::three() });
+}
+
+#[test]
+fn a_leader_asks_for_sleep_and_is_read_and_rivalled_in_every_order() {
+    check(Scope { campaigns: 2, writes: 0, reads: 1, sleeps: 1, voters: two(), ..Scope::three() });
+}
+
+#[test]
+fn three_replicas_fall_asleep_in_every_order() {
+    check(Scope { campaigns: 1, writes: 0, sleeps: 1, ..Scope::three() });
 }
 
 #[test]

@@ -11,6 +11,7 @@ mod registers;
 mod retries;
 mod revisions;
 mod scans;
+mod sleepers;
 
 use crate::history::{Answer, Operation};
 use crate::reference::Reference;
@@ -123,6 +124,14 @@ impl Checks {
     /// They agree at some place and differ below it.
     pub fn logs(&self, first: &Raft, second: &Raft) -> Result<(), Violation> {
         log_matching::compare(first, second)
+    }
+
+    /// All replicas of a partition that run, at one moment.
+    ///
+    /// # Errors
+    /// All sleep, and none of them leads.
+    pub fn sleep(&self, partition: u64, replicas: &[&Raft]) -> Result<(), Violation> {
+        sleepers::check(partition, replicas)
     }
 
     /// An operation ended, with an answer or without.

@@ -78,6 +78,9 @@ impl Process {
         for change in effects.roles {
             self.role_changed(host, change, cx)?;
         }
+        for (cause, count) in effects.wakes {
+            cx.coverage.add(&format!("woke: {cause}"), count);
+        }
         for (to, turn) in effects.turns {
             cx.send_turn(self.index, self.id, to, turn);
         }

@@ -140,10 +140,14 @@ impl Process {
             batch_bytes: cx.plan.batch_bytes,
             retained_log_bytes: cx.plan.retained_log_bytes,
             payload_cache_bytes: cx.plan.payload_cache_bytes,
+            sleep_after: cx.plan.sleep_after,
+            // A life is a process, so this tells them apart as random numbers would.
+            incarnation: start.life << 8 | start.index as u64,
+            hosts: cx.plan.hosts as u32,
             ..HostConfig::new(start.id)
         };
-        let slot = |_| HostSlot {
-            host: Host::new(config.clone()),
+        let slot = |number: usize| HostSlot {
+            host: Host::new(HostConfig { number: number as u32, ..config.clone() }),
             mail: Vec::new(),
             spare: Vec::new(),
             turn_due: false,

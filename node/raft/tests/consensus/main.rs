@@ -12,5 +12,6 @@ mod flow_control;
 mod lease;
 mod membership;
 mod reads;
+mod sleep;
 mod transcripts;
 mod transfer;

@@ -234,3 +234,60 @@ fn a_change_half_done_is_ended_by_the_next_leader() {
     cluster.run_for(6 * MILLISECOND);
     insta::assert_snapshot!(cluster.story.to_string());
 }
+
+/// Replica 1 leads, and all sleep.
+fn asleep() -> Cluster {
+    let mut cluster = group_of_three();
+    cluster.sleep_after = Some(100 * MILLISECOND);
+    (1..=3).for_each(|number| cluster.begin_to_look(number));
+    let mut cluster = led_by_one(cluster);
+    cluster.story.heartbeats = true;
+    cluster.run_for(200 * MILLISECOND);
+    assert!((1..=3).all(|number| cluster.raft(number).is_asleep()));
+    cluster
+}
+
+#[test]
+fn an_idle_group_falls_asleep_and_a_write_wakes_it() {
+    let mut cluster = asleep();
+    cluster.run_for(10_000 * MILLISECOND);
+    cluster.propose(1, &[command("a")]).expect("1 leads");
+    cluster.run_for(10 * MILLISECOND);
+    insta::assert_snapshot!(cluster.story.to_string());
+}
+
+#[test]
+fn a_sleeping_leader_dies_and_is_replaced() {
+    let mut cluster = asleep();
+    cluster.story.begin();
+    cluster.crash(1, 0);
+    cluster.run_for(500 * MILLISECOND);
+    insta::assert_snapshot!(cluster.story.to_string());
+}
+
+#[test]
+fn a_sleeping_leader_starts_again_and_is_noticed() {
+    let mut cluster = asleep();
+    cluster.story.begin();
+    cluster.crash(1, 0);
+    cluster.run_for(20 * MILLISECOND);
+    cluster.start(1);
+    cluster.run_for(400 * MILLISECOND);
+    insta::assert_snapshot!(cluster.story.to_string());
+}
+
+/// One follower loses sight of the leader first, the other after a write that the first lacks: who sleeps under a leader
+/// that nobody else follows must not refuse the rest for ever.
+#[test]
+fn sight_of_a_sleeping_leader_is_lost_one_by_one() {
+    let mut cluster = asleep();
+    cluster.story.heartbeats = false;
+    cluster.story.begin();
+    cluster.weather.cut.extend([(1, 2), (2, 1)]);
+    cluster.propose(1, &[command("a")]).expect("1 leads");
+    cluster.run_for(100 * MILLISECOND);
+    cluster.isolate(&[1]);
+    cluster.run_for(900 * MILLISECOND);
+    assert!(cluster.leader().is_some_and(|leader| leader == 3), "only 3 has it all");
+    insta::assert_snapshot!(cluster.story.to_string());
+}

@@ -1,8 +1,8 @@
 //! The paper's safety properties (figure 3), checked from outside on whole groups.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use doug_raft::{Batch, Configuration, Index, Raft, ReplicaId, Term};
+use doug_raft::{Batch, Configuration, Index, Message, Raft, ReplicaId, Role, Term};
 
 use super::disk::{Disk, configuration_of};
 
@@ -14,6 +14,10 @@ pub struct Checker {
     applied: BTreeMap<Index, Batch>,
     /// The commit index last seen of each replica's current process.
     commits: BTreeMap<ReplicaId, Index>,
+    /// Who has agreed to sleep, by term and round.
+    agreed: BTreeSet<(Term, u64, ReplicaId)>,
+    /// The last wish to sleep of each term.
+    wishes: BTreeMap<Term, u64>,
     /// The configurations applied, the first included.
     configurations: Vec<Configuration>,
 }
@@ -78,6 +82,51 @@ impl Checker {
         };
         assert!(legal && !to.voters.is_empty(), "{to:?} was committed after {from:?}");
         self.configurations.push(to);
+    }
+
+    pub fn sent(&mut self, from: ReplicaId, message: &Message) {
+        match *message {
+            Message::Sleep { term, round, .. } => {
+                self.wishes.insert(term, round);
+            }
+            Message::SleepResponse { term, round, agreed: true } => {
+                self.agreed.insert((term, round, from));
+            }
+            _ => {}
+        }
+    }
+
+    /// A leader sleeps only once every other voter has agreed to its wish.
+    pub fn fell_asleep(&self, raft: &Raft) {
+        let others = raft.configuration().all_voters().into_iter().filter(|&id| id != raft.id());
+        if raft.role() == Role::Leader {
+            let term = raft.term();
+            for voter in others {
+                let agreed = self.agreed.contains(&(term, self.wishes[&term], voter));
+                assert!(
+                    agreed,
+                    "the leader of term {term} sleeps, but voter {voter} did not agree"
+                );
+            }
+        }
+    }
+
+    /// When a whole group sleeps, one leads, and all are where it is: or nobody would ever serve again.
+    pub fn sleep_is_sound<'a>(&self, group: impl Iterator<Item = &'a Raft> + Clone) {
+        if !group.clone().all(Raft::is_asleep) {
+            return;
+        }
+        let leader = group.clone().find(|raft| raft.role() == Role::Leader);
+        let leader = leader.expect("a whole group sleeps without a leader");
+        for raft in group {
+            assert_eq!(
+                (raft.term(), raft.commit(), raft.last_index(), raft.leader()),
+                (leader.term(), leader.commit(), leader.last_index(), Some(leader.id())),
+                "replica {} sleeps elsewhere than its leader {}",
+                raft.id(),
+                leader.id()
+            );
+        }
     }
 
     /// No log holds two changes of the members that are not committed.

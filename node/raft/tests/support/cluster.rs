@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use doug_raft::{
-    Batch, ChangeError, Config, Configuration, Effect, Index, Membership, Message, ProposeError,
-    Proposed, Raft, ReadId, Role, Term, Ticket, Time,
+    Batch, ChangeError, Config, Configuration, Effect, Index, Membership, Message, Neighbours,
+    ProposeError, Proposed, Raft, ReadId, Role, Term, Ticket, Time, Vouch,
 };
 
 use super::check::Checker;
 use super::disk::{Disk, Machine};
+use super::sleep::{SILENCE, vouch};
 use super::story::Story;
 use super::{MILLISECOND, config, describe, id, voters};
 
@@ -31,6 +32,9 @@ impl Dice {
         self.between(1, 100) <= chance
     }
 }
+
+/// Pause between two node heartbeats.
+const NODE_HEARTBEAT: u64 = 50 * MILLISECOND;
 
 /// How badly network and disks behave. Durations in microseconds.
 #[derive(Clone, Debug)]
@@ -62,11 +66,36 @@ impl Weather {
 #[derive(Clone)]
 enum Event {
     Tick,
-    Deliver { from: u64, message: Message },
-    Persisted { process: u64, ticket: Ticket },
-    Fetched { process: u64, batches: Vec<Batch> },
-    Snapshot { from: u64, machine: Machine, term: Term },
-    SnapshotSent { to: u64, ok: bool, index: Index },
+    Deliver {
+        from: u64,
+        message: Message,
+    },
+    /// The node looks after its neighbours, and tells them that it lives.
+    Look {
+        process: u64,
+    },
+    NodeHeartbeat {
+        from: u64,
+        vouch: Vouch,
+    },
+    Persisted {
+        process: u64,
+        ticket: Ticket,
+    },
+    Fetched {
+        process: u64,
+        batches: Vec<Batch>,
+    },
+    Snapshot {
+        from: u64,
+        machine: Machine,
+        term: Term,
+    },
+    SnapshotSent {
+        to: u64,
+        ok: bool,
+        index: Index,
+    },
 }
 
 pub struct Node {
@@ -76,7 +105,8 @@ pub struct Node {
     pub machine: Machine,
     config: Config,
     clock: Clock,
-    process: u64,
+    pub(super) process: u64,
+    pub(super) neighbours: Neighbours<u64>,
     disk_busy_until: Time,
     tick_at: Time,
     reads: BTreeMap<ReadId, Index>,
@@ -114,6 +144,8 @@ pub struct Cluster {
     /// What the cores asked for, and how often.
     pub counts: BTreeMap<&'static str, u64>,
     pub changes_members: bool,
+    /// How long a leader is idle before it proposes sleep; `None`: it never does.
+    pub sleep_after: Option<u64>,
     drift_ppm: u64,
     last_number: u64,
     events: BTreeMap<(Time, u64), (u64, Event)>,
@@ -149,6 +181,7 @@ impl Cluster {
             checker: Checker::starting_with(&disks),
             counts: BTreeMap::new(),
             changes_members: false,
+            sleep_after: None,
             drift_ppm: 0,
             last_number: disks.keys().next_back().copied().unwrap_or(0),
             events: BTreeMap::new(),
@@ -195,6 +228,8 @@ impl Cluster {
         node.disk_busy_until = now;
         node.tick_at = now;
         node.raft = Some(Raft::new(node.config.clone(), restored, node.clock.local(now)));
+        node.neighbours = Neighbours::new(SILENCE);
+        self.begin_to_look(number);
         self.checker.restarted(id(number));
         self.settle(number);
     }
@@ -358,7 +393,12 @@ impl Cluster {
         let Some(raft) = &mut node.raft else { return };
         match event {
             Event::Tick if node.tick_at == now => raft.tick(local),
-            Event::Deliver { from, message } => raft.step(local, id(from), message),
+            Event::Deliver { from, message } => node.hear(local, from, message),
+            Event::Look { process: of } if of == process => {
+                self.look(number, local);
+                return;
+            }
+            Event::NodeHeartbeat { from, vouch } => node.hear_node(local, from, vouch),
             Event::Persisted { process: written_by, ticket } if written_by == process => {
                 node.disk.sync(ticket);
                 raft.persisted(local, ticket);
@@ -379,7 +419,9 @@ impl Cluster {
                 self.schedule(now, from, Event::SnapshotSent { to: number, ok, index });
             }
             Event::SnapshotSent { to, ok, index } => raft.snapshot_sent(local, id(to), ok, index),
-            Event::Tick | Event::Persisted { .. } | Event::Fetched { .. } => return,
+            Event::Tick | Event::Persisted { .. } | Event::Fetched { .. } | Event::Look { .. } => {
+                return;
+            }
         }
         self.settle(number);
     }
@@ -462,6 +504,11 @@ impl Cluster {
                     self.checker.elected(raft);
                 }
             }
+            Effect::FellAsleep => {
+                let raft = self.nodes[&number].raft.as_ref().expect("it was just seen");
+                self.checker.fell_asleep(raft);
+            }
+            Effect::Woke { .. } => {}
             Effect::FetchPayloads { from, to } => {
                 let node = self.node(number);
                 let (process, batches) = (node.process, node.disk.read(from, to));
@@ -517,11 +564,41 @@ impl Cluster {
         state
     }
 
+    /// Has a node look after its neighbours, if partitions sleep at all.
+    pub fn begin_to_look(&mut self, number: u64) {
+        if self.sleep_after.is_some() {
+            let process = self.nodes[&number].process;
+            self.schedule(self.now, number, Event::Look { process });
+        }
+    }
+
+    /// What a host does for its replicas at every tick, as far as sleep goes.
+    fn look(&mut self, number: u64, local: Time) {
+        let Some(after) = self.sleep_after else { return };
+        let process = self.nodes[&number].process;
+        self.schedule(self.now.after(NODE_HEARTBEAT), number, Event::Look { process });
+        let others: Vec<u64> = self.nodes.keys().copied().filter(|&n| n != number).collect();
+        for other in others {
+            self.carry(
+                number,
+                other,
+                &Event::NodeHeartbeat { from: number, vouch: vouch(process) },
+            );
+        }
+        self.node(number).look_after_sleep(local, after);
+        self.settle(number);
+    }
+
     fn is_cut(&self, from: u64, to: u64) -> bool {
         self.weather.cut.contains(&(from, to))
     }
 
     fn send(&mut self, from: u64, to: u64, message: Message) {
+        self.checker.sent(id(from), &message);
+        self.carry(from, to, &Event::Deliver { from, message });
+    }
+
+    fn carry(&mut self, from: u64, to: u64, event: &Event) {
         if self.is_cut(from, to) || !self.nodes.contains_key(&to) {
             return;
         }
@@ -532,7 +609,7 @@ impl Cluster {
                 let (low, high) =
                     if stray { (0, 1_000 * MILLISECOND) } else { self.weather.latency };
                 let at = self.now.after(self.dice.between(low, high));
-                self.schedule(at, to, Event::Deliver { from, message: message.clone() });
+                self.schedule(at, to, event.clone());
             }
         }
     }
@@ -547,6 +624,7 @@ impl Node {
             config,
             clock: Clock::default(),
             process: 0,
+            neighbours: Neighbours::new(SILENCE),
             disk_busy_until: Time(0),
             tick_at: Time(0),
             reads: BTreeMap::new(),
@@ -589,6 +667,8 @@ fn kind(effect: &Effect) -> &'static str {
         Effect::RoleChanged { role: Role::Leader, .. } => "elections",
         Effect::RoleChanged { .. } => "changes of role",
         Effect::FetchPayloads { .. } => "fetches",
+        Effect::FellAsleep => "sleeps",
+        Effect::Woke { cause } => cause.name(),
         Effect::SnapshotNeeded { .. } => "snapshots",
     }
 }

@@ -5,6 +5,7 @@ pub mod check;
 pub mod cluster;
 pub mod disk;
 pub mod replica;
+pub mod sleep;
 pub mod story;
 
 use std::collections::BTreeSet;

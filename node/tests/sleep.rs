@@ -1,0 +1,376 @@
+//! Hosts with many partitions of which most are idle: three hosts, a network that can be cut, logs that are durable at once.
+
+use bytes::Bytes;
+use doug_node::host::{
+    Effects, Event, Host, HostConfig, LogContent, LogRecord, ReadKind, RequestId, RestoredReplica,
+    Sequence,
+};
+use doug_proto::ids::NodeId;
+use doug_proto::map::{Member, Partition};
+use doug_proto::v1;
+use doug_raft::{Batch, ReplicaId, Role, Term, Time, WakeCause};
+use doug_storage::ReplicaKey;
+use std::collections::{BTreeMap, BTreeSet};
+
+const MILLISECOND: u64 = 1_000;
+const SECOND: u64 = 1_000_000;
+const NEVER: Time = Time(u64::MAX - 1);
+
+fn node(number: usize) -> NodeId {
+    NodeId::from_bits(number as u64 + 1)
+}
+
+fn descriptor(partition: u64) -> Partition {
+    let first = partition as usize - 1;
+    Partition {
+        id: partition,
+        start: Bytes::new(),
+        end: Bytes::new(),
+        generation: 1,
+        cluster: "a".into(),
+        voters: (0..3)
+            .map(|i| (first + i) % 3)
+            .map(|i| Member { node: node(i), replica: i as u64 + 1 })
+            .collect(),
+        learners: Vec::new(),
+        parents: Vec::new(),
+        outgoing: Vec::new(),
+        next_replica: 0,
+        goal: None,
+    }
+}
+
+/// What passed between the hosts.
+#[derive(Default)]
+struct Seen {
+    /// Messages and heartbeats of partitions.
+    messages: usize,
+    node_heartbeats: usize,
+    ready: Vec<RequestId>,
+    applied: Vec<RequestId>,
+    wakes: BTreeMap<WakeCause, u64>,
+    campaigns_at_once: usize,
+}
+
+/// What one replica's log holds.
+#[derive(Clone, Default)]
+struct Log {
+    term: Term,
+    vote: Option<ReplicaId>,
+    batches: Vec<Batch>,
+}
+
+impl Log {
+    fn append(&mut self, content: &LogContent) {
+        match content {
+            LogContent::Batch { batch, .. } => {
+                self.batches.retain(|held| held.base < batch.base);
+                self.batches.push(batch.clone());
+            }
+            LogContent::HardState { term, vote } => (self.term, self.vote) = (*term, *vote),
+            LogContent::Reset { .. } => unreachable!("nobody sends snapshots here"),
+        }
+    }
+}
+
+/// Hosts 0 to 2 on nodes 1 to 3; the leaders of their partitions are spread.
+struct Trio {
+    hosts: Vec<Option<Host>>,
+    partitions: u64,
+    processes: u64,
+    now: Time,
+    cut: BTreeSet<usize>,
+    seen: Seen,
+    persisted: Vec<(usize, Sequence)>,
+    /// By host and partition.
+    logs: BTreeMap<(usize, u64), Log>,
+}
+
+impl Trio {
+    fn with(partitions: u64, sleep_after: [Option<u64>; 3]) -> Self {
+        let mut trio = Self {
+            hosts: vec![None, None, None],
+            partitions,
+            processes: 0,
+            now: Time(SECOND),
+            cut: BTreeSet::new(),
+            seen: Seen::default(),
+            persisted: Vec::new(),
+            logs: BTreeMap::new(),
+        };
+        for (host, sleep_after) in sleep_after.into_iter().enumerate() {
+            trio.boot(host, sleep_after);
+        }
+        trio.settle();
+        trio.pass(SECOND);
+        trio
+    }
+
+    /// All asleep.
+    fn asleep(partitions: u64) -> Self {
+        let mut trio = Self::with(partitions, [Some(SECOND); 3]);
+        trio.pass(2 * SECOND);
+        assert_eq!(trio.sleepers(), [partitions as usize; 3]);
+        trio.seen = Seen::default();
+        trio
+    }
+
+    /// Starts a process from what the last one wrote.
+    fn start(&mut self, host: usize, sleep_after: Option<u64>) {
+        self.boot(host, sleep_after);
+        self.settle();
+    }
+
+    fn boot(&mut self, host: usize, sleep_after: Option<u64>) {
+        self.processes += 1;
+        let incarnation = self.processes;
+        let mut started =
+            Host::new(HostConfig { sleep_after, incarnation, ..HostConfig::new(node(host)) });
+        for partition in 1..=self.partitions {
+            let replica = ReplicaKey { partition, replica: host as u64 + 1 };
+            let (descriptor, seed) = (descriptor(partition), partition * 10 + incarnation);
+            let Some(Log { term, vote, batches }) = self.logs.get(&(host, partition)).cloned()
+            else {
+                started.step(self.now, Event::Create { replica, descriptor, seed });
+                continue;
+            };
+            let (applied, commit, feature_level) = ((0, 0), 0, 1);
+            let found = RestoredReplica {
+                replica,
+                descriptor,
+                term,
+                vote,
+                applied,
+                commit,
+                feature_level,
+                batches,
+                seed,
+            };
+            started.restore(self.now, found);
+        }
+        self.hosts[host] = Some(started);
+    }
+
+    fn host(&mut self, host: usize) -> &mut Host {
+        self.hosts[host].as_mut().expect("it runs")
+    }
+
+    fn sleepers(&self) -> [usize; 3] {
+        [0, 1, 2].map(|host| self.hosts[host].as_ref().map_or(0, Host::asleep))
+    }
+
+    fn leaderships(&self) -> [usize; 3] {
+        [0, 1, 2].map(|host| self.hosts[host].as_ref().map_or(0, Host::leaderships))
+    }
+
+    fn tell(&mut self, host: usize, event: Event) {
+        let now = self.now;
+        self.host(host).step(now, event);
+        self.settle();
+    }
+
+    fn pass(&mut self, microseconds: u64) {
+        let end = self.now.after(microseconds);
+        while self.now < end {
+            self.now = self.now.after(10 * MILLISECOND);
+            let now = self.now;
+            self.hosts.iter_mut().flatten().for_each(|host| host.step(now, Event::Tick));
+            self.settle();
+        }
+    }
+
+    /// Until nobody has anything to do at this moment: a network and disks without delay.
+    fn settle(&mut self) {
+        loop {
+            let now = self.now;
+            let take = |host: &mut Option<Host>| {
+                host.as_mut().map_or_else(Effects::default, |host| host.take_effects(now))
+            };
+            let effects: Vec<Effects> = self.hosts.iter_mut().map(take).collect();
+            self.count_campaigns();
+            if effects.iter().all(Effects::is_empty) {
+                return;
+            }
+            for (host, effects) in effects.into_iter().enumerate() {
+                self.carry_out(host, effects);
+            }
+            for (host, sequence) in std::mem::take(&mut self.persisted) {
+                self.host(host).step(now, Event::Persisted { sequence });
+            }
+        }
+    }
+
+    fn count_campaigns(&mut self) {
+        for host in self.hosts.iter().flatten() {
+            let campaigns = (1..=self.partitions).filter(|partition| {
+                let role = host.raft(*partition).map(doug_raft::Raft::role);
+                matches!(role, Some(Role::PreCandidate | Role::Candidate))
+            });
+            self.seen.campaigns_at_once = self.seen.campaigns_at_once.max(campaigns.count());
+        }
+    }
+
+    fn carry_out(&mut self, host: usize, effects: Effects) {
+        let now = self.now;
+        self.seen.ready.extend(effects.ready.iter().map(|ready| ready.request));
+        for (cause, count) in effects.wakes {
+            *self.seen.wakes.entry(cause).or_default() += count;
+        }
+        for LogRecord { replica, content, .. } in &effects.records {
+            self.logs.entry((host, replica.partition)).or_default().append(content);
+        }
+        if let Some(last) = effects.records.last() {
+            self.persisted.push((host, last.sequence));
+        }
+        for work in effects.apply {
+            let (replica, last) = (work.replica, work.batches.last().expect("never empty"));
+            let index = last.batch.last();
+            self.seen.applied.extend(work.batches.into_iter().flat_map(|b| b.waiting));
+            self.host(host).step(now, Event::Applied { replica, index, feature_level: 2 });
+        }
+        for (to, turn) in effects.turns {
+            let to = to.bits() as usize - 1;
+            self.seen.messages +=
+                turn.messages.len() + turn.heartbeats.len() + turn.heartbeat_answers.len();
+            self.seen.node_heartbeats += turn.node_heartbeats.len();
+            if self.cut.contains(&host) || self.cut.contains(&to) {
+                continue;
+            }
+            if let Some(receiver) = &mut self.hosts[to] {
+                receiver.step(now, Event::Turn { from: node(host), turn });
+            }
+        }
+    }
+
+    fn write(&mut self, host: usize, request: u64, partition: u64) {
+        let (request, command) = (RequestId(request), Bytes::from_static(b"command"));
+        self.tell(host, Event::Write { request, partition, command, deadline: NEVER });
+    }
+
+    fn read(&mut self, host: usize, request: u64, partition: u64, kind: ReadKind) {
+        let request = RequestId(request);
+        self.tell(host, Event::Read { request, partition, kind, deadline: NEVER });
+    }
+}
+
+#[test]
+fn idle_partitions_fall_asleep_and_only_the_nodes_go_on_speaking() {
+    let mut trio = Trio::asleep(30);
+    trio.pass(10 * SECOND);
+    assert_eq!(trio.seen.messages, 0, "not one for a partition");
+    assert_eq!(trio.seen.node_heartbeats, 3 * 2 * 200, "one a pair, each way, every 50 ms");
+    assert_eq!(trio.leaderships(), [10, 10, 10]);
+    assert!(trio.host(0).caught_up());
+}
+
+#[test]
+fn a_write_wakes_its_partition_and_no_other() {
+    let mut trio = Trio::asleep(30);
+    trio.write(0, 1, 1);
+    assert_eq!(trio.seen.applied, [RequestId(1)]);
+    assert_eq!(trio.sleepers(), [29, 29, 29]);
+    trio.pass(2 * SECOND);
+    assert_eq!(trio.sleepers(), [30, 30, 30], "and it sleeps again");
+}
+
+#[test]
+fn a_linearizable_read_of_a_sleeping_partition_is_proven_by_a_round() {
+    let mut trio = Trio::asleep(3);
+    trio.read(0, 1, 1, ReadKind::Linearizable);
+    assert_eq!(trio.seen.ready, [RequestId(1)]);
+    assert!(trio.seen.messages >= 4, "heartbeats and their answers");
+    trio.pass(2 * SECOND);
+    trio.cut = BTreeSet::from([0]);
+    trio.read(0, 2, 1, ReadKind::Linearizable);
+    assert_eq!(trio.seen.ready, [RequestId(1)], "nobody proves it");
+}
+
+#[test]
+fn a_bounded_read_at_a_sleeping_follower_asks_its_leader() {
+    let mut trio = Trio::asleep(3);
+    trio.read(1, 1, 1, ReadKind::Bounded { max_lag: SECOND });
+    assert_eq!(trio.seen.ready, [RequestId(1)]);
+    assert_eq!(trio.sleepers(), [2, 2, 2]);
+}
+
+#[test]
+fn a_node_that_does_not_speak_for_sleepers_keeps_its_partitions_awake() {
+    let mut trio = Trio::with(3, [Some(SECOND), Some(SECOND), None]);
+    trio.pass(5 * SECOND);
+    assert_eq!(trio.sleepers(), [0, 0, 0]);
+}
+
+#[test]
+fn when_a_node_dies_all_its_sleeping_partitions_get_leaders_a_bounded_number_at_once() {
+    let mut trio = Trio::asleep(600);
+    trio.hosts[0] = None;
+    trio.pass(SECOND);
+    assert_eq!(trio.leaderships().iter().sum::<usize>(), 600);
+    assert!(trio.seen.campaigns_at_once <= 64, "{} at once", trio.seen.campaigns_at_once);
+    assert_eq!(trio.seen.wakes.get(&WakeCause::Silence).copied(), Some(400), "two voters of 200");
+    assert_eq!(trio.sleepers().iter().sum::<usize>(), 800, "the others sleep on");
+}
+
+#[test]
+fn a_sleeping_leader_without_a_quorum_wakes_and_steps_down() {
+    let mut trio = Trio::asleep(3);
+    trio.cut = BTreeSet::from([1, 2]);
+    trio.pass(2 * SECOND);
+    assert_eq!(trio.leaderships()[0], 0);
+}
+
+#[test]
+fn a_node_that_starts_again_at_once_finds_its_partitions_led() {
+    let mut trio = Trio::asleep(30);
+    trio.start(1, Some(SECOND));
+    trio.pass(100 * MILLISECOND);
+    assert!(trio.sleepers()[0] <= 10, "those that have nothing to do with it: none but led by 3");
+    trio.pass(SECOND);
+    assert_eq!(trio.leaderships().iter().sum::<usize>(), 30);
+    assert!(trio.host(1).caught_up(), "each has heard its leader");
+}
+
+#[test]
+fn a_hello_of_another_process_wakes_those_that_sleep_under_the_old_one() {
+    let mut trio = Trio::asleep(3);
+    trio.tell(1, Event::Greeted { node: node(0), incarnation: 1 });
+    assert_eq!(trio.sleepers(), [3, 3, 3], "that is the one known");
+    trio.tell(1, Event::Greeted { node: node(0), incarnation: 99 });
+    assert!(trio.sleepers()[1] < 3);
+}
+
+#[test]
+fn a_replica_that_is_let_go_of_while_it_sleeps_leaves_nobody_asleep_under_it() {
+    let mut trio = Trio::asleep(3);
+    let replica = ReplicaKey { partition: 1, replica: 1 };
+    trio.tell(0, Event::Remove { request: RequestId(9), replica });
+    trio.pass(SECOND);
+    let led = |host: usize, trio: &Trio| {
+        trio.hosts[host].as_ref().and_then(|h| h.raft(1)).map(doug_raft::Raft::role)
+    };
+    let roles = [led(1, &trio), led(2, &trio)];
+    assert!(roles.contains(&Some(Role::Leader)), "{roles:?}");
+}
+
+#[test]
+fn a_goal_of_members_or_a_hand_over_wakes_its_partition() {
+    let mut trio = Trio::asleep(3);
+    let to = Some(node(2));
+    let (request, deadline) = (RequestId(1), NEVER);
+    trio.tell(0, Event::Transfer { request, partition: 1, to, deadline });
+    trio.pass(100 * MILLISECOND);
+    assert_eq!(trio.leaderships(), [0, 1, 2]);
+}
+
+#[test]
+fn the_state_of_a_sleeping_partition_says_which_of_its_nodes_live() {
+    let mut trio = Trio::asleep(3);
+    trio.hosts[2] = None;
+    trio.pass(SECOND);
+    let now = trio.now;
+    let status = trio.host(0).status(now);
+    let led = status.iter().find(|replica| replica.partition == 1).expect("it is held here");
+    assert!(led.asleep && led.role == i32::from(v1::ReplicaRole::Leader), "{led:?}");
+    let active: Vec<_> = led.peers.iter().map(|peer| peer.active).collect();
+    assert_eq!(active, [true, false]);
+}
