@@ -18,7 +18,9 @@ pub use spec::{
     NodeTemplate, Partitioning, RangePartitioning, Resources, Scheduling, ServiceKind, ServiceSpec,
     SplitKey, Spread, Storage, WhenDeleted,
 };
-pub use status::{Creation, CreationNode, DougClusterStatus, NodeState, NodeStatus, Summary};
+pub use status::{
+    Creation, CreationNode, DougClusterStatus, NodeState, NodeStatus, Replacing, Summary,
+};
 
 use kube::CustomResourceExt;
 

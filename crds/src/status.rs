@@ -89,6 +89,21 @@ pub struct NodeStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 40))]
     pub silent_since: Option<String>,
+    /// What is being taken away from it, since it is replaced: written before that is done.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replacing: Option<Replacing>,
+}
+
+/// The volume of a node that is replaced.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Replacing {
+    /// The id on it.
+    #[schemars(regex(pattern = "^[0-9a-f]{12}$"))]
+    pub id: String,
+    /// The uid of its claim; one of another uid is its successor.
+    #[schemars(length(max = 64))]
+    pub claim: String,
 }
 
 /// A node's state in one word.

@@ -14,12 +14,18 @@ struct Result {
     result: &'static str,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Kind {
+    kind: &'static str,
+}
+
 /// All metrics of an operator.
 pub struct Metrics {
     registry: Registry,
     reconciliations: Family<Result, Counter>,
     duration: Histogram,
     leader: Gauge,
+    member_changes: Family<Kind, Counter>,
 }
 
 /// Times one reconciliation.
@@ -46,7 +52,11 @@ impl Metrics {
         );
         let leader = Gauge::default();
         registry.register("leader", "1 while this operator holds the lease", leader.clone());
-        Self { registry, reconciliations, duration, leader }
+        let member_changes = Family::<Kind, Counter>::default();
+        let help =
+            "Changes of members begun, by kind: join, move, replace, give-up, remove-cluster";
+        registry.register("member_changes", help, member_changes.clone());
+        Self { registry, reconciliations, duration, leader, member_changes }
     }
 
     /// Begins to time a reconciliation.
@@ -57,6 +67,11 @@ impl Metrics {
     /// Whether this operator holds the lease.
     pub fn set_leader(&self, leader: bool) {
         self.leader.set(i64::from(leader));
+    }
+
+    /// A change of members was begun.
+    pub fn members(&self, kind: &'static str) {
+        self.member_changes.get_or_create(&Kind { kind }).inc();
     }
 
     /// All of it as OpenMetrics text.

@@ -13,6 +13,13 @@ impl VolumeStatus {
         self.refuses_writes || available < u128::from(self.total_bytes) * u128::from(NEARLY_FULL)
     }
 
+    /// How full it is, in hundredths: what is not left for data.
+    pub fn used_percent(&self) -> u64 {
+        let total = u128::from(self.total_bytes.max(1));
+        let used = total.saturating_sub(u128::from(self.available_bytes));
+        (used * 100 / total) as u64
+    }
+
     /// How much is left, in words: "9 of 300 MiB are left for data".
     pub fn in_words(&self) -> String {
         let mebibytes = |bytes: u64| bytes >> 20;
@@ -42,6 +49,11 @@ mod tests {
     #[test]
     fn what_refuses_writes_is_nearly_full_however_much_is_left() {
         assert!(VolumeStatus { refuses_writes: true, ..left(500) }.is_nearly_full());
+    }
+
+    #[test]
+    fn what_is_not_left_for_data_counts_as_used() {
+        assert_eq!([left(1_000), left(149), left(0)].map(|v| v.used_percent()), [0, 85, 100]);
     }
 
     #[test]

@@ -91,17 +91,22 @@ fn node(database: &Value, node: &Value) -> Option<Finding> {
     let pod = format!("{}-{name}", field(database, "name"));
     let place = format!("-n {}", field(database, "namespace"));
     let (wrong, remedy) = match state {
-        "Ready" => return None,
+        "Ready" if text("message").is_empty() => return None,
+        "Ready" => (true, events(database)),
         "Pending" => (true, format!("kubectl describe pod {pod} {place}")),
         "Unreachable" => (
             true,
-            format!("kubectl describe pod {pod} {place}; kubectl logs {pod} {place} --previous"),
+            format!(
+                "kubectl describe pod {pod} {place}; kubectl logs {pod} {place} --previous; if its \
+                 machine is lost for good: kubectl doug replace {name} {place}"
+            ),
         ),
         "Empty" => (
             true,
             format!(
-                "its volume is empty although the database exists: was the claim data-{pod} \
-                 deleted? The others carry on without it"
+                "wait: the operator has it join, and its partitions get members on it; whether \
+                 that is hindered, Progressing says: kubectl describe dougcluster {} {place}",
+                field(database, "name")
             ),
         ),
         _ => (false, format!("wait: it gets there by itself; kubectl logs {pod} {place}")),

@@ -4,16 +4,18 @@
 //! knows how to authenticate wherever its user can.
 
 mod findings;
+mod place;
+mod replace;
 
 use crate::exit::Exit;
 use crate::globals::Globals;
-use anyhow::{Context, bail};
 use clap::Subcommand;
 use findings::Finding;
+use place::Place;
+use replace::ReplaceArgs;
 use serde_json::{Value, json};
 use std::ffi::OsString;
 use std::path::Path;
-use std::process::Command;
 
 /// The name under which kubectl finds plugins.
 const PLUGIN: &str = "kubectl-doug";
@@ -32,6 +34,8 @@ pub struct Args {
 enum Action {
     /// Say what is wrong with databases on Kubernetes, worst first, with the remedy
     Status(StatusArgs),
+    /// Give nodes up: their volumes are deleted, new ones get their partitions from the others
+    Replace(ReplaceArgs),
 }
 
 /// Options of `kubectl doug status`.
@@ -46,18 +50,11 @@ Examples:
 struct StatusArgs {
     /// Database to look at [default: every one of the namespace]
     name: Option<String>,
-    /// Namespace to look in
-    #[arg(short, long)]
-    namespace: Option<String>,
     /// Look in all namespaces
     #[arg(short = 'A', long, conflicts_with_all = ["name", "namespace"])]
     all_namespaces: bool,
-    /// Context of the kubeconfig
-    #[arg(long)]
-    context: Option<String>,
-    /// The kubeconfig
-    #[arg(long, value_name = "FILE")]
-    kubeconfig: Option<String>,
+    #[command(flatten)]
+    place: Place,
 }
 
 /// The command line, as if `doug kubectl` had been called where the program is
@@ -72,7 +69,10 @@ pub fn arguments(mut arguments: Vec<OsString>) -> Vec<OsString> {
 
 /// Runs the command.
 pub fn run(args: &Args, globals: &Globals) -> anyhow::Result<Exit> {
-    let Action::Status(status) = &args.command;
+    let status = match &args.command {
+        Action::Status(status) => status,
+        Action::Replace(replace) => return replace::run(replace),
+    };
     let databases = status.databases()?;
     let judged: Vec<_> = databases.iter().map(|one| (one, findings::of(one))).collect();
     if globals.json() {
@@ -87,31 +87,9 @@ pub fn run(args: &Args, globals: &Globals) -> anyhow::Result<Exit> {
 impl StatusArgs {
     /// The resources, as kubectl gives them.
     fn databases(&self) -> anyhow::Result<Vec<Value>> {
-        let mut command = Command::new("kubectl");
-        command.args(["get", "dougclusters.dougdb.io", "-o", "json"]);
-        let options = [
-            ("--namespace", &self.namespace),
-            ("--context", &self.context),
-            ("--kubeconfig", &self.kubeconfig),
-        ];
-        for (option, value) in options {
-            if let Some(value) = value {
-                command.args([option, value]);
-            }
-        }
-        if self.all_namespaces {
-            command.arg("--all-namespaces");
-        }
-        command.args(&self.name);
-        let output = command.output().context("kubectl cannot be run: is it in your PATH?")?;
-        if !output.status.success() {
-            bail!("{}", String::from_utf8_lossy(&output.stderr).trim());
-        }
-        let answer: Value = serde_json::from_slice(&output.stdout).context("kubectl's answer")?;
-        Ok(match answer["items"].as_array() {
-            Some(items) => items.clone(),
-            None => vec![answer],
-        })
+        let all = self.all_namespaces.then_some("--all-namespaces");
+        let arguments: Vec<&str> = all.into_iter().chain(self.name.as_deref()).collect();
+        self.place.databases(&arguments)
     }
 }
 

@@ -5,9 +5,9 @@ mod ownership;
 
 use crate::build::{Desired, MANAGER};
 use crate::validate::Database;
-use kube::api::{DynamicObject, Patch, PatchParams, PostParams};
+use kube::api::{DeleteParams, DynamicObject, Patch, PatchParams, PostParams, Preconditions};
 use kube::{Api, Client};
-use ownership::{Claim, claim};
+pub use ownership::{Claim, claim};
 
 /// Why an object was not applied.
 #[derive(Debug, thiserror::Error)]
@@ -72,6 +72,55 @@ pub async fn create_once(
         }
         Err(error) => Err(refused(object, error)),
     }
+}
+
+/// Deletes the very object that was looked at, not its successor; one that is gone or
+/// replaced by now is fine.
+///
+/// # Errors
+/// The API server's.
+pub async fn delete<K>(
+    client: &Client,
+    namespace: &str,
+    name: &str,
+    uid: &str,
+    grace_seconds: Option<u32>,
+) -> Result<(), ApplyError>
+where
+    K: kube::Resource<Scope = k8s_openapi::NamespaceResourceScope, DynamicType = ()>
+        + Clone
+        + std::fmt::Debug
+        + serde::de::DeserializeOwned,
+{
+    let parameters = DeleteParams {
+        grace_period_seconds: grace_seconds,
+        preconditions: Some(Preconditions { uid: Some(uid.to_owned()), resource_version: None }),
+        ..DeleteParams::background()
+    };
+    match Api::<K>::namespaced(client.clone(), namespace).delete(name, &parameters).await {
+        Ok(_) => Ok(()),
+        Err(kube::Error::Api(status)) if status.code == 404 || status.code == 409 => Ok(()),
+        Err(error) => Err(ApplyError::Kube(error)),
+    }
+}
+
+/// Deletes an object of a database by its name, if it is ours.
+///
+/// # Errors
+/// The API server's.
+pub async fn remove<K>(api: &Api<K>, database: &Database, name: &str) -> Result<(), ApplyError>
+where
+    K: kube::Resource<Scope = k8s_openapi::NamespaceResourceScope, DynamicType = ()>
+        + Clone
+        + std::fmt::Debug
+        + serde::de::DeserializeOwned,
+{
+    let Some(found) = api.get_metadata_opt(name).await? else { return Ok(()) };
+    let Some(uid) = found.metadata.uid.clone() else { return Ok(()) };
+    if claim(database, &found.metadata) != Claim::Ours {
+        return Ok(());
+    }
+    delete::<K>(&api.clone().into_client(), &database.namespace, name, &uid, None).await
 }
 
 /// Objects outlive a DougCluster deleted with `--cascade=orphan`; applied again,

@@ -58,7 +58,7 @@ pub fn next(
             ),
         );
     }
-    intend(observed, fresh)
+    intend(database, observed, fresh)
 }
 
 fn waiting(database: &Database, observed: &Observed) -> String {
@@ -101,12 +101,13 @@ fn one_database(status: &DougClusterStatus, observed: &Observed) -> Result<(), S
     Ok(())
 }
 
-fn intend(observed: &Observed, fresh: DatabaseId) -> Step {
+fn intend(database: &Database, observed: &Observed, fresh: DatabaseId) -> Step {
     let node = |(place, answer): (&Place, &Answer)| CreationNode {
         name: place.name(),
         id: answer.identity.node.clone(),
     };
-    let nodes: Vec<CreationNode> = observed.answers.iter().map(node).collect();
+    let declared = observed.answers.iter().filter(|(place, _)| database.declares(place));
+    let nodes: Vec<CreationNode> = declared.map(node).collect();
     let mut by_id = BTreeMap::new();
     for node in &nodes {
         if let Some(other) = by_id.insert(&node.id, &node.name) {

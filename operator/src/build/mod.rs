@@ -10,7 +10,8 @@ mod pods;
 mod services;
 
 pub use labels::{
-    COMPONENT_NODE, INSTANCE, MANAGED_BY, MANAGER, TEMPLATE_HASH, instance_selector, is_facade,
+    CLUSTER, COMPONENT_NODE, INSTANCE, MANAGED_BY, MANAGER, TEMPLATE_HASH, instance_selector,
+    is_facade,
 };
 pub use node::template_hash;
 

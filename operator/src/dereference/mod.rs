@@ -7,7 +7,8 @@ mod objects;
 pub use nodes::{Answer, FacadeAnswer, Token, admin};
 pub use objects::read_token;
 
-use crate::build::INSTANCE;
+use crate::apply::{Claim, claim};
+use crate::build::{CLUSTER, INSTANCE};
 use crate::validate::{Database, Place};
 use doug_client::PartitionMap;
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
@@ -69,17 +70,33 @@ impl Observed {
         self.pods.get(&database.pod_name(place))
     }
 
-    /// Clusters that have a StatefulSet and are not declared any more.
-    pub fn undeclared_sets<'a>(
+    /// Clusters that have a StatefulSet of ours and are not declared any more.
+    pub fn leaving_clusters(&self, database: &Database) -> Vec<String> {
+        self.leaving_sets(database).map(|(cluster, _)| cluster).collect()
+    }
+
+    fn leaving_sets<'a>(
         &'a self,
         database: &'a Database,
-    ) -> impl Iterator<Item = &'a StatefulSet> {
-        self.sets.values().filter(|set| {
-            let declared = database.spec.clusters.iter();
-            !declared
-                .map(|cluster| database.set_name(&cluster.name))
-                .any(|name| name == set.name_any())
+    ) -> impl Iterator<Item = (String, &'a StatefulSet)> {
+        self.sets.values().filter_map(|set| {
+            let cluster = set.labels().get(CLUSTER)?;
+            let leaving = !database.spec.clusters.iter().any(|declared| declared.name == *cluster)
+                && set.name_any() == database.set_name(cluster)
+                && claim(database, &set.metadata) == Claim::Ours;
+            leaving.then(|| (cluster.clone(), set))
         })
+    }
+
+    /// Every node there is to ask: the declared ones, and those of clusters that are
+    /// not declared any more and may hold data.
+    pub fn places(&self, database: &Database) -> Vec<Place> {
+        let leaving = self.leaving_sets(database).flat_map(|(cluster, set)| {
+            let nodes = set.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1);
+            let nodes = u32::try_from(nodes).unwrap_or(0);
+            (0..nodes).map(move |ordinal| Place { cluster: cluster.clone(), ordinal })
+        });
+        database.places().chain(leaving).collect()
     }
 }
 

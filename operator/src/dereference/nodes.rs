@@ -7,6 +7,7 @@ use crate::validate::{Database, Place};
 use doug_client::admin::Admin;
 use doug_client::{Fault, PartitionMap, v1};
 use doug_proto::access::AccessToken;
+use doug_proto::ids::NodeId;
 use doug_proto::limits;
 use doug_proto::v1::doug_client::DougClient;
 use futures::StreamExt;
@@ -33,6 +34,13 @@ pub struct Answer {
     pub status: v1::NodeStatus,
     /// Its partition map; none while it is empty.
     pub map: Option<PartitionMap>,
+}
+
+impl Answer {
+    /// The node's id.
+    pub fn node(&self) -> Option<NodeId> {
+        self.identity.node.parse().ok()
+    }
 }
 
 /// What a facade says of itself.
@@ -67,10 +75,10 @@ fn address(pod: &Pod, port: u16) -> Option<String> {
     Some(if ip.contains(':') { format!("[{ip}]:{port}") } else { format!("{ip}:{port}") })
 }
 
-/// Asks every declared node and every facade at once.
+/// Asks every node and every facade at once.
 pub async fn ask(database: &Database, token: Option<&Token>, observed: &mut Observed) {
     let pod = |place: Place| (observed.pods.get(&database.pod_name(&place)).cloned(), place);
-    let nodes: Vec<(Option<Pod>, Place)> = database.places().map(pod).collect();
+    let nodes: Vec<(Option<Pod>, Place)> = observed.places(database).into_iter().map(pod).collect();
     let facades: Vec<Pod> = observed.pods.values().filter(|pod| is_facade(pod)).cloned().collect();
     let nodes = nodes
         .into_iter()

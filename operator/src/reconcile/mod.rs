@@ -2,16 +2,19 @@
 
 mod error;
 mod findings;
+mod members;
 mod publish;
 mod steps;
 
 pub use error::Failure;
+pub use members::Members;
 
 use crate::apply;
 use crate::bootstrap::{self, Step};
 use crate::build::{self, Circumstances, build};
 use crate::context::Context;
 use crate::dereference::{Observed, Token, dereference, read_token};
+use crate::groups::groups;
 use crate::rollout::Next;
 use crate::status::{self, Findings, Outcome};
 use crate::storage::Growth;
@@ -38,6 +41,8 @@ pub struct Progress {
     pub growth: Growth,
     /// Pods.
     pub rollout: Next,
+    /// Members.
+    pub members: Members,
     /// Partitions that take no writes.
     pub unwritable: Vec<u64>,
 }
@@ -118,12 +123,27 @@ async fn work(
     }
     let created = bootstrap == Step::Done;
     let hash = build::template_hash(&database, &circumstances);
+    let map = observed.map().filter(|_| created);
+    let groups = map.as_ref().map(|map| groups(map, &observed)).unwrap_or_default();
+    let changing = members::changing(&groups);
     let rollout = match created {
-        true => steps::roll(context, cluster, &database, &observed, &token, &hash).await?,
+        true => {
+            let (observed, token) = (&observed, &token);
+            steps::roll(context, cluster, &database, observed, token, &hash, changing).await?
+        }
         false => Next::Done,
     };
+    let mut members = Members::default();
+    if let Some(map) = &map {
+        let (database, observed, token) = (&database, &observed, &token);
+        let scene = members::Scene { api, context, cluster, database, observed, token };
+        members = members::next(&scene, map, &groups, is_quiet(&rollout));
+        if members::carry_out(&scene, map, &mut members).await? {
+            return Ok(Duration::ZERO);
+        }
+    }
     let unwritable = unwritable(context, cluster, &observed);
-    let progress = Progress { bootstrap, growth, rollout, unwritable };
+    let progress = Progress { bootstrap, growth, rollout, members, unwritable };
     let findings = findings::judge(&database, &observed, &old, &progress, &now());
     publish_status(api, context, cluster, &database, &observed, findings, &progress).await
 }
@@ -149,6 +169,11 @@ async fn publish_status(
     }
     publish::status(api, cluster, &status).await?;
     Ok(if calm { CALM } else { SOON })
+}
+
+/// Whether no pod is being replaced. One that does not run stops no move.
+fn is_quiet(rollout: &Next) -> bool {
+    matches!(rollout, Next::Done | Next::Stuck { .. })
 }
 
 fn unwritable(context: &Context, cluster: &DougCluster, observed: &Observed) -> Vec<u64> {
@@ -192,7 +217,9 @@ async fn apply_objects(
     let objects = build(database, circumstances);
     let bodies: Vec<_> = objects.iter().map(|object| object.body.to_string()).collect();
     let digest = xxhash_rust::xxh3::xxh3_64(bodies.concat().as_bytes());
-    let missing = observed.facade.is_none() || observed.sets.len() < database.spec.clusters.len();
+    let mut clusters = database.spec.clusters.iter();
+    let missing = observed.facade.is_none()
+        || clusters.any(|c| !observed.sets.contains_key(&database.set_name(&c.name)));
     if !missing && !context.memory(&database.uid, |memory| memory.needs_apply(digest)) {
         return Ok(());
     }

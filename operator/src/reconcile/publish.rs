@@ -45,13 +45,17 @@ pub async fn findings(
 
 /// Says which conditions turned, to people who read events.
 pub async fn tell(context: &Context, cluster: &DougCluster, findings: &Findings) {
-    let turned = |kind: &str, finding: &Finding| {
+    let old = |kind: &str| {
         let old = cluster.status.iter().flat_map(|status| &status.conditions);
-        let old = old.into_iter().find(|condition| condition.type_ == kind);
-        old.is_none_or(|old| (old.status == "True") != (finding.holds == Some(true)))
+        old.into_iter().find(|condition| condition.type_ == kind)
+    };
+    let turned = |kind: &str, finding: &Finding| {
+        old(kind).is_none_or(|old| (old.status == "True") != (finding.holds == Some(true)))
     };
     let Findings { ready, degraded, .. } = findings;
-    if turned("Degraded", degraded) && degraded.holds == Some(true) {
+    // One trouble after the other is news, one that is told in other figures is not.
+    let other = old("Degraded").is_none_or(|old| old.reason != degraded.reason);
+    if (turned("Degraded", degraded) || other) && degraded.holds == Some(true) {
         context.say(cluster, true, degraded.reason, degraded.message.clone()).await;
     }
     if turned("Ready", ready) {

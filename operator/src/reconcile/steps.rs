@@ -1,7 +1,7 @@
 //! Carrying the decisions out.
 
 use super::{Failure, publish};
-use crate::apply::ApplyError;
+use crate::apply;
 use crate::bootstrap::Step;
 use crate::build::MANAGER;
 use crate::context::Context;
@@ -138,9 +138,10 @@ pub async fn roll(
     observed: &Observed,
     token: &Token,
     hash: &str,
+    changing: Option<u64>,
 ) -> Result<Next, Failure> {
     let pods = rollout::view(database, observed, hash);
-    let mut next = rollout::next(&pods);
+    let mut next = rollout::next(&pods, changing);
     // The leaderships of one pod are handed over in one go: its node would ask
     // for those it prefers back in between.
     while let Next::HandOver { from, partition, to } = &next {
@@ -189,15 +190,8 @@ async fn replace(
     place: &Place,
 ) -> Result<(), Failure> {
     let Some(pod) = observed.pod(database, place) else { return Ok(()) };
-    let api = Api::<Pod>::namespaced(context.client.clone(), &database.namespace);
-    let parameters = DeleteParams {
-        preconditions: Some(Preconditions { uid: pod.uid(), resource_version: None }),
-        ..DeleteParams::default()
-    };
-    match api.delete(&pod.name_any(), &parameters).await {
-        Ok(_) => Ok(()),
-        // Gone or replaced meanwhile: the next look sees it.
-        Err(kube::Error::Api(status)) if status.code == 404 || status.code == 409 => Ok(()),
-        Err(error) => Err(Failure::Apply(ApplyError::Kube(error))),
-    }
+    let Some(uid) = pod.uid() else { return Ok(()) };
+    let (client, namespace) = (&context.client, &database.namespace);
+    apply::delete::<Pod>(client, namespace, &pod.name_any(), &uid, None).await?;
+    Ok(())
 }

@@ -42,8 +42,8 @@ pub enum Next {
     },
 }
 
-/// The next step for these pods.
-pub fn next(pods: &[PodView]) -> Next {
+/// The next step for these pods; `changing` is a partition whose members change.
+pub fn next(pods: &[PodView], changing: Option<u64>) -> Next {
     let outdated = || pods.iter().filter(|pod| pod.outdated);
     if outdated().next().is_none() {
         return match pods.iter().find(|pod| broken(pod).is_some()) {
@@ -61,6 +61,9 @@ pub fn next(pods: &[PodView]) -> Next {
     }
     if let Some(pod) = pods.iter().find(|pod| pod.state != PodState::Ready) {
         return Next::Wait(format!("node {} is not ready yet", pod.place.name()));
+    }
+    if let Some(partition) = changing {
+        return Next::Wait(format!("partition {partition} is changing its members"));
     }
     let candidate = outdated().min_by_key(|pod| (leaderships(pod), pod.place.clone()));
     let Some(pod) = candidate else { return Next::Done };

@@ -24,6 +24,7 @@ fn node(
 ) -> NodeStatus {
     let name = place.name();
     let before = old.iter().find(|node| node.name == name);
+    let replacing = before.and_then(|node| node.replacing.clone());
     let Some(answer) = observed.answers.get(place) else {
         let since = before.and_then(|node| node.silent_since.clone());
         return NodeStatus {
@@ -32,6 +33,7 @@ fn node(
             version: before.and_then(|node| node.version.clone()),
             message: observed.silent.get(place).cloned(),
             silent_since: Some(since.unwrap_or_else(|| now.to_owned())),
+            replacing,
             name,
         };
     };
@@ -39,6 +41,8 @@ fn node(
     let message = damaged.map(|replica| {
         format!("partition {} is damaged here: {}", replica.partition, replica.damage)
     });
+    let volume = answer.status.volume.as_ref().filter(|volume| volume.is_nearly_full());
+    let volume = volume.map(|volume| format!("its volume is {} % full", volume.used_percent()));
     NodeStatus {
         name,
         id: Some(answer.identity.node.clone()),
@@ -50,8 +54,9 @@ fn node(
             v1::NodeState::Unspecified | v1::NodeState::Unreachable => NodeState::Unreachable,
         },
         version: Some(answer.identity.version.clone()),
-        message,
+        message: message.or(volume),
         silent_since: None,
+        replacing,
     }
 }
 

@@ -101,6 +101,12 @@ impl Database {
         })
     }
 
+    /// Whether a node is declared.
+    pub fn declares(&self, place: &Place) -> bool {
+        let mut clusters = self.spec.clusters.iter();
+        clusters.any(|c| c.name == place.cluster && place.ordinal < c.nodes)
+    }
+
     /// What is to be created, in the words of a creation on bare nodes.
     pub fn creation(&self) -> plan::Spec {
         let clusters = self.spec.clusters.iter().map(|cluster| plan::ClusterSpec {

@@ -1,5 +1,7 @@
 //! What all that was found means for the four conditions. Pure.
 
+mod members;
+
 use super::{Failure, Progress};
 use crate::bootstrap::Step;
 use crate::dereference::Observed;
@@ -10,7 +12,6 @@ use crate::validate::{Database, Place};
 use doug_client::v1;
 use doug_crds::{DougCluster, DougClusterStatus};
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
-use kube::ResourceExt;
 
 /// A node that restarts is silent for a while, and needs nobody.
 const RESTART: SignedDuration = SignedDuration::from_secs(30);
@@ -169,6 +170,9 @@ fn progressing(database: &Database, observed: &Observed, progress: &Progress) ->
         }
         Next::Done => {}
     }
+    if let Some(finding) = members::progressing(observed, &progress.members) {
+        return finding;
+    }
     let coming = database.places().filter(|place| !is_ready(observed, place)).count();
     if coming > 0 {
         return Finding::yes("NodesComing", format!("{coming} nodes are not ready yet"));
@@ -212,15 +216,14 @@ fn degraded(
             ),
         );
     }
-    if let Some(removed) = observed.undeclared_sets(database).next() {
-        return Finding::yes(
-            "ClusterNotDrained",
-            format!(
-                "StatefulSet {} belongs to a cluster that is not declared any more, and may hold \
-                 partitions: it is kept. Declare the cluster again",
-                removed.name_any()
-            ),
-        );
+    if let Some(finding) = observed.map().and_then(|map| members::differs(database, &map)) {
+        return finding;
+    }
+    if let Some(finding) = members::refused(&progress.members) {
+        return finding;
+    }
+    if let Some(finding) = members::nearly_full(observed) {
+        return finding;
     }
     let damaged = observed.answers.iter().find_map(|(place, answer)| {
         let replica = answer.status.replicas.iter().find(|replica| !replica.damage.is_empty())?;

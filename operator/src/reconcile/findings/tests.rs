@@ -1,4 +1,8 @@
 use super::*;
+use crate::departure::Departure;
+use crate::placement::Placement;
+use crate::reconcile::Members;
+use crate::replacement::Step as Replacement;
 use crate::testing::{answered, database, facade, member, place};
 use doug_client::PartitionMap;
 use doug_client::create::{NodeIdentity, plan};
@@ -22,6 +26,7 @@ fn settled() -> Progress {
         bootstrap: Step::Done,
         growth: Growth::Done,
         rollout: Next::Done,
+        members: Members::default(),
         unwritable: Vec::new(),
     }
 }
@@ -64,6 +69,28 @@ fn each_situation_has_its_words() {
     let stuck = Next::Stuck { place: place(1), why: "its image x cannot be had: not found".into() };
     let cannot = Growth::CannotGrow { class: "local".into(), claim: "data-orders-a-0".into() };
     let replacing = Next::Replace(Place { cluster: "a".into(), ordinal: 2 });
+    let mut full = observed();
+    for (answer, available_bytes) in full.answers.values_mut().zip([100, 20, 400]) {
+        let volume = v1::VolumeStatus {
+            total_bytes: 1_000,
+            available_bytes,
+            refuses_writes: available_bytes < 30,
+            ..Default::default()
+        };
+        answer.status.volume = Some(volume);
+    }
+    let members = |members| judged(&observed(), &Progress { members, ..settled() });
+    let moving = Placement {
+        moving: vec![(2, "b".into())],
+        waiting: 1,
+        why: Some("node b-1 does not answer".into()),
+        ..Placement::default()
+    };
+    let draining = Departure { cluster: "b".into(), held: vec![1, 2], why: None };
+    let drained = Departure { held: Vec::new(), ..draining.clone() };
+    let refused = Replacement::Refuse("a-2".into(), "node a-1 is down as well".into());
+    let substituted =
+        Replacement::Substitute { place: place(2), moves: Vec::new(), left: vec![1, 4] };
     let situations = [
         ("all is well", judged(&observed(), &settled())),
         (
@@ -98,6 +125,31 @@ fn each_situation_has_its_words() {
         (
             "a class that cannot expand",
             judged(&observed(), &Progress { growth: cannot, ..settled() }),
+        ),
+        ("volumes are nearly full", judged(&full, &settled())),
+        (
+            "partitions move, and a node objects",
+            members(Members {
+                placement: moving,
+                objections: vec!["partition 3 does not begin: its leader is busy".into()],
+                ..Members::default()
+            }),
+        ),
+        (
+            "a cluster is drained",
+            members(Members { departures: vec![draining], ..Members::default() }),
+        ),
+        (
+            "a drained cluster goes",
+            members(Members { departures: vec![drained], ..Members::default() }),
+        ),
+        (
+            "a lost volume is replaced",
+            members(Members { replacement: vec![substituted], ..Members::default() }),
+        ),
+        (
+            "a replacement is refused",
+            members(Members { replacement: vec![refused], ..Members::default() }),
         ),
     ];
     let text: Vec<String> = situations.map(|(name, lines)| format!("# {name}\n{lines}")).into();

@@ -8,6 +8,8 @@ use doug_crds::DougCluster;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde_json::{Value, json};
 
+pub mod two_clusters;
+
 /// A DougCluster `shop/orders` with this spec.
 pub fn resource(spec: Value) -> DougCluster {
     serde_json::from_value(json!({

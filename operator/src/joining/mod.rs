@@ -1,0 +1,109 @@
+//! New nodes become members of the database that exists: first the map lists
+//! them, then they are told what they belong to. Which partitions they get is
+//! decided elsewhere. Pure.
+
+use crate::dereference::Observed;
+use crate::validate::{Database, Place};
+use doug_client::PartitionMap;
+use doug_proto::ids::NodeId;
+use doug_proto::map::{Node, Ports};
+
+/// What is to be done; nothing of it, where all nodes are members.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Joining {
+    /// Entries that the map lacks, or has otherwise.
+    pub entries: Vec<Node>,
+    /// Empty nodes that the map lists.
+    pub empty: Vec<(Place, NodeId)>,
+}
+
+/// Decides. A node is told only once the map lists it: the first that it does as
+/// a member is to talk to the others.
+pub fn next(database: &Database, map: &PartitionMap, observed: &Observed) -> Joining {
+    let mut joining = Joining::default();
+    for place in database.places() {
+        let Some(answer) = observed.answers.get(&place) else { continue };
+        let Some(id) = answer.node() else { continue };
+        let entry = entry(database, &place, id, map.epoch + 1);
+        match map.node(id) {
+            Some(known) if known.cluster != entry.cluster => {}
+            Some(known) if (&known.name, &known.address) == (&entry.name, &entry.address) => {
+                if answer.identity.database.is_empty() {
+                    joining.empty.push((place, id));
+                }
+            }
+            _ => joining.entries.push(entry),
+        }
+    }
+    joining
+}
+
+fn entry(database: &Database, place: &Place, id: NodeId, version: u64) -> Node {
+    Node {
+        id,
+        name: place.name(),
+        cluster: place.cluster.clone(),
+        address: database.address(place),
+        ports: Ports::default(),
+        version,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::two_clusters::{Scene, node};
+
+    fn joining(scene: &Scene) -> Joining {
+        next(&scene.database, &scene.map, &scene.observed)
+    }
+
+    #[test]
+    fn members_are_left_alone() {
+        assert_eq!(joining(&Scene::new()), Joining::default());
+    }
+
+    #[test]
+    fn nodes_of_a_new_cluster_are_listed_before_they_are_told() {
+        let mut scene = Scene::new();
+        scene.declare("c");
+        scene.start_empty("c");
+        let found = joining(&scene);
+        let names: Vec<&str> = found.entries.iter().map(|entry| entry.name.as_str()).collect();
+        assert_eq!(names, ["c-0", "c-1", "c-2"]);
+        assert_eq!(found.entries[0].address, "orders-c-0.orders-c.shop.svc");
+        assert_eq!(found.entries[0].version, scene.map.epoch + 1);
+        assert!(found.empty.is_empty());
+
+        scene.map.nodes.extend(found.entries);
+        let found = joining(&scene);
+        assert!(found.entries.is_empty());
+        let told: Vec<NodeId> = found.empty.iter().map(|(_, id)| *id).collect();
+        assert_eq!(told, [0, 1, 2].map(|ordinal| node("c", ordinal)));
+    }
+
+    #[test]
+    fn a_node_that_lost_its_volume_joins_under_its_new_id() {
+        let mut scene = Scene::new();
+        scene.lose_volume("a", 2);
+        let found = joining(&scene);
+        let listed: Vec<_> = found.entries.iter().map(|e| (e.name.as_str(), e.id)).collect();
+        assert_eq!(listed, [("a-2", Scene::successor("a", 2))]);
+    }
+
+    #[test]
+    fn an_address_that_has_changed_is_told() {
+        let mut scene = Scene::new();
+        scene.map.nodes[1].address = "elsewhere".into();
+        let found = joining(&scene);
+        assert_eq!(found.entries.len(), 1);
+        assert_eq!(found.entries[0].id, node("a", 1));
+    }
+
+    #[test]
+    fn a_silent_node_waits() {
+        let mut scene = Scene::new();
+        scene.declare("c");
+        assert_eq!(joining(&scene), Joining::default());
+    }
+}
