@@ -8,6 +8,7 @@ pub mod diagnosis;
 pub mod kubectl;
 pub mod lab;
 pub mod manifest;
+pub mod members;
 pub mod namespace;
 pub mod operator;
 pub mod wait;

@@ -17,7 +17,7 @@ use crate::dereference::{Observed, Token, dereference, read_token};
 use crate::groups::groups;
 use crate::rollout::Next;
 use crate::status::{self, Findings, Outcome};
-use crate::storage::Growth;
+use crate::storage::{self, Growth};
 use crate::validate::{Database, validate};
 use doug_crds::{DougCluster, DougClusterStatus};
 use doug_proto::ids::DatabaseId;
@@ -214,7 +214,8 @@ async fn apply_objects(
     circumstances: &Circumstances,
     observed: &Observed,
 ) -> Result<(), Failure> {
-    let objects = build(database, circumstances);
+    let mut objects = build(database, circumstances);
+    storage::keep_templates(&mut objects, observed);
     let bodies: Vec<_> = objects.iter().map(|object| object.body.to_string()).collect();
     let digest = xxhash_rust::xxh3::xxh3_64(bodies.concat().as_bytes());
     let mut clusters = database.spec.clusters.iter();

@@ -2,6 +2,7 @@
 //! template cannot be changed, so then it is deleted with its pods orphaned, and
 //! applied again with the new size: it takes the running pods back.
 
+use crate::build::Desired;
 use crate::dereference::Observed;
 use crate::validate::{Database, bytes};
 use k8s_openapi::api::apps::v1::StatefulSet;
@@ -45,9 +46,10 @@ pub fn next(database: &Database, observed: &Observed, expandable: impl Fn(&str) 
     if !small.is_empty() {
         return Growth::PatchClaims(small.iter().map(|claim| claim.name_any()).collect());
     }
-    let outdated: Vec<String> = observed
-        .sets
-        .values()
+    // Only declared ones are applied again; one of a cluster that leaves would be gone.
+    let declared = database.spec.clusters.iter().map(|cluster| database.set_name(&cluster.name));
+    let outdated: Vec<String> = declared
+        .filter_map(|name| observed.sets.get(&name))
         .filter(|set| template_size(set).is_some_and(|size| size != wanted))
         .map(ResourceExt::name_any)
         .collect();
@@ -74,6 +76,20 @@ fn capacity(claim: &PersistentVolumeClaim) -> Option<u64> {
 fn template_size(set: &StatefulSet) -> Option<u64> {
     let template = set.spec.as_ref()?.volume_claim_templates.as_ref()?.first()?;
     Some(requested(template))
+}
+
+/// Leaves the size in the claim templates of StatefulSets that are there as it is: the
+/// API server refuses to change it, and with it everything else that is applied.
+pub fn keep_templates(objects: &mut [Desired], observed: &Observed) {
+    for object in objects.iter_mut().filter(|object| object.resource.kind == "StatefulSet") {
+        let set = observed.sets.get(&object.name).and_then(|set| set.spec.as_ref());
+        let template = set.and_then(|spec| spec.volume_claim_templates.as_ref()?.first());
+        let requests =
+            template.and_then(|t| t.spec.as_ref()?.resources.as_ref()?.requests.as_ref());
+        let Some(size) = requests.and_then(|requests| requests.get("storage")) else { continue };
+        let templates = &mut object.body["spec"]["volumeClaimTemplates"];
+        templates[0]["spec"]["resources"]["requests"]["storage"] = size.0.clone().into();
+    }
 }
 
 #[cfg(test)]

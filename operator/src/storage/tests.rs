@@ -49,3 +49,26 @@ fn a_class_that_cannot_expand_is_named_and_nothing_is_touched() {
     let stopped = Growth::CannotGrow { class: "fast".into(), claim: "data-orders-a-0".into() };
     assert_eq!(next(&database(), &observed, |_| false), stopped);
 }
+
+#[test]
+fn the_stateful_set_of_a_cluster_that_leaves_is_not_deleted_for_its_size() {
+    let mut observed = observed(["1Gi"; 3], "1Gi", "1Gi");
+    let mut leaving = observed.sets["orders-a"].clone();
+    leaving.metadata.name = Some("orders-b".into());
+    let template = leaving.spec.as_mut().unwrap().volume_claim_templates.as_mut().unwrap();
+    let resources = template[0].spec.as_mut().unwrap().resources.as_mut().unwrap();
+    resources.requests.as_mut().unwrap().get_mut("storage").unwrap().0 = "512Mi".into();
+    observed.sets.insert("orders-b".into(), leaving);
+    assert_eq!(next(&database(), &observed, |_| true), Growth::Done);
+}
+
+#[test]
+fn a_stateful_set_that_is_there_is_applied_with_the_size_it_has() {
+    let observed = observed(["512Mi"; 3], "512Mi", "512Mi");
+    let circumstances = crate::build::Circumstances { image: "doug".into() };
+    let mut objects = crate::build::build(&database(), &circumstances);
+    keep_templates(&mut objects, &observed);
+    let set = objects.iter().find(|object| object.resource.kind == "StatefulSet").unwrap();
+    let template = &set.body["spec"]["volumeClaimTemplates"][0];
+    assert_eq!(template["spec"]["resources"]["requests"]["storage"], "512Mi");
+}
