@@ -63,7 +63,7 @@ fn servers(engine: &Engine) -> Vec<String> {
     if engine.is_direct()
         && let Some(table) = engine.current_table()
     {
-        servers.extend(table.map.nodes.iter().map(|node| node.doug_address()));
+        servers.extend(table.map.present().map(|node| node.doug_address()));
     }
     servers
 }

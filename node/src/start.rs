@@ -150,7 +150,8 @@ impl Listeners {
             .max_decoding_message_size(transport::MESSAGE_BYTES)
             .max_encoding_message_size(transport::MESSAGE_BYTES);
         let admin = AdminServer::new(AdminService::new(shared.clone()))
-            .max_decoding_message_size(transport::MESSAGE_BYTES);
+            .max_decoding_message_size(transport::MESSAGE_BYTES)
+            .max_encoding_message_size(transport::MESSAGE_BYTES);
         let (reporter, health) = tonic_health::server::health_reporter();
         servers.spawn(async move {
             reporter.set_service_status("", tonic_health::ServingStatus::Serving).await;
@@ -224,6 +225,8 @@ fn open(config: &Config, runtime: tokio::runtime::Handle) -> Result<(Arc<Shared>
         node,
         name: config.name.clone(),
         cluster: config.cluster.clone(),
+        address: config.address.clone(),
+        ports: config.ports,
         incarnation: random_bits(),
         election_timeout: config.election_timeout_milliseconds * 1_000,
         access: config.access.clone(),

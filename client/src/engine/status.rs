@@ -22,7 +22,7 @@ impl Engine {
     ) -> Result<v1::StatusResponse, Fault> {
         let table = self.wait_for_table(deadline).await?;
         let deadline = deadline.min(self.now() + PATIENCE);
-        let asked = table.map.nodes.iter().filter_map(|node| {
+        let asked = table.map.present().filter_map(|node| {
             let connection = table.connection(node.id)?;
             Some(status_of(node, connection, self.now(), deadline))
         });

@@ -17,6 +17,9 @@ pub struct FakeNode {
     /// What it says to the next goals, first to last; then it commits them.
     pub refusals: Arc<Mutex<Vec<Fault>>>,
     pub replicas: Arc<Mutex<Vec<v1::CreateReplicaRequest>>>,
+    pub told: Arc<Mutex<Vec<v1::UpdateAddressesRequest>>>,
+    pub removed: Arc<Mutex<Vec<String>>>,
+    pub description: Arc<Mutex<Result<v1::DescribeResponse, Fault>>>,
 }
 
 #[tonic::async_trait]
@@ -29,6 +32,13 @@ impl Admin for FakeNode {
         let database = stored.as_ref().map(|map| map.database.clone()).unwrap_or_default();
         let node = format!("{:012x}", self.id);
         Ok(Response::new(v1::IdentifyResponse { node, database, ..Default::default() }))
+    }
+
+    async fn describe(
+        &self,
+        _: Request<v1::DescribeRequest>,
+    ) -> Result<Response<v1::DescribeResponse>, Status> {
+        self.description.lock().unwrap().clone().map(Response::new).map_err(Status::from)
     }
 
     async fn create(
@@ -90,9 +100,18 @@ impl Admin for FakeNode {
 
     async fn update_addresses(
         &self,
-        _: Request<v1::UpdateAddressesRequest>,
+        request: Request<v1::UpdateAddressesRequest>,
     ) -> Result<Response<v1::UpdateAddressesResponse>, Status> {
-        Err(Status::unimplemented("not in this test"))
+        self.told.lock().unwrap().push(request.into_inner());
+        Ok(Response::new(v1::UpdateAddressesResponse::default()))
+    }
+
+    async fn remove_node(
+        &self,
+        request: Request<v1::RemoveNodeRequest>,
+    ) -> Result<Response<v1::RemoveNodeResponse>, Status> {
+        self.removed.lock().unwrap().push(request.into_inner().node);
+        Ok(Response::new(v1::RemoveNodeResponse::default()))
     }
 }
 
@@ -106,6 +125,9 @@ pub async fn serve(id: u64) -> (FakeNode, SocketAddr) {
         goals: Arc::default(),
         refusals: Arc::default(),
         replicas: Arc::default(),
+        told: Arc::default(),
+        removed: Arc::default(),
+        description: Arc::new(Mutex::new(Ok(v1::DescribeResponse::default()))),
     };
     let server = tonic::transport::Server::builder()
         .add_service(AdminServer::new(node.clone()))

@@ -74,7 +74,7 @@ async fn watch_nodes(world: World, seeds: Vec<String>, sender: MapSender) {
 
 fn wanted(seeds: &[String], sender: &MapSender) -> Vec<String> {
     let known = sender.borrow().clone();
-    let listed = known.iter().flat_map(|map| &map.nodes).map(|node| node.doug_address());
+    let listed = known.iter().flat_map(|map| map.present()).map(|node| node.doug_address());
     let mut wanted: Vec<String> = seeds.iter().map(|seed| bare(seed)).chain(listed).collect();
     wanted.truncate(MOST_WATCHED.max(seeds.len()));
     wanted

@@ -3,7 +3,7 @@
 
 use doug_proto::error::Fault;
 use doug_proto::ids::NodeId;
-use doug_proto::map::{Node, Partition, PartitionMap};
+use doug_proto::map::{Node, Partition, PartitionMap, REMOVED};
 use doug_storage::StorageError;
 use doug_storage::store::Store;
 use parking_lot::Mutex;
@@ -162,6 +162,23 @@ impl Maps {
         }
         changed.epoch = epoch.max(known.epoch + 1);
         let changed = with_held(changed, &mut held);
+        let epoch = changed.epoch;
+        self.replace(changed, true)?;
+        Ok(epoch)
+    }
+
+    /// Marks a node as removed for good. Returns the map's epoch.
+    ///
+    /// # Errors
+    /// Those of the manifest.
+    pub fn remove_node(&self, id: NodeId) -> Result<u64, StorageError> {
+        let _one_at_a_time = self.changing.lock();
+        let Some(known) = self.get() else { return Ok(0) };
+        let mut changed = PartitionMap::clone(&known);
+        let entry = changed.nodes.iter_mut().find(|node| node.id == id && !node.is_removed());
+        let Some(entry) = entry else { return Ok(known.epoch) };
+        entry.version = REMOVED;
+        changed.epoch += 1;
         let epoch = changed.epoch;
         self.replace(changed, true)?;
         Ok(epoch)

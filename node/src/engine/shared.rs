@@ -17,7 +17,7 @@ use crossbeam_channel::Sender;
 use doug_proto::access::AccessToken;
 use doug_proto::error::Fault;
 use doug_proto::ids::NodeId;
-use doug_proto::map::Partition as Descriptor;
+use doug_proto::map::{Node, Partition as Descriptor, Ports};
 use doug_proto::v1;
 use doug_raft::Time;
 use doug_storage::ReplicaKey;
@@ -39,6 +39,10 @@ pub struct Identity {
     pub name: String,
     /// The cluster it was configured for.
     pub cluster: String,
+    /// Under which host name or address others reach it.
+    pub address: String,
+    /// Where it listens.
+    pub ports: Ports,
     /// Random number of this process.
     pub incarnation: u64,
     /// Shortest election timeout, in microseconds.
@@ -48,6 +52,18 @@ pub struct Identity {
 }
 
 impl Identity {
+    /// How a map that is yet to list it would.
+    pub fn entry(&self) -> Node {
+        Node {
+            id: self.node,
+            name: self.name.clone(),
+            cluster: self.cluster.clone(),
+            address: self.address.clone(),
+            ports: self.ports,
+            version: 0,
+        }
+    }
+
     /// How often hosts are told the time: often enough for timeouts that differ
     /// by a few milliseconds to elect one candidate.
     pub fn tick_microseconds(&self) -> u64 {

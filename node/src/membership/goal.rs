@@ -29,6 +29,12 @@ pub fn refusal(goal: &Goal, map: &PartitionMap) -> Option<Fault> {
                 "the map does not list node {node}: let it join the database first"
             ));
         };
+        if entry.is_removed() {
+            return wrong(format!(
+                "node {node} ({}) was removed from the database for good: name another one",
+                entry.name
+            ));
+        }
         if entry.cluster != goal.cluster {
             return wrong(format!(
                 "node {node} ({}) belongs to cluster {:?}, and the goal is in cluster {:?}",

@@ -1,13 +1,14 @@
 //! The `Admin` service: creates a database from empty nodes, steers its members.
 
 use super::creation::{create, join};
-use super::members::{change_members, create_replica};
+use super::members::{change_members, create_replica, remove_node};
+use super::status;
 use crate::engine::fatal::storage_fault;
 use crate::engine::shared::Shared;
 use crate::host::{Event, Reply};
 use doug_proto::error::Fault;
 use doug_proto::ids::NodeId;
-use doug_proto::map::{Node, PartitionMap};
+use doug_proto::map::{Node, PartitionMap, REMOVED};
 use doug_proto::v1::admin_server::Admin;
 use doug_proto::{VERSION, deadline, v1};
 use doug_storage::StorageError;
@@ -57,6 +58,20 @@ impl Admin for AdminService {
             cluster: shared.config.cluster.clone(),
             version: VERSION.to_owned(),
             replicas: shared.partitions.read().len() as u32,
+        }))
+    }
+
+    async fn describe(
+        &self,
+        request: Request<v1::DescribeRequest>,
+    ) -> Result<Response<v1::DescribeResponse>, Status> {
+        let status = status::local(&self.shared).await;
+        let map = self.shared.maps.get().filter(|_| request.get_ref().with_map);
+        Ok(Response::new(v1::DescribeResponse {
+            node: Some(self.shared.config.entry().to_wire()),
+            status: status.nodes.into_iter().next(),
+            database: status.database,
+            map: map.map(|map| map.to_wire()),
         }))
     }
 
@@ -125,7 +140,7 @@ impl Admin for AdminService {
         self.check_to(&request.to)?;
         let to = match &request.new_leader[..] {
             "" => None,
-            id => Some(id.parse::<NodeId>().map_err(|e| Fault::invalid(format!("{e}")))?),
+            id => Some(node_id(id)?),
         };
         let shared = &self.shared;
         let host = crate::host::host_of(request.partition, shared.hosts.len());
@@ -153,10 +168,37 @@ impl Admin for AdminService {
         let _one_at_a_time = self.changing.lock().await;
         let nodes: Vec<Node> =
             request.nodes.iter().map(Node::from_wire).collect::<Result<_, _>>()?;
+        check_versions(request.epoch)?;
         let shared = self.shared.clone();
         let epoch = blocking(move || shared.maps.set_nodes(request.epoch, nodes)).await?;
         Ok(Response::new(v1::UpdateAddressesResponse { epoch }))
     }
+
+    async fn remove_node(
+        &self,
+        request: Request<v1::RemoveNodeRequest>,
+    ) -> Result<Response<v1::RemoveNodeResponse>, Status> {
+        let request = request.into_inner();
+        self.check_to(&request.to)?;
+        let node = node_id(&request.node)?;
+        let _one_at_a_time = self.changing.lock().await;
+        let shared = self.shared.clone();
+        let removed = tokio::task::spawn_blocking(move || remove_node(&shared, node)).await;
+        let epoch = removed.map_err(|error| Status::internal(error.to_string()))??;
+        Ok(Response::new(v1::RemoveNodeResponse { epoch }))
+    }
+}
+
+/// No epoch may look like the mark of a node that was removed.
+fn check_versions(epoch: u64) -> Result<(), Fault> {
+    if epoch < REMOVED {
+        return Ok(());
+    }
+    Err(Fault::invalid(format!("{epoch} is no epoch: give one more than the map's")))
+}
+
+fn node_id(text: &str) -> Result<NodeId, Fault> {
+    text.parse().map_err(|error| Fault::invalid(format!("{error}")))
 }
 
 /// Runs a manifest edit where it may wait for the disk.

@@ -65,9 +65,15 @@ pub fn create(shared: &Shared, wire: &v1::PartitionMap) -> Result<u32, Fault> {
 /// A map that does not list this node, or a node of another database.
 pub fn join(shared: &Shared, map: PartitionMap) -> Result<(), Fault> {
     let node = shared.config.node;
-    if map.node(node).is_none() {
+    let Some(entry) = map.node(node) else {
         return Err(Fault::invalid(format!(
             "the map does not list this node, {node}: add it first, with its cluster and address"
+        )));
+    };
+    if entry.is_removed() {
+        return Err(Fault::invalid(format!(
+            "this node, {node}, was removed from the database for good: give it an empty volume, \
+             and so another id"
         )));
     }
     if let Some(known) = shared.maps.get() {

@@ -9,6 +9,7 @@ use crate::engine::shared::Shared;
 use crate::host::{Event, Reply, host_of};
 use crate::membership::refusal;
 use doug_proto::error::Fault;
+use doug_proto::ids::NodeId;
 use doug_proto::map::{Goal, Partition as Descriptor};
 use doug_proto::routing::Routing;
 use doug_proto::v1;
@@ -94,6 +95,31 @@ fn still_here(held: ReplicaKey) -> Fault {
 
 fn refused(message: String) -> Fault {
     Fault::new(Code::FailedPrecondition, message).not_executed()
+}
+
+/// Takes a node out of the map for good. Returns the map's epoch.
+///
+/// # Errors
+/// A node that the map does not list, that holds replicas or is to, or this one.
+pub fn remove_node(shared: &Shared, node: NodeId) -> Result<u64, Fault> {
+    let map = shared.maps.required()?;
+    if node == shared.config.node {
+        return Err(Fault::invalid(format!(
+            "this is node {node} itself: another node must be asked to remove it"
+        )));
+    }
+    if map.node(node).is_none() {
+        return Err(Fault::invalid(format!("the map does not list node {node}")));
+    }
+    let needed: Vec<String> = map.partitions_of(node).map(|p| p.id.to_string()).collect();
+    if !needed.is_empty() {
+        return Err(refused(format!(
+            "node {node} holds replicas, or is to hold some, of these partitions: {}; replace it \
+             in them first",
+            needed.join(", ")
+        )));
+    }
+    shared.maps.remove_node(node).map_err(storage_fault)
 }
 
 /// Gives a partition another goal; returns the descriptor once that is committed.

@@ -33,7 +33,7 @@ pub async fn share(shared: Arc<Shared>) {
         let told = tokio::time::timeout(QUESTION, news.changed()).await;
         let Some(map) = shared.maps.get() else { continue };
         let own = shared.config.node;
-        let mut others: Vec<&Node> = map.nodes.iter().filter(|node| node.id != own).collect();
+        let mut others: Vec<&Node> = map.present().filter(|node| node.id != own).collect();
         if others.is_empty() {
             continue;
         }

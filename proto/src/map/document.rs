@@ -96,11 +96,19 @@ impl PartitionMap {
             database_id: self.database.to_string(),
             epoch: self.epoch,
             routing: routing_document(&self.routing),
-            nodes: self.nodes.iter().map(|n| node_document(n, self.epoch)).collect(),
+            nodes: self.listed().map(|n| node_document(n, self.epoch)).collect(),
             partitions: self.partitions.iter().map(partition_document).collect(),
         };
         serde_json::to_string_pretty(&document)
             .expect("a document of strings and numbers is always JSON")
+    }
+
+    /// Without the entries of removed nodes: whoever reads a document merges it
+    /// with nothing that could bring them back.
+    fn listed(&self) -> impl Iterator<Item = &Node> {
+        self.nodes
+            .iter()
+            .filter(|node| !node.is_removed() || self.partitions_of(node.id).next().is_some())
     }
 
     /// Reads and validates a map file. Replica ids and goals are not part of it.

@@ -93,7 +93,7 @@ fn newer_entry(one: &Node, other: &Node) -> Ordering {
 #[cfg(test)]
 mod tests {
     use super::super::tests::sample;
-    use super::super::{Member, Ports};
+    use super::super::{Member, Ports, REMOVED};
     use super::*;
     use crate::ids::NodeId;
     use proptest::prelude::*;
@@ -196,6 +196,17 @@ mod tests {
         heard.nodes.push(entry(7, 1));
         assert_eq!(known.merge(&heard).unwrap().nodes.len(), 2);
         assert_eq!(merged(&heard, &known).nodes.len(), 2);
+    }
+
+    #[test]
+    fn a_node_that_was_removed_never_comes_back() {
+        let (mut known, mut heard) = (sample(1), sample(1));
+        known.nodes.push(entry(7, REMOVED));
+        heard.nodes.push(entry(7, 1_000_000));
+        for merged in [merged(&known, &heard), merged(&heard, &known)] {
+            assert!(merged.node(NodeId::from_bits(7)).unwrap().is_removed());
+            assert_eq!(merged.present().count(), 1);
+        }
     }
 
     #[test]

@@ -42,9 +42,15 @@ pub struct Node {
     /// Where it listens.
     pub ports: Ports,
     /// Epoch of the map in which this entry was last changed: of two entries of
-    /// one node, the greater wins.
+    /// one node, the greater wins. [`REMOVED`] if it was removed.
     pub version: u64,
 }
+
+/// The version of a node's entry that nothing replaces any more: the node was
+/// removed for good. To programs that do not know this, it is a node like any
+/// other. Maps keep such entries, or a map heard late would bring the node back;
+/// and it fits into what JSON schemas call int64.
+pub const REMOVED: u64 = i64::MAX as u64;
 
 /// The ports of a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,6 +72,11 @@ impl Default for Ports {
 }
 
 impl Node {
+    /// Whether it was removed for good.
+    pub fn is_removed(&self) -> bool {
+        self.version >= REMOVED
+    }
+
     /// `host:port` for `Doug`.
     pub fn doug_address(&self) -> String {
         join(&self.address, self.ports.doug)
@@ -189,6 +200,20 @@ impl PartitionMap {
     /// The partition with this id.
     pub fn partition(&self, id: u64) -> Option<&Partition> {
         self.partitions.iter().find(|p| p.id == id)
+    }
+
+    /// The nodes that were not removed.
+    pub fn present(&self) -> impl Iterator<Item = &Node> {
+        self.nodes.iter().filter(|node| !node.is_removed())
+    }
+
+    /// Partitions that have to do with a node: it holds a replica, or is to.
+    pub fn partitions_of(&self, node: NodeId) -> impl Iterator<Item = &Partition> {
+        self.partitions.iter().filter(move |partition| {
+            let goal = partition.goal.iter().flat_map(|goal| &goal.nodes);
+            partition.members().any(|member| member.node == node)
+                || goal.into_iter().any(|id| *id == node)
+        })
     }
 
     /// The node with this id.

@@ -1,5 +1,12 @@
 //! Typed calls to a node's admin address. Unlike data, these are plain unary
-//! calls to exactly the node meant.
+//! calls to exactly the node meant. [`Steering`] makes them to whichever node of
+//! a database can carry them out.
+
+mod steering;
+mod survey;
+
+pub use steering::{Intent, Steering};
+pub use survey::{Survey, Told};
 
 use crate::builder::address_of;
 use doug_proto::access::AccessToken;
@@ -15,13 +22,24 @@ use tonic::{Request, Response, Status};
 /// How long one call may take, connect included, unless told otherwise.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
+/// A map of many partitions exceeds gRPC's own limit.
+const MESSAGE_BYTES: usize = 64 << 20;
+
+type Client = AdminClient<InterceptedService<Channel, AccessToken>>;
+
+fn client(channel: Channel, token: AccessToken) -> Client {
+    AdminClient::with_interceptor(channel, token)
+        .max_decoding_message_size(MESSAGE_BYTES)
+        .max_encoding_message_size(MESSAGE_BYTES)
+}
+
 /// One node's admin service. Its errors name the address.
 #[derive(Clone)]
 pub struct Admin {
     address: String,
     timeout: Duration,
     channel: Channel,
-    client: AdminClient<InterceptedService<Channel, AccessToken>>,
+    client: Client,
 }
 
 impl Admin {
@@ -44,13 +62,13 @@ impl Admin {
             .connect_timeout(timeout)
             .timeout(timeout);
         let channel = endpoint.connect_lazy();
-        let client = AdminClient::with_interceptor(channel.clone(), AccessToken::default());
+        let client = client(channel.clone(), AccessToken::default());
         Ok(Self { address, timeout, channel, client })
     }
 
     /// The same, showing the token that the nodes ask for.
     pub fn with_token(self, token: AccessToken) -> Self {
-        Self { client: AdminClient::with_interceptor(self.channel.clone(), token), ..self }
+        Self { client: client(self.channel.clone(), token), ..self }
     }
 
     /// What the node is.
@@ -59,6 +77,15 @@ impl Admin {
     /// `UNAVAILABLE` when it does not answer.
     pub async fn identify(&self) -> Result<v1::IdentifyResponse, Fault> {
         self.read(self.client.clone().identify(v1::IdentifyRequest {}).await)
+    }
+
+    /// What the node is, how it is, and what it knows.
+    ///
+    /// # Errors
+    /// `UNAVAILABLE` when it does not answer, `UNIMPLEMENTED` by an older program.
+    pub async fn describe(&self, with_map: bool) -> Result<v1::DescribeResponse, Fault> {
+        let request = v1::DescribeRequest { with_map };
+        self.read(self.client.clone().describe(request).await)
     }
 
     /// Makes the node `to` a member of the database of `map`, its first map.
@@ -160,6 +187,16 @@ impl Admin {
         let nodes = nodes.iter().map(Node::to_wire).collect();
         let request = v1::UpdateAddressesRequest { to: to.to_string(), epoch, nodes };
         self.read(self.client.clone().update_addresses(request).await)
+    }
+
+    /// Takes `node` out of the map for good; node `to` tells the others.
+    ///
+    /// # Errors
+    /// Node `to` is another one, or `node` holds replicas, or is to.
+    pub async fn remove_node(&self, to: NodeId, node: NodeId) -> Result<(), Fault> {
+        let request = v1::RemoveNodeRequest { to: to.to_string(), node: node.to_string() };
+        self.read(self.client.clone().remove_node(request).await)?;
+        Ok(())
     }
 
     /// With the deadline for the node to see: it says what is known by then,
