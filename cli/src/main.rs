@@ -66,6 +66,12 @@ enum Command {
     Status(commands::status::Args),
     /// Say what is wrong, with a remedy
     Doctor(commands::doctor::Args),
+    /// Move partitions to other clusters, and see how far that is
+    Partition(commands::partition::Args),
+    /// Replace nodes, or take them out
+    Member(commands::member::Args),
+    /// Hand leaderships over
+    Leader(commands::leader::Args),
     /// Measure throughput and latency
     Bench(commands::bench::Args),
     /// Show the version of this program, and of the database if it answers
@@ -108,6 +114,9 @@ async fn run(command: Command, globals: &Globals) -> anyhow::Result<Exit> {
         Command::Dump(args) => commands::dump::run(args, globals).await,
         Command::Status(args) => commands::status::run(args, globals).await,
         Command::Doctor(args) => commands::doctor::run(args, globals).await,
+        Command::Partition(args) => commands::partition::run(args, globals).await,
+        Command::Member(args) => commands::member::run(args, globals).await,
+        Command::Leader(args) => commands::leader::run(args, globals).await,
         Command::Bench(args) => commands::bench::run(args, globals).await,
         Command::Version(args) => commands::version::run(args, globals).await,
         Command::Kubectl(args) => kubectl::run(&args, globals),

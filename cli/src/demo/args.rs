@@ -14,7 +14,8 @@ Examples:
   doug demo --tour                       play the whole story, then exit
   doug demo status                       (in another terminal) what runs, who leads
   doug demo kill leader:greeting         SIGKILL whoever leads the partition of a key
-  doug demo restart a-0                  start it again; it catches up"
+  doug demo restart a-0                  start it again; it catches up
+  doug demo wipe a-3                     lose its volume; then `doug member replace a-3`"
 )]
 pub struct Args {
     /// Act on the running demo instead of starting one
@@ -66,6 +67,8 @@ pub enum Command {
     Resume(Names),
     /// Start nodes again; one that still runs is stopped cleanly first
     Restart(Names),
+    /// Lose the volumes of nodes: they come back empty, as new ones (`doug member replace NODE`)
+    Wipe(Names),
 }
 
 /// Which running demo is meant.

@@ -25,6 +25,7 @@ pub async fn run(command: Command, globals: &Globals) -> anyhow::Result<Exit> {
         Command::Pause(names) => act(Action::Pause, &names).await,
         Command::Resume(names) => act(Action::Resume, &names).await,
         Command::Restart(names) => act(Action::Restart, &names).await,
+        Command::Wipe(names) => act(Action::Wipe, &names).await,
     }
 }
 
@@ -75,6 +76,7 @@ async fn act(action: Action, names: &Names) -> anyhow::Result<Exit> {
         Action::Pause => "paused",
         Action::Resume => "resumed",
         Action::Restart => "started again",
+        Action::Wipe => "started again, with an empty volume and a new id",
     };
     println!("{} {done}", request.names.join(", "));
     Ok(Exit::Done)

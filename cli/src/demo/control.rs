@@ -31,6 +31,8 @@ pub enum Action {
     Resume,
     /// Stop, then start.
     Restart,
+    /// SIGKILL, delete the volume, start.
+    Wipe,
 }
 
 /// One request.

@@ -57,7 +57,8 @@ pub fn intend(state: &mut State, identities: &Identities) -> anyhow::Result<()> 
     let database = &creation.database;
     for node in &state.nodes {
         let identity = &identities[&node.name];
-        let same_volume = creation.nodes.get(&node.name) == nodes.get(&node.name);
+        let created = creation.nodes.get(&node.name);
+        let same_volume = created.is_none() || created == nodes.get(&node.name);
         let same_database = identity.database.is_empty() || identity.database == *database;
         if !same_volume || !same_database {
             bail!(
@@ -77,6 +78,9 @@ pub async fn establish(state: &State, identities: &Identities) -> anyhow::Result
     let creation = state.creation.as_ref().context("no creation was intended")?;
     let (members, empty): (Vec<&Node>, Vec<&Node>) =
         state.nodes.iter().partition(|node| !identities[&node.name].database.is_empty());
+    // One whose volume was lost on purpose stays empty until it replaces its predecessor.
+    let created = |node: &&&Node| creation.nodes.contains_key(&node.name);
+    let empty: Vec<&Node> = empty.iter().filter(created).copied().collect();
     let Some(member) = members.first() else {
         let database = creation.database.parse()?;
         create::create(&spec(state), database, CALL, &AccessToken::default()).await?;
@@ -85,8 +89,9 @@ pub async fn establish(state: &State, identities: &Identities) -> anyhow::Result
     // An interrupted creation ends with the very map that it began with, which
     // has the addresses of then.
     let first = known_map(member).await?;
-    try_join_all(empty.into_iter().map(|node| join(node, &identities[&node.name], &first))).await?;
-    tell_addresses(state, identities).await
+    try_join_all(empty.iter().map(|node| join(node, &identities[&node.name], &first))).await?;
+    let joined: Vec<&Node> = members.into_iter().chain(empty).collect();
+    tell_addresses(&joined, identities).await
 }
 
 async fn join(
@@ -101,15 +106,15 @@ async fn join(
 
 /// Nodes keep the addresses that they were told last; where ports have changed
 /// since, they could not find each other.
-async fn tell_addresses(state: &State, identities: &Identities) -> anyhow::Result<()> {
-    let known = try_join_all(state.nodes.iter().map(known_map)).await?;
-    let nodes = state.nodes.iter().map(|node| address(node, &identities[&node.name]));
+async fn tell_addresses(members: &[&Node], identities: &Identities) -> anyhow::Result<()> {
+    let known = try_join_all(members.iter().map(|node| known_map(node))).await?;
+    let nodes = members.iter().map(|node| address(node, &identities[&node.name]));
     let nodes = nodes.collect::<anyhow::Result<Vec<map::Node>>>()?;
     if known.iter().all(|map| nodes.iter().all(|node| lists(map, node))) {
         return Ok(());
     }
     let epoch = 1 + known.iter().map(|map| map.epoch).max().unwrap_or(0);
-    let tell = state.nodes.iter().zip(&nodes).map(|(node, to)| {
+    let tell = members.iter().zip(&nodes).map(|(node, to)| {
         let nodes = &nodes;
         async move {
             let admin = Admin::with_timeout(&node.admin_address(), CALL)?;

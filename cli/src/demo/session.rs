@@ -6,10 +6,10 @@ use super::control::{self, Action, Asked, Reply, Request};
 use super::prepare::{Prepared, prepare};
 use super::processes::{Death, Processes};
 use super::screen::{self, Progress};
-use super::state::{self, State};
+use super::state;
 use super::{start, tour};
 use crate::exit::Exit;
-use anyhow::bail;
+use anyhow::{Context, bail};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
@@ -66,7 +66,7 @@ async fn serve(
             outcome = &mut tour, if touring => return outcome?,
             death = processes.next_death() => report(&death),
             Some(Asked { request, reply }) = requests.recv() => {
-                let result = act(&request, &prepared.state, processes).await;
+                let result = act(&request, prepared, processes).await;
                 let answer = match result {
                     Ok(()) => Reply::Done,
                     Err(error) => Reply::Failed(format!("{error:#}")),
@@ -79,7 +79,12 @@ async fn serve(
     }
 }
 
-async fn act(request: &Request, state: &State, processes: &mut Processes) -> anyhow::Result<()> {
+async fn act(
+    request: &Request,
+    prepared: &mut Prepared,
+    processes: &mut Processes,
+) -> anyhow::Result<()> {
+    let state = &prepared.state;
     let names = &request.names;
     let exists = |name: &String| name == "facade" || state.node(name).is_some();
     if let Some(unknown) = names.iter().find(|name| !exists(name)) {
@@ -91,7 +96,31 @@ async fn act(request: &Request, state: &State, processes: &mut Processes) -> any
         Action::Pause => processes.pause(names).await,
         Action::Resume => processes.resume(names).await,
         Action::Restart => processes.restart(names).await,
+        Action::Wipe => wipe(names, prepared, processes).await,
     }
+}
+
+/// Loses the volumes of nodes. They start again empty, under new ids, and whatever
+/// they held is to be rebuilt on them, or on others.
+async fn wipe(
+    names: &[String],
+    prepared: &mut Prepared,
+    processes: &mut Processes,
+) -> anyhow::Result<()> {
+    if names.iter().any(|name| name == "facade") {
+        bail!("the facade has no volume: name nodes");
+    }
+    processes.kill(names).await?;
+    for name in names {
+        if let Some(creation) = &mut prepared.state.creation {
+            creation.nodes.remove(name);
+        }
+        // Before the volume goes: the next start must not take the new one for a mistake.
+        prepared.state.save(&prepared.layout)?;
+        let data = prepared.layout.node(name);
+        std::fs::remove_dir_all(&data).with_context(|| format!("deleting {}", data.display()))?;
+    }
+    processes.restart(names).await
 }
 
 fn report(death: &Death) {

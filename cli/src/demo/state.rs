@@ -73,7 +73,7 @@ impl std::fmt::Display for Shape {
 pub struct Creation {
     /// The database: 12 hexadecimal digits.
     pub database: String,
-    /// Node ids by name.
+    /// Node ids by name, without those whose volumes were lost on purpose since.
     pub nodes: BTreeMap<String, String>,
 }
 

@@ -27,6 +27,8 @@ pub fn check(reached: &Reached) -> Vec<Finding> {
     findings.extend(view.nodes.iter().filter_map(check_node));
     findings.extend(view.nodes.iter().filter_map(check_volume));
     findings.extend(view.partitions.iter().flat_map(|partition| check_lag(view, partition)));
+    findings.extend(view.partitions.iter().flat_map(|partition| check_damage(view, partition)));
+    findings.extend(view.partitions.iter().filter_map(check_change));
     findings.extend(check_versions(view, own_version));
     findings
 }
@@ -69,12 +71,13 @@ fn check_node(node: &Node) -> Option<Finding> {
         NodeState::Unreachable => (
             format!("it does not answer: {}", node.message),
             "start it again (`doug demo restart NODE` in the demo), or free the network between \
-             the endpoint and it",
+             the endpoint and it; if its volume is lost, put another node in its place with \
+             `doug member replace NODE`",
         ),
         NodeState::Empty => (
             "its volume is empty, though the map lists it".to_owned(),
-            "if its volume was lost, it must join as a new node; if it was started with the wrong \
-             --data, stop it and give the right folder",
+            "if its volume was lost, it must join as a new node: `doug member replace NODE`; if it \
+             was started with the wrong --data, stop it and give the right folder",
         ),
         NodeState::Starting | NodeState::CatchingUp | NodeState::Unspecified => (
             format!("it is not ready yet: {}", node.message),
@@ -112,6 +115,39 @@ fn check_lag<'a>(
     })
 }
 
+/// The node asks for a successor by itself, so this passes while a majority is there.
+fn check_damage<'a>(
+    view: &'a View,
+    partition: &'a Partition,
+) -> impl Iterator<Item = Finding> + use<'a> {
+    partition.damaged.iter().map(|(id, why)| Finding {
+        subject: format!("partition {} on node {}", partition.id, view.name_of(id)),
+        problem: format!("its files are damaged, so it stays out of its group: {why}"),
+        remedy:
+            "it is rebuilt from its peers by itself, under a new id; if this stays for minutes, \
+                 the node's log says what that waits for. If it recurs, replace the disk: `doug \
+                 member replace NODE`"
+                .into(),
+    })
+}
+
+/// A change that goes on is nothing wrong.
+fn check_change(partition: &Partition) -> Option<Finding> {
+    let change = partition.change.as_ref()?;
+    if change.waits_for.is_empty() {
+        return None;
+    }
+    let (id, nodes) = (partition.id, change.waits_for.join(", "));
+    Some(Finding {
+        subject: format!("partition {id} (cluster {})", partition.cluster),
+        problem: format!("it is on its way {}, which waits for {nodes}", change.goal),
+        remedy: format!(
+            "start {nodes}; or put another node in its place with `doug member replace NODE`; or \
+             give the change up with `doug partition cancel {id}`"
+        ),
+    })
+}
+
 /// One version everywhere is the rule; two during an upgrade are not wrong, but
 /// whoever looks for a cause wants to know.
 fn check_versions(view: &View, own: &str) -> Option<Finding> {
@@ -141,7 +177,8 @@ fn check_versions(view: &View, own: &str) -> Option<Finding> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::commands::status::tests::sample;
+    use crate::commands::status::Change;
+    use crate::commands::status::tests::{changing, sample};
 
     fn subjects(view: View) -> Vec<String> {
         let own_version = "0.1.0".into();
@@ -200,6 +237,25 @@ mod tests {
         let problem = &check_volume(&view.nodes[1]).unwrap().problem;
         assert_eq!(problem, "it is nearly full: 14 of 100 MiB are left for data");
         assert_eq!(subjects(view), ["volume of node a-1 (000000000001)"]);
+    }
+
+    #[test]
+    fn a_damaged_replica_and_a_change_that_waits_for_a_node_are_named() {
+        let mut view = changing();
+        for node in &mut view.nodes {
+            node.state = NodeState::Ready;
+            node.version = "0.1.0".into();
+        }
+        let found = ["partition 1 on node a-1", "partition 2 (cluster a)"];
+        assert_eq!(subjects(view), found);
+    }
+
+    #[test]
+    fn a_change_that_goes_on_is_nothing_wrong() {
+        let mut view = healthy();
+        let (goal, phase) = ("to cluster b: b-0".to_owned(), "joint".to_owned());
+        view.partitions[0].change = Some(Change { goal, phase, waits_for: Vec::new() });
+        assert_eq!(subjects(view), [""; 0]);
     }
 
     #[test]

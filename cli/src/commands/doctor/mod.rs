@@ -46,6 +46,10 @@ fn print(findings: &[Finding], reached: Option<&Reached>) {
     for finding in findings {
         crate::outln!("{}: {}\n  remedy: {}", finding.subject, finding.problem, finding.remedy);
     }
+    let partitions = reached.iter().flat_map(|reached| &reached.view.partitions);
+    for (partition, change) in partitions.filter_map(|p| Some((p, p.change.as_ref()?))) {
+        crate::outln!("partition {} is on its way {}; {}", partition.id, change.goal, change.phase);
+    }
     match (findings.len(), reached) {
         (0, Some(Reached { view, .. })) => crate::outln!(
             "nothing wrong found: {} partitions led, {} nodes ready, version {}",

@@ -52,6 +52,12 @@ fn partition(partition: &Partition) -> Value {
         "sinceMilliseconds": partition.since_milliseconds,
         "lastIndex": partition.last_index,
         "members": members.collect::<Vec<_>>(),
+        "change": partition.change.as_ref().map(|change| {
+            json!({"goal": change.goal, "phase": change.phase, "waitsFor": change.waits_for})
+        }),
+        "damaged": partition.damaged.iter().map(|(node, why)| {
+            json!({"node": node, "why": why})
+        }).collect::<Vec<_>>(),
     })
 }
 
@@ -60,6 +66,7 @@ fn member(id: &str, place: Place) -> Value {
         Place::Leads => json!({"node": id, "role": "Leader", "lag": 0}),
         Place::Lags(lag) => json!({"node": id, "role": "Follower", "lag": lag}),
         Place::Down => json!({"node": id, "role": "Unreachable", "lag": null}),
+        Place::Damaged => json!({"node": id, "role": "Damaged", "lag": null}),
         Place::Unknown => json!({"node": id, "role": "Unknown", "lag": null}),
     }
 }

@@ -10,6 +10,8 @@ use crate::globals::Globals;
 use anyhow::Context;
 pub use ask::ask;
 #[cfg(test)]
+pub use view::Change;
+#[cfg(test)]
 pub use view::tests;
 pub use view::{Node, Partition, Place, View};
 

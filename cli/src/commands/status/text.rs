@@ -1,7 +1,7 @@
 //! The view as tables, one a cluster, because only its own nodes hold a
 //! cluster's partitions.
 
-use super::view::{Node, Partition, Place, View};
+use super::view::{Change, Node, Partition, Place, View};
 use crate::units::show_milliseconds;
 use comfy_table::Table;
 use comfy_table::presets::NOTHING;
@@ -15,6 +15,16 @@ pub fn render(view: &View) -> String {
     let clusters: BTreeSet<&str> = view.nodes.iter().map(|node| node.cluster.as_str()).collect();
     for cluster in clusters {
         let _ = writeln!(text, "cluster {cluster}\n{}\n", table(view, cluster));
+    }
+    for partition in &view.partitions {
+        for (node, why) in &partition.damaged {
+            let (id, name) = (partition.id, view.name_of(node));
+            let _ = writeln!(text, "partition {id}: its replica on {name} is damaged: {why}");
+        }
+        if let Some(change) = &partition.change {
+            let (id, Change { goal, phase, .. }) = (partition.id, change);
+            let _ = writeln!(text, "partition {id}: on its way {goal}; {phase}");
+        }
     }
     for node in view.nodes.iter().filter(|node| node.state != NodeState::Ready) {
         let _ = writeln!(text, "{} ({}): {}", node.name, node.id, state(node));
@@ -45,6 +55,7 @@ fn place(partition: &Partition, node: &Node) -> String {
         Some(Place::Lags(0)) => "=".into(),
         Some(Place::Lags(entries)) => format!("-{entries}"),
         Some(Place::Down) => "down".into(),
+        Some(Place::Damaged) => "damaged".into(),
         Some(Place::Unknown) => "?".into(),
     }
 }
@@ -77,11 +88,16 @@ fn summary(view: &View) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::view::tests::sample;
+    use super::super::view::tests::{changing, sample};
     use super::*;
 
     #[test]
     fn the_tables_show_who_leads_who_lags_and_who_is_down() {
         insta::assert_snapshot!(render(&sample()));
+    }
+
+    #[test]
+    fn damaged_replicas_and_changes_of_members_stand_below_the_tables() {
+        insta::assert_snapshot!(render(&changing()));
     }
 }

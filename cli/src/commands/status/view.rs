@@ -1,10 +1,14 @@
 //! What all nodes said, put together: partitions × nodes.
 
+use crate::commands::steering::{describe, goal_of, names_of};
 use doug_client::PartitionMap;
+use doug_client::admin::Survey;
+use doug_proto::error::Fault;
 use doug_proto::v1::{
     NodeState, NodeStatus, ReplicaRole, ReplicaStatus, StatusResponse, VolumeStatus,
 };
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// The whole database.
 pub struct View {
@@ -52,6 +56,21 @@ pub struct Partition {
     pub last_index: u64,
     /// Its members, by node id.
     pub members: BTreeMap<String, Place>,
+    /// What changes about its members, and how far that is.
+    pub change: Option<Change>,
+    /// Replicas whose files are damaged: the node's id, and why.
+    pub damaged: Vec<(String, String)>,
+}
+
+/// A change of members under way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// Where it leads.
+    pub goal: String,
+    /// What happens at the moment.
+    pub phase: String,
+    /// Nodes that it needs and that do not answer.
+    pub waits_for: Vec<String>,
 }
 
 /// How one member does.
@@ -63,6 +82,8 @@ pub enum Place {
     Lags(u64),
     /// Its node does not answer.
     Down,
+    /// Its files are damaged: it stays out of its group.
+    Damaged,
     /// Nobody can say.
     Unknown,
 }
@@ -73,13 +94,16 @@ impl View {
         let said: BTreeMap<&str, &NodeStatus> =
             status.nodes.iter().map(|node| (node.id.as_str(), node)).collect();
         let mut nodes: Vec<Node> = map
-            .nodes
-            .iter()
+            .present()
             .map(|node| described(node, said.get(node.id.to_string().as_str()).copied()))
             .collect();
         nodes.sort_by(|a, b| (&a.cluster, &a.name, &a.id).cmp(&(&b.cluster, &b.name, &b.id)));
         let mut partitions: Vec<Partition> =
             map.partitions.iter().map(|partition| placed(partition, &said)).collect();
+        let survey = survey(map, status);
+        for partition in &mut partitions {
+            partition.change = change(&survey, partition.id);
+        }
         partitions.sort_by_key(|partition| partition.id);
         Self {
             database: map.database.to_string(),
@@ -109,19 +133,49 @@ fn described(node: &doug_proto::map::Node, said: Option<&NodeStatus>) -> Node {
     }
 }
 
-fn placed(partition: &doug_proto::map::Partition, said: &BTreeMap<&str, &NodeStatus>) -> Partition {
+/// The answers as whoever steers members sees them.
+fn survey(map: &PartitionMap, status: &StatusResponse) -> Survey {
+    let told = status.nodes.iter().filter_map(|node| {
+        let answered = node.state() != NodeState::Unreachable;
+        let told = if answered { Ok(node.clone()) } else { Err(Fault::unavailable("silent")) };
+        Some((node.id.parse().ok()?, told))
+    });
+    Survey { map: Arc::new(map.clone()), nodes: told.collect() }
+}
+
+fn change(survey: &Survey, partition: u64) -> Option<Change> {
+    let descriptor = survey.descriptor(partition)?;
+    let goal = goal_of(survey, &descriptor)?;
+    let wanted = descriptor.goal.iter().flat_map(|goal| &goal.nodes).copied();
+    let wanted = wanted.chain(descriptor.learners.iter().map(|learner| learner.node));
+    let silent: BTreeSet<_> =
+        wanted.filter(|node| survey.nodes.get(node).is_none_or(Result::is_err)).collect();
+    let waits_for = names_of(&survey.map, silent);
+    Some(Change { goal, phase: describe(survey, &descriptor), waits_for })
+}
+
+fn placed<'a>(
+    partition: &doug_proto::map::Partition,
+    said: &BTreeMap<&str, &'a NodeStatus>,
+) -> Partition {
+    let of_it = |node: &&'a NodeStatus| {
+        // A damaged replica and its successor may both be there for a moment.
+        let of_it = node.replicas.iter().filter(|replica| replica.partition == partition.id);
+        of_it.min_by_key(|replica| !replica.damage.is_empty())
+    };
     let replicas: BTreeMap<String, Option<&ReplicaStatus>> = partition
-        .voters
-        .iter()
-        .chain(&partition.learners)
+        .members()
         .map(|member| {
             let id = member.node.to_string();
-            let replica = said
-                .get(id.as_str())
-                .and_then(|node| node.replicas.iter().find(|r| r.partition == partition.id));
+            let replica = said.get(id.as_str()).and_then(of_it);
             (id, replica)
         })
         .collect();
+    let damaged = replicas.iter().filter_map(|(id, replica)| {
+        let why = &(*replica)?.damage;
+        (!why.is_empty()).then(|| (id.clone(), why.clone()))
+    });
+    let damaged: Vec<_> = damaged.collect();
     let leader = leader(&replicas);
     let last_index = leader.map_or(0, |(_, replica)| replica.last_index);
     let members = replicas
@@ -136,6 +190,8 @@ fn placed(partition: &doug_proto::map::Partition, said: &BTreeMap<&str, &NodeSta
         since_milliseconds: leader.map(|(_, r)| r.since_milliseconds).or_else(longest),
         last_index,
         members,
+        change: None,
+        damaged,
     }
 }
 
@@ -164,6 +220,9 @@ fn place(
         let answered = said.get(id).is_some_and(|n| n.state() != NodeState::Unreachable);
         return if answered { Place::Unknown } else { Place::Down };
     };
+    if !replica.damage.is_empty() {
+        return Place::Damaged;
+    }
     let Some((_, leading)) = leader else { return Place::Unknown };
     // What the leader knows of it is a match, what it says of itself may be an
     // old leader's suffix.
@@ -176,7 +235,7 @@ fn place(
 pub mod tests {
     use super::*;
     use doug_proto::ids::{DatabaseId, NodeId};
-    use doug_proto::map::{Member, Node as MapNode, Partition as MapPartition, Ports};
+    use doug_proto::map::{Member, Node as MapNode, Partition as MapPartition, Ports, REMOVED};
     use doug_proto::routing::Routing;
     use doug_proto::v1::PeerProgress;
 
@@ -230,6 +289,10 @@ pub mod tests {
     /// Node 0 leads partition 1; partition 2 has two that believe to lead; node
     /// 2 does not answer.
     pub fn sample() -> View {
+        View::new(&map(), &sample_status())
+    }
+
+    fn sample_status() -> StatusResponse {
         use ReplicaRole::{Follower, Leader};
         let mut leading = replica(1, Leader, 3, 100);
         leading.peers = [(1, 93), (2, 40)]
@@ -244,7 +307,7 @@ pub mod tests {
         };
         let mut down = node(2, NodeState::Unreachable, Vec::new());
         down.message = "connection refused".into();
-        let status = StatusResponse {
+        StatusResponse {
             version: "0.1.0".into(),
             nodes: vec![
                 node(0, NodeState::Ready, vec![leading, replica(2, Leader, 3, 7)]),
@@ -256,8 +319,7 @@ pub mod tests {
                 down,
             ],
             ..Default::default()
-        };
-        View::new(&map(), &status)
+        }
     }
 
     #[test]
@@ -280,5 +342,39 @@ pub mod tests {
         let view = View::new(&map(), &StatusResponse::default());
         assert!(view.partitions.iter().all(|partition| partition.leader.is_none()));
         assert!(view.partitions[0].members.values().all(|place| *place == Place::Down));
+    }
+
+    /// Node 1's replica of partition 1 is damaged; partition 2 is to leave node 2.
+    pub fn changing() -> View {
+        let (mut map, mut status) = (map(), sample_status());
+        let replica = &mut status.nodes[1].replicas[0];
+        replica.damage = "checksum at offset 4096 of 12.sst".into();
+        let partition = &mut map.partitions[1];
+        partition.generation = 9;
+        partition.goal = Some(doug_proto::map::Goal {
+            nodes: [0, 1, 2].map(NodeId::from_bits).to_vec(),
+            cluster: "a".into(),
+            discarded: vec![2],
+        });
+        View::new(&map, &status)
+    }
+
+    #[test]
+    fn a_damaged_replica_and_a_change_under_way_are_seen() {
+        let view = changing();
+        let (id, why) = &view.partitions[0].damaged[0];
+        assert_eq!((id.as_str(), why.contains("12.sst")), ("000000000001", true));
+        assert_eq!(view.partitions[0].members["000000000001"], Place::Damaged);
+        let change = view.partitions[1].change.as_ref().unwrap();
+        assert!(change.goal.contains("damaged replica 2"), "{change:?}");
+        assert_eq!(change.waits_for, ["a-2"]);
+    }
+
+    #[test]
+    fn a_node_that_was_removed_is_not_listed() {
+        let mut map = map();
+        let gone = NodeId::from_bits(9);
+        map.nodes.push(MapNode { id: gone, version: REMOVED, ..map.nodes[0].clone() });
+        assert_eq!(View::new(&map, &sample_status()).nodes.len(), 3);
     }
 }

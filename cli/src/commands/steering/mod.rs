@@ -1,0 +1,58 @@
+//! What the commands share that steer members: reaching the nodes' admin
+//! services, names on the command line, and following a change to its end.
+
+mod destination;
+mod follow;
+mod phase;
+mod which;
+
+pub use destination::destination;
+pub use follow::{Ended, Follower};
+pub use phase::{describe, goal_of};
+pub use which::{Which, named, names_of};
+
+#[cfg(test)]
+pub use destination::tests::map as test_map;
+
+use super::layers;
+use crate::globals::Globals;
+use anyhow::Context;
+use doug_client::Client;
+use doug_client::admin::Steering;
+use std::path::PathBuf;
+
+/// How to reach the admin services of the nodes.
+#[derive(clap::Args, Clone, Debug)]
+pub struct Reach {
+    /// Admin address of any node; else the map that --endpoint serves says where they are
+    #[arg(
+        long,
+        env = "DOUG_ADMIN_ENDPOINT",
+        value_name = "HOST:PORT",
+        help_heading = "Connection"
+    )]
+    admin_endpoint: Option<String>,
+    /// File with the token that the nodes ask for
+    #[arg(long, env = "DOUG_TOKEN_FILE", value_name = "FILE", help_heading = "Connection")]
+    token_file: Option<PathBuf>,
+}
+
+impl Reach {
+    /// The database, ready to be steered.
+    pub async fn steering(&self, globals: &Globals) -> anyhow::Result<Steering> {
+        let access = layers::token(self.token_file.as_deref())?;
+        if let Some(address) = &self.admin_endpoint {
+            return Ok(Steering::from_node(address, globals.timeout, access).await?);
+        }
+        let client = Client::builder().endpoints(globals.endpoint.clone());
+        let client = client.timeout(globals.timeout).sessions(false).connect().await?;
+        let map = client.map().await.with_context(|| {
+            format!(
+                "the partition map says where the nodes are, and {} does not give it (or give the \
+                 admin address of a node, --admin-endpoint)",
+                globals.endpoint.join(", ")
+            )
+        })?;
+        Ok(Steering::new((*map).clone(), globals.timeout, access))
+    }
+}
