@@ -122,6 +122,11 @@ impl Demo {
         format!("127.0.0.1:{}", self.member(node)["ports"]["doug"])
     }
 
+    /// `host:port` of one node's admin service.
+    pub fn admin_address(&self, node: &str) -> String {
+        format!("127.0.0.1:{}", self.member(node)["ports"]["admin"])
+    }
+
     /// One node's own Doug service, without a client's retries.
     pub fn node(&self, name: &str) -> Node {
         Node::at(&self.address(name))
@@ -153,6 +158,17 @@ impl Demo {
         let mut command = program::command(&self.folder);
         command.args(arguments).env("DOUG_ENDPOINT", self.endpoint());
         command.output().expect("the program starts")
+    }
+
+    /// Runs a command of the program against this demo and insists that it succeeds.
+    /// Returns what it printed on standard output.
+    ///
+    /// # Panics
+    /// With what it printed, when it fails.
+    pub fn insist(&self, arguments: &[&str]) -> String {
+        let output = self.run(arguments);
+        assert!(output.status.success(), "{arguments:?}: {}", program::printed(&output));
+        String::from_utf8(output.stdout).expect("text is printed")
     }
 
     /// Runs `doug demo ACTION NODE…` and insists that it succeeds.

@@ -6,7 +6,10 @@
 pub mod demo;
 pub mod inputs;
 pub mod ledger;
+pub mod load;
+pub mod namespaces;
 pub mod node;
 pub mod program;
+pub mod spare;
 pub mod wait;
 pub mod writers;

@@ -4,25 +4,13 @@
 use bytes::Bytes;
 use doug_client::{Client, If};
 use doug_proto::error::Fault;
+pub use doug_witness::history::Outcome;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
-
-/// What a write was answered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// It is durable.
-    Acknowledged,
-    /// Its condition did not hold.
-    Refused,
-    /// It never will be applied.
-    NotExecuted,
-    /// Nobody knows.
-    Unknown,
-}
 
 /// Everything that the writers of a [`Writers`] did.
 #[derive(Debug, Default)]
@@ -115,11 +103,9 @@ async fn write(
 /// # Panics
 /// When it is an error that promises nothing: that is no outcome at all.
 pub fn outcome(answer: Result<bool, Fault>) -> Outcome {
-    match answer {
-        Ok(true) => Outcome::Acknowledged,
-        Ok(false) => Outcome::Refused,
-        Err(fault) if fault.is_outcome_unknown() => Outcome::Unknown,
-        Err(fault) if fault.is_not_executed() => Outcome::NotExecuted,
-        Err(fault) => panic!("a write ended neither definite nor unknown: {fault:?}"),
+    if let Err(fault) = &answer {
+        let said = fault.is_outcome_unknown() || fault.is_not_executed();
+        assert!(said, "a write ended neither definite nor unknown: {fault:?}");
     }
+    Outcome::of(&answer)
 }

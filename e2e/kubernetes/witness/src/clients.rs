@@ -76,12 +76,8 @@ impl Worker {
     async fn write_fresh(&mut self, turn: usize) {
         let key = Bytes::from(format!("{}/{}/{turn:08}", self.name, self.number));
         let answer = self.client.put(key.clone(), key.clone(), If::Absent).await;
-        let outcome = match &answer {
-            Ok(put) if put.condition_met => Outcome::Acknowledged,
-            Ok(_) => Outcome::Refused,
-            Err(fault) if fault.is_not_executed() => Outcome::NotExecuted,
-            Err(_) => Outcome::Unknown,
-        };
+        let answer = answer.map(|put| put.condition_met);
+        let outcome = Outcome::of(&answer);
         self.note("put", &key, answer.err());
         self.history.fresh.push(Fresh { key, outcome });
     }

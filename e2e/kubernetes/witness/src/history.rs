@@ -1,6 +1,7 @@
 //! What was asked, when, and what was answered.
 
 use bytes::Bytes;
+use doug_client::Fault;
 use std::time::Duration;
 
 /// How a write ended.
@@ -14,6 +15,18 @@ pub enum Outcome {
     NotExecuted,
     /// Nobody knows.
     Unknown,
+}
+
+impl Outcome {
+    /// The outcome of a write whose answer says whether its condition held.
+    pub fn of(answer: &Result<bool, Fault>) -> Self {
+        match answer {
+            Ok(true) => Self::Acknowledged,
+            Ok(false) => Self::Refused,
+            Err(fault) if fault.is_not_executed() => Self::NotExecuted,
+            Err(_) => Self::Unknown,
+        }
+    }
 }
 
 /// A key that exactly one write was for, if absent. The key is its own value.

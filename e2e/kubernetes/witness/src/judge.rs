@@ -21,24 +21,30 @@ const EXAMPLES: usize = 5;
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Report {
-    operations: u64,
-    acknowledged: usize,
-    unknown: usize,
-    not_executed: usize,
+    /// Operations asked.
+    pub operations: u64,
+    /// Fresh writes that were acknowledged.
+    pub acknowledged: usize,
+    /// Fresh writes of which nobody knows what became.
+    pub unknown: usize,
+    /// Fresh writes that never will be applied.
+    pub not_executed: usize,
     /// Writes whose own earlier attempt had been applied and was applied as something new.
-    applied_twice: usize,
+    pub applied_twice: usize,
     /// Requests that ended in any error.
-    failed: usize,
-    failures: Vec<String>,
+    pub failed: usize,
+    /// Some of them.
+    pub failures: Vec<String>,
     /// Acknowledged, and not there.
-    lost: Vec<String>,
+    pub lost: Vec<String>,
     /// Promised never to be applied, and there.
-    undead: Vec<String>,
+    pub undead: Vec<String>,
     /// Keys whose history was put into an order that explains every answer.
-    linearizable: usize,
+    pub linearizable: usize,
     /// Keys for which there is no such order, or none was found in time.
-    not_linearizable: Vec<String>,
-    longest_gap_milliseconds: u128,
+    pub not_linearizable: Vec<String>,
+    /// The longest time that one client went without a success.
+    pub longest_gap_milliseconds: u128,
 }
 
 /// Reads everything back and judges the history.

@@ -6,13 +6,10 @@
 //! back, the history is judged, and the report is the last line printed.
 #![deny(missing_docs)]
 
-mod clients;
-mod history;
-mod judge;
-
 use anyhow::Context;
 use clap::Parser;
 use doug_client::Client;
+use doug_witness::{clients, judge};
 use rustix::process::{Pid, Signal, kill_process};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
