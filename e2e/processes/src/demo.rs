@@ -171,6 +171,21 @@ impl Demo {
         String::from_utf8(output.stdout).expect("text is printed")
     }
 
+    /// Insists that `doug doctor` finds nothing wrong, but for how full the disk of this
+    /// machine is.
+    ///
+    /// # Panics
+    /// With what it finds.
+    pub fn insist_on_health(&self) {
+        let output = self.run(&["doctor", "-o", "json"]);
+        let said: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+        let findings = said["findings"].as_array().expect("findings");
+        let wrong =
+            findings.iter().filter(|finding| !text(&finding["subject"]).starts_with("volume of "));
+        let wrong: Vec<_> = wrong.collect();
+        assert!(wrong.is_empty(), "{wrong:#?}");
+    }
+
     /// Runs `doug demo ACTION NODE…` and insists that it succeeds.
     ///
     /// # Panics

@@ -35,7 +35,7 @@ async fn while_the_node_is_down_its_replicas_are_rebuilt_under_new_ids_while_all
     insist_on_no_failure(&load.end().await);
     ledger::insist(&demo.client().await, &ledger, Read::Linearizable).await;
     holds_everything(&demo, &ledger).await;
-    demo.insist(&["doctor"]);
+    demo.insist_on_health();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -71,7 +71,7 @@ async fn while_the_node_runs_its_replicas_are_rebuilt_under_new_ids_while_all_go
     insist_on_no_failure(&load.end().await);
     ledger::insist(&demo.client().await, &ledger, Read::Linearizable).await;
     holds_everything(&demo, &ledger).await;
-    demo.insist(&["doctor"]);
+    demo.insist_on_health();
 }
 
 async fn start(folder: &Path) -> Demo {

@@ -43,7 +43,7 @@ async fn its_replicas_are_rebuilt_and_the_old_node_leaves_the_map() {
     assert_eq!(map.present().count(), 5);
     let new = id_of(&map, LOST).parse().expect("an id");
     assert!(map.partitions.iter().all(|partition| partition.voter_on(new).is_some()));
-    demo.insist(&["doctor"]);
+    demo.insist_on_health();
     // Again changes nothing.
     let again = demo.insist(&["member", "replace", &old]);
     assert!(again.contains("was removed from the database before"), "{again}");

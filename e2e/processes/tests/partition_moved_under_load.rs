@@ -39,7 +39,7 @@ async fn no_request_fails_and_no_write_is_lost() {
     .await;
     assert!(after.epoch > before.epoch);
     assert!(after.partitions.iter().all(|partition| partition.is_at_rest()));
-    demo.insist(&["doctor"]);
+    demo.insist_on_health();
 }
 
 #[tokio::test(flavor = "multi_thread")]
