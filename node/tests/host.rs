@@ -75,7 +75,7 @@ impl Trio {
             for host in 0..3 {
                 let replica = ReplicaKey { partition, replica: host as u64 + 1 };
                 let seed = partition * 10 + host as u64;
-                let descriptor = descriptor(partition);
+                let descriptor = Box::new(descriptor(partition));
                 trio.hosts[host].step(trio.now, Event::Create { replica, descriptor, seed });
             }
         }

@@ -103,6 +103,7 @@ impl Database {
         self.replicas.insert(host, replica);
         let replica = ReplicaKey { partition: 1, replica };
         let seed = 10 * replica.replica + host as u64;
+        let descriptor = Box::new(descriptor);
         self.hosts[host].step(self.now, Event::Create { replica, descriptor, seed });
     }
 

@@ -131,6 +131,7 @@ impl Trio {
             let (descriptor, seed) = (descriptor(partition), partition * 10 + incarnation);
             let Some(Log { term, vote, batches }) = self.logs.get(&(host, partition)).cloned()
             else {
+                let descriptor = Box::new(descriptor);
                 started.step(self.now, Event::Create { replica, descriptor, seed });
                 continue;
             };

@@ -5,7 +5,7 @@ use crate::history::{Answer, Freshness};
 use crate::network::Place;
 use crate::plan::FaultKind;
 use bytes::Bytes;
-use doug_node::host::ReadyRead;
+use doug_node::host::RequestId;
 use doug_proto::ids::NodeId;
 use doug_proto::v1;
 
@@ -73,9 +73,7 @@ pub enum NodeEvent {
     /// Leftovers are tidied away.
     Tidy,
     /// A read is served.
-    Serve(ReadyRead),
-    /// A read that waits for nothing is served.
-    ServeNow(u64),
+    Serve(RequestId),
 }
 
 impl NodeEvent {
@@ -89,8 +87,7 @@ impl NodeEvent {
             NodeEvent::Apply => 3,
             NodeEvent::Work(worker) => 64 + *worker as u64,
             NodeEvent::Tidy => 4,
-            NodeEvent::Serve(ready) => 1_000 + 2 * ready.request.0,
-            NodeEvent::ServeNow(request) => 1_001 + 2 * request,
+            NodeEvent::Serve(request) => 1_000 + request.0,
         }
     }
 }

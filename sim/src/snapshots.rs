@@ -274,7 +274,7 @@ impl Receiver {
             state = without_sessions(&state);
         }
         let now = self.partition.install_snapshot(process.store(), tables, applied, state)?;
-        let installed = (now == applied).then(|| self.partition.installed(applied));
+        let installed = (now == applied).then(|| Box::new(self.partition.installed(applied)));
         let arrived = installed.is_some();
         let event = HostEvent::SnapshotInstalled { replica, id: number, installed };
         process.post(host, event, cx);

@@ -114,6 +114,10 @@ impl Log {
         if index <= self.base.0 || index > self.last_index() {
             return None;
         }
+        // Most questions are about the log's end.
+        if self.slots.back().is_some_and(|slot| slot.batch.base <= index) {
+            return Some(self.slots.len() - 1);
+        }
         Some(self.slots.partition_point(|slot| slot.batch.last() < index))
     }
 
@@ -268,6 +272,9 @@ impl Log {
     /// Drops the bytes of durable batches up to `index`; only the durable can be read again.
     pub(crate) fn evict(&mut self, index: Index) {
         let upto = index.min(self.durable);
+        if upto < self.payloads_from {
+            return;
+        }
         let start = self.slots.partition_point(|slot| slot.batch.last() < self.payloads_from);
         for slot in self.slots.range_mut(start..) {
             if slot.batch.last() > upto {

@@ -8,6 +8,9 @@ use crate::ids::ReplicaId;
 use crate::mutant::mutant;
 use crate::raft::Raft;
 
+/// Voters of a group that is small enough to be counted on the stack.
+const FEW: usize = 9;
+
 /// The state of an election.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum VoteResult {
@@ -63,12 +66,22 @@ impl Configuration {
 }
 
 fn majority_reached(voters: &BTreeSet<ReplicaId>, value: &impl Fn(ReplicaId) -> u64) -> u64 {
-    if voters.is_empty() {
-        return 0;
+    if voters.len() > FEW {
+        let mut values: Vec<u64> = voters.iter().map(|&id| value(id)).collect();
+        return majority_of(&mut values);
     }
-    let mut values: Vec<u64> = voters.iter().map(|&id| value(id)).collect();
+    // Asked at every tick and every answer: groups of the usual sizes cost no allocation.
+    let mut values = [0; FEW];
+    for (slot, &id) in values.iter_mut().zip(voters) {
+        *slot = value(id);
+    }
+    majority_of(&mut values[..voters.len()])
+}
+
+/// The greatest value that more than half of them have reached; 0 of none.
+fn majority_of(values: &mut [u64]) -> u64 {
     values.sort_unstable();
-    values[(values.len() - 1) / 2]
+    values.len().checked_sub(1).map_or(0, |last| values[last / 2])
 }
 
 fn majority_tally(voters: &BTreeSet<ReplicaId>, votes: &BTreeMap<ReplicaId, bool>) -> VoteResult {
@@ -108,6 +121,16 @@ mod tests {
         assert_eq!(four.tally(&votes(&[1, 2], &[])), VoteResult::Pending);
         assert_eq!(four.tally(&votes(&[1, 2], &[3, 4])), VoteResult::Lost);
         assert_eq!(four.tally(&votes(&[1, 2, 3], &[4])), VoteResult::Won);
+    }
+
+    #[test]
+    fn a_large_group_is_counted_like_a_small_one() {
+        for size in [FEW as u64, FEW as u64 + 1, 25] {
+            let group = Configuration::of_voters((1..=size).map(ReplicaId));
+            let majority = size / 2 + 1;
+            assert_eq!(group.reached(|id| u64::from(id.0 <= majority)), 1, "{majority} of {size}");
+            assert_eq!(group.reached(|id| u64::from(id.0 < majority)), 0, "one fewer of {size}");
+        }
     }
 
     #[test]

@@ -137,9 +137,12 @@ impl Raft {
     /// commit index sure to cover every write an earlier leader answered.
     pub(crate) fn begin_read_round(&mut self) {
         let reads = &self.lead.reads;
+        if reads.waiting.is_empty() || reads.rounds.len() >= MAX_ROUNDS {
+            return;
+        }
         let settled =
             self.has_committed_own_term() || mutant!(self.config, ReadBeforeOwnTermCommit);
-        if reads.waiting.is_empty() || !settled || reads.rounds.len() >= MAX_ROUNDS {
+        if !settled {
             return;
         }
         assert!(
@@ -161,6 +164,9 @@ impl Raft {
 
     /// Answers the rounds that a quorum has answered: at their beginning, nobody else could have committed anything.
     pub(crate) fn confirm_reads(&mut self) {
+        if self.lead.reads.rounds.is_empty() {
+            return;
+        }
         let (own, round) = (self.config.id, self.lead.round);
         let confirmed = self.deciding().reached(|id| {
             if id == own {

@@ -34,24 +34,14 @@ impl Raft {
         self.lead.heartbeat_at = self.now.after(self.config.heartbeat_interval);
         self.note_round();
         let round = self.lead.round;
-        for peer in self.lead.peers.values_mut() {
+        for (&to, peer) in &mut self.lead.peers {
             // An unanswered mark stays: rounds may begin faster than answers return.
             if peer.mark.is_none() && peer.awaits_answer() {
                 peer.mark = Some((round, peer.sent));
             }
+            let message = heartbeat(peer, self.term, self.commit, round);
+            self.effects.push(Effect::Send { to, message });
         }
-        for id in self.peer_ids() {
-            self.send_heartbeat(id);
-        }
-    }
-
-    fn send_heartbeat(&mut self, to: ReplicaId) {
-        let Some(peer) = self.lead.peers.get_mut(&to) else { return };
-        // Never beyond what the receiver acknowledged: the rest of its log may be another leader's.
-        let commit = self.commit.min(peer.matched);
-        peer.commit_told = peer.commit_told.max(commit);
-        let message = Message::Heartbeat { term: self.term, commit, round: self.lead.round };
-        self.send(to, message);
     }
 
     pub(crate) fn peer_ids(&self) -> Vec<ReplicaId> {
@@ -61,6 +51,10 @@ impl Raft {
     /// Sends to every peer what its window allows, and the commit index to those who would otherwise learn it only at the
     /// next heartbeat.
     pub(crate) fn send_appends(&mut self) {
+        // Turn after turn most leaders owe nobody anything: they only look.
+        if !self.lead.peers.values().any(|peer| self.owes(peer)) {
+            return;
+        }
         for id in self.peer_ids() {
             while self.send_append(id) {}
             let peer = &self.lead.peers[&id];
@@ -70,11 +64,19 @@ impl Raft {
         }
     }
 
+    /// Whether a peer may be sent batches or a probe, or the commit index by itself.
+    fn owes(&self, peer: &Progress) -> bool {
+        let settled = peer.state == ProgressState::Replicate && !peer.awaits_answer();
+        room(peer, self.log.last_index(), &self.config).is_some()
+            || (settled && peer.commit_told < self.commit.min(peer.matched))
+    }
+
     /// Sends the commit index, unless it is known there.
     pub(crate) fn tell_commit(&mut self, to: ReplicaId) {
-        let Some(peer) = self.lead.peers.get(&to) else { return };
+        let Some(peer) = self.lead.peers.get_mut(&to) else { return };
         if peer.commit_told < self.commit.min(peer.matched) {
-            self.send_heartbeat(to);
+            let message = heartbeat(peer, self.term, self.commit, self.lead.round);
+            self.send(to, message);
         }
     }
 
@@ -197,6 +199,13 @@ impl Raft {
         }
         self.confirm_reads();
     }
+}
+
+fn heartbeat(peer: &mut Progress, term: Term, commit: Index, round: u64) -> Message {
+    // Never beyond what the receiver acknowledged: the rest of its log may be another leader's.
+    let commit = commit.min(peer.matched);
+    peer.commit_told = peer.commit_told.max(commit);
+    Message::Heartbeat { term, commit, round }
 }
 
 /// How much may be sent to the peer now; nothing if it has to wait or has everything.

@@ -17,8 +17,8 @@ use std::collections::BTreeMap;
 pub struct Effects {
     /// To be appended to the log, in order.
     pub records: Vec<LogRecord>,
-    /// To be sent, one message per peer.
-    pub turns: BTreeMap<NodeId, v1::PeerTurn>,
+    /// To be sent, one message per peer, in the order in which they were first written to.
+    pub turns: Vec<(NodeId, v1::PeerTurn)>,
     /// To be applied, in order.
     pub apply: Vec<ApplyWork>,
     /// Reads that may be served now.
@@ -43,6 +43,16 @@ pub struct Effects {
 }
 
 impl Effects {
+    /// What a peer is sent this turn, to be added to. Peers of one turn are few.
+    pub(super) fn turn_for(&mut self, node: NodeId) -> &mut v1::PeerTurn {
+        let known = self.turns.iter().position(|(peer, _)| *peer == node);
+        let place = known.unwrap_or_else(|| {
+            self.turns.push((node, v1::PeerTurn::default()));
+            self.turns.len() - 1
+        });
+        &mut self.turns[place].1
+    }
+
     /// Whether there is nothing to do.
     pub fn is_empty(&self) -> bool {
         self.records.is_empty()

@@ -46,7 +46,8 @@ pub struct InstalledSnapshot {
     pub feature_level: u32,
 }
 
-/// One thing that happened.
+/// One thing that happened. Every event of a queue takes as much room as the largest,
+/// so what is rare and large stands in a box.
 #[derive(Clone, Debug)]
 pub enum Event {
     /// Time passed. At least every election timeout / 10.
@@ -140,7 +141,7 @@ pub enum Event {
         /// Of the snapshot.
         id: u64,
         /// What the replica holds now; `None`: it is as it was.
-        installed: Option<InstalledSnapshot>,
+        installed: Option<Box<InstalledSnapshot>>,
     },
     /// A node's program said which feature level it supports.
     Supports {
@@ -190,7 +191,7 @@ pub enum Event {
         /// The replica.
         replica: ReplicaKey,
         /// The partition's descriptor.
-        descriptor: Partition,
+        descriptor: Box<Partition>,
         /// Seed of its timeouts.
         seed: u64,
     },

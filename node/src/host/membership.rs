@@ -176,6 +176,9 @@ fn answer_goal(
 
 /// One step of the change that the descriptor asks for. Whether anything happened.
 fn carry_on(now: Time, replica: &mut Replica, effects: &mut Effects) -> bool {
+    if replica.descriptor.is_at_rest() {
+        return false;
+    }
     let peers: Vec<Peer> = replica.raft.peers().iter().map(peer).collect();
     let step = next_step(&Situation {
         descriptor: &replica.descriptor,

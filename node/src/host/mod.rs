@@ -229,7 +229,7 @@ impl Host {
             }
             Event::Suspect { node } => self.suspect(now, node),
             Event::Create { replica, descriptor, seed } => {
-                self.create(now, replica, descriptor, seed);
+                self.create(now, replica, *descriptor, seed);
             }
             Event::Supports { node, level } => self.supports(now, node, level),
             Event::Greeted { node, incarnation } => self.greeted(now, node, incarnation),

@@ -3,14 +3,18 @@
 use doug_proto::v1;
 use std::collections::BTreeMap;
 
-/// Splits a peer's turn by the host that owns each partition. That a process lives
-/// concerns all of them.
-pub fn split(turn: v1::PeerTurn, hosts: usize) -> BTreeMap<usize, v1::PeerTurn> {
+/// Splits a peer's turn by the host that owns each partition, in the order of the hosts.
+/// That a process lives concerns all of them.
+pub fn split(turn: v1::PeerTurn, hosts: usize) -> impl Iterator<Item = (usize, v1::PeerTurn)> {
+    let (whole, parts) = match hosts {
+        1 => (Some((0, turn)), BTreeMap::new()),
+        _ => (None, parts(turn, hosts)),
+    };
+    whole.into_iter().chain(parts)
+}
+
+fn parts(turn: v1::PeerTurn, hosts: usize) -> BTreeMap<usize, v1::PeerTurn> {
     let mut parts: BTreeMap<usize, v1::PeerTurn> = BTreeMap::new();
-    if hosts == 1 {
-        parts.insert(0, turn);
-        return parts;
-    }
     if !turn.node_heartbeats.is_empty() {
         for host in 0..hosts {
             parts.entry(host).or_default().node_heartbeats.clone_from(&turn.node_heartbeats);

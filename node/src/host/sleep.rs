@@ -181,7 +181,7 @@ impl Host {
                 hosts: self.config.hosts,
             };
             for node in &self.vouching.listeners {
-                self.effects.turns.entry(*node).or_default().node_heartbeats.push(word);
+                self.effects.turn_for(*node).node_heartbeats.push(word);
             }
         }
         let own = self.config.node;

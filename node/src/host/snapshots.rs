@@ -54,7 +54,7 @@ impl Host {
         now: Time,
         key: ReplicaKey,
         id: u64,
-        installed: Option<InstalledSnapshot>,
+        installed: Option<Box<InstalledSnapshot>>,
     ) {
         let replica = self.replicas.get_mut(&key.partition).filter(|replica| replica.key == key);
         let Some(replica) = replica else { return };
@@ -65,9 +65,8 @@ impl Host {
         // The log may have reached the snapshot's very index meanwhile; then it goes
         // on, and must not be forgotten up to there.
         let installed = installed.filter(|installed| installed.index > replica.applied);
-        let Some(InstalledSnapshot { index, term, descriptor, feature_level }) = installed else {
-            return;
-        };
+        let Some(installed) = installed else { return };
+        let InstalledSnapshot { index, term, descriptor, feature_level } = *installed;
         let unknown = replica.pending.forget(index);
         replica.raft.restore(now, (index, term), membership(&descriptor));
         replica.feature_level = replica.feature_level.max(feature_level);

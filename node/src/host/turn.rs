@@ -73,7 +73,7 @@ fn carry_out(
             let Some(node) = replica.node_of(to) else { return };
             let from = ReplicaId(replica.key.replica);
             let route = wire::Route { partition: replica.key.partition, from, to };
-            wire::pack(effects.turns.entry(node).or_default(), route, message);
+            wire::pack(effects.turn_for(node), route, message);
         }
         Effect::Apply { batches } => {
             let (work, lost) = replica.commit(batches);

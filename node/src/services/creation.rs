@@ -41,7 +41,7 @@ pub fn create(shared: &Shared, wire: &v1::PartitionMap) -> Result<u32, Fault> {
         .join_database(identity, document.clone(), document, &new)
         .map_err(storage_fault)?;
     for ((new, machine), tree) in replicas.into_iter().zip(trees) {
-        let descriptor = machine.descriptor().clone();
+        let descriptor = Box::new(machine.descriptor().clone());
         let partition = Partition::new(new.key, tree, machine, new.applied);
         // Data first: the host's first effects may need it at once.
         shared.partitions.write().insert(new.key.partition, Arc::new(partition));

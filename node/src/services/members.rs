@@ -48,7 +48,7 @@ pub fn create_replica(shared: &Shared, request: &v1::CreateReplicaRequest) -> Re
     let applied = Applied::default();
     let new = NewReplica { key, applied, state: machine.encode() };
     let tree = shared.store.create_replica(&new).map_err(storage_fault)?;
-    let descriptor = machine.descriptor().clone();
+    let descriptor = Box::new(machine.descriptor().clone());
     let partition = Partition::new(key, tree, machine, applied);
     shared.partitions.write().insert(key.partition, Arc::new(partition));
     let event = Event::Create { replica: key, descriptor, seed: random_bits() };

@@ -203,7 +203,7 @@ async fn install(
         }
     };
     let installed = result.as_ref().is_ok_and(|installed| *installed == applied);
-    let said = installed.then(|| partition.installed(applied));
+    let said = installed.then(|| Box::new(partition.installed(applied)));
     if installed {
         shared.publish(partition.descriptor());
     }

@@ -1,8 +1,11 @@
 //! The disk itself: names, locks, faults.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
 use std::io::{self, ErrorKind};
+use std::ops::Bound;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use doug_storage::disk::{DirLock, Disk, DiskFile, OpenMode};
@@ -40,6 +43,8 @@ pub enum Fault {
 #[derive(Clone)]
 pub struct SimDisk {
     state: Arc<Mutex<State>>,
+    /// Outside of the lock: the simulator asks after every event.
+    failed_syncs: Arc<AtomicU64>,
 }
 
 /// What an operation does, for deciding what a fault leaves behind.
@@ -57,7 +62,11 @@ impl SimDisk {
             directories: BTreeSet::from([PathBuf::from("/")]),
             ..State::default()
         };
-        Self { state: Arc::new(Mutex::new(state)) }
+        Self::holding(state)
+    }
+
+    fn holding(state: State) -> Self {
+        Self { state: Arc::new(Mutex::new(state)), failed_syncs: Arc::default() }
     }
 
     /// An independent copy of this disk, with nothing open or locked in it.
@@ -65,7 +74,9 @@ impl SimDisk {
         let mut state = self.lock().clone();
         state.epoch += 1;
         state.locks.clear();
-        Self { state: Arc::new(Mutex::new(state)) }
+        let fork = Self::holding(state);
+        fork.failed_syncs.store(self.failed_syncs(), Ordering::Relaxed);
+        fork
     }
 
     /// Ends the process, or the machine; what was open before is dead, what was down is up again,
@@ -101,7 +112,7 @@ impl SimDisk {
 
     /// Number of syncs that failed although the power was on: a process must not go on after one.
     pub fn failed_syncs(&self) -> u64 {
-        self.lock().failed_syncs
+        self.failed_syncs.load(Ordering::Relaxed)
     }
 
     /// Cuts the power now: every later operation fails until [`SimDisk::crash`].
@@ -127,7 +138,7 @@ impl SimDisk {
         state
             .names
             .iter()
-            .map(|(path, inode)| (path.clone(), state.inodes[inode].current.clone()))
+            .map(|(path, inode)| (path.into(), state.inodes[inode].current.clone()))
             .collect()
     }
 
@@ -137,7 +148,7 @@ impl SimDisk {
     /// If it does not exist.
     pub fn bytes(&self, path: &Path) -> Vec<u8> {
         let state = self.lock();
-        state.inodes[&state.names[path]].current.clone()
+        state.inodes[&state.names[path.as_os_str()]].current.clone()
     }
 
     /// Changes a file behind everyone's back, durably: rot.
@@ -146,7 +157,7 @@ impl SimDisk {
     /// If it does not exist.
     pub fn tamper(&self, path: &Path, change: impl FnOnce(&mut Vec<u8>)) {
         let mut state = self.lock();
-        let inode = state.names[path];
+        let inode = state.names[path.as_os_str()];
         let inode = state.inodes.get_mut(&inode).expect("a name has an inode");
         change(&mut inode.current);
         inode.durable = inode.current.clone();
@@ -173,7 +184,9 @@ impl SimDisk {
             if std::mem::take(&mut state.fail_next_sync) && fault.is_none() {
                 fault = Some(Fault::Io);
             }
-            state.failed_syncs += u64::from(fault.is_some_and(|fault| fault != Fault::PowerLoss));
+            if fault.is_some_and(|fault| fault != Fault::PowerLoss) {
+                self.failed_syncs.fetch_add(1, Ordering::Relaxed);
+            }
         }
         match (fault, effect) {
             (None, _) => change(&mut state),
@@ -202,8 +215,14 @@ impl Disk for SimDisk {
         if !state.directories.contains(dir) {
             return Err(not_found(dir));
         }
-        let entries =
-            state.names.keys().chain(&state.directories).filter(|p| p.parent() == Some(dir));
+        // What lies in a directory begins with its name, and follows it.
+        let after = (Bound::Excluded(dir.as_os_str()), Bound::Unbounded);
+        let files = state.names.range::<OsStr, _>(after).map(|(path, _)| Path::new(path));
+        let prefix = dir.as_os_str().as_encoded_bytes();
+        let files =
+            files.take_while(|path| path.as_os_str().as_encoded_bytes().starts_with(prefix));
+        let directories = state.directories.iter().map(PathBuf::as_path);
+        let entries = files.chain(directories).filter(|path| path.parent() == Some(dir));
         let mut names: Vec<String> =
             entries.filter_map(|p| Some(p.file_name()?.to_str()?.to_owned())).collect();
         names.sort();
@@ -230,7 +249,7 @@ impl Disk for SimDisk {
     fn hard_link(&self, from: &Path, to: &Path) -> io::Result<()> {
         self.change(Effect::Volatile, |state| {
             let inode = state.inode(from)?;
-            if state.names.contains_key(to) {
+            if state.names.contains_key(to.as_os_str()) {
                 return Err(already_exists(to));
             }
             state.check_parent(to)?;
@@ -264,7 +283,7 @@ impl Disk for SimDisk {
 
     fn exists(&self, path: &Path) -> io::Result<bool> {
         let state = self.lock();
-        Ok(state.names.contains_key(path) || state.directories.contains(path))
+        Ok(state.names.contains_key(path.as_os_str()) || state.directories.contains(path))
     }
 
     fn lock_exclusive(&self, dir: &Path) -> io::Result<Box<dyn DirLock>> {

@@ -1,10 +1,14 @@
 //! What was written and what was synced, apart: bytes per file, and directory entries.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use crate::{Crash, Fault, SECTOR};
+
+/// Files by their whole paths, which are compared byte by byte: paths compare component by component.
+pub(crate) type Names = BTreeMap<OsString, u64>;
 
 #[derive(Clone, Default)]
 pub(crate) struct State {
@@ -12,8 +16,8 @@ pub(crate) struct State {
     /// Rises with every crash: files and locks opened before are dead.
     pub(crate) epoch: u64,
     pub(crate) directories: BTreeSet<PathBuf>,
-    pub(crate) names: BTreeMap<PathBuf, u64>,
-    pub(crate) durable_names: BTreeMap<PathBuf, u64>,
+    pub(crate) names: Names,
+    pub(crate) durable_names: Names,
     pub(crate) unsynced_names: Vec<NameChange>,
     pub(crate) inodes: BTreeMap<u64, Inode>,
     pub(crate) next_inode: u64,
@@ -23,7 +27,6 @@ pub(crate) struct State {
     pub(crate) faults: BTreeMap<u64, Fault>,
     pub(crate) down: bool,
     pub(crate) fail_next_sync: bool,
-    pub(crate) failed_syncs: u64,
 }
 
 #[derive(Clone, Default)]
@@ -144,7 +147,7 @@ impl State {
     }
 
     pub(crate) fn create(&mut self, path: &Path) -> io::Result<u64> {
-        if self.names.contains_key(path) {
+        if self.names.contains_key(path.as_os_str()) {
             return Err(already_exists(path));
         }
         self.check_parent(path)?;
@@ -164,22 +167,22 @@ impl State {
     }
 
     pub(crate) fn inode(&self, path: &Path) -> io::Result<u64> {
-        self.names.get(path).copied().ok_or_else(|| not_found(path))
+        self.names.get(path.as_os_str()).copied().ok_or_else(|| not_found(path))
     }
 }
 
 impl NameChange {
-    pub(crate) fn apply(&self, names: &mut BTreeMap<PathBuf, u64>) {
+    pub(crate) fn apply(&self, names: &mut Names) {
         match self {
             Self::Link { path, inode } => {
-                names.insert(path.clone(), *inode);
+                names.insert(path.clone().into(), *inode);
             }
             Self::Unlink { path } => {
-                names.remove(path);
+                names.remove(path.as_os_str());
             }
             Self::Rename { from, to } => {
-                if let Some(inode) = names.remove(from) {
-                    names.insert(to.clone(), inode);
+                if let Some(inode) = names.remove(from.as_os_str()) {
+                    names.insert(to.clone().into(), inode);
                 }
             }
         }

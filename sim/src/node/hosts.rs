@@ -84,8 +84,10 @@ impl Process {
         for (to, turn) in effects.turns {
             cx.send_turn(self.index, self.id, to, turn);
         }
-        self.records.extend(pending(host, effects.records));
-        self.begin_sync(cx)?;
+        if !effects.records.is_empty() {
+            self.records.extend(pending(host, effects.records));
+            self.begin_sync(cx)?;
+        }
         for work in effects.apply {
             cx.checks.committed(&self.name, &work)?;
             self.to_apply.extend(cut(work));
@@ -93,7 +95,7 @@ impl Process {
         self.apply_soon(cx);
         for ready in effects.ready {
             let delay = cx.random.below(300);
-            self.schedule(delay, NodeEvent::Serve(ready), cx);
+            self.schedule(delay, NodeEvent::Serve(ready.request), cx);
         }
         for (request, reply) in effects.replies {
             if let Some(word) = self.snapshots.get_mut(&request) {

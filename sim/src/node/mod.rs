@@ -21,7 +21,7 @@ use std::sync::Arc;
 /// A node's own monotone clock: it starts anywhere and runs a little fast or slow.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {
-    offset: i128,
+    offset: i64,
     /// Microseconds gained in a second.
     drift: i64,
     /// It stands still and shows this.
@@ -32,7 +32,7 @@ impl Clock {
     fn new(random: &mut Random) -> Self {
         Self {
             // A clock that falls back an hour still shows a time.
-            offset: i128::from((1 << 36) + random.below(1 << 40)),
+            offset: ((1 << 36) + random.below(1 << 40)) as i64,
             drift: random.below(20_000) as i64 - 10_000,
             frozen: None,
         }
@@ -43,13 +43,13 @@ impl Clock {
         if let Some(frozen) = self.frozen {
             return frozen;
         }
-        let gained = now as i128 * i128::from(self.drift) / 1_000_000;
-        Time((self.offset + i128::from(now) + gained) as u64)
+        let now = now as i64;
+        Time((self.offset + now + now * self.drift / 1_000_000) as u64)
     }
 
     /// Shows so many microseconds more from now on, or less.
     pub fn jump(&mut self, by: i64) {
-        self.offset += i128::from(by);
+        self.offset += by;
     }
 
     /// Stands still.

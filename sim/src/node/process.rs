@@ -204,7 +204,7 @@ impl Process {
         let trees = self.store.join_database(identity, document.clone(), document, &new)?;
         for ((new, machine), tree) in own.into_iter().zip(trees) {
             let replica = new.key;
-            let descriptor = machine.descriptor().clone();
+            let descriptor = Box::new(machine.descriptor().clone());
             let partition = Partition::new(replica, tree, machine, new.applied);
             self.partitions.insert(replica.partition, Arc::new(partition));
             let seed = random.next();
@@ -295,8 +295,7 @@ impl Process {
             NodeEvent::Apply => self.apply(cx),
             NodeEvent::Work(worker) => self.work(worker, cx),
             NodeEvent::Tidy => self.tidy(cx),
-            NodeEvent::Serve(ready) => self.serve(ready, cx),
-            NodeEvent::ServeNow(request) => self.serve_now(request, cx),
+            NodeEvent::Serve(request) => self.serve(request, cx),
         }
     }
 }

@@ -7,7 +7,7 @@ use crate::history::{Answer, Freshness};
 use crate::mutants::Mutant;
 use bytes::Bytes;
 use doug_node::apply::Partition;
-use doug_node::host::{Event, ReadKind, ReadyRead, RequestId};
+use doug_node::host::{Event, ReadKind, RequestId};
 use doug_proto::error::Fault;
 use doug_proto::v1;
 use doug_storage::tree::ScanRange;
@@ -42,19 +42,15 @@ impl Process {
             Freshness::Session(index) => ReadKind::Applied { index },
             Freshness::Eventual => {
                 let delay = cx.random.below(300);
-                return self.schedule(delay, NodeEvent::ServeNow(id.0), cx);
+                return self.schedule(delay, NodeEvent::Serve(id), cx);
             }
         };
         let event = Event::Read { request: id, partition, kind, deadline };
         self.post(self.host_of(partition), event, cx);
     }
 
-    pub(super) fn serve(&mut self, ready: ReadyRead, cx: &mut Context) -> Result<(), Death> {
-        self.serve_now(ready.request.0, cx)
-    }
-
-    pub(super) fn serve_now(&mut self, request: u64, cx: &mut Context) -> Result<(), Death> {
-        let Some((from, asked)) = self.requests.remove(&RequestId(request)) else {
+    pub(super) fn serve(&mut self, request: RequestId, cx: &mut Context) -> Result<(), Death> {
+        let Some((from, asked)) = self.requests.remove(&request) else {
             return Ok(());
         };
         let answer = match asked {

@@ -6,6 +6,8 @@ use crate::ReplicaKey;
 pub(super) const ENVELOPE: usize = 88;
 /// Records start at multiples of this, so that a search beyond a hole need not try every byte.
 pub(super) const ALIGNMENT: usize = 8;
+/// Where in a record its incarnation stands, a multiple of the alignment.
+pub(super) const INCARNATION: usize = 16;
 
 /// What a record is; the numbers are on disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,7 +98,7 @@ impl Envelope {
         if length < ENVELOPE {
             return Err("no record starts here");
         }
-        if u64_at(bytes, 16) != incarnation {
+        if u64_at(bytes, INCARNATION) != incarnation {
             return Err("the record is of another incarnation of this segment");
         }
         let size = length.next_multiple_of(ALIGNMENT);

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::envelope::{ALIGNMENT, Envelope};
+use super::envelope::{ALIGNMENT, Envelope, INCARNATION};
 use super::index::Location;
 use super::segment::{self, HEADER, Header};
 use crate::disk::{Disk, DiskFile, OpenMode};
@@ -160,9 +160,14 @@ impl Scan {
 impl ScannedSegment {
     /// Whole records behind a hole still testify to what was durable when they were written.
     fn greatest_mark_beyond(&self, bytes: &[u8], from: usize) -> u64 {
-        let starts = (from..bytes.len()).step_by(ALIGNMENT);
-        let whole = starts.filter_map(|at| {
-            Envelope::decode(&bytes[at..], self.header.incarnation, self.header.salt).ok()
+        // Nearly all of it is empty room: only where the incarnation stands can a record be.
+        let incarnation = self.header.incarnation.to_le_bytes();
+        let words = bytes.get(from..).unwrap_or_default().chunks_exact(ALIGNMENT);
+        let places = words.enumerate().filter(|(_, word)| *word == incarnation);
+        let starts = places.filter_map(|(place, _)| (place * ALIGNMENT).checked_sub(INCARNATION));
+        let whole = starts.filter_map(|start| {
+            let rest = &bytes[from + start..];
+            Envelope::decode(rest, self.header.incarnation, self.header.salt).ok()
         });
         whole.map(|envelope| envelope.durable).max().unwrap_or(0)
     }
