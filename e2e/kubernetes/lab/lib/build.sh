@@ -9,6 +9,8 @@ LOCAL_PATH_VERSION=v0.0.30
 HELM_VERSION=v3.19.5
 HELM_UNITTEST_VERSION=v1.1.2
 KUBECONFORM_VERSION=v0.8.0
+CSI_PROVISIONER_VERSION=v6.4.0
+CSI_RESIZER_VERSION=v2.3.0
 
 export CGO_ENABLED=0
 
@@ -27,13 +29,23 @@ build_programs() {
     built etcd $ETCD_VERSION
     installed github.com/coredns/coredns $COREDNS_VERSION
     installed github.com/rancher/local-path-provisioner $LOCAL_PATH_VERSION
+    build_storage
 }
+
+build_storage() {
+    built csi "$(digest csi)"
+    from csi csi-provisioner $CSI_PROVISIONER_VERSION github.com/kubernetes-csi/external-provisioner/v6/cmd/csi-provisioner
+    from csi csi-resizer $CSI_RESIZER_VERSION github.com/kubernetes-csi/external-resizer/v2/cmd/csi-resizer
+}
+
+# digest FOLDER: stands for a version where the program is ours.
+digest() { cat "$LAB/$1"/*.go "$LAB/$1/go.sum" | sha256sum | cut -c 1-12; }
 
 # The chart's own tests need these, and no cluster.
 build_chart_tools() {
     mkdir -p "$BIN"
     installed helm.sh/helm/v3/cmd/helm $HELM_VERSION
-    built helm-unittest $HELM_UNITTEST_VERSION "" github.com/helm-unittest/helm-unittest/cmd/helm-unittest
+    from helm-unittest helm-unittest $HELM_UNITTEST_VERSION github.com/helm-unittest/helm-unittest/cmd/helm-unittest
     installed github.com/yannh/kubeconform/cmd/kubeconform $KUBECONFORM_VERSION
     write_schemas
 }
@@ -45,13 +57,17 @@ write_schemas() {
     "$LAB/schemas.py" "$module/api/openapi-spec/swagger.json" "$folder"
 }
 
-# built FOLDER VERSION [LINKER-FLAGS [PACKAGE]]: a program of a module beside this script.
-built() {
-    if [[ ! -x $BIN/$1-$2 ]]; then
-        echo "lab: building $1 $2"
-        (cd "$LAB/$1" && go build -trimpath -ldflags "-s -w ${3:-}" -o "$BIN/$1-$2" "${4:-.}")
+# built FOLDER VERSION [LINKER-FLAGS]: the program of a module beside this script.
+built() { from "$1" "$1" "$2" . "${3:-}"; }
+
+# from FOLDER NAME VERSION PACKAGE [LINKER-FLAGS]: a program that a module beside
+# this script names with all it is built from.
+from() {
+    if [[ ! -x $BIN/$2-$3 ]]; then
+        echo "lab: building $2 $3"
+        (cd "$LAB/$1" && go build -trimpath -ldflags "-s -w ${5:-}" -o "$BIN/$2-$3" "$4")
     fi
-    ln -sf "$1-$2" "$BIN/$1"
+    ln -sf "$2-$3" "$BIN/$2"
 }
 
 # installed PACKAGE VERSION: a program of somebody else's module.

@@ -13,6 +13,7 @@ make_certificates() {
     make_kubeconfig controllers /CN=system:kube-controller-manager
     make_kubeconfig scheduler /CN=system:kube-scheduler
     make_kubeconfig proxy /CN=system:kube-proxy
+    make_kubeconfig storage /O=system:masters/CN=storage
     make_kubeconfig kubelet-client /O=system:masters/CN=kubelet-client
 }
 

@@ -34,15 +34,29 @@ inside() {
 start() {
     local namespace=$1 name=$2
     shift 2
-    setsid nsenter --net=/run/netns/"$namespace" "$@" >>"$STATE/log/$name.log" 2>&1 </dev/null &
+    {
+        close_inherited
+        exec setsid nsenter --net=/run/netns/"$namespace" "$@" >>"$STATE/log/$name.log" 2>&1 </dev/null
+    } &
     echo $! >"$STATE/log/$name.pid"
+}
+
+# A lock that whoever called us holds by an open file would last as long as the lab.
+close_inherited() {
+    local file
+    for file in /proc/self/fd/*; do
+        file=${file##*/}
+        ((file <= 2)) || eval "exec $file>&-"
+    done 2>/dev/null
 }
 
 # By SIGKILL: the API server would take a minute to end, and a node dies like this.
 stop_process() {
-    local file=$STATE/log/$1.pid
+    local file=$STATE/log/$1.pid pid
     [[ -f $file ]] || return 0
-    kill -9 "$(<"$file")" 2>/dev/null || true
+    pid=$(<"$file")
+    # The number may be another process's by now; each of ours was told of the state.
+    ! grep -qs "$STATE/" "/proc/$pid/cmdline" || kill -9 "$pid" 2>/dev/null || true
     rm -f "$file"
 }
 
@@ -55,7 +69,17 @@ stop_every_process() {
         [[ ! -f $file ]] || stop_process "$(basename "$file" .pid)"
     done
     # A container's shim outlives its containerd.
-    pgrep -f "containerd-shim-runc-v2 .*-address $STATE/" | xargs -r kill -9
+    { pgrep -f "containerd-shim-runc-v2 .*-address $STATE/" || true; } | xargs -r kill -9
+}
+
+# Containers whose containerd is no longer there to be asked: their root is a
+# folder of the state's.
+stop_forgotten_containers() {
+    local file
+    for file in /proc/[0-9]*/mountinfo; do
+        ! awk -v state="$STATE/" '$5 == "/" && index($0, state) {found = 1} END {exit !found}' "$file" 2>/dev/null ||
+            kill -9 "$(cut -d/ -f3 <<<"$file")" 2>/dev/null || true
+    done
 }
 
 remove_mounts() {
@@ -63,6 +87,9 @@ remove_mounts() {
     awk -v state="$STATE/" 'index($2, state) == 1 {print $2}' /proc/mounts | sort -r | while read -r mount; do
         umount -l "$mount"
     done
-    # What the storage driver of the suite left attached.
+}
+
+# What the storage driver left attached.
+remove_loops() {
     losetup -nO NAME,BACK-FILE | awk -v state="$STATE/" 'index($2, state) == 1 {print $1}' | xargs -r -n1 losetup -d
 }

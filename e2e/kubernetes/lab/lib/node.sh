@@ -38,18 +38,20 @@ start_node() {
         --node-ip="$(node_address "$number")" --root-dir="$STATE/$node/kubelet" \
         --cert-dir="$STATE/$node/kubelet-pki" --node-labels="topology.kubernetes.io/zone=zone$number"
     start "$node" "$node-proxy" kubernetes kube-proxy --config="$STATE/$node/proxy.yaml"
+    start_storage_node "$node"
 }
 
 kill_node() {
     stop_process "$1-kubelet"
     stop_process "$1-proxy"
+    stop_process "$1-storage"
     kill_containers "$1"
 }
 
 kill_containers() {
     local socket=$STATE/$1/containerd.sock task
     [[ -S $socket ]] || return 0
-    for task in $(timeout 10 ctr -a "$socket" -n k8s.io tasks ls -q); do
+    for task in $(timeout 10 ctr -a "$socket" -n k8s.io tasks ls -q 2>/dev/null); do
         timeout 10 ctr -a "$socket" -n k8s.io tasks rm -f "$task" >/dev/null 2>&1 &
     done
     wait
@@ -90,7 +92,8 @@ E
 configure_kubelet() {
     # Several kubelets share this machine's cgroups, so none may enforce its own
     # tree there; and cgroup v1 is all that some machines have. In a common
-    # folder of logs, each would remove the logs of the others' pods.
+    # folder of logs, each would remove the logs of the others' pods. A volume's
+    # file system grows when its pod is looked at next.
     echo "nameserver 127.0.0.1" >"$STATE/resolv.conf"
     cat >"$STATE/$1/kubelet.yaml" <<E
 apiVersion: kubelet.config.k8s.io/v1beta1
@@ -102,6 +105,7 @@ cgroupsPerQOS: false
 enforceNodeAllocatable: []
 failCgroupV1: false
 podLogsDir: $STATE/$1/pod-logs
+syncFrequency: 10s
 failSwapOn: false
 clusterDNS: [10.96.0.10]
 clusterDomain: cluster.local
