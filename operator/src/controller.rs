@@ -34,8 +34,8 @@ const AT_ONCE: u16 = 8;
 /// Runs an operator until `shutdown` ends.
 ///
 /// # Errors
-/// No way to the API server, a taken port, or a lost Lease: whoever started it
-/// should start it again.
+/// No way to the API server, or a taken port: whoever started it should start it
+/// again. While another holds the Lease, or none can be had, it waits.
 pub async fn run(config: Config, shutdown: impl Future<Output = ()> + Send) -> anyhow::Result<()> {
     let listener = TcpListener::bind(config.http).await.with_context(|| {
         format!(
@@ -57,27 +57,28 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()> + Send) -> a
         () = &mut shutdown => return Ok(()),
         result = connect(&client, &config, &connected) => result?,
     }
-    tracing::info!("waiting for the lease {LEASE} in namespace {}", config.namespace);
-    tokio::select! {
-        () = &mut shutdown => return Ok(()),
-        () = election.win() => {}
-    }
-    metrics.set_leader(true);
-    tracing::info!("this operator holds the lease and works");
-    let context =
-        Context::new(client.clone(), config.image.clone(), config.identity.clone(), metrics);
-    let ended = tokio::select! {
-        () = &mut shutdown => None,
-        why = election.hold() => Some(why),
-        () = control(client, &config.watch_namespaces, Arc::new(context)) => Some("its controllers ended".to_owned()),
-    };
-    match ended {
-        None => {
-            election.release().await;
-            Ok(())
+    loop {
+        metrics.set_leader(false);
+        tracing::info!("waiting for the lease {LEASE} in namespace {}", config.namespace);
+        tokio::select! {
+            () = &mut shutdown => return Ok(()),
+            () = election.win() => {}
         }
-        // Another may be at work by now: everything under way must stop.
-        Some(why) => bail!("this operator stops: {why}"),
+        metrics.set_leader(true);
+        tracing::info!("this operator holds the lease and works");
+        let (image, identity) = (config.image.clone(), config.identity.clone());
+        let context = Arc::new(Context::new(client.clone(), image, identity, metrics.clone()));
+        tokio::select! {
+            () = &mut shutdown => {
+                election.release().await;
+                return Ok(());
+            }
+            // Another may be at work by now: everything under way is dropped, and
+            // nothing that was remembered counts any more. To end the process
+            // instead would have it wait longer each time before it is started.
+            why = election.hold() => tracing::warn!("this operator stops working: {why}"),
+            () = control(&client, &config.watch_namespaces, context) => bail!("its controllers ended"),
+        }
     }
 }
 
@@ -107,12 +108,12 @@ fn resources(client: &Client, namespace: Option<&str>) -> Api<DougCluster> {
 }
 
 /// A controller per watched namespace, or one for all.
-async fn control(client: Client, namespaces: &[String], context: Arc<Context>) {
+async fn control(client: &Client, namespaces: &[String], context: Arc<Context>) {
     let scopes: Vec<Option<String>> = match namespaces {
         [] => vec![None],
         some => some.iter().cloned().map(Some).collect(),
     };
-    join_all(scopes.into_iter().map(|scope| control_one(&client, scope, context.clone()))).await;
+    join_all(scopes.into_iter().map(|scope| control_one(client, scope, context.clone()))).await;
 }
 
 async fn control_one(client: &Client, namespace: Option<String>, context: Arc<Context>) {

@@ -104,3 +104,10 @@ impl Observed {
 pub fn instance_of(pod: &Pod) -> Option<String> {
     pod.labels().get(INSTANCE).cloned()
 }
+
+/// Whether Kubernetes counts a pod as ready, which it notices a little later than
+/// the pod itself.
+pub fn counts_as_ready(pod: &Pod) -> bool {
+    let conditions = pod.status.iter().flat_map(|status| status.conditions.iter().flatten());
+    conditions.into_iter().any(|c| c.type_ == "Ready" && c.status == "True")
+}

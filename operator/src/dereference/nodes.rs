@@ -1,7 +1,7 @@
 //! Asking nodes and facades. By the addresses of their pods, which are right at
 //! once, where a name may lag behind.
 
-use super::Observed;
+use super::{Observed, counts_as_ready};
 use crate::build::is_facade;
 use crate::validate::{Database, Place};
 use doug_client::admin::Admin;
@@ -114,13 +114,11 @@ async fn ask_node(pod: Option<&Pod>, token: Option<&Token>) -> Result<Answer, St
 }
 
 async fn ask_facade(pod: &Pod) -> FacadeAnswer {
-    let conditions = pod.status.iter().flat_map(|status| status.conditions.iter().flatten());
-    let ready = conditions.into_iter().any(|c| c.type_ == "Ready" && c.status == "True");
     let map = async {
         let mut client = connect(&address(pod, 7400)?).ok()?;
         first_map(&mut client).await.ok()
     };
-    FacadeAnswer { map: map.await, ready }
+    FacadeAnswer { map: map.await, ready: counts_as_ready(pod) }
 }
 
 /// The map a server has now: the first message of the stream of its maps.

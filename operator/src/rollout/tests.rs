@@ -103,7 +103,23 @@ fn pods_as_they_should_be_are_left_alone() {
 mod of_pods {
     use super::super::view::*;
     use crate::testing::{answered, database, empty, pod};
+    use doug_client::v1;
     use serde_json::json;
+
+    #[test]
+    fn a_node_that_kubernetes_does_not_count_as_ready_yet_is_waited_for() {
+        let mut observed = answered([0, 1, 2].map(empty));
+        for answer in observed.answers.values_mut() {
+            answer.status.state = v1::NodeState::Ready.into();
+        }
+        let ready = |status: &str| json!({"conditions": [{"type": "Ready", "status": status}]});
+        observed.pods =
+            [pod(0, "new", ready("True")), pod(1, "new", ready("False")), pod(2, "new", json!({}))]
+                .into();
+        let states: Vec<PodState> =
+            view(&database(), &observed, "new").into_iter().map(|pod| pod.state).collect();
+        assert_eq!(states, [PodState::Ready, PodState::Coming, PodState::Coming]);
+    }
 
     #[test]
     fn pods_are_outdated_when_made_from_another_template() {

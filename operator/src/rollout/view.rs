@@ -1,7 +1,7 @@
 //! Pods and replicas, as far as replacing pods needs to know them.
 
 use crate::build::TEMPLATE_HASH;
-use crate::dereference::Observed;
+use crate::dereference::{Observed, counts_as_ready};
 use crate::validate::{Database, Place};
 use doug_client::v1;
 use doug_proto::ids::NodeId;
@@ -17,7 +17,7 @@ const RESTARTS: i32 = 3;
 /// How a pod is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PodState {
-    /// Its node's replicas have all caught up.
+    /// Its node's replicas have all caught up, and Kubernetes counts it as ready.
     Ready,
     /// On its way.
     Coming,
@@ -64,7 +64,10 @@ fn pod_view(database: &Database, observed: &Observed, hash: &str, place: Place) 
     let ready = answer.is_some_and(|answer| answer.status.state() == v1::NodeState::Ready);
     let state = match pod {
         Some(pod) if pod.metadata.deletion_timestamp.is_some() => PodState::Coming,
-        Some(_) if ready => PodState::Ready,
+        // The budget counts as Kubernetes does: were the next pod replaced before
+        // that has noticed, two would be away.
+        Some(pod) if ready && counts_as_ready(pod) => PodState::Ready,
+        Some(_) if ready => PodState::Coming,
         Some(pod) => trouble(pod).map_or(PodState::Coming, PodState::Broken),
         None => PodState::Coming,
     };

@@ -200,9 +200,9 @@ fn degraded(
         return Finding::yes(
             "PodBroken",
             format!(
-                "the pod of node {} does not run: {why}. No other pod is replaced meanwhile; \
-                 correct the declaration, or undo the last change",
-                place.name()
+                "pod {} does not run: {why}. No other pod is replaced meanwhile; correct the \
+                 declaration, or undo the last change",
+                database.pod_name(place)
             ),
         );
     }
@@ -211,8 +211,8 @@ fn degraded(
             "VolumesCannotGrow",
             format!(
                 "claim {claim} is smaller than declared, and its storage class {class:?} cannot \
-                 expand volumes (allowVolumeExpansion is not set): declare the old size again, or \
-                 use a class that can"
+                 expand volumes: set allowVolumeExpansion on the class if its driver can, or else \
+                 delete the DougCluster with --cascade=orphan and apply it with the old size"
             ),
         );
     }
