@@ -195,6 +195,11 @@ impl Pod {
         self.0["spec"]["containers"][0]["image"].as_str().unwrap_or_default()
     }
 
+    /// How often its container has been started again.
+    pub fn restarts(&self) -> u64 {
+        self.0["status"]["containerStatuses"][0]["restartCount"].as_u64().unwrap_or(0)
+    }
+
     /// The machine it runs on.
     pub fn node(&self) -> &str {
         self.0["spec"]["nodeName"].as_str().unwrap_or_default()

@@ -18,6 +18,14 @@ pub fn print(namespace: &str) {
     show("events", &["-n", namespace, "get", "events", "--sort-by=.lastTimestamp"]);
     let operators = operator::SELECTOR;
     show("operator", &["-n", operator::NAMESPACE, "logs", "-l", operators, LINES, "--prefix"]);
+    for pod in kubectl::list(&["-n", operator::NAMESPACE, "pods", "-l", operators]) {
+        let name = pod["metadata"]["name"].as_str().unwrap_or_default();
+        eprintln!("---- {name}\n{}", pod["status"]["containerStatuses"]);
+        if operator::restarts() > 0 {
+            let before = ["-n", operator::NAMESPACE, "logs", name, LINES, "--previous"];
+            show("the operator before it was restarted", &before);
+        }
+    }
     for pod in kubectl::list(&["-n", namespace, "pods"]) {
         let name = pod["metadata"]["name"].as_str().unwrap_or_default();
         show(name, &["-n", namespace, "logs", name, LINES, "--all-containers"]);

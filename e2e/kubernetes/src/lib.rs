@@ -3,6 +3,7 @@
 //! the machinery of the lab for what no API can do (a node's death).
 #![deny(missing_docs)]
 
+pub mod command;
 pub mod database;
 pub mod diagnosis;
 pub mod kubectl;

@@ -7,6 +7,11 @@ use serde_json::{Value, json};
 /// then be deposed for nothing but waiting for a core.
 pub const ELECTION_TIMEOUT_MILLISECONDS: u64 = 1_000;
 
+/// Class of volumes that have a size and can grow.
+pub const SIZED: &str = "sized";
+/// Class of volumes that have a size and cannot grow.
+pub const FIXED: &str = "fixed";
+
 /// A DougCluster, of one cluster of three nodes unless told otherwise.
 #[derive(Clone, Debug)]
 pub struct Manifest(Value);
@@ -19,7 +24,7 @@ impl Manifest {
             "kind": "DougCluster",
             "metadata": {"name": name},
             "spec": {
-                "partitioning": {"hash": {"partitions": 4}},
+                "partitioning": {"hash": {"partitions": 2}},
                 "clusters": [{"name": "a", "nodes": 3}],
                 "node": {
                     "storage": {"size": "1Gi"},
@@ -51,6 +56,12 @@ impl Manifest {
     pub fn partitions(mut self, count: u32) -> Self {
         self.0["spec"]["partitioning"]["hash"]["partitions"] = count.into();
         self
+    }
+
+    /// Volumes of this class and size, instead of the default class.
+    #[must_use]
+    pub fn storage(self, class: &str, size: &str) -> Self {
+        self.with("/node/storage", json!({"className": class, "size": size}))
     }
 
     /// Sets anything, by JSON pointer below `spec`.

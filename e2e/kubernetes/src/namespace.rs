@@ -43,13 +43,10 @@ impl Drop for Namespace {
         if std::thread::panicking() {
             diagnosis::print(&self.0);
         }
-        // The databases first, while their operator can still see the namespace.
-        let _ = kubectl::attempt(&self.arguments(&[
-            "delete",
-            "dougclusters",
-            "--all",
-            "--timeout=60s",
-        ]));
-        let _ = kubectl::attempt(&["delete", "namespace", &self.0, "--timeout=180s"]);
+        // The databases first, or their operator would make anew what goes.
+        let databases = ["delete", "dougclusters", "--all", "--timeout=60s"];
+        let _ = kubectl::attempt(&self.arguments(&databases));
+        // The rest goes while the next test begins: every test has a name of its own.
+        let _ = kubectl::attempt(&["delete", "namespace", &self.0, "--wait=false"]);
     }
 }

@@ -38,6 +38,15 @@ pub fn await_rollout() {
     });
 }
 
+/// The image that it runs, which databases run too unless told otherwise.
+///
+/// # Panics
+/// When it is not installed.
+pub fn image() -> String {
+    let path = "jsonpath={.spec.template.spec.containers[0].image}";
+    kubectl::run(&["-n", NAMESPACE, "get", "deployment", "dougdb", "-o", path])
+}
+
 /// How often its containers have been started again, all together.
 pub fn restarts() -> u64 {
     let pods = kubectl::list(&["-n", NAMESPACE, "pods", "-l", SELECTOR]);

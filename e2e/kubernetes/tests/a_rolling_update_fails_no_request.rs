@@ -11,7 +11,7 @@ use serde_json::json;
 #[test]
 fn a_rolling_update_fails_no_request() {
     let namespace = Namespace::new("rolling");
-    let manifest = Manifest::new("orders").clusters(&[("a", 3), ("b", 3)]);
+    let manifest = Manifest::new("orders").clusters(&[("a", 3), ("b", 3)]).partitions(4);
     let database = Database::create(&namespace, &manifest);
     let old: Vec<_> = database.pods("node").iter().map(|pod| pod.uid().to_owned()).collect();
     let witness = Witness::start(&database, "rolling");
