@@ -26,6 +26,11 @@ use tokio::net::TcpListener;
 
 /// Name of the Lease.
 const LEASE: &str = "dougdb-operator";
+/// A watch ends after so many seconds and goes on with another: one whose server
+/// was restarted can be silent without an end.
+const WATCH_SECONDS: u32 = 30;
+/// An answer of which nothing arrives for so long is given up.
+const SILENCE: Duration = Duration::from_secs(45);
 /// Changes that come together are looked at together.
 const DEBOUNCE: Duration = Duration::from_millis(300);
 /// DougClusters reconciled at the same time.
@@ -48,9 +53,7 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()> + Send) -> a
     let pages = Pages { metrics: metrics.clone(), connected: connected.clone() };
     tokio::spawn(async move { axum::serve(listener, router(pages)).await });
 
-    let client = Client::try_default().await.context(
-        "cannot find the API server: run in a pod with a service account, or set KUBECONFIG",
-    )?;
+    let client = client().await?;
     let mut election = Election::new(client.clone(), &config.namespace, LEASE, &config.identity);
     tokio::pin!(shutdown);
     tokio::select! {
@@ -80,6 +83,14 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()> + Send) -> a
             () = control(&client, &config.watch_namespaces, context) => bail!("its controllers ended"),
         }
     }
+}
+
+async fn client() -> anyhow::Result<Client> {
+    let mut config = kube::Config::infer().await.context(
+        "cannot find the API server: run in a pod with a service account, or set KUBECONFIG",
+    )?;
+    config.read_timeout = Some(SILENCE);
+    Client::try_from(config).context("the way to the API server cannot be used")
 }
 
 /// Asks until the API server knows our resource: a chart may bring both at once.
@@ -125,10 +136,11 @@ async fn control_one(client: &Client, namespace: Option<String>, context: Arc<Co
             }
         };
     }
-    let everything = watcher::Config::default();
-    let ours = watcher::Config::default().labels(&format!("{MANAGED_BY}={MANAGER}"));
+    let everything = watcher::Config::default().timeout(WATCH_SECONDS);
+    let ours = everything.clone().labels(&format!("{MANAGED_BY}={MANAGER}"));
     // Pods belong to StatefulSets and ReplicaSets, so they are found by label.
-    let pods = watcher::Config::default()
+    let pods = everything
+        .clone()
         .labels("app.kubernetes.io/name=dougdb,app.kubernetes.io/component in (node, facade)");
     let events = Controller::new(resources(client, namespace.as_deref()), everything)
         .with_config(controller::Config::default().debounce(DEBOUNCE).concurrency(AT_ONCE))
@@ -143,7 +155,7 @@ async fn control_one(client: &Client, namespace: Option<String>, context: Arc<Co
     events
         .for_each(|event| async move {
             if let Err(error) = event {
-                tracing::debug!("the controller goes on after: {error}");
+                tracing::warn!("a watch failed and is begun again: {error}");
             }
         })
         .await;

@@ -8,6 +8,7 @@ use doug_kubernetes_tests::namespace::Namespace;
 use doug_kubernetes_tests::operator;
 use doug_kubernetes_tests::wait::{seconds, until};
 use doug_kubernetes_tests::witness::Witness;
+use serde_json::json;
 
 #[test]
 fn nothing_is_lost_when_everything_restarts() {
@@ -65,8 +66,13 @@ fn the_operator_is_deleted(database: &Database<'_>) {
     assert_eq!(nodes, after, "the operator's restart restarts no node");
 }
 
-/// Nodes and facades need no API server to serve.
+/// Nodes and facades need no API server to serve; and the operator sees what is
+/// declared after it.
 fn the_api_server_restarts(database: &Database<'_>) {
     Broken::api_server().mend();
+    database.patch(&json!({"facade": {"replicas": 3}}));
+    until("a third facade is ready", seconds(90), || {
+        (database.pods("facade").iter().filter(|pod| pod.is_ready()).count() == 3).then_some(())
+    });
     database.await_ready();
 }
