@@ -183,6 +183,11 @@ impl Partition {
         self.inner.lock().tree.pressure()
     }
 
+    /// Whether they should because of flushes alone.
+    pub fn flush_pressure(&self) -> Pressure {
+        self.inner.lock().tree.flush_pressure()
+    }
+
     /// Bytes in tables and memtables.
     pub fn bytes(&self) -> u64 {
         let inner = self.inner.lock();

@@ -49,12 +49,21 @@ fn end(replica: ReplicaKey, error: &dyn std::fmt::Display) {
 /// Memtables that cannot be flushed must not fill the memory: the log behind
 /// them is bounded, so waiting here pushes back on the writers.
 fn hold_back(partition: &Partition, shared: &Shared) {
-    while partition.pressure() == Pressure::Stop {
+    while pressure(partition, shared) == Pressure::Stop {
         shared.maintain(partition);
         std::thread::sleep(SLOW);
         if shared.is_stopping() {
             return;
         }
+    }
+}
+
+/// Level 0 gets no shorter while no compaction finds room. To wait for that would
+/// stall the partition without a word; filled on, the volume refuses writes in words.
+fn pressure(partition: &Partition, shared: &Shared) -> Pressure {
+    match shared.volume.compacts() {
+        true => partition.pressure(),
+        false => partition.flush_pressure(),
     }
 }
 

@@ -87,7 +87,7 @@ fn jobs(replica: ReplicaKey, mut force: bool, shared: &Shared) -> Result<(), Sto
             drop(jobs.compaction);
             drive(replica, || job.step(STEP), shared)?
         } else if let Some(mut job) = jobs.compaction
-            && shared.volume.has_room_for(job.input_bytes())
+            && shared.volume.has_room_to_compact(job.input_bytes())
         {
             drive(replica, || job.step(STEP), shared)?
         } else {

@@ -25,6 +25,8 @@ pub struct Volume {
     /// Whether anything is refused: asked for each write, where the lock would cost.
     refuses: AtomicBool,
     rests_until: AtomicU64,
+    /// Whether the last compaction that was due found no room.
+    cramped: AtomicBool,
 }
 
 impl Volume {
@@ -75,9 +77,21 @@ impl Volume {
         now.0 < self.rests_until.load(Ordering::Relaxed)
     }
 
-    /// Whether a compaction of so many bytes leaves log and memtables their room.
+    /// Whether so many bytes leave log and memtables their room.
     pub fn has_room_for(&self, bytes: u64) -> bool {
         self.room().is_none_or(|room| bytes <= room.available)
+    }
+
+    /// The same for a compaction; whether one finds room is remembered.
+    pub fn has_room_to_compact(&self, bytes: u64) -> bool {
+        let room = self.has_room_for(bytes);
+        self.cramped.store(!room, Ordering::Relaxed);
+        room
+    }
+
+    /// Whether compactions find room, as far as is known.
+    pub fn compacts(&self) -> bool {
+        !self.cramped.load(Ordering::Relaxed)
     }
 }
 
@@ -135,5 +149,16 @@ mod tests {
         measured(&volume, 1_128);
         assert!(volume.has_room_for(1_000));
         assert!(!volume.has_room_for(1_001));
+    }
+
+    #[test]
+    fn whether_compactions_find_room_is_what_the_last_one_found() {
+        let volume = Volume::default();
+        measured(&volume, 1_128);
+        assert!(volume.compacts());
+        assert!(!volume.has_room_to_compact(1_001));
+        assert!(!volume.compacts());
+        assert!(volume.has_room_to_compact(1_000));
+        assert!(volume.compacts());
     }
 }

@@ -363,11 +363,25 @@ impl Tree {
 
     /// Whether writers should slow down or stop.
     pub fn pressure(&self) -> Pressure {
-        let (options, frozen) = (self.options(), self.frozen_count());
+        let options = self.options();
         let level_0 = self.version.levels.tables(0).len();
-        if level_0 >= options.l0_stop || frozen >= options.frozen_stop {
+        let of_level_0 = if level_0 >= options.l0_stop {
             Pressure::Stop
-        } else if level_0 >= options.l0_slow || frozen + 1 >= options.frozen_stop {
+        } else if level_0 >= options.l0_slow {
+            Pressure::Slow
+        } else {
+            Pressure::None
+        };
+        of_level_0.max(self.flush_pressure())
+    }
+
+    /// The same of flushes alone: all that can be waited for while no compaction finds
+    /// room on the volume.
+    pub fn flush_pressure(&self) -> Pressure {
+        let (frozen, stop) = (self.frozen_count(), self.options().frozen_stop);
+        if frozen >= stop {
+            Pressure::Stop
+        } else if frozen + 1 >= stop {
             Pressure::Slow
         } else {
             Pressure::None
