@@ -16,6 +16,8 @@ use std::time::Duration;
 const DAMAGED: &str = "a-1";
 const KEYS: usize = 1_500;
 const VALUE: usize = 8 << 10;
+/// How long clients are at work before and after.
+const BESIDE: Duration = Duration::from_secs(1);
 /// A read or a compaction must come by, then the group takes a new member in.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -26,12 +28,14 @@ async fn while_the_node_is_down_its_replicas_are_rebuilt_under_new_ids_while_all
     let ledger = write_all(&demo).await;
     let before = replicas(&demo, DAMAGED).await;
     let load = Load::start(&demo.endpoint(), "damage", 6).await;
+    tokio::time::sleep(BESIDE).await;
 
     demo.act("kill", &[DAMAGED.to_owned()]);
     let flipped = flip(&demo, |length| length - 24);
     demo.act("restart", &[DAMAGED.to_owned()]);
     println!("{flipped} files damaged");
     rebuilt(&demo, &before).await;
+    tokio::time::sleep(BESIDE).await;
     insist_on_no_failure(&load.end().await);
     ledger::insist(&demo.client().await, &ledger, Read::Linearizable).await;
     holds_everything(&demo, &ledger).await;
@@ -45,6 +49,7 @@ async fn while_the_node_runs_its_replicas_are_rebuilt_under_new_ids_while_all_go
     let ledger = write_all(&demo).await;
     let before = replicas(&demo, DAMAGED).await;
     let load = Load::start(&demo.endpoint(), "damage", 6).await;
+    tokio::time::sleep(BESIDE).await;
 
     // The caches hold what was just flushed.
     demo.act("restart", &[DAMAGED.to_owned()]);
@@ -68,6 +73,7 @@ async fn while_the_node_runs_its_replicas_are_rebuilt_under_new_ids_while_all_go
         () = reading => {}
         () = rebuilt(&demo, &before) => {}
     }
+    tokio::time::sleep(BESIDE).await;
     insist_on_no_failure(&load.end().await);
     ledger::insist(&demo.client().await, &ledger, Read::Linearizable).await;
     holds_everything(&demo, &ledger).await;

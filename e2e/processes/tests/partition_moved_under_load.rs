@@ -23,6 +23,7 @@ async fn no_request_fails_and_no_write_is_lost() {
     let ledger = write_all(&demo).await;
 
     let load = Load::start(&demo.endpoint(), "move", CLIENTS).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
     let printed = demo.insist(&["partition", "move", "1", "--to", "b"]);
     assert!(printed.contains("partition 1 is in cluster b, on b-"), "{printed}");
     demo.insist(&["partition", "move", "--all", "--to", "b", "--at-once", "2"]);
