@@ -4,9 +4,8 @@
 use super::fatal::storage_fault;
 use super::shared::Shared;
 use crate::host::{Event, RequestId, host_of};
-use doug_proto::map::Partition as Descriptor;
+use crate::membership::left_out;
 use doug_storage::{ReplicaKey, StorageError};
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,14 +14,6 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Pause between looks, should the news of a change be missed.
 const LOOK: Duration = Duration::from_secs(5);
 
-/// Whether a replica is gone for good, by a descriptor that its group has
-/// committed: its id was given before that, and is no member's any more. Ids are
-/// given once, so no later descriptor can list it again, however old this one is;
-/// and one whose id is yet to be given, by this descriptor, is of a newer one.
-pub fn is_left_out(descriptor: &Descriptor, replica: u64) -> bool {
-    replica < descriptor.next_replica() && descriptor.member(replica).is_none()
-}
-
 /// Removes replicas that the map's descriptors have left out, until the node
 /// stops; at its start too, for the process may have ended before it was done.
 pub async fn remove_left_out(shared: Arc<Shared>) {
@@ -30,14 +21,8 @@ pub async fn remove_left_out(shared: Arc<Shared>) {
     while !shared.is_stopping() {
         let map = maps.borrow_and_update().clone();
         if let Some(map) = map {
-            // Thousands of replicas, each looked up in a list, would cost more than all else that idles.
-            let by_id: BTreeMap<u64, &Descriptor> =
-                map.partitions.iter().map(|partition| (partition.id, partition)).collect();
-            for replica in shared.store.replicas().into_keys() {
-                let descriptor = by_id.get(&replica.partition).copied();
-                if descriptor.is_some_and(|d| is_left_out(d, replica.replica)) {
-                    remove(&shared, replica).await;
-                }
+            for replica in left_out(&map, shared.store.replicas().into_keys()) {
+                remove(&shared, replica).await;
             }
         }
         drop(tokio::time::timeout(LOOK, maps.changed()).await);
@@ -99,40 +84,4 @@ pub fn leave_if_damaged(
     let request = RequestId(0);
     shared.host(replica.partition).send(Event::Remove { request, replica });
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use doug_proto::ids::NodeId;
-    use doug_proto::map::Member;
-
-    fn descriptor(voters: &[u64], next_replica: u64) -> Descriptor {
-        let member =
-            |replica: &u64| Member { node: NodeId::from_bits(*replica), replica: *replica };
-        Descriptor {
-            id: 1,
-            start: Default::default(),
-            end: Default::default(),
-            generation: 4,
-            cluster: "a".into(),
-            voters: voters.iter().map(member).collect(),
-            learners: Vec::new(),
-            parents: Vec::new(),
-            outgoing: Vec::new(),
-            next_replica,
-            goal: None,
-        }
-    }
-
-    #[test]
-    fn one_whose_id_was_given_and_that_is_no_member_is_left_out() {
-        assert!(is_left_out(&descriptor(&[4, 5, 6], 7), 2));
-        assert!(!is_left_out(&descriptor(&[4, 5, 6], 7), 5));
-    }
-
-    #[test]
-    fn one_that_the_descriptor_is_too_old_to_know_stays() {
-        assert!(!is_left_out(&descriptor(&[1, 2, 3], 4), 4));
-    }
 }

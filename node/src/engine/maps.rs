@@ -1,6 +1,7 @@
 //! The node's partition map: merged from what its own replicas apply and what
 //! other nodes tell, kept durably, watched by clients and transport.
 
+use crate::membership::{HeldDescriptors, MapUpdate};
 use doug_proto::error::Fault;
 use doug_proto::ids::NodeId;
 use doug_proto::map::{Node, Partition, PartitionMap, REMOVED};
@@ -8,7 +9,6 @@ use doug_storage::StorageError;
 use doug_storage::store::Store;
 use parking_lot::Mutex;
 use prost::Message;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::sync::watch;
 
@@ -19,14 +19,10 @@ pub struct Maps {
     /// Rises whenever this node knows something that no other node has told it.
     news: watch::Sender<u64>,
     /// One change at a time, or the older of two could be the one that is stored.
-    changing: Mutex<Held>,
+    changing: Mutex<HeldDescriptors>,
     /// The digest of this map, which is asked for every second and costs a look at all of it.
     digest: Mutex<Option<(Arc<PartitionMap>, u64)>>,
 }
-
-/// Descriptors that name nodes the map does not list yet. The leader that took
-/// them in knew the nodes, so their entries are on the way.
-type Held = BTreeMap<u64, Partition>;
 
 impl Maps {
     /// Starts from what was stored.
@@ -106,17 +102,10 @@ impl Maps {
         let Some(known) = self.get() else {
             return Err(StorageError::Refused("this node belongs to no database yet".to_owned()));
         };
-        if known.database != heard.database {
-            return Err(StorageError::Refused(format!(
-                "this node belongs to database {}, not to {}",
-                known.database, heard.database
-            )));
+        match held.merge(&known, heard).map_err(StorageError::Refused)? {
+            Some(update) => self.replace(update),
+            None => Ok(()),
         }
-        let Some(merged) = known.merge(heard) else { return Ok(()) };
-        let merged = with_held(merged, &mut held);
-        // Whoever told it tells everybody; only a mixture is news to others.
-        let news = merged != *heard;
-        self.replace(merged, news)
     }
 
     /// Takes in a descriptor that a replica on this node has applied: it is
@@ -127,15 +116,7 @@ impl Maps {
     pub fn publish(&self, descriptor: &Partition) -> Result<(), StorageError> {
         let mut held = self.changing.lock();
         let Some(known) = self.get() else { return Ok(()) };
-        if known.partition(descriptor.id).is_some_and(|p| p.generation >= descriptor.generation) {
-            return Ok(());
-        }
-        held.insert(descriptor.id, descriptor.clone());
-        let changed = with_held(PartitionMap::clone(&known), &mut held);
-        if changed == *known {
-            return Ok(());
-        }
-        self.replace(changed, true)
+        held.publish(&known, descriptor).map_or(Ok(()), |update| self.replace(update))
     }
 
     /// Takes over entries of nodes that were set at a smaller epoch. Returns the
@@ -148,22 +129,9 @@ impl Maps {
         let Some(known) = self.get() else {
             return Err(StorageError::Refused("this node belongs to no database yet".to_owned()));
         };
-        let mut changed = PartitionMap::clone(&known);
-        for node in nodes {
-            let node = Node { version: epoch, ..node };
-            match changed.nodes.iter_mut().find(|known| known.id == node.id) {
-                Some(known) if known.version < epoch => *known = node,
-                Some(_) => {}
-                None => changed.nodes.push(node),
-            }
-        }
-        if changed == *known {
-            return Ok(known.epoch);
-        }
-        changed.epoch = epoch.max(known.epoch + 1);
-        let changed = with_held(changed, &mut held);
-        let epoch = changed.epoch;
-        self.replace(changed, true)?;
+        let Some(update) = held.set_nodes(&known, epoch, nodes) else { return Ok(known.epoch) };
+        let epoch = update.map.epoch;
+        self.replace(update)?;
         Ok(epoch)
     }
 
@@ -180,11 +148,11 @@ impl Maps {
         entry.version = REMOVED;
         changed.epoch += 1;
         let epoch = changed.epoch;
-        self.replace(changed, true)?;
+        self.replace(MapUpdate { map: changed, news: true })?;
         Ok(epoch)
     }
 
-    fn replace(&self, map: PartitionMap, news: bool) -> Result<(), StorageError> {
+    fn replace(&self, MapUpdate { map, news }: MapUpdate) -> Result<(), StorageError> {
         self.store.set_map(map.to_wire().encode_to_vec().into())?;
         self.current.send_replace(Some(Arc::new(map)));
         if news {
@@ -192,25 +160,4 @@ impl Maps {
         }
         Ok(())
     }
-}
-
-/// The map with those held descriptors that fit into it now.
-fn with_held(mut map: PartitionMap, held: &mut Held) -> PartitionMap {
-    held.retain(|id, descriptor| {
-        let Some(known) = map.partitions.iter_mut().find(|known| known.id == *id) else {
-            return false;
-        };
-        if known.generation >= descriptor.generation {
-            return false;
-        }
-        let before = std::mem::replace(known, descriptor.clone());
-        let listed = descriptor.members().all(|member| map.node(member.node).is_some());
-        if listed {
-            map.epoch += 1;
-        } else if let Some(known) = map.partitions.iter_mut().find(|known| known.id == *id) {
-            *known = before;
-        }
-        !listed
-    });
-    map
 }

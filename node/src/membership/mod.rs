@@ -1,10 +1,17 @@
-//! Moving a partition from the voters it has to those it is to have.
+//! Moving a partition from the voters it has to those it is to have, and what each
+//! node makes of it. Decisions only: adapters and the simulator carry them out.
 //!
 //! The goal stands in the partition's descriptor, which stands in its log; so
 //! whoever leads next goes on from the descriptor alone.
 
+mod departure;
 mod goal;
+mod map;
+mod newcomer;
 mod plan;
 
+pub use departure::{is_left_out, left_out, without};
 pub use goal::{refusal, with_goal};
+pub use map::{HeldDescriptors, MapUpdate};
+pub use newcomer::{Newcomer, check_newcomer, newcomer};
 pub use plan::{LAG, Peer, Situation, Step, next_step};

@@ -1,20 +1,17 @@
 //! Replicas made, and goals given to partitions.
 
 use super::creation::another_database;
-use crate::apply::{FEATURE_LEVEL, Machine, Partition};
-use crate::engine::departure::is_left_out;
+use crate::apply::Partition;
 use crate::engine::fatal::storage_fault;
 use crate::engine::identity::random_bits;
 use crate::engine::shared::Shared;
-use crate::host::{Event, Reply, host_of};
-use crate::membership::refusal;
+use crate::host::{Event, Reply, WantedReplica, host_of};
+use crate::membership::{Newcomer, check_newcomer, newcomer, refusal};
 use doug_proto::error::Fault;
 use doug_proto::ids::NodeId;
-use doug_proto::map::{Goal, Partition as Descriptor};
+use doug_proto::map::{Goal, Member, Partition as Descriptor};
 use doug_proto::routing::Routing;
 use doug_proto::v1;
-use doug_storage::store::NewReplica;
-use doug_storage::{Applied, ReplicaKey};
 use std::sync::Arc;
 use std::time::Duration;
 use tonic::Code;
@@ -30,23 +27,22 @@ pub fn create_replica(shared: &Shared, request: &v1::CreateReplicaRequest) -> Re
     if request.database != map.database.to_string() {
         return Err(another_database(map.database));
     }
-    let routing = Routing::from_wire(request.routing.as_ref())?;
+    if Routing::from_wire(request.routing.as_ref())? != map.routing {
+        return Err(Fault::invalid("the call routes keys otherwise than the database does"));
+    }
     let wire = request.descriptor.as_ref();
     let descriptor =
         Descriptor::from_wire(wire.ok_or_else(|| Fault::invalid("the call has no descriptor"))?)?;
-    let key = ReplicaKey { partition: descriptor.id, replica: request.replica };
-    check(shared, &descriptor, key, request.feature_level)?;
+    let member = Member { node: shared.config.node, replica: request.replica };
+    let wanted = WantedReplica { member, descriptor, feature_level: request.feature_level };
+    check_newcomer(shared.config.node, &map, &wanted)?;
     // It may say that an earlier replica on this node is gone.
-    shared.maps.publish(&descriptor).map_err(storage_fault)?;
-    match shared.store.replicas().into_keys().find(|held| held.partition == key.partition) {
-        Some(held) if held == key => return Ok(()),
-        Some(held) => return Err(still_here(held)),
-        None => {}
-    }
-    // Its members come with the log, from whoever leads by then.
-    let machine = Machine::new(map.database, routing, descriptor.before_joining());
-    let applied = Applied::default();
-    let new = NewReplica { key, applied, state: machine.encode() };
+    shared.maps.publish(&wanted.descriptor).map_err(storage_fault)?;
+    let (new, machine) = match newcomer(&map, &wanted, shared.store.replicas().into_keys())? {
+        Newcomer::Known => return Ok(()),
+        Newcomer::New(new) => *new,
+    };
+    let (key, applied) = (new.key, new.applied);
     let tree = shared.store.create_replica(&new).map_err(storage_fault)?;
     let descriptor = Box::new(machine.descriptor().clone());
     let partition = Partition::new(key, tree, machine, applied);
@@ -55,42 +51,6 @@ pub fn create_replica(shared: &Shared, request: &v1::CreateReplicaRequest) -> Re
     shared.host(key.partition).send(event);
     tracing::info!(replica = %key, "made a replica that joins its group");
     Ok(())
-}
-
-fn check(
-    shared: &Shared,
-    descriptor: &Descriptor,
-    key: ReplicaKey,
-    feature_level: u32,
-) -> Result<(), Fault> {
-    let own = shared.config.node;
-    if descriptor.member(key.replica).is_none_or(|member| member.node != own) {
-        return Err(Fault::invalid(format!(
-            "the descriptor of partition {} does not list replica {} on this node, {own}",
-            key.partition, key.replica
-        )));
-    }
-    if feature_level > FEATURE_LEVEL {
-        return Err(refused(format!(
-            "partition {} is at feature level {feature_level}, and this program supports \
-             {FEATURE_LEVEL}: upgrade this node first",
-            key.partition
-        )));
-    }
-    let known = shared.maps.required()?;
-    let known = known.partition(key.partition);
-    if known.is_some_and(|known| is_left_out(known, key.replica)) {
-        return Err(refused(format!(
-            "replica {key} was left out by its group, and is gone for ever"
-        )));
-    }
-    Ok(())
-}
-
-fn still_here(held: ReplicaKey) -> Fault {
-    Fault::unavailable(format!(
-        "this node still holds replica {held} and has not removed it yet: try again in a moment"
-    ))
 }
 
 fn refused(message: String) -> Fault {

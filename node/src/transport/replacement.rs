@@ -4,9 +4,9 @@
 use super::outgoing::endpoint;
 use crate::engine::shared::Shared;
 use crate::host::WantedReplica;
+use crate::membership::without;
 use doug_proto::access::AccessToken;
 use doug_proto::ids::NodeId;
-use doug_proto::map::{Goal, Partition};
 use doug_proto::v1::{self, admin_client::AdminClient};
 use doug_storage::ReplicaKey;
 use parking_lot::Mutex;
@@ -113,22 +113,6 @@ async fn replace(shared: &Shared, replica: ReplicaKey) -> Result<(), String> {
         }
     }
     Err(why)
-}
-
-/// The goal that replaces a replica: the one there is, or to stay as it is; `None`
-/// if that is under way, or done.
-fn without(descriptor: &Partition, replica: u64) -> Option<Goal> {
-    descriptor.member(replica)?;
-    let mut goal = descriptor.goal.clone().unwrap_or_else(|| Goal {
-        nodes: descriptor.voters.iter().map(|voter| voter.node).collect(),
-        cluster: descriptor.cluster.clone(),
-        discarded: Vec::new(),
-    });
-    if goal.discarded.contains(&replica) {
-        return None;
-    }
-    goal.discarded.push(replica);
-    Some(goal)
 }
 
 /// A client of another node's Admin port. It shows the token, if there is one.

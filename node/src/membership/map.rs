@@ -1,0 +1,171 @@
+//! What a node makes of the maps and descriptors it hears. Pure: the caller stores
+//! what comes out before it acts on it.
+
+use doug_proto::map::{Node, Partition, PartitionMap};
+use std::collections::BTreeMap;
+
+/// A map that takes the place of the one known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MapUpdate {
+    /// The map.
+    pub map: PartitionMap,
+    /// Whether it says what no other node has told: then the others must hear it.
+    pub news: bool,
+}
+
+/// Descriptors that name nodes the map does not list yet. The leader that took
+/// them in knew the nodes, so their entries are on the way.
+#[derive(Debug, Default)]
+pub struct HeldDescriptors(BTreeMap<u64, Partition>);
+
+impl HeldDescriptors {
+    /// Takes in another node's map.
+    ///
+    /// # Errors
+    /// A map of another database, in a sentence.
+    pub fn merge(
+        &mut self,
+        known: &PartitionMap,
+        heard: &PartitionMap,
+    ) -> Result<Option<MapUpdate>, String> {
+        if known.database != heard.database {
+            return Err(format!(
+                "this node belongs to database {}, not to {}",
+                known.database, heard.database
+            ));
+        }
+        let Some(merged) = known.merge(heard) else { return Ok(None) };
+        let map = self.insert_into(merged);
+        // Whoever told it tells everybody; only a mixture is news to others.
+        let news = map != *heard;
+        Ok(Some(MapUpdate { map, news }))
+    }
+
+    /// Takes in a descriptor that its group has committed, so it stands by it.
+    pub fn publish(&mut self, known: &PartitionMap, descriptor: &Partition) -> Option<MapUpdate> {
+        let (id, generation) = (descriptor.id, descriptor.generation);
+        let newer = |other: &Partition| other.generation >= generation;
+        if known.partition(id).is_some_and(newer) || self.0.get(&id).is_some_and(newer) {
+            return None;
+        }
+        self.0.insert(id, descriptor.clone());
+        let map = self.insert_into(known.clone());
+        (map != *known).then_some(MapUpdate { map, news: true })
+    }
+
+    /// Takes over entries of nodes that were set at a smaller epoch.
+    pub fn set_nodes(
+        &mut self,
+        known: &PartitionMap,
+        epoch: u64,
+        nodes: Vec<Node>,
+    ) -> Option<MapUpdate> {
+        let mut changed = known.clone();
+        for node in nodes {
+            let node = Node { version: epoch, ..node };
+            match changed.nodes.iter_mut().find(|known| known.id == node.id) {
+                Some(known) if known.version < epoch => *known = node,
+                Some(_) => {}
+                None => changed.nodes.push(node),
+            }
+        }
+        if changed == *known {
+            return None;
+        }
+        changed.epoch = epoch.max(known.epoch + 1);
+        Some(MapUpdate { map: self.insert_into(changed), news: true })
+    }
+
+    /// The map with those held descriptors that fit into it now.
+    fn insert_into(&mut self, mut map: PartitionMap) -> PartitionMap {
+        self.0.retain(|id, descriptor| {
+            let Some(known) = map.partitions.iter_mut().find(|known| known.id == *id) else {
+                return false;
+            };
+            if known.generation >= descriptor.generation {
+                return false;
+            }
+            let before = std::mem::replace(known, descriptor.clone());
+            let listed = descriptor.members().all(|member| map.node(member.node).is_some());
+            if listed {
+                map.epoch += 1;
+            } else if let Some(known) = map.partitions.iter_mut().find(|known| known.id == *id) {
+                *known = before;
+            }
+            !listed
+        });
+        map
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
+    use doug_proto::ids::{DatabaseId, NodeId};
+    use doug_proto::map::{Member, Ports};
+    use doug_proto::routing::Routing;
+
+    fn entry(node: u64) -> Node {
+        Node {
+            id: NodeId::from_bits(node),
+            name: format!("a-{node}"),
+            cluster: "a".into(),
+            address: "host".into(),
+            ports: Ports::default(),
+            version: 1,
+        }
+    }
+
+    fn descriptor(generation: u64, node: u64) -> Partition {
+        Partition {
+            id: 1,
+            start: Bytes::new(),
+            end: Bytes::new(),
+            generation,
+            cluster: "a".into(),
+            voters: vec![Member { node: NodeId::from_bits(node), replica: node }],
+            learners: Vec::new(),
+            parents: Vec::new(),
+            outgoing: Vec::new(),
+            next_replica: 0,
+            goal: None,
+        }
+    }
+
+    fn map() -> PartitionMap {
+        PartitionMap {
+            database: DatabaseId::from_bits(1),
+            epoch: 1,
+            routing: Routing::Hash { prefix_delimiter: Bytes::new() },
+            nodes: vec![entry(1)],
+            partitions: vec![descriptor(1, 1)],
+        }
+    }
+
+    #[test]
+    fn a_descriptor_waits_until_the_map_lists_its_nodes() {
+        let mut held = HeldDescriptors::default();
+        assert_eq!(held.publish(&map(), &descriptor(2, 7)), None);
+        let heard = PartitionMap { nodes: vec![entry(1), entry(7)], epoch: 2, ..map() };
+        let update = held.merge(&map(), &heard).unwrap().unwrap();
+        assert_eq!(update.map.partitions, [descriptor(2, 7)]);
+        assert!(update.news, "nobody else has told it");
+    }
+
+    #[test]
+    fn an_older_descriptor_never_takes_the_place_of_a_newer_one_that_waits() {
+        let mut held = HeldDescriptors::default();
+        held.publish(&map(), &descriptor(3, 7));
+        assert_eq!(held.publish(&map(), &descriptor(2, 7)), None);
+        let update = held.set_nodes(&map(), 5, vec![entry(7)]).unwrap();
+        assert_eq!(update.map.partitions, [descriptor(3, 7)]);
+    }
+
+    #[test]
+    fn a_map_taken_over_as_it_was_told_is_no_news() {
+        let heard = PartitionMap { partitions: vec![descriptor(2, 1)], epoch: 2, ..map() };
+        let update = HeldDescriptors::default().merge(&map(), &heard).unwrap().unwrap();
+        assert!(!update.news);
+    }
+}
