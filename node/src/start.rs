@@ -26,11 +26,11 @@ use doug_proto::v1::raft_server::RaftServer;
 use doug_proto::v1::{self, FILE_DESCRIPTOR_SET};
 use doug_proto::{limits, oversize};
 use doug_raft::LeaseConfig;
+use doug_storage::ReplicaKey;
 use doug_storage::disk::RealDisk;
 use doug_storage::log::LogWriter;
 use doug_storage::manifest;
 use doug_storage::store::{Opened, Recovered, Store};
-use doug_storage::{ReplicaKey, StorageError};
 use parking_lot::{Mutex, RwLock};
 use prost::Message;
 use std::collections::BTreeMap;
@@ -291,25 +291,20 @@ fn hosts(
     let host = |number| Host::new(HostConfig { number, ..host_config.clone() });
     let mut hosts: Vec<Host> = (0..config.hosts as u32).map(host).collect();
     let mut partitions = Partitions::new();
-    let mut fenced = BTreeMap::new();
     for found in replicas {
         let key = found.key;
-        let found = match found {
-            Recovered { tree: Err(error), .. } => {
-                // It neither votes nor answers; the others serve.
-                tracing::error!(replica = %key, %error, "this replica is damaged and stays out of its group");
-                if let StorageError::Fenced { why, .. } = store.fence_if_damaged(key, error) {
-                    fenced.insert(key, why);
-                }
-                continue;
-            }
-            sound => sound,
-        };
+        if let Err(error) = &found.tree {
+            // It neither votes nor answers; the others serve.
+            tracing::error!(replica = %key, %error, "this replica is damaged and stays out of its group");
+            continue;
+        }
         let (partition, restored) = restore(found, random_bits())?;
         partitions.insert(key.partition, Arc::new(partition));
         hosts[host_of(key.partition, config.hosts)].restore(clock.now(), restored);
     }
-    Ok(Held { hosts, partitions, fenced })
+    // The store has fenced every replica whose tables it could not open.
+    let fenced = store.replicas().into_iter().filter_map(|(key, why)| Some((key, why?)));
+    Ok(Held { hosts, partitions, fenced: fenced.collect() })
 }
 
 struct Parts {

@@ -6,6 +6,7 @@ use crate::events::{Arrival, Ask, ClientEvent, Event, InFlight, Refusal, Request
 use crate::history::{Action, Answer, Operation};
 use crate::mutants::Mutant;
 use crate::random::Random;
+use crate::routes::Routes;
 use crate::workload::{self, Memory};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,7 +18,7 @@ pub struct Client {
     memory: Memory,
     uses_sessions: bool,
     sessions: BTreeMap<u64, Session>,
-    leaders: BTreeMap<u64, usize>,
+    routes: Routes,
     slots: Vec<Option<Running>>,
     next_operation: u64,
     /// Operations left of the burst, and writes acknowledged so far.
@@ -65,7 +66,7 @@ impl Client {
             memory: Memory::new(index as u64 + 1),
             uses_sessions,
             sessions: BTreeMap::new(),
-            leaders: BTreeMap::new(),
+            routes: Routes::new(cx),
             slots: (0..cx.plan.workload.width).map(|_| None).collect(),
             next_operation: 0,
             burst: 0,
@@ -140,12 +141,17 @@ impl Client {
                     Err(refusal) => self.refused(slot, attempt, &refusal, cx),
                 }
             }
+            ClientEvent::Map(map) => {
+                self.routes.learn(&map, cx);
+                Ok(())
+            }
             ClientEvent::Timeout { slot, operation, attempt } => {
                 if !self.is_current(slot, operation, attempt) {
                     return Ok(());
                 }
                 cx.coverage.hit("client timeout");
                 self.unsure(slot);
+                self.routes.ask(self.index, &mut self.random, cx);
                 self.again_or_give_up(slot, 0, cx)
             }
         }
@@ -223,8 +229,8 @@ impl Client {
     fn send(&mut self, slot: usize, cx: &mut Context) {
         let Some(running) = self.slots[slot].as_mut() else { return };
         let partition = running.operation.partition;
-        let known = self.leaders.get(&partition).copied();
-        let anyone = *self.random.pick(&cx.database.holders(partition));
+        let known = self.routes.leader(partition);
+        let anyone = *self.random.pick(&self.routes.holders(partition, cx));
         let target = match known {
             Some(leader) if Self::needs_leader(&running.operation.action) => leader,
             _ => anyone,
@@ -278,7 +284,7 @@ impl Client {
         let Some(mut running) = self.slots[slot].take() else { return Ok(()) };
         let partition = running.operation.partition;
         if Self::needs_leader(&running.operation.action) {
-            self.leaders.insert(partition, running.target);
+            self.routes.leads(partition, running.target);
         }
         if let (Action::Register, Answer::Written { revision, .. }) =
             (&running.operation.action, &answer)
@@ -331,7 +337,7 @@ impl Client {
     fn unsure(&mut self, slot: usize) {
         if let Some(running) = self.slots[slot].as_mut() {
             running.uncertain = true;
-            self.leaders.remove(&running.operation.partition);
+            self.routes.forget_leader(running.operation.partition);
         }
     }
 
@@ -360,11 +366,14 @@ impl Client {
         match hint {
             Some(leader) => {
                 cx.coverage.hit("redirected");
-                self.leaders.insert(partition, leader);
+                self.routes.leads(partition, leader);
             }
             None => {
-                self.leaders.remove(&partition);
+                self.routes.forget_leader(partition);
             }
+        }
+        if refusal.not_here {
+            self.routes.ask(self.index, &mut self.random, cx);
         }
         let pause = if hint.is_some() { 1_000 } else { self.random.between(5_000, 40_000) };
         self.again_or_give_up(slot, pause, cx)

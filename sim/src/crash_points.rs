@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 /// Every name in the code. A run that reaches another one is a mistake in this list.
-pub const CRASH_POINTS: [&str; 56] = [
+pub const CRASH_POINTS: [&str; 67] = [
     "apply: batch begun",
     "apply: batch done",
     "compaction: published",
@@ -49,6 +49,17 @@ pub const CRASH_POINTS: [&str; 56] = [
     "manifest: leftover removed",
     "manifest: mark synced",
     "manifest: mark written",
+    "map stored: begun",
+    "map stored: durable",
+    "node joining: begun",
+    "node joining: durable",
+    "replica fenced: begun",
+    "replica fenced: durable",
+    "replica made: begun",
+    "replica made: durable",
+    "replica removed: begun",
+    "replica removed: tables deleted",
+    "replica removed: tombstone durable",
     "snapshot installed: published",
     "snapshot installed: table linked",
     "snapshot installed: to be published",
@@ -64,6 +75,21 @@ pub const CRASH_POINTS: [&str; 56] = [
     "table: name synced",
     "table: synced",
     "table: written",
+];
+
+/// Those that only a change of members, or damage, leads past: armed where that comes.
+pub const OF_MEMBERS: [&str; 11] = [
+    "map stored: begun",
+    "map stored: durable",
+    "node joining: begun",
+    "node joining: durable",
+    "replica fenced: begun",
+    "replica fenced: durable",
+    "replica made: begun",
+    "replica made: durable",
+    "replica removed: begun",
+    "replica removed: tables deleted",
+    "replica removed: tombstone durable",
 ];
 
 /// Which node crashes where.

@@ -6,34 +6,33 @@ use crate::plan::{FaultKind, SECOND};
 use crate::random::Random;
 use crate::world::World;
 use doug_sim_disk::SECTOR;
-use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 impl World {
-    /// Damages the volume of a node, unless too many of its cluster have lost something already.
+    /// Damages the volume of a node, unless more would be lost than is promised to survive.
     pub(crate) fn damage(&mut self, kind: FaultKind, node: usize, random: &mut Random) {
         if !self.may_lose(node) {
             return;
         }
         match kind {
-            FaultKind::Wipe => {
-                self.note_damage(node);
-                self.wipe(node, random.between(1_000, 3 * SECOND));
-            }
+            FaultKind::Wipe => self.wipe(node, random.between(1_000, 3 * SECOND)),
             FaultKind::BitFlip => self.flip(node, random),
             _ => self.misdirect(node, random),
         }
+        let points = ["replica fenced: begun", "replica fenced: durable"];
+        let (point, armed) = (*random.pick(&points), random.chance(300));
+        self.arm_if(armed, node, point);
     }
 
-    fn may_lose(&self, node: usize) -> bool {
-        let size = self.cx.plan.nodes;
-        let cluster = |other: &usize| other / size == node / size;
-        let lost: BTreeSet<_> = self.cx.damaged.iter().copied().filter(cluster).collect();
-        lost.contains(&node) || lost.len() < (size - 1) / 2
+    /// Lets the power fail at a point that is likely to be reached, where the plan has that.
+    pub(crate) fn arm_if(&self, armed: bool, node: usize, point: &'static str) {
+        if armed && self.cx.plan.faults.contains_key(&FaultKind::CrashPoint) {
+            self.cx.crash_points.arm(node, point);
+        }
     }
 
-    fn note_damage(&mut self, node: usize) {
-        self.cx.damaged.insert(node);
+    fn note_damage(&mut self, node: usize, file: PathBuf) {
+        self.cx.losses.damage(self.nodes[node].id, file);
     }
 
     fn flip(&mut self, node: usize, random: &mut Random) {
@@ -44,9 +43,9 @@ impl World {
         let (path, len) = random.pick(&files).clone();
         let (offset, bit) = (random.below(len), random.below(8) as u8);
         self.nodes[node].disk.flip_bit(&path, offset, bit);
-        self.note_damage(node);
         let name = &self.nodes[node].name;
         let line = format!("a bit flips on {name}: {} at {offset}", path.display());
+        self.note_damage(node, path);
         self.tell(&line);
     }
 
@@ -62,7 +61,7 @@ impl World {
             let len = sector.len().min(bytes.len() - target);
             bytes[target..target + len].copy_from_slice(&sector[..len]);
         });
-        self.note_damage(node);
+        self.note_damage(node, to.0.clone());
         let name = &self.nodes[node].name;
         let line =
             format!("a sector of {} lands in {} on {name}", from.0.display(), to.0.display());

@@ -1,4 +1,4 @@
-//! Which nodes there are and who holds what.
+//! Which nodes there are, under which ids, and what the database begins with.
 
 use crate::plan::Plan;
 use doug_proto::ids::{DatabaseId, NodeId};
@@ -7,38 +7,51 @@ use doug_proto::routing::Routing;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// The database under test, as its map says it.
+/// The database under test.
 #[derive(Clone, Debug)]
 pub struct Database {
-    /// The first map.
+    /// The first map: its nodes are those that the creation names.
     pub map: Arc<PartitionMap>,
+    /// Every node, under its present id; the spare ones come last.
+    entries: Vec<Node>,
     indexes: BTreeMap<NodeId, usize>,
 }
 
 /// Where the ids of nodes begin that came back without their volumes.
 const RENEWED: u64 = 0xB000_0000_0000;
 
+fn entry(index: usize, cluster: usize, number: usize) -> Node {
+    let cluster = ((b'a' + cluster as u8) as char).to_string();
+    Node {
+        id: NodeId::from_bits(0xA000_0000_0000 + index as u64),
+        name: format!("{cluster}-{number}"),
+        cluster,
+        address: "simulated".to_owned(),
+        ports: Ports::default(),
+        version: 1,
+    }
+}
+
 impl Database {
     /// Lays a database out. Replica ids and the order of voters are those that
     /// creation gives.
     pub fn new(plan: &Plan) -> Self {
-        let id = |index: usize| NodeId::from_bits(0xA000_0000_0000 + index as u64);
-        let cluster = |number: usize| ((b'a' + number as u8) as char).to_string();
-        let count = plan.clusters * plan.nodes;
-        let nodes = (0..count).map(|index| Node {
-            id: id(index),
-            name: format!("{}-{}", cluster(index / plan.nodes), index % plan.nodes),
-            cluster: cluster(index / plan.nodes),
-            address: "simulated".to_owned(),
-            ports: Ports::default(),
-            version: 1,
-        });
+        let founders = plan.clusters * plan.nodes;
+        let mut entries: Vec<Node> = (0..founders)
+            .map(|index| entry(index, index / plan.nodes, index % plan.nodes))
+            .collect();
+        for spare in 0..plan.clusters * plan.spares {
+            let (cluster, number) = (spare / plan.spares, plan.nodes + spare % plan.spares);
+            entries.push(entry(founders + spare, cluster, number));
+        }
         let start = |number: u64| Routing::hash_start(number, plan.partitions);
         let partitions = (0..plan.partitions).map(|number| {
             let home = number as usize % plan.clusters;
             let turn = number as usize / plan.clusters;
-            let member =
-                |i: usize| Member { node: id(home * plan.nodes + i), replica: i as u64 + 1 };
+            let member = |i: usize| Member {
+                node: entries[home * plan.nodes + i].id,
+                replica: i as u64 + 1,
+            };
             let mut voters: Vec<_> = (0..plan.nodes).map(member).collect();
             voters.rotate_left(turn % plan.nodes);
             Partition {
@@ -46,7 +59,7 @@ impl Database {
                 start: start(number),
                 end: if number + 1 < plan.partitions { start(number + 1) } else { [][..].into() },
                 generation: 1,
-                cluster: cluster(home),
+                cluster: entries[home * plan.nodes].cluster.clone(),
                 voters,
                 learners: Vec::new(),
                 parents: Vec::new(),
@@ -59,37 +72,55 @@ impl Database {
             database: DatabaseId::from_bits(0xD),
             epoch: 1,
             routing: Routing::Hash { prefix_delimiter: [][..].into() },
-            nodes: nodes.collect(),
             partitions: partitions.collect(),
+            nodes: entries[..founders].to_vec(),
         };
-        let indexes = (0..count).map(|index| (id(index), index)).collect();
-        Self { map: Arc::new(map), indexes }
+        let indexes = entries.iter().enumerate().map(|(index, node)| (node.id, index)).collect();
+        Self { map: Arc::new(map), entries, indexes }
     }
 
-    /// How many nodes there are.
+    /// How many nodes there are, spare ones too.
     pub fn nodes(&self) -> usize {
-        self.map.nodes.len()
+        self.entries.len()
+    }
+
+    /// A node under its present id.
+    pub fn entry(&self, index: usize) -> &Node {
+        &self.entries[index]
+    }
+
+    /// Whether the creation names this node.
+    pub fn is_founder(&self, index: usize) -> bool {
+        index < self.map.nodes.len()
+    }
+
+    /// All nodes of a node's cluster, itself too.
+    pub fn cluster_of(&self, index: usize) -> Vec<usize> {
+        let cluster = &self.entries[index].cluster;
+        (0..self.nodes()).filter(|other| self.entries[*other].cluster == *cluster).collect()
     }
 
     /// A new id for a node that lost its volume. Its address is known under the old one too.
     pub fn renew(&mut self, index: usize) -> NodeId {
         let id = NodeId::from_bits(RENEWED + self.indexes.len() as u64);
         self.indexes.insert(id, index);
+        self.entries[index].id = id;
         id
     }
 
-    /// A node's place among all.
+    /// A node's place among all, under an id it has or had.
     pub fn index_of(&self, id: NodeId) -> Option<usize> {
         self.indexes.get(&id).copied()
     }
 
-    /// The nodes that hold a partition.
-    ///
-    /// # Panics
-    /// If there is no such partition.
-    pub fn holders(&self, partition: u64) -> Vec<usize> {
-        let partition = self.map.partition(partition).expect("a partition of the map");
-        partition.voters.iter().filter_map(|member| self.index_of(member.node)).collect()
+    /// Whether the node still has this id.
+    pub fn is_present(&self, id: NodeId) -> bool {
+        self.index_of(id).is_some_and(|index| self.entries[index].id == id)
+    }
+
+    /// The name of a node, under an id it has or had.
+    pub fn name_of(&self, id: NodeId) -> &str {
+        self.index_of(id).map_or("?", |index| &self.entries[index].name)
     }
 
     /// Ids of the partitions.

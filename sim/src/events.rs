@@ -1,13 +1,17 @@
 //! Everything that can happen.
 
+use crate::calls::{Call, Caller};
 use crate::faults::Relief;
 use crate::history::{Answer, Freshness};
 use crate::network::Place;
+use crate::operator::OperatorEvent;
 use crate::plan::FaultKind;
 use bytes::Bytes;
 use doug_node::host::RequestId;
 use doug_proto::ids::NodeId;
+use doug_proto::map::PartitionMap;
 use doug_proto::v1;
+use std::sync::Arc;
 
 /// One event.
 #[derive(Debug)]
@@ -37,6 +41,8 @@ pub enum Event {
         /// What.
         event: ClientEvent,
     },
+    /// At the operator.
+    Operator(OperatorEvent),
     /// A snapshot under way moves on.
     Snapshot {
         /// Its number.
@@ -74,6 +80,33 @@ pub enum NodeEvent {
     Tidy,
     /// A read is served.
     Serve(RequestId),
+    /// A call is carried out.
+    Call(Caller, Box<Call>),
+    /// Another node's word about the map is taken in.
+    HearMap(Box<MapTalk>),
+    /// All others are told the map.
+    TellMap,
+    /// One other node is asked whether it knows another map.
+    AskMap,
+    /// The node looks for replicas that their groups have left out.
+    LookForLeftOut,
+    /// The groups of damaged replicas are asked for successors.
+    ReplaceDamaged,
+}
+
+/// One node's word to another about the map.
+#[derive(Clone, Debug)]
+pub struct MapTalk {
+    /// The speaker.
+    pub from: NodeId,
+    /// The listener.
+    pub to: NodeId,
+    /// Of the speaker's map.
+    pub digest: u64,
+    /// The map, unless it is only asked for.
+    pub map: Option<Arc<PartitionMap>>,
+    /// Whether the listener is to answer.
+    pub asks: bool,
 }
 
 impl NodeEvent {
@@ -88,6 +121,12 @@ impl NodeEvent {
             NodeEvent::Work(worker) => 64 + *worker as u64,
             NodeEvent::Tidy => 4,
             NodeEvent::Serve(request) => 1_000 + request.0,
+            NodeEvent::Call(..) => 5,
+            NodeEvent::HearMap(talk) => 6 ^ (talk.digest << 8),
+            NodeEvent::TellMap => 7,
+            NodeEvent::AskMap => 8,
+            NodeEvent::LookForLeftOut => 9,
+            NodeEvent::ReplaceDamaged => 10,
         }
     }
 }
@@ -102,6 +141,8 @@ impl std::fmt::Display for Arrival {
             }
             Arrival::Request(request) => write!(f, "{request:?}"),
             Arrival::Refused { peer } => write!(f, "that the port of {peer} refuses"),
+            Arrival::Call { caller, call, .. } => write!(f, "the call {call:?} of {caller:?}"),
+            Arrival::Map(talk) => write!(f, "of the map {:016x} of {}", talk.digest, talk.from),
         }
     }
 }
@@ -113,8 +154,19 @@ impl Arrival {
             Arrival::Turn { turn, .. } => prost::Message::encoded_len(turn) as u64,
             Arrival::Request(request) => request.from.operation << 8,
             Arrival::Refused { peer } => peer.bits(),
+            Arrival::Call { to, .. } => to.bits() << 1,
+            Arrival::Map(talk) => talk.digest,
         }
     }
+}
+
+/// What a node says of itself when it opens a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hello {
+    /// The feature level that its program supports.
+    pub level: u32,
+    /// Names its process.
+    pub incarnation: u64,
 }
 
 /// What reaches a node over the network.
@@ -126,11 +178,24 @@ pub enum Arrival {
         from: NodeId,
         /// For whom: its address may have passed to another node.
         to: NodeId,
+        /// What the hello says that opened the stream.
+        hello: Hello,
         /// All it had to say.
         turn: v1::PeerTurn,
     },
     /// From a client.
     Request(Request),
+    /// A call to a service of the node.
+    Call {
+        /// For whom.
+        to: NodeId,
+        /// Who is answered.
+        caller: Caller,
+        /// What is to be done.
+        call: Box<Call>,
+    },
+    /// From a peer, about the map.
+    Map(Box<MapTalk>),
     /// A peer's port refuses.
     Refused {
         /// The peer.
@@ -189,6 +254,8 @@ pub struct Refusal {
     pub leader: Option<NodeId>,
     /// The session is not known.
     pub expired: bool,
+    /// The node does not hold the partition, or nothing of it yet.
+    pub not_here: bool,
 }
 
 /// What happens at a client.
@@ -221,6 +288,8 @@ pub enum ClientEvent {
         /// The answer.
         result: Box<Result<Answer, Refusal>>,
     },
+    /// A node tells it the map.
+    Map(Arc<PartitionMap>),
     /// It was not answered in time.
     Timeout {
         /// Where.

@@ -122,6 +122,9 @@ impl World {
             FaultKind::BitFlip | FaultKind::Misdirected | FaultKind::Wipe => {
                 self.damage(kind, node, random);
             }
+            FaultKind::Move | FaultKind::MemberReplaced | FaultKind::GoalGivenUp => {
+                self.ask_for_goal(kind, random);
+            }
             FaultKind::ClockAhead => self.disturb_clock(node, HOUR, random),
             FaultKind::ClockBack => self.disturb_clock(node, -HOUR, random),
             FaultKind::ClockFrozen => self.disturb_clock(node, 0, random),
@@ -152,14 +155,16 @@ impl World {
     }
 
     fn cut(&mut self, kind: FaultKind, node: usize, random: &mut Random) {
-        let size = self.cx.plan.nodes;
-        let first = node / size * size;
-        let mut cluster: Vec<usize> = (first..first + size).collect();
+        // Partitions move from one cluster to another, so cuts go through both now and then.
+        let mut cluster = match random.chance(250) {
+            true => (0..self.nodes.len()).collect(),
+            false => self.cx.database.cluster_of(node),
+        };
         random.shuffle(&mut cluster);
         let (one, others) = match kind {
             FaultKind::Isolation | FaultKind::OneWay => cluster.split_at(1),
             FaultKind::PairCut => (&cluster[..1], &cluster[1..2]),
-            _ => cluster.split_at(random.between(1, size as u64 - 1) as usize),
+            _ => cluster.split_at(random.between(1, cluster.len() as u64 - 1) as usize),
         };
         // The one that both sides of a bridge see.
         let others = match kind {

@@ -6,6 +6,7 @@
 //! docs/simulator.md.
 #![deny(missing_docs)]
 
+mod calls;
 pub mod campaign;
 pub mod checks;
 mod clients;
@@ -16,19 +17,24 @@ mod damage;
 mod database;
 mod events;
 mod faults;
+mod goals;
 pub mod history;
 pub mod mutants;
 mod network;
 mod node;
+mod operator;
 pub mod plan;
 mod random;
+mod recovery;
 mod reference;
+mod routes;
 pub mod run;
 pub mod scenarios;
 mod schedule;
 mod snapshots;
 pub mod stopwatch;
 pub mod story;
+mod tolerance;
 mod trace;
 mod workload;
 mod world;

@@ -67,11 +67,17 @@ pub enum FaultKind {
     ClockBack,
     /// A clock stands still for a while.
     ClockFrozen,
+    /// A partition is to move: to another cluster, or among the nodes of its own.
+    Move,
+    /// One sound member is to be replaced on its own node.
+    MemberReplaced,
+    /// A goal is given up.
+    GoalGivenUp,
 }
 
 impl FaultKind {
     /// All of them.
-    pub const ALL: [FaultKind; 26] = [
+    pub const ALL: [FaultKind; 29] = [
         FaultKind::Kill,
         FaultKind::PowerLoss,
         FaultKind::TornPowerLoss,
@@ -98,12 +104,15 @@ impl FaultKind {
         FaultKind::ClockAhead,
         FaultKind::ClockBack,
         FaultKind::ClockFrozen,
+        FaultKind::Move,
+        FaultKind::MemberReplaced,
+        FaultKind::GoalGivenUp,
     ];
 
     /// Of a thousand plans, how many have it.
     fn share(self) -> u64 {
         match self {
-            FaultKind::CrashPoint => 600,
+            FaultKind::CrashPoint | FaultKind::Move => 600,
             _ => 300,
         }
     }
@@ -137,6 +146,9 @@ impl FaultKind {
             FaultKind::ClockAhead => "clock an hour ahead",
             FaultKind::ClockBack => "clock an hour back",
             FaultKind::ClockFrozen => "clock frozen",
+            FaultKind::Move => "move",
+            FaultKind::MemberReplaced => "member replaced",
+            FaultKind::GoalGivenUp => "goal given up",
         }
     }
 }
@@ -174,6 +186,8 @@ pub struct Plan {
     pub clusters: usize,
     /// Nodes of each.
     pub nodes: usize,
+    /// Nodes of each beside those, which are empty at first and join.
+    pub spares: usize,
     /// How many partitions.
     pub partitions: u64,
     /// Hosts of each node.
@@ -211,6 +225,7 @@ impl Plan {
             seed,
             clusters: 1,
             nodes: 5,
+            spares: 0,
             partitions: 2,
             hosts: 1,
             duration: 10 * SECOND,
@@ -255,8 +270,9 @@ impl Plan {
     pub fn draw(seed: u64) -> Self {
         let mut random = Random::for_purpose(seed, 1);
         let mut plan = Self::calm(seed);
-        plan.nodes = *random.pick(&[3, 5, 5, 5]);
-        plan.clusters = *random.pick(&[1, 1, 1, 2]);
+        plan.clusters = *random.pick(&[1, 1, 2]);
+        plan.nodes = *random.pick(if plan.clusters > 1 { &[3, 3, 5] } else { &[3, 5, 5, 5] });
+        plan.spares = *random.pick(&[0, 0, 1, 2]);
         plan.partitions = random.between(plan.clusters as u64, 2 + plan.clusters as u64);
         plan.hosts = *random.pick(&[1, 1, 1, 3]);
         plan.duration = 120 * SECOND;

@@ -9,6 +9,7 @@ use crate::node::{Death, Node, Process};
 use bytes::Bytes;
 use doug_node::apply::Partition;
 use doug_node::host::{Event as HostEvent, RequestId};
+use doug_proto::map::Member;
 use doug_proto::v1;
 use doug_storage::snapshot::{Chunk, Incoming, Sending, Snapshot, SnapshotInfo};
 use doug_storage::tree::SnapshotTables;
@@ -150,7 +151,7 @@ impl Transfer {
         let Some(receiver) = &mut self.receiver else {
             let replica = self.wanted.snapshot.replica;
             let key = ReplicaKey { replica: self.wanted.snapshot.to.0, ..replica };
-            return match Receiver::begin(process, key, source, cx) {
+            return match Receiver::begin(process, key, source.clone(), cx) {
                 Ok(Some(receiver)) => {
                     self.receiver = Some(receiver);
                     Ok(Step::More)
@@ -164,9 +165,32 @@ impl Transfer {
         }
         match receiver.step(number, process, cx) {
             Ok(step) => Ok(step),
+            Err(Death::Storage(StorageError::ArrivedDamaged { .. })) => {
+                self.look_for_damage(&source, nodes, cx)?;
+                Ok(Step::Failed)
+            }
             Err(Death::Storage(error)) => give_up(error, to),
             Err(death) => Err((to, death)),
         }
+    }
+
+    /// What arrived damaged may have been damaged before it left.
+    fn look_for_damage(
+        &self,
+        source: &Snapshot,
+        nodes: &mut [Node],
+        cx: &mut Context,
+    ) -> Result<(), Ended> {
+        let from = self.wanted.node;
+        let sender = nodes[from].process.as_mut().filter(|p| p.life() == self.wanted.life);
+        let Some(sender) = sender else { return Ok(()) };
+        cx.crash_points.enter(from);
+        let found = sender.store().look_for_damage(source);
+        let left = found.or_else(|error| {
+            cx.coverage.hit("snapshot damaged at its source");
+            sender.leave_if_damaged(self.wanted.snapshot.replica, error, cx)
+        });
+        left.map_err(|death: Death| (from, death))
     }
 
     /// The snapshot that the sender keeps already, or a new one.
@@ -276,11 +300,18 @@ impl Receiver {
         let now = self.partition.install_snapshot(process.store(), tables, applied, state)?;
         let installed = (now == applied).then(|| Box::new(self.partition.installed(applied)));
         let arrived = installed.is_some();
+        if arrived {
+            process.publish_soon(self.partition.descriptor(), cx);
+        }
         let event = HostEvent::SnapshotInstalled { replica, id: number, installed };
         process.post(host, event, cx);
         incoming.delete()?;
         if arrived {
             cx.coverage.hit("snapshot installed");
+            let learns = |member: &Member| member.replica == replica.replica;
+            if self.partition.descriptor().learners.iter().any(learns) {
+                cx.coverage.hit("snapshot installed by a learner");
+            }
             let (name, partition, at) = (process.name(), replica.partition, applied.index);
             let line = format!("{name} installs a snapshot of partition {partition} at {at}");
             cx.trace.tell(cx.now, &line);

@@ -11,14 +11,15 @@ use crate::faults::Faults;
 use crate::mutants::Mutant;
 use crate::network::{Network, Place};
 use crate::node::{Death, Node};
+use crate::operator::Operator;
 use crate::plan::{Plan, SECOND};
 use crate::random::Random;
 use crate::schedule::Schedule;
 use crate::snapshots::Snapshots;
+use crate::tolerance::Losses;
 use crate::trace::{Trace, Tracing};
 use doug_sim_disk::{Crash, Fault};
 use doug_storage::simulation::put_in;
-use std::collections::BTreeSet;
 
 /// After faults stop, everything must be well within this many microseconds.
 const RECOVERY: u64 = 20 * SECOND;
@@ -30,7 +31,8 @@ pub struct World {
     pub(crate) cx: Context,
     pub(crate) nodes: Vec<Node>,
     pub(crate) faults: Faults,
-    clients: Vec<Client>,
+    pub(crate) operator: Operator,
+    pub(crate) clients: Vec<Client>,
     snapshots: Snapshots,
     random: Random,
 }
@@ -50,9 +52,10 @@ impl World {
             database: Database::new(&plan),
             plan,
             crash_points: CrashPoints::default(),
-            damaged: BTreeSet::new(),
+            losses: Losses::default(),
             wanted_snapshots: Vec::new(),
         };
+        cx.checks.begin(&cx.database.map);
         let nodes: Vec<_> = (0..cx.database.nodes()).map(|index| Node::new(index, &cx)).collect();
         nodes.iter().for_each(|node| cx.crash_points.place(node.index, &node.disk));
         let mut clients: Vec<_> =
@@ -64,8 +67,9 @@ impl World {
         clients.iter_mut().for_each(|client| client.begin(&mut cx));
         cx.schedule.add(SECOND, Event::Compare);
         let faults = Faults::begin(&mut cx);
+        let operator = Operator::begin(&mut cx);
         let random = Random::for_purpose(seed, 4);
-        Self { cx, nodes, faults, clients, snapshots: Snapshots::default(), random }
+        Self { cx, nodes, faults, operator, clients, snapshots: Snapshots::default(), random }
     }
 
     /// What everything was drawn from.
@@ -138,31 +142,10 @@ impl World {
         Ok(judged)
     }
 
-    /// Why not everything is well, if so.
-    fn unwell(&self) -> Option<String> {
-        for node in &self.nodes {
-            let Some(process) = &node.process else {
-                return Some(format!("{} is down", node.name));
-            };
-            for (id, partition) in process.partitions() {
-                let committed = self.cx.checks.reference(*id).map_or(0, |r| r.last());
-                let applied = partition.applied().index;
-                if applied != committed {
-                    return Some(format!(
-                        "{} has applied {applied} of {committed} in partition {id}",
-                        node.name
-                    ));
-                }
-            }
-        }
-        let restless = self.clients.iter().position(|client| !client.rests())?;
-        Some(format!("client {restless} still waits for answers"))
-    }
-
     fn compare_machines(&mut self) -> Result<(), Violation> {
         for node in &self.nodes {
             let Some(process) = &node.process else { continue };
-            if self.cx.damaged.contains(&node.index) {
+            if self.cx.losses.was_damaged(node.id) {
                 continue;
             }
             for (id, partition) in process.partitions() {
@@ -209,6 +192,10 @@ impl World {
             Event::Client { client, event } => {
                 self.cx.trace.count([self.cx.now, 3, client as u64, 0]);
                 self.clients[client].handle(event, &mut self.cx)
+            }
+            Event::Operator(event) => {
+                self.operator.handle(event, &mut self.cx);
+                Ok(())
             }
             Event::Snapshot { transfer } => {
                 let step = self.snapshots.step(transfer, &mut self.nodes, &mut self.cx);
@@ -313,7 +300,7 @@ impl World {
     /// A process ended by itself: only a disk that was made to fail excuses it.
     fn died(&mut self, node: usize, death: Death) -> Result<(), Violation> {
         let name = self.nodes[node].name.clone();
-        if self.cx.damaged.contains(&node)
+        if self.cx.losses.was_damaged(self.nodes[node].id)
             && let Some(damage) = noticed(&death)
         {
             self.tell(&format!("{name} notices that its files are damaged: {damage}"));
@@ -370,8 +357,20 @@ impl World {
     pub(crate) fn wipe(&mut self, node: usize, delay: u64) {
         self.crash(node, Crash::Process, delay);
         let keeps_id = self.cx.plan.mutant == Mutant::WipedNodeKeepsItsId;
-        let id = if keeps_id { self.nodes[node].id } else { self.cx.database.renew(node) };
-        self.nodes[node].wipe(id, keeps_id);
+        let former = self.nodes[node].id;
+        let id = match keeps_id {
+            true => {
+                self.cx.checks.forget(former);
+                former
+            }
+            false => {
+                self.cx.losses.lose_volume(former);
+                self.operator.is_empty(node);
+                self.cx.database.renew(node)
+            }
+        };
+        let founder = keeps_id && self.cx.database.is_founder(node);
+        self.nodes[node].wipe(id, founder);
         self.cx.crash_points.place(node, &self.nodes[node].disk);
         self.tell(&format!("{} has lost its volume: it is node {id} now", self.nodes[node].name));
     }
@@ -379,9 +378,7 @@ impl World {
     /// Some peers notice at once that the port refuses.
     fn refuse(&mut self, node: usize) {
         let peer = self.nodes[node].id;
-        let size = self.cx.plan.nodes;
-        let first = node / size * size;
-        for other in (first..first + size).filter(|other| *other != node) {
+        for other in (0..self.nodes.len()).filter(|other| *other != node) {
             if self.random.chance(500) && !self.cx.network.is_cut(node, other) {
                 let delay = self.random.between(500, 20_000);
                 let arrival = Box::new(Arrival::Refused { peer });
@@ -400,7 +397,13 @@ impl World {
         for partition in self.cx.database.partitions() {
             let processes = self.nodes.iter().filter_map(|node| node.process.as_ref());
             let logs: Vec<_> = processes.filter_map(|process| process.raft(partition)).collect();
-            self.cx.checks.sleep(partition, &logs)?;
+            // Only voters fall asleep together: learners and those left out have no say.
+            let descriptor = self.cx.checks.descriptor(partition);
+            let votes = |raft: &&&doug_raft::Raft| {
+                descriptor.is_some_and(|d| d.voters.iter().any(|v| v.replica == raft.id().0))
+            };
+            let voters: Vec<_> = logs.iter().filter(votes).copied().collect();
+            self.cx.checks.sleep(partition, &voters)?;
             if logs.iter().all(|raft| raft.is_asleep()) {
                 self.cx.coverage.hit("whole partition asleep");
             }

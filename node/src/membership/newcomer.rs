@@ -24,7 +24,11 @@ pub enum Newcomer {
 /// # Errors
 /// A descriptor that does not list the replica on this node, an id that is gone, or
 /// a partition level that this program does not support.
-pub fn check_newcomer(own: NodeId, map: &PartitionMap, wanted: &WantedReplica) -> Result<(), Fault> {
+pub fn check_newcomer(
+    own: NodeId,
+    map: &PartitionMap,
+    wanted: &WantedReplica,
+) -> Result<(), Fault> {
     let WantedReplica { member, descriptor, feature_level } = wanted;
     let partition = descriptor.id;
     let key = ReplicaKey { partition, replica: member.replica };

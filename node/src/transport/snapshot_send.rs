@@ -4,6 +4,7 @@ use super::chunk::{FORMAT_VERSION, tables_of, to_wire};
 use super::hello::hello;
 use super::outgoing::connect;
 use super::raft_client;
+use crate::engine::departure::leave_if_damaged;
 use crate::engine::shared::Shared;
 use crate::host::{Event, SendSnapshot};
 use doug_proto::v1::{self};
@@ -75,7 +76,12 @@ async fn send(shared: &Arc<Shared>, wanted: SendSnapshot) -> Result<u64, String>
         }
         Err(status) if status.code() == Code::DataLoss => {
             // Damaged on the way, or here: then this replica must be replaced too.
-            blocking(move || snapshot.verify()).await?;
+            let node = shared.clone();
+            blocking(move || match node.store.look_for_damage(&snapshot) {
+                Err(error) => leave_if_damaged(&node, replica, error),
+                Ok(()) => Ok(()),
+            })
+            .await?;
             Err(status.message().to_owned())
         }
         Err(status) => Err(status.message().to_owned()),

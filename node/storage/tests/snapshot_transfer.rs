@@ -350,7 +350,18 @@ fn a_table_that_was_damaged_at_its_source_is_never_installed() {
     assert!(error.to_string().contains("arrived damaged"), "{error}");
     assert!(follower.opened.store.adopt_snapshot(&incoming).is_err());
     // The sender finds that it is its own copy.
-    assert!(matches!(snapshot.verify(), Err(StorageError::Corruption(_))));
+    let found = leader.opened.store.look_for_damage(&snapshot);
+    assert!(matches!(found, Err(StorageError::Corruption(_))), "its tree shares the table");
+    // What is damaged is not sent again.
+    assert!(leader.opened.store.find_snapshot(snapshot.replica(), 0).is_none());
+}
+
+#[test]
+fn a_snapshot_that_was_damaged_on_its_way_is_sent_again() {
+    let leader = Leader::new();
+    let snapshot = leader.snapshot();
+    leader.opened.store.look_for_damage(&snapshot).expect("nothing is wrong here");
+    assert!(leader.opened.store.find_snapshot(snapshot.replica(), 0).is_some());
 }
 
 #[test]

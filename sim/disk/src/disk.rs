@@ -142,6 +142,11 @@ impl SimDisk {
             .collect()
     }
 
+    /// Whether there is such a file, as a process sees it.
+    pub fn holds(&self, path: &Path) -> bool {
+        self.lock().names.contains_key(path.as_os_str())
+    }
+
     /// The bytes of one file.
     ///
     /// # Panics

@@ -5,12 +5,15 @@ use super::Violation;
 use crate::reference::Reference;
 use bytes::Bytes;
 use doug_node::apply::Checkpoint;
+use doug_proto::map::Partition;
+use doug_proto::v1;
 use doug_storage::tree::ScanRange;
+use prost::Message;
 use std::collections::BTreeMap;
 
 #[derive(Debug, Default)]
 pub(super) struct Machines {
-    /// State blocks by partition and index.
+    /// State blocks by partition and index, without the descriptor.
     states: BTreeMap<(u64, u64), Bytes>,
 }
 
@@ -22,14 +25,26 @@ impl Machines {
         node: &str,
         partition: u64,
         checkpoint: &Checkpoint,
-        reference: &Reference,
+        (reference, descriptor): (&Reference, Option<(&Partition, bool)>),
     ) -> Result<(), Violation> {
         let index = checkpoint.applied.index;
         let wrong = |what: String| {
             Err(Violation::new(NAME, format!("partition {partition} at {index} on {node}: {what}")))
         };
-        let state = self.states.entry((partition, index)).or_insert(checkpoint.state.clone());
-        if *state != checkpoint.state {
+        let mut found = match v1::PartitionState::decode(&checkpoint.state[..]) {
+            Ok(found) => found,
+            Err(error) => return wrong(format!("its state block is unreadable: {error}")),
+        };
+        // A replica that joins takes its descriptor from the first configuration in the log.
+        let (expected, is_logged) = descriptor.unzip();
+        let own = found.descriptor.take();
+        let joins = is_logged == Some(false) && own.as_ref().is_some_and(|d| d.generation == 0);
+        if !joins && own != expected.map(Partition::to_wire) {
+            return wrong(format!("its descriptor is {own:?}, and should be {expected:?}"));
+        }
+        let found = Bytes::from(found.encode_to_vec());
+        let state = self.states.entry((partition, index)).or_insert(found.clone());
+        if *state != found {
             return wrong("its state block differs from another replica's".to_owned());
         }
         let mut expected = reference.all(index);

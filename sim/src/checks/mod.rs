@@ -7,6 +7,7 @@ mod leaders;
 pub mod linearizability;
 mod log_matching;
 mod machines;
+mod members;
 mod registers;
 mod retries;
 mod revisions;
@@ -17,8 +18,12 @@ use crate::history::{Answer, Operation};
 use crate::reference::Reference;
 use doug_node::apply::Checkpoint;
 use doug_node::host::ApplyWork;
-use doug_raft::{Raft, Term};
-use std::collections::BTreeMap;
+use doug_node::host::wire::Route;
+use doug_proto::ids::NodeId;
+use doug_proto::map::{Partition, PartitionMap};
+use doug_raft::{Batch, Raft, Term};
+use doug_storage::ReplicaKey;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A promise that was broken.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,6 +52,7 @@ impl std::fmt::Display for Violation {
 pub struct Checks {
     references: BTreeMap<u64, Reference>,
     leaders: leaders::Leaders,
+    members: members::Members,
     machines: machines::Machines,
     revisions: revisions::Revisions,
     freshness: freshness::Freshness,
@@ -67,6 +73,77 @@ impl Checks {
     /// What a partition must be.
     pub fn reference(&self, partition: u64) -> Option<&Reference> {
         self.references.get(&partition)
+    }
+
+    /// The database begins with this map.
+    pub fn begin(&mut self, map: &PartitionMap) {
+        self.members.begin(map);
+    }
+
+    /// The last committed descriptor of a partition.
+    pub fn descriptor(&self, partition: u64) -> Option<&Partition> {
+        self.members.at(partition, u64::MAX).map(|(descriptor, _)| descriptor)
+    }
+
+    /// A leader has put a configuration into its log.
+    ///
+    /// # Errors
+    /// It may not do so yet.
+    pub fn proposed(&mut self, raft: &Raft, batch: &Batch) -> Result<(), Violation> {
+        self.members.proposed(raft, batch)
+    }
+
+    /// A node has stored a map.
+    ///
+    /// # Errors
+    /// Something of it falls, or contradicts what is committed.
+    pub fn map_stored(&mut self, node: NodeId, map: &PartitionMap) -> Result<(), Violation> {
+        self.members.map_stored(node, map)
+    }
+
+    /// A node begins to make a replica, or to remove one.
+    ///
+    /// # Errors
+    /// A replica that was there before is made anew.
+    pub fn changing(
+        &mut self,
+        node: NodeId,
+        replica: ReplicaKey,
+        makes: bool,
+    ) -> Result<(), Violation> {
+        self.members.changing(node, replica, makes)
+    }
+
+    /// The replica is durably there, or gone.
+    pub fn changed(&mut self, node: NodeId, replica: ReplicaKey, is_there: bool) {
+        self.members.changed(node, replica, is_there);
+    }
+
+    /// What a node found on its disk.
+    ///
+    /// # Errors
+    /// It lacks what was durable.
+    pub fn opened(
+        &mut self,
+        node: NodeId,
+        map: Option<&PartitionMap>,
+        live: &BTreeSet<ReplicaKey>,
+        removed: &BTreeSet<ReplicaKey>,
+    ) -> Result<(), Violation> {
+        self.members.opened(node, map, live, removed)
+    }
+
+    /// A node is to come back as if it had never been there: a bug put in on purpose.
+    pub fn forget(&mut self, node: NodeId) {
+        self.members.forget(node);
+    }
+
+    /// A node sends a message of a replica.
+    ///
+    /// # Errors
+    /// The replica is gone, or speaks from elsewhere too.
+    pub fn speaks(&mut self, node: NodeId, route: Route) -> Result<(), Violation> {
+        self.members.speaks(node, route)
     }
 
     /// A node's clock stands still or goes back: it cannot bound how stale its data is.
@@ -90,18 +167,36 @@ impl Checks {
     ///
     /// # Errors
     /// Something else was committed there before.
-    pub fn committed(&mut self, node: &str, work: &ApplyWork) -> Result<(), Violation> {
+    ///
+    /// Returns descriptors that are committed by this for the first time, each with the one before.
+    pub fn committed(
+        &mut self,
+        node: &str,
+        work: &ApplyWork,
+    ) -> Result<Vec<(Partition, Partition)>, Violation> {
         let reference = self.references.entry(work.replica.partition).or_default();
-        let mut batches = work.batches.iter().map(|apply| &apply.batch);
-        batches.try_for_each(|batch| committed::commit(reference, node, batch))
+        let mut changes = Vec::new();
+        for batch in work.batches.iter().map(|apply| &apply.batch) {
+            let is_new = batch.base > reference.last();
+            committed::commit(reference, node, batch)?;
+            if is_new && batch.kind == doug_raft::BatchKind::Configuration {
+                changes.extend(self.members.commit(batch)?);
+            }
+        }
+        Ok(changes)
     }
 
     /// A node has applied everything up to an index.
     ///
     /// # Errors
     /// It went back.
-    pub fn applied(&mut self, life: (usize, u64), part: u64, index: u64) -> Result<(), Violation> {
-        self.revisions.applied(life, part, index)
+    pub fn applied(
+        &mut self,
+        life: (usize, u64),
+        replica: ReplicaKey,
+        index: u64,
+    ) -> Result<(), Violation> {
+        self.revisions.applied(life, replica, index)
     }
 
     /// Compares a replica with what it must be.
@@ -115,7 +210,8 @@ impl Checks {
         checkpoint: &Checkpoint,
     ) -> Result<(), Violation> {
         let reference = self.references.entry(partition).or_default();
-        self.machines.compare(node, partition, checkpoint, reference)
+        let descriptor = self.members.at(partition, checkpoint.applied.index);
+        self.machines.compare(node, partition, checkpoint, (reference, descriptor))
     }
 
     /// Two replicas' logs, at one moment.

@@ -4,11 +4,13 @@
 use super::Violation;
 use crate::history::{Action, Answer, Operation};
 use crate::reference::Reference;
+use doug_storage::ReplicaKey;
 use std::collections::BTreeMap;
 
 #[derive(Debug, Default)]
 pub(super) struct Revisions {
-    applied: BTreeMap<((usize, u64), u64), u64>,
+    /// By process and replica: a successor on the same node begins anew.
+    applied: BTreeMap<((usize, u64), ReplicaKey), u64>,
 }
 
 const NAME: &str = "revisions monotonic";
@@ -17,15 +19,13 @@ impl Revisions {
     pub(super) fn applied(
         &mut self,
         life: (usize, u64),
-        partition: u64,
+        replica: ReplicaKey,
         index: u64,
     ) -> Result<(), Violation> {
-        let before = self.applied.entry((life, partition)).or_default();
+        let before = self.applied.entry((life, replica)).or_default();
         if index < *before {
-            let what = format!(
-                "node {} went back from {before} to {index} in partition {partition}",
-                life.0
-            );
+            let what =
+                format!("node {} went back from {before} to {index} in replica {replica}", life.0);
             return Err(Violation::new(NAME, what));
         }
         *before = index;

@@ -6,9 +6,9 @@ use super::process::{Death, Process};
 use super::reads::written;
 use crate::context::Context;
 use crate::events::NodeEvent;
-use doug_node::apply::Partition;
+use doug_node::apply::{ApplyError, Partition};
 use doug_node::host::Event;
-use doug_storage::tree::Pressure;
+use doug_storage::tree::{Pressure, ReadError};
 use std::sync::Arc;
 
 /// Pause while flushes and compactions fall behind, in microseconds.
@@ -26,7 +26,11 @@ impl Process {
     pub(super) fn apply(&mut self, cx: &mut Context) -> Result<(), Death> {
         self.applying = false;
         let Some(work) = self.to_apply.pop_front() else { return Ok(()) };
-        let Some(partition) = self.partition(work.replica) else { return Ok(()) };
+        let Some(partition) = self.partition(work.replica) else {
+            // The replica has left meanwhile.
+            self.apply_soon(cx);
+            return Ok(());
+        };
         if partition.pressure() == Pressure::Stop {
             cx.coverage.hit("applying held back");
             self.maintain(&partition, cx);
@@ -37,7 +41,18 @@ impl Process {
         }
         let last = work.batches.last().map(|apply| (apply.batch.base, apply.batch.last()));
         let before = partition.applied().index;
-        let applied = partition.apply(work)?;
+        let applied = match partition.apply(work) {
+            Ok(applied) => applied,
+            Err(ApplyError::Read { error: ReadError::Storage(error), .. }) => {
+                self.leave_if_damaged(partition.key(), error, cx)?;
+                self.apply_soon(cx);
+                return Ok(());
+            }
+            Err(error) => return Err(error.into()),
+        };
+        if let Some(descriptor) = applied.descriptor {
+            self.enqueue(Task::Publish(descriptor), cx);
+        }
         for (request, outcome) in applied.outcomes {
             if let Some((request, _)) = self.requests.remove(&request) {
                 cx.reply(self.index, request, written(&outcome));
@@ -51,11 +66,11 @@ impl Process {
             self.maintain(&partition, cx);
         }
         let now = partition.applied().index;
-        cx.checks.applied((self.index, self.life), replica.partition, now)?;
+        cx.checks.applied((self.index, self.life), replica, now)?;
         if now > before && last.is_some_and(|(base, last)| last == now && is_sample(base, last)) {
             cx.coverage.hit("replicas compared");
             // A damaged table may not even read; what clients are told is checked anyway.
-            if !cx.damaged.contains(&self.index) {
+            if !cx.losses.was_damaged(self.id) {
                 cx.checks.machine(&self.name, replica.partition, &partition.checkpoint())?;
             }
         }

@@ -4,10 +4,13 @@ use super::log::pending;
 use super::maintenance::Task;
 use super::process::{Death, Process};
 use super::reads::refusal;
+use crate::calls::{Call, Caller};
 use crate::context::{Context, WantedSnapshot};
-use crate::events::{Arrival, NodeEvent};
-use doug_node::host::{ApplyWork, Effects, Event, RoleChange, split};
-use doug_raft::Role;
+use crate::events::{Arrival, Hello, NodeEvent};
+use doug_node::host::wire::Route;
+use doug_node::host::{ApplyWork, Effects, Event, LogContent, LogRecord, RoleChange, split};
+use doug_proto::v1;
+use doug_raft::{BatchKind, ReplicaId, Role};
 
 /// Replicas are compared whenever one applies past a multiple of this index.
 const SAMPLE: u64 = 256;
@@ -28,10 +31,24 @@ impl Process {
     pub fn arrive(&mut self, arrival: Arrival, cx: &mut Context) {
         match arrival {
             // What the hello at the opening of a stream is for.
-            Arrival::Turn { to, .. } if to != self.id => {
+            Arrival::Turn { to, .. } | Arrival::Call { to, .. } if to != self.id => {
                 cx.coverage.hit("stream for another node refused");
             }
-            Arrival::Turn { from, turn, .. } => {
+            Arrival::Map(talk) if talk.to != self.id => {}
+            Arrival::Call { caller, call, .. } => {
+                let delay = cx.random.below(300);
+                self.schedule(delay, NodeEvent::Call(caller, call), cx);
+            }
+            Arrival::Map(talk) => {
+                let delay = cx.random.below(300);
+                self.schedule(delay, NodeEvent::HearMap(talk), cx);
+            }
+            Arrival::Turn { from, hello, turn, .. } => {
+                if self.hellos.insert(from, hello) != Some(hello) {
+                    let Hello { level, incarnation } = hello;
+                    self.post_all(&Event::Supports { node: from, level }, cx);
+                    self.post_all(&Event::Greeted { node: from, incarnation }, cx);
+                }
                 for (host, turn) in split(turn, self.hosts.len()) {
                     self.post(host, Event::Turn { from, turn }, cx);
                 }
@@ -82,14 +99,20 @@ impl Process {
             cx.coverage.add(&format!("woke: {cause}"), count);
         }
         for (to, turn) in effects.turns {
-            cx.send_turn(self.index, self.id, to, turn);
+            for route in routes(&turn) {
+                cx.checks.speaks(self.id, route)?;
+            }
+            cx.send_turn((self.index, self.id, self.hello), to, turn);
         }
+        self.check_proposals(host, &effects.records, cx)?;
         if !effects.records.is_empty() {
             self.records.extend(pending(host, effects.records));
             self.begin_sync(cx)?;
         }
         for work in effects.apply {
-            cx.checks.committed(&self.name, &work)?;
+            for (before, now) in cx.checks.committed(&self.name, &work)? {
+                crate::goals::tell_step(&before, &now, cx);
+            }
             self.to_apply.extend(cut(work));
         }
         self.apply_soon(cx);
@@ -100,6 +123,7 @@ impl Process {
         for (request, reply) in effects.replies {
             if let Some(word) = self.snapshots.get_mut(&request) {
                 *word = Some(reply.is_ok());
+            } else if self.controlled(request, &reply, cx) {
             } else if let Some((request, _)) = self.requests.remove(&request)
                 && let Err(fault) = reply
             {
@@ -121,9 +145,31 @@ impl Process {
             cx.coverage.hit("batches read back from the log");
             self.enqueue(Task::Fetch { host, fetch }, cx);
         }
+        for wanted in effects.creations {
+            let node = wanted.member.node;
+            cx.coverage.hit("replica wanted by a leader");
+            cx.call(self.index, node, Caller::Node, Call::CreateReplica(Box::new(wanted)));
+        }
         for snapshot in effects.snapshots {
             let (node, life) = (self.index, self.life);
             cx.wanted_snapshots.push(WantedSnapshot { node, life, host, snapshot });
+        }
+        Ok(())
+    }
+
+    fn check_proposals(
+        &self,
+        host: usize,
+        records: &[LogRecord],
+        cx: &mut Context,
+    ) -> Result<(), Death> {
+        for record in records {
+            if let LogContent::Batch { batch, .. } = &record.content
+                && batch.kind == BatchKind::Configuration
+                && let Some(raft) = self.hosts[host].host.raft(record.replica.partition)
+            {
+                cx.checks.proposed(raft, batch)?;
+            }
         }
         Ok(())
     }
@@ -149,6 +195,18 @@ impl Process {
         }
         Ok(())
     }
+}
+
+/// Who speaks to whom in a turn.
+fn routes(turn: &v1::PeerTurn) -> impl Iterator<Item = Route> {
+    let route = |partition, from, to| Route { partition, from: ReplicaId(from), to: ReplicaId(to) };
+    let beats = turn.heartbeats.iter();
+    let beats = beats.map(move |b| route(b.partition, b.from_replica, b.to_replica));
+    let answers = turn.heartbeat_answers.iter();
+    let answers = answers.map(move |a| route(a.partition, a.from_replica, a.to_replica));
+    let messages = turn.messages.iter();
+    let messages = messages.map(move |m| route(m.partition, m.from_replica, m.to_replica));
+    beats.chain(answers).chain(messages)
 }
 
 /// Cuts work behind each batch at which replicas are compared, so that all stop there.

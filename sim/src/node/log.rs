@@ -5,6 +5,7 @@ use crate::context::Context;
 use crate::events::NodeEvent;
 use crate::mutants::Mutant;
 use doug_node::host::{Event, LogContent, LogRecord, Sequence};
+use doug_storage::StorageError;
 use std::collections::BTreeMap;
 
 /// Pause before a log without room is tried again, in microseconds.
@@ -39,7 +40,8 @@ impl Process {
                 continue;
             }
             match self.log.append(record.clone().into_log()) {
-                Ok(_) => {
+                // What a removed replica still had on its way is of no use to anyone.
+                Ok(_) | Err(StorageError::Removed { .. }) => {
                     reached.insert(host, sequence);
                 }
                 Err(error) if error.is_busy() => {

@@ -6,6 +6,7 @@ use crate::context::Context;
 use crate::events::NodeEvent;
 use doug_node::apply::Partition;
 use doug_node::host::{Event, Fetch};
+use doug_proto::map::Partition as Descriptor;
 use doug_raft::Batch;
 use doug_storage::compaction::CompactionJob;
 use doug_storage::tree::{FlushJob, Progress, TreeChange};
@@ -13,7 +14,7 @@ use doug_storage::{ReplicaKey, StorageError};
 use std::sync::Arc;
 
 /// Something to do behind the scenes.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum Task {
     /// See whether a flush or a compaction is due.
     Jobs(ReplicaKey),
@@ -21,12 +22,18 @@ pub(super) enum Task {
     Flush(ReplicaKey),
     /// Read batches back.
     Fetch { host: usize, fetch: Fetch },
+    /// Take a committed descriptor into the map.
+    Publish(Arc<Descriptor>),
+    /// Remove a replica that its host has let go of.
+    Remove(ReplicaKey),
 }
 
 /// What a worker is at.
 pub(super) enum Work {
     Look { replica: ReplicaKey, force: bool },
     Fetch { host: usize, fetch: Fetch },
+    Publish(Arc<Descriptor>),
+    Remove(ReplicaKey),
     Flush(Arc<Partition>, Box<FlushJob>),
     Compaction(Arc<Partition>, Box<CompactionJob>),
 }
@@ -50,6 +57,8 @@ impl Process {
                 Task::Jobs(replica) => Work::Look { replica, force: false },
                 Task::Flush(replica) => Work::Look { replica, force: true },
                 Task::Fetch { host, fetch } => Work::Fetch { host, fetch },
+                Task::Publish(descriptor) => Work::Publish(descriptor),
+                Task::Remove(replica) => Work::Remove(replica),
             });
             self.work_soon(worker, cx);
         }
@@ -65,13 +74,23 @@ impl Process {
         self.workers[worker] = match work {
             Work::Look { replica, force } => self.look(replica, force),
             Work::Fetch { host, fetch } => self.read_back(host, fetch, cx)?,
-            Work::Flush(partition, mut job) => match job.step(STEP)? {
-                Progress::More => Some(Work::Flush(partition, job)),
-                Progress::Done(change) => self.publish(&partition, change, cx)?,
+            Work::Publish(descriptor) => {
+                self.publish(&descriptor, cx)?;
+                None
+            }
+            Work::Remove(replica) => {
+                self.remove(replica, cx)?;
+                None
+            }
+            Work::Flush(partition, mut job) => match job.step(STEP) {
+                Ok(Progress::More) => Some(Work::Flush(partition, job)),
+                Ok(Progress::Done(change)) => self.publish_job(&partition, change, cx)?,
+                Err(error) => self.give_job_up(&partition, error, cx)?,
             },
-            Work::Compaction(partition, mut job) => match job.step(STEP)? {
-                Progress::More => Some(Work::Compaction(partition, job)),
-                Progress::Done(change) => self.publish(&partition, change, cx)?,
+            Work::Compaction(partition, mut job) => match job.step(STEP) {
+                Ok(Progress::More) => Some(Work::Compaction(partition, job)),
+                Ok(Progress::Done(change)) => self.publish_job(&partition, change, cx)?,
+                Err(error) => self.give_job_up(&partition, error, cx)?,
             },
         };
         match self.workers[worker] {
@@ -90,7 +109,17 @@ impl Process {
         jobs.compaction.map(|job| Work::Compaction(partition, Box::new(job)))
     }
 
-    fn publish(
+    fn give_job_up(
+        &mut self,
+        partition: &Partition,
+        error: StorageError,
+        cx: &mut Context,
+    ) -> Result<Option<Work>, Death> {
+        self.leave_if_damaged(partition.key(), error, cx)?;
+        Ok(None)
+    }
+
+    fn publish_job(
         &mut self,
         partition: &Partition,
         change: TreeChange,

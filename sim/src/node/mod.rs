@@ -1,9 +1,12 @@
 //! A node: its disk, and while it runs a process of the parts that ship.
 
+mod admin;
 mod apply;
 mod hosts;
 mod log;
 mod maintenance;
+mod maps;
+mod members;
 mod process;
 mod reads;
 
@@ -81,10 +84,8 @@ pub struct Node {
     pub paused_until: u64,
     /// Its syncs take so many microseconds longer.
     pub slow_disk: u64,
-    /// Whether it has joined the database.
-    pub joined: bool,
-    /// Whether it held replicas when it joined, and must hold them still.
-    pub holds: bool,
+    /// Whether the creation names it, and its volume is still the first.
+    pub founder: bool,
     /// Fsyncs that had failed when the process was last looked at.
     pub failed_syncs: u64,
     random: Random,
@@ -93,7 +94,7 @@ pub struct Node {
 impl Node {
     /// A node with an empty disk.
     pub fn new(index: usize, cx: &Context) -> Self {
-        let entry = &cx.database.map.nodes[index];
+        let entry = cx.database.entry(index);
         Self {
             index,
             id: entry.id,
@@ -103,23 +104,21 @@ impl Node {
             process: None,
             paused_until: 0,
             slow_disk: 0,
-            joined: false,
-            holds: true,
+            founder: cx.database.is_founder(index),
             failed_syncs: 0,
             random: Random::for_purpose(cx.plan.seed, 1_000 + index as u64),
         }
     }
 
     /// The volume is lost; the node comes back under this id.
-    pub fn wipe(&mut self, id: NodeId, holds: bool) {
+    pub fn wipe(&mut self, id: NodeId, founder: bool) {
         self.disk = SimDisk::new(self.random.next());
         self.id = id;
-        self.joined = false;
-        self.holds = holds;
+        self.founder = founder;
         self.failed_syncs = 0;
     }
 
-    /// Starts a process from what is on the disk; the first joins the database.
+    /// Starts a process from what is on the disk; the first of a founder creates its replicas.
     ///
     /// # Errors
     /// What keeps a node from starting.
@@ -136,11 +135,9 @@ impl Node {
             life: self.life,
             clock,
             salt,
-            joined: self.joined,
-            holds: self.holds,
+            founder: self.founder,
         };
         let process = Process::start(start, disk, &mut self.random, cx)?;
-        self.joined = true;
         self.process = Some(process);
         Ok(())
     }

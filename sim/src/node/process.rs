@@ -1,23 +1,27 @@
 //! A running process: how it starts, and what its parts are.
 
 use super::Clock;
+use super::admin::Control;
 use super::maintenance::{Task, Work};
 use crate::checks::Violation;
 use crate::context::Context;
-use crate::events::{Event, InFlight, NodeEvent};
+use crate::events::{Event, Hello, InFlight, NodeEvent};
 use crate::random::Random;
 use bytes::Bytes;
-use doug_node::apply::{ApplyError, Machine, Partition};
+use doug_node::apply::{ApplyError, FEATURE_LEVEL, Machine, Partition};
 use doug_node::host::{ApplyWork, Host, HostConfig, LogRecord, RequestId, Sequence};
+use doug_node::membership::HeldDescriptors;
 use doug_node::recovery::restore;
 use doug_proto::ids::NodeId;
+use doug_proto::map::PartitionMap;
+use doug_proto::v1;
 use doug_storage::disk::Disk;
 use doug_storage::log::{LogReader, LogWriter};
 use doug_storage::manifest::Identity;
 use doug_storage::store::{NewReplica, Opened, Store};
 use doug_storage::{Applied, ReplicaKey, StorageError};
 use prost::Message;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -85,6 +89,23 @@ pub struct Process {
     pub(super) next_request: u64,
     /// Snapshots received that wait for the word to install them, and that word.
     pub(super) snapshots: BTreeMap<RequestId, Option<bool>>,
+    /// What else hosts were asked, and for whom.
+    pub(super) controls: BTreeMap<RequestId, Control>,
+    /// The map, once the node belongs to the database.
+    pub(super) map: Option<Arc<PartitionMap>>,
+    pub(super) held: HeldDescriptors,
+    /// Whether the others are about to be told the map.
+    pub(super) tells_map: bool,
+    /// Who is asked for its map next.
+    pub(super) map_turn: usize,
+    /// What this process says of itself, and what its peers have said.
+    pub(super) hello: Hello,
+    pub(super) hellos: BTreeMap<NodeId, Hello>,
+    /// Damaged replicas whose groups must replace them, and who is asked next.
+    pub(super) fenced: BTreeSet<ReplicaKey>,
+    pub(super) replacing_turn: usize,
+    /// Replicas that the hosts are letting go of, or that are being removed.
+    pub(super) leaving: BTreeSet<ReplicaKey>,
     /// Its syncs take so many microseconds longer.
     pub slow_disk: u64,
     /// How often hosts are told the time, in microseconds.
@@ -99,8 +120,7 @@ pub(super) struct Start {
     pub life: u64,
     pub clock: Clock,
     pub salt: u64,
-    pub joined: bool,
-    pub holds: bool,
+    pub founder: bool,
 }
 
 /// How many ticks an election timeout has, as in a real node.
@@ -120,20 +140,30 @@ impl Process {
         let options = cx.plan.store.clone().salted(start.salt);
         let opened = Store::open(disk, Path::new("/data"), options)?;
         let mut process = Self::of(&start, opened, random, cx)?;
-        if process.partitions.is_empty() {
-            if start.joined && start.holds {
-                let what = format!("{} had joined the database and forgot it", start.name);
-                return Err(Violation::new("no acknowledged write lost", what).into());
+        match process.map.is_some() {
+            // What was applied just before the last process ended may not be in the map yet.
+            true => {
+                let partitions: Vec<_> = process.partitions.values().cloned().collect();
+                for partition in partitions {
+                    process.publish(&partition.descriptor(), cx)?;
+                }
             }
-            if !start.joined {
-                process.join(random, cx)?;
-            }
+            false if start.founder => process.create_database(random, cx)?,
+            false => {}
         }
         process.set_timers(cx);
         Ok(process)
     }
 
-    fn of(start: &Start, opened: Opened, random: &mut Random, cx: &Context) -> Result<Self, Death> {
+    fn of(
+        start: &Start,
+        opened: Opened,
+        random: &mut Random,
+        cx: &mut Context,
+    ) -> Result<Self, Death> {
+        let map = opened.map.as_ref().map(|bytes| decode_map(bytes)).transpose()?;
+        let live = opened.replicas.iter().map(|replica| replica.key).collect();
+        cx.checks.opened(start.id, map.as_ref(), &live, &opened.removed)?;
         let config = HostConfig {
             election_timeout: cx.plan.election_timeout,
             mutant: cx.plan.mutant.of_consensus(),
@@ -141,8 +171,7 @@ impl Process {
             retained_log_bytes: cx.plan.retained_log_bytes,
             payload_cache_bytes: cx.plan.payload_cache_bytes,
             sleep_after: cx.plan.sleep_after,
-            // A life is a process, so this tells them apart as random numbers would.
-            incarnation: start.life << 8 | start.index as u64,
+            incarnation: incarnation(start),
             hosts: cx.plan.hosts as u32,
             ..HostConfig::new(start.id)
         };
@@ -154,9 +183,15 @@ impl Process {
             pressed: None,
         };
         let mut hosts: Vec<_> = (0..cx.plan.hosts).map(slot).collect();
-        let mut partitions = BTreeMap::new();
+        let (mut partitions, mut fenced) = (BTreeMap::new(), BTreeSet::new());
         for found in opened.replicas {
             let id = found.key.partition;
+            if let Err(error) = &found.tree {
+                // The store has fenced it durably.
+                super::members::note_fenced(&start.name, (start.id, found.key), error, cx)?;
+                fenced.insert(found.key);
+                continue;
+            }
             let (partition, restored) = restore(found, random.next())?;
             partitions.insert(id, Arc::new(partition));
             let number = doug_node::host::host_of(id, hosts.len());
@@ -182,13 +217,23 @@ impl Process {
             requests: BTreeMap::new(),
             next_request: 0,
             snapshots: BTreeMap::new(),
+            controls: BTreeMap::new(),
+            map: map.map(Arc::new),
+            held: HeldDescriptors::default(),
+            tells_map: false,
+            map_turn: start.life as usize,
+            hello: Hello { level: FEATURE_LEVEL, incarnation: incarnation(start) },
+            hellos: BTreeMap::new(),
+            fenced,
+            replacing_turn: 0,
+            leaving: BTreeSet::new(),
             slow_disk: 0,
             tick: cx.plan.election_timeout / TICKS,
         })
     }
 
     /// What Admin's creation does on an empty volume.
-    fn join(&mut self, random: &mut Random, cx: &mut Context) -> Result<(), Death> {
+    fn create_database(&mut self, random: &mut Random, cx: &mut Context) -> Result<(), Death> {
         let map = cx.database.map.clone();
         let own = map.partitions.iter().filter_map(|partition| {
             let member = partition.voter_on(self.id)?;
@@ -201,9 +246,15 @@ impl Process {
         let new: Vec<NewReplica> = own.iter().map(|(new, _)| new.clone()).collect();
         let identity = Identity { node: self.id.bits(), database: Some(map.database.bits()) };
         let document = Bytes::from(map.to_wire().encode_to_vec());
+        for new in &new {
+            cx.checks.changing(self.id, new.key, true)?;
+        }
         let trees = self.store.join_database(identity, document.clone(), document, &new)?;
+        cx.checks.map_stored(self.id, &map)?;
+        self.map = Some(map);
         for ((new, machine), tree) in own.into_iter().zip(trees) {
             let replica = new.key;
+            cx.checks.changed(self.id, replica, true);
             let descriptor = Box::new(machine.descriptor().clone());
             let partition = Partition::new(replica, tree, machine, new.applied);
             self.partitions.insert(replica.partition, Arc::new(partition));
@@ -223,6 +274,16 @@ impl Process {
         }
         self.schedule(IDLE, NodeEvent::Idle, cx);
         self.schedule(TIDY, NodeEvent::Tidy, cx);
+        let first = cx.random.below(super::maps::QUESTION);
+        self.schedule(first, NodeEvent::AskMap, cx);
+        self.schedule(first, NodeEvent::LookForLeftOut, cx);
+        self.schedule(first, NodeEvent::ReplaceDamaged, cx);
+    }
+
+    /// A name for something that a host is asked.
+    pub(super) fn next_request(&mut self) -> RequestId {
+        self.next_request += 1;
+        RequestId(self.next_request)
     }
 
     pub(super) fn schedule(&self, delay: u64, event: NodeEvent, cx: &mut Context) {
@@ -240,8 +301,7 @@ impl Process {
 
     /// Asks a replica's host to stand still for a snapshot.
     pub fn ask_to_install(&mut self, replica: ReplicaKey, id: u64, cx: &mut Context) -> RequestId {
-        self.next_request += 1;
-        let request = RequestId(self.next_request);
+        let request = self.next_request();
         self.snapshots.insert(request, None);
         let event = doug_node::host::Event::SnapshotReceived { request, replica, id };
         self.post(self.host_of(replica.partition), event, cx);
@@ -253,6 +313,16 @@ impl Process {
         let word = self.snapshots.get(&request).copied().flatten()?;
         self.snapshots.remove(&request);
         Some(word)
+    }
+
+    /// The map, once the node belongs to the database.
+    pub fn map(&self) -> Option<&Arc<PartitionMap>> {
+        self.map.as_ref()
+    }
+
+    /// Whether replicas on their way out are still here.
+    pub fn has_leaving(&self) -> bool {
+        !self.fenced.is_empty() || !self.leaving.is_empty()
     }
 
     /// All replicas of this node.
@@ -296,6 +366,36 @@ impl Process {
             NodeEvent::Work(worker) => self.work(worker, cx),
             NodeEvent::Tidy => self.tidy(cx),
             NodeEvent::Serve(request) => self.serve(request, cx),
+            NodeEvent::Call(caller, call) => self.called(caller, *call, cx),
+            NodeEvent::HearMap(talk) => self.hear_map(*talk, cx),
+            NodeEvent::TellMap => {
+                self.tell_map(cx);
+                Ok(())
+            }
+            NodeEvent::AskMap => {
+                self.ask_map(cx);
+                Ok(())
+            }
+            NodeEvent::LookForLeftOut => {
+                self.remove_left_out(cx);
+                self.schedule(super::members::LOOK, NodeEvent::LookForLeftOut, cx);
+                Ok(())
+            }
+            NodeEvent::ReplaceDamaged => {
+                self.replace_damaged(cx);
+                Ok(())
+            }
         }
     }
+}
+
+/// A life is a process, so this tells them apart as random numbers would.
+fn incarnation(start: &Start) -> u64 {
+    start.life << 8 | start.index as u64
+}
+
+fn decode_map(bytes: &[u8]) -> Result<PartitionMap, StorageError> {
+    let unreadable = |what: String| StorageError::Refused(format!("the stored map: {what}"));
+    let wire = v1::PartitionMap::decode(bytes).map_err(|error| unreadable(error.to_string()))?;
+    PartitionMap::from_wire(&wire).map_err(|fault| unreadable(fault.message))
 }

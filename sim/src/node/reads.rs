@@ -10,7 +10,8 @@ use doug_node::apply::Partition;
 use doug_node::host::{Event, ReadKind, RequestId};
 use doug_proto::error::Fault;
 use doug_proto::v1;
-use doug_storage::tree::ScanRange;
+use doug_storage::tree::{ReadError, ScanRange};
+use std::sync::Arc;
 
 /// What a request asked, as far as its answer needs it.
 #[derive(Clone, Debug)]
@@ -56,16 +57,30 @@ impl Process {
         let answer = match asked {
             Asked::Write => return Ok(()),
             Asked::Get(partition, key) => {
-                self.partitions.get(&partition).map(|partition| get(partition, &key))
+                self.readable(partition).map(|held| (held.key(), get(&held, &key)))
             }
             Asked::Scan(partition, reverse) => {
-                self.partitions.get(&partition).map(|partition| scan(partition, reverse))
+                self.readable(partition).map(|held| (held.key(), scan(&held, reverse)))
             }
         };
-        if let Some(answer) = answer {
-            cx.reply(self.index, from, Ok(answer?));
+        let gone = Refusal { not_executed: true, leader: None, expired: false, not_here: true };
+        match answer {
+            Some((_, Ok(answer))) => cx.reply(self.index, from, Ok(answer)),
+            // Another replica can read what this one cannot.
+            Some((key, Err(ReadError::Storage(error)))) => {
+                self.leave_if_damaged(key, error, cx)?;
+                cx.reply(self.index, from, Err(gone));
+            }
+            Some((_, Err(error))) => return Err(unreadable(&error)),
+            None => cx.reply(self.index, from, Err(gone)),
         }
         Ok(())
+    }
+
+    /// A replica that holds anything yet.
+    fn readable(&self, partition: u64) -> Option<Arc<Partition>> {
+        let held = self.partitions.get(&partition)?;
+        (held.descriptor().generation > 0).then(|| held.clone())
     }
 }
 
@@ -84,32 +99,34 @@ fn unreadable(error: &dyn std::fmt::Display) -> Death {
     crate::checks::Violation::new("reads succeed", what).into()
 }
 
-fn get(partition: &Partition, key: &[u8]) -> Result<Answer, Death> {
+fn get(partition: &Partition, key: &[u8]) -> Result<Answer, ReadError> {
     let view = partition.reader().view();
-    let found = view.get(key, None).map_err(|error| unreadable(&error))?;
+    let found = view.get(key, None)?;
     let found = found.map(|found| (found.value, found.revision));
     Ok(Answer::Got { revision: view.revision(), found })
 }
 
-fn scan(partition: &Partition, reverse: bool) -> Result<Answer, Death> {
+fn scan(partition: &Partition, reverse: bool) -> Result<Answer, ReadError> {
     let view = partition.reader().view();
     let range = ScanRange { reverse, ..ScanRange::all() };
-    let scan = view.scan(range, None).map_err(|error| unreadable(&error))?;
+    let scan = view.scan(range, None)?;
     let entries = scan.map(|entry| {
-        let entry = entry.map_err(|error| unreadable(&error))?;
+        let entry = entry?;
         Ok((entry.key, entry.value, entry.revision))
     });
-    let entries = entries.collect::<Result<_, Death>>()?;
+    let entries = entries.collect::<Result<_, ReadError>>()?;
     Ok(Answer::Scanned { revision: view.revision(), entries })
 }
 
 /// What an outcome tells its client.
 pub(super) fn written(outcome: &v1::Outcome) -> Result<Answer, Refusal> {
     if outcome.session_expired {
-        return Err(Refusal { not_executed: false, leader: None, expired: true });
+        let (leader, not_here) = (None, false);
+        return Err(Refusal { not_executed: false, leader, expired: true, not_here });
     }
     if outcome.wrong_partition {
-        return Err(Refusal { not_executed: true, leader: None, expired: false });
+        let (leader, not_here) = (None, true);
+        return Err(Refusal { not_executed: true, leader, expired: false, not_here });
     }
     Ok(Answer::Written {
         revision: outcome.revision,
@@ -122,5 +139,6 @@ pub(super) fn written(outcome: &v1::Outcome) -> Result<Answer, Refusal> {
 /// What an error tells its client.
 pub(super) fn refusal(fault: &Fault) -> Refusal {
     let leader = fault.leader_hint().and_then(|hint| hint.leader_node.parse().ok());
-    Refusal { not_executed: fault.is_not_executed(), leader, expired: false }
+    let not_here = leader.is_none();
+    Refusal { not_executed: fault.is_not_executed(), leader, expired: false, not_here }
 }

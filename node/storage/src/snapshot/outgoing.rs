@@ -28,6 +28,14 @@ struct Kept {
     /// When it was first found idle.
     idle_since: Option<u64>,
     unwanted: bool,
+    /// Found damaged: it is not sent again.
+    damaged: bool,
+}
+
+impl Kept {
+    fn new(snapshot: Arc<Snapshot>) -> Self {
+        Self { snapshot, idle_since: None, unwanted: false, damaged: false }
+    }
 }
 
 impl Outgoing {
@@ -47,7 +55,7 @@ impl Outgoing {
             if let Some(snapshot) = Snapshot::load(disk.clone(), &dir, replica, rest) {
                 let snapshot = Arc::new(snapshot);
                 let all = kept.entry(replica).or_default();
-                all.push(Kept { snapshot, idle_since: None, unwanted: false });
+                all.push(Kept::new(snapshot));
                 all.sort_by_key(|kept| kept.snapshot.info().applied);
             }
         }
@@ -58,10 +66,10 @@ impl Outgoing {
         Ok(Self { disk, dir, kept: Mutex::new(kept) })
     }
 
-    /// The newest snapshot of a replica, if it contains everything up to `at_least`.
+    /// The newest sound snapshot of a replica, if it contains everything up to `at_least`.
     pub fn find(&self, replica: ReplicaKey, at_least: u64) -> Option<Arc<Snapshot>> {
         let mut kept = self.kept.lock();
-        let newest = kept.get_mut(&replica)?.last_mut()?;
+        let newest = kept.get_mut(&replica)?.iter_mut().rfind(|kept| !kept.damaged)?;
         if newest.snapshot.info().applied.index < at_least {
             return None;
         }
@@ -70,6 +78,8 @@ impl Outgoing {
     }
 
     /// Makes a snapshot of a checkpoint, in place of any older one.
+    ///
+    /// Refused if it would be one that was found damaged.
     pub fn add(
         &self,
         replica: ReplicaKey,
@@ -80,6 +90,10 @@ impl Outgoing {
         let all = kept.entry(replica).or_default();
         let id = checkpoint.info().id();
         if let Some(same) = all.iter_mut().find(|kept| kept.snapshot.id() == id) {
+            if same.damaged {
+                let what = format!("the snapshot of replica {replica} that is kept is damaged");
+                return Err(StorageError::Refused(what));
+            }
             same.unwanted = false;
             return Ok(same.snapshot.clone());
         }
@@ -91,7 +105,7 @@ impl Outgoing {
         }
         let snapshot = Arc::new(snapshot);
         all.iter_mut().for_each(|older| older.unwanted = true);
-        all.push(Kept { snapshot: snapshot.clone(), idle_since: None, unwanted: false });
+        all.push(Kept::new(snapshot.clone()));
         Ok(snapshot)
     }
 
@@ -99,6 +113,16 @@ impl Outgoing {
     pub fn give_up(&self, replica: ReplicaKey) {
         for kept in self.kept.lock().get_mut(&replica).into_iter().flatten() {
             kept.unwanted = true;
+        }
+    }
+
+    /// A snapshot is damaged: it is not sent again, and goes once nobody sends it.
+    pub fn discard(&self, snapshot: &Snapshot) {
+        let mut kept = self.kept.lock();
+        for kept in kept.get_mut(&snapshot.replica()).into_iter().flatten() {
+            if kept.snapshot.id() == snapshot.id() {
+                (kept.unwanted, kept.damaged) = (true, true);
+            }
         }
     }
 

@@ -171,7 +171,10 @@ impl Store {
 
     /// Stores a partition map.
     pub fn set_map(&self, map: Bytes) -> Result<()> {
-        self.manifest.commit(&[Change::Map(map)])
+        crash_point("map stored: begun");
+        self.manifest.commit(&[Change::Map(map)])?;
+        crash_point("map stored: durable");
+        Ok(())
     }
 
     /// The creation document.
@@ -218,7 +221,10 @@ impl Store {
     /// Refused if the volume belongs to another node or database already.
     pub fn join(&self, identity: Identity, map: Bytes) -> Result<()> {
         self.check_identity(identity)?;
-        self.manifest.commit(&[Change::Identity(identity), Change::Map(map)])
+        crash_point("node joining: begun");
+        self.manifest.commit(&[Change::Identity(identity), Change::Map(map)])?;
+        crash_point("node joining: durable");
+        Ok(())
     }
 
     /// Creates replicas, all or none, and returns their empty trees in the same order.
@@ -232,7 +238,9 @@ impl Store {
 
     /// Creates one replica and returns its empty tree; see [`Self::create_replicas`].
     pub fn create_replica(&self, replica: &NewReplica) -> Result<Tree> {
+        crash_point("replica made: begun");
         self.manifest.commit(&[creation_of(replica)])?;
+        crash_point("replica made: durable");
         self.open_one(replica)
     }
 
@@ -252,12 +260,16 @@ impl Store {
     /// Readers that hold a view keep reading from the files they have open. A change of its
     /// tree that a job is still making will be refused as [`Removed`](StorageError::Removed).
     pub fn remove_replica(&self, replica: ReplicaKey) -> Result<()> {
+        crash_point("replica removed: begun");
         let record = self.manifest.remove(replica)?;
+        crash_point("replica removed: tombstone durable");
         self.log.remove(replica);
         self.outgoing.give_up(replica);
         self.incoming.give_up(replica);
         let files = record.iter().flat_map(|record| record.image.tables.keys());
-        files.copied().try_for_each(|file| self.delete_table(file))
+        files.copied().try_for_each(|file| self.delete_table(file))?;
+        crash_point("replica removed: tables deleted");
+        Ok(())
     }
 
     /// Fences a replica durably, because its files are damaged: it may have forgotten what it
@@ -266,7 +278,9 @@ impl Store {
     ///
     /// Refused if there is no such replica; again is a success, and keeps the first reason.
     pub fn fence_replica(&self, replica: ReplicaKey, why: &str) -> Result<()> {
+        crash_point("replica fenced: begun");
         self.manifest.commit(&[Change::Fence { replica, why: why.to_owned() }])?;
+        crash_point("replica fenced: durable");
         self.log.remove(replica);
         self.outgoing.give_up(replica);
         self.incoming.give_up(replica);

@@ -1,9 +1,12 @@
 //! Snapshots of a node's replicas, going out and coming in.
 
+use std::io::ErrorKind;
 use std::sync::Arc;
 
 use super::Store;
+use crate::cache::BlockCache;
 use crate::snapshot::{Incoming, OwnTable, Snapshot, SnapshotInfo};
+use crate::table::{FileId, ObsoleteFiles, Table};
 use crate::tree::{self, Checkpoint, SnapshotTables, Tree};
 use crate::{ReplicaKey, Result, StorageError};
 
@@ -47,6 +50,33 @@ impl Store {
     /// A replica's snapshot was sent: its files go once nobody sends it any more.
     pub fn snapshot_sent(&self, replica: ReplicaKey) {
         self.outgoing.give_up(replica);
+    }
+
+    /// After a receiver has found a snapshot damaged: looks whether it was damaged here already.
+    /// Then it is not sent again, and the tables of its replica are looked through.
+    ///
+    /// Errors: [`Corruption`](StorageError::Corruption) of the replica's own tables, for
+    /// [`Self::fence_if_damaged`]; I/O.
+    pub fn look_for_damage(&self, snapshot: &Snapshot) -> Result<()> {
+        match snapshot.verify() {
+            Ok(()) => return Ok(()),
+            Err(StorageError::Corruption(_)) => self.outgoing.discard(snapshot),
+            Err(error) => return Err(error),
+        }
+        let record = self.manifest.with_state(|state| state.live.get(&snapshot.replica()).cloned());
+        let mut tables = record.into_iter().flat_map(|record| record.image.tables.into_keys());
+        tables.try_for_each(|file| self.verify_table(file))
+    }
+
+    fn verify_table(&self, file: FileId) -> Result<()> {
+        let path = self.context.table_path(file);
+        let (cache, deletions) = (BlockCache::new(0), ObsoleteFiles::default());
+        match Table::open(&*self.context.disk, &path, file, cache, deletions) {
+            Ok(table) => Arc::new(table).verify(),
+            // A compaction has just taken it out of the tree.
+            Err(StorageError::Io { source, .. }) if source.kind() == ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(error),
+        }
     }
 
     /// Begins to receive a snapshot for a replica, with whatever is already here of its

@@ -1,0 +1,116 @@
+//! A process's Admin service, and what serves its map.
+
+use super::members::refused;
+use super::process::{Death, Process};
+use crate::calls::{Call, Caller, Said};
+use crate::context::Context;
+use bytes::Bytes;
+use doug_node::host::{Event, Reply, RequestId};
+use doug_node::membership::refusal;
+use doug_proto::error::Fault;
+use doug_proto::map::{Goal, PartitionMap};
+use doug_storage::ReplicaKey;
+use doug_storage::manifest::Identity;
+use prost::Message;
+use std::sync::Arc;
+
+/// How long a host tries to take up a goal, in microseconds.
+const PATIENCE: u64 = 5_000_000;
+
+/// What a host was asked beside what clients ask, and for whom.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Control {
+    /// To take up a goal.
+    Goal(Caller),
+    /// To let go of a replica.
+    Remove(ReplicaKey),
+}
+
+impl Process {
+    pub(super) fn called(
+        &mut self,
+        caller: Caller,
+        call: Call,
+        cx: &mut Context,
+    ) -> Result<(), Death> {
+        let said = match call {
+            Call::Join(map) => {
+                self.join(map, cx)?;
+                Said::Done
+            }
+            Call::UpdateAddresses { epoch, nodes } => {
+                let Some(known) = self.map.clone() else { return Ok(()) };
+                if let Some(update) = self.held.set_nodes(&known, epoch, nodes) {
+                    self.replace_map(update, cx)?;
+                }
+                Said::Done
+            }
+            Call::CreateReplica(wanted) => match self.create_replica(&wanted, cx)? {
+                Ok(()) => Said::Done,
+                Err(fault) => {
+                    cx.trace.detail(cx.now, || format!("{} makes none: {fault:?}", self.name));
+                    refused(&fault)
+                }
+            },
+            Call::ChangeMembers { partition, goal, generation } => match self.check_goal(&goal) {
+                Err(fault) => refused(&fault),
+                Ok(()) => {
+                    let request = self.next_request();
+                    self.controls.insert(request, Control::Goal(caller));
+                    let deadline = self.clock.local(cx.now).after(PATIENCE);
+                    let event =
+                        Event::ChangeMembers { request, partition, goal, generation, deadline };
+                    self.post(self.host_of(partition), event, cx);
+                    return Ok(());
+                }
+            },
+            Call::Map => match &self.map {
+                Some(map) => Said::Map(map.clone()),
+                None => return Ok(()),
+            },
+        };
+        cx.say(self.index, caller, said);
+        Ok(())
+    }
+
+    fn check_goal(&self, goal: &Goal) -> Result<(), Fault> {
+        let Some(map) = &self.map else { return Err(Fault::unavailable("this node is empty")) };
+        refusal(goal, map).map_or(Ok(()), Err)
+    }
+
+    /// `Admin.Join`.
+    fn join(&mut self, map: Arc<PartitionMap>, cx: &mut Context) -> Result<(), Death> {
+        if self.map.is_some() {
+            return self.merge_map(&map, cx);
+        }
+        let identity = Identity { node: self.id.bits(), database: Some(map.database.bits()) };
+        self.store.join(identity, Bytes::from(map.to_wire().encode_to_vec()))?;
+        cx.checks.map_stored(self.id, &map)?;
+        cx.coverage.hit("node joined");
+        cx.trace.tell(cx.now, &format!("{} joins the database as {}", self.name, self.id));
+        self.map = Some(map);
+        Ok(())
+    }
+
+    /// A host's answer to something else than a client asked; returns whether it was that.
+    pub(super) fn controlled(
+        &mut self,
+        request: RequestId,
+        reply: &Result<Reply, Fault>,
+        cx: &mut Context,
+    ) -> bool {
+        match self.controls.remove(&request) {
+            None => return false,
+            Some(Control::Remove(key)) => self.let_go(key, cx),
+            Some(Control::Goal(caller)) => {
+                let said = match reply {
+                    Ok(Reply::Goal(descriptor)) => Said::Goal(descriptor.clone()),
+                    Ok(_) => Said::Done,
+                    Err(fault) => refused(fault),
+                };
+                cx.say(self.index, caller, said);
+            }
+        }
+        true
+    }
+}

@@ -1,0 +1,115 @@
+//! A process's map: merged and kept durably, told to others when there is news, and asked
+//! for once a second.
+
+use super::maintenance::Task;
+use super::process::{Death, Process};
+use crate::context::Context;
+use crate::events::{MapTalk, NodeEvent};
+use bytes::Bytes;
+use doug_node::membership::MapUpdate;
+use doug_proto::ids::NodeId;
+use doug_proto::map::{Partition, PartitionMap};
+use doug_storage::StorageError;
+use prost::Message;
+use std::sync::Arc;
+
+/// Pause between two questions, in microseconds.
+pub(super) const QUESTION: u64 = 1_000_000;
+
+impl Process {
+    /// Takes in a descriptor that a replica here has applied, or that a leader has sent.
+    pub(super) fn publish(
+        &mut self,
+        descriptor: &Partition,
+        cx: &mut Context,
+    ) -> Result<(), Death> {
+        let Some(known) = self.map.clone() else { return Ok(()) };
+        match self.held.publish(&known, descriptor) {
+            Some(update) => self.replace_map(update, cx),
+            None => Ok(()),
+        }
+    }
+
+    /// Takes in a descriptor that came with a snapshot.
+    pub fn publish_soon(&mut self, descriptor: Arc<Partition>, cx: &mut Context) {
+        self.enqueue(Task::Publish(descriptor), cx);
+    }
+
+    /// Takes in another's map.
+    pub(super) fn merge_map(
+        &mut self,
+        heard: &PartitionMap,
+        cx: &mut Context,
+    ) -> Result<(), Death> {
+        let Some(known) = self.map.clone() else { return Ok(()) };
+        let merged = self.held.merge(&known, heard).map_err(StorageError::Refused)?;
+        merged.map_or(Ok(()), |update| self.replace_map(update, cx))
+    }
+
+    pub(super) fn replace_map(&mut self, update: MapUpdate, cx: &mut Context) -> Result<(), Death> {
+        let MapUpdate { map, news } = update;
+        self.store.set_map(Bytes::from(map.to_wire().encode_to_vec()))?;
+        cx.checks.map_stored(self.id, &map)?;
+        cx.coverage.hit("map stored");
+        self.map = Some(Arc::new(map));
+        if news {
+            self.tell_map_soon(cx);
+        }
+        self.remove_left_out(cx);
+        Ok(())
+    }
+
+    /// What changes while the map is being told is told in one piece.
+    pub(super) fn tell_map_soon(&mut self, cx: &mut Context) {
+        if !self.tells_map {
+            self.tells_map = true;
+            let delay = cx.random.below(2_000);
+            self.schedule(delay, NodeEvent::TellMap, cx);
+        }
+    }
+
+    pub(super) fn tell_map(&mut self, cx: &mut Context) {
+        self.tells_map = false;
+        let Some(map) = self.map.clone() else { return };
+        for to in self.others(&map) {
+            let talk = MapTalk {
+                from: self.id,
+                to,
+                digest: map.digest(),
+                map: Some(map.clone()),
+                asks: true,
+            };
+            cx.send_map(self.index, talk);
+        }
+    }
+
+    pub(super) fn ask_map(&mut self, cx: &mut Context) {
+        self.schedule(QUESTION, NodeEvent::AskMap, cx);
+        let Some(map) = self.map.clone() else { return };
+        let others = self.others(&map);
+        if others.is_empty() {
+            return;
+        }
+        self.map_turn = self.map_turn.wrapping_add(1);
+        let to = others[self.map_turn % others.len()];
+        let talk = MapTalk { from: self.id, to, digest: map.digest(), map: None, asks: true };
+        cx.send_map(self.index, talk);
+    }
+
+    pub(super) fn hear_map(&mut self, talk: MapTalk, cx: &mut Context) -> Result<(), Death> {
+        if let Some(heard) = &talk.map {
+            self.merge_map(heard, cx)?;
+        }
+        let Some(map) = self.map.clone().filter(|_| talk.asks) else { return Ok(()) };
+        let digest = map.digest();
+        if digest != talk.digest {
+            let (from, to) = (self.id, talk.from);
+            cx.send_map(self.index, MapTalk { from, to, digest, map: Some(map), asks: false });
+        }
+        Ok(())
+    }
+
+    fn others(&self, map: &PartitionMap) -> Vec<NodeId> {
+        map.nodes.iter().map(|node| node.id).filter(|id| *id != self.id).collect()
+    }
+}

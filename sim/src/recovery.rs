@@ -1,0 +1,87 @@
+//! Whether everything is well, once the faults are over: nodes run and have applied all,
+//! members are where they are to be, those left out are gone, clients rest.
+
+use crate::node::Process;
+use crate::world::World;
+use doug_proto::map::Partition;
+use doug_storage::ReplicaKey;
+
+impl World {
+    /// Why not everything is well, if so.
+    pub(crate) fn unwell(&self) -> Option<String> {
+        let down = self.nodes.iter().find(|node| node.process.is_none());
+        if let Some(node) = down {
+            return Some(format!("{} is down", node.name));
+        }
+        if let Some(why) = self.operator.is_busy() {
+            return Some(why);
+        }
+        let partitions = self.cx.database.partitions();
+        let descriptors = partitions.into_iter().filter_map(|id| self.cx.checks.descriptor(id));
+        let descriptors: Vec<&Partition> = descriptors.collect();
+        descriptors
+            .iter()
+            .find_map(|descriptor| self.unsettled(descriptor))
+            .or_else(|| self.processes().find_map(|process| self.behind(process, &descriptors)))
+            .or_else(|| {
+                let restless = self.clients.iter().position(|client| !client.rests())?;
+                Some(format!("client {restless} still waits for answers"))
+            })
+    }
+
+    fn processes(&self) -> impl Iterator<Item = &Process> {
+        self.nodes.iter().filter_map(|node| node.process.as_ref())
+    }
+
+    /// Why a partition is not where it is to be.
+    fn unsettled(&self, descriptor: &Partition) -> Option<String> {
+        let id = descriptor.id;
+        if let Some(goal) = &descriptor.goal {
+            return Some(format!(
+                "partition {id} has not reached its goal {goal:?}: {descriptor:?}"
+            ));
+        }
+        if !descriptor.outgoing.is_empty() || !descriptor.learners.is_empty() {
+            return Some(format!("partition {id} is not at rest: {descriptor:?}"));
+        }
+        descriptor.voters.iter().find_map(|voter| {
+            let index = self.cx.database.index_of(voter.node)?;
+            let node = &self.nodes[index];
+            if node.id != voter.node {
+                return Some(format!("{} lost its volume and is not replaced in {id}", node.name));
+            }
+            let key = ReplicaKey { partition: id, replica: voter.replica };
+            let process = node.process.as_ref()?;
+            let lacks = process.partition(key).is_none();
+            lacks.then(|| format!("{} does not run replica {key}", node.name))
+        })
+    }
+
+    /// Why a node has not come to the end of it all.
+    fn behind(&self, process: &Process, descriptors: &[&Partition]) -> Option<String> {
+        let name = process.name();
+        let Some(map) = process.map() else {
+            return Some(format!("{name} belongs to no database"));
+        };
+        let old = descriptors.iter().find(|d| map.partition(d.id) != Some(d));
+        if let Some(descriptor) = old {
+            let (id, generation) = (descriptor.id, descriptor.generation);
+            return Some(format!("the map of {name} lacks generation {generation} of {id}"));
+        }
+        for key in process.store().replicas().into_keys() {
+            let descriptor = descriptors.iter().find(|d| d.id == key.partition)?;
+            if descriptor.member(key.replica).is_none() {
+                return Some(format!("{name} still holds replica {key}, which was left out"));
+            }
+        }
+        if process.has_leaving() {
+            return Some(format!("{name} has replicas on their way out"));
+        }
+        process.partitions().iter().find_map(|(id, partition)| {
+            let committed = self.cx.checks.reference(*id).map_or(0, |r| r.last());
+            let applied = partition.applied().index;
+            let lacks = applied != committed;
+            lacks.then(|| format!("{name} has applied {applied} of {committed} in partition {id}"))
+        })
+    }
+}
