@@ -17,6 +17,7 @@ mod context;
 mod controller;
 mod departure;
 mod dereference;
+mod forgetting;
 mod groups;
 mod http;
 mod joining;

@@ -15,6 +15,8 @@ pub struct Joining {
     pub entries: Vec<Node>,
     /// Empty nodes that the map lists.
     pub empty: Vec<(Place, NodeId)>,
+    /// Nodes with volumes that were removed from the database for good.
+    pub barred: Vec<Place>,
 }
 
 /// Decides. A node is told only once the map lists it: the first that it does as
@@ -26,6 +28,7 @@ pub fn next(database: &Database, map: &PartitionMap, observed: &Observed) -> Joi
         let Some(id) = answer.node() else { continue };
         let entry = entry(database, &place, id, map.epoch + 1);
         match map.node(id) {
+            Some(known) if known.is_removed() => joining.barred.push(place),
             Some(known) if known.cluster != entry.cluster => {}
             Some(known) if (&known.name, &known.address) == (&entry.name, &entry.address) => {
                 if answer.identity.database.is_empty() {
@@ -52,7 +55,7 @@ fn entry(database: &Database, place: &Place, id: NodeId, version: u64) -> Node {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::two_clusters::{Scene, node};
+    use crate::testing::two_clusters::{Scene, node, place};
 
     fn joining(scene: &Scene) -> Joining {
         next(&scene.database, &scene.map, &scene.observed)
@@ -98,6 +101,14 @@ mod tests {
         let found = joining(&scene);
         assert_eq!(found.entries.len(), 1);
         assert_eq!(found.entries[0].id, node("a", 1));
+    }
+
+    #[test]
+    fn a_volume_that_was_removed_for_good_stays_out() {
+        let mut scene = Scene::new();
+        scene.map.nodes[1].version = doug_proto::map::REMOVED;
+        let found = joining(&scene);
+        assert_eq!(found, Joining { barred: vec![place("a", 1)], ..Joining::default() });
     }
 
     #[test]

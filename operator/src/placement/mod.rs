@@ -119,7 +119,7 @@ fn able_nodes(
             let answer = answer.ok_or_else(|| format!("node {name} does not answer"))?;
             let member = answer.node().filter(|id| {
                 !answer.identity.database.is_empty()
-                    && map.node(*id).is_some_and(|entry| entry.cluster == cluster)
+                    && map.node(*id).is_some_and(|e| e.cluster == cluster && !e.is_removed())
             });
             let full = answer.status.volume.as_ref().is_some_and(|volume| volume.refuses_writes);
             match member {

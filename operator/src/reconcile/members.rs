@@ -7,19 +7,23 @@ use crate::build::MANAGER;
 use crate::context::Context;
 use crate::departure::{self, Departure};
 use crate::dereference::{Observed, Token, admin};
+use crate::forgetting;
 use crate::groups::Group;
 use crate::joining::{self, Joining};
 use crate::placement::{self, Move, Placement};
 use crate::replacement::{self, ANNOTATION, Clearing, Situation, Step};
 use crate::validate::{Database, Place};
+use doug_client::admin::Admin;
 use doug_client::{Fault, PartitionMap};
 use doug_crds::{DougCluster, Replacing};
+use doug_proto::ids::NodeId;
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod, Service};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::api::{Patch, PatchParams};
 use kube::{Api, ResourceExt};
 use serde_json::json;
+use std::future::Future;
 
 /// What is to be done about members.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -32,6 +36,8 @@ pub struct Members {
     pub placement: Placement,
     /// Clusters that leave.
     pub departures: Vec<Departure>,
+    /// Nodes that leave the map.
+    pub forgotten: Vec<NodeId>,
     /// What nodes said against it.
     pub objections: Vec<String>,
 }
@@ -79,6 +85,7 @@ pub fn next(scene: &Scene, map: &PartitionMap, groups: &[Group], quiet: bool) ->
         replacement,
         placement,
         departures: departure::next(database, map, groups, observed),
+        forgotten: forgetting::next(database, map, groups, observed),
         objections: Vec::new(),
     }
 }
@@ -102,6 +109,7 @@ pub async fn carry_out(
     }
     let moves = members.placement.moves.clone();
     send(scene, &moves, members).await;
+    forget(scene, map, members).await;
     for departure in members.departures.iter().filter(|departure| departure.is_drained()) {
         remove(scene, &departure.cluster).await?;
     }
@@ -113,7 +121,7 @@ impl Scene<'_> {
         self.context.say(self.cluster, false, reason, note).await;
     }
 
-    fn admin(&self, place: &Place) -> Result<doug_client::admin::Admin, Fault> {
+    fn admin(&self, place: &Place) -> Result<Admin, Fault> {
         let pod = self.observed.pod(self.database, place);
         let pod =
             pod.ok_or_else(|| Fault::unavailable(format!("node {} has no pod", place.name())))?;
@@ -128,10 +136,26 @@ impl Scene<'_> {
     }
 }
 
+async fn forget(scene: &Scene<'_>, map: &PartitionMap, members: &mut Members) {
+    for node in members.forgotten.clone() {
+        let removed = tell(scene, map, |admin, member| async move {
+            admin.remove_node(member, node).await.map(drop)
+        });
+        match removed.await {
+            Ok(()) => scene.context.metrics.members("forget"),
+            Err(fault) => members.objections.push(fault.message),
+        }
+    }
+}
+
 async fn join(scene: &Scene<'_>, map: &PartitionMap, members: &mut Members) {
-    let Joining { entries, empty } = members.joining.clone();
+    let Joining { entries, empty, .. } = members.joining.clone();
     if !entries.is_empty() {
-        match enlist(scene, map, &entries).await {
+        let (epoch, nodes) = (map.epoch + 1, &entries);
+        let listed = tell(scene, map, |admin, member| async move {
+            admin.update_addresses(member, epoch, nodes).await.map(drop)
+        });
+        match listed.await {
             Ok(()) => {
                 let names: Vec<&str> = entries.iter().map(|entry| entry.name.as_str()).collect();
                 scene.say("NodesJoin", format!("the map lists nodes {}", names.join(", "))).await;
@@ -149,22 +173,22 @@ async fn join(scene: &Scene<'_>, map: &PartitionMap, members: &mut Members) {
 }
 
 /// One member that is told tells the others.
-async fn enlist(
+async fn tell<F>(
     scene: &Scene<'_>,
     map: &PartitionMap,
-    entries: &[doug_proto::map::Node],
-) -> Result<(), Fault> {
+    call: impl Fn(Admin, NodeId) -> F,
+) -> Result<(), Fault>
+where
+    F: Future<Output = Result<(), Fault>>,
+{
     let mut refusal = Fault::unavailable("no member answers");
     for (place, answer) in &scene.observed.answers {
-        let Some(member) =
-            answer.node().filter(|id| answer.map.is_some() && map.node(*id).is_some())
-        else {
+        let listed = |id: &NodeId| map.node(*id).is_some_and(|entry| !entry.is_removed());
+        let Some(member) = answer.node().filter(listed).filter(|_| answer.map.is_some()) else {
             continue;
         };
-        let told =
-            async { scene.admin(place)?.update_addresses(member, map.epoch + 1, entries).await };
-        match told.await {
-            Ok(_) => return Ok(()),
+        match async { call(scene.admin(place)?, member).await }.await {
+            Ok(()) => return Ok(()),
             Err(fault) => refusal = fault,
         }
     }

@@ -79,6 +79,19 @@ fn leaving(members: &Members) -> Option<Finding> {
     Some(Finding::yes("RemovingCluster", message))
 }
 
+/// Volumes of nodes that were removed from the database for good.
+pub fn barred(members: &Members) -> Option<Finding> {
+    let place = members.joining.barred.first()?;
+    Some(Finding::yes(
+        "NodeRemoved",
+        format!(
+            "the volume of node {} belongs to one that was removed from the database for good: \
+             delete its claim and its pod, and it gets an empty one",
+            place.name()
+        ),
+    ))
+}
+
 /// A replacement that was asked for or is due, and would do harm.
 pub fn refused(members: &Members) -> Option<Finding> {
     members.replacement.iter().find_map(|step| match step {

@@ -219,6 +219,9 @@ fn degraded(
     if let Some(finding) = observed.map().and_then(|map| members::differs(database, &map)) {
         return finding;
     }
+    if let Some(finding) = members::barred(&progress.members) {
+        return finding;
+    }
     if let Some(finding) = members::refused(&progress.members) {
         return finding;
     }
