@@ -19,6 +19,7 @@ mod events;
 mod faults;
 mod goals;
 pub mod history;
+pub mod hunting;
 pub mod mutants;
 mod network;
 mod node;

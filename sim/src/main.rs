@@ -5,6 +5,7 @@ use doug_sim::Tracing;
 use doug_sim::campaign::{Totals, Until, run_seeds};
 use doug_sim::coverage::Coverage;
 use doug_sim::crash_points::CRASH_POINTS;
+use doug_sim::hunting::hunt;
 use doug_sim::mutants::Mutant;
 use doug_sim::plan::{Plan, SECOND};
 use doug_sim::run::{Report, quiet_panics, run, shrink};
@@ -54,6 +55,9 @@ struct Options {
     /// With `--mutants`: search for the bugs that take too long for CI instead.
     #[arg(long)]
     elusive: bool,
+    /// With `--mutants`: only the bugs whose names contain one of these.
+    #[arg(long)]
+    bug: Vec<String>,
     /// Leave out the kinds of faults whose names contain one of these.
     #[arg(long)]
     without: Vec<String>,
@@ -183,7 +187,12 @@ fn print_totals(totals: &Totals, clock: Stopwatch) {
 
 /// The table of bugs and the seeds needed to find them.
 fn mutants(options: &Options) -> ExitCode {
-    let bugs: &[Mutant] = if options.elusive { &Mutant::ELUSIVE } else { &Mutant::ALL };
+    let listed: &[Mutant] = if options.elusive { &Mutant::ELUSIVE } else { &Mutant::ALL };
+    let wanted = |mutant: &&Mutant| {
+        let name = format!("{mutant:?}");
+        options.bug.is_empty() || options.bug.iter().any(|part| name.contains(part.as_str()))
+    };
+    let bugs: Vec<Mutant> = listed.iter().filter(wanted).copied().collect();
     let next = AtomicUsize::new(0);
     let missed = AtomicUsize::new(0);
     std::thread::scope(|scope| {
@@ -209,7 +218,7 @@ fn mutants(options: &Options) -> ExitCode {
 fn find(options: &Options, mutant: Mutant) -> Option<(u64, &'static str)> {
     let mut seeds = options.start..options.start + options.seeds;
     seeds.find_map(|seed| {
-        let violation = run(Plan { mutant, ..options.plan(seed) }, Tracing::Off).violation?;
+        let violation = run(hunt(mutant, options.plan(seed)), Tracing::Off).violation?;
         Some((seed + 1 - options.start, violation.checker))
     })
 }

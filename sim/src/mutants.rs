@@ -1,5 +1,6 @@
 //! Bugs put in on purpose, for the checkers to find.
 
+use doug_raft::Mutant as Core;
 use doug_sim_disk::Omission;
 use doug_storage::simulation::Bug;
 
@@ -34,12 +35,12 @@ pub enum Mutant {
     /// A bug of the storage engine.
     Storage(Bug),
     /// A bug of the consensus core.
-    Consensus(doug_raft::Mutant),
+    Consensus(Core),
 }
 
 impl Mutant {
-    /// The bugs that CI puts in: each is found within a hundred seeds.
-    pub const ALL: [Mutant; 22] = [
+    /// The bugs that CI puts in: each is found in its hunting ground.
+    pub const ALL: [Mutant; 28] = [
         Mutant::NoLogSync,
         Mutant::NoSync,
         Mutant::NoDirectorySync,
@@ -61,31 +62,38 @@ impl Mutant {
         Mutant::Storage(Bug::ChecksumIgnored),
         Mutant::Storage(Bug::ManifestNotSynced),
         Mutant::Storage(Bug::TableDeletedEarly),
-        Mutant::Consensus(doug_raft::Mutant::VoteForShorterLog),
+        Mutant::Storage(Bug::TableForgotten),
+        Mutant::Storage(Bug::VoteFreedWithSegment),
+        Mutant::Consensus(Core::VoteForShorterLog),
+        Mutant::Consensus(Core::OwnLogCountedBeforeDurable),
+        Mutant::Consensus(Core::HeartbeatAcknowledgesBeforeDurable),
+        Mutant::Consensus(Core::CommitPastVerified),
+        Mutant::Consensus(Core::ReadBeforeOwnTermCommit),
     ];
 
     /// The bug inside the consensus core, if it is one there.
-    pub fn of_consensus(self) -> Option<doug_raft::Mutant> {
+    pub fn of_consensus(self) -> Option<Core> {
         match self {
             Mutant::Consensus(mutant) => Some(mutant),
             _ => None,
         }
     }
 
-    /// Bugs that whole databases meet too rarely for CI: searched for when asked.
-    pub const ELUSIVE: [Mutant; 12] = [
-        Mutant::Storage(Bug::VoteFreedWithSegment),
-        Mutant::Consensus(doug_raft::Mutant::HeartbeatAcknowledgesBeforeDurable),
-        Mutant::Consensus(doug_raft::Mutant::OwnLogCountedBeforeDurable),
-        Mutant::Consensus(doug_raft::Mutant::OlderTermCommittedByCounting),
-        Mutant::Consensus(doug_raft::Mutant::CommitPastVerified),
-        Mutant::Consensus(doug_raft::Mutant::VoteCountedInLaterTerm),
-        Mutant::Consensus(doug_raft::Mutant::ReadBeforeOwnTermCommit),
-        Mutant::Consensus(doug_raft::Mutant::ReadAcknowledgedByOlderRound),
-        Mutant::Consensus(doug_raft::Mutant::SnapshotKeepsConflictingLog),
-        Mutant::Consensus(doug_raft::Mutant::SleepWithoutEveryVoter),
-        Mutant::Consensus(doug_raft::Mutant::IncarnationIgnored),
-        Mutant::Consensus(doug_raft::Mutant::ReadServedAsleep),
+    /// Bugs that no hunting ground shows yet: searched for when asked.
+    pub const ELUSIVE: [Mutant; 13] = [
+        Mutant::Consensus(Core::VoteCountedInLaterTerm),
+        Mutant::Consensus(Core::ReadAcknowledgedByOlderRound),
+        Mutant::Consensus(Core::LeaseKeptDuringTransfer),
+        Mutant::Consensus(Core::SnapshotKeepsConflictingLog),
+        Mutant::Consensus(Core::OlderTermCommittedByCounting),
+        Mutant::Consensus(Core::SleepWithoutEveryVoter),
+        Mutant::Consensus(Core::IncarnationIgnored),
+        Mutant::Consensus(Core::ReadServedAsleep),
+        Mutant::Consensus(Core::JointTalliesMerged),
+        Mutant::Consensus(Core::LearnerCounted),
+        Mutant::Consensus(Core::ChangeBeforeOwnTermCommit),
+        Mutant::Consensus(Core::SnapshotKeepsStaleMembership),
+        Mutant::Consensus(Core::TruncationKeepsStaleMembership),
     ];
 
     /// The bug inside the code that ships, if it is one there.

@@ -212,6 +212,10 @@ pub struct Plan {
     pub payload_cache_bytes: u64,
     /// Bytes of a batch.
     pub batch_bytes: usize,
+    /// Bytes of batches in one message to a peer.
+    pub append_bytes: u64,
+    /// Leaders read by lease, and no clock runs more than half a percent fast or slow.
+    pub leases: bool,
     /// How long partitions are idle before they sleep, in microseconds; `None`: they never do.
     pub sleep_after: Option<u64>,
     /// A bug put in on purpose.
@@ -254,6 +258,8 @@ impl Plan {
             retained_log_bytes: 24 << 10,
             payload_cache_bytes: 16 << 10,
             batch_bytes: 4 << 10,
+            append_bytes: 1 << 20,
+            leases: false,
             sleep_after: Some(100_000),
             mutant: Mutant::None,
         }
@@ -310,7 +316,23 @@ impl Plan {
         let mut random = Random::for_purpose(seed, 5);
         plan.sleep_after =
             *random.pick(&[None, None, None, Some(5_000), Some(100_000), Some(1_000_000)]);
+        plan.draw_options(&mut Random::for_purpose(seed, 6));
         plan
+    }
+
+    fn draw_options(&mut self, random: &mut Random) {
+        self.append_bytes = *random.pick(&[1, 4 << 10, 1 << 20]);
+        if random.chance(250) {
+            self.read_by_lease();
+        }
+    }
+
+    /// Leases rest on how fast clocks run: they promise nothing of clocks that jump or stand still.
+    pub fn read_by_lease(&mut self) {
+        self.leases = true;
+        for kind in [FaultKind::ClockAhead, FaultKind::ClockBack, FaultKind::ClockFrozen] {
+            self.faults.remove(&kind);
+        }
     }
 }
 

@@ -66,6 +66,11 @@ enum Step {
 type Ended = (usize, Death);
 
 impl Snapshots {
+    /// Whether none is under way.
+    pub fn is_empty(&self) -> bool {
+        self.transfers.is_empty()
+    }
+
     /// Begins to send.
     pub fn begin(&mut self, wanted: WantedSnapshot, cx: &mut Context) {
         let Some(to) = cx.database.index_of(wanted.snapshot.node) else { return };

@@ -1,6 +1,6 @@
 //! The simulated world: takes one event after the other until the run is over.
 
-use crate::checks::{Checks, Judged, Violation};
+use crate::checks::{Checks, Judged, Violation, files};
 use crate::clients::Client;
 use crate::context::Context;
 use crate::coverage::Coverage;
@@ -10,7 +10,7 @@ use crate::events::{Arrival, Event, NodeEvent};
 use crate::faults::Faults;
 use crate::mutants::Mutant;
 use crate::network::{Network, Place};
-use crate::node::{Death, Node};
+use crate::node::{Death, Node, Process};
 use crate::operator::Operator;
 use crate::plan::{Plan, SECOND};
 use crate::random::Random;
@@ -25,6 +25,8 @@ use doug_storage::simulation::put_in;
 const RECOVERY: u64 = 20 * SECOND;
 /// Pause between two looks at whether it is.
 const LOOK: u64 = 100_000;
+/// Milliseconds in which all nodes must be found idle at once, for their files to be compared.
+const CALM: u32 = 5_000;
 
 /// A whole run.
 pub struct World {
@@ -136,10 +138,37 @@ impl World {
         let took = (self.cx.now - healed) / 1_000;
         self.tell(&format!("everything is well again after {took} ms"));
         self.compare_machines()?;
+        self.compare_files()?;
         let judged = self.cx.checks.finish()?;
         self.cx.coverage.add("keys judged linearizable", judged.keys);
         self.cx.coverage.add("keys too hard to judge", judged.too_hard);
         Ok(judged)
+    }
+
+    /// Waits until nothing is done behind the scenes any more, and looks at the disks.
+    fn compare_files(&mut self) -> Result<(), Violation> {
+        // Time to give up what is idle, twice over.
+        let (now, mut rounds) = (self.cx.now, 0);
+        self.run_until(now + 2 * SECOND)?;
+        let idle = |node: &Node| node.process.as_ref().is_some_and(Process::is_idle);
+        while !(self.snapshots.is_empty() && self.nodes.iter().all(idle)) {
+            rounds += 1;
+            if rounds > CALM {
+                self.cx.coverage.hit("files not compared: never calm");
+                return Ok(());
+            }
+            self.run_until(self.cx.now + 1_000)?;
+        }
+        for node in &self.nodes {
+            let Some(process) = &node.process else { continue };
+            if self.cx.losses.was_damaged(node.id) {
+                continue;
+            }
+            let (known, present) = (process.store().files(), node.disk.files());
+            files::compare(&node.name, &known, process.spare_files(), &present)?;
+            self.cx.coverage.add("files accounted for", present.len() as u64);
+        }
+        Ok(())
     }
 
     fn compare_machines(&mut self) -> Result<(), Violation> {

@@ -2,6 +2,7 @@
 //! takes a release build: `doug-sim --mutants`.
 
 use doug_sim::Tracing;
+use doug_sim::hunting::hunt;
 use doug_sim::mutants::Mutant;
 use doug_sim::plan::{Plan, SECOND};
 use doug_sim::run::{Report, quiet_panics, run};
@@ -32,6 +33,22 @@ fn a_bug_of_a_disk_is_found() {
 #[test]
 fn a_bug_of_the_storage_engine_is_found() {
     found(Mutant::Storage(Bug::BloomFalseNegative));
+}
+
+#[test]
+fn a_table_that_nobody_deletes_is_found() {
+    let (_, report) = found(Mutant::Storage(Bug::TableForgotten));
+    let violation = report.violation.expect("it failed");
+    assert_eq!(violation.checker, "segments and tables reachable or gone");
+}
+
+#[test]
+fn a_bug_of_consensus_is_found_in_its_hunting_ground() {
+    let bug = Mutant::Consensus(doug_raft::Mutant::ReadBeforeOwnTermCommit);
+    quiet_panics();
+    let mut runs = (1..=SEEDS).map(|seed| run(hunt(bug, Plan::draw(seed)), Tracing::Off));
+    let found = runs.find_map(|report| report.violation).expect("it is found");
+    assert_eq!(found.checker, "reads as fresh as promised");
 }
 
 #[test]

@@ -32,3 +32,14 @@ fn a_few_random_seeds_keep_every_promise() {
         assert_eq!(report.violation, None, "seed {seed}: {:#?}", report.story);
     }
 }
+
+#[test]
+fn leaders_that_read_by_lease_keep_every_promise() {
+    for seed in 200..203 {
+        let mut plan = Plan::draw(seed);
+        plan.read_by_lease();
+        plan.last(20 * SECOND);
+        let report = run(plan, Tracing::Off);
+        assert_eq!(report.violation, None, "seed {seed}: {:#?}", report.story);
+    }
+}

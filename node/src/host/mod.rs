@@ -66,6 +66,8 @@ pub struct HostConfig {
     pub hosts: u32,
     /// A batch is closed when it holds this many bytes of commands.
     pub batch_bytes: usize,
+    /// Bytes of batches in one message to a peer, or one larger batch alone.
+    pub append_bytes: u64,
     /// Bytes of applied log each replica keeps for followers that lag.
     pub retained_log_bytes: u64,
     /// Bytes of payloads each replica may keep in memory once applied.
@@ -87,6 +89,7 @@ impl HostConfig {
             number: 0,
             hosts: 1,
             batch_bytes: 1 << 20,
+            append_bytes: 1 << 20,
             retained_log_bytes: 8 << 20,
             payload_cache_bytes: 4 << 20,
             #[cfg(feature = "simulation")]
@@ -300,6 +303,7 @@ impl Host {
         config.election_timeout_max = 2 * self.config.election_timeout;
         config.heartbeat_interval = self.config.election_timeout / 3;
         config.lease = self.config.lease;
+        config.max_append_bytes = self.config.append_bytes;
         #[cfg(feature = "simulation")]
         {
             config.mutant = self.config.mutant;

@@ -25,6 +25,8 @@ pub enum Bug {
     ChecksumIgnored,
     /// Edits of the manifest are not synced.
     ManifestNotSynced,
+    /// Tables that nobody needs any more are not deleted.
+    TableForgotten,
     /// A compaction deletes its inputs before the manifest knows.
     TableDeletedEarly,
 }

@@ -147,6 +147,11 @@ impl SimDisk {
         self.lock().names.contains_key(path.as_os_str())
     }
 
+    /// The path of every file, as a process sees it.
+    pub fn files(&self) -> BTreeSet<PathBuf> {
+        self.lock().names.keys().map(PathBuf::from).collect()
+    }
+
     /// The bytes of one file.
     ///
     /// # Panics

@@ -2,6 +2,7 @@
 
 mod committed;
 mod durability;
+pub mod files;
 mod freshness;
 mod leaders;
 pub mod linearizability;
@@ -13,14 +14,16 @@ mod retries;
 mod revisions;
 mod scans;
 mod sleepers;
+mod votes;
 
 use crate::history::{Answer, Operation};
 use crate::reference::Reference;
 use doug_node::apply::Checkpoint;
-use doug_node::host::ApplyWork;
 use doug_node::host::wire::Route;
+use doug_node::host::{ApplyWork, RestoredReplica};
 use doug_proto::ids::NodeId;
 use doug_proto::map::{Partition, PartitionMap};
+use doug_proto::v1::RaftMessage;
 use doug_raft::{Batch, Raft, Term};
 use doug_storage::ReplicaKey;
 use std::collections::{BTreeMap, BTreeSet};
@@ -57,6 +60,7 @@ pub struct Checks {
     revisions: revisions::Revisions,
     freshness: freshness::Freshness,
     retries: retries::Retries,
+    votes: votes::Votes,
     history: Vec<Operation>,
 }
 
@@ -136,6 +140,7 @@ impl Checks {
     /// A node is to come back as if it had never been there: a bug put in on purpose.
     pub fn forget(&mut self, node: NodeId) {
         self.members.forget(node);
+        self.votes.forget(node);
     }
 
     /// A node sends a message of a replica.
@@ -144,6 +149,22 @@ impl Checks {
     /// The replica is gone, or speaks from elsewhere too.
     pub fn speaks(&mut self, node: NodeId, route: Route) -> Result<(), Violation> {
         self.members.speaks(node, route)
+    }
+
+    /// A node sends messages of its replicas.
+    ///
+    /// # Errors
+    /// One votes twice in a term.
+    pub fn votes(&mut self, node: NodeId, messages: &[RaftMessage]) -> Result<(), Violation> {
+        messages.iter().try_for_each(|message| self.votes.sent(node, message))
+    }
+
+    /// A replica restarts with what its disk holds.
+    ///
+    /// # Errors
+    /// It has forgotten a vote.
+    pub fn voter_restored(&self, node: NodeId, found: &RestoredReplica) -> Result<(), Violation> {
+        self.votes.restored(node, found)
     }
 
     /// A node's clock stands still or goes back: it cannot bound how stale its data is.

@@ -102,6 +102,7 @@ impl Process {
             for route in routes(&turn) {
                 cx.checks.speaks(self.id, route)?;
             }
+            cx.checks.votes(self.id, &turn.messages)?;
             cx.send_turn((self.index, self.id, self.hello), to, turn);
         }
         self.check_proposals(host, &effects.records, cx)?;

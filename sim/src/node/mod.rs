@@ -32,11 +32,12 @@ pub struct Clock {
 }
 
 impl Clock {
-    fn new(random: &mut Random) -> Self {
+    /// One that gains or loses less than `most` microseconds in a second.
+    fn new(random: &mut Random, most: i64) -> Self {
         Self {
             // A clock that falls back an hour still shows a time.
             offset: ((1 << 36) + random.below(1 << 40)) as i64,
-            drift: random.below(20_000) as i64 - 10_000,
+            drift: random.below(2 * most as u64) as i64 - most,
             frozen: None,
         }
     }
@@ -125,7 +126,7 @@ impl Node {
     pub fn start(&mut self, cx: &mut Context) -> Result<(), Death> {
         assert!(self.process.is_none(), "{} runs already", self.name);
         self.life += 1;
-        let clock = Clock::new(&mut self.random);
+        let clock = Clock::new(&mut self.random, if cx.plan.leases { 5_000 } else { 10_000 });
         let disk: Arc<dyn Disk> = omit(Arc::new(self.disk.clone()), cx.plan.mutant.omission());
         let salt = self.random.next();
         let start = process::Start {

@@ -15,6 +15,7 @@ use doug_node::recovery::restore;
 use doug_proto::ids::NodeId;
 use doug_proto::map::PartitionMap;
 use doug_proto::v1;
+use doug_raft::LeaseConfig;
 use doug_storage::disk::Disk;
 use doug_storage::log::{LogReader, LogWriter};
 use doug_storage::manifest::Identity;
@@ -22,7 +23,7 @@ use doug_storage::store::{NewReplica, Opened, Store};
 use doug_storage::{Applied, ReplicaKey, StorageError};
 use prost::Message;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Why a process ended, or could not start.
@@ -123,6 +124,9 @@ pub(super) struct Start {
     pub founder: bool,
 }
 
+/// By how much the clocks of nodes that read by lease may differ: as much as a real node allows.
+const LEASE: LeaseConfig = LeaseConfig { max_drift_ppm: 10_000 };
+
 /// How many ticks an election timeout has, as in a real node.
 const TICKS: u64 = 15;
 /// How long the log is idle before it marks how far it is durable.
@@ -167,7 +171,9 @@ impl Process {
         let config = HostConfig {
             election_timeout: cx.plan.election_timeout,
             mutant: cx.plan.mutant.of_consensus(),
+            lease: cx.plan.leases.then_some(LEASE),
             batch_bytes: cx.plan.batch_bytes,
+            append_bytes: cx.plan.append_bytes,
             retained_log_bytes: cx.plan.retained_log_bytes,
             payload_cache_bytes: cx.plan.payload_cache_bytes,
             sleep_after: cx.plan.sleep_after,
@@ -195,6 +201,7 @@ impl Process {
             let (partition, restored) = restore(found, random.next())?;
             partitions.insert(id, Arc::new(partition));
             let number = doug_node::host::host_of(id, hosts.len());
+            cx.checks.voter_restored(start.id, &restored)?;
             hosts[number].host.restore(start.clock.local(cx.now), restored);
         }
         Ok(Self {
@@ -338,6 +345,16 @@ impl Process {
     /// The manifest and trees.
     pub fn store(&self) -> &Arc<Store> {
         &self.store
+    }
+
+    /// Whether nothing is done behind the scenes.
+    pub fn is_idle(&self) -> bool {
+        self.tasks.is_empty() && self.workers.iter().all(Option::is_none) && self.syncing.is_none()
+    }
+
+    /// The log's files that wait to become segments.
+    pub fn spare_files(&self) -> &[PathBuf] {
+        self.log.spare_files()
     }
 
     /// Which process this is.

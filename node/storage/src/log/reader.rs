@@ -1,5 +1,6 @@
 //! Reads batches back, from any thread, without making the writer wait.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -60,6 +61,12 @@ impl LogReader {
     /// being written beyond it and the spare ones, less the segments that are there.
     pub fn growth(&self) -> u64 {
         self.shared.growth()
+    }
+
+    /// The segments' files.
+    pub(crate) fn segment_files(&self) -> Vec<PathBuf> {
+        let state = self.shared.state.lock();
+        state.segments.values().map(|segment| segment.path.clone()).collect()
     }
 
     /// Greatest durable position.

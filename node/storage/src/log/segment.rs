@@ -126,6 +126,11 @@ impl SegmentFiles {
         })
     }
 
+    /// The files that wait to become segments.
+    pub fn free(&self) -> &[PathBuf] {
+        &self.free
+    }
+
     fn free_name(&mut self) -> PathBuf {
         self.next_free += 1;
         self.dir.join(format!("free-{:020}.log", self.next_free - 1))

@@ -1,5 +1,6 @@
 //! The single writer: appends to memory, makes durable with one write and one fdatasync.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -65,6 +66,11 @@ impl LogWriter {
         };
         let marked = next_lsn - 1;
         Self { shared, files, active, chunks: vec![first], next_lsn, last_worthy: marked, marked }
+    }
+
+    /// Files without records that wait to become segments.
+    pub fn spare_files(&self) -> &[PathBuf] {
+        self.files.free()
     }
 
     /// A reader of this log.

@@ -31,6 +31,11 @@ pub(super) struct OpenManifest {
     pub end: u64,
 }
 
+/// The file that names the manifest in force.
+pub(super) fn current(dir: &Path) -> PathBuf {
+    dir.join(CURRENT)
+}
+
 fn name(number: u64) -> String {
     format!("{PREFIX}{number:020}")
 }

@@ -87,6 +87,11 @@ impl Manifest {
         look(&self.inner.lock().state)
     }
 
+    /// The files that make it up.
+    pub(crate) fn files(&self) -> [PathBuf; 2] {
+        [files::current(&self.dir), self.inner.lock().open.path.clone()]
+    }
+
     /// Makes one edit of all `changes`; when it returns, the edit is durable, and damage to it would be noticed.
     ///
     /// Errors: [`Removed`](StorageError::Removed), [`Fenced`](StorageError::Fenced) and

@@ -1,6 +1,6 @@
 //! What to accept: a snapshot on its way in.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 
@@ -275,6 +275,11 @@ impl IncomingFiles {
             *leftover = Leftover { receiving, ..Leftover::default() };
         }
         Incoming::begin(self.disk.clone(), &self.dir, replica, info, own, receiving)
+    }
+
+    /// The replicas for which there may be files.
+    pub fn replicas(&self) -> BTreeSet<ReplicaKey> {
+        self.replicas.lock().keys().copied().collect()
     }
 
     /// The replica needs it no more: its files go with the next [`Self::tidy`] at which

@@ -22,6 +22,7 @@ use bytes::Bytes;
 pub use incoming::Incoming;
 pub(crate) use incoming::{IncomingFiles, OwnTable};
 pub use info::{SnapshotInfo, SnapshotTable};
+pub(crate) use names::replica_in as replica_of;
 pub(crate) use outgoing::Outgoing;
 pub use sending::Sending;
 pub use source::Snapshot;

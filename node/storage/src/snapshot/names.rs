@@ -7,6 +7,11 @@ pub(super) fn prefix(replica: ReplicaKey) -> String {
     format!("{:x}-{:x}-", replica.partition, replica.replica)
 }
 
+/// The replica in a name.
+pub(crate) fn replica_in(name: &str) -> Option<ReplicaKey> {
+    replica_of(name).map(|(replica, _)| replica)
+}
+
 /// The replica in a name, and what follows.
 pub(super) fn replica_of(name: &str) -> Option<(ReplicaKey, &str)> {
     let mut parts = name.splitn(3, '-');

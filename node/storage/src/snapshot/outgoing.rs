@@ -109,6 +109,12 @@ impl Outgoing {
         Ok(snapshot)
     }
 
+    /// The files of all snapshots.
+    pub fn files(&self) -> Vec<PathBuf> {
+        let kept = self.kept.lock();
+        kept.values().flatten().flat_map(|kept| kept.snapshot.files()).collect()
+    }
+
     /// A replica's snapshots were sent, or the replica is gone: they go once nobody sends them.
     pub fn give_up(&self, replica: ReplicaKey) {
         for kept in self.kept.lock().get_mut(&replica).into_iter().flatten() {

@@ -110,6 +110,12 @@ impl Snapshot {
         self.path(&format!("{:016x}.sst", table.identity))
     }
 
+    /// Its description, and a file for each table.
+    pub(super) fn files(&self) -> Vec<PathBuf> {
+        let tables = self.info.tables.iter().map(|table| self.table_path(table));
+        tables.chain([self.description()]).collect()
+    }
+
     pub(super) fn open(&self, table: usize) -> Result<Arc<dyn DiskFile>> {
         let path = self.table_path(&self.info.tables[table]);
         self.disk.open(&path, OpenMode::Read).map_err(StorageError::io("open", path))

@@ -10,8 +10,11 @@
 //! incoming/           snapshots that are received
 //! ```
 
+mod files;
 mod open;
 mod snapshots;
+
+pub use files::StoreFiles;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -404,6 +407,9 @@ impl Store {
     /// Deletes the tables nobody needs any more; returns how many. For a timer, or after each change.
     pub fn delete_obsolete_files(&self) -> Result<usize> {
         let files = self.context.obsolete.drain();
+        if has_bug(Bug::TableForgotten) {
+            return Ok(0);
+        }
         files.iter().try_for_each(|file| self.delete_table(*file))?;
         Ok(files.len())
     }

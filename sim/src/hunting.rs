@@ -1,0 +1,164 @@
+//! Hunting grounds: bugs that random plans rarely meet are looked for in plans that lean towards
+//! the schedule they need. Nothing is staged: the moments still come by chance.
+
+use crate::mutants::Mutant;
+use crate::plan::{FaultKind, Plan, SECOND};
+use doug_raft::Mutant as Core;
+use doug_storage::simulation::Bug;
+
+/// A plan that leans towards what shows this bug; where any plan shows it, the plan itself.
+pub fn hunt(mutant: Mutant, plan: Plan) -> Plan {
+    let mut plan = Plan { mutant, ..plan };
+    match mutant {
+        Mutant::Consensus(bug) => lean(bug, &mut plan),
+        Mutant::Storage(Bug::VoteFreedWithSegment) => restless(&mut plan),
+        _ => {}
+    }
+    plan
+}
+
+fn lean(bug: Core, plan: &mut Plan) {
+    match bug {
+        Core::VoteCountedInLaterTerm => late_votes(plan),
+        Core::OlderTermCommittedByCounting => figure_8(plan),
+        Core::OwnLogCountedBeforeDurable | Core::HeartbeatAcknowledgesBeforeDurable => {
+            forgetful(plan);
+        }
+        Core::CommitPastVerified => rival_tails(plan),
+        Core::ReadBeforeOwnTermCommit => fresh_leaders(plan),
+        Core::ReadAcknowledgedByOlderRound => left_behind(plan),
+        Core::LeaseKeptDuringTransfer => handed_over(plan),
+        Core::SnapshotKeepsConflictingLog => short_logs(plan),
+        // Any plan shows these, or they are about what this simulator does not do.
+        _ => {}
+    }
+}
+
+/// One group of three, in which only these faults come, each about so often.
+fn trio(plan: &mut Plan, seconds: u64, faults: &[(FaultKind, u64)]) {
+    plan.clusters = 1;
+    plan.nodes = 3;
+    plan.partitions = 1;
+    plan.spares = 0;
+    plan.hosts = 1;
+    plan.leases = false;
+    plan.election_timeout = 150_000;
+    plan.faults = faults.iter().map(|(kind, mean)| (*kind, mean * 1_000)).collect();
+    plan.workload.keys = 5;
+    plan.workload.think = 2_000;
+    busy(plan, seconds);
+}
+
+/// Clients that hardly pause.
+fn busy(plan: &mut Plan, seconds: u64) {
+    plan.duration = seconds * SECOND;
+    plan.workload.clients = 6;
+    plan.workload.width = 2;
+    plan.workload.burst = 60;
+    plan.workload.acknowledged = seconds * 150;
+}
+
+/// Elections one after the other, whose votes arrive when the next is under way.
+fn late_votes(plan: &mut Plan) {
+    let faults = [(FaultKind::Kill, 500), (FaultKind::Pause, 900), (FaultKind::Transfer, 500)];
+    trio(plan, 40, &faults);
+    plan.workload.acknowledged = 200;
+    plan.network.delay_max = 60_000;
+    plan.network.duplication = 300;
+    plan.network.loss = 50;
+    plan.network.reorder = true;
+}
+
+/// Leaders that come and go before their first entry is committed, with old ones to spread
+/// (paper, figure 8).
+fn figure_8(plan: &mut Plan) {
+    let faults = [
+        (FaultKind::Isolation, 500),
+        (FaultKind::Split, 700),
+        (FaultKind::Transfer, 400),
+        (FaultKind::Kill, 700),
+    ];
+    trio(plan, 60, &faults);
+    plan.nodes = 5;
+    plan.append_bytes = 1;
+    plan.batch_bytes = 1;
+    plan.network.loss = 150;
+    plan.network.delay_max = 30_000;
+    plan.network.reorder = true;
+    plan.sync = (1_000, 30_000);
+}
+
+/// Slow disks, and power that fails while they write.
+fn forgetful(plan: &mut Plan) {
+    let faults = [
+        (FaultKind::AllPowerLoss, 900),
+        (FaultKind::PowerLoss, 900),
+        (FaultKind::Isolation, 1_500),
+        (FaultKind::SlowDisk, 1_000),
+    ];
+    trio(plan, 40, &faults);
+    plan.sync = (2_000, 60_000);
+    plan.workload.writes = 700;
+}
+
+/// Leaders cut off while clients go on writing to them; what they logged lies in the way of others.
+fn rival_tails(plan: &mut Plan) {
+    trio(plan, 40, &[(FaultKind::Isolation, 700), (FaultKind::Pause, 2_000)]);
+    plan.append_bytes = 1;
+    plan.batch_bytes = 1;
+    plan.workload.writes = 900;
+    plan.network.delay_max = 8_000;
+}
+
+/// Many elections, slow disks behind them, and readers at once at the door.
+fn fresh_leaders(plan: &mut Plan) {
+    trio(plan, 40, &[(FaultKind::Kill, 700), (FaultKind::Transfer, 700)]);
+    plan.sync = (5_000, 40_000);
+    plan.workload.writes = 400;
+    plan.network.loss = 50;
+}
+
+/// Leaders that lose touch without noticing, and are read from.
+fn left_behind(plan: &mut Plan) {
+    let faults = [
+        (FaultKind::Pause, 500),
+        (FaultKind::Isolation, 700),
+        (FaultKind::OneWay, 700),
+        (FaultKind::Transfer, 900),
+    ];
+    trio(plan, 60, &faults);
+    plan.workload.writes = 400;
+    plan.network.loss = 100;
+    plan.network.delay_max = 30_000;
+    plan.network.reorder = true;
+}
+
+/// Hand-overs under readers, with messages that take their time.
+fn handed_over(plan: &mut Plan) {
+    trio(plan, 40, &[(FaultKind::Transfer, 300)]);
+    plan.read_by_lease();
+    plan.workload.writes = 400;
+    plan.network.loss = 100;
+    plan.network.delay_max = 40_000;
+    plan.network.reorder = true;
+}
+
+/// Followers that are brought up by snapshots, with tails of their own.
+fn short_logs(plan: &mut Plan) {
+    trio(plan, 60, &[(FaultKind::Isolation, 900), (FaultKind::Kill, 4_000)]);
+    plan.batch_bytes = 1;
+    plan.retained_log_bytes = 1;
+    plan.store.tree.memtable_bytes = 4 << 10;
+    plan.workload.writes = 900;
+}
+
+/// Elections without end, on nodes whose log is soon full and that often start again.
+fn restless(plan: &mut Plan) {
+    let faults =
+        [(FaultKind::Kill, 1_500), (FaultKind::Transfer, 1_000), (FaultKind::Isolation, 1_500)];
+    trio(plan, 60, &faults);
+    plan.partitions = 3;
+    plan.store.log.limit_bytes = 256 << 10;
+    plan.workload.keys = 60;
+    plan.workload.writes = 850;
+}
