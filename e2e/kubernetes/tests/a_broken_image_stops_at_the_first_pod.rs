@@ -24,7 +24,8 @@ fn a_broken_image_stops_at_the_first_pod() {
 
     database.patch(&json!({"image": BROKEN}));
     until("one node tries the image", seconds(120), || (with_broken() == 1).then_some(()));
-    let degraded = database.await_condition("Degraded", seconds(180), |one| one.status == "True");
+    let degraded =
+        database.await_condition("Degraded", seconds(180), |one| one.reason == "PodBroken");
     assert!(degraded.message.contains("orders-a-"), "which pod it is: {degraded:?}");
     always("only one node tries it", seconds(20), || with_broken() <= 1);
 
