@@ -88,7 +88,7 @@ impl Process {
         cx.checks.map_stored(self.id, &map)?;
         cx.coverage.hit("node joined");
         cx.trace.tell(cx.now, &format!("{} joins the database as {}", self.name, self.id));
-        self.map = Some(map);
+        self.hold_map(map);
         Ok(())
     }
 

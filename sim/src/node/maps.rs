@@ -51,12 +51,18 @@ impl Process {
         self.store.set_map(Bytes::from(map.to_wire().encode_to_vec()))?;
         cx.checks.map_stored(self.id, &map)?;
         cx.coverage.hit("map stored");
-        self.map = Some(Arc::new(map));
+        self.hold_map(Arc::new(map));
         if news {
             self.tell_map_soon(cx);
         }
         self.remove_left_out(cx);
         Ok(())
+    }
+
+    /// The map from now on. Its digest is asked for far more often than it changes.
+    pub(super) fn hold_map(&mut self, map: Arc<PartitionMap>) {
+        self.digest = map.digest();
+        self.map = Some(map);
     }
 
     /// What changes while the map is being told is told in one piece.
@@ -75,7 +81,7 @@ impl Process {
             let talk = MapTalk {
                 from: self.id,
                 to,
-                digest: map.digest(),
+                digest: self.digest,
                 map: Some(map.clone()),
                 asks: true,
             };
@@ -92,16 +98,18 @@ impl Process {
         }
         self.map_turn = self.map_turn.wrapping_add(1);
         let to = others[self.map_turn % others.len()];
-        let talk = MapTalk { from: self.id, to, digest: map.digest(), map: None, asks: true };
+        let talk = MapTalk { from: self.id, to, digest: self.digest, map: None, asks: true };
         cx.send_map(self.index, talk);
     }
 
     pub(super) fn hear_map(&mut self, talk: MapTalk, cx: &mut Context) -> Result<(), Death> {
-        if let Some(heard) = &talk.map {
+        // The same map says nothing new.
+        let differs = talk.digest != self.digest;
+        if let Some(heard) = talk.map.as_ref().filter(|_| differs) {
             self.merge_map(heard, cx)?;
         }
         let Some(map) = self.map.clone().filter(|_| talk.asks) else { return Ok(()) };
-        let digest = map.digest();
+        let digest = self.digest;
         if digest != talk.digest {
             let (from, to) = (self.id, talk.from);
             cx.send_map(self.index, MapTalk { from, to, digest, map: Some(map), asks: false });

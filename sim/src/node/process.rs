@@ -94,6 +94,7 @@ pub struct Process {
     pub(super) controls: BTreeMap<RequestId, Control>,
     /// The map, once the node belongs to the database.
     pub(super) map: Option<Arc<PartitionMap>>,
+    pub(super) digest: u64,
     pub(super) held: HeldDescriptors,
     /// Whether the others are about to be told the map.
     pub(super) tells_map: bool,
@@ -225,6 +226,7 @@ impl Process {
             next_request: 0,
             snapshots: BTreeMap::new(),
             controls: BTreeMap::new(),
+            digest: map.as_ref().map_or(0, PartitionMap::digest),
             map: map.map(Arc::new),
             held: HeldDescriptors::default(),
             tells_map: false,
@@ -258,7 +260,7 @@ impl Process {
         }
         let trees = self.store.join_database(identity, document.clone(), document, &new)?;
         cx.checks.map_stored(self.id, &map)?;
-        self.map = Some(map);
+        self.hold_map(map);
         for ((new, machine), tree) in own.into_iter().zip(trees) {
             let replica = new.key;
             cx.checks.changed(self.id, replica, true);
