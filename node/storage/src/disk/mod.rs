@@ -25,7 +25,7 @@ pub trait DirLock: Send + Sync {}
 /// Room on a volume, in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Space {
-    /// What the volume holds altogether.
+    /// What the volume holds altogether, but for what is kept back from this process.
     pub total: u64,
     /// What this process may still write.
     pub free: u64,

@@ -94,8 +94,11 @@ impl Disk for RealDisk {
 
     fn space(&self, dir: &Path) -> io::Result<Space> {
         let found = rustix::fs::statvfs(dir)?;
+        // As df counts: what is kept back for others (root's share, a quota) is neither
+        // used nor free, and an empty volume must not look nearly full because of it.
+        let used = found.f_blocks.saturating_sub(found.f_bfree);
         Ok(Space {
-            total: found.f_blocks.saturating_mul(found.f_frsize),
+            total: used.saturating_add(found.f_bavail).saturating_mul(found.f_frsize),
             free: found.f_bavail.saturating_mul(found.f_frsize),
         })
     }
