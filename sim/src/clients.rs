@@ -401,6 +401,8 @@ impl Client {
             return self.end(slot, running.operation, cx);
         }
         cx.coverage.hit("operation not executed");
+        cx.trace
+            .detail(cx.now, || format!("client {} gives up {:?}", self.index, running.operation));
         self.schedule_next(slot, cx);
         Ok(())
     }

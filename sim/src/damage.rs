@@ -15,7 +15,12 @@ impl World {
             return;
         }
         match kind {
-            FaultKind::Wipe => self.wipe(node, random.between(1_000, 3 * SECOND)),
+            FaultKind::Wipe => {
+                self.wipe(node, random.between(1_000, 3 * SECOND));
+                let points = ["node joining: begun", "node joining: durable"];
+                let (point, armed) = (*random.pick(&points), random.chance(300));
+                return self.arm_if(armed, node, point);
+            }
             FaultKind::BitFlip => self.flip(node, random),
             _ => self.misdirect(node, random),
         }
@@ -32,7 +37,9 @@ impl World {
     }
 
     fn note_damage(&mut self, node: usize, file: PathBuf) {
-        self.cx.losses.damage(self.nodes[node].id, file);
+        if let Some(inode) = self.nodes[node].disk.inode(&file) {
+            self.cx.losses.damage(self.nodes[node].id, (file, inode));
+        }
     }
 
     fn flip(&mut self, node: usize, random: &mut Random) {

@@ -314,7 +314,8 @@ impl Receiver {
         if arrived {
             cx.coverage.hit("snapshot installed");
             let learns = |member: &Member| member.replica == replica.replica;
-            if self.partition.descriptor().learners.iter().any(learns) {
+            let now = cx.checks.descriptor(replica.partition);
+            if now.is_some_and(|now| now.learners.iter().any(learns)) {
                 cx.coverage.hit("snapshot installed by a learner");
             }
             let (name, partition, at) = (process.name(), replica.partition, applied.index);

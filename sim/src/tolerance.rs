@@ -17,8 +17,8 @@ const ON_ITS_WAY: u64 = 20_000_000;
 pub struct Losses {
     /// Nodes whose volumes are gone: nobody has these ids any more.
     volumes: BTreeSet<NodeId>,
-    /// Files that were damaged.
-    files: BTreeMap<NodeId, BTreeSet<PathBuf>>,
+    /// Files that were damaged: under which name, and what holds the damage.
+    files: BTreeMap<NodeId, BTreeSet<(PathBuf, u64)>>,
     /// Replicas that noticed damage and left their groups, until they are removed.
     fenced: BTreeSet<(NodeId, ReplicaKey)>,
     /// Goals that were asked for: when, and of which partition.
@@ -37,7 +37,7 @@ impl Losses {
     }
 
     /// A file is damaged.
-    pub fn damage(&mut self, node: NodeId, file: PathBuf) {
+    pub fn damage(&mut self, node: NodeId, file: (PathBuf, u64)) {
         self.files.entry(node).or_default().insert(file);
     }
 
@@ -157,9 +157,14 @@ impl Outlook<'_> {
         if self.more == Some(node) || losses.volumes.contains(&node) {
             return true;
         }
-        // Damage is over when its file is gone.
+        // Damage is over when its file is gone. Tables are linked under several names; a segment
+        // that is renamed is written anew.
         let Some(index) = self.world.cx.database.index_of(node) else { return false };
         let disk = &self.world.nodes[index].disk;
-        losses.files.get(&node).is_some_and(|files| files.iter().any(|file| disk.holds(file)))
+        let lasts = |(path, inode): &(PathBuf, u64)| match path.extension() {
+            Some(kind) if kind == "sst" => disk.names_inode(*inode),
+            _ => disk.inode(path).is_some(),
+        };
+        losses.files.get(&node).is_some_and(|files| files.iter().any(lasts))
     }
 }

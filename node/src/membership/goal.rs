@@ -5,15 +5,18 @@ use doug_proto::map::{Goal, Partition, PartitionMap};
 use std::collections::BTreeSet;
 use tonic::Code;
 
-/// Why a goal cannot be taken up, whatever state the partition is in.
+/// Why a partition cannot be given a goal, whatever else is under way in it.
 #[must_use]
-pub fn refusal(goal: &Goal, map: &PartitionMap) -> Option<Fault> {
+pub fn refusal(partition: u64, goal: &Goal, map: &PartitionMap) -> Option<Fault> {
     let count = goal.nodes.len();
     let wrong = |message: String| Some(Fault::invalid(message));
     if goal.nodes.is_empty() {
         return None;
     }
-    if count.is_multiple_of(2) {
+    // A goal given up half way leaves as many voters as it finds: among them, too, one that
+    // is damaged or lost must be replaced.
+    let as_many = map.partition(partition).is_some_and(|now| now.voters.len() == count);
+    if count.is_multiple_of(2) && !as_many {
         return wrong(format!(
             "the goal names {count} nodes; give an odd number: an even one needs as many for a \
              majority, and survives no more failures"
@@ -73,4 +76,62 @@ pub fn with_goal(descriptor: &Partition, goal: &Goal) -> Result<Option<Partition
     next.generation += 1;
     next.next_replica = descriptor.next_replica();
     Ok(Some(next))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
+    use doug_proto::ids::{DatabaseId, NodeId};
+    use doug_proto::map::{Member, Node, Ports};
+    use doug_proto::routing::Routing;
+
+    /// Four nodes, and a partition with these voters.
+    fn map(voters: u64) -> PartitionMap {
+        let node = |number| Node {
+            id: NodeId::from_bits(number),
+            name: format!("a-{number}"),
+            cluster: "a".into(),
+            address: "host".into(),
+            ports: Ports::default(),
+            version: 1,
+        };
+        let member = |number| Member { node: NodeId::from_bits(number), replica: number };
+        let partition = Partition {
+            id: 1,
+            start: Bytes::new(),
+            end: Bytes::new(),
+            generation: 1,
+            cluster: "a".into(),
+            voters: (1..=voters).map(member).collect(),
+            learners: Vec::new(),
+            parents: Vec::new(),
+            outgoing: Vec::new(),
+            next_replica: 0,
+            goal: None,
+        };
+        PartitionMap {
+            database: DatabaseId::from_bits(1),
+            epoch: 1,
+            routing: Routing::Hash { prefix_delimiter: Bytes::new() },
+            nodes: (1..=4).map(node).collect(),
+            partitions: vec![partition],
+        }
+    }
+
+    fn goal(nodes: u64) -> Goal {
+        let nodes = (1..=nodes).map(NodeId::from_bits).collect();
+        Goal { nodes, cluster: "a".into(), discarded: Vec::new() }
+    }
+
+    #[test]
+    fn an_even_number_of_nodes_is_refused() {
+        assert!(refusal(1, &goal(2), &map(3)).is_some());
+        assert!(refusal(1, &goal(3), &map(3)).is_none());
+    }
+
+    #[test]
+    fn one_of_four_voters_that_a_goal_given_up_has_left_can_be_replaced() {
+        assert!(refusal(1, &goal(4), &map(4)).is_none());
+    }
 }

@@ -98,7 +98,7 @@ pub async fn change_members(
         return Err(Fault::invalid(format!("the database has no partition {partition}")));
     }
     let goal = Goal::from_wire(&request.goal.unwrap_or_default())?;
-    if let Some(fault) = refusal(&goal, &map) {
+    if let Some(fault) = refusal(partition, &goal, &map) {
         return Err(fault);
     }
     let deadline = shared.clock.after(timeout);

@@ -142,14 +142,19 @@ impl SimDisk {
             .collect()
     }
 
-    /// Whether there is such a file, as a process sees it.
-    pub fn holds(&self, path: &Path) -> bool {
-        self.lock().names.contains_key(path.as_os_str())
-    }
-
     /// The path of every file, as a process sees it.
     pub fn files(&self) -> BTreeSet<PathBuf> {
         self.lock().names.keys().map(PathBuf::from).collect()
+    }
+
+    /// Names what a file holds, whatever it is linked as.
+    pub fn inode(&self, path: &Path) -> Option<u64> {
+        self.lock().names.get(path.as_os_str()).copied()
+    }
+
+    /// Whether any file holds that.
+    pub fn names_inode(&self, inode: u64) -> bool {
+        self.lock().names.values().any(|named| *named == inode)
     }
 
     /// The bytes of one file.

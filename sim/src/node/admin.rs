@@ -52,18 +52,20 @@ impl Process {
                     refused(&fault)
                 }
             },
-            Call::ChangeMembers { partition, goal, generation } => match self.check_goal(&goal) {
-                Err(fault) => refused(&fault),
-                Ok(()) => {
-                    let request = self.next_request();
-                    self.controls.insert(request, Control::Goal(caller));
-                    let deadline = self.clock.local(cx.now).after(PATIENCE);
-                    let event =
-                        Event::ChangeMembers { request, partition, goal, generation, deadline };
-                    self.post(self.host_of(partition), event, cx);
-                    return Ok(());
+            Call::ChangeMembers { partition, goal, generation } => {
+                match self.check_goal(partition, &goal) {
+                    Err(fault) => refused(&fault),
+                    Ok(()) => {
+                        let request = self.next_request();
+                        self.controls.insert(request, Control::Goal(caller));
+                        let deadline = self.clock.local(cx.now).after(PATIENCE);
+                        let event =
+                            Event::ChangeMembers { request, partition, goal, generation, deadline };
+                        self.post(self.host_of(partition), event, cx);
+                        return Ok(());
+                    }
                 }
-            },
+            }
             Call::Map => match &self.map {
                 Some(map) => Said::Map(map.clone()),
                 None => return Ok(()),
@@ -73,9 +75,9 @@ impl Process {
         Ok(())
     }
 
-    fn check_goal(&self, goal: &Goal) -> Result<(), Fault> {
+    fn check_goal(&self, partition: u64, goal: &Goal) -> Result<(), Fault> {
         let Some(map) = &self.map else { return Err(Fault::unavailable("this node is empty")) };
-        refusal(goal, map).map_or(Ok(()), Err)
+        refusal(partition, goal, map).map_or(Ok(()), Err)
     }
 
     /// `Admin.Join`.
