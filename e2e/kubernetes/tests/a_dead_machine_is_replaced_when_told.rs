@@ -4,7 +4,7 @@
 use doug_kubernetes_tests::database::Database;
 use doug_kubernetes_tests::kubectl;
 use doug_kubernetes_tests::lab::{self, Broken};
-use doug_kubernetes_tests::manifest::Manifest;
+use doug_kubernetes_tests::manifest::{Manifest, SIZED};
 use doug_kubernetes_tests::members;
 use doug_kubernetes_tests::namespace::Namespace;
 use doug_kubernetes_tests::operator;
@@ -22,7 +22,9 @@ fn machines_of_the_operator() -> Vec<String> {
 fn a_dead_machine_is_replaced_when_told() {
     assert!(lab::is_ours(), "machines can be killed only in the suite's own Kubernetes");
     let namespace = Namespace::new("told");
-    let database = Database::create(&namespace, &Manifest::new("orders"));
+    // The default class has its provisioner in a pod, which may die with the machine.
+    let manifest = Manifest::new("orders").storage(SIZED, "320Mi");
+    let database = Database::create(&namespace, &manifest);
     let witness = Witness::start(&database, "told");
     let mut needed = machines_of_the_operator();
     needed.push(witness.node());
