@@ -398,6 +398,9 @@ impl Client {
         self.settle(&running);
         if writes && running.uncertain {
             cx.coverage.hit("write of unknown outcome");
+            cx.trace.detail(cx.now, || {
+                format!("client {} gives up, unknown: {:?}", self.index, running.operation)
+            });
             return self.end(slot, running.operation, cx);
         }
         cx.coverage.hit("operation not executed");

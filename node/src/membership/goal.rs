@@ -15,7 +15,10 @@ pub fn refusal(partition: u64, goal: &Goal, map: &PartitionMap) -> Option<Fault>
     }
     // A goal given up half way leaves as many voters as it finds: among them, too, one that
     // is damaged or lost must be replaced.
-    let as_many = map.partition(partition).is_some_and(|now| now.voters.len() == count);
+    let as_many = map.partition(partition).is_some_and(|now| {
+        let wanted = now.goal.as_ref().map_or(0, |goal| goal.nodes.len());
+        now.voters.len() == count || wanted == count
+    });
     if count.is_multiple_of(2) && !as_many {
         return wrong(format!(
             "the goal names {count} nodes; give an odd number: an even one needs as many for a \
@@ -133,5 +136,9 @@ mod tests {
     #[test]
     fn one_of_four_voters_that_a_goal_given_up_has_left_can_be_replaced() {
         assert!(refusal(1, &goal(4), &map(4)).is_none());
+        // The damaged one is voted out first, and another may be lost meanwhile.
+        let mut map = map(3);
+        map.partitions[0].goal = Some(goal(4));
+        assert!(refusal(1, &goal(4), &map).is_none());
     }
 }
