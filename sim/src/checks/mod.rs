@@ -5,7 +5,6 @@ mod durability;
 pub mod files;
 mod freshness;
 mod leaders;
-pub mod linearizability;
 mod log_matching;
 mod machines;
 mod members;

@@ -1,9 +1,9 @@
 //! "Linearizable per key": cuts the history into keys and judges each.
 
-use super::linearizability::{self, Act, Operation as Step, Verdict};
 use super::{Judged, Violation};
 use crate::history::{Action, Answer, Condition, Freshness, Operation, value_number};
 use bytes::Bytes;
+use doug_linearizability::{Act, Operation as Step, Verdict};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Configurations visited for one key before the search is given up.
@@ -24,7 +24,7 @@ pub(super) fn judge(history: &[Operation]) -> Result<Judged, Violation> {
     }
     let mut judged = Judged::default();
     for (key, steps) in keys {
-        match linearizability::check(&steps, BUDGET) {
+        match doug_linearizability::check(&steps, BUDGET) {
             Verdict::Linearizable => judged.keys += 1,
             Verdict::TooHard => judged.too_hard += 1,
             Verdict::NotLinearizable { ordered } => {

@@ -2,7 +2,7 @@
 
 use crate::history::{Act, Fresh, History, Outcome, Shared};
 use doug_client::{Client, Read};
-use doug_sim::checks::linearizability::{self, Operation, Verdict};
+use doug_linearizability::{Operation, Verdict};
 use futures::StreamExt;
 use serde::Serialize;
 use std::time::Duration;
@@ -108,7 +108,7 @@ fn order(shared: &[Shared]) -> (usize, Vec<String>) {
     for register in 0..registers {
         let of_it = shared.iter().filter(|one| one.register == register);
         let operations: Vec<_> = of_it.map(operation).collect();
-        match linearizability::check(&operations, BUDGET) {
+        match doug_linearizability::check(&operations, BUDGET) {
             Verdict::Linearizable => right += 1,
             verdict => wrong.push(format!("shared/{register}: {verdict:?}, {operations:?}")),
         }
@@ -120,8 +120,8 @@ fn order(shared: &[Shared]) -> (usize, Vec<String>) {
 fn operation(one: &Shared) -> Operation {
     let nanoseconds = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
     let act = match one.act {
-        Act::Write(number) => linearizability::Act::Write(Some(number)),
-        Act::Read(number) => linearizability::Act::Read(number),
+        Act::Write(number) => doug_linearizability::Act::Write(Some(number)),
+        Act::Read(number) => doug_linearizability::Act::Read(number),
     };
     Operation { call: nanoseconds(one.asked), answer: one.answered.map(nanoseconds), act }
 }
