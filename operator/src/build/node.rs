@@ -129,8 +129,14 @@ fn arguments(database: &Database, of: &ClusterSpec) -> Vec<String> {
         "--token-file=/etc/dougdb/token/token".to_owned(),
     ];
     let config = &database.spec.node.config;
-    if let Some(timeout) = config.election_timeout_milliseconds {
-        arguments.push(format!("--election-timeout-milliseconds={timeout}"));
+    let times = [
+        ("election-timeout-milliseconds", config.election_timeout_milliseconds),
+        ("sleep-after-milliseconds", config.sleep_after_milliseconds),
+    ];
+    for (flag, milliseconds) in times {
+        if let Some(milliseconds) = milliseconds {
+            arguments.push(format!("--{flag}={milliseconds}"));
+        }
     }
     let sizes = [("memory-budget", &config.memory_budget), ("log-limit", &config.log_limit)];
     for (flag, size) in sizes {

@@ -29,7 +29,10 @@ fn everything_declared_finds_its_place() {
             "spread": "Required", "nodeSelector": {"disk": "nvme"}, "priorityClassName": "high",
             "tolerations": [{"key": "db", "operator": "Exists"}],
         },
-        "config": {"electionTimeoutMilliseconds": 300, "memoryBudget": "1Gi", "logLimit": "1Gi"},
+        "config": {
+            "electionTimeoutMilliseconds": 300, "sleepAfterMilliseconds": 0,
+            "memoryBudget": "1Gi", "logLimit": "1Gi",
+        },
     });
     spec["facade"] = json!({
         "replicas": 3, "service": {"type": "LoadBalancer", "port": 80},
@@ -46,10 +49,11 @@ fn a_node_is_restarted_for_what_matters_to_it_only() {
         template_hash(&validate(&resource(spec)).unwrap(), &circumstances())
     };
     let usual = hash(&|_| {});
-    let matters: [&dyn Fn(&mut Value); 2] =
-        [&|spec| spec["node"]["config"] = json!({"electionTimeoutMilliseconds": 300}), &|spec| {
-            spec["node"]["resources"] = json!({"requests": {"cpu": "1"}})
-        }];
+    let matters: [&dyn Fn(&mut Value); 3] = [
+        &|spec| spec["node"]["config"] = json!({"electionTimeoutMilliseconds": 300}),
+        &|spec| spec["node"]["config"] = json!({"sleepAfterMilliseconds": 0}),
+        &|spec| spec["node"]["resources"] = json!({"requests": {"cpu": "1"}}),
+    ];
     let does_not: [&dyn Fn(&mut Value); 3] = [
         &|spec| spec["facade"] = json!({"replicas": 5}),
         &|spec| spec["node"]["storage"]["size"] = json!("2Gi"),
