@@ -154,8 +154,11 @@ async fn control_one(client: &Client, namespace: Option<String>, context: Arc<Co
         .run(reconcile, |_, _, _| Action::requeue(Duration::from_secs(1)), context);
     events
         .for_each(|event| async move {
-            if let Err(error) = event {
-                tracing::warn!("a watch failed and is begun again: {error}");
+            match event {
+                Ok(_) => {}
+                // A pod that ends after its DougCluster names one that is gone.
+                Err(controller::Error::ObjectNotFound(_)) => {}
+                Err(error) => tracing::warn!("a watch failed and is begun again: {error}"),
             }
         })
         .await;

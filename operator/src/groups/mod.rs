@@ -33,6 +33,15 @@ pub struct Leader {
     pub caught_up: BTreeSet<NodeId>,
 }
 
+/// What is known of nodes besides what leaders say of them.
+#[derive(Clone, Debug, Default)]
+pub struct Known {
+    /// They answer this operator.
+    pub answering: BTreeSet<NodeId>,
+    /// Someone said that they are to be replaced.
+    pub given_up: BTreeSet<NodeId>,
+}
+
 /// All groups of the map.
 pub fn groups(map: &PartitionMap, observed: &Observed) -> Vec<Group> {
     map.partitions.iter().map(|partition| group(partition, observed)).collect()
@@ -119,7 +128,16 @@ impl Group {
     /// Why the group cannot do without this voter, in words: it must be at rest, and
     /// every other voter must be up. A majority alone would not do: the next failure
     /// would take it.
-    pub fn needs(&self, node: NodeId, name_of: impl Fn(NodeId) -> String) -> Option<String> {
+    ///
+    /// Of others that are given up, too, nothing is expected, if this voter is as dead as
+    /// they are and a majority is there without all of them: that has what was
+    /// acknowledged.
+    pub fn needs(
+        &self,
+        node: NodeId,
+        known: &Known,
+        name_of: impl Fn(NodeId) -> String,
+    ) -> Option<String> {
         let partition = self.id();
         let Some(leader) = &self.leader else {
             return Some(format!("partition {partition} has no leader"));
@@ -127,9 +145,24 @@ impl Group {
         if !self.is_at_rest() {
             return Some(format!("partition {partition} is changing its members"));
         }
-        let others = self.descriptor.voters.iter().map(|voter| voter.node);
-        let others: Vec<NodeId> = others.filter(|other| *other != node).collect();
-        if let Some(down) = others.iter().find(|other| !leader.active.contains(other)) {
+        let voters = self.descriptor.voters.iter().map(|voter| voter.node);
+        let heard = |node: &NodeId| leader.active.contains(node);
+        let dead = |node: &NodeId| !heard(node) && !known.answering.contains(node);
+        let expected = |other: &NodeId| {
+            *other != node && !(dead(&node) && dead(other) && known.given_up.contains(other))
+        };
+        let (all, others) = (voters.len(), voters.filter(expected).collect::<Vec<_>>());
+        if others.len() <= all / 2 {
+            let left = others.len();
+            return Some(format!(
+                "without the nodes that are given up, only {left} of {all} voters of partition \
+                 {partition} are left"
+            ));
+        }
+        // A leader goes on believing in one that has just died, and one that only its
+        // peers hear may be about to.
+        let up = |other: &&NodeId| heard(other) && known.answering.contains(other);
+        if let Some(down) = others.iter().find(|other| !up(other)) {
             return Some(format!(
                 "node {} is down as well, and holds partition {partition} too",
                 name_of(*down)

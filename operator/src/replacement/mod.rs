@@ -15,8 +15,8 @@ mod told;
 pub use clearing::Clearing;
 pub use told::{ANNOTATION, told, without};
 
-use crate::dereference::Observed;
-use crate::groups::Group;
+use crate::dereference::{Answer, Observed};
+use crate::groups::{Group, Known};
 use crate::placement::Move;
 use crate::validate::{Database, Place};
 use doug_client::PartitionMap;
@@ -132,19 +132,32 @@ fn begin(situation: &Situation, place: Place) -> Step {
              claim {claim} and its pod {pod} yourself"
         ));
     };
-    let needed = situation.groups.iter().filter(|group| group.has(node));
-    let needed = needed.map(|group| group.needs(node, |node| situation.name_of(node)));
-    if let Some(why) = needed.flatten().next() {
-        return refuse(format!(
-            "{why}. Taking its volume away as well could lose what only they have: bring the \
-             other back first, or wait"
-        ));
+    if let Some(why) = hindrance(situation, node) {
+        return refuse(why);
     }
     let claim = situation.observed.claims.get(&situation.claim_name(&place));
     match claim.and_then(ResourceExt::uid) {
         Some(claim) => Step::Intend(place, Replacing { id: node.to_string(), claim }),
         None => Step::Wait(place, "it has no claim yet".to_owned()),
     }
+}
+
+/// Why a node's volume cannot be taken away now.
+fn hindrance(situation: &Situation, node: NodeId) -> Option<String> {
+    let told = |status: &&NodeStatus| situation.told.contains(&status.name);
+    let ids = situation.nodes.iter().filter(told).filter_map(|status| status.id.as_ref());
+    let known = Known {
+        answering: situation.observed.answers.values().filter_map(Answer::node).collect(),
+        // Two that are merely silent are no such: that may be a network that comes back.
+        given_up: ids.filter_map(|id| id.parse().ok()).collect(),
+    };
+    let concerned = situation.groups.iter().filter(|group| group.has(node));
+    let name_of = |node| situation.name_of(node);
+    let why = concerned.filter_map(|group| group.needs(node, &known, name_of)).next()?;
+    Some(format!(
+        "{why}. Taking its volume away as well could lose what only they have: bring the other \
+         back first, or wait"
+    ))
 }
 
 impl Situation<'_> {

@@ -190,6 +190,17 @@ mod one_that_is_given_up {
     }
 
     #[test]
+    fn one_that_died_since_it_was_given_up_stops_it() {
+        let mut scene = Scene::new();
+        give_up(&mut scene, "a-2");
+        intend(&mut scene, 2);
+        scene.silence("a", 1);
+        let Step::Refuse(name, why) = step(&scene) else { panic!() };
+        assert_eq!(name, "a-2");
+        assert!(why.starts_with("node a-1 is down as well, and holds partition 1 too."), "{why}");
+    }
+
+    #[test]
     fn a_dead_machine_is_waited_for_until_kubernetes_knows_it() {
         let mut scene = Scene::new();
         scene.silence("a", 2);
@@ -209,6 +220,39 @@ mod one_that_is_given_up {
         scene.silence("a", 2);
         scene.make_claim(&place("a", 2), "another-claim");
         scene.make_pod(&place("a", 2), "another-pod");
+        let why = "waiting for its new pod to answer";
+        assert_eq!(step(&scene), Step::Wait(place("a", 2), why.into()));
+    }
+
+    /// a-2 was given up, and its new pod, on a new claim, does not answer.
+    fn awaiting_its_successor() -> Scene {
+        let mut scene = Scene::new();
+        give_up(&mut scene, "a-2");
+        intend(&mut scene, 2);
+        scene.silence("a", 2);
+        scene.make_claim(&place("a", 2), "another-claim");
+        scene.make_pod(&place("a", 2), "another-pod");
+        scene
+    }
+
+    #[test]
+    fn a_successor_whose_machine_died_before_it_was_a_member_is_made_anew() {
+        let mut scene = awaiting_its_successor();
+        scene.not_ready("a", 2);
+        assert!(matches!(step(&scene), Step::Wait(..)), "it may be starting still");
+        scene.evict("a", 2);
+        let Step::Clear(_, clearing) = step(&scene) else { panic!() };
+        let named = |name: &str, uid: &str| Some((name.to_owned(), uid.to_owned()));
+        assert_eq!(clearing.claim, named("data-orders-a-2", "another-claim"));
+        assert_eq!(clearing.pod, named("orders-a-2", "another-pod"));
+        assert!(clearing.dead);
+    }
+
+    #[test]
+    fn a_successor_that_was_a_member_is_waited_for() {
+        let mut scene = awaiting_its_successor();
+        scene.list(&place("a", 2), Scene::successor("a", 2));
+        scene.evict("a", 2);
         let why = "waiting for its new pod to answer";
         assert_eq!(step(&scene), Step::Wait(place("a", 2), why.into()));
     }

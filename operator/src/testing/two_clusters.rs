@@ -132,7 +132,8 @@ impl Scene {
         self.refresh();
     }
 
-    fn enlist(&mut self, place: &Place, id: NodeId) {
+    /// The map lists a node under an id.
+    pub fn list(&mut self, place: &Place, id: NodeId) {
         let entry = Node {
             id,
             name: place.name(),
@@ -143,6 +144,10 @@ impl Scene {
         };
         self.map.epoch += 1;
         self.map.nodes.push(entry);
+    }
+
+    fn enlist(&mut self, place: &Place, id: NodeId) {
+        self.list(place, id);
         self.answer(&place.cluster, place.ordinal).identity.database =
             self.map.database.to_string();
     }
@@ -168,6 +173,13 @@ impl Scene {
     pub fn not_ready(&mut self, cluster: &str, ordinal: u32) {
         let name = self.database.pod_name(&place(cluster, ordinal));
         self.observed.pods.get_mut(&name).unwrap().status = None;
+    }
+
+    /// Its pod is being deleted, and nobody confirms that it has ended.
+    pub fn evict(&mut self, cluster: &str, ordinal: u32) {
+        let name = self.database.pod_name(&place(cluster, ordinal));
+        let now = serde_json::from_value(json!("2026-01-01T12:00:00Z")).unwrap();
+        self.observed.pods.get_mut(&name).unwrap().metadata.deletion_timestamp = Some(now);
     }
 
     /// A node does not answer any more; its leaders have noticed.
