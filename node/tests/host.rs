@@ -1,6 +1,8 @@
 //! What a host does with events, seen from outside: three hosts, a network
 //! that can be cut, and logs that are durable at once.
 
+#[path = "support/three_nodes.rs"]
+mod three_nodes;
 #[path = "support/votes.rs"]
 mod votes;
 
@@ -10,10 +12,10 @@ use doug_node::host::{
 };
 use doug_proto::error::Fault;
 use doug_proto::ids::NodeId;
-use doug_proto::map::{Member, Partition};
 use doug_raft::Time;
 use doug_storage::ReplicaKey;
 use std::collections::{BTreeMap, BTreeSet};
+use three_nodes::{descriptor, node};
 
 const MILLISECOND: u64 = 1_000;
 const SECOND: u64 = 1_000_000;
@@ -38,30 +40,6 @@ struct Trio {
     stalled: BTreeSet<usize>,
     /// The last record each host has handed to its log.
     logged: [Sequence; 3],
-}
-
-fn node(number: usize) -> NodeId {
-    NodeId::from_bits(number as u64 + 1)
-}
-
-fn descriptor(partition: u64) -> Partition {
-    let first = partition as usize - 1;
-    Partition {
-        id: partition,
-        start: Bytes::new(),
-        end: Bytes::new(),
-        generation: 1,
-        cluster: "a".into(),
-        voters: (0..3)
-            .map(|i| (first + i) % 3)
-            .map(|i| Member { node: node(i), replica: i as u64 + 1 })
-            .collect(),
-        learners: Vec::new(),
-        parents: Vec::new(),
-        outgoing: Vec::new(),
-        next_replica: 0,
-        goal: None,
-    }
 }
 
 impl Trio {

@@ -1,44 +1,22 @@
 //! Hosts with many partitions of which most are idle: three hosts, a network that can be cut, logs that are durable at once.
 
+#[path = "support/three_nodes.rs"]
+mod three_nodes;
+
 use bytes::Bytes;
 use doug_node::host::{
     Effects, Event, Host, HostConfig, LogContent, LogRecord, ReadKind, RequestId, RestoredReplica,
     Sequence,
 };
-use doug_proto::ids::NodeId;
-use doug_proto::map::{Member, Partition};
 use doug_proto::v1;
 use doug_raft::{Batch, ReplicaId, Role, Term, Time, WakeCause};
 use doug_storage::ReplicaKey;
 use std::collections::{BTreeMap, BTreeSet};
+use three_nodes::{descriptor, node};
 
 const MILLISECOND: u64 = 1_000;
 const SECOND: u64 = 1_000_000;
 const NEVER: Time = Time(u64::MAX - 1);
-
-fn node(number: usize) -> NodeId {
-    NodeId::from_bits(number as u64 + 1)
-}
-
-fn descriptor(partition: u64) -> Partition {
-    let first = partition as usize - 1;
-    Partition {
-        id: partition,
-        start: Bytes::new(),
-        end: Bytes::new(),
-        generation: 1,
-        cluster: "a".into(),
-        voters: (0..3)
-            .map(|i| (first + i) % 3)
-            .map(|i| Member { node: node(i), replica: i as u64 + 1 })
-            .collect(),
-        learners: Vec::new(),
-        parents: Vec::new(),
-        outgoing: Vec::new(),
-        next_replica: 0,
-        goal: None,
-    }
-}
 
 /// What passed between the hosts.
 #[derive(Default)]
