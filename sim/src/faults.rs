@@ -37,6 +37,15 @@ pub enum Relief {
 /// An hour, in microseconds.
 const HOUR: i64 = 3_600 * SECOND as i64;
 
+/// Lets the power of a founder fail, now and then, while the database is created: all other faults come later.
+fn arm_founder(cx: &Context) {
+    let mut random = Random::for_purpose(cx.plan.seed, 12);
+    if cx.plan.faults.contains_key(&FaultKind::CrashPoint) && random.chance(150) {
+        let founder = random.below(cx.database.nodes() as u64) as usize;
+        cx.crash_points.arm(founder, *random.pick(&["joining: begun", "joining: durable"]));
+    }
+}
+
 /// When faults come; each kind draws from its own chance, so that leaving one out
 /// does not change the others.
 #[derive(Debug)]
@@ -51,6 +60,7 @@ impl Faults {
         let seed = cx.plan.seed;
         let number = |kind: &FaultKind| 3_000 + *kind as u64;
         let kinds: Vec<_> = cx.plan.faults.clone().into_iter().collect();
+        arm_founder(cx);
         let mut faults = Self { random: BTreeMap::new(), over: false };
         for (kind, mean) in kinds {
             let mut random = Random::for_purpose(seed, number(&kind));

@@ -73,3 +73,15 @@ fn goals_replaced_and_given_up_half_way_leave_nothing_behind() {
     assert!(counted(&report, "goal replaced by another") > 0, "{:#?}", report.coverage);
     assert!(counted(&report, "goal dropped half way") > 0, "{:#?}", report.coverage);
 }
+
+/// Where four messages of ten are lost, a newcomer is often the only one who knows of itself.
+#[test]
+fn a_newcomer_that_only_its_own_map_lists_becomes_known_to_all() {
+    for seed in 40..80 {
+        let mut plan = plan(seed, &[FaultKind::Wipe]);
+        plan.clusters = 1;
+        plan.network.loss = 400;
+        let report = good(plan);
+        assert!(counted(&report, "node joined") > 0, "{:#?}", report.coverage);
+    }
+}

@@ -46,37 +46,47 @@ pub async fn share(shared: Arc<Shared>) {
         let calls: Vec<_> = others
             .into_iter()
             .filter_map(|node| Some((node.id, channels.to(node)?)))
-            .map(|(node, channel)| exchange(&shared, node, channel, tell.then(|| map.clone())))
+            .map(|(node, channel)| exchange(&shared, node, channel, tell))
             .collect();
         futures::stream::iter(calls).for_each_concurrent(AT_ONCE, |call| call).await;
     }
 }
 
-/// Tells a node the map, or asks whether it has another one; takes in what it
-/// answers. A node that is down is told when it asks.
-async fn exchange(
+/// Tells a node the map, or asks whether it has another one and, if it knows less than this
+/// node, tells it: nobody else may ever ask a node that only its own map lists. A node that
+/// is down is told when it asks.
+async fn exchange(shared: &Arc<Shared>, node: NodeId, channel: Channel, tell: bool) {
+    let exchanged = async {
+        let answered = call(shared, node, channel.clone(), tell).await?;
+        if !tell && answered.is_some_and(|digest| digest != shared.maps.digest()) {
+            call(shared, node, channel, true).await?;
+        }
+        Ok::<_, Status>(())
+    };
+    if let Err(status) = exchanged.await {
+        tracing::debug!(%node, why = status.message(), "the map could not be shared");
+    }
+}
+
+/// One call, with the map or the question for it. Takes in the map that is answered, and
+/// returns its digest; `None` if it is the same here.
+async fn call(
     shared: &Arc<Shared>,
     node: NodeId,
     channel: Channel,
-    tell: Option<Arc<PartitionMap>>,
-) {
+    tell: bool,
+) -> Result<Option<u64>, Status> {
     let request = v1::ShareMapRequest {
         hello: Some(hello(shared, node)),
         digest: shared.maps.digest(),
-        map: tell.map(|map| map.to_wire()),
+        map: shared.maps.get().filter(|_| tell).map(|map| map.to_wire()),
     };
     let mut client = raft_client(shared, channel);
     let answer = tokio::time::timeout(PATIENCE, client.share_map(request)).await;
-    let taken = match answer {
-        Ok(Ok(response)) => match response.into_inner().map {
-            Some(map) => take_in(shared, map).await,
-            None => Ok(()),
-        },
-        Ok(Err(status)) => Err(status),
-        Err(_) => Err(Status::deadline_exceeded("no answer")),
-    };
-    if let Err(status) = taken {
-        tracing::debug!(%node, why = status.message(), "the map could not be shared");
+    let response = answer.map_err(|_| Status::deadline_exceeded("no answer"))??;
+    match response.into_inner().map {
+        Some(map) => take_in(shared, map).await.map(Some),
+        None => Ok(None),
     }
 }
 
@@ -97,13 +107,16 @@ pub async fn answer(
     Ok(v1::ShareMapResponse { map: differs.then(|| map.to_wire()) })
 }
 
-async fn take_in(shared: &Arc<Shared>, wire: v1::PartitionMap) -> Result<(), Status> {
+/// Returns the digest of what was taken in.
+async fn take_in(shared: &Arc<Shared>, wire: v1::PartitionMap) -> Result<u64, Status> {
     let map = PartitionMap::from_wire(&wire)?;
+    let digest = map.digest();
     let shared = shared.clone();
     let merged = tokio::task::spawn_blocking(move || shared.maps.merge(&map)).await;
     merged
         .map_err(|error| Status::internal(error.to_string()))?
-        .map_err(|error| Status::from(storage_fault(error)))
+        .map_err(|error| Status::from(storage_fault(error)))?;
+    Ok(digest)
 }
 
 /// A connection to each node, kept from round to round.

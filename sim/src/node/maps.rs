@@ -108,11 +108,13 @@ impl Process {
         if let Some(heard) = talk.map.as_ref().filter(|_| differs) {
             self.merge_map(heard, cx)?;
         }
-        let Some(map) = self.map.clone().filter(|_| talk.asks) else { return Ok(()) };
+        // Whoever was asked and knows less hears the rest at once: nobody else may ever ask
+        // a node that only its own map lists.
+        let asks = !talk.asks;
         let digest = self.digest;
         if digest != talk.digest {
             let (from, to) = (self.id, talk.from);
-            cx.send_map(self.index, MapTalk { from, to, digest, map: Some(map), asks: false });
+            cx.send_map(self.index, MapTalk { from, to, digest, map: self.map.clone(), asks });
         }
         Ok(())
     }
