@@ -167,6 +167,8 @@ pub struct Hello {
     pub level: u32,
     /// Names its process.
     pub incarnation: u64,
+    /// Which of the node's processes that is.
+    pub life: u64,
 }
 
 /// What reaches a node over the network.

@@ -19,6 +19,8 @@ pub struct PeerStatus {
     pub state: ProgressState,
     /// Heard from within the longest election timeout.
     pub recently_active: bool,
+    /// For how long it was not heard, in microseconds; becoming a peer of this leader counts as hearing it.
+    pub silence: u64,
     /// Whether it only listens.
     pub learner: bool,
 }
@@ -146,13 +148,17 @@ impl Raft {
         let recent = self.config.election_timeout_max;
         let peers = self.lead.peers.iter();
         peers
-            .map(|(&id, peer)| PeerStatus {
-                id,
-                matched: peer.matched,
-                next: peer.next,
-                state: peer.state,
-                recently_active: self.now.since(peer.heard) <= recent,
-                learner: self.configuration().is_learner(id),
+            .map(|(&id, peer)| {
+                let silence = self.now.since(peer.heard);
+                PeerStatus {
+                    id,
+                    matched: peer.matched,
+                    next: peer.next,
+                    state: peer.state,
+                    recently_active: silence <= recent,
+                    silence,
+                    learner: self.configuration().is_learner(id),
+                }
             })
             .collect()
     }

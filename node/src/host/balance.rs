@@ -53,6 +53,7 @@ mod tests {
             next: matched + 1,
             state: ProgressState::Replicate,
             recently_active,
+            silence: 0,
             learner: false,
         }
     }

@@ -1,42 +1,40 @@
 //! Members that come and go: goals taken up, and carried out by whoever leads.
 
-use super::effects::{Effects, Reply, WantedReplica, encode_command};
+use super::effects::{Effects, Reply, WantedReplica};
 use super::event::RequestId;
 use super::faults::{not_here, not_leader, removed, transfer_expired};
+use super::levels::{Programs, level_of_log, raise_level};
 use super::replica::Replica;
-use super::{Host, membership};
-use crate::apply::{FEATURE_LEVEL, MEMBERS_CHANGE};
+use super::{AGAIN, Host, membership};
+use crate::apply::MEMBERS_CHANGE;
 use crate::membership::{Peer, Situation, Step, next_step, with_goal};
 use doug_proto::error::Fault;
 use doug_proto::ids::NodeId;
 use doug_proto::map::{Goal, Partition};
-use doug_proto::v1::{self, command};
 use doug_raft::{ChangeError, Index, Term, Time};
 use doug_storage::ReplicaKey;
-use std::collections::BTreeMap;
 use tonic::Code;
-
-/// Pause before something is asked for again, in microseconds.
-const AGAIN: u64 = 500_000;
 
 /// A goal that Admin waits for, until it is committed.
 #[derive(Debug)]
 pub(super) struct AwaitedGoal {
-    request: RequestId,
+    pub(super) request: RequestId,
     goal: Goal,
     generation: u64,
     deadline: Time,
+    /// The node whose program has to be known first.
+    pub(super) waits_for: Option<NodeId>,
     /// Where it stands in the log, and what it says.
     proposed: Option<(Term, Index, Box<Partition>)>,
 }
 
-impl Host {
-    pub(super) fn supports(&mut self, now: Time, node: NodeId, level: u32) {
-        if self.supports.insert(node, level) != Some(level) {
-            self.wake_to_raise_level(now, node);
-        }
+impl AwaitedGoal {
+    pub(super) fn is_proposed(&self) -> bool {
+        self.proposed.is_some()
     }
+}
 
+impl Host {
     pub(super) fn change_members(
         &mut self,
         request: RequestId,
@@ -45,22 +43,17 @@ impl Host {
         generation: u64,
         deadline: Time,
     ) {
-        let old = goal
-            .nodes
-            .iter()
-            .find(|node| self.supports.get(node).is_some_and(|level| *level < MEMBERS_CHANGE));
         let fault = match self.replicas.get_mut(&partition) {
             None => not_here(self.config.node, partition),
             Some(replica) if !replica.leads() => not_leader(replica),
-            Some(replica) if replica.feature_level < MEMBERS_CHANGE => too_old(replica),
-            Some(_) if old.is_some() => program_too_old(old),
             Some(replica) if replica.goal.is_some() => Fault::unavailable(format!(
                 "another change of the members of partition {partition} is just being taken up: \
                  try again"
             )),
             Some(replica) => {
+                let (waits_for, proposed) = (None, None);
                 replica.goal =
-                    Some(AwaitedGoal { request, goal, generation, deadline, proposed: None });
+                    Some(AwaitedGoal { request, goal, generation, deadline, waits_for, proposed });
                 self.touched.insert(partition);
                 return;
             }
@@ -70,6 +63,10 @@ impl Host {
 
     /// Does what the goals of the partitions led from here ask for next.
     pub(super) fn move_members(&mut self, now: Time) {
+        let asks = now.since(self.programs.asked) >= AGAIN;
+        if asks {
+            self.programs.asked = now;
+        }
         for partition in &self.awake {
             let Some(replica) = self.replicas.get_mut(partition) else { continue };
             if replica.goal.is_some() {
@@ -78,8 +75,18 @@ impl Host {
             if !replica.leads() {
                 continue;
             }
-            if raise_level(now, replica, &self.supports, self.config.node)
-                || carry_on(now, replica, &mut self.effects)
+            if asks {
+                let goals = replica.goal.iter().map(|awaited| &awaited.goal);
+                let goals = goals.chain(&replica.descriptor.goal);
+                let nodes = goals.flat_map(|goal| &goal.nodes);
+                for node in nodes.filter(|node| self.programs.of(**node).is_none()) {
+                    // A stream is opened for it, and the hello at its opening says.
+                    self.effects.turn_for(*node);
+                }
+            }
+            let replies = &mut self.effects.replies;
+            if raise_level(now, replica, &self.programs, &self.vouching, replies)
+                || carry_on(now, replica, &self.programs, &mut self.effects)
             {
                 self.touched.insert(*partition);
             }
@@ -121,9 +128,14 @@ fn dismiss(mut replica: Replica, effects: &mut Effects) {
 
 /// Takes up the goal that Admin waits for, as soon as the members may change;
 /// and answers once it is committed.
-pub(super) fn pursue_goal(now: Time, replica: &mut Replica, effects: &mut Effects) {
+pub(super) fn pursue_goal(
+    now: Time,
+    replica: &mut Replica,
+    programs: &Programs,
+    effects: &mut Effects,
+) {
     let Some(mut awaited) = replica.goal.take() else { return };
-    let answer = match answer_goal(now, replica, &mut awaited) {
+    let answer = match answer_goal(now, replica, programs, &mut awaited) {
         Some(answer) => answer,
         None if awaited.deadline <= now => Err(goal_expired(replica, &awaited)),
         None => {
@@ -137,6 +149,7 @@ pub(super) fn pursue_goal(now: Time, replica: &mut Replica, effects: &mut Effect
 fn answer_goal(
     now: Time,
     replica: &mut Replica,
+    programs: &Programs,
     awaited: &mut AwaitedGoal,
 ) -> Option<Result<Reply, Fault>> {
     if let Some((term, index, descriptor)) = &awaited.proposed {
@@ -163,6 +176,20 @@ fn answer_goal(
         Ok(None) => return Some(Ok(Reply::Goal(Box::new(replica.descriptor.clone())))),
         Err(fault) => return Some(Err(fault)),
     };
+    let level = level_of_log(replica)?;
+    if level < MEMBERS_CHANGE {
+        // It is raised for this goal, if the programs let it.
+        return None;
+    }
+    let nodes = awaited.goal.nodes.iter().copied();
+    awaited.waits_for = programs.unready(&replica.descriptor, nodes, level);
+    match awaited.waits_for {
+        Some(node) if programs.of(node).is_some() => {
+            return Some(Err(program_too_old(node, replica.key.partition, level)));
+        }
+        Some(_) => return None,
+        None => {}
+    }
     match replica.raft.propose_membership(now, membership(&next)) {
         Ok(at) => {
             awaited.proposed = Some((at.term, at.base, Box::new(next)));
@@ -175,7 +202,7 @@ fn answer_goal(
 }
 
 /// One step of the change that the descriptor asks for. Whether anything happened.
-fn carry_on(now: Time, replica: &mut Replica, effects: &mut Effects) -> bool {
+fn carry_on(now: Time, replica: &mut Replica, programs: &Programs, effects: &mut Effects) -> bool {
     if replica.descriptor.is_at_rest() {
         return false;
     }
@@ -190,14 +217,19 @@ fn carry_on(now: Time, replica: &mut Replica, effects: &mut Effects) -> bool {
     match step {
         Step::Rest | Step::Wait => false,
         Step::Change(next) => {
+            let taken_in = next.learners.iter().map(|learner| learner.node);
+            let ready = level_of_log(replica).is_some_and(|level| {
+                programs.unready(&replica.descriptor, taken_in, level).is_none()
+            });
             // Refused while something else is under way: the next tick tries again.
-            replica.raft.propose_membership(now, membership(&next)).is_ok()
+            ready && replica.raft.propose_membership(now, membership(&next)).is_ok()
         }
         Step::HandOver(to) => replica.raft.transfer(now, doug_raft::ReplicaId(to)).is_ok(),
         Step::Create(members) => {
             if now.since(replica.nudged) >= AGAIN {
                 replica.nudged = now;
-                let (descriptor, feature_level) = (&replica.descriptor, replica.feature_level);
+                let (descriptor, feature_level) = (&replica.descriptor, level_of_log(replica));
+                let feature_level = feature_level.unwrap_or(replica.feature_level);
                 effects.creations.extend(members.into_iter().map(|member| WantedReplica {
                     member,
                     descriptor: descriptor.clone(),
@@ -213,50 +245,13 @@ fn peer(status: &doug_raft::PeerStatus) -> Peer {
     Peer { replica: status.id.0, matched: status.matched, active: status.recently_active }
 }
 
-/// Raises the partition's feature level once the program of every member supports
-/// more: those that stay behind would stop at what the log may hold then.
-fn raise_level(
-    now: Time,
-    replica: &mut Replica,
-    supports: &BTreeMap<NodeId, u32>,
-    own: NodeId,
-) -> bool {
-    if replica.feature_level >= FEATURE_LEVEL || now.since(replica.nudged) < AGAIN {
-        return false;
-    }
-    let of = |node: NodeId| match node == own {
-        true => FEATURE_LEVEL,
-        false => supports.get(&node).copied().unwrap_or(1),
-    };
-    let levels = replica.descriptor.members().map(|member| of(member.node));
-    let level = levels.min().unwrap_or(1).min(FEATURE_LEVEL);
-    if level <= replica.feature_level {
-        return false;
-    }
-    replica.nudged = now;
-    let raise = v1::RaiseFeatureLevelCommand { level };
-    let command = v1::Command { command: Some(command::Command::RaiseFeatureLevel(raise)) };
-    replica.raft.propose(now, &[encode_command(&command)]).is_ok()
-}
-
-fn too_old(replica: &Replica) -> Fault {
-    let (partition, level) = (replica.key.partition, replica.feature_level);
+fn program_too_old(node: NodeId, partition: u64, level: u32) -> Fault {
     Fault::new(
         Code::FailedPrecondition,
         format!(
-            "partition {partition} is at feature level {level}, and its members can change from \
-             {MEMBERS_CHANGE} on: it gets there by itself once every node that holds it runs a \
-             program of this version and is in touch"
+            "partition {partition} is at feature level {level}, and the program on node {node} is \
+             too old to take it in: upgrade that node first"
         ),
-    )
-    .not_executed()
-}
-
-fn program_too_old(node: Option<&NodeId>) -> Fault {
-    let node = node.map(NodeId::to_string).unwrap_or_default();
-    Fault::new(
-        Code::FailedPrecondition,
-        format!("the program on node {node} is too old to take the partition in: upgrade it first"),
     )
     .not_executed()
 }
@@ -276,6 +271,13 @@ fn generation_differs(replica: &Replica, given: u64) -> Fault {
 /// Whether it was proposed decides what can be promised.
 fn goal_expired(replica: &Replica, awaited: &AwaitedGoal) -> Fault {
     let partition = replica.key.partition;
+    if let Some(node) = awaited.waits_for {
+        return Fault::unavailable(format!(
+            "the members of partition {partition} could not change in time: node {node} has not \
+             said yet which feature level its program supports, or is not heard; if it is gone \
+             for good, try again in a moment"
+        ));
+    }
     if awaited.proposed.is_none() {
         return Fault::unavailable(format!(
             "the members of partition {partition} could not change in time: an earlier change, or \

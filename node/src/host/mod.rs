@@ -10,6 +10,7 @@ mod effects;
 mod event;
 mod faults;
 mod leadership;
+mod levels;
 mod membership;
 mod pending;
 mod places;
@@ -31,6 +32,7 @@ pub use effects::{
 pub use event::{Event, InstalledSnapshot, ReadKind, RequestId, Sequence};
 pub use shares::{host_of, split};
 
+use crate::apply::FEATURE_LEVEL;
 use doug_proto::ids::NodeId;
 use doug_proto::map::{Member, Partition};
 use doug_proto::v1;
@@ -40,6 +42,7 @@ use doug_raft::{
 };
 use doug_storage::ReplicaKey;
 use faults::{not_proposed, outcome_unknown, read_expired, transfer_expired};
+use levels::Programs;
 use queue::QueuedWrite;
 use replica::Replica;
 use sleep::{Candidacy, Vouching};
@@ -54,6 +57,8 @@ pub struct HostConfig {
     pub election_timeout: u64,
     /// Set: a leader reads by lease, on this assumption about the nodes' clocks.
     pub lease: Option<LeaseConfig>,
+    /// The feature level that this program supports.
+    pub supports: u32,
     /// How long a partition is idle before its leader asks it to sleep, in microseconds.
     /// `None`: never, and this host vouches for no leader, so no partition with a
     /// replica here sleeps.
@@ -84,6 +89,7 @@ impl HostConfig {
             node,
             election_timeout: 150_000,
             lease: None,
+            supports: FEATURE_LEVEL,
             sleep_after: Some(SLEEP_AFTER),
             incarnation: 0,
             number: 0,
@@ -135,8 +141,7 @@ pub struct Host {
     draining: bool,
     next_balance: Time,
     last_tick: Time,
-    /// The feature level each node's program has said it supports.
-    supports: BTreeMap<NodeId, u32>,
+    programs: Programs,
     vouching: Vouching,
     /// Partitions led from here.
     led: BTreeSet<u64>,
@@ -153,6 +158,9 @@ pub struct Host {
 /// whenever they wake up, and none would win.
 const STALL: u64 = 3;
 
+/// Pause before something is asked for again, in microseconds.
+const AGAIN: u64 = 500_000;
+
 /// How long a partition is usually idle before it sleeps, in microseconds.
 pub const SLEEP_AFTER: u64 = 3_000_000;
 
@@ -162,6 +170,7 @@ const BALANCE_INTERVAL: u64 = 500_000;
 impl Host {
     /// A host without replicas.
     pub fn new(config: HostConfig) -> Self {
+        let programs = Programs::new(config.node, config.supports);
         let vouching = Vouching::new(config.incarnation, 2 * config.election_timeout);
         Self {
             config,
@@ -174,7 +183,7 @@ impl Host {
             draining: false,
             next_balance: Time(0),
             last_tick: Time(0),
-            supports: BTreeMap::new(),
+            programs,
             led: BTreeSet::new(),
             behind: BTreeSet::new(),
             asleep: BTreeSet::new(),
@@ -475,6 +484,7 @@ impl Host {
     }
 
     fn suspect(&mut self, now: Time, node: NodeId) {
+        self.forget_program(node);
         for (partition, replica) in &mut self.replicas {
             if let Some(peer) = replica.replica_on(node).filter(|_| replica.snapshot.is_none()) {
                 replica.raft.suspect(now, peer);

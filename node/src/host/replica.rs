@@ -14,7 +14,7 @@ use doug_proto::error::Fault;
 use doug_proto::ids::NodeId;
 use doug_proto::map::Partition;
 use doug_proto::v1;
-use doug_raft::{Batch, Index, ProposeError, Raft, ReplicaId, Role, Time};
+use doug_raft::{Batch, Index, ProposeError, Raft, ReplicaId, Role, Term, Time};
 use doug_storage::ReplicaKey;
 
 /// Batches of one replica that may wait for their commit before writes gather.
@@ -49,6 +49,8 @@ pub(super) struct Replica {
     /// A goal that Admin waits for.
     pub goal: Option<AwaitedGoal>,
     pub feature_level: u32,
+    /// The level that was last proposed here, and in which term.
+    pub raised: Option<(Term, u32)>,
     /// When something that is repeated for the members was last done.
     pub nudged: Time,
     /// Before this it is not asked to sleep.
@@ -82,6 +84,7 @@ impl Replica {
             places: Places::default(),
             goal: None,
             feature_level,
+            raised: None,
             nudged: Time(0),
             next_sleep: Time(0),
             filed: Filed::default(),

@@ -3,7 +3,6 @@
 
 use super::replica::Replica;
 use super::{Host, preferred};
-use crate::apply::FEATURE_LEVEL;
 use doug_proto::ids::NodeId;
 use doug_proto::v1;
 use doug_raft::{Configuration, Message, Neighbours, ReplicaId, Role, Time, Vouch, WakeCause};
@@ -242,8 +241,9 @@ impl Host {
 
     /// Who is woken by a feature level that its members now support.
     pub(super) fn wake_to_raise_level(&mut self, now: Time, node: NodeId) {
+        let supports = self.config.supports;
         self.wake_with(now, WakeCause::Restart, |_, replica| {
-            replica.leads() && replica.feature_level < FEATURE_LEVEL && replica.involves(node)
+            replica.leads() && replica.feature_level < supports && replica.involves(node)
         });
     }
 

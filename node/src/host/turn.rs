@@ -13,7 +13,7 @@ use std::collections::VecDeque;
 impl Host {
     pub(super) fn finish_turn(&mut self, now: Time, partition: u64) {
         let Some(replica) = self.replicas.get_mut(&partition) else { return };
-        pursue_goal(now, replica, &mut self.effects);
+        pursue_goal(now, replica, &self.programs, &mut self.effects);
         for (request, error) in replica.propose_queued(now, self.config.batch_bytes) {
             let fault = replica::refusal(error, || not_leader(replica));
             self.effects.replies.push((request, Err(fault)));
@@ -44,7 +44,7 @@ impl Host {
             self.effects.ready.push(ready);
         }
         self.vouching.stale |= replica.follow_membership();
-        pursue_goal(now, replica, &mut self.effects);
+        pursue_goal(now, replica, &self.programs, &mut self.effects);
         replica.note_caught_up();
         self.effects.replies.extend(let_in(replica));
     }

@@ -6,12 +6,14 @@
 
 mod departure;
 mod goal;
+mod level;
 mod map;
 mod newcomer;
 mod plan;
 
 pub use departure::{is_left_out, left_out, without};
 pub use goal::{refusal, with_goal};
+pub use level::{Contact, GONE, Program, common_level, obstacle};
 pub use map::{HeldDescriptors, MapUpdate};
 pub use newcomer::{Newcomer, check_newcomer, newcomer};
 pub use plan::{LAG, Peer, Situation, Step, next_step};

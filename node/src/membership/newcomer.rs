@@ -1,7 +1,7 @@
 //! Making an empty replica that its group has taken in as a learner.
 
 use super::is_left_out;
-use crate::apply::{FEATURE_LEVEL, Machine};
+use crate::apply::Machine;
 use crate::host::WantedReplica;
 use doug_proto::error::Fault;
 use doug_proto::ids::NodeId;
@@ -19,13 +19,15 @@ pub enum Newcomer {
     New(Box<(NewReplica, Machine)>),
 }
 
-/// Whether a replica may be made here, whatever the node holds.
+/// Whether a replica may be made on this node, whose program supports the feature
+/// level `supports`, whatever it holds.
 ///
 /// # Errors
 /// A descriptor that does not list the replica on this node, an id that is gone, or
 /// a partition level that this program does not support.
 pub fn check_newcomer(
     own: NodeId,
+    supports: u32,
     map: &PartitionMap,
     wanted: &WantedReplica,
 ) -> Result<(), Fault> {
@@ -38,10 +40,10 @@ pub fn check_newcomer(
             key.replica
         )));
     }
-    if *feature_level > FEATURE_LEVEL {
+    if *feature_level > supports {
         return Err(refused(format!(
             "partition {partition} is at feature level {feature_level}, and this program supports \
-             {FEATURE_LEVEL}: upgrade this node first"
+             {supports}: upgrade this node first"
         )));
     }
     if map.partition(partition).is_some_and(|known| is_left_out(known, key.replica)) {

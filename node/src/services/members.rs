@@ -1,7 +1,7 @@
 //! Replicas made, and goals given to partitions.
 
 use super::creation::another_database;
-use crate::apply::Partition;
+use crate::apply::{FEATURE_LEVEL, Partition};
 use crate::engine::fatal::storage_fault;
 use crate::engine::identity::random_bits;
 use crate::engine::shared::Shared;
@@ -35,7 +35,7 @@ pub fn create_replica(shared: &Shared, request: &v1::CreateReplicaRequest) -> Re
         Descriptor::from_wire(wire.ok_or_else(|| Fault::invalid("the call has no descriptor"))?)?;
     let member = Member { node: shared.config.node, replica: request.replica };
     let wanted = WantedReplica { member, descriptor, feature_level: request.feature_level };
-    check_newcomer(shared.config.node, &map, &wanted)?;
+    check_newcomer(shared.config.node, FEATURE_LEVEL, &map, &wanted)?;
     // It may say that an earlier replica on this node is gone.
     shared.maps.publish(&wanted.descriptor).map_err(storage_fault)?;
     let (new, machine) = match newcomer(&map, &wanted, shared.store.replicas().into_keys())? {

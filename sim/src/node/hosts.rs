@@ -9,6 +9,7 @@ use crate::context::{Context, WantedSnapshot};
 use crate::events::{Arrival, Hello, NodeEvent};
 use doug_node::host::wire::Route;
 use doug_node::host::{ApplyWork, Effects, Event, LogContent, LogRecord, RoleChange, split};
+use doug_proto::ids::NodeId;
 use doug_proto::v1;
 use doug_raft::{BatchKind, ReplicaId, Role};
 
@@ -44,22 +45,32 @@ impl Process {
                 self.schedule(delay, NodeEvent::HearMap(talk), cx);
             }
             Arrival::Turn { from, hello, turn, .. } => {
-                if self.hellos.insert(from, hello) != Some(hello) {
-                    let Hello { level, incarnation } = hello;
-                    self.post_all(&Event::Supports { node: from, level }, cx);
-                    self.post_all(&Event::Greeted { node: from, incarnation }, cx);
-                }
+                self.greeted(from, hello, cx);
                 for (host, turn) in split(turn, self.hosts.len()) {
                     self.post(host, Event::Turn { from, turn }, cx);
                 }
             }
             Arrival::Request(request) => self.take_request(request, cx),
             Arrival::Refused { peer } => {
+                self.hellos.remove(&peer);
                 for host in 0..self.hosts.len() {
                     self.post(host, Event::Suspect { node: peer }, cx);
                 }
             }
         }
+    }
+
+    /// A stream is opened: both say hello. What is under way on the streams of an earlier
+    /// process was opened before.
+    fn greeted(&mut self, from: NodeId, hello: Hello, cx: &mut Context) {
+        if self.hellos.get(&from).is_some_and(|known| known.life >= hello.life) {
+            return;
+        }
+        self.hellos.insert(from, hello);
+        let Hello { level, incarnation, .. } = hello;
+        self.post_all(&Event::Supports { node: from, level }, cx);
+        self.post_all(&Event::Greeted { node: from, incarnation }, cx);
+        cx.send_turn((self.index, self.id, self.hello), from, v1::PeerTurn::default());
     }
 
     /// Tells every host something.

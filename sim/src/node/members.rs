@@ -31,8 +31,8 @@ impl Process {
         let Some(map) = self.map.clone() else {
             return Ok(Err(Fault::unavailable("this node is empty")));
         };
-        if let Err(fault) = check_newcomer(self.id, &map, wanted) {
-            cx.coverage.hit("replica refused: its id is gone");
+        if let Err(fault) = check_newcomer(self.id, self.hello.level, &map, wanted) {
+            cx.coverage.hit("replica refused: its id is gone, or the program is too old");
             return Ok(Err(fault));
         }
         // It may say that an earlier replica on this node is gone.

@@ -231,7 +231,11 @@ impl Process {
             held: HeldDescriptors::default(),
             tells_map: false,
             map_turn: start.life as usize,
-            hello: Hello { level: FEATURE_LEVEL, incarnation: incarnation(start) },
+            hello: Hello {
+                level: FEATURE_LEVEL,
+                incarnation: incarnation(start),
+                life: start.life,
+            },
             hellos: BTreeMap::new(),
             fenced,
             replacing_turn: 0,

@@ -1,0 +1,149 @@
+//! Feature levels of the partitions led from here: what each node's program supports,
+//! and when a level is raised ([`crate::membership`] decides).
+
+use super::effects::{Reply, encode_command};
+use super::event::RequestId;
+use super::replica::Replica;
+use super::sleep::Vouching;
+use super::{AGAIN, Host};
+use crate::apply::MEMBERS_CHANGE;
+use crate::membership::{Contact, GONE, Program, common_level, obstacle};
+use doug_proto::error::Fault;
+use doug_proto::ids::NodeId;
+use doug_proto::map::Partition;
+use doug_proto::v1::{self, command};
+use doug_raft::{PeerStatus, Time};
+use std::collections::BTreeMap;
+use tonic::Code;
+
+/// What the programs of the nodes support.
+#[derive(Debug)]
+pub(super) struct Programs {
+    own: NodeId,
+    /// This program's level.
+    pub(super) supports: u32,
+    /// What others have said, each about the process that runs now.
+    said: BTreeMap<NodeId, u32>,
+    /// When those were last asked that take part in a change and have not said.
+    pub(super) asked: Time,
+}
+
+impl Programs {
+    pub(super) fn new(own: NodeId, supports: u32) -> Self {
+        Self { own, supports, said: BTreeMap::new(), asked: Time(0) }
+    }
+
+    /// The level that a node supports, if that is known.
+    pub(super) fn of(&self, node: NodeId) -> Option<u32> {
+        match node == self.own {
+            true => Some(self.supports),
+            false => self.said.get(&node).copied(),
+        }
+    }
+
+    /// The other members of a partition led from here, and those just left out that
+    /// are still sent its log.
+    fn of_peers(&self, replica: &Replica, vouching: &Vouching) -> Vec<Program> {
+        let partition = replica.key.partition;
+        let program = |peer: &PeerStatus| {
+            let node = replica.node_of(peer.id)?;
+            // A replica that is fenced or not made yet is silent on a node that is well.
+            let contact = match peer.recently_active || vouching.lives(node, partition) {
+                true => Contact::Heard,
+                false if peer.silence < GONE => Contact::Silent,
+                false => Contact::Gone,
+            };
+            Some(Program { node, supports: self.of(node), contact })
+        };
+        replica.raft.peers().iter().filter_map(program).collect()
+    }
+
+    /// The first node that `next` takes in and that is not known to support `level`.
+    pub(super) fn unready(
+        &self,
+        descriptor: &Partition,
+        next: impl IntoIterator<Item = NodeId>,
+        level: u32,
+    ) -> Option<NodeId> {
+        let held = |node: &NodeId| descriptor.members().any(|member| member.node == *node);
+        next.into_iter().find(|node| !held(node) && self.of(*node).is_none_or(|has| has < level))
+    }
+}
+
+/// The level that whatever stands in the log or follows in it may need; `None` as long
+/// as that is not known, for entries of earlier leaders are not applied yet.
+pub(super) fn level_of_log(replica: &Replica) -> Option<u32> {
+    let term = replica.raft.term();
+    (replica.raft.term_at(replica.applied) == Some(term)).then(|| {
+        let raised = replica.raised.filter(|(then, _)| *then == term);
+        raised.map_or(0, |(_, level)| level).max(replica.feature_level)
+    })
+}
+
+impl Host {
+    pub(super) fn supports(&mut self, now: Time, node: NodeId, level: u32) {
+        if self.programs.said.insert(node, level) != Some(level) {
+            self.wake_to_raise_level(now, node);
+        }
+    }
+
+    /// A node's process is gone: the next may be of another version.
+    pub(super) fn forget_program(&mut self, node: NodeId) {
+        self.programs.said.remove(&node);
+    }
+}
+
+/// Raises the partition's feature level, as far as the programs of its members let it.
+/// Whether anything happened.
+pub(super) fn raise_level(
+    now: Time,
+    replica: &mut Replica,
+    programs: &Programs,
+    vouching: &Vouching,
+    replies: &mut Vec<(RequestId, Result<Reply, Fault>)>,
+) -> bool {
+    if replica.feature_level >= programs.supports || now.since(replica.nudged) < AGAIN {
+        return false;
+    }
+    let others = programs.of_peers(replica, vouching);
+    let mut level = common_level(programs.supports, &others);
+    let asked = replica.goal.as_ref().is_some_and(|goal| !goal.is_proposed());
+    if asked && level < MEMBERS_CHANGE && programs.supports >= MEMBERS_CHANGE {
+        match obstacle(MEMBERS_CHANGE, &others) {
+            None => level = MEMBERS_CHANGE,
+            Some(program) if program.is_older_than(MEMBERS_CHANGE) => {
+                let goal = replica.goal.take();
+                let fault = too_old(replica.key.partition, program.node);
+                replies.extend(goal.map(|goal| (goal.request, Err(fault))));
+                return true;
+            }
+            Some(program) => {
+                let goal = replica.goal.as_mut();
+                goal.into_iter().for_each(|goal| goal.waits_for = Some(program.node));
+            }
+        }
+    }
+    if level <= replica.feature_level {
+        return false;
+    }
+    replica.nudged = now;
+    let raise = v1::RaiseFeatureLevelCommand { level };
+    let command = v1::Command { command: Some(command::Command::RaiseFeatureLevel(raise)) };
+    let proposed = replica.raft.propose(now, &[encode_command(&command)]);
+    if let Ok(at) = proposed {
+        replica.raised = Some((at.term, level));
+    }
+    proposed.is_ok()
+}
+
+fn too_old(partition: u64, node: NodeId) -> Fault {
+    Fault::new(
+        Code::FailedPrecondition,
+        format!(
+            "partition {partition} is at feature level 1, and its members can change from \
+             {MEMBERS_CHANGE} on, which the program on node {node} does not support: upgrade that \
+             node first"
+        ),
+    )
+    .not_executed()
+}

@@ -1,0 +1,280 @@
+//! Hosts on six nodes, and a partition on the first three of them whose members change.
+#![allow(dead_code)] // each test file uses its part
+
+use bytes::Bytes;
+use doug_node::host::{Effects, Event, Host, HostConfig, Reply, RequestId, WantedReplica};
+use doug_proto::error::Fault;
+use doug_proto::ids::NodeId;
+use doug_proto::map::{Goal, Member, Partition};
+use doug_proto::v1::{self, command::Command};
+use doug_raft::{BatchKind, Membership, Time};
+use doug_storage::ReplicaKey;
+use prost::Message;
+use std::collections::{BTreeMap, BTreeSet};
+
+const MILLISECOND: u64 = 1_000;
+pub const SECOND: u64 = 1_000_000;
+const NEVER: Time = Time(u64::MAX - 1);
+const NODES: usize = 6;
+
+pub fn node(number: usize) -> NodeId {
+    NodeId::from_bits(number as u64 + 1)
+}
+
+fn first_descriptor() -> Partition {
+    Partition {
+        id: 1,
+        start: Bytes::new(),
+        end: Bytes::new(),
+        generation: 1,
+        cluster: "a".into(),
+        voters: (0..3).map(|i| Member { node: node(i), replica: i as u64 + 1 }).collect(),
+        learners: Vec::new(),
+        parents: Vec::new(),
+        outgoing: Vec::new(),
+        next_replica: 0,
+        goal: None,
+    }
+}
+
+pub fn goal(nodes: &[usize]) -> Goal {
+    Goal { nodes: nodes.iter().map(|i| node(*i)).collect(), cluster: "b".into(), discarded: vec![] }
+}
+
+/// Nobody here reads payloads back that a partition lets go of when it falls asleep.
+fn config(number: usize) -> HostConfig {
+    HostConfig { sleep_after: None, ..HostConfig::new(node(number)) }
+}
+
+/// One partition on nodes 0 to 2 of six.
+pub struct Database {
+    pub hosts: Vec<Host>,
+    pub now: Time,
+    pub cut: BTreeSet<usize>,
+    /// The newest descriptor that anyone has applied, as every node's map has it.
+    pub map: Partition,
+    /// Every descriptor that was applied, by generation.
+    history: BTreeMap<u64, Partition>,
+    pub replicas: BTreeMap<usize, u64>,
+    pub removed: BTreeSet<(usize, u64)>,
+    pub replies: BTreeMap<RequestId, Result<Reply, Fault>>,
+    applied: BTreeSet<RequestId>,
+    next_request: u64,
+    /// Messages sent by replicas of each node.
+    pub sent: BTreeMap<usize, usize>,
+}
+
+impl Database {
+    pub fn new() -> Self {
+        let mut database = Self {
+            hosts: (0..NODES).map(|i| Host::new(config(i))).collect(),
+            now: Time(SECOND),
+            cut: BTreeSet::new(),
+            map: first_descriptor(),
+            history: BTreeMap::new(),
+            replicas: BTreeMap::new(),
+            removed: BTreeSet::new(),
+            replies: BTreeMap::new(),
+            applied: BTreeSet::new(),
+            next_request: 0,
+            sent: BTreeMap::new(),
+        };
+        for i in 0..3 {
+            database.create(i, i as u64 + 1, first_descriptor());
+        }
+        database
+    }
+
+    /// One whose nodes all run this program, and know it of each other.
+    pub fn ready() -> Self {
+        let mut database = Self::new();
+        (0..NODES).for_each(|number| database.says(number, 2));
+        database.pass(2 * SECOND);
+        database
+    }
+
+    /// All others hear which level a node's program supports.
+    pub fn says(&mut self, number: usize, level: u32) {
+        let event = Event::Supports { node: node(number), level };
+        for host in (0..NODES).filter(|host| *host != number) {
+            self.hosts[host].step(self.now, event.clone());
+        }
+    }
+
+    /// The feature level of the partition.
+    pub fn level(&self) -> u32 {
+        let leader = self.leader().expect("a leader");
+        self.hosts[leader].status(self.now)[0].feature_level
+    }
+
+    /// A goal's answer, if there is one yet.
+    pub fn answer(&self, request: RequestId) -> Option<Result<(), &Fault>> {
+        Some(self.replies.get(&request)?.as_ref().map(|_| ()))
+    }
+
+    fn create(&mut self, host: usize, replica: u64, descriptor: Partition) {
+        if self.replicas.contains_key(&host) || self.removed.contains(&(host, replica)) {
+            return;
+        }
+        self.replicas.insert(host, replica);
+        let replica = ReplicaKey { partition: 1, replica };
+        let seed = 10 * replica.replica + host as u64;
+        let descriptor = Box::new(descriptor);
+        self.hosts[host].step(self.now, Event::Create { replica, descriptor, seed });
+    }
+
+    pub fn leader(&self) -> Option<usize> {
+        let leads = |i: &usize| self.hosts[*i].leaderships() > 0 && !self.cut.contains(i);
+        (0..NODES).filter(leads).max_by_key(|i| self.hosts[*i].raft(1).unwrap().term())
+    }
+
+    fn request(&mut self) -> RequestId {
+        self.next_request += 1;
+        RequestId(self.next_request)
+    }
+
+    pub fn ask_for(&mut self, goal: Goal) -> RequestId {
+        self.ask_until(goal, NEVER)
+    }
+
+    pub fn ask_until(&mut self, goal: Goal, deadline: Time) -> RequestId {
+        let (request, leader) = (self.request(), self.leader().expect("a leader"));
+        let event = Event::ChangeMembers { request, partition: 1, goal, generation: 0, deadline };
+        self.hosts[leader].step(self.now, event);
+        self.settle();
+        request
+    }
+
+    pub fn pass(&mut self, microseconds: u64) {
+        let end = self.now.after(microseconds);
+        while self.now < end {
+            self.turn();
+        }
+    }
+
+    pub fn turn(&mut self) {
+        self.now = self.now.after(10 * MILLISECOND);
+        for host in &mut self.hosts {
+            host.step(self.now, Event::Tick);
+        }
+        self.settle();
+    }
+
+    fn settle(&mut self) {
+        loop {
+            let effects: Vec<Effects> =
+                self.hosts.iter_mut().map(|host| host.take_effects(self.now)).collect();
+            if effects.iter().all(Effects::is_empty) {
+                return;
+            }
+            for (host, effects) in effects.into_iter().enumerate() {
+                self.carry_out(host, effects);
+            }
+            self.remove_left_out();
+        }
+    }
+
+    fn carry_out(&mut self, host: usize, effects: Effects) {
+        self.replies.extend(effects.replies);
+        if let Some(last) = effects.records.last() {
+            self.hosts[host].step(self.now, Event::Persisted { sequence: last.sequence });
+        }
+        for work in effects.apply {
+            let mut level = 1;
+            let index = work.batches.last().expect("work is never empty").batch.last();
+            for apply in work.batches {
+                self.applied.extend(apply.waiting);
+                match apply.batch.kind {
+                    BatchKind::Configuration => {
+                        let command = apply.batch.commands().next().unwrap();
+                        let context = Membership::decode(&command).unwrap().context;
+                        self.publish(Partition::decode(&context).unwrap());
+                    }
+                    BatchKind::Commands => {
+                        level = apply.batch.commands().map(level_in).fold(level, u32::max);
+                    }
+                    BatchKind::Noop => {}
+                }
+            }
+            let replica = work.replica;
+            let event = Event::Applied { replica, index, feature_level: level };
+            self.hosts[host].step(self.now, event);
+        }
+        for (to, turn) in effects.turns {
+            let receiver = to.bits() as usize - 1;
+            *self.sent.entry(host).or_default() += 1;
+            if !self.cut.contains(&host) && !self.cut.contains(&receiver) {
+                self.hosts[receiver].step(self.now, Event::Turn { from: node(host), turn });
+            }
+        }
+        for WantedReplica { member, descriptor, .. } in effects.creations {
+            let target = member.node.bits() as usize - 1;
+            if !self.cut.contains(&host) && !self.cut.contains(&target) {
+                self.create(target, member.replica, descriptor.before_joining());
+            }
+        }
+    }
+
+    fn publish(&mut self, descriptor: Partition) {
+        let known = self.history.insert(descriptor.generation, descriptor.clone());
+        assert!(known.is_none_or(|known| known == descriptor), "two of one generation committed");
+        if descriptor.generation > self.map.generation {
+            self.map = descriptor;
+        }
+    }
+
+    /// What the adapters do with a map that leaves a replica out.
+    fn remove_left_out(&mut self) {
+        for (host, replica) in self.replicas.clone() {
+            let gone = replica < self.map.next_replica() && self.map.member(replica).is_none();
+            if gone && !self.cut.contains(&host) {
+                let (request, key) = (self.request(), ReplicaKey { partition: 1, replica });
+                self.hosts[host].step(self.now, Event::Remove { request, replica: key });
+                self.replicas.remove(&host);
+                self.removed.insert((host, replica));
+            }
+        }
+    }
+
+    /// Writes as a client does: to the leader, and again where nothing was done.
+    pub fn write(&mut self) {
+        loop {
+            let Some(leader) = self.leader() else {
+                self.turn();
+                continue;
+            };
+            let request = self.request();
+            let command = Bytes::from_static(b"");
+            let event = Event::Write { request, partition: 1, command, deadline: NEVER };
+            self.hosts[leader].step(self.now, event);
+            self.settle();
+            for _ in 0..500 {
+                if self.applied.contains(&request) {
+                    return;
+                }
+                if let Some(reply) = self.replies.get(&request) {
+                    let fault = reply.as_ref().expect_err("a write is not answered like this");
+                    assert!(fault.is_not_executed(), "a write failed: {fault:?}");
+                    break;
+                }
+                self.turn();
+            }
+        }
+    }
+
+    pub fn nodes(&self) -> Vec<usize> {
+        self.map.voters.iter().map(|voter| voter.node.bits() as usize - 1).collect()
+    }
+
+    pub fn is_at_rest(&self) -> bool {
+        let Partition { goal, outgoing, learners, .. } = &self.map;
+        goal.is_none() && outgoing.is_empty() && learners.is_empty()
+    }
+}
+
+fn level_in(bytes: Bytes) -> u32 {
+    match v1::Command::decode(bytes).ok().and_then(|command| command.command) {
+        Some(Command::RaiseFeatureLevel(raise)) => raise.level,
+        _ => 1,
+    }
+}
