@@ -75,8 +75,12 @@ fn members_do_not_change_before_one_that_is_heard_has_been_upgraded() {
 #[test]
 fn a_goal_waits_until_it_is_known_what_the_programs_of_its_nodes_support() {
     let mut database = founded_by([2, 2, 2]);
+    let displaced = database.ask_for(goal(&[0, 1, 5]));
+    database.pass(SECOND);
     let late = database.now.after(2 * SECOND);
     let in_vain = database.ask_until(goal(&[0, 1, 4]), late);
+    let answer = database.answer(displaced);
+    assert!(matches!(answer, Some(Err(fault)) if fault.code == Code::Unavailable), "{answer:?}");
     database.pass(3 * SECOND);
     let answer = database.answer(in_vain);
     assert!(matches!(answer, Some(Err(fault)) if fault.code == Code::Unavailable), "{answer:?}");

@@ -169,6 +169,8 @@ pub struct Hello {
     pub incarnation: u64,
     /// Which of the node's processes that is.
     pub life: u64,
+    /// Whether the stream is opened to hear the other's.
+    pub asks: bool,
 }
 
 /// What reaches a node over the network.

@@ -46,11 +46,20 @@ impl Host {
         let fault = match self.replicas.get_mut(&partition) {
             None => not_here(self.config.node, partition),
             Some(replica) if !replica.leads() => not_leader(replica),
-            Some(replica) if replica.goal.is_some() => Fault::unavailable(format!(
-                "another change of the members of partition {partition} is just being taken up: \
+            Some(replica)
+                if replica.goal.as_ref().is_some_and(|other| other.waits_for.is_none()) =>
+            {
+                Fault::unavailable(format!(
+                    "another change of the members of partition {partition} is just being taken up: \
                  try again"
-            )),
+                ))
+            }
             Some(replica) => {
+                // One that waits for a node, which may be dead, must not stand in the way.
+                if let Some(other) = replica.goal.take() {
+                    let fault = goal_expired(replica, &other);
+                    self.effects.replies.push((other.request, Err(fault)));
+                }
                 let (waits_for, proposed) = (None, None);
                 replica.goal =
                     Some(AwaitedGoal { request, goal, generation, deadline, waits_for, proposed });

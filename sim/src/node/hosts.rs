@@ -63,13 +63,16 @@ impl Process {
     /// A stream is opened: both say hello. What is under way on the streams of an earlier
     /// process was opened before.
     fn greeted(&mut self, from: NodeId, hello: Hello, cx: &mut Context) {
-        if self.hellos.get(&from).is_some_and(|known| known.life >= hello.life) {
+        let Hello { level, incarnation, life, asks } = hello;
+        let known = self.hellos.get(&from).is_some_and(|known| known.life >= life);
+        if !known {
+            self.hellos.insert(from, hello);
+            self.post_all(&Event::Supports { node: from, level }, cx);
+            self.post_all(&Event::Greeted { node: from, incarnation }, cx);
+        }
+        if known && !asks {
             return;
         }
-        self.hellos.insert(from, hello);
-        let Hello { level, incarnation, .. } = hello;
-        self.post_all(&Event::Supports { node: from, level }, cx);
-        self.post_all(&Event::Greeted { node: from, incarnation }, cx);
         cx.send_turn((self.index, self.id, self.hello), from, v1::PeerTurn::default());
     }
 
@@ -114,7 +117,8 @@ impl Process {
                 cx.checks.speaks(self.id, route)?;
             }
             cx.checks.votes(self.id, &turn.messages)?;
-            cx.send_turn((self.index, self.id, self.hello), to, turn);
+            let hello = Hello { asks: turn == v1::PeerTurn::default(), ..self.hello };
+            cx.send_turn((self.index, self.id, hello), to, turn);
         }
         self.check_proposals(host, &effects.records, cx)?;
         if !effects.records.is_empty() {

@@ -235,6 +235,7 @@ impl Process {
                 level: FEATURE_LEVEL,
                 incarnation: incarnation(start),
                 life: start.life,
+                asks: false,
             },
             hellos: BTreeMap::new(),
             fenced,
