@@ -42,7 +42,8 @@ fn arm_founder(cx: &Context) {
     let mut random = Random::for_purpose(cx.plan.seed, 12);
     if cx.plan.faults.contains_key(&FaultKind::CrashPoint) && random.chance(150) {
         let founder = random.below(cx.database.nodes() as u64) as usize;
-        cx.crash_points.arm(founder, *random.pick(&["joining: begun", "joining: durable"]));
+        let point = *random.pick(&["joining: begun", "joining: durable"]);
+        cx.crash_points.arm(founder, point);
     }
 }
 
