@@ -77,11 +77,12 @@ def write(output, name, layer, entrypoint, user):
     }).encode()
     image_file, layer_file = hashlib.sha256(image).hexdigest() + ".json", digest + "/layer.tar"
     manifest = json.dumps([{"Config": image_file, "RepoTags": [full_name(name)], "Layers": [layer_file]}]).encode()
-    with tarfile.open(output, "w") as archive:
+    with tarfile.open(output + ".new", "w") as archive:
         for path, content in (image_file, image), (layer_file, layer), ("manifest.json", manifest):
             entry = tarfile.TarInfo(path)
             entry.size = len(content)
             archive.addfile(entry, io.BytesIO(content))
+    os.replace(output + ".new", output)
 
 
 def main():

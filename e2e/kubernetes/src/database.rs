@@ -146,6 +146,14 @@ impl<'a> Database<'a> {
         pods.into_iter().map(Pod).collect()
     }
 
+    /// Sets an annotation, or takes it away: `name=value`, `name-`.
+    ///
+    /// # Panics
+    /// When that is refused.
+    pub fn annotate(&self, annotation: &str) {
+        self.kubectl(&["annotate", "--overwrite", "dougcluster", &self.name, annotation]);
+    }
+
     /// Waits until so many node pods are ready.
     ///
     /// # Panics
@@ -188,6 +196,11 @@ impl Pod {
     /// What tells it from another pod of the same name.
     pub fn uid(&self) -> &str {
         self.0["metadata"]["uid"].as_str().unwrap_or_default()
+    }
+
+    /// The name of its node: `a-0` of `orders-a-0`.
+    pub fn node_name(&self) -> &str {
+        self.name().split_once('-').map_or("", |(_, name)| name)
     }
 
     /// The image it was asked to run.

@@ -47,6 +47,13 @@ pub fn image() -> String {
     kubectl::run(&["-n", NAMESPACE, "get", "deployment", "dougdb", "-o", path])
 }
 
+/// The machines on which it runs.
+pub fn machines() -> Vec<String> {
+    let pods = kubectl::list(&["-n", NAMESPACE, "pods", "-l", SELECTOR]);
+    let name = |pod: &serde_json::Value| Some(pod["spec"]["nodeName"].as_str()?.to_owned());
+    pods.iter().filter_map(name).collect()
+}
+
 /// How often its containers have been started again, all together.
 pub fn restarts() -> u64 {
     let pods = kubectl::list(&["-n", NAMESPACE, "pods", "-l", SELECTOR]);

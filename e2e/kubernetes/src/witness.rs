@@ -1,7 +1,8 @@
 //! Clients inside the cluster that write and read meanwhile, and judge the answers.
 
-use crate::database::Database;
+use crate::database::{Database, Pod};
 use crate::kubectl;
+use crate::operator;
 use crate::wait::{seconds, until};
 use serde::Deserialize;
 use serde_json::json;
@@ -81,6 +82,19 @@ impl<'a> Witness<'a> {
     /// When it cannot be read.
     pub fn node(&self) -> String {
         self.database.kubectl(&["get", "pod", &self.name, "-o", "jsonpath={.spec.nodeName}"])
+    }
+
+    /// A node whose machine can die: neither the witness nor the operator is there,
+    /// which someone has to tell and which has to act.
+    ///
+    /// # Panics
+    /// When there is none.
+    pub fn expendable(&self) -> Pod {
+        let mut needed = operator::machines();
+        needed.push(self.node());
+        let nodes = self.database.pods("node").into_iter();
+        let mut free = nodes.filter(|pod| !needed.iter().any(|machine| machine == pod.node()));
+        free.next().expect("of three machines one has a node and neither operator nor witness")
     }
 
     /// Ends the clients, and waits for the judgement.

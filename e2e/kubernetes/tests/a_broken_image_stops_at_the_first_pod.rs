@@ -27,7 +27,7 @@ fn a_broken_image_stops_at_the_first_pod() {
     let degraded =
         database.await_condition("Degraded", seconds(180), |one| one.reason == "PodBroken");
     assert!(degraded.message.contains("orders-a-"), "which pod it is: {degraded:?}");
-    always("only one node tries it", seconds(20), || with_broken() <= 1);
+    always("only one node tries it", seconds(10), || with_broken() <= 1);
 
     database.patch(&json!({"image": good}));
     until("no node tries it any more", seconds(120), || (with_broken() == 0).then_some(()));

@@ -13,7 +13,7 @@ use serde_json::json;
 #[test]
 fn a_cluster_that_leaves_is_drained_first() {
     let namespace = Namespace::new("fewer");
-    let manifest = Manifest::new("orders").clusters(&[("a", 3), ("b", 3)]);
+    let manifest = Manifest::new("orders").clusters(&[("a", 3), ("b", 3)]).partitions(4);
     let database = Database::create(&namespace, &manifest);
     assert_eq!(members::held(&database, "b"), 2);
     let witness = Witness::start(&database, "fewer");

@@ -12,7 +12,7 @@ use serde_json::json;
 #[test]
 fn more_clusters_take_over_partitions_under_load() {
     let namespace = Namespace::new("more");
-    let database = Database::create(&namespace, &Manifest::new("orders"));
+    let database = Database::create(&namespace, &Manifest::new("orders").partitions(4));
     assert_eq!(members::held(&database, "a"), 4);
     let witness = Witness::start(&database, "more");
 

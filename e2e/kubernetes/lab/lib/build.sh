@@ -1,6 +1,6 @@
 # Programs and images, built once into the cache from Go modules and Debian
 # packages. A file's name carries its version, so that another version here is
-# built beside it.
+# built beside it; it gets that name once it is whole, since a build may be killed.
 
 KUBERNETES_VERSION=v1.34.4
 ETCD_VERSION=v3.6.16
@@ -54,7 +54,9 @@ write_schemas() {
     local folder=$DOUG_KUBE_HOME/schemas-$KUBERNETES_VERSION module
     [[ ! -d $folder ]] || return 0
     module=$(cd "$LAB/kubernetes" && go mod download -json k8s.io/kubernetes | sed -n 's/.*"Dir": "\(.*\)",/\1/p')
-    "$LAB/schemas.py" "$module/api/openapi-spec/swagger.json" "$folder"
+    rm -rf "$folder.new"
+    "$LAB/schemas.py" "$module/api/openapi-spec/swagger.json" "$folder.new"
+    mv "$folder.new" "$folder"
 }
 
 # built FOLDER VERSION [LINKER-FLAGS]: the program of a module beside this script.
@@ -65,7 +67,8 @@ built() { from "$1" "$1" "$2" . "${3:-}"; }
 from() {
     if [[ ! -x $BIN/$2-$3 ]]; then
         echo "lab: building $2 $3"
-        (cd "$LAB/$1" && go build -trimpath -ldflags "-s -w ${5:-}" -o "$BIN/$2-$3" "$4")
+        (cd "$LAB/$1" && go build -trimpath -ldflags "-s -w ${5:-}" -o "$BIN/new/$2" "$4")
+        mv "$BIN/new/$2" "$BIN/$2-$3"
     fi
     ln -sf "$2-$3" "$BIN/$2"
 }
@@ -75,7 +78,6 @@ installed() {
     local name=${1##*/}
     if [[ ! -x $BIN/$name-$2 ]]; then
         echo "lab: building $name $2"
-        # A folder of its own: BIN/name may already be a link to another version.
         GOBIN=$BIN/new go install -trimpath -ldflags "-s -w" "$1@$2"
         mv "$BIN/new/$name" "$BIN/$name-$2"
     fi

@@ -9,6 +9,8 @@ IMAGES=$DOUG_KUBE_HOME/images
 CONTROL=10.250.0.10
 export PATH=$BIN:$PATH:/usr/sbin:/sbin
 export KUBECONFIG=$STATE/pki/admin.kubeconfig
+# By this `down` knows what belongs to this cluster, whoever started it.
+export DOUG_LAB_OF=$STATE
 
 die() { echo "lab: $*" >&2; exit 1; }
 
@@ -58,6 +60,19 @@ stop_process() {
     # The number may be another process's by now; each of ours was told of the state.
     ! grep -qs "$STATE/" "/proc/$pid/cmdline" || kill -9 "$pid" 2>/dev/null || true
     rm -f "$file"
+}
+
+# Whatever belongs to this cluster, but for those who ask: tests of a run that
+# was killed would go on, and on the next cluster.
+stop_leftovers() {
+    local pid=$BASHPID asking=" "
+    while ((pid > 1)); do
+        asking+="$pid "
+        pid=$(awk '/^PPid:/ {print $2}' "/proc/$pid/status")
+    done
+    for pid in $(grep -lszxF "DOUG_LAB_OF=$STATE" /proc/[0-9]*/environ | cut -d/ -f3); do
+        [[ $asking == *" $pid "* ]] || kill -9 "$pid" 2>/dev/null || true
+    done
 }
 
 stop_every_process() {

@@ -13,8 +13,26 @@ for_each_node() {
     for node in $(node_names); do "$@" "$node"; done
 }
 
-raise_node() {
-    local number=$1 node=node$1 archive
+# The nodes at once: each mostly waits for its images to be unpacked.
+raise_nodes() {
+    local number
+    for number in $(seq "$NODES"); do prepare_node "$number"; done
+    at_once populate_node
+    for_each_node start_node
+}
+
+# at_once COMMAND…: for_each_node, side by side.
+at_once() {
+    local node pids=() pid
+    for node in $(node_names); do
+        "$@" "$node" &
+        pids+=($!)
+    done
+    for pid in "${pids[@]}"; do wait "$pid" || die "$* failed on a node"; done
+}
+
+prepare_node() {
+    local number=$1 node=node$1
     mkdir -p "$STATE/$node/cni"
     raise_namespace "$node" "$number"
     make_kubeconfig "$node" "/O=system:nodes/CN=system:node:$node"
@@ -23,13 +41,23 @@ raise_node() {
     configure_kubelet "$node"
     configure_proxy "$node"
     start "$node" "$node-containerd" containerd -c "$STATE/$node/containerd.toml"
-    await "containerd of $node" 30 ctr -a "$STATE/$node/containerd.sock" version
-    for archive in "$IMAGES"/*.tar; do import_image "$archive" "$node"; done
-    start_node "$node"
 }
 
-# import_image ARCHIVE NODE
-import_image() { ctr -a "$STATE/$2/containerd.sock" -n k8s.io images import "$1" >/dev/null; }
+populate_node() {
+    await "containerd of $1" 30 ctr -a "$STATE/$1/containerd.sock" version
+    import_images "$IMAGES"/*.tar "$1"
+}
+
+# load ARCHIVE…
+load() { at_once import_images "$@"; }
+
+# import_images ARCHIVE… NODE
+import_images() {
+    local archive
+    for archive in "${@:1:$#-1}"; do
+        ctr -a "$STATE/${*: -1}/containerd.sock" -n k8s.io images import "$archive" >/dev/null
+    done
+}
 
 start_node() {
     local node=$1 number=${1#node}

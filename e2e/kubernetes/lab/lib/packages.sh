@@ -3,9 +3,10 @@
 PACKAGES=(containerd runc containernetworking-plugins nftables iproute2 conntrack busybox-static
     openssl xfsprogs gcc libc6-dev python3)
 
+# install_packages PACKAGE…: all that is missing of these, too.
 install_packages() {
     local package missing=()
-    for package in "${PACKAGES[@]}"; do
+    for package in "${PACKAGES[@]}" "$@"; do
         dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing+=("$package")
     done
     ((${#missing[@]})) || return 0
