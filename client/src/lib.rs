@@ -30,6 +30,7 @@ mod options;
 mod runtime;
 mod scan;
 mod sessions;
+pub mod simulation;
 mod transport;
 
 pub use builder::Builder;

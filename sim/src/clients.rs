@@ -5,6 +5,7 @@ use crate::context::Context;
 use crate::events::{Arrival, Ask, ClientEvent, Event, InFlight, Refusal, Request};
 use crate::history::{Action, Answer, Operation};
 use crate::mutants::Mutant;
+use crate::pace::Pace;
 use crate::random::Random;
 use crate::routes::Routes;
 use crate::workload::{self, Memory};
@@ -21,9 +22,7 @@ pub struct Client {
     routes: Routes,
     slots: Vec<Option<Running>>,
     next_operation: u64,
-    /// Operations left of the burst, and writes acknowledged so far.
-    burst: u64,
-    written: u64,
+    pace: Pace,
     /// Partitions it must still write to and read whole before it rests; `None`: not told to rest.
     last_words: Option<Vec<(u64, bool)>>,
 }
@@ -50,8 +49,6 @@ struct Running {
     is_last_word: bool,
 }
 
-/// A client pauses at most twice this long between bursts, in microseconds.
-const LONGEST_PAUSE: u64 = 5_000_000;
 /// An operation ends this many microseconds after it was asked, answered or not.
 const DEADLINE: u64 = 4_000_000;
 
@@ -69,8 +66,7 @@ impl Client {
             routes: Routes::new(cx),
             slots: (0..cx.plan.workload.width).map(|_| None).collect(),
             next_operation: 0,
-            burst: 0,
-            written: 0,
+            pace: Pace::default(),
             last_words: None,
         }
     }
@@ -99,22 +95,8 @@ impl Client {
         cx.after(delay, Event::Client { client: self.index, event });
     }
 
-    /// Bursts, in which operations overlap, and pauses between them that leave as many writes for
-    /// later as there is time.
     fn schedule_next(&mut self, slot: usize, cx: &mut Context) {
-        let workload = &cx.plan.workload;
-        let mut delay = self.random.below(workload.think + 1);
-        if self.burst > 0 {
-            self.burst -= 1;
-        } else if self.last_words.is_none() {
-            self.burst = self.random.between(1, workload.burst);
-            let share = workload.acknowledged / workload.clients as u64;
-            let time_left = cx.plan.duration.saturating_sub(cx.now);
-            // Another share of the writes does not meet its condition.
-            let per_write = time_left * 9 / 10 / share.saturating_sub(self.written).max(1);
-            let expected = self.burst * per_write * workload.writes / 1_000;
-            delay += self.random.below(2 * expected.min(LONGEST_PAUSE));
-        }
+        let delay = self.pace.next(&mut self.random, cx, self.last_words.is_some());
         self.schedule(delay, ClientEvent::Begin { slot }, cx);
     }
 
@@ -296,7 +278,7 @@ impl Client {
         cx.trace.detail(cx.now, || format!("client {} is answered: {:?}", self.index, answer));
         self.settle(&running);
         if let Answer::Written { met: true, .. } = answer {
-            self.written += 1;
+            self.pace.wrote();
         }
         count(&running.operation.action, &answer, cx);
         self.memory.learn(partition, &running.operation.action, &answer);
@@ -406,6 +388,9 @@ impl Client {
         cx.coverage.hit("operation not executed");
         cx.trace
             .detail(cx.now, || format!("client {} gives up {:?}", self.index, running.operation));
+        if writes {
+            cx.checks.refused(running.operation);
+        }
         self.schedule_next(slot, cx);
         Ok(())
     }
@@ -415,7 +400,8 @@ fn attempt_is_repeatable(request: &Request, has_session: bool) -> bool {
     has_session || !matches!(request.ask, Ask::Write(_))
 }
 
-fn count(action: &Action, answer: &Answer, cx: &mut Context) {
+/// Counts what was answered.
+pub fn count(action: &Action, answer: &Answer, cx: &mut Context) {
     use crate::history::Freshness;
     let name = match (action, answer) {
         (Action::Put { .. } | Action::Delete { .. }, Answer::Written { met: false, .. }) => {

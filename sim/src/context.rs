@@ -7,6 +7,7 @@ use crate::crash_points::CrashPoints;
 use crate::database::Database;
 use crate::events::{Arrival, ClientEvent, Event, Hello, InFlight, MapTalk, Refusal};
 use crate::history::Answer;
+use crate::library::NodeAnswer;
 use crate::network::{Network, Place};
 use crate::operator::OperatorEvent;
 use crate::plan::Plan;
@@ -45,6 +46,8 @@ pub struct Context {
     pub losses: Losses,
     /// Snapshots that nodes want sent.
     pub wanted_snapshots: Vec<WantedSnapshot>,
+    /// What nodes have answered to the library.
+    pub node_answers: Vec<NodeAnswer>,
 }
 
 /// A snapshot that a node's host asked for.
@@ -140,6 +143,11 @@ impl Context {
     /// A client's place in the network.
     pub fn client_place(&self, client: usize) -> Place {
         self.database.nodes() + client
+    }
+
+    /// The place of a program that runs the library.
+    pub fn program_place(&self, program: usize) -> Place {
+        self.operator_place() + 1 + program
     }
 
     /// Answers a client.

@@ -25,8 +25,8 @@ fn entry(index: usize, cluster: usize, number: usize) -> Node {
     Node {
         id: NodeId::from_bits(0xA000_0000_0000 + index as u64),
         name: format!("{cluster}-{number}"),
+        address: format!("{cluster}-{number}"),
         cluster,
-        address: "simulated".to_owned(),
         ports: Ports::default(),
         version: 1,
     }
@@ -121,6 +121,11 @@ impl Database {
     /// The name of a node, under an id it has or had.
     pub fn name_of(&self, id: NodeId) -> &str {
         self.index_of(id).map_or("?", |index| &self.entries[index].name)
+    }
+
+    /// The place of the node at this address.
+    pub fn place_of(&self, address: &str) -> Option<usize> {
+        self.entries.iter().position(|node| node.address == address)
     }
 
     /// Ids of the partitions.

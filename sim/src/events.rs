@@ -3,6 +3,7 @@
 use crate::calls::{Call, Caller};
 use crate::faults::Relief;
 use crate::history::{Answer, Freshness};
+use crate::library::LibraryEvent;
 use crate::network::Place;
 use crate::operator::OperatorEvent;
 use crate::plan::FaultKind;
@@ -43,6 +44,8 @@ pub enum Event {
     },
     /// At the operator.
     Operator(OperatorEvent),
+    /// Around the client library.
+    Library(LibraryEvent),
     /// A snapshot under way moves on.
     Snapshot {
         /// Its number.

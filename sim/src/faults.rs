@@ -1,5 +1,6 @@
 //! Trouble: what each kind of fault does, and how it ends.
 
+use crate::checks::Violation;
 use crate::context::Context;
 use crate::crash_points::CRASH_POINTS;
 use crate::events::Event;
@@ -80,20 +81,29 @@ impl Faults {
 
 impl World {
     /// Carries a fault out, and schedules the next of its kind.
-    pub(crate) fn fault(&mut self, kind: FaultKind) {
+    ///
+    /// # Errors
+    /// A promise that is broken on the spot.
+    pub(crate) fn fault(&mut self, kind: FaultKind) -> Result<(), Violation> {
         if self.faults.over {
-            return;
+            return Ok(());
         }
-        let Some(mut random) = self.faults.random.get(&kind).cloned() else { return };
+        let Some(mut random) = self.faults.random.get(&kind).cloned() else { return Ok(()) };
         let mean = self.cx.plan.faults.get(&kind).copied().unwrap_or(SECOND);
         self.cx.after(1 + random.below(2 * mean), Event::Fault(kind));
         self.cx.coverage.hit(&format!("fault: {}", kind.name()));
         let node = random.below(self.nodes.len() as u64) as usize;
-        self.inject(kind, node, &mut random);
+        let injected = self.inject(kind, node, &mut random);
         self.faults.random.insert(kind, random);
+        injected
     }
 
-    fn inject(&mut self, kind: FaultKind, node: usize, random: &mut Random) {
+    fn inject(
+        &mut self,
+        kind: FaultKind,
+        node: usize,
+        random: &mut Random,
+    ) -> Result<(), Violation> {
         match kind {
             FaultKind::Kill => self.crash(node, Crash::Process, random.between(1_000, SECOND)),
             FaultKind::PowerLoss => {
@@ -157,7 +167,14 @@ impl World {
                     self.cx.after(grace, Event::Relief(Relief::Stopped(node)));
                 }
             }
+            FaultKind::FacadeKill
+            | FaultKind::FacadePause
+            | FaultKind::ClientCut
+            | FaultKind::ClientReset => {
+                return self.library.fault(kind, random, &mut self.nodes, &mut self.cx);
+            }
         }
+        Ok(())
     }
 
     fn fail_disk(&mut self, node: usize, fault: Fault, random: &mut Random) {
@@ -277,6 +294,7 @@ impl World {
             node.disk.call_off_faults();
         }
         self.cx.crash_points.disarm();
+        self.library.heal(&mut self.cx);
         self.tell("faults stop");
     }
 }

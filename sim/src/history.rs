@@ -95,6 +95,9 @@ pub enum Answer {
     },
 }
 
+/// The server of an answer that does not say who gave it.
+pub const ANY_SERVER: usize = usize::MAX;
+
 /// One operation.
 #[derive(Clone, Debug)]
 pub struct Operation {

@@ -1,6 +1,7 @@
 //! Hunting grounds: bugs that random plans rarely meet are looked for in plans that lean towards
 //! the schedule they need. Nothing is staged: the moments still come by chance.
 
+use crate::library::{LibraryPlan, MapFrom};
 use crate::mutants::Mutant;
 use crate::plan::{FaultKind, Plan, SECOND};
 use doug_raft::Mutant as Core;
@@ -12,6 +13,7 @@ pub fn hunt(mutant: Mutant, plan: Plan) -> Plan {
     match mutant {
         Mutant::Consensus(bug) => lean(bug, &mut plan),
         Mutant::Storage(Bug::VoteFreedWithSegment) => restless(&mut plan),
+        Mutant::Library(_) => cut_off(&mut plan),
         _ => {}
     }
     plan
@@ -53,9 +55,29 @@ fn trio(plan: &mut Plan, seconds: u64, faults: &[(FaultKind, u64)]) {
 fn busy(plan: &mut Plan, seconds: u64) {
     plan.duration = seconds * SECOND;
     plan.workload.clients = 6;
+    plan.library = LibraryPlan::default();
     plan.workload.width = 2;
     plan.workload.burst = 60;
     plan.workload.acknowledged = seconds * 150;
+}
+
+/// Clients that all run the library, and lose touch with servers again and again.
+fn cut_off(plan: &mut Plan) {
+    plan.last(40 * SECOND);
+    plan.workload.clients = 0;
+    plan.library = LibraryPlan {
+        direct: 3,
+        through_facades: 2,
+        facades: vec![MapFrom::Nodes, MapFrom::Status(2 * SECOND)],
+    };
+    for (kind, mean) in [
+        (FaultKind::ClientCut, 1_500),
+        (FaultKind::ClientReset, 300),
+        (FaultKind::Kill, 3_000),
+        (FaultKind::Transfer, 1_000),
+    ] {
+        plan.faults.insert(kind, mean * 1_000);
+    }
 }
 
 /// Elections one after the other, whose votes arrive when the next is under way.

@@ -1,5 +1,6 @@
 //! Bugs put in on purpose, for the checkers to find.
 
+use doug_client::simulation::Bug as LibraryBug;
 use doug_raft::Mutant as Core;
 use doug_sim_disk::Omission;
 use doug_storage::simulation::Bug;
@@ -36,11 +37,13 @@ pub enum Mutant {
     Storage(Bug),
     /// A bug of the consensus core.
     Consensus(Core),
+    /// A bug of the client library.
+    Library(LibraryBug),
 }
 
 impl Mutant {
     /// The bugs that CI puts in: each is found in its hunting ground.
-    pub const ALL: [Mutant; 28] = [
+    pub const ALL: [Mutant; 33] = [
         Mutant::NoLogSync,
         Mutant::NoSync,
         Mutant::NoDirectorySync,
@@ -69,7 +72,20 @@ impl Mutant {
         Mutant::Consensus(Core::HeartbeatAcknowledgesBeforeDurable),
         Mutant::Consensus(Core::CommitPastVerified),
         Mutant::Consensus(Core::ReadBeforeOwnTermCommit),
+        Mutant::Library(LibraryBug::LostWriteRepeated),
+        Mutant::Library(LibraryBug::LeaderForEver),
+        Mutant::Library(LibraryBug::UncertaintyForgotten),
+        Mutant::Library(LibraryBug::SequencePerAttempt),
+        Mutant::Library(LibraryBug::SnapshotForgotten),
     ];
+
+    /// The bug inside the client library, if it is one there.
+    pub fn of_library(self) -> Option<LibraryBug> {
+        match self {
+            Mutant::Library(bug) => Some(bug),
+            _ => None,
+        }
+    }
 
     /// The bug inside the consensus core, if it is one there.
     pub fn of_consensus(self) -> Option<Core> {

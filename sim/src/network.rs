@@ -18,7 +18,8 @@ pub struct NetworkSettings {
     pub reorder: bool,
 }
 
-/// A node's index, or the count of nodes plus a client's.
+/// A node's index, or the count of nodes plus a client's; behind those, programs that run the
+/// client library.
 pub type Place = usize;
 
 /// All links. Each is one-way.

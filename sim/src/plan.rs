@@ -1,5 +1,6 @@
 //! What a seed decides before the run begins.
 
+use crate::library::LibraryPlan;
 use crate::mutants::Mutant;
 use crate::network::NetworkSettings;
 use crate::random::Random;
@@ -73,11 +74,19 @@ pub enum FaultKind {
     MemberReplaced,
     /// A goal is given up.
     GoalGivenUp,
+    /// A facade's process is killed.
+    FacadeKill,
+    /// A facade's process stands still for a while.
+    FacadePause,
+    /// A client or facade that runs the library loses sight of servers.
+    ClientCut,
+    /// A stream of the library breaks, and what was on its way is lost.
+    ClientReset,
 }
 
 impl FaultKind {
     /// All of them.
-    pub const ALL: [FaultKind; 29] = [
+    pub const ALL: [FaultKind; 33] = [
         FaultKind::Kill,
         FaultKind::PowerLoss,
         FaultKind::TornPowerLoss,
@@ -107,6 +116,10 @@ impl FaultKind {
         FaultKind::Move,
         FaultKind::MemberReplaced,
         FaultKind::GoalGivenUp,
+        FaultKind::FacadeKill,
+        FaultKind::FacadePause,
+        FaultKind::ClientCut,
+        FaultKind::ClientReset,
     ];
 
     /// Of a thousand plans, how many have it.
@@ -149,6 +162,10 @@ impl FaultKind {
             FaultKind::Move => "move",
             FaultKind::MemberReplaced => "member replaced",
             FaultKind::GoalGivenUp => "goal given up",
+            FaultKind::FacadeKill => "facade killed",
+            FaultKind::FacadePause => "facade paused",
+            FaultKind::ClientCut => "client or facade cut off",
+            FaultKind::ClientReset => "client stream reset",
         }
     }
 }
@@ -156,7 +173,7 @@ impl FaultKind {
 /// What clients do.
 #[derive(Clone, Debug)]
 pub struct Workload {
-    /// How many clients.
+    /// How many clients that speak the protocol by themselves.
     pub clients: usize,
     /// Operations each has under way at once.
     pub width: usize,
@@ -204,6 +221,8 @@ pub struct Plan {
     pub faults: BTreeMap<FaultKind, u64>,
     /// Clients.
     pub workload: Workload,
+    /// Clients beside those that run the library that ships, and facades.
+    pub library: LibraryPlan,
     /// Sizes on disk.
     pub store: StoreOptions,
     /// Bytes of applied log kept for followers.
@@ -254,6 +273,7 @@ impl Plan {
                 writes: 600,
                 sessions: 750,
             },
+            library: LibraryPlan::default(),
             store: small_store(),
             retained_log_bytes: 24 << 10,
             payload_cache_bytes: 16 << 10,
@@ -263,6 +283,11 @@ impl Plan {
             sleep_after: Some(100_000),
             mutant: Mutant::None,
         }
+    }
+
+    /// How many clients there are, of either kind.
+    pub fn callers(&self) -> u64 {
+        (self.workload.clients + self.library.clients()) as u64
     }
 
     /// Lets the run last so many microseconds, at the same pace.
@@ -317,6 +342,8 @@ impl Plan {
         plan.sleep_after =
             *random.pick(&[None, None, None, Some(5_000), Some(100_000), Some(1_000_000)]);
         plan.draw_options(&mut Random::for_purpose(seed, 6));
+        plan.library = LibraryPlan::draw(plan.workload.clients, &mut Random::for_purpose(seed, 8));
+        plan.workload.clients -= plan.library.clients();
         plan
     }
 

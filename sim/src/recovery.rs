@@ -27,6 +27,7 @@ impl World {
                 let restless = self.clients.iter().position(|client| !client.rests())?;
                 Some(format!("client {restless} still waits for answers"))
             })
+            .or_else(|| self.library.unwell())
     }
 
     fn processes(&self) -> impl Iterator<Item = &Process> {

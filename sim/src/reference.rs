@@ -72,6 +72,15 @@ impl Reference {
         Relation::Fits
     }
 
+    /// Applies commands that no batch holds, from `index` on.
+    #[cfg(test)]
+    pub(crate) fn commit_commands(&mut self, index: u64, commands: &[Bytes]) {
+        for (index, command) in (index..).zip(commands) {
+            self.apply(index, command.clone());
+            self.last = index;
+        }
+    }
+
     fn apply(&mut self, index: u64, bytes: Bytes) {
         let command = v1::Command::decode(bytes).expect("the simulator's clients encoded it");
         let outcome = match command.command {

@@ -38,13 +38,15 @@ pub fn story(plan: &Plan, report: &Report) -> Option<String> {
 /// What a plan runs.
 fn setting(plan: &Plan) -> String {
     format!(
-        "{} cluster(s) of {} nodes, {} host(s) each, {} partition(s); {} clients; \
+        "{} cluster(s) of {} nodes, {} host(s) each, {} partition(s); {} clients, {} more that run the client library, through {} facade(s); \
          election timeout {} ms; of a thousand messages {} lost, {} twice{}",
         plan.clusters,
         plan.nodes,
         plan.hosts,
         plan.partitions,
         plan.workload.clients,
+        plan.library.clients(),
+        plan.library.facades.len(),
         plan.election_timeout / 1_000,
         plan.network.loss,
         plan.network.duplication,

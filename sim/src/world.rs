@@ -8,6 +8,7 @@ use crate::crash_points::CrashPoints;
 use crate::database::Database;
 use crate::events::{Arrival, Event, NodeEvent};
 use crate::faults::Faults;
+use crate::library::Library;
 use crate::mutants::Mutant;
 use crate::network::{Network, Place};
 use crate::node::{Death, Node, Process};
@@ -35,6 +36,7 @@ pub struct World {
     pub(crate) faults: Faults,
     pub(crate) operator: Operator,
     pub(crate) clients: Vec<Client>,
+    pub(crate) library: Library,
     snapshots: Snapshots,
     random: Random,
 }
@@ -56,6 +58,7 @@ impl World {
             crash_points: CrashPoints::default(),
             losses: Losses::default(),
             wanted_snapshots: Vec::new(),
+            node_answers: Vec::new(),
         };
         cx.checks.begin(&cx.database.map);
         let nodes: Vec<_> = (0..cx.database.nodes()).map(|index| Node::new(index, &cx)).collect();
@@ -67,11 +70,13 @@ impl World {
             cx.schedule.add(at, Event::Start { node });
         }
         clients.iter_mut().for_each(|client| client.begin(&mut cx));
+        let library = Library::begin(&mut cx);
         cx.schedule.add(SECOND, Event::Compare);
         let faults = Faults::begin(&mut cx);
         let operator = Operator::begin(&mut cx);
         let random = Random::for_purpose(seed, 4);
-        Self { cx, nodes, faults, operator, clients, snapshots: Snapshots::default(), random }
+        let snapshots = Snapshots::default();
+        Self { cx, nodes, faults, operator, clients, library, snapshots, random }
     }
 
     /// What everything was drawn from.
@@ -126,6 +131,7 @@ impl World {
         }
         let partitions = self.cx.database.partitions();
         self.clients.iter_mut().for_each(|client| client.rest_after(&partitions));
+        self.library.rest_after(&partitions);
         let healed = self.cx.now;
         while let Some(why) = self.unwell() {
             if self.cx.now > healed + RECOVERY {
@@ -204,6 +210,7 @@ impl World {
     pub fn run_until(&mut self, until: u64) -> Result<(), Violation> {
         self.cx.crash_points.listen();
         put_in(self.cx.plan.mutant.bug());
+        doug_client::simulation::put_in(self.cx.plan.mutant.of_library());
         // A marker, so that time passes even where nothing happens.
         self.cx.schedule.add(until, Event::Compare);
         while let Some((at, event)) = self.cx.schedule.pop() {
@@ -211,6 +218,10 @@ impl World {
             let is_end = matches!(event, Event::Compare) && at == until;
             self.handle(event)?;
             self.send_snapshots();
+            if !self.cx.node_answers.is_empty() {
+                let answers = std::mem::take(&mut self.cx.node_answers);
+                self.library.carry(answers, &mut self.cx);
+            }
             if is_end {
                 return Ok(());
             }
@@ -239,6 +250,7 @@ impl World {
                 self.operator.handle(event, &mut self.cx);
                 Ok(())
             }
+            Event::Library(event) => self.library.handle(event, &mut self.nodes, &mut self.cx),
             Event::Snapshot { transfer } => {
                 let step = self.snapshots.step(transfer, &mut self.nodes, &mut self.cx);
                 match step {
@@ -247,10 +259,7 @@ impl World {
                     Ok(()) => Ok(()),
                 }
             }
-            Event::Fault(kind) => {
-                self.fault(kind);
-                Ok(())
-            }
+            Event::Fault(kind) => self.fault(kind),
             Event::Relief(relief) => {
                 self.relieve(relief);
                 Ok(())
@@ -283,7 +292,10 @@ impl World {
                 let what = format!("{} goes on after an fsync failed", self.nodes[node].name);
                 Err(Violation::new("a failed fsync ends the process", what))
             }
-            Ok(()) => Ok(()),
+            Ok(()) => {
+                self.library.tell_map(&self.nodes[node], &mut self.cx);
+                Ok(())
+            }
         }
     }
 
@@ -385,6 +397,7 @@ impl World {
                 process.interrupt_sync();
             }
             self.cx.coverage.hit("process ended");
+            self.library.node_ended(node, crash != Crash::Process, &mut self.cx);
         }
         slot.disk.crash(crash);
         slot.paused_until = 0;

@@ -18,7 +18,7 @@ fn found(mutant: Mutant) -> Violation {
 
 /// The first violation that says `what`: one bug shows in several ways.
 fn found_with(mutant: Mutant, what: &str) -> Violation {
-    let violations = (1..=24).filter_map(|seed| lose_power(seed, mutant).violation);
+    let violations = (1..=30).filter_map(|seed| lose_power(seed, mutant).violation);
     let mut violations = violations.filter(|violation| violation.what.contains(what));
     violations.next().expect("the loss of acknowledged writes is noticed")
 }

@@ -7,6 +7,7 @@ use super::retry::{Decision, Ended, Identity, Situation, Where, decide};
 use super::{Engine, number, routing};
 use crate::connection::{Attempt, Connection, Event};
 use crate::sessions::Ticket;
+use crate::simulation::{Bug, has_bug};
 use doug_proto::error::Fault;
 use doug_proto::v1::{stream_answer::Answer, stream_operation::Operation};
 use std::future::poll_fn;
@@ -288,7 +289,9 @@ impl<'e> Course<'e> {
     /// operation has just been refused, and not where it waits already.
     fn follow_hint(&mut self, from: Connection, hinted: Option<Connection>) -> Step {
         self.tried.push(from);
-        let Some(hinted) = hinted else { return self.pause_unless_flying(None) };
+        let Some(hinted) = hinted.filter(|_| !has_bug(Bug::LeaderForEver)) else {
+            return self.pause_unless_flying(None);
+        };
         let waiting = self.flights.iter().any(|flight| flight.connection.same(&hinted));
         if waiting || hinted.is_silent() {
             return self.pause_unless_flying(None);
@@ -334,6 +337,9 @@ impl<'e> Course<'e> {
             return Ok(Step::Done(Err(self.out_of_time())));
         }
         let table = self.engine.table_for(self.own, self.deadline).await?;
+        if has_bug(Bug::SequencePerAttempt) {
+            self.ticket = None;
+        }
         if let Some(table) = &table {
             let route = self.engine.route(table, &self.operation)?.clone();
             self.renew_ticket(&route).await?;
@@ -417,6 +423,9 @@ impl<'e> Course<'e> {
     }
 
     fn possibly_applied(&self) -> bool {
+        if has_bug(Bug::UncertaintyForgotten) {
+            return false;
+        }
         self.uncertain || self.flights.iter().any(|flight| flight.attempt.possibly_sent())
     }
 

@@ -2,6 +2,7 @@
 //! endpoints. Remembers who led last, and whom to ask next.
 
 use crate::connection::Connection;
+use crate::simulation::{Bug, has_bug};
 use parking_lot::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::sync::Notify;
@@ -65,7 +66,8 @@ impl LeaderCell {
     /// Forgets `former`, if it is the one remembered.
     pub(crate) fn forget(&self, former: &Connection) {
         let mut known = self.known.lock();
-        if known.as_ref().is_some_and(|known| known.connection.same(former)) {
+        let is_known = known.as_ref().is_some_and(|known| known.connection.same(former));
+        if is_known && !has_bug(Bug::LeaderForEver) {
             *known = None;
         }
     }
@@ -97,6 +99,9 @@ impl Group {
     pub(crate) fn choose(&self, want: Want, tried: &[Connection]) -> Option<Connection> {
         let leader = self.leader.get();
         let fresh = |c: &Connection| !tried.iter().any(|tried| tried.same(c));
+        if want == Want::Leader && leader.is_some() && has_bug(Bug::LeaderForEver) {
+            return leader.filter(fresh);
+        }
         let start = match want {
             Want::Leader => {
                 if let Some(leader) = leader.as_ref().filter(|c| fresh(c) && !c.is_silent()) {

@@ -2,6 +2,7 @@
 //! "applied at most once" is decided.
 
 use super::prepare::Kind;
+use crate::simulation::{Bug, has_bug};
 use doug_proto::error::Fault;
 use tonic::Code;
 
@@ -83,7 +84,9 @@ pub(crate) fn decide(situation: Situation, ended: Ended<'_>) -> Decision {
     match ended {
         Ended::NotSent => Decision::Now(Where::Another),
         Ended::Full => Decision::Later(Where::Same),
-        Ended::Lost if situation.repeatable() => Decision::Now(Where::Another),
+        Ended::Lost if situation.repeatable() || has_bug(Bug::LostWriteRepeated) => {
+            Decision::Now(Where::Another)
+        }
         Ended::Lost => Decision::FailUnknown,
         Ended::Fault(fault) => decide_fault(situation, fault),
     }

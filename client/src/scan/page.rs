@@ -4,6 +4,7 @@ use super::bounds::{Bounds, partitions};
 use super::concat;
 use super::merge::{Leg, Merge};
 use crate::engine::Engine;
+use crate::simulation::{Bug, has_bug};
 use bytes::Bytes;
 use doug_proto::error::Fault;
 use doug_proto::limits;
@@ -121,8 +122,10 @@ impl Scan<'_> {
         let bounds = self.bounds.clone().after(&last);
         // The bounds say already where to go on, so the token only names the snapshot.
         let page_token = match leg.place {
-            Some(place) => ScanToken::new(Bytes::new(), vec![place], Vec::new()).to_bytes(),
-            None => Bytes::new(),
+            Some(place) if !has_bug(Bug::SnapshotForgotten) => {
+                ScanToken::new(Bytes::new(), vec![place], Vec::new()).to_bytes()
+            }
+            _ => Bytes::new(),
         };
         let request = ScanRequest {
             start: bounds.start,

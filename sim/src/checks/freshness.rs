@@ -3,7 +3,7 @@
 //! before their lag.
 
 use super::Violation;
-use crate::history::{Action, Answer, Freshness as Asked, Operation};
+use crate::history::{ANY_SERVER, Action, Answer, Freshness as Asked, Operation};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What clients were told, by partition: times and the greatest revision told by then.
@@ -32,6 +32,10 @@ impl Freshness {
         self.untimely.insert(node);
     }
 
+    fn is_untimely(&self, server: usize) -> bool {
+        self.untimely.contains(&server) || (server == ANY_SERVER && !self.untimely.is_empty())
+    }
+
     /// A client was told this.
     pub(super) fn note(&mut self, partition: u64, at: u64, answer: &Answer) {
         let told = self.told.entry(partition).or_default();
@@ -54,7 +58,7 @@ impl Freshness {
             Action::Get { freshness, .. } | Action::Scan { freshness, .. } => match freshness {
                 Asked::Linearizable => (self.floor(partition, operation.asked), "linearizable"),
                 Asked::Session(revision) => (*revision, "session"),
-                Asked::Bounded(_) if self.untimely.contains(&operation.server) => return Ok(()),
+                Asked::Bounded(_) if self.is_untimely(operation.server) => return Ok(()),
                 Asked::Bounded(lag) => {
                     let since = operation.asked.saturating_sub(lag + lag * DRIFT / 1_000);
                     (self.floor(partition, since), "bounded")

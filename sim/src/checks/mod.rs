@@ -8,10 +8,11 @@ mod leaders;
 mod log_matching;
 mod machines;
 mod members;
+mod refusals;
 mod registers;
 mod retries;
 mod revisions;
-mod scans;
+pub(crate) mod scans;
 mod sleepers;
 mod votes;
 
@@ -60,6 +61,7 @@ pub struct Checks {
     freshness: freshness::Freshness,
     retries: retries::Retries,
     votes: votes::Votes,
+    refusals: refusals::Refusals,
     history: Vec<Operation>,
 }
 
@@ -269,6 +271,11 @@ impl Checks {
         Ok(())
     }
 
+    /// A write was refused, with the promise that it never will be applied.
+    pub fn refused(&mut self, operation: Operation) {
+        self.refusals.note(&operation);
+    }
+
     /// Operations that ended.
     pub fn history(&self) -> &[Operation] {
         &self.history
@@ -282,6 +289,7 @@ impl Checks {
         for (partition, reference) in &self.references {
             retries::once(*partition, reference)?;
         }
+        self.refusals.judge(&self.references)?;
         durability::acknowledged_is_committed(&self.history, &self.references)?;
         registers::judge(&self.history)
     }

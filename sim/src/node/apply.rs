@@ -54,7 +54,9 @@ impl Process {
             self.enqueue(Task::Publish(descriptor), cx);
         }
         for (request, outcome) in applied.outcomes {
-            if let Some((request, _)) = self.requests.remove(&request) {
+            if !self.answer_outcome(request, &outcome, cx)
+                && let Some((request, _)) = self.requests.remove(&request)
+            {
                 cx.reply(self.index, request, written(&outcome));
             }
         }

@@ -133,6 +133,7 @@ impl Process {
         }
         self.apply_soon(cx);
         for ready in effects.ready {
+            self.is_ready(&ready);
             let delay = cx.random.below(300);
             self.schedule(delay, NodeEvent::Serve(ready.request), cx);
         }
@@ -140,8 +141,9 @@ impl Process {
             if let Some(word) = self.snapshots.get_mut(&request) {
                 *word = Some(reply.is_ok());
             } else if self.controlled(request, &reply, cx) {
-            } else if let Some((request, _)) = self.requests.remove(&request)
-                && let Err(fault) = reply
+            } else if let Err(fault) = reply
+                && !self.refuse_operation(request, &fault, cx)
+                && let Some((request, _)) = self.requests.remove(&request)
             {
                 cx.reply(self.index, request, Err(refusal(&fault)));
             }

@@ -2,6 +2,7 @@
 
 mod admin;
 mod apply;
+mod front;
 mod hosts;
 mod log;
 mod maintenance;

@@ -12,6 +12,7 @@ use doug_node::apply::{ApplyError, FEATURE_LEVEL, Machine, Partition};
 use doug_node::host::{ApplyWork, Host, HostConfig, LogRecord, RequestId, Sequence};
 use doug_node::membership::HeldDescriptors;
 use doug_node::recovery::restore;
+use doug_node::serving::Leases;
 use doug_proto::ids::NodeId;
 use doug_proto::map::PartitionMap;
 use doug_proto::v1;
@@ -87,6 +88,9 @@ pub struct Process {
     pub(super) tasks: VecDeque<Task>,
     pub(super) workers: [Option<Work>; 2],
     pub(super) requests: BTreeMap<RequestId, (InFlight, super::reads::Asked)>,
+    /// What the library asked.
+    pub(super) operations: BTreeMap<RequestId, super::front::Operation>,
+    pub(super) leases: Leases,
     pub(super) next_request: u64,
     /// Snapshots received that wait for the word to install them, and that word.
     pub(super) snapshots: BTreeMap<RequestId, Option<bool>>,
@@ -223,6 +227,8 @@ impl Process {
             tasks: VecDeque::new(),
             workers: [None, None],
             requests: BTreeMap::new(),
+            operations: BTreeMap::new(),
+            leases: Leases::default(),
             next_request: 0,
             snapshots: BTreeMap::new(),
             controls: BTreeMap::new(),

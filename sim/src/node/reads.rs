@@ -51,6 +51,9 @@ impl Process {
     }
 
     pub(super) fn serve(&mut self, request: RequestId, cx: &mut Context) -> Result<(), Death> {
+        if self.serve_operation(request, cx)? {
+            return Ok(());
+        }
         let Some((from, asked)) = self.requests.remove(&request) else {
             return Ok(());
         };

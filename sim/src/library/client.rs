@@ -1,0 +1,269 @@
+//! A client that runs the library that ships: straight to the nodes, or through facades.
+
+use super::operations::{Asked, Done, Page};
+use super::program::Running;
+use crate::checks::Violation;
+use crate::clients::count;
+use crate::context::Context;
+use crate::events::Event;
+use crate::history::{Action, Answer, Freshness, Operation};
+use crate::library::LibraryEvent;
+use crate::pace::Pace;
+use crate::random::Random;
+use crate::workload::{self, Memory};
+use doug_client::{Client, Fault};
+use doug_proto::token::SessionToken;
+use parking_lot::Mutex;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// An operation ends so many microseconds after it was asked, answered or not.
+pub const DEADLINE: u64 = 4_000_000;
+/// How late it may end: the library's timers are exact.
+const LATE: u64 = 2_000;
+
+/// The client's side of its program.
+pub struct Caller {
+    /// Its number among all clients.
+    pub index: usize,
+    program: usize,
+    client: Client,
+    random: Random,
+    memory: Memory,
+    pace: Pace,
+    slots: Vec<Option<UnderWay>>,
+    next: u64,
+    last_words: Option<Vec<(u64, bool)>>,
+    done: Arc<Mutex<Vec<(usize, Done)>>>,
+}
+
+/// An operation under way.
+struct UnderWay {
+    operation: Operation,
+    asked: Asked,
+    /// What its client had seen of each partition.
+    seen: SessionToken,
+    is_last_word: bool,
+}
+
+const NAME: &str = "an answer is success, failure or unknown";
+
+impl Caller {
+    /// A client; `index` also names its values.
+    pub fn new(index: usize, program: usize, client: Client, cx: &Context) -> Self {
+        Self {
+            index,
+            program,
+            client,
+            random: Random::for_purpose(cx.plan.seed, 2_000 + index as u64),
+            memory: Memory::new(index as u64 + 1),
+            pace: Pace::default(),
+            slots: (0..cx.plan.workload.width).map(|_| None).collect(),
+            next: 0,
+            last_words: None,
+            done: Arc::default(),
+        }
+    }
+
+    /// Schedules its first operations.
+    pub fn begin(&mut self, cx: &mut Context) {
+        for slot in 0..self.slots.len() {
+            let delay = self.random.below(50_000);
+            self.schedule(delay, slot, cx);
+        }
+    }
+
+    /// Tells it to write to and read each of these partitions once more, and then to rest.
+    pub fn rest_after(&mut self, partitions: &[u64]) {
+        let words = partitions.iter().flat_map(|p| [(*p, true), (*p, false)]);
+        self.last_words = Some(words.collect());
+    }
+
+    /// Whether it has nothing left to do.
+    pub fn rests(&self) -> bool {
+        self.last_words.as_ref().is_some_and(Vec::is_empty)
+            && self.slots.iter().all(Option::is_none)
+    }
+
+    fn schedule(&self, delay: u64, slot: usize, cx: &mut Context) {
+        let event = LibraryEvent::Ask { client: self.program, slot };
+        cx.after(delay, Event::Library(event));
+    }
+
+    /// Asks the library something.
+    pub fn ask(&mut self, slot: usize, running: &Running, cx: &mut Context) {
+        if self.slots[slot].is_some() {
+            return;
+        }
+        let mut is_last_word = false;
+        let (partition, mut action) = match &self.last_words {
+            None => workload::choose(&mut self.memory, &mut self.random, cx),
+            Some(words) => {
+                let Some((partition, write)) = words.first().copied().filter(|_| slot == 0) else {
+                    return;
+                };
+                is_last_word = true;
+                workload::last_word(&mut self.memory, &mut self.random, cx, partition, write)
+            }
+        };
+        let token = self.client.session_token();
+        let seen = SessionToken::from_bytes(&token).unwrap_or_default();
+        if let Action::Get { freshness, .. } | Action::Scan { freshness, .. } = &mut action
+            && let Freshness::Session(_) = freshness
+        {
+            // Until it was told anything, its session has seen nothing, and has no token.
+            *freshness = match token.is_empty() {
+                true => Freshness::Eventual,
+                false => Freshness::Session(seen.revision(partition)),
+            };
+        }
+        let everywhere = !is_last_word && self.random.chance(700);
+        let limit = *self.random.pick(&[2, 10, 50, 1_000]);
+        let scanned = (!everywhere).then_some(partition);
+        let asked = Asked::new(&action, token, scanned, limit);
+        self.next += 1;
+        let operation = Operation {
+            client: self.index,
+            partition,
+            action,
+            asked: cx.now,
+            answered: None,
+            server: 0,
+            tries: 1,
+        };
+        let (client, done, work) = (self.client.clone(), self.done.clone(), asked.clone());
+        running.executor.spawn(async move {
+            let result = work.carry_out(&client, Duration::from_micros(DEADLINE)).await;
+            done.lock().push((slot, result));
+        });
+        self.slots[slot] = Some(UnderWay { operation, asked, seen, is_last_word });
+    }
+
+    /// Takes in what the library has reported since.
+    ///
+    /// # Errors
+    /// A report that breaks a promise.
+    pub fn take_reports(&mut self, cx: &mut Context) -> Result<(), Violation> {
+        let done = std::mem::take(&mut *self.done.lock());
+        for (slot, done) in done {
+            let Some(running) = self.slots[slot].take() else { continue };
+            let delay = self.pace.next(&mut self.random, cx, self.last_words.is_some());
+            self.schedule(delay, slot, cx);
+            cx.trace.detail(cx.now, || format!("client {} is told: {done:?}", self.index));
+            self.report(running, done, cx)?;
+        }
+        Ok(())
+    }
+
+    fn report(&mut self, running: UnderWay, done: Done, cx: &mut Context) -> Result<(), Violation> {
+        let UnderWay { operation, asked, seen, is_last_word } = running;
+        cx.coverage.hit("library operation");
+        let is_late = !asked.is_scan() && cx.now > operation.asked + DEADLINE + LATE;
+        if is_late {
+            let what = format!(
+                "client {} asked at {} µs and was told at {} µs: {done:?}",
+                self.index, operation.asked, cx.now
+            );
+            return Err(Violation::new("operations end at their deadlines", what));
+        }
+        match done {
+            Done::Answered(answer) => {
+                let answered = asked.understand(&answer, operation.partition, cx);
+                let (answer, server) = answered.map_err(|what| {
+                    Violation::new(NAME, format!("client {}: {what}", self.index))
+                })?;
+                self.answered(operation, answer, server, cx)?;
+            }
+            Done::Scanned(pages) => self.scanned(&operation, &seen, &pages, cx)?,
+            Done::Failed(fault) => return self.failed(operation, &fault, cx),
+        }
+        if is_last_word
+            && let Some(words) = &mut self.last_words
+            && !words.is_empty()
+        {
+            words.remove(0);
+        }
+        Ok(())
+    }
+
+    fn answered(
+        &mut self,
+        mut operation: Operation,
+        answer: Answer,
+        server: usize,
+        cx: &mut Context,
+    ) -> Result<(), Violation> {
+        if let Answer::Written { met: true, .. } = answer {
+            self.pace.wrote();
+        }
+        count(&operation.action, &answer, cx);
+        self.memory.learn(operation.partition, &operation.action, &answer);
+        operation.server = server;
+        operation.answered = Some((cx.now, answer));
+        cx.checks.ended(operation)
+    }
+
+    /// One operation of the history for each partition that the scan met.
+    fn scanned(
+        &mut self,
+        operation: &Operation,
+        seen: &SessionToken,
+        pages: &[Page],
+        cx: &mut Context,
+    ) -> Result<(), Violation> {
+        if pages.len() > 1 {
+            cx.coverage.hit("library scan of several pages");
+        }
+        let map = cx.database.map.clone();
+        let parts = crate::checks::scans::parts(operation, pages, &map)?;
+        if parts.len() > 1 {
+            cx.coverage.hit("library scan of several partitions");
+        }
+        for (partition, answer) in parts {
+            let mut operation = Operation { partition, ..operation.clone() };
+            if let Action::Scan { freshness: Freshness::Session(least), .. } = &mut operation.action
+            {
+                *least = seen.revision(partition);
+            }
+            // Which node served which partition the library does not say.
+            self.answered(operation, answer, crate::history::ANY_SERVER, cx)?;
+        }
+        Ok(())
+    }
+
+    fn failed(
+        &mut self,
+        operation: Operation,
+        fault: &Fault,
+        cx: &mut Context,
+    ) -> Result<(), Violation> {
+        use tonic::Code;
+        let wrong = |what: &str| {
+            let what = format!("client {}: {what}: {fault:?}", self.index);
+            Err(Violation::new(NAME, what))
+        };
+        if matches!(fault.code, Code::InvalidArgument | Code::Unimplemented | Code::Internal) {
+            return wrong("a valid request was refused as if it were not");
+        }
+        if !matches!(operation.action, Action::Put { .. } | Action::Delete { .. }) {
+            cx.coverage.hit("library read failed");
+            return match fault.is_outcome_unknown() {
+                true => wrong("a read is called unknown"),
+                false => Ok(()),
+            };
+        }
+        match (fault.is_not_executed(), fault.is_outcome_unknown()) {
+            (true, false) => {
+                cx.coverage.hit("library write failed for certain");
+                cx.checks.refused(operation);
+                Ok(())
+            }
+            (false, true) => {
+                cx.coverage.hit("library write of unknown outcome");
+                cx.checks.ended(operation)
+            }
+            (true, true) => wrong("an error says that it is certain and that it is not"),
+            (false, false) => wrong("an error of a write does not say what became of it"),
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! A process's front door for the library's streams: operations planned, answered and
+//! refused by the code that ships.
+
+use super::process::{Death, Process};
+use crate::context::Context;
+use crate::events::NodeEvent;
+use crate::library::{NodeAnswer, StreamId};
+use crate::mutants::Mutant;
+use doug_node::host::{Event, ReadKind, ReadyRead, RequestId};
+use doug_node::serving::{
+    Asked, Plan, ReadFailure, Served, Site, Work, answer_read, answer_write, gone, just_joined,
+    plan, with_leader_address,
+};
+use doug_proto::deadline;
+use doug_proto::error::Fault;
+use doug_proto::map::PartitionMap;
+use doug_proto::v1::{self, StreamAnswer, StreamRequest, stream_answer::Answer};
+use doug_raft::Time;
+use doug_storage::tree::ReadError;
+use std::sync::Arc;
+
+/// An operation of the library that waits for its answer.
+#[derive(Debug)]
+pub(super) struct Operation {
+    stream: StreamId,
+    id: u64,
+    partition: u64,
+    asked: Asked,
+    leader: bool,
+    /// The data of a read is as fresh as this.
+    fresh: Option<Time>,
+}
+
+/// What a node knows when it takes operations up.
+struct Here<'a> {
+    process: &'a Process,
+    map: Option<Arc<PartitionMap>>,
+}
+
+impl Site for Here<'_> {
+    fn map(&self) -> Result<Arc<PartitionMap>, Fault> {
+        let empty = || Fault::unavailable("this node is empty and belongs to no database yet");
+        self.map.clone().ok_or_else(empty)
+    }
+
+    fn holds(&self, partition: u64) -> bool {
+        self.process.partitions.contains_key(&partition)
+    }
+
+    /// Volumes here are as large as they need be.
+    fn admit(&self, _: u64, _: &v1::WriteCommand) -> Result<(), Fault> {
+        Ok(())
+    }
+}
+
+impl Process {
+    /// The map that it would tell.
+    pub fn known_map(&self) -> Option<Arc<PartitionMap>> {
+        self.map.clone()
+    }
+
+    /// Takes operations of a stream up.
+    pub fn take_operations(&mut self, stream: StreamId, request: StreamRequest, cx: &mut Context) {
+        for operation in request.operations {
+            let id = operation.id;
+            let timeout = deadline::in_stream(operation.timeout_milliseconds).as_micros() as u64;
+            let Some(operation) = operation.operation else { continue };
+            let here = Here { process: self, map: self.known_map() };
+            match plan(&here, operation) {
+                Ok(planned) => self.begin(stream, id, planned, timeout, cx),
+                Err(fault) => self.answer(stream, id, Err(fault), cx),
+            }
+        }
+    }
+
+    fn begin(&mut self, stream: StreamId, id: u64, plan: Plan, timeout: u64, cx: &mut Context) {
+        let Plan { partition, asked, work } = plan;
+        self.next_request += 1;
+        let request = RequestId(self.next_request);
+        let operation = Operation { stream, id, partition, asked, leader: false, fresh: None };
+        self.operations.insert(request, operation);
+        let deadline = self.clock.local(cx.now).after(timeout);
+        let event = match mutate(work, cx.plan.mutant) {
+            Work::Write(command) => Event::Write { request, partition, command, deadline },
+            Work::Read(kind) => Event::Read { request, partition, kind, deadline },
+            Work::ReadNow => {
+                let delay = cx.random.below(300);
+                return self.schedule(delay, NodeEvent::Serve(request), cx);
+            }
+        };
+        self.post(self.host_of(partition), event, cx);
+    }
+
+    fn answer(&self, stream: StreamId, id: u64, result: Result<Answer, Fault>, cx: &mut Context) {
+        let answer = result.unwrap_or_else(|fault| Answer::Error(fault.to_wire()));
+        let answer = StreamAnswer { id, answer: Some(answer) };
+        let (node, life) = (self.index, self.life);
+        cx.node_answers.push(NodeAnswer { node, life, stream, answer });
+    }
+
+    /// A host lets a read be served, which says how fresh it is.
+    pub(super) fn is_ready(&mut self, ready: &ReadyRead) {
+        if let Some(operation) = self.operations.get_mut(&ready.request) {
+            operation.leader = ready.leader;
+            operation.fresh = ready.fresh;
+        }
+    }
+
+    /// A host refuses an operation. Whether it was one.
+    pub(super) fn refuse_operation(
+        &mut self,
+        request: RequestId,
+        fault: &Fault,
+        cx: &mut Context,
+    ) -> bool {
+        let Some(operation) = self.operations.remove(&request) else { return false };
+        let fault = with_leader_address(fault.clone(), self.known_map().as_deref());
+        self.answer(operation.stream, operation.id, Err(fault), cx);
+        true
+    }
+
+    /// A command was applied. Whether an operation waited for it.
+    pub(super) fn answer_outcome(
+        &mut self,
+        request: RequestId,
+        outcome: &v1::Outcome,
+        cx: &mut Context,
+    ) -> bool {
+        let Some(operation) = self.operations.remove(&request) else { return false };
+        let Operation { stream, id, partition, asked, .. } = operation;
+        let Some(replica) = self.partitions.get(&partition) else { return true };
+        let descriptor = replica.descriptor();
+        let (node, leader, staleness) = (self.id, true, None);
+        let served = Served { node, descriptor: &descriptor, leader, staleness };
+        let epoch = self.known_map().map_or(0, |map| map.epoch);
+        let answer = answer_write(&asked, served, epoch, outcome);
+        self.answer(stream, id, answer, cx);
+        true
+    }
+
+    /// A read may be served. Whether it is an operation's.
+    ///
+    /// # Errors
+    /// What its disk did to it.
+    pub(super) fn serve_operation(
+        &mut self,
+        request: RequestId,
+        cx: &mut Context,
+    ) -> Result<bool, Death> {
+        let Some(operation) = self.operations.remove(&request) else { return Ok(false) };
+        let Operation { stream, id, partition, asked, leader, fresh } = operation;
+        let Some(replica) = self.partitions.get(&partition).cloned() else {
+            let fault = Fault::unavailable("the replica has just left this node");
+            self.answer(stream, id, Err(fault), cx);
+            return Ok(true);
+        };
+        let descriptor = replica.descriptor();
+        if descriptor.generation == 0 {
+            self.answer(stream, id, Err(just_joined()), cx);
+            return Ok(true);
+        }
+        let now = self.clock.local(cx.now);
+        let staleness = fresh.map(|fresh| now.since(fresh).div_ceil(1_000));
+        let staleness = if leader { Some(0) } else { staleness };
+        let served = Served { node: self.id, descriptor: &descriptor, leader, staleness };
+        let answer = match answer_read(&replica, &asked, served, &self.leases, now) {
+            Ok(answer) => Ok(answer),
+            Err(ReadFailure::Refused(fault)) => Err(fault),
+            // Another replica can read what this one cannot.
+            Err(ReadFailure::Unreadable(ReadError::Storage(error))) => {
+                self.leave_if_damaged(replica.key(), error, cx)?;
+                Err(Fault::unavailable("this replica cannot read its data: another one can"))
+            }
+            Err(ReadFailure::Unreadable(let_go)) => {
+                cx.coverage.hit("scan whose snapshot was let go");
+                Err(gone(&let_go))
+            }
+        };
+        self.answer(stream, id, answer, cx);
+        Ok(true)
+    }
+}
+
+/// How fresh a read is with a bug in.
+fn mutate(work: Work, mutant: Mutant) -> Work {
+    match (mutant, work) {
+        (Mutant::ReadWithoutRound, Work::Read(ReadKind::Linearizable))
+        | (Mutant::TokenIgnored, Work::Read(ReadKind::Applied { .. }))
+        | (Mutant::LagIgnored, Work::Read(ReadKind::Bounded { .. })) => Work::ReadNow,
+        (_, work) => work,
+    }
+}
