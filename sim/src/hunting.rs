@@ -31,6 +31,9 @@ fn lean(bug: Core, plan: &mut Plan) {
         Core::ReadAcknowledgedByOlderRound => left_behind(plan),
         Core::LeaseKeptDuringTransfer => handed_over(plan),
         Core::SnapshotKeepsConflictingLog => short_logs(plan),
+        Core::LearnerCounted => moving(plan),
+        Core::SnapshotKeepsStaleMembership => moving_by_snapshot(plan),
+        Core::TruncationKeepsStaleMembership => moving_in_vain(plan),
         // Any plan shows these, or they are about what this simulator does not do.
         _ => {}
     }
@@ -82,12 +85,13 @@ fn cut_off(plan: &mut Plan) {
 
 /// Elections one after the other, whose votes arrive when the next is under way.
 fn late_votes(plan: &mut Plan) {
-    let faults = [(FaultKind::Kill, 500), (FaultKind::Pause, 900), (FaultKind::Transfer, 500)];
-    trio(plan, 40, &faults);
-    plan.workload.acknowledged = 200;
-    plan.network.delay_max = 60_000;
+    trio(plan, 60, &[(FaultKind::Pause, 500), (FaultKind::Transfer, 250)]);
+    plan.workload.acknowledged = 30;
+    // A vote waits for its disk, crosses the network, and meets a campaign that began after as long.
+    plan.sync = (1_000, 100_000);
+    plan.network.delay_max = 150_000;
     plan.network.duplication = 300;
-    plan.network.loss = 50;
+    plan.network.loss = 100;
     plan.network.reorder = true;
 }
 
@@ -140,29 +144,21 @@ fn fresh_leaders(plan: &mut Plan) {
     plan.network.loss = 50;
 }
 
-/// Leaders that lose touch without noticing, and are read from.
+/// Hand-overs of which the old leader hears late, while it is read from: most links are quick, and
+/// now and then one of them is slow.
 fn left_behind(plan: &mut Plan) {
-    let faults = [
-        (FaultKind::Pause, 500),
-        (FaultKind::Isolation, 700),
-        (FaultKind::OneWay, 700),
-        (FaultKind::Transfer, 900),
-    ];
-    trio(plan, 60, &faults);
+    trio(plan, 40, &[(FaultKind::SlowLink, 400), (FaultKind::Transfer, 200)]);
+    plan.sync = (100, 400);
     plan.workload.writes = 400;
-    plan.network.loss = 100;
-    plan.network.delay_max = 30_000;
+    plan.network.loss = 0;
+    plan.network.delay_max = 600;
     plan.network.reorder = true;
 }
 
-/// Hand-overs under readers, with messages that take their time.
+/// The same, and leaders that read by lease.
 fn handed_over(plan: &mut Plan) {
-    trio(plan, 40, &[(FaultKind::Transfer, 300)]);
+    left_behind(plan);
     plan.read_by_lease();
-    plan.workload.writes = 400;
-    plan.network.loss = 100;
-    plan.network.delay_max = 40_000;
-    plan.network.reorder = true;
 }
 
 /// Followers that are brought up by snapshots, with tails of their own.
@@ -172,6 +168,38 @@ fn short_logs(plan: &mut Plan) {
     plan.retained_log_bytes = 1;
     plan.store.tree.memtable_bytes = 4 << 10;
     plan.workload.writes = 900;
+}
+
+/// Members that change without a pause, while cuts go through both clusters.
+fn moving(plan: &mut Plan) {
+    let faults = [
+        (FaultKind::Move, 700),
+        (FaultKind::Split, 500),
+        (FaultKind::Isolation, 800),
+        (FaultKind::Transfer, 1_000),
+    ];
+    trio(plan, 40, &faults);
+    plan.clusters = 2;
+    plan.append_bytes = 1;
+    plan.batch_bytes = 1;
+    plan.workload.acknowledged = 600;
+    plan.network.delay_max = 8_000;
+    plan.network.reorder = true;
+}
+
+/// The same, where those left behind hear of the change by a snapshot.
+fn moving_by_snapshot(plan: &mut Plan) {
+    moving(plan);
+    plan.retained_log_bytes = 1;
+    plan.store.tree.memtable_bytes = 4 << 10;
+}
+
+/// The same, where changes are often cut off from whoever could commit them, and then out of the log.
+fn moving_in_vain(plan: &mut Plan) {
+    moving(plan);
+    plan.faults.insert(FaultKind::Split, 200_000);
+    plan.network.delay_max = 30_000;
+    plan.network.loss = 100;
 }
 
 /// Elections without end, on nodes whose log is soon full and that often start again.

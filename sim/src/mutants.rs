@@ -43,7 +43,7 @@ pub enum Mutant {
 
 impl Mutant {
     /// The bugs that CI puts in: each is found in its hunting ground.
-    pub const ALL: [Mutant; 33] = [
+    pub const ALL: [Mutant; 39] = [
         Mutant::NoLogSync,
         Mutant::NoSync,
         Mutant::NoDirectorySync,
@@ -67,11 +67,17 @@ impl Mutant {
         Mutant::Storage(Bug::TableDeletedEarly),
         Mutant::Storage(Bug::TableForgotten),
         Mutant::Storage(Bug::VoteFreedWithSegment),
+        Mutant::Consensus(Core::VoteCountedInLaterTerm),
+        Mutant::Consensus(Core::ReadAcknowledgedByOlderRound),
+        Mutant::Consensus(Core::LeaseKeptDuringTransfer),
         Mutant::Consensus(Core::VoteForShorterLog),
         Mutant::Consensus(Core::OwnLogCountedBeforeDurable),
         Mutant::Consensus(Core::HeartbeatAcknowledgesBeforeDurable),
         Mutant::Consensus(Core::CommitPastVerified),
         Mutant::Consensus(Core::ReadBeforeOwnTermCommit),
+        Mutant::Consensus(Core::TruncationKeepsStaleMembership),
+        Mutant::Consensus(Core::SnapshotKeepsStaleMembership),
+        Mutant::Consensus(Core::LearnerCounted),
         Mutant::Library(LibraryBug::LostWriteRepeated),
         Mutant::Library(LibraryBug::LeaderForEver),
         Mutant::Library(LibraryBug::UncertaintyForgotten),
@@ -96,20 +102,14 @@ impl Mutant {
     }
 
     /// Bugs that no hunting ground shows yet: searched for when asked.
-    pub const ELUSIVE: [Mutant; 13] = [
-        Mutant::Consensus(Core::VoteCountedInLaterTerm),
-        Mutant::Consensus(Core::ReadAcknowledgedByOlderRound),
-        Mutant::Consensus(Core::LeaseKeptDuringTransfer),
+    pub const ELUSIVE: [Mutant; 7] = [
         Mutant::Consensus(Core::SnapshotKeepsConflictingLog),
         Mutant::Consensus(Core::OlderTermCommittedByCounting),
         Mutant::Consensus(Core::SleepWithoutEveryVoter),
         Mutant::Consensus(Core::IncarnationIgnored),
         Mutant::Consensus(Core::ReadServedAsleep),
         Mutant::Consensus(Core::JointTalliesMerged),
-        Mutant::Consensus(Core::LearnerCounted),
         Mutant::Consensus(Core::ChangeBeforeOwnTermCommit),
-        Mutant::Consensus(Core::SnapshotKeepsStaleMembership),
-        Mutant::Consensus(Core::TruncationKeepsStaleMembership),
     ];
 
     /// The bug inside the code that ships, if it is one there.
