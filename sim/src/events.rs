@@ -60,6 +60,13 @@ pub enum Event {
         /// The node.
         node: usize,
     },
+    /// A node gets a program of another version.
+    Upgrade {
+        /// The node.
+        node: usize,
+        /// The feature level that it supports.
+        level: u32,
+    },
     /// Logs are compared.
     Compare,
 }

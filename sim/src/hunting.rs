@@ -12,6 +12,11 @@ pub fn hunt(mutant: Mutant, plan: Plan) -> Plan {
     let mut plan = Plan { mutant, ..plan };
     match mutant {
         Mutant::Consensus(bug) => lean(bug, &mut plan),
+        // Several, so that some are taken in by groups that have risen.
+        Mutant::Level(_) => {
+            plan.upgrades = true;
+            plan.spares = plan.spares.max(2);
+        }
         Mutant::Storage(Bug::VoteFreedWithSegment) => restless(&mut plan),
         Mutant::Library(_) => cut_off(&mut plan),
         _ => {}
@@ -47,6 +52,7 @@ fn trio(plan: &mut Plan, seconds: u64, faults: &[(FaultKind, u64)]) {
     plan.spares = 0;
     plan.hosts = 1;
     plan.leases = false;
+    plan.upgrades = false;
     plan.election_timeout = 150_000;
     plan.faults = faults.iter().map(|(kind, mean)| (*kind, mean * 1_000)).collect();
     plan.workload.keys = 5;

@@ -39,6 +39,7 @@ pub mod stopwatch;
 pub mod story;
 mod tolerance;
 mod trace;
+mod upgrades;
 mod workload;
 mod world;
 

@@ -1,6 +1,7 @@
 //! Bugs put in on purpose, for the checkers to find.
 
 use doug_client::simulation::Bug as LibraryBug;
+use doug_node::host::LevelBug;
 use doug_raft::Mutant as Core;
 use doug_sim_disk::Omission;
 use doug_storage::simulation::Bug;
@@ -35,6 +36,8 @@ pub enum Mutant {
     WipedNodeKeepsItsId,
     /// A bug of the storage engine.
     Storage(Bug),
+    /// A bug of feature levels.
+    Level(LevelBug),
     /// A bug of the consensus core.
     Consensus(Core),
     /// A bug of the client library.
@@ -43,7 +46,7 @@ pub enum Mutant {
 
 impl Mutant {
     /// The bugs that CI puts in: each is found in its hunting ground.
-    pub const ALL: [Mutant; 39] = [
+    pub const ALL: [Mutant; 41] = [
         Mutant::NoLogSync,
         Mutant::NoSync,
         Mutant::NoDirectorySync,
@@ -70,6 +73,8 @@ impl Mutant {
         Mutant::Consensus(Core::VoteCountedInLaterTerm),
         Mutant::Consensus(Core::ReadAcknowledgedByOlderRound),
         Mutant::Consensus(Core::LeaseKeptDuringTransfer),
+        Mutant::Level(LevelBug::RaisedEarly),
+        Mutant::Level(LevelBug::OldProgramTakenIn),
         Mutant::Consensus(Core::VoteForShorterLog),
         Mutant::Consensus(Core::OwnLogCountedBeforeDurable),
         Mutant::Consensus(Core::HeartbeatAcknowledgesBeforeDurable),
@@ -89,6 +94,14 @@ impl Mutant {
     pub fn of_library(self) -> Option<LibraryBug> {
         match self {
             Mutant::Library(bug) => Some(bug),
+            _ => None,
+        }
+    }
+
+    /// The bug of feature levels, if it is one.
+    pub fn of_levels(self) -> Option<LevelBug> {
+        match self {
+            Mutant::Level(bug) => Some(bug),
             _ => None,
         }
     }

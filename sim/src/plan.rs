@@ -235,6 +235,8 @@ pub struct Plan {
     pub append_bytes: u64,
     /// Leaders read by lease, and no clock runs more than half a percent fast or slow.
     pub leases: bool,
+    /// Nodes begin with a program of an earlier feature level, and are upgraded one by one.
+    pub upgrades: bool,
     /// How long partitions are idle before they sleep, in microseconds; `None`: they never do.
     pub sleep_after: Option<u64>,
     /// A bug put in on purpose.
@@ -280,6 +282,7 @@ impl Plan {
             batch_bytes: 4 << 10,
             append_bytes: 1 << 20,
             leases: false,
+            upgrades: false,
             sleep_after: Some(100_000),
             mutant: Mutant::None,
         }
@@ -352,6 +355,7 @@ impl Plan {
         if random.chance(250) {
             self.read_by_lease();
         }
+        self.upgrades = random.chance(250);
     }
 
     /// Leases rest on how fast clocks run: they promise nothing of clocks that jump or stand still.

@@ -61,8 +61,10 @@ impl World {
             node_answers: Vec::new(),
         };
         cx.checks.begin(&cx.database.map);
-        let nodes: Vec<_> = (0..cx.database.nodes()).map(|index| Node::new(index, &cx)).collect();
+        let mut nodes: Vec<_> =
+            (0..cx.database.nodes()).map(|index| Node::new(index, &cx)).collect();
         nodes.iter().for_each(|node| cx.crash_points.place(node.index, &node.disk));
+        crate::upgrades::begin(&mut nodes, &mut cx);
         let mut clients: Vec<_> =
             (0..cx.plan.workload.clients).map(|index| Client::new(index, &cx)).collect();
         for node in 0..nodes.len() {
@@ -123,6 +125,7 @@ impl World {
     /// A promise broken, or no recovery in time.
     pub fn recover(&mut self) -> Result<Judged, Violation> {
         self.heal();
+        self.upgrade_all();
         for node in 0..self.nodes.len() {
             if self.nodes[node].process.is_none() {
                 let delay = self.random.below(500_000);
@@ -265,6 +268,10 @@ impl World {
                 Ok(())
             }
             Event::Start { node } => self.start(node),
+            Event::Upgrade { node, level } => {
+                self.upgrade(node, level);
+                Ok(())
+            }
             Event::Compare => self.compare_logs(),
         }
     }
@@ -336,6 +343,7 @@ impl World {
             return Ok(());
         }
         self.nodes[node].paused_until = 0;
+        self.choose_program(node);
         self.cx.crash_points.enter(node);
         let started = self.nodes[node].start(&mut self.cx);
         self.nodes[node].failed_syncs = self.nodes[node].disk.failed_syncs();
@@ -368,6 +376,11 @@ impl World {
             Death::Apply(error) => {
                 let what = format!("{name} cannot apply what is committed: {error}");
                 return Err(Violation::new("nodes keep running", what));
+            }
+            Death::TooOld => {
+                self.tell(&format!("{name} stops: its program is too old"));
+                self.crash(node, Crash::Process, SECOND);
+                return Ok(());
             }
             Death::Storage(error) => error.to_string(),
         };
@@ -480,7 +493,7 @@ impl World {
 fn noticed(death: &Death) -> Option<String> {
     let said = match death {
         Death::Broken(violation) if violation.checker == "reads succeed" => violation.to_string(),
-        Death::Broken(_) => return None,
+        Death::Broken(_) | Death::TooOld => return None,
         Death::Apply(error) => error.to_string(),
         Death::Storage(error) => error.to_string(),
     };

@@ -1,11 +1,13 @@
 //! Feature levels of the partitions led from here: what each node's program supports,
 //! and when a level is raised ([`crate::membership`] decides).
 
+#[cfg(feature = "simulation")]
+use super::LevelBug;
 use super::effects::{Reply, encode_command};
 use super::event::RequestId;
 use super::replica::Replica;
 use super::sleep::Vouching;
-use super::{AGAIN, Host};
+use super::{AGAIN, Host, HostConfig};
 use crate::apply::MEMBERS_CHANGE;
 use crate::membership::{Contact, GONE, Program, common_level, obstacle};
 use doug_proto::error::Fault;
@@ -26,11 +28,20 @@ pub(super) struct Programs {
     said: BTreeMap<NodeId, u32>,
     /// When those were last asked that take part in a change and have not said.
     pub(super) asked: Time,
+    #[cfg(feature = "simulation")]
+    bug: Option<LevelBug>,
 }
 
 impl Programs {
-    pub(super) fn new(own: NodeId, supports: u32) -> Self {
-        Self { own, supports, said: BTreeMap::new(), asked: Time(0) }
+    pub(super) fn new(config: &HostConfig) -> Self {
+        Self {
+            own: config.node,
+            supports: config.supports,
+            said: BTreeMap::new(),
+            asked: Time(0),
+            #[cfg(feature = "simulation")]
+            bug: config.level_bug,
+        }
     }
 
     /// The level that a node supports, if that is known.
@@ -65,6 +76,10 @@ impl Programs {
         next: impl IntoIterator<Item = NodeId>,
         level: u32,
     ) -> Option<NodeId> {
+        #[cfg(feature = "simulation")]
+        if self.bug == Some(LevelBug::OldProgramTakenIn) {
+            return None;
+        }
         let held = |node: &NodeId| descriptor.members().any(|member| member.node == *node);
         next.into_iter().find(|node| !held(node) && self.of(*node).is_none_or(|has| has < level))
     }
@@ -107,6 +122,10 @@ pub(super) fn raise_level(
     }
     let others = programs.of_peers(replica, vouching);
     let mut level = common_level(programs.supports, &others);
+    #[cfg(feature = "simulation")]
+    if programs.bug == Some(LevelBug::RaisedEarly) {
+        level = programs.supports;
+    }
     let asked = replica.goal.as_ref().is_some_and(|goal| !goal.is_proposed());
     if asked && level < MEMBERS_CHANGE && programs.supports >= MEMBERS_CHANGE {
         match obstacle(MEMBERS_CHANGE, &others) {

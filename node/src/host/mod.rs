@@ -12,6 +12,8 @@ mod faults;
 mod leadership;
 mod levels;
 mod membership;
+#[cfg(feature = "simulation")]
+mod mutant;
 mod pending;
 mod places;
 mod queue;
@@ -30,6 +32,8 @@ pub use effects::{
     SendSnapshot, WantedReplica, encode_command,
 };
 pub use event::{Event, InstalledSnapshot, ReadKind, RequestId, Sequence};
+#[cfg(feature = "simulation")]
+pub use mutant::LevelBug;
 pub use shares::{host_of, split};
 
 use crate::apply::FEATURE_LEVEL;
@@ -80,6 +84,9 @@ pub struct HostConfig {
     /// A known bug of consensus that the simulator puts in.
     #[cfg(feature = "simulation")]
     pub mutant: Option<doug_raft::Mutant>,
+    /// A known bug of feature levels that the simulator puts in.
+    #[cfg(feature = "simulation")]
+    pub level_bug: Option<LevelBug>,
 }
 
 impl HostConfig {
@@ -100,6 +107,8 @@ impl HostConfig {
             payload_cache_bytes: 4 << 20,
             #[cfg(feature = "simulation")]
             mutant: None,
+            #[cfg(feature = "simulation")]
+            level_bug: None,
         }
     }
 }
@@ -170,7 +179,7 @@ const BALANCE_INTERVAL: u64 = 500_000;
 impl Host {
     /// A host without replicas.
     pub fn new(config: HostConfig) -> Self {
-        let programs = Programs::new(config.node, config.supports);
+        let programs = Programs::new(&config);
         let vouching = Vouching::new(config.incarnation, 2 * config.election_timeout);
         Self {
             config,

@@ -14,6 +14,7 @@ mod retries;
 mod revisions;
 pub(crate) mod scans;
 mod sleepers;
+mod versions;
 mod votes;
 
 use crate::history::{Answer, Operation};
@@ -62,6 +63,8 @@ pub struct Checks {
     retries: retries::Retries,
     votes: votes::Votes,
     refusals: refusals::Refusals,
+    /// Programs and feature levels.
+    pub versions: versions::Versions,
     history: Vec<Operation>,
 }
 

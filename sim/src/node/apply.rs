@@ -63,6 +63,10 @@ impl Process {
         let replica = partition.key();
         let host = self.host_of(replica.partition);
         let (index, feature_level) = (applied.index, applied.feature_level);
+        let own = (self.name.as_str(), self.id, self.hello.level);
+        if cx.checks.versions.applied(own, replica, (index, feature_level))? {
+            return Err(Death::TooOld);
+        }
         self.post(host, Event::Applied { replica, index, feature_level }, cx);
         if applied.wants_maintenance {
             self.maintain(&partition, cx);

@@ -5,16 +5,22 @@ use super::maintenance::Task;
 use super::process::{Death, Process};
 use super::reads::refusal;
 use crate::calls::{Call, Caller};
+use crate::checks::Violation;
 use crate::context::{Context, WantedSnapshot};
 use crate::events::{Arrival, Hello, NodeEvent};
 use doug_node::host::wire::Route;
 use doug_node::host::{ApplyWork, Effects, Event, LogContent, LogRecord, RoleChange, split};
 use doug_proto::ids::NodeId;
-use doug_proto::v1;
-use doug_raft::{BatchKind, ReplicaId, Role};
+use doug_proto::map::Partition;
+use doug_proto::v1::{self, command::Command};
+use doug_raft::{Batch, BatchKind, Membership, ReplicaId, Role};
+use prost::Message as _;
 
 /// Replicas are compared whenever one applies past a multiple of this index.
 const SAMPLE: u64 = 256;
+
+/// A leader that has not heard a node for this long, in microseconds, may think it gone.
+const NOT_HEARD: u64 = 9_000_000;
 
 impl Process {
     /// Puts an event into a host's mail.
@@ -45,6 +51,7 @@ impl Process {
                 self.schedule(delay, NodeEvent::HearMap(talk), cx);
             }
             Arrival::Turn { from, hello, turn, .. } => {
+                self.heard.insert(from, cx.now);
                 self.greeted(from, hello, cx);
                 for (host, turn) in split(turn, self.hosts.len()) {
                     self.post(host, Event::Turn { from, turn }, cx);
@@ -183,10 +190,53 @@ impl Process {
     ) -> Result<(), Death> {
         for record in records {
             if let LogContent::Batch { batch, .. } = &record.content
-                && batch.kind == BatchKind::Configuration
                 && let Some(raft) = self.hosts[host].host.raft(record.replica.partition)
             {
-                cx.checks.proposed(raft, batch)?;
+                if batch.kind == BatchKind::Configuration {
+                    cx.checks.proposed(raft, batch)?;
+                }
+                if cx.plan.upgrades && raft.role() == Role::Leader && batch.term == raft.term() {
+                    self.check_levels(record.replica.partition, batch, cx)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A leader has put this into its log.
+    fn check_levels(
+        &self,
+        partition: u64,
+        batch: &Batch,
+        cx: &mut Context,
+    ) -> Result<(), Violation> {
+        let known = cx.checks.descriptor(partition).or(cx.database.map.partition(partition));
+        let Some(descriptor) = known.cloned() else { return Ok(()) };
+        for bytes in batch.commands() {
+            if batch.kind == BatchKind::Configuration {
+                let next = Membership::decode(&bytes).ok();
+                let next = next.and_then(|next| Partition::decode(&next.context).ok());
+                let learners = next.into_iter().flat_map(|next| next.learners);
+                for learner in
+                    learners.filter(|learner| descriptor.member(learner.replica).is_none())
+                {
+                    let node = learner.node;
+                    let known =
+                        if node == self.id { Some(&self.hello) } else { self.hellos.get(&node) };
+                    let known = known.map(|hello| hello.level);
+                    cx.checks.versions.takes_in(&self.name, (partition, node), known)?;
+                }
+            } else if let Ok(v1::Command { command: Some(Command::RaiseFeatureLevel(raise)) }) =
+                v1::Command::decode(bytes)
+            {
+                cx.coverage.hit("feature level raised");
+                let members = descriptor.members().map(|member| {
+                    let node = member.node;
+                    let heard = self.heard.get(&node).copied().unwrap_or(0);
+                    (node, node != self.id && cx.now - heard > NOT_HEARD)
+                });
+                let members: Vec<_> = members.collect();
+                cx.checks.versions.raises(&self.name, (partition, raise.level), members)?;
             }
         }
         Ok(())

@@ -9,7 +9,7 @@ use crate::checks::Violation;
 use crate::context::Context;
 use crate::events::NodeEvent;
 use doug_node::apply::Partition;
-use doug_node::host::{Event, WantedReplica};
+use doug_node::host::{Event, LevelBug, WantedReplica};
 use doug_node::membership::{Newcomer, check_newcomer, left_out, newcomer, without};
 use doug_proto::error::Fault;
 use doug_proto::ids::NodeId;
@@ -31,7 +31,11 @@ impl Process {
         let Some(map) = self.map.clone() else {
             return Ok(Err(Fault::unavailable("this node is empty")));
         };
-        if let Err(fault) = check_newcomer(self.id, self.hello.level, &map, wanted) {
+        let supports = match cx.plan.mutant.of_levels() {
+            Some(LevelBug::OldProgramTakenIn) => u32::MAX,
+            _ => self.hello.level,
+        };
+        if let Err(fault) = check_newcomer(self.id, supports, &map, wanted) {
             cx.coverage.hit("replica refused: its id is gone, or the program is too old");
             return Ok(Err(fault));
         }

@@ -15,6 +15,7 @@ pub use process::{Death, Process};
 
 use crate::context::Context;
 use crate::random::Random;
+use doug_node::apply::FEATURE_LEVEL;
 use doug_proto::ids::NodeId;
 use doug_raft::Time;
 use doug_sim_disk::SimDisk;
@@ -88,6 +89,10 @@ pub struct Node {
     pub slow_disk: u64,
     /// Whether the creation names it, and its volume is still the first.
     pub founder: bool,
+    /// The feature level that its program supports.
+    pub level: u32,
+    /// From when on the older program may take its place, if that is meant.
+    pub older_at: Option<u64>,
     /// Fsyncs that had failed when the process was last looked at.
     pub failed_syncs: u64,
     random: Random,
@@ -107,6 +112,8 @@ impl Node {
             paused_until: 0,
             slow_disk: 0,
             founder: cx.database.is_founder(index),
+            level: FEATURE_LEVEL,
+            older_at: None,
             failed_syncs: 0,
             random: Random::for_purpose(cx.plan.seed, 1_000 + index as u64),
         }
@@ -138,6 +145,7 @@ impl Node {
             clock,
             salt,
             founder: self.founder,
+            level: self.level,
         };
         let process = Process::start(start, disk, &mut self.random, cx)?;
         self.process = Some(process);

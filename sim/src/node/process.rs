@@ -8,7 +8,7 @@ use crate::context::Context;
 use crate::events::{Event, Hello, InFlight, NodeEvent};
 use crate::random::Random;
 use bytes::Bytes;
-use doug_node::apply::{ApplyError, FEATURE_LEVEL, Machine, Partition};
+use doug_node::apply::{ApplyError, Machine, Partition};
 use doug_node::host::{ApplyWork, Host, HostConfig, LogRecord, RequestId, Sequence};
 use doug_node::membership::HeldDescriptors;
 use doug_node::recovery::restore;
@@ -34,6 +34,8 @@ pub enum Death {
     Storage(StorageError),
     /// A committed command could not be applied.
     Apply(ApplyError),
+    /// Its group uses what its program does not know, and had long not heard it.
+    TooOld,
     /// It broke a promise.
     Broken(Violation),
 }
@@ -107,6 +109,8 @@ pub struct Process {
     /// What this process says of itself, and what its peers have said.
     pub(super) hello: Hello,
     pub(super) hellos: BTreeMap<NodeId, Hello>,
+    /// When each node was last heard.
+    pub(super) heard: BTreeMap<NodeId, u64>,
     /// Damaged replicas whose groups must replace them, and who is asked next.
     pub(super) fenced: BTreeSet<ReplicaKey>,
     pub(super) replacing_turn: usize,
@@ -127,6 +131,7 @@ pub(super) struct Start {
     pub clock: Clock,
     pub salt: u64,
     pub founder: bool,
+    pub level: u32,
 }
 
 /// By how much the clocks of nodes that read by lease may differ: as much as a real node allows.
@@ -176,6 +181,8 @@ impl Process {
         let config = HostConfig {
             election_timeout: cx.plan.election_timeout,
             mutant: cx.plan.mutant.of_consensus(),
+            level_bug: cx.plan.mutant.of_levels(),
+            supports: start.level,
             lease: cx.plan.leases.then_some(LEASE),
             batch_bytes: cx.plan.batch_bytes,
             append_bytes: cx.plan.append_bytes,
@@ -238,12 +245,13 @@ impl Process {
             tells_map: false,
             map_turn: start.life as usize,
             hello: Hello {
-                level: FEATURE_LEVEL,
+                level: start.level,
                 incarnation: incarnation(start),
                 life: start.life,
                 asks: false,
             },
             hellos: BTreeMap::new(),
+            heard: BTreeMap::new(),
             fenced,
             replacing_turn: 0,
             leaving: BTreeSet::new(),

@@ -1,0 +1,95 @@
+//! Programs of two versions side by side: nodes begin with the older one and are upgraded one by
+//! one, in any order. Some go back, as long as no partition of theirs has risen.
+
+use crate::context::Context;
+use crate::events::Event;
+use crate::node::Node;
+use crate::plan::SECOND;
+use crate::random::Random;
+use crate::world::World;
+use doug_node::apply::FEATURE_LEVEL;
+use doug_sim_disk::Crash;
+
+/// The level of the older program.
+pub const OLD: u32 = FEATURE_LEVEL - 1;
+/// Of a hundred nodes, how many begin with the older program.
+const OLDER: u64 = 75;
+/// Of a hundred upgrades, how many are taken back.
+const TAKEN_BACK: u64 = 30;
+/// How long a node is down before its program is taken back: a leader that stood still must have
+/// noticed, or it could raise the level by what the newer one said.
+const SETTLED: u64 = 6 * SECOND;
+
+/// Gives nodes the older program, and schedules when each gets the newer.
+pub fn begin(nodes: &mut [Node], cx: &mut Context) {
+    if !cx.plan.upgrades {
+        nodes.iter().for_each(|node| cx.checks.versions.starts(node.id, node.level));
+        return;
+    }
+    let mut random = Random::for_purpose(cx.plan.seed, 7);
+    // Half of the run is left for what the newer programs allow.
+    let end = (cx.plan.duration / 2).max(2 * SECOND);
+    for (node, slot) in nodes.iter_mut().enumerate() {
+        if random.below(100) < OLDER {
+            slot.level = OLD;
+            let at = random.between(SECOND, end);
+            cx.schedule.add(at, Event::Upgrade { node, level: FEATURE_LEVEL });
+            if random.below(100) < TAKEN_BACK {
+                let back = at + random.below(5 * SECOND);
+                let again = back + random.between(SETTLED, 4 * SETTLED);
+                cx.schedule.add(back, Event::Upgrade { node, level: OLD });
+                cx.schedule.add(again, Event::Upgrade { node, level: FEATURE_LEVEL });
+            }
+        }
+        cx.checks.versions.starts(slot.id, slot.level);
+    }
+}
+
+impl World {
+    /// A node's process ends, and another version takes its place.
+    pub(crate) fn upgrade(&mut self, node: usize, level: u32) {
+        let slot = &mut self.nodes[node];
+        if slot.level == level && slot.older_at.is_none() {
+            return;
+        }
+        let (what, pause) = match level {
+            OLD => {
+                slot.older_at = Some(self.cx.now + SETTLED);
+                ("program to be taken back", SETTLED)
+            }
+            _ => {
+                (slot.level, slot.older_at) = (level, None);
+                ("program upgraded", 50_000)
+            }
+        };
+        let line = format!("{}: {what}", slot.name);
+        self.cx.coverage.hit(what);
+        self.tell(&line);
+        if self.nodes[node].process.is_some() {
+            self.crash(node, Crash::Process, pause);
+        }
+    }
+
+    /// Which program a node that is about to start runs: nobody starts an older one on
+    /// replicas whose level has risen.
+    pub(crate) fn choose_program(&mut self, node: usize) {
+        let slot = &mut self.nodes[node];
+        let risen = self.cx.checks.versions.needs(slot.id, slot.level);
+        if slot.older_at.take().is_some_and(|at| at <= self.cx.now) && !risen {
+            self.cx.coverage.hit("program taken back");
+            slot.level = OLD;
+        }
+        if self.cx.checks.versions.needs(slot.id, slot.level) {
+            self.cx.coverage.hit("program upgraded: the level rose without the node");
+            slot.level = FEATURE_LEVEL;
+        }
+        self.cx.checks.versions.starts(slot.id, slot.level);
+    }
+
+    /// Whoever runs the older program still is upgraded when the faults are over.
+    pub(crate) fn upgrade_all(&mut self) {
+        for node in 0..self.nodes.len() {
+            self.upgrade(node, FEATURE_LEVEL);
+        }
+    }
+}
