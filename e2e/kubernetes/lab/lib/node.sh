@@ -130,6 +130,9 @@ authentication: {anonymous: {enabled: false}, webhook: {enabled: true}, x509: {c
 authorization: {mode: Webhook}
 cgroupDriver: cgroupfs
 cgroupsPerQOS: false
+# Without cgroups of its own this kubelet would die of a nil pointer when it finds
+# that a container has other limits than it has just been given.
+featureGates: {InPlacePodVerticalScaling: false}
 enforceNodeAllocatable: []
 failCgroupV1: false
 podLogsDir: $STATE/$1/pod-logs
