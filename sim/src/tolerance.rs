@@ -51,6 +51,11 @@ impl Losses {
         self.fenced.insert((node, replica));
     }
 
+    /// Whether a replica has left its group because it is damaged, and is not removed yet.
+    pub fn is_fenced(&self, node: NodeId, replica: ReplicaKey) -> bool {
+        self.fenced.contains(&(node, replica))
+    }
+
     /// A replica is gone, and so is what was damaged of it.
     pub fn removed(&mut self, node: NodeId, replica: ReplicaKey) {
         self.fenced.remove(&(node, replica));

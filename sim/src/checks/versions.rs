@@ -68,12 +68,14 @@ impl Versions {
     /// # Errors
     /// That is less than what the log may hold.
     pub fn takes_in(
-        &self,
+        &mut self,
         leader: &str,
         (partition, node): (u64, NodeId),
         known: Option<u32>,
     ) -> Result<(), Violation> {
         let raised = self.raised.get(&partition).copied().unwrap_or(1);
+        let needed = self.needed.entry(node).or_default();
+        *needed = raised.max(*needed);
         if known.is_some_and(|known| known >= raised) {
             return Ok(());
         }

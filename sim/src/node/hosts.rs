@@ -11,9 +11,10 @@ use crate::events::{Arrival, Hello, NodeEvent};
 use doug_node::host::wire::Route;
 use doug_node::host::{ApplyWork, Effects, Event, LogContent, LogRecord, RoleChange, split};
 use doug_proto::ids::NodeId;
-use doug_proto::map::Partition;
+use doug_proto::map::{Member, Partition};
 use doug_proto::v1::{self, command::Command};
 use doug_raft::{Batch, BatchKind, Membership, ReplicaId, Role};
+use doug_storage::ReplicaKey;
 use prost::Message as _;
 
 /// Replicas are compared whenever one applies past a multiple of this index.
@@ -230,7 +231,12 @@ impl Process {
                 v1::Command::decode(bytes)
             {
                 cx.coverage.hit("feature level raised");
-                let members = descriptor.members().map(|member| {
+                // A replica that has left its group for good will never apply what follows.
+                let takes_part = |member: &Member| {
+                    let key = ReplicaKey { partition, replica: member.replica };
+                    !cx.losses.is_fenced(member.node, key)
+                };
+                let members = descriptor.members().filter(takes_part).map(|member| {
                     let node = member.node;
                     let heard = self.heard.get(&node).copied().unwrap_or(0);
                     (node, node != self.id && cx.now - heard > NOT_HEARD)
