@@ -290,7 +290,13 @@ impl Partition {
         }
         let change = inner.tree.snapshot_change(tables, applied, state);
         crash_point("snapshot installed: to be published");
-        store.publish(self.key, &change)?;
+        if let Err(error) = store.publish(self.key, &change) {
+            // After any other error the edit may have reached the disk, and names the files.
+            if matches!(error, StorageError::Removed { .. } | StorageError::Fenced { .. }) {
+                change.discard();
+            }
+            return Err(error);
+        }
         crash_point("snapshot installed: published");
         inner.tree.install(change);
         *self.descriptor.write() = Arc::new(machine.descriptor().clone());

@@ -493,6 +493,18 @@ fn a_snapshot_replaces_everything_and_voids_jobs_under_way() {
 }
 
 #[test]
+fn a_snapshot_whose_stream_ends_before_it_is_installed_leaves_no_file() {
+    let mut keeper = Keeper::new(forgetful());
+    three_generations(&mut keeper);
+    let files = keeper.files();
+    let tables = keeper.arrived(&[(b"only", 90, b"this")], Applied { index: 100, term: 3 });
+    assert_eq!(keeper.files().len(), files.len() + 1);
+    drop(tables);
+    keeper.delete_obsolete();
+    assert_eq!(keeper.files(), files);
+}
+
+#[test]
 fn a_table_that_is_not_the_one_listed_is_corruption() {
     let mut keeper = Keeper::new(forgetful());
     three_generations(&mut keeper);

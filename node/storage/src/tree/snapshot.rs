@@ -53,6 +53,9 @@ impl std::fmt::Debug for Checkpoint {
 }
 
 /// Durable tables that no manifest names yet, ready for [`super::Tree::snapshot_change`].
+///
+/// Whoever drops them gives the snapshot up, be it since the stream it came by is gone: their files
+/// may be deleted, for nothing else would find them before the next start.
 pub struct SnapshotTables {
     pub(crate) tables: Vec<Placed>,
     pub(crate) gc_floor: u64,
@@ -60,7 +63,11 @@ pub struct SnapshotTables {
 
 impl SnapshotTables {
     /// Gives the snapshot up: its files may be deleted.
-    pub fn discard(self) {
+    pub fn discard(self) {}
+}
+
+impl Drop for SnapshotTables {
+    fn drop(&mut self) {
         for placed in &self.tables {
             placed.table.mark_obsolete();
         }

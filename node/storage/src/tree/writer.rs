@@ -203,11 +203,11 @@ impl Tree {
     /// Publish and install it before anything else is installed.
     pub fn snapshot_change(
         &self,
-        snapshot: SnapshotTables,
+        mut snapshot: SnapshotTables,
         applied: Applied,
         state: Bytes,
     ) -> TreeChange {
-        let SnapshotTables { tables: added, gc_floor } = snapshot;
+        let (added, gc_floor) = (std::mem::take(&mut snapshot.tables), snapshot.gc_floor);
         let edit = TreeEdit {
             added: added.iter().map(|placed| placed.meta.clone()).collect(),
             removed: self.version.levels.all().map(|t| t.id()).collect(),
