@@ -1,5 +1,5 @@
 //! The client library and the facade that ship, in simulated processes: their tasks run on
-//! simulated time ([`executor`]), their streams over the simulated network ([`streams`]).
+//! simulated time (`executor`), their streams over the simulated network (`streams`).
 
 mod client;
 mod executor;
