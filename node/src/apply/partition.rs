@@ -228,20 +228,9 @@ impl Partition {
         change: TreeChange,
     ) -> Result<Option<Applied>, StorageError> {
         let mut inner = self.inner.lock();
-        if !inner.tree.accepts(&change) {
-            change.discard();
-            return Ok(None);
-        }
         let flushed = change.applied().map(|(applied, _)| applied);
-        match store.publish(self.key, &change) {
-            Ok(()) => inner.tree.install(change),
-            Err(StorageError::Removed { .. } | StorageError::Fenced { .. }) => {
-                change.discard();
-                return Ok(None);
-            }
-            Err(error) => return Err(error),
-        }
-        Ok(flushed)
+        let installed = store.commit(self.key, &mut inner.tree, change)?;
+        Ok(flushed.filter(|_| installed))
     }
 
     /// The partition as it is now.
@@ -290,13 +279,7 @@ impl Partition {
         }
         let change = inner.tree.snapshot_change(tables, applied, state);
         crash_point("snapshot installed: to be published");
-        if let Err(error) = store.publish(self.key, &change) {
-            // After any other error the edit may have reached the disk, and names the files.
-            if matches!(error, StorageError::Removed { .. } | StorageError::Fenced { .. }) {
-                change.discard();
-            }
-            return Err(error);
-        }
+        let change = store.publish(self.key, change)?;
         crash_point("snapshot installed: published");
         inner.tree.install(change);
         *self.descriptor.write() = Arc::new(machine.descriptor().clone());

@@ -85,7 +85,12 @@ async fn call(
     let answer = tokio::time::timeout(PATIENCE, client.share_map(request)).await;
     let response = answer.map_err(|_| Status::deadline_exceeded("no answer"))??;
     match response.into_inner().map {
-        Some(map) => take_in(shared, map).await.map(Some),
+        Some(map) => {
+            let map = PartitionMap::from_wire(&map)?;
+            let digest = map.digest();
+            take_in(shared, map).await?;
+            Ok(Some(digest))
+        }
         None => Ok(None),
     }
 }
@@ -100,23 +105,19 @@ pub async fn answer(
 ) -> Result<v1::ShareMapResponse, Status> {
     check_hello(shared, request.hello.as_ref())?;
     if let Some(map) = request.map {
-        take_in(shared, map).await?;
+        take_in(shared, PartitionMap::from_wire(&map)?).await?;
     }
     let map = shared.maps.required()?;
     let differs = shared.maps.digest() != request.digest;
     Ok(v1::ShareMapResponse { map: differs.then(|| map.to_wire()) })
 }
 
-/// Returns the digest of what was taken in.
-async fn take_in(shared: &Arc<Shared>, wire: v1::PartitionMap) -> Result<u64, Status> {
-    let map = PartitionMap::from_wire(&wire)?;
-    let digest = map.digest();
+async fn take_in(shared: &Arc<Shared>, map: PartitionMap) -> Result<(), Status> {
     let shared = shared.clone();
     let merged = tokio::task::spawn_blocking(move || shared.maps.merge(&map)).await;
     merged
         .map_err(|error| Status::internal(error.to_string()))?
-        .map_err(|error| Status::from(storage_fault(error)))?;
-    Ok(digest)
+        .map_err(|error| Status::from(storage_fault(error)))
 }
 
 /// A connection to each node, kept from round to round.

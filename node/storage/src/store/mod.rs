@@ -322,9 +322,22 @@ impl Store {
     ///
     /// The caller has asked [`Tree::accepts`], and lets nothing else of this replica come
     /// between. Of a replica that was [`Removed`](StorageError::Removed) or
-    /// [`Fenced`](StorageError::Fenced) meanwhile nothing is published: discard the change.
+    /// [`Fenced`](StorageError::Fenced) meanwhile nothing is published, and the change is discarded.
     /// After a snapshot, the replica's log also needs a [`Reset`](crate::log::Record::Reset).
-    pub fn publish(&self, replica: ReplicaKey, change: &TreeChange) -> Result<()> {
+    pub fn publish(&self, replica: ReplicaKey, change: TreeChange) -> Result<TreeChange> {
+        match self.write_change(replica, &change) {
+            Ok(()) => Ok(change),
+            Err(error) => {
+                // After any other error the edit may have reached the disk, and names the files.
+                if matches!(error, StorageError::Removed { .. } | StorageError::Fenced { .. }) {
+                    change.discard();
+                }
+                Err(error)
+            }
+        }
+    }
+
+    fn write_change(&self, replica: ReplicaKey, change: &TreeChange) -> Result<()> {
         let tree = change.edit().clone();
         let next_file = tree.added.iter().map(|meta| meta.file.0 + 1).max();
         let applied = change.applied();
@@ -366,12 +379,9 @@ impl Store {
             change.discard();
             return Ok(false);
         }
-        match self.publish(replica, &change) {
-            Ok(()) => tree.install(change),
-            Err(StorageError::Removed { .. } | StorageError::Fenced { .. }) => {
-                change.discard();
-                return Ok(false);
-            }
+        match self.publish(replica, change) {
+            Ok(change) => tree.install(change),
+            Err(StorageError::Removed { .. } | StorageError::Fenced { .. }) => return Ok(false),
             Err(error) => return Err(error),
         }
         Ok(true)
