@@ -20,8 +20,8 @@ const STREAM_WINDOW: u32 = 4 << 20;
 const CONNECTION_WINDOW: u32 = 16 << 20;
 /// A peer whose machine is gone without a word is found by these pings, even
 /// when nothing is asked of it.
-const PING_EVERY: Duration = Duration::from_secs(5);
-const PING_PATIENCE: Duration = Duration::from_secs(3);
+const PING_EVERY: Duration = Duration::from_secs(2);
+const PING_PATIENCE: Duration = Duration::from_secs(2);
 
 /// gRPC: a channel for each stream and each watch.
 #[derive(Clone)]

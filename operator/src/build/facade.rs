@@ -9,6 +9,9 @@ use serde_json::{Value, json};
 const LEAVE_SECONDS: u32 = 5;
 /// That, and ten seconds for operations under way.
 const GRACE_SECONDS: u32 = 30;
+/// A facade keeps no data: once its machine has been silent for so long, it is started on another. Kubernetes
+/// would wait for 300.
+const LEAVE_SILENT_MACHINE_AFTER_SECONDS: u32 = 30;
 
 /// Stateless pods that watch the DougCluster for the partition map. A new one
 /// must be ready before an old one goes, so that a change loses no request.
@@ -47,6 +50,7 @@ fn pod(database: &Database, circumstances: &Circumstances, labels: &Value) -> Va
         "terminationGracePeriodSeconds": GRACE_SECONDS,
         "securityContext": pods::pod_security(),
         "imagePullSecrets": pods::pull_secrets(database),
+        "tolerations": tolerations(),
         "topologySpreadConstraints": [{
             "maxSkew": 1, "topologyKey": "kubernetes.io/hostname",
             "whenUnsatisfiable": "ScheduleAnyway", "labelSelector": {"matchLabels": labels},
@@ -65,6 +69,17 @@ fn pod(database: &Database, circumstances: &Circumstances, labels: &Value) -> Va
             "resources": pods::resources(database.spec.facade.resources.as_ref()),
             "securityContext": pods::container_security(),
         }],
+    })
+}
+
+fn tolerations() -> [Value; 2] {
+    ["not-ready", "unreachable"].map(|state| {
+        json!({
+            "key": format!("node.kubernetes.io/{state}"),
+            "operator": "Exists",
+            "effect": "NoExecute",
+            "tolerationSeconds": LEAVE_SILENT_MACHINE_AFTER_SECONDS,
+        })
     })
 }
 

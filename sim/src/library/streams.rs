@@ -14,8 +14,8 @@ use std::collections::{BTreeMap, VecDeque};
 /// A connection is given up that was not accepted after so many microseconds.
 const CONNECT: u64 = 2_000_000;
 /// A ping is sent this often, and waits this long for anything at all to be heard.
-const PING: u64 = 5_000_000;
-const PING_PATIENCE: u64 = 3_000_000;
+const PING: u64 = 2_000_000;
+const PING_PATIENCE: u64 = 2_000_000;
 /// What is lost is sent again after so long, and then each time after twice as long.
 const RESEND: u64 = 200_000;
 const RESEND_MOST: u64 = 1_600_000;
