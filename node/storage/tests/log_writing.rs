@@ -64,6 +64,24 @@ fn a_failed_fsync_is_fatal_and_is_not_tried_again() {
 }
 
 #[test]
+fn a_spare_segment_that_finds_no_room_leaves_no_file_behind() {
+    let spares = |disk: &SimDisk| {
+        let names = disk.files().into_iter().map(|path| path.to_string_lossy().into_owned());
+        names.filter(|name| name.contains("free-")).count()
+    };
+    for operation in 1..=2 {
+        let disk = SimDisk::new(1);
+        let mut log = open(&disk, roomy());
+        assert_eq!(spares(&disk), 0);
+        disk.fail_at(disk.operations() + operation, Fault::NoSpace);
+        assert!(!log.writer.maintain().expect("no reason to die"), "nothing to retire");
+        assert_eq!(spares(&disk), 0, "operation {operation} failed");
+        log.writer.maintain().expect("there is room again");
+        assert_eq!(spares(&disk), 1);
+    }
+}
+
+#[test]
 fn a_full_buffer_is_busy_for_batches_and_never_for_votes() {
     let disk = SimDisk::new(1);
     let mut options = roomy();

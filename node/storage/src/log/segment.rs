@@ -140,7 +140,14 @@ impl SegmentFiles {
     pub fn prepare_spare(&mut self, size: u64) -> Result<()> {
         if self.free.is_empty() {
             let path = self.free_name();
-            self.allocate(&path, OpenMode::Create, size)?;
+            if let Err(error) = self.allocate(&path, OpenMode::Create, size) {
+                // Each attempt makes a file; on a full disk they would pile up. One that cannot even
+                // be removed waits for the next start, which takes in whatever is free.
+                if let Err(error) = self.disk.remove(&path) {
+                    tracing::debug!(%error, file = %path.display(), "a half made spare segment stays");
+                }
+                return Err(error);
+            }
             self.free.push(path);
         }
         Ok(())
