@@ -332,6 +332,36 @@ fn a_replica_that_is_let_go_of_while_it_sleeps_leaves_nobody_asleep_under_it() {
 }
 
 #[test]
+fn a_wish_and_word_of_another_process_heard_in_one_turn_put_nobody_to_sleep() {
+    let mut trio = Trio::with(1, [Some(60 * SECOND); 3]);
+    let now = trio.now;
+    let raft = trio.hosts[1].as_ref().and_then(|host| host.raft(1)).expect("it is there");
+    let (term, commit) = (raft.term(), raft.commit());
+    let wish = v1::RaftMessage {
+        partition: 1,
+        from_replica: 1,
+        to_replica: 2,
+        term,
+        message: Some(v1::raft_message::Message::Sleep(v1::Sleep {
+            commit,
+            round: 1_000_000,
+            incarnation: 1,
+            epoch: 0,
+        })),
+    };
+    let wish = v1::PeerTurn { messages: vec![wish], ..v1::PeerTurn::default() };
+    // It let go of a replica after it had wished that, perhaps of this very one.
+    let word = v1::NodeHeartbeat { incarnation: 1, epoch: 1, host: 0, hosts: 1 };
+    let word = v1::PeerTurn { node_heartbeats: vec![word], ..v1::PeerTurn::default() };
+    for turn in [wish, word] {
+        trio.host(1).step(now, Event::Turn { from: node(0), turn });
+    }
+    trio.settle();
+    assert_eq!(trio.seen.wakes.get(&WakeCause::Restart), Some(&1), "it fell asleep, and woke");
+    assert_eq!(trio.sleepers()[1], 0);
+}
+
+#[test]
 fn a_goal_of_members_or_a_hand_over_wakes_its_partition() {
     let mut trio = Trio::asleep(3);
     let to = Some(node(2));

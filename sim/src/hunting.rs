@@ -36,7 +36,12 @@ fn lean(bug: Core, plan: &mut Plan) {
         Core::ReadAcknowledgedByOlderRound => left_behind(plan),
         Core::LeaseKeptDuringTransfer => handed_over(plan),
         Core::SnapshotKeepsConflictingLog => short_logs(plan),
-        Core::LearnerCounted => moving(plan),
+        Core::LearnerCounted | Core::JointTalliesMerged | Core::ChangeBeforeOwnTermCommit => {
+            moving(plan);
+        }
+        Core::SleepWithoutEveryVoter | Core::IncarnationIgnored | Core::ReadServedAsleep => {
+            sleepy(plan);
+        }
         Core::SnapshotKeepsStaleMembership => moving_by_snapshot(plan),
         Core::TruncationKeepsStaleMembership => moving_in_vain(plan),
         // Any plan shows these, or they are about what this simulator does not do.
@@ -206,6 +211,18 @@ fn moving_in_vain(plan: &mut Plan) {
     plan.faults.insert(FaultKind::Split, 200_000);
     plan.network.delay_max = 30_000;
     plan.network.loss = 100;
+}
+
+/// Partitions that fall asleep whenever nobody asks for anything, on nodes that come and go.
+fn sleepy(plan: &mut Plan) {
+    plan.sleep_after = Some(5_000);
+    plan.last(40 * SECOND);
+    plan.workload.acknowledged /= 4;
+    for (kind, mean) in
+        [(FaultKind::Kill, 2_000), (FaultKind::MemberReplaced, 500), (FaultKind::Move, 500)]
+    {
+        plan.faults.insert(kind, mean * 1_000);
+    }
 }
 
 /// Elections without end, on nodes whose log is soon full and that often start again.

@@ -52,9 +52,6 @@ struct Options {
     /// Put each known bug in and count the seeds until it is found; `--seeds` is the most tried.
     #[arg(long)]
     mutants: bool,
-    /// With `--mutants`: search for the bugs that take too long for CI instead.
-    #[arg(long)]
-    elusive: bool,
     /// With `--mutants`: only the bugs whose names contain one of these.
     #[arg(long)]
     bug: Vec<String>,
@@ -187,12 +184,11 @@ fn print_totals(totals: &Totals, clock: Stopwatch) {
 
 /// The table of bugs and the seeds needed to find them.
 fn mutants(options: &Options) -> ExitCode {
-    let listed: &[Mutant] = if options.elusive { &Mutant::ELUSIVE } else { &Mutant::ALL };
     let wanted = |mutant: &&Mutant| {
         let name = format!("{mutant:?}");
         options.bug.is_empty() || options.bug.iter().any(|part| name.contains(part.as_str()))
     };
-    let bugs: Vec<Mutant> = listed.iter().filter(wanted).copied().collect();
+    let bugs: Vec<Mutant> = Mutant::ALL.iter().filter(wanted).copied().collect();
     let next = AtomicUsize::new(0);
     let missed = AtomicUsize::new(0);
     std::thread::scope(|scope| {

@@ -462,6 +462,9 @@ impl World {
         if self.cx.now.is_multiple_of(SECOND) {
             self.cx.schedule.add(self.cx.now + SECOND, Event::Compare);
         }
+        for process in self.nodes.iter().filter_map(|node| node.process.as_ref()) {
+            process.check_sleepers()?;
+        }
         for partition in self.cx.database.partitions() {
             let processes = self.nodes.iter().filter_map(|node| node.process.as_ref());
             let logs: Vec<_> = processes.filter_map(|process| process.raft(partition)).collect();

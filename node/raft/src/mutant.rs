@@ -68,6 +68,15 @@ impl Mutant {
     ];
 }
 
+#[cfg(feature = "mutants")]
+impl crate::Raft {
+    /// The bug put into this replica, for whoever asks the same question elsewhere.
+    #[must_use]
+    pub fn mutant(&self) -> Option<Mutant> {
+        self.config.mutant
+    }
+}
+
 /// Whether a bug is put in.
 macro_rules! mutant {
     ($config:expr, $mutant:ident) => {{

@@ -100,6 +100,12 @@ impl Raft {
         self.sleep.asleep.is_some()
     }
 
+    /// What vouches for the leader under whom it sleeps; `None` if it is awake. A leader sleeps under its own process.
+    #[must_use]
+    pub fn sleeps_under(&self) -> Option<Vouch> {
+        self.sleep.asleep.map(|asleep| asleep.vouch)
+    }
+
     /// Whether other replicas may sleep because this one wished it in this term, and have not been heard awake since. A host
     /// that lets go of such a replica must change its [`Vouch`].
     #[must_use]

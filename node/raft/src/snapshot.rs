@@ -82,6 +82,11 @@ impl Raft {
             );
             self.log.reset((index, term), membership);
         }
+        assert!(
+            self.log.term_at(index) == Some(term),
+            "partition {partition}: a snapshot at index {index} of term {term} was installed under a log that holds {:?} there",
+            self.log.term_at(index)
+        );
         self.commit = self.commit.max(index);
         self.handed = self.handed.max(index);
         self.applied = index;

@@ -136,6 +136,12 @@ impl Raft {
         self.membership_index() <= self.commit
     }
 
+    /// The membership before the latest, while that is not known committed here.
+    #[must_use]
+    pub fn membership_before(&self) -> Option<&Membership> {
+        (!self.membership_is_committed()).then(|| self.log.memberships().previous())
+    }
+
     /// Whom leadership is being handed to.
     #[must_use]
     pub fn transferring_to(&self) -> Option<ReplicaId> {

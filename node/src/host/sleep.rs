@@ -84,6 +84,23 @@ impl Vouching {
         }
     }
 
+    /// Why a replica that has just fallen asleep may not: whoever falls silent, or vouches by
+    /// another process, is told of once, and that may have been while it was awake.
+    fn objection(&self, replica: &Replica, own: NodeId) -> Option<WakeCause> {
+        match replica.leads() {
+            true => (!self.all_voters_live(replica, own)).then_some(WakeCause::Silence),
+            false => (!self.upholds(replica)).then_some(WakeCause::Restart),
+        }
+    }
+
+    /// Whether the process under which a follower sleeps is the one that speaks for its leader.
+    fn upholds(&self, replica: &Replica) -> bool {
+        let vouch = replica.raft.sleeps_under();
+        vouch.zip(replica.leader_node()).is_some_and(|(vouch, leader)| {
+            self.neighbours.vouches(self.speaker(leader, replica.key.partition), vouch)
+        })
+    }
+
     fn all_voters_live(&self, replica: &Replica, own: NodeId) -> bool {
         let alive = self.alive(replica, own);
         replica.raft.configuration().all_voters().into_iter().all(alive)
@@ -109,6 +126,14 @@ impl Host {
         self.asleep.len()
     }
 
+    /// A partition whose replica here follows asleep, though the process that vouched for its leader
+    /// does so no more; for checkers, between turns, when there is none.
+    pub fn sleeps_unvouched(&self) -> Option<u64> {
+        let mut asleep = self.asleep.iter().filter_map(|partition| self.replicas.get(partition));
+        let unvouched = asleep.find(|replica| !replica.leads() && !self.vouching.upholds(replica));
+        unvouched.map(|replica| replica.key.partition)
+    }
+
     pub(super) fn node_heartbeat(&mut self, now: Time, from: NodeId, word: &v1::NodeHeartbeat) {
         let hosts = word.hosts.max(1);
         if self.config.sleep_after.is_none() || hosts > MOST_HOSTS || word.host >= hosts {
@@ -127,6 +152,11 @@ impl Host {
 
     /// A stream's hello names the process that speaks for a node from now on.
     pub(super) fn greeted(&mut self, now: Time, node: NodeId, incarnation: u64) {
+        // Otherwise this, which only hears of it sooner, would hide the bug.
+        #[cfg(feature = "simulation")]
+        if self.config.mutant == Some(doug_raft::Mutant::IncarnationIgnored) {
+            return;
+        }
         let of = |speaker: Speaker| speaker.node == node;
         if self.vouching.neighbours.any_other_incarnation(of, incarnation) {
             self.wake_with(now, WakeCause::Restart, |_, replica| replica.involves(node));
@@ -261,10 +291,9 @@ impl Host {
             return self.file_as(partition, Filed::default());
         };
         let just_fell_asleep = replica.raft.is_asleep() && !replica.filed.asleep;
-        let own = self.config.node;
-        if just_fell_asleep && replica.leads() && !self.vouching.all_voters_live(replica, own) {
-            // One has fallen silent since it was asked: that is told once, and was told to an awake one.
-            replica.raft.wake(now, WakeCause::Silence);
+        if just_fell_asleep && let Some(cause) = self.vouching.objection(replica, self.config.node)
+        {
+            replica.raft.wake(now, cause);
             self.touched.insert(partition);
         }
         let state = Filed {

@@ -81,7 +81,15 @@ fn carry_out(
             let partition = replica.key.partition;
             effects.replies.extend(lost.into_iter().map(|r| (r, Err(overwritten(partition)))));
         }
-        Effect::ReadReady { reads, index } => replica.reads.named(&reads, index),
+        Effect::ReadReady { reads, index } => {
+            // Nobody has told a leader that sleeps whether it still leads.
+            assert!(
+                !(replica.leads() && replica.raft.is_asleep()),
+                "partition {}: a leader answers reads asleep",
+                replica.key.partition
+            );
+            replica.reads.named(&reads, index);
+        }
         Effect::ReadAborted { reads } => {
             let fault = not_leader(replica);
             let aborted = replica.reads.aborted(&reads);

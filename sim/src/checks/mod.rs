@@ -8,6 +8,7 @@ mod leaders;
 mod log_matching;
 mod machines;
 mod members;
+mod quorums;
 mod refusals;
 mod registers;
 mod retries;
@@ -17,6 +18,8 @@ mod sleepers;
 mod versions;
 mod votes;
 
+pub(crate) use sleepers::sleeps_unvouched;
+
 use crate::history::{Answer, Operation};
 use crate::reference::Reference;
 use doug_node::apply::Checkpoint;
@@ -24,7 +27,7 @@ use doug_node::host::wire::Route;
 use doug_node::host::{ApplyWork, RestoredReplica};
 use doug_proto::ids::NodeId;
 use doug_proto::map::{Partition, PartitionMap};
-use doug_proto::v1::RaftMessage;
+use doug_proto::v1::PeerTurn;
 use doug_raft::{Batch, Raft, Term};
 use doug_storage::ReplicaKey;
 use std::collections::{BTreeMap, BTreeSet};
@@ -62,6 +65,8 @@ pub struct Checks {
     freshness: freshness::Freshness,
     retries: retries::Retries,
     votes: votes::Votes,
+    quorums: quorums::Quorums,
+    sleepers: sleepers::Sleepers,
     refusals: refusals::Refusals,
     /// Programs and feature levels.
     pub versions: versions::Versions,
@@ -155,12 +160,14 @@ impl Checks {
         self.members.speaks(node, route)
     }
 
-    /// A node sends messages of its replicas.
+    /// A node sends what its replicas have to say.
     ///
     /// # Errors
     /// One votes twice in a term.
-    pub fn votes(&mut self, node: NodeId, messages: &[RaftMessage]) -> Result<(), Violation> {
-        messages.iter().try_for_each(|message| self.votes.sent(node, message))
+    pub fn sends(&mut self, node: NodeId, turn: &PeerTurn) -> Result<(), Violation> {
+        self.quorums.sent(turn);
+        self.sleepers.sent(&turn.messages);
+        turn.messages.iter().try_for_each(|message| self.votes.sent(node, message))
     }
 
     /// A replica restarts with what its disk holds.
@@ -179,13 +186,22 @@ impl Checks {
     /// A replica says that it leads.
     ///
     /// # Errors
-    /// Two leaders in a term, or one that lacks something committed.
+    /// Two leaders in a term, one without a majority, or one that lacks something committed.
     pub fn leads(&mut self, partition: u64, term: Term, raft: &Raft) -> Result<(), Violation> {
         self.leaders.leads(partition, term, raft.id())?;
+        self.quorums.leads(raft)?;
         match self.references.get(&partition) {
             Some(reference) => committed::held_by_leader(reference, raft),
             None => Ok(()),
         }
+    }
+
+    /// A leader may have committed something.
+    ///
+    /// # Errors
+    /// It may not have.
+    pub fn commits(&mut self, leader: &Raft) -> Result<(), Violation> {
+        self.quorums.commits(leader)
     }
 
     /// A node is about to apply what it takes for committed.
@@ -250,9 +266,9 @@ impl Checks {
     /// All replicas of a partition that run, at one moment.
     ///
     /// # Errors
-    /// All sleep, and none of them leads.
+    /// One leads asleep though not all have agreed; or all sleep, and none of them leads.
     pub fn sleep(&self, partition: u64, replicas: &[&Raft]) -> Result<(), Violation> {
-        sleepers::check(partition, replicas)
+        self.sleepers.check(partition, replicas)
     }
 
     /// An operation ended, with an answer or without.

@@ -124,7 +124,7 @@ impl Process {
             for route in routes(&turn) {
                 cx.checks.speaks(self.id, route)?;
             }
-            cx.checks.votes(self.id, &turn.messages)?;
+            cx.checks.sends(self.id, &turn)?;
             let hello = Hello { asks: turn == v1::PeerTurn::default(), ..self.hello };
             cx.send_turn((self.index, self.id, hello), to, turn);
         }
@@ -134,6 +134,10 @@ impl Process {
             self.begin_sync(cx)?;
         }
         for work in effects.apply {
+            let raft = self.hosts[host].host.raft(work.replica.partition);
+            if let Some(leader) = raft.filter(|raft| raft.role() == Role::Leader) {
+                cx.checks.commits(leader)?;
+            }
             for (before, now) in cx.checks.committed(&self.name, &work)? {
                 crate::goals::tell_step(&before, &now, cx);
             }

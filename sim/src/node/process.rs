@@ -363,6 +363,16 @@ impl Process {
         self.hosts[self.host_of(partition)].host.raft(partition)
     }
 
+    /// Looks whether everyone who follows asleep has somebody who vouches for its leader.
+    ///
+    /// # Errors
+    /// One has not.
+    pub fn check_sleepers(&self) -> Result<(), Violation> {
+        let unvouched = self.hosts.iter().find_map(|slot| slot.host.sleeps_unvouched());
+        unvouched
+            .map_or(Ok(()), |partition| Err(crate::checks::sleeps_unvouched(&self.name, partition)))
+    }
+
     /// The manifest and trees.
     pub fn store(&self) -> &Arc<Store> {
         &self.store
