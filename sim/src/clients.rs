@@ -5,7 +5,7 @@ use crate::context::Context;
 use crate::events::{Arrival, Ask, ClientEvent, Event, InFlight, Refusal, Request};
 use crate::history::{Action, Answer, Operation};
 use crate::mutants::Mutant;
-use crate::pace::Pace;
+use crate::pace::{LastWords, Pace};
 use crate::random::Random;
 use crate::routes::Routes;
 use crate::workload::{self, Memory};
@@ -24,7 +24,7 @@ pub struct Client {
     next_operation: u64,
     pace: Pace,
     /// Partitions it must still write to and read whole before it rests; `None`: not told to rest.
-    last_words: Option<Vec<(u64, bool)>>,
+    last_words: LastWords,
 }
 
 #[derive(Debug)]
@@ -67,7 +67,7 @@ impl Client {
             slots: (0..cx.plan.workload.width).map(|_| None).collect(),
             next_operation: 0,
             pace: Pace::default(),
-            last_words: None,
+            last_words: LastWords::default(),
         }
     }
 
@@ -81,14 +81,12 @@ impl Client {
 
     /// Tells it to write to and read each of these partitions once more, and then to rest.
     pub fn rest_after(&mut self, partitions: &[u64]) {
-        let words = partitions.iter().flat_map(|p| [(*p, true), (*p, false)]);
-        self.last_words = Some(words.collect());
+        self.last_words = LastWords::to(partitions);
     }
 
     /// Whether it has nothing left to do.
     pub fn rests(&self) -> bool {
-        self.last_words.as_ref().is_some_and(Vec::is_empty)
-            && self.slots.iter().all(Option::is_none)
+        self.last_words.are_said() && self.slots.iter().all(Option::is_none)
     }
 
     fn schedule(&self, delay: u64, event: ClientEvent, cx: &mut Context) {
@@ -96,7 +94,7 @@ impl Client {
     }
 
     fn schedule_next(&mut self, slot: usize, cx: &mut Context) {
-        let delay = self.pace.next(&mut self.random, cx, self.last_words.is_some());
+        let delay = self.pace.next(&mut self.random, cx, self.last_words.have_begun());
         self.schedule(delay, ClientEvent::Begin { slot }, cx);
     }
 
@@ -148,16 +146,13 @@ impl Client {
         if self.slots[slot].is_some() {
             return Ok(());
         }
-        let mut is_last_word = false;
-        let (mut partition, mut action) = match &self.last_words {
-            None => workload::choose(&mut self.memory, &mut self.random, cx),
-            Some(words) => {
-                let Some((partition, write)) = words.first().copied().filter(|_| slot == 0) else {
-                    return Ok(());
-                };
-                is_last_word = true;
+        let mut is_last_word = self.last_words.have_begun();
+        let (mut partition, mut action) = match self.last_words.next(slot) {
+            _ if !is_last_word => workload::choose(&mut self.memory, &mut self.random, cx),
+            Some((partition, write)) => {
                 workload::last_word(&mut self.memory, &mut self.random, cx, partition, write)
             }
+            None => return Ok(()),
         };
         let mut claim = None;
         if self.uses_sessions && matches!(action, Action::Put { .. } | Action::Delete { .. }) {
@@ -284,11 +279,8 @@ impl Client {
         self.memory.learn(partition, &running.operation.action, &answer);
         running.operation.server = server;
         running.operation.answered = Some((cx.now, answer));
-        if running.is_last_word
-            && let Some(words) = &mut self.last_words
-            && !words.is_empty()
-        {
-            words.remove(0);
+        if running.is_last_word {
+            self.last_words.was_answered();
         }
         self.end(slot, running.operation, cx)
     }

@@ -1,8 +1,9 @@
 //! When a client asks: in bursts, in which operations overlap, with pauses between them that
-//! leave as many writes for later as there is time.
+//! leave as many writes for later as there is time; and what it says before it rests.
 
 use crate::context::Context;
 use crate::random::Random;
+use std::collections::VecDeque;
 
 /// A client pauses at most twice this long between bursts, in microseconds.
 const LONGEST_PAUSE: u64 = 5_000_000;
@@ -38,5 +39,39 @@ impl Pace {
             delay += random.below(2 * expected.min(LONGEST_PAUSE));
         }
         delay
+    }
+}
+
+/// What a client still says once the faults are over, one after the other: it shows that everybody can be
+/// written to and read again.
+#[derive(Debug, Default)]
+pub struct LastWords(Option<VecDeque<(u64, bool)>>);
+
+impl LastWords {
+    /// A write to each of these partitions, and a read of it.
+    pub fn to(partitions: &[u64]) -> Self {
+        Self(Some(partitions.iter().flat_map(|p| [(*p, true), (*p, false)]).collect()))
+    }
+
+    /// Whether nothing else is said any more.
+    pub fn have_begun(&self) -> bool {
+        self.0.is_some()
+    }
+
+    /// Whether all was said.
+    pub fn are_said(&self) -> bool {
+        self.0.as_ref().is_some_and(VecDeque::is_empty)
+    }
+
+    /// The partition of the next one, and whether it is a write. Only the first slot has it to say.
+    pub fn next(&self, slot: usize) -> Option<(u64, bool)> {
+        self.0.as_ref()?.front().copied().filter(|_| slot == 0)
+    }
+
+    /// It was answered.
+    pub fn was_answered(&mut self) {
+        if let Some(words) = &mut self.0 {
+            words.pop_front();
+        }
     }
 }

@@ -24,6 +24,10 @@ impl PartitionMap {
             let newer = (heard.epoch, heard.digest()) > (self.epoch, self.digest());
             return newer.then(|| heard.clone());
         }
+        if !self.would_learn_from(heard) {
+            let epoch = epoch(self, self, heard);
+            return (epoch > self.epoch).then(|| PartitionMap { epoch, ..self.clone() });
+        }
         let mut merged = self.clone();
         for (known, heard) in merged.partitions.iter_mut().zip(&heard.partitions) {
             if newer_descriptor(heard, known) == Ordering::Greater {
@@ -40,7 +44,7 @@ impl PartitionMap {
             }
         }
         merged.epoch = epoch(&merged, self, heard);
-        (merged != *self).then_some(merged)
+        Some(merged)
     }
 
     /// xxh3-64 of the map, whatever the order of its nodes.
@@ -49,6 +53,16 @@ impl PartitionMap {
         let mut canonical = self.to_wire();
         canonical.nodes.sort_by(|one, other| one.id.cmp(&other.id));
         xxh3_64(&canonical.encode_to_vec())
+    }
+
+    /// Whether any descriptor or entry there is newer, in a map that divides the keys alike. Most maps are heard in vain.
+    fn would_learn_from(&self, heard: &PartitionMap) -> bool {
+        let mut partitions = self.partitions.iter().zip(&heard.partitions);
+        let newer = |node: &Node| {
+            self.node(node.id).is_none_or(|known| newer_entry(node, known) == Ordering::Greater)
+        };
+        partitions.any(|(known, heard)| newer_descriptor(heard, known) == Ordering::Greater)
+            || heard.nodes.iter().any(newer)
     }
 
     fn divides_alike(&self, other: &PartitionMap) -> bool {
@@ -86,6 +100,9 @@ fn newer_descriptor(one: &Partition, other: &Partition) -> Ordering {
 /// Two operators may give one node two addresses under one version: then either
 /// may win, but everywhere the same.
 fn newer_entry(one: &Node, other: &Node) -> Ordering {
+    if one == other {
+        return Ordering::Equal;
+    }
     let key = |node: &Node| (node.version, node.to_wire().encode_to_vec());
     key(one).cmp(&key(other))
 }

@@ -8,7 +8,7 @@ use crate::context::Context;
 use crate::events::Event;
 use crate::history::{Action, Answer, Freshness, Operation};
 use crate::library::LibraryEvent;
-use crate::pace::Pace;
+use crate::pace::{LastWords, Pace};
 use crate::random::Random;
 use crate::workload::{self, Memory};
 use doug_client::{Client, Fault};
@@ -33,7 +33,7 @@ pub struct Caller {
     pace: Pace,
     slots: Vec<Option<UnderWay>>,
     next: u64,
-    last_words: Option<Vec<(u64, bool)>>,
+    last_words: LastWords,
     done: Arc<Mutex<Vec<(usize, Done)>>>,
 }
 
@@ -60,7 +60,7 @@ impl Caller {
             pace: Pace::default(),
             slots: (0..cx.plan.workload.width).map(|_| None).collect(),
             next: 0,
-            last_words: None,
+            last_words: LastWords::default(),
             done: Arc::default(),
         }
     }
@@ -75,14 +75,12 @@ impl Caller {
 
     /// Tells it to write to and read each of these partitions once more, and then to rest.
     pub fn rest_after(&mut self, partitions: &[u64]) {
-        let words = partitions.iter().flat_map(|p| [(*p, true), (*p, false)]);
-        self.last_words = Some(words.collect());
+        self.last_words = LastWords::to(partitions);
     }
 
     /// Whether it has nothing left to do.
     pub fn rests(&self) -> bool {
-        self.last_words.as_ref().is_some_and(Vec::is_empty)
-            && self.slots.iter().all(Option::is_none)
+        self.last_words.are_said() && self.slots.iter().all(Option::is_none)
     }
 
     fn schedule(&self, delay: u64, slot: usize, cx: &mut Context) {
@@ -95,16 +93,13 @@ impl Caller {
         if self.slots[slot].is_some() {
             return;
         }
-        let mut is_last_word = false;
-        let (partition, mut action) = match &self.last_words {
-            None => workload::choose(&mut self.memory, &mut self.random, cx),
-            Some(words) => {
-                let Some((partition, write)) = words.first().copied().filter(|_| slot == 0) else {
-                    return;
-                };
-                is_last_word = true;
+        let is_last_word = self.last_words.have_begun();
+        let (partition, mut action) = match self.last_words.next(slot) {
+            _ if !is_last_word => workload::choose(&mut self.memory, &mut self.random, cx),
+            Some((partition, write)) => {
                 workload::last_word(&mut self.memory, &mut self.random, cx, partition, write)
             }
+            None => return,
         };
         let token = self.client.session_token();
         let seen = SessionToken::from_bytes(&token).unwrap_or_default();
@@ -147,7 +142,7 @@ impl Caller {
         let done = std::mem::take(&mut *self.done.lock());
         for (slot, done) in done {
             let Some(running) = self.slots[slot].take() else { continue };
-            let delay = self.pace.next(&mut self.random, cx, self.last_words.is_some());
+            let delay = self.pace.next(&mut self.random, cx, self.last_words.have_begun());
             self.schedule(delay, slot, cx);
             cx.trace.detail(cx.now, || format!("client {} is told: {done:?}", self.index));
             self.report(running, done, cx)?;
@@ -177,11 +172,8 @@ impl Caller {
             Done::Scanned(pages) => self.scanned(&operation, &seen, &pages, cx)?,
             Done::Failed(fault) => return self.failed(operation, &fault, cx),
         }
-        if is_last_word
-            && let Some(words) = &mut self.last_words
-            && !words.is_empty()
-        {
-            words.remove(0);
+        if is_last_word {
+            self.last_words.was_answered();
         }
         Ok(())
     }

@@ -141,6 +141,8 @@ pub struct Library {
     streams: Streams,
     /// Watches of nodes' maps, each with the epoch that it was told last.
     watches: BTreeMap<(Place, StreamId), u64>,
+    /// The epoch that all watches of a node have been told.
+    told: BTreeMap<Place, u64>,
     random: Random,
 }
 
@@ -185,6 +187,7 @@ impl Library {
             callers: Vec::new(),
             streams: Streams::new(Random::for_purpose(seed, 9)),
             watches: BTreeMap::new(),
+            told: BTreeMap::new(),
             random: Random::for_purpose(seed, 7),
         };
         for index in 0..plan.clients() {
@@ -386,6 +389,7 @@ impl Library {
                 self.streams.tell(stream, life, Packet::Begin, cx);
                 if let Some(after) = watch {
                     self.watches.insert((end.place, stream), after);
+                    self.told.remove(&node.index);
                     self.tell_map(node, cx);
                 }
             }
@@ -397,13 +401,15 @@ impl Library {
 
     /// Tells whoever watches a node's map what is new.
     pub fn tell_map(&mut self, node: &Node, cx: &mut Context) {
-        let watches = (node.index, 0)..=(node.index, StreamId::MAX);
-        if self.watches.range(watches.clone()).next().is_none() {
-            return;
-        }
+        // Asked after every event of every node.
         let Some(map) = node.process.as_ref().and_then(|process| process.known_map()) else {
             return;
         };
+        if self.told.get(&node.index) == Some(&map.epoch) {
+            return;
+        }
+        self.told.insert(node.index, map.epoch);
+        let watches = (node.index, 0)..=(node.index, StreamId::MAX);
         for ((_, stream), sent) in self.watches.range_mut(watches) {
             if map.epoch > *sent {
                 *sent = map.epoch;

@@ -199,7 +199,7 @@ fn segments_of(scan: &Scan) -> BTreeMap<u64, Segment> {
 impl Examined {
     /// The part of [`open`] that writes.
     pub fn start(self) -> Result<OpenedLog> {
-        let incarnation = self.next_incarnation()?;
+        let incarnation = self.next_incarnation();
         self.disk.create_dir_all(&self.dir).map_err(StorageError::io("create", &self.dir))?;
         // A rename seen here may not be durable yet, and a file of that name is about to be written to.
         self.disk.sync_dir(&self.dir).map_err(StorageError::io("sync the directory", &self.dir))?;
@@ -238,10 +238,8 @@ impl Examined {
         Ok(OpenedLog { reader: writer.reader(), writer, replicas: self.replicas })
     }
 
-    fn next_incarnation(&self) -> Result<u64> {
-        let Some(last) = self.scan.segments.last() else { return Ok(1) };
-        let next = last.header.incarnation.checked_add(1);
-        next.ok_or_else(|| Corruption::new(&last.path, 16, "no incarnation can follow it").into())
+    fn next_incarnation(&self) -> u64 {
+        self.scan.segments.last().map_or(1, |last| last.header.incarnation + 1)
     }
 
     /// Writes the unproven records once more and syncs them.

@@ -12,6 +12,8 @@ use crate::{Corruption, Result, StorageError};
 pub(super) const HEADER: u64 = 64;
 const MAGIC: &[u8; 8] = b"DOUGLOG\0";
 const VERSION: u32 = 1;
+/// No log gets so far: whatever counts from here on was never written by one, and could not be followed.
+const BEYOND: u64 = 1 << 62;
 /// Free files kept for the next segments; more are removed.
 pub(super) const SPARE_FILES: usize = 2;
 
@@ -82,6 +84,9 @@ impl Header {
         }
         if header.incarnation == 0 || header.first_lsn == 0 {
             return Err(damaged(16, "the segment's header counts from 0, and both count from 1"));
+        }
+        if header.incarnation >= BEYOND || header.first_lsn >= BEYOND {
+            return Err(damaged(16, "the segment's header counts further than any log gets"));
         }
         Ok(header)
     }
