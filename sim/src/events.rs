@@ -66,6 +66,8 @@ pub enum Event {
         node: usize,
         /// The feature level that it supports.
         level: u32,
+        /// Whether the process before it is told to stop, rather than killed.
+        clean: bool,
     },
     /// Logs are compared.
     Compare,

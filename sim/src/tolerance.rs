@@ -119,6 +119,20 @@ impl World {
     }
 }
 
+/// The voters once a goal is reached, without those that any goal discards: the next one, which begins with voting
+/// them out, may take its place just then.
+fn reached(descriptor: &Partition, goals: &[Goal]) -> Vec<Vec<Member>> {
+    let discarded = |member: &Member| goals.iter().any(|g| g.discarded.contains(&member.replica));
+    let voter = |node: &NodeId| {
+        let mut there = descriptor.members().filter(|member| member.node == *node).peekable();
+        match there.peek() {
+            None => Some(Member { node: *node, replica: 0 }),
+            Some(_) => there.find(|member| !discarded(member)),
+        }
+    };
+    goals.iter().map(|goal| goal.nodes.iter().filter_map(voter).collect()).collect()
+}
+
 impl Outlook<'_> {
     /// The sets of voters that decide, or may soon; and the goals.
     fn sets(&self, partition: u64, goal: Option<&Goal>) -> (Vec<Vec<Member>>, Vec<Goal>) {
@@ -135,6 +149,7 @@ impl Outlook<'_> {
                 trusted.retain(|voter| !goal.discarded.contains(&voter.replica));
                 sets.push(trusted);
             }
+            sets.extend(reached(&descriptor, &goals));
             sets.extend([descriptor.voters, descriptor.outgoing]);
         }
         sets.retain(|set| !set.is_empty());
@@ -171,5 +186,38 @@ impl Outlook<'_> {
             _ => disk.inode(path).is_some(),
         };
         losses.files.get(&node).is_some_and(|files| files.iter().any(lasts))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_next_goal_may_discard_voters_of_a_group_that_the_last_has_made_smaller() {
+        let node = NodeId::from_bits;
+        let voters = (1..=5).map(|n| Member { node: node(n), replica: 10 + n }).collect();
+        let descriptor = Partition {
+            id: 1,
+            start: bytes::Bytes::new(),
+            end: bytes::Bytes::new(),
+            generation: 1,
+            cluster: "a".into(),
+            voters,
+            learners: Vec::new(),
+            parents: Vec::new(),
+            outgoing: Vec::new(),
+            next_replica: 16,
+            goal: None,
+        };
+        let goal = |nodes: &[u64], discarded: &[u64]| Goal {
+            nodes: nodes.iter().copied().map(node).collect(),
+            cluster: "a".into(),
+            discarded: discarded.iter().copied().collect(),
+        };
+        let sets = reached(&descriptor, &[goal(&[1, 2, 9], &[]), goal(&[1, 2, 3, 4, 5], &[12])]);
+        let ids = |set: &Vec<Member>| set.iter().map(|member| member.replica).collect::<Vec<_>>();
+        assert_eq!(ids(&sets[0]), [11, 0], "of the three, one is new and one is discarded");
+        assert_eq!(ids(&sets[1]), [11, 13, 14, 15]);
     }
 }

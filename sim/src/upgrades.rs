@@ -1,5 +1,5 @@
 //! Programs of two versions side by side: nodes begin with the older one and are upgraded one by
-//! one, in any order. Some go back, as long as no partition of theirs has risen.
+//! one, in any order, half of them by a clean stop. Some go back, as long as no partition of theirs has risen.
 
 use crate::context::Context;
 use crate::events::Event;
@@ -8,6 +8,7 @@ use crate::plan::SECOND;
 use crate::random::Random;
 use crate::world::World;
 use doug_node::apply::FEATURE_LEVEL;
+use doug_node::host::Event as HostEvent;
 use doug_sim_disk::Crash;
 
 /// The level of the older program.
@@ -33,12 +34,13 @@ pub fn begin(nodes: &mut [Node], cx: &mut Context) {
         if random.below(100) < OLDER {
             slot.level = OLD;
             let at = random.between(SECOND, end);
-            cx.schedule.add(at, Event::Upgrade { node, level: FEATURE_LEVEL });
+            let clean = random.chance(500);
+            cx.schedule.add(at, Event::Upgrade { node, level: FEATURE_LEVEL, clean });
             if random.below(100) < TAKEN_BACK {
                 let back = at + random.below(5 * SECOND);
                 let again = back + random.between(SETTLED, 4 * SETTLED);
-                cx.schedule.add(back, Event::Upgrade { node, level: OLD });
-                cx.schedule.add(again, Event::Upgrade { node, level: FEATURE_LEVEL });
+                cx.schedule.add(back, Event::Upgrade { node, level: OLD, clean: false });
+                cx.schedule.add(again, Event::Upgrade { node, level: FEATURE_LEVEL, clean });
             }
         }
         cx.checks.versions.starts(slot.id, slot.level);
@@ -46,11 +48,17 @@ pub fn begin(nodes: &mut [Node], cx: &mut Context) {
 }
 
 impl World {
-    /// A node's process ends, and another version takes its place.
-    pub(crate) fn upgrade(&mut self, node: usize, level: u32) {
+    /// A node's process ends, and another version takes its place; if it is a `clean` end, its leaderships are handed over first.
+    pub(crate) fn upgrade(&mut self, node: usize, level: u32, clean: bool) {
         let slot = &mut self.nodes[node];
         if slot.level == level && slot.older_at.is_none() {
             return;
+        }
+        if let Some(process) = slot.process.as_mut().filter(|_| clean) {
+            process.post_all(&HostEvent::HandOver, &mut self.cx);
+            self.cx.coverage.hit("program to be upgraded hands over");
+            let grace = self.random.between(100_000, 2 * SECOND);
+            return self.cx.after(grace, Event::Upgrade { node, level, clean: false });
         }
         let (what, pause) = match level {
             OLD => {
@@ -89,7 +97,7 @@ impl World {
     /// Whoever runs the older program still is upgraded when the faults are over.
     pub(crate) fn upgrade_all(&mut self) {
         for node in 0..self.nodes.len() {
-            self.upgrade(node, FEATURE_LEVEL);
+            self.upgrade(node, FEATURE_LEVEL, false);
         }
     }
 }

@@ -38,7 +38,7 @@ pub struct World {
     pub(crate) clients: Vec<Client>,
     pub(crate) library: Library,
     snapshots: Snapshots,
-    random: Random,
+    pub(crate) random: Random,
 }
 
 impl World {
@@ -268,8 +268,8 @@ impl World {
                 Ok(())
             }
             Event::Start { node } => self.start(node),
-            Event::Upgrade { node, level } => {
-                self.upgrade(node, level);
+            Event::Upgrade { node, level, clean } => {
+                self.upgrade(node, level, clean);
                 Ok(())
             }
             Event::Compare => self.compare_logs(),
