@@ -213,7 +213,7 @@ mod tests {
         let goal = |nodes: &[u64], discarded: &[u64]| Goal {
             nodes: nodes.iter().copied().map(node).collect(),
             cluster: "a".into(),
-            discarded: discarded.iter().copied().collect(),
+            discarded: discarded.to_vec(),
         };
         let sets = reached(&descriptor, &[goal(&[1, 2, 9], &[]), goal(&[1, 2, 3, 4, 5], &[12])]);
         let ids = |set: &Vec<Member>| set.iter().map(|member| member.replica).collect::<Vec<_>>();

@@ -1,11 +1,12 @@
 //! The operator that the suite has installed with the chart.
 
+use crate::database::Pod;
 use crate::kubectl;
 use crate::wait::{seconds, until};
 
 /// Where it is installed.
 pub const NAMESPACE: &str = "dougdb-system";
-/// Its pods.
+/// What its pods are labelled with.
 pub const SELECTOR: &str = "app.kubernetes.io/component=operator";
 
 /// How many pods it has.
@@ -47,20 +48,19 @@ pub fn image() -> String {
     kubectl::run(&["-n", NAMESPACE, "get", "deployment", "dougdb", "-o", path])
 }
 
+/// Its pods.
+pub fn pods() -> Vec<Pod> {
+    kubectl::list(&["-n", NAMESPACE, "pods", "-l", SELECTOR]).into_iter().map(Pod).collect()
+}
+
 /// The machines on which it runs.
 pub fn machines() -> Vec<String> {
-    let pods = kubectl::list(&["-n", NAMESPACE, "pods", "-l", SELECTOR]);
-    let name = |pod: &serde_json::Value| Some(pod["spec"]["nodeName"].as_str()?.to_owned());
-    pods.iter().filter_map(name).collect()
+    pods().iter().map(|pod| pod.node().to_owned()).collect()
 }
 
 /// How often its containers have been started again, all together.
 pub fn restarts() -> u64 {
-    let pods = kubectl::list(&["-n", NAMESPACE, "pods", "-l", SELECTOR]);
-    let count = |pod: &serde_json::Value| {
-        pod["status"]["containerStatuses"][0]["restartCount"].as_u64().unwrap_or(0)
-    };
-    pods.iter().map(count).sum()
+    pods().iter().map(Pod::restarts).sum()
 }
 
 /// What it has logged lately.

@@ -17,7 +17,7 @@ fn a_dead_machine_stops_no_partition() {
     let manifest = Manifest::new("orders").with("/node/scheduling", required);
     let database = Database::create(&namespace, &manifest);
     let witness = Witness::start(&database, "dead");
-    // The operator, if its machine died, would say nothing for minutes.
+    // The operator, if its machine died, would say nothing until it is started elsewhere.
     let broken = Broken::node(witness.expendable().node());
     until("the node is seen as silent", seconds(90), || {
         let status = database.status();
