@@ -23,7 +23,6 @@ pub struct Client {
     slots: Vec<Option<Running>>,
     next_operation: u64,
     pace: Pace,
-    /// Partitions it must still write to and read whole before it rests; `None`: not told to rest.
     last_words: LastWords,
 }
 

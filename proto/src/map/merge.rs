@@ -3,6 +3,7 @@
 
 use super::{Node, Partition, PartitionMap};
 use prost::Message;
+use std::borrow::Cow;
 use std::cmp::Ordering;
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -24,27 +25,24 @@ impl PartitionMap {
             let newer = (heard.epoch, heard.digest()) > (self.epoch, self.digest());
             return newer.then(|| heard.clone());
         }
-        if !self.would_learn_from(heard) {
-            let epoch = epoch(self, self, heard);
-            return (epoch > self.epoch).then(|| PartitionMap { epoch, ..self.clone() });
-        }
-        let mut merged = self.clone();
-        for (known, heard) in merged.partitions.iter_mut().zip(&heard.partitions) {
-            if newer_descriptor(heard, known) == Ordering::Greater {
-                known.clone_from(heard);
+        // Most maps are heard in vain: only news is worth a copy.
+        let mut merged = Cow::Borrowed(self);
+        for (place, heard) in heard.partitions.iter().enumerate() {
+            if newer_descriptor(heard, &merged.partitions[place]) == Ordering::Greater {
+                merged.to_mut().partitions[place].clone_from(heard);
             }
         }
         for node in &heard.nodes {
-            match merged.nodes.iter_mut().find(|known| known.id == node.id) {
-                Some(known) if newer_entry(node, known) == Ordering::Greater => {
-                    known.clone_from(node);
+            match merged.nodes.iter().position(|known| known.id == node.id) {
+                Some(place) if newer_entry(node, &merged.nodes[place]) == Ordering::Greater => {
+                    merged.to_mut().nodes[place].clone_from(node);
                 }
                 Some(_) => {}
-                None => merged.nodes.push(node.clone()),
+                None => merged.to_mut().nodes.push(node.clone()),
             }
         }
-        merged.epoch = epoch(&merged, self, heard);
-        Some(merged)
+        let epoch = epoch(&merged, self, heard);
+        (epoch > self.epoch).then(|| PartitionMap { epoch, ..merged.into_owned() })
     }
 
     /// xxh3-64 of the map, whatever the order of its nodes.
@@ -53,16 +51,6 @@ impl PartitionMap {
         let mut canonical = self.to_wire();
         canonical.nodes.sort_by(|one, other| one.id.cmp(&other.id));
         xxh3_64(&canonical.encode_to_vec())
-    }
-
-    /// Whether any descriptor or entry there is newer, in a map that divides the keys alike. Most maps are heard in vain.
-    fn would_learn_from(&self, heard: &PartitionMap) -> bool {
-        let mut partitions = self.partitions.iter().zip(&heard.partitions);
-        let newer = |node: &Node| {
-            self.node(node.id).is_none_or(|known| newer_entry(node, known) == Ordering::Greater)
-        };
-        partitions.any(|(known, heard)| newer_descriptor(heard, known) == Ordering::Greater)
-            || heard.nodes.iter().any(newer)
     }
 
     fn divides_alike(&self, other: &PartitionMap) -> bool {

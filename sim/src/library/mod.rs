@@ -405,10 +405,9 @@ impl Library {
         let Some(map) = node.process.as_ref().and_then(|process| process.known_map()) else {
             return;
         };
-        if self.told.get(&node.index) == Some(&map.epoch) {
+        if self.told.insert(node.index, map.epoch) == Some(map.epoch) {
             return;
         }
-        self.told.insert(node.index, map.epoch);
         let watches = (node.index, 0)..=(node.index, StreamId::MAX);
         for ((_, stream), sent) in self.watches.range_mut(watches) {
             if map.epoch > *sent {
