@@ -15,6 +15,8 @@ pub enum Bug {
     SequencePerAttempt,
     /// Every page of a scan is read at a snapshot of its own.
     SnapshotForgotten,
+    /// The caller is told when a node does not hold the partition that the map places there.
+    MisroutingTold,
 }
 
 #[cfg(feature = "simulation")]

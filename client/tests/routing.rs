@@ -173,3 +173,20 @@ async fn a_new_generation_of_the_descriptor_is_learnt_from_a_refusal() {
     client.get("k", Read::Linearizable).await.unwrap();
     assert_eq!(client.map().await.unwrap().partitions[0].voters.len(), 1);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_read_that_finds_its_partition_nowhere_until_its_deadline_says_that_it_may_pass() {
+    use doug_client::v1::{WrongPartition, error_detail::Detail};
+    let net = Net::default();
+    let map = hash_map(&[&[1]]);
+    let descriptor = Some(map.partitions[0].to_wire());
+    net.serve(&address(1), move |_| {
+        let wrong = WrongPartition { descriptor: descriptor.clone(), epoch: 1 };
+        let fault = Fault::new(tonic::Code::FailedPrecondition, "not here").not_executed();
+        Reply::Fault(fault.with(Detail::WrongPartition(wrong)))
+    });
+    let client = net.direct(&map).await;
+    let fault = client.get("k", Read::Linearizable).await.unwrap_err();
+    assert_eq!(fault.code, tonic::Code::Unavailable, "{fault:?}");
+    assert!(fault.wrong_partition().is_none() && fault.is_not_executed(), "{fault:?}");
+}

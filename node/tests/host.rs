@@ -247,6 +247,20 @@ fn a_linearizable_read_is_served_by_the_leader_alone_and_only_with_a_majority() 
 }
 
 #[test]
+fn a_host_without_the_replica_says_that_another_try_may_succeed() {
+    let mut trio = Trio::new();
+    let replica = ReplicaKey { partition: 1, replica: 2 };
+    trio.hosts[1].step(trio.now, Event::Remove { request: RequestId(9), replica });
+    trio.read(1, 1, ReadKind::Linearizable);
+    trio.write(1, 2, NEVER);
+    for request in [1, 2] {
+        let fault = trio.fault(request);
+        assert_eq!(fault.code, tonic::Code::Unavailable);
+        assert!(fault.is_not_executed() && fault.message.contains("holds no replica"), "{fault}");
+    }
+}
+
+#[test]
 fn a_follower_serves_a_bounded_read_from_what_it_knows_to_be_fresh() {
     let mut trio = Trio::new();
     trio.read(1, 1, ReadKind::Bounded { max_lag: SECOND });

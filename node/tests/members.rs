@@ -6,8 +6,9 @@ mod moving;
 #[path = "support/votes.rs"]
 mod votes;
 
-use doug_node::host::{Event, Reply};
+use doug_node::host::{Event, Reply, RequestId};
 use doug_proto::map::Goal;
+use doug_storage::ReplicaKey;
 use moving::{Database, SECOND, goal, node};
 use std::collections::BTreeSet;
 
@@ -79,6 +80,32 @@ fn a_goal_given_up_leaves_the_members_as_they_were_or_as_they_were_about_to_be()
         assert!([vec![0, 1, 2], vec![3, 4, 5]].contains(&database.nodes()));
         database.write();
     }
+}
+
+/// A map may leave a replica out while it still applies what clients wait for.
+#[test]
+fn a_replica_that_leaves_is_gone_once_it_has_applied_what_was_given_out() {
+    let mut database = Database::ready();
+    database.applies_late = Some(0);
+    database.write();
+    database.ask_for(goal(&[3, 4, 5]));
+    database.pass(5 * SECOND);
+    assert_eq!((database.removed.len(), database.confirmed()), (3, 2));
+    database.catch_up_with_applying();
+    assert_eq!(database.confirmed(), 3);
+}
+
+#[test]
+fn whoever_asks_again_for_a_replica_to_leave_waits_for_nothing() {
+    let mut database = Database::ready();
+    database.applies_late = Some(0);
+    database.write();
+    database.ask_for(goal(&[3, 4, 5]));
+    database.pass(5 * SECOND);
+    let (request, replica) = (RequestId(99_999), ReplicaKey { partition: 1, replica: 1 });
+    database.hosts[0].step(database.now, Event::Remove { request, replica });
+    database.turn();
+    assert_eq!(database.confirmed(), 4);
 }
 
 #[test]

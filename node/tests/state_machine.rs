@@ -3,7 +3,8 @@
 mod support;
 
 use bytes::Bytes;
-use doug_node::host::{ApplyBatch, ApplyWork};
+use doug_node::apply::Unapplied;
+use doug_node::host::{ApplyBatch, ApplyWork, RequestId, encode_command};
 use doug_node::recovery;
 use doug_proto::map::Partition as Descriptor;
 use doug_proto::v1::condition::Test;
@@ -122,11 +123,53 @@ fn a_key_outside_the_interval_is_refused_and_nothing_of_its_batch_applied() {
 #[test]
 fn a_command_of_an_unknown_kind_stops_the_replica() {
     let bench = Bench::new();
-    let unknown = Bytes::from_static(&[0x7a, 0x00]);
-    let batch = Batch::encode(PartitionId(1), BatchKind::Commands, 1, 1, &[unknown]);
-    let batches = vec![ApplyBatch { batch, waiting: vec![] }];
-    let error = bench.partition.apply(ApplyWork { replica: KEY, batches }).unwrap_err();
+    let batches = vec![awaited(1, unknown(), 11)];
+    let Unapplied { error, .. } = bench.partition.apply(work(batches)).unwrap_err();
     assert!(error.to_string().contains("index 1"), "{error}");
+}
+
+#[test]
+fn of_work_that_is_not_applied_to_its_end_everyone_who_waited_is_named() {
+    let mut bench = Bench::new();
+    bench.apply_one(register());
+    let batches = vec![
+        awaited(1, nothing(), 11),
+        awaited(2, nothing(), 12),
+        awaited(3, unknown(), 13),
+        awaited(4, nothing(), 14),
+    ];
+    let mut waiting = bench.partition.apply(work(batches)).unwrap_err().waiting;
+    waiting.sort();
+    assert_eq!(waiting, [11, 12, 13, 14].map(RequestId));
+}
+
+#[test]
+fn whoever_waits_for_what_a_snapshot_contained_is_named() {
+    let mut bench = Bench::new();
+    bench.apply_one(register());
+    let batches = [1, 2].map(|index| awaited(index, nothing(), 10 + index));
+    let applied = bench.partition.apply(work(batches.into())).unwrap();
+    assert_eq!(applied.overtaken, [RequestId(11)]);
+    assert_eq!(applied.outcomes[0].0, RequestId(12));
+}
+
+/// A kind of command that no program writes.
+fn unknown() -> Bytes {
+    Bytes::from_static(&[0x7a, 0x00])
+}
+
+/// A command that changes nothing.
+fn nothing() -> Bytes {
+    encode_command(&write(None, vec![], vec![]))
+}
+
+fn awaited(index: u64, command: Bytes, request: u64) -> ApplyBatch {
+    let batch = Batch::encode(PartitionId(1), BatchKind::Commands, 1, index, &[command]);
+    ApplyBatch { batch, waiting: vec![RequestId(request)] }
+}
+
+fn work(batches: Vec<ApplyBatch>) -> ApplyWork {
+    ApplyWork { replica: KEY, batches }
 }
 
 #[test]

@@ -12,6 +12,7 @@ use doug_node::host::RequestId;
 use doug_proto::ids::NodeId;
 use doug_proto::map::PartitionMap;
 use doug_proto::v1;
+use doug_storage::ReplicaKey;
 use std::sync::Arc;
 
 /// One event.
@@ -104,6 +105,8 @@ pub enum NodeEvent {
     LookForLeftOut,
     /// The groups of damaged replicas are asked for successors.
     ReplaceDamaged,
+    /// Whoever waited for a host to let go of a replica hears that it has.
+    LetGo(ReplicaKey),
 }
 
 /// One node's word to another about the map.
@@ -139,6 +142,7 @@ impl NodeEvent {
             NodeEvent::AskMap => 8,
             NodeEvent::LookForLeftOut => 9,
             NodeEvent::ReplaceDamaged => 10,
+            NodeEvent::LetGo(key) => 11 ^ (key.replica << 8),
         }
     }
 }

@@ -7,7 +7,7 @@ use doug_sim::coverage::Coverage;
 use doug_sim::crash_points::CRASH_POINTS;
 use doug_sim::hunting::hunt;
 use doug_sim::mutants::Mutant;
-use doug_sim::plan::{Plan, SECOND};
+use doug_sim::plan::{FaultKind, Plan, SECOND};
 use doug_sim::run::{Report, quiet_panics, run, shrink};
 use doug_sim::stopwatch::Stopwatch;
 use doug_sim::story::story;
@@ -73,10 +73,25 @@ impl Options {
         plan.faults.retain(|kind, _| !self.without.iter().any(|name| kind.name().contains(name)));
         plan
     }
+
+    /// Part of a name that no bug, or no kind of fault, has; and the names that there are.
+    fn unknown(&self) -> Option<(&str, Vec<String>)> {
+        let bugs: Vec<_> = Mutant::ALL.iter().map(|bug| format!("{bug:?}")).collect();
+        let faults: Vec<_> = FaultKind::ALL.iter().map(|kind| kind.name().to_owned()).collect();
+        [(&self.bug, bugs), (&self.without, faults)].into_iter().find_map(|(parts, names)| {
+            let fits = |part: &&String| names.iter().any(|name| name.contains(part.as_str()));
+            let unknown = parts.iter().find(|part| !fits(part))?;
+            Some((unknown.as_str(), names))
+        })
+    }
 }
 
 fn main() -> ExitCode {
     let options = Options::parse();
+    if let Some((part, names)) = options.unknown() {
+        eprintln!("nothing is called like {part:?}: there are {}", names.join(", "));
+        return ExitCode::from(2);
+    }
     quiet_panics();
     match options.seed {
         _ if options.mutants => mutants(&options),

@@ -46,7 +46,7 @@ pub enum Mutant {
 
 impl Mutant {
     /// The bugs that CI puts in: each is found in its hunting ground.
-    pub const ALL: [Mutant; 48] = [
+    pub const ALL: [Mutant; 49] = [
         Mutant::NoLogSync,
         Mutant::NoSync,
         Mutant::NoDirectorySync,
@@ -95,6 +95,7 @@ impl Mutant {
         Mutant::Library(LibraryBug::UncertaintyForgotten),
         Mutant::Library(LibraryBug::SequencePerAttempt),
         Mutant::Library(LibraryBug::SnapshotForgotten),
+        Mutant::Library(LibraryBug::MisroutingTold),
     ];
 
     /// The bug inside the client library, if it is one there.

@@ -68,6 +68,7 @@ fn every_known_bug_of_the_library_is_found() {
         Bug::LeaderForEver,
         Bug::SequencePerAttempt,
         Bug::SnapshotForgotten,
+        Bug::MisroutingTold,
     ] {
         let found = (1..=20).find_map(|seed| run(ground(bug, seed), Tracing::Off).violation);
         assert!(found.is_some(), "{bug:?} passed 20 seeds unnoticed");

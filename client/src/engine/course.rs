@@ -443,10 +443,13 @@ impl<'e> Course<'e> {
             (Kind::Write, _) => Fault::unavailable(format!(
                 "no server took the write within the deadline, so it was not applied{last}"
             )),
-            // Without the details: whoever asked a facade is told of no leader.
+            // Without the details: whoever asked a facade is told of no leader, nor that
+            // something is wrong with the request where only the map was.
             (_, Some(fault)) if !applied => {
+                let misrouted = fault.wrong_partition().is_some();
+                let code = if misrouted { Code::Unavailable } else { fault.code };
                 let message = format!("no server answered within the deadline{last}");
-                Fault::new(fault.code, message).not_executed()
+                Fault::new(code, message).not_executed()
             }
             (_, _) => {
                 Fault::new(Code::DeadlineExceeded, format!("no answer within the deadline{last}"))

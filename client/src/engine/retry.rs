@@ -105,7 +105,7 @@ fn decide_fault(situation: Situation, fault: &Fault) -> Decision {
         let known = !hint.leader_address.is_empty();
         return if known { Decision::Now(Where::Hint) } else { Decision::Later(Where::Another) };
     }
-    if fault.wrong_partition().is_some() {
+    if fault.wrong_partition().is_some() && !has_bug(Bug::MisroutingTold) {
         return Decision::Later(Where::Another);
     }
     match fault.code {

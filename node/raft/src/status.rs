@@ -76,6 +76,12 @@ impl Raft {
         self.commit
     }
 
+    /// Everything up to here was given out to be applied.
+    #[must_use]
+    pub fn handed_out(&self) -> Index {
+        self.handed
+    }
+
     /// What [`applied`](Raft::applied) last said.
     #[must_use]
     pub fn applied_index(&self) -> Index {

@@ -5,5 +5,5 @@ mod partition;
 mod sessions;
 
 pub use machine::{ApplyError, FEATURE_LEVEL, MEMBERS_CHANGE, Machine, STATE_FORMAT_VERSION};
-pub use partition::{AppliedWork, Checkpoint, Jobs, Partition};
+pub use partition::{AppliedWork, Checkpoint, Jobs, Partition, Unapplied};
 pub use sessions::{Admission, Sessions};

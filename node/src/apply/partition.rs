@@ -40,6 +40,8 @@ struct Inner {
 pub struct AppliedWork {
     /// The outcomes, for those that wait for them.
     pub outcomes: Vec<(RequestId, v1::Outcome)>,
+    /// Those that wait in vain: a snapshot contained their commands.
+    pub overtaken: Vec<RequestId>,
     /// The last index of the work: at most what is applied now.
     pub index: u64,
     /// Whether the memtable has grown to where it should be flushed.
@@ -49,6 +51,15 @@ pub struct AppliedWork {
     pub descriptor: Option<Arc<Descriptor>>,
     /// The partition's feature level now.
     pub feature_level: u32,
+}
+
+/// Work that could not be applied to its end.
+#[derive(Debug)]
+pub struct Unapplied {
+    /// Why.
+    pub error: ApplyError,
+    /// Everyone who waited for an outcome of it.
+    pub waiting: Vec<RequestId>,
 }
 
 /// A partition frozen at one index, memtables and all.
@@ -124,14 +135,16 @@ impl Partition {
     /// Applies committed batches. Those a snapshot already contains are skipped.
     ///
     /// # Errors
-    /// When a command cannot be applied; the node must stop.
-    pub fn apply(&self, work: ApplyWork) -> Result<AppliedWork, ApplyError> {
+    /// When a command cannot be applied; the replica must leave, or the node stop.
+    pub fn apply(&self, work: ApplyWork) -> Result<AppliedWork, Unapplied> {
         let mut inner = self.inner.lock();
         let Inner { tree, machine, applied } = &mut *inner;
-        let mut outcomes = Vec::new();
+        let (mut outcomes, mut overtaken) = (Vec::new(), Vec::new());
         let index = work.batches.last().map_or(applied.index, |last| last.batch.last());
-        for ApplyBatch { batch, waiting } in work.batches {
+        let mut batches = work.batches.into_iter();
+        while let Some(ApplyBatch { batch, waiting }) = batches.next() {
             if batch.last() <= applied.index {
+                overtaken.extend(waiting);
                 continue;
             }
             // Batches are applied whole, so a snapshot never ends inside one.
@@ -144,7 +157,15 @@ impl Partition {
                 applied.index
             );
             crash_point("apply: batch begun");
-            let results = machine.apply(tree, &batch)?;
+            let results = match machine.apply(tree, &batch) {
+                Ok(results) => results,
+                Err(error) => {
+                    let before = outcomes.into_iter().map(|(request, _)| request);
+                    let after = waiting.into_iter().chain(batches.flat_map(|next| next.waiting));
+                    let waiting = overtaken.into_iter().chain(before).chain(after).collect();
+                    return Err(Unapplied { error, waiting });
+                }
+            };
             crash_point("apply: batch done");
             *applied = Applied { index: batch.last(), term: batch.term };
             outcomes.extend(waiting.into_iter().zip(results));
@@ -157,7 +178,7 @@ impl Partition {
             *descriptor = Arc::new(machine.descriptor().clone());
         }
         let descriptor = changed.then(|| descriptor.clone());
-        Ok(AppliedWork { outcomes, index, wants_maintenance, descriptor, feature_level })
+        Ok(AppliedWork { outcomes, overtaken, index, wants_maintenance, descriptor, feature_level })
     }
 
     /// Notes that maintenance is wanted; false if that was known already.

@@ -4,8 +4,8 @@ use super::departure::leave_if_damaged;
 use super::queue;
 use super::requests::Asked;
 use super::shared::Shared;
-use crate::apply::{AppliedWork, ApplyError, Partition};
-use crate::host::{ApplyWork, Event};
+use crate::apply::{AppliedWork, ApplyError, Partition, Unapplied};
+use crate::host::{ApplyWork, Event, RequestId, undecided};
 use crate::serving::{Served, answer_write};
 use crossbeam_channel::Receiver;
 use doug_storage::ReplicaKey;
@@ -19,20 +19,38 @@ const SLOW: Duration = Duration::from_millis(1);
 /// Applies until the node stops.
 pub fn run(work: Receiver<ApplyWork>, shared: Arc<Shared>) {
     while let Some(work) = queue::next(&work, &shared) {
-        let Some(partition) = shared.partition(work.replica.partition) else { continue };
-        if partition.key() != work.replica {
-            continue;
-        }
-        hold_back(&partition, &shared);
         let replica = work.replica;
+        let held = shared.partition(replica.partition);
+        let Some(partition) = held.filter(|partition| partition.key() == replica) else {
+            leave_undecided(replica, work.waiting(), &shared);
+            continue;
+        };
+        hold_back(&partition, &shared);
         match partition.apply(work) {
             Ok(applied) => finish(&partition, applied, &shared),
-            Err(ApplyError::Read { error: ReadError::Storage(error), .. }) => {
-                if let Err(error) = leave_if_damaged(&shared, replica, error) {
-                    end(replica, &error);
+            Err(Unapplied { error, waiting }) => {
+                match error {
+                    ApplyError::Read { error: ReadError::Storage(error), .. } => {
+                        leave_if_damaged(&shared, replica, error)
+                            .unwrap_or_else(|error| end(replica, &error));
+                    }
+                    error => end(replica, &error),
                 }
+                leave_undecided(replica, waiting, &shared);
             }
-            Err(error) => end(replica, &error),
+        }
+    }
+}
+
+/// Tells whoever waits for the outcome of a write that it is applied only elsewhere.
+fn leave_undecided(
+    replica: ReplicaKey,
+    waiting: impl IntoIterator<Item = RequestId>,
+    shared: &Shared,
+) {
+    for request in waiting {
+        if let Some(sink) = shared.requests.take(request).and_then(|request| request.sink) {
+            sink.fail(&undecided(replica.partition));
         }
     }
 }
@@ -69,6 +87,7 @@ fn pressure(partition: &Partition, shared: &Shared) -> Pressure {
 
 fn finish(partition: &Partition, work: AppliedWork, shared: &Shared) {
     let replica = partition.key();
+    leave_undecided(replica, work.overtaken, shared);
     if !work.outcomes.is_empty() {
         let descriptor = partition.descriptor();
         let epoch = shared.maps.epoch();

@@ -138,6 +138,13 @@ pub struct ApplyWork {
     pub batches: Vec<ApplyBatch>,
 }
 
+impl ApplyWork {
+    /// Everyone who waits for an outcome.
+    pub fn waiting(self) -> impl Iterator<Item = RequestId> {
+        self.batches.into_iter().flat_map(|apply| apply.waiting)
+    }
+}
+
 /// One batch and who waits for each of its commands.
 #[derive(Clone, Debug)]
 pub struct ApplyBatch {
@@ -169,7 +176,7 @@ pub enum Reply {
     Transferred(NodeId),
     /// The goal is committed, with this descriptor; or it was reached already.
     Goal(Box<Partition>),
-    /// The host has let go of the replica.
+    /// The host has let go of the replica, and gave out nothing that is yet to be applied.
     Removed,
     /// The snapshot may be installed now; nothing else happens to its replica until then.
     Install,

@@ -173,7 +173,8 @@ pub enum Event {
         deadline: Time,
     },
     /// The replica is to be gone, because its group has left it out or its files
-    /// are damaged. Answered with [`super::Reply::Removed`].
+    /// are damaged. Answered with [`super::Reply::Removed`] once it has applied what
+    /// was given out, or when it is asked for again.
     Remove {
         /// Its name.
         request: RequestId,

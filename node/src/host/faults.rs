@@ -15,14 +15,12 @@ pub(super) fn not_leader(replica: &Replica) -> Fault {
     Fault::not_leader(replica.key.partition, leader, String::new())
 }
 
+/// `UNAVAILABLE`, for it passes: whoever asked had good reason to come here, and the
+/// replica left between the look at what the node holds and the turn of its host.
 pub(super) fn not_here(node: NodeId, partition: u64) -> Fault {
-    Fault::new(
-        Code::FailedPrecondition,
-        format!(
-            "node {node} holds no replica of partition {partition}: fetch the partition map anew"
-        ),
-    )
-    .not_executed()
+    Fault::unavailable(format!(
+        "node {node} holds no replica of partition {partition}: fetch the partition map anew"
+    ))
 }
 
 pub(super) fn not_proposed(partition: u64) -> Fault {
@@ -36,6 +34,14 @@ pub(super) fn outcome_unknown(partition: u64) -> Fault {
     Fault::deadline_unknown(format!(
         "partition {partition} did not commit the write before its deadline; \
          it may still be applied, so read before writing again"
+    ))
+}
+
+/// The outcome of a write that was proposed here, and is applied only elsewhere.
+pub fn undecided(partition: u64) -> Fault {
+    Fault::unknown(format!(
+        "this node cannot tell what became of the write: its replica of partition {partition} left, \
+         or was overtaken by a snapshot, before it had applied it; read before writing again"
     ))
 }
 

@@ -2,7 +2,7 @@
 
 use super::effects::{Effects, Reply, WantedReplica};
 use super::event::RequestId;
-use super::faults::{not_here, not_leader, removed, transfer_expired};
+use super::faults::{not_here, not_leader, removed, transfer_expired, undecided};
 use super::levels::{Programs, level_of_log, raise_level};
 use super::replica::Replica;
 use super::{AGAIN, Host, membership};
@@ -111,10 +111,32 @@ impl Host {
             self.persisting.retain(|(_, partition, _)| *partition != key.partition);
             self.stop_vouching_for(&replica);
             self.file(now, key.partition);
+            let (applied, until) = (replica.applied, replica.raft.handed_out());
             dismiss(replica, &mut self.effects);
+            if applied < until {
+                self.leaving.push(Leaving { request, replica: key, until });
+                return;
+            }
         }
+        // Whoever asks again waits no longer: a damaged replica applies nothing more.
+        self.end_leaving(|leaving| leaving.replica == key);
         self.effects.replies.push((request, Ok(Reply::Removed)));
     }
+
+    pub(super) fn end_leaving(&mut self, ends: impl Fn(&Leaving) -> bool) {
+        for left in self.leaving.extract_if(.., |leaving| ends(leaving)) {
+            self.effects.replies.push((left.request, Ok(Reply::Removed)));
+        }
+    }
+}
+
+/// A replica that was let go of, whose clients wait for the outcomes of what was given
+/// out to be applied: a map may leave it out before it has got that far itself.
+#[derive(Debug)]
+pub(super) struct Leaving {
+    request: RequestId,
+    pub(super) replica: ReplicaKey,
+    pub(super) until: Index,
 }
 
 /// Answers everyone who waits for a replica that is gone.
@@ -125,7 +147,7 @@ fn dismiss(mut replica: Replica, effects: &mut Effects) {
     let refused = refused.chain(replica.snapshot.and_then(|snapshot| snapshot.waiting()));
     effects.replies.extend(refused.map(|request| (request, Err(removed(partition)))));
     let unknown = replica.pending.expire(end);
-    let outcome = |request| (request, Err(super::faults::outcome_unknown(partition)));
+    let outcome = |request| (request, Err(undecided(partition)));
     effects.replies.extend(unknown.into_iter().map(outcome));
     if let Some(transfer) = replica.transfer {
         effects.replies.push((transfer.request, Err(transfer_expired(partition))));

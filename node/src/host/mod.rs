@@ -32,6 +32,7 @@ pub use effects::{
     SendSnapshot, WantedReplica, encode_command,
 };
 pub use event::{Event, InstalledSnapshot, ReadKind, RequestId, Sequence};
+pub use faults::undecided;
 #[cfg(feature = "simulation")]
 pub use mutant::LevelBug;
 pub use shares::{host_of, split};
@@ -47,6 +48,7 @@ use doug_raft::{
 use doug_storage::ReplicaKey;
 use faults::{not_proposed, outcome_unknown, read_expired, transfer_expired};
 use levels::Programs;
+use membership::Leaving;
 use queue::QueuedWrite;
 use replica::Replica;
 use sleep::{Candidacy, Vouching};
@@ -144,6 +146,8 @@ pub struct Host {
     effects: Effects,
     /// Partitions with something to do at the end of this turn.
     touched: BTreeSet<u64>,
+    /// Replicas let go of that have yet to apply what was given out.
+    leaving: Vec<Leaving>,
     /// Records given to the log and not yet known durable, in order.
     persisting: VecDeque<(Sequence, u64, Ticket)>,
     next_sequence: u64,
@@ -187,6 +191,7 @@ impl Host {
             replicas: BTreeMap::new(),
             effects: Effects::default(),
             touched: BTreeSet::new(),
+            leaving: Vec::new(),
             persisting: VecDeque::new(),
             next_sequence: 0,
             draining: false,
@@ -464,6 +469,7 @@ impl Host {
     }
 
     fn applied(&mut self, key: ReplicaKey, index: Index, feature_level: u32) {
+        self.end_leaving(|leaving| leaving.replica == key && leaving.until <= index);
         self.with(key, |replica| {
             replica.feature_level = replica.feature_level.max(feature_level);
             replica.applied = replica.applied.max(index);

@@ -2,7 +2,7 @@
 
 use super::effects::{LogContent, LogRecord, Reply};
 use super::event::{InstalledSnapshot, RequestId, Sequence};
-use super::faults::{not_here, not_leader, outcome_unknown};
+use super::faults::{not_here, not_leader, undecided};
 use super::replica::Replica;
 use super::{Host, membership};
 use doug_proto::error::Fault;
@@ -73,7 +73,7 @@ impl Host {
         replica.applied = replica.applied.max(index);
         replica.retention.reset(index);
         for request in unknown {
-            self.effects.replies.push((request, Err(outcome_unknown(key.partition))));
+            self.effects.replies.push((request, Err(undecided(key.partition))));
         }
         self.next_sequence += 1;
         self.effects.records.push(LogRecord {

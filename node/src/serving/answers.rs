@@ -194,18 +194,22 @@ pub fn with_leader_address(mut fault: Fault, map: Option<&PartitionMap>) -> Faul
 
 /// The key is outside the partition: nothing was applied.
 pub fn wrong_partition(descriptor: &Partition, epoch: u64) -> Fault {
-    Fault::new(
-        tonic::Code::FailedPrecondition,
-        format!(
-            "the key does not lie in partition {}: fetch the partition map anew",
-            descriptor.id
-        ),
-    )
-    .not_executed()
-    .with(Detail::WrongPartition(v1::WrongPartition {
-        descriptor: Some(descriptor.to_wire()),
-        epoch,
-    }))
+    let why = format!("the key does not lie in partition {}", descriptor.id);
+    misrouted(&why, descriptor, epoch)
+}
+
+/// The node holds no replica of the key's partition.
+pub fn not_held(descriptor: &Partition, epoch: u64) -> Fault {
+    let why = format!("this node holds no replica of partition {}", descriptor.id);
+    misrouted(&why, descriptor, epoch)
+}
+
+fn misrouted(why: &str, descriptor: &Partition, epoch: u64) -> Fault {
+    let message = format!("{why}: fetch the partition map anew");
+    let descriptor = Some(descriptor.to_wire());
+    Fault::new(tonic::Code::FailedPrecondition, message)
+        .not_executed()
+        .with(Detail::WrongPartition(v1::WrongPartition { descriptor, epoch }))
 }
 
 /// This call applied nothing, but an earlier try of the same write may have:

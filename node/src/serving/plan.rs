@@ -1,7 +1,7 @@
 //! From a client's operation to what its partition's host is asked: checked,
 //! routed, encoded. Pure.
 
-use super::answers::{Asked, wrong_partition};
+use super::answers::{Asked, not_held, wrong_partition};
 use super::page::snapshot_revision;
 use crate::host::{ReadKind, encode_command};
 use bytes::Bytes;
@@ -194,7 +194,7 @@ fn route<'a, 'm>(
         let of_key = map.partition_of(key);
         match partition {
             Some(partition) if partition.id != of_key.id && target.partition != 0 => {
-                return Err(wrong(of_key, map));
+                return Err(wrong_partition(of_key, map.epoch));
             }
             Some(partition) if partition.id != of_key.id => {
                 return Err(Fault::invalid(format!(
@@ -207,13 +207,9 @@ fn route<'a, 'm>(
     }
     let partition = partition.ok_or_else(|| Fault::invalid("the request names no key"))?;
     if !site.holds(partition.id) {
-        return Err(wrong(partition, map));
+        return Err(not_held(partition, map.epoch));
     }
     Ok(partition)
-}
-
-fn wrong(partition: &Partition, map: &PartitionMap) -> Fault {
-    wrong_partition(partition, map.epoch)
 }
 
 fn plan_read(site: &impl Site, operation: Operation) -> Result<Plan, Fault> {

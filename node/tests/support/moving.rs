@@ -59,6 +59,9 @@ pub struct Database {
     pub removed: BTreeSet<(usize, u64)>,
     pub replies: BTreeMap<RequestId, Result<Reply, Fault>>,
     applied: BTreeSet<RequestId>,
+    /// A host that is not told yet what was applied for it.
+    pub applies_late: Option<usize>,
+    late: Vec<Event>,
     next_request: u64,
     /// Messages sent by replicas of each node.
     pub sent: BTreeMap<usize, usize>,
@@ -76,6 +79,8 @@ impl Database {
             removed: BTreeSet::new(),
             replies: BTreeMap::new(),
             applied: BTreeSet::new(),
+            applies_late: None,
+            late: Vec::new(),
             next_request: 0,
             sent: BTreeMap::new(),
         };
@@ -198,7 +203,10 @@ impl Database {
             }
             let replica = work.replica;
             let event = Event::Applied { replica, index, feature_level: level };
-            self.hosts[host].step(self.now, event);
+            match self.applies_late == Some(host) {
+                true => self.late.push(event),
+                false => self.hosts[host].step(self.now, event),
+            }
         }
         for (to, turn) in effects.turns {
             let receiver = to.bits() as usize - 1;
@@ -213,6 +221,20 @@ impl Database {
                 self.create(target, member.replica, descriptor.before_joining());
             }
         }
+    }
+
+    /// Tells the host that applies late what was applied for it by now.
+    pub fn catch_up_with_applying(&mut self) {
+        let host = self.applies_late.take().expect("a host that applies late");
+        for event in std::mem::take(&mut self.late) {
+            self.hosts[host].step(self.now, event);
+        }
+        self.settle();
+    }
+
+    /// How many removals their hosts have confirmed.
+    pub fn confirmed(&self) -> usize {
+        self.replies.values().filter(|reply| matches!(reply, Ok(Reply::Removed))).count()
     }
 
     fn publish(&mut self, descriptor: Partition) {

@@ -237,6 +237,14 @@ impl Caller {
         if matches!(fault.code, Code::InvalidArgument | Code::Unimplemented | Code::Internal) {
             return wrong("a valid request was refused as if it were not");
         }
+        // Where a partition is, the library finds out by itself.
+        if fault.leader_hint().is_some() || fault.wrong_partition().is_some() {
+            return wrong("the caller is left to find the partition");
+        }
+        let is_scan = matches!(operation.action, Action::Scan { .. });
+        if fault.code == Code::FailedPrecondition && !fault.is_session_expired() && !is_scan {
+            return wrong("an operation that asks for nothing special was refused");
+        }
         if !matches!(operation.action, Action::Put { .. } | Action::Delete { .. }) {
             cx.coverage.hit("library read failed");
             return match fault.is_outcome_unknown() {

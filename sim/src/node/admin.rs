@@ -4,6 +4,7 @@ use super::members::refused;
 use super::process::{Death, Process};
 use crate::calls::{Call, Caller, Said};
 use crate::context::Context;
+use crate::events::NodeEvent;
 use bytes::Bytes;
 use doug_node::host::{Event, Reply, RequestId};
 use doug_node::membership::refusal;
@@ -103,7 +104,12 @@ impl Process {
     ) -> bool {
         match self.controls.remove(&request) {
             None => return false,
-            Some(Control::Remove(key)) => self.let_go(key, cx),
+            Some(Control::Remove(key)) => {
+                // A busy machine lets whoever waits for this word wait longer.
+                let most = if cx.random.chance(200) { 20_000 } else { 300 };
+                let delay = cx.random.below(most);
+                self.schedule(delay, NodeEvent::LetGo(key), cx);
+            }
             Some(Control::Goal(caller)) => {
                 let said = match reply {
                     Ok(Reply::Goal(descriptor)) => Said::Goal(descriptor.clone()),

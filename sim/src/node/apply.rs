@@ -3,11 +3,12 @@
 use super::hosts::is_sample;
 use super::maintenance::Task;
 use super::process::{Death, Process};
-use super::reads::written;
+use super::reads::{refusal, written};
 use crate::context::Context;
 use crate::events::NodeEvent;
-use doug_node::apply::{ApplyError, Partition};
-use doug_node::host::Event;
+use doug_node::apply::{ApplyError, Partition, Unapplied};
+use doug_node::host::{Event, RequestId, undecided};
+use doug_storage::ReplicaKey;
 use doug_storage::tree::{Pressure, ReadError};
 use std::sync::Arc;
 
@@ -26,8 +27,10 @@ impl Process {
     pub(super) fn apply(&mut self, cx: &mut Context) -> Result<(), Death> {
         self.applying = false;
         let Some(work) = self.to_apply.pop_front() else { return Ok(()) };
-        let Some(partition) = self.partition(work.replica) else {
-            // The replica has left meanwhile.
+        let replica = work.replica;
+        let Some(partition) = self.partition(replica) else {
+            cx.coverage.hit("replica left before it had applied everything");
+            self.leave_undecided(replica, work.waiting(), cx);
             self.apply_soon(cx);
             return Ok(());
         };
@@ -43,13 +46,18 @@ impl Process {
         let before = partition.applied().index;
         let applied = match partition.apply(work) {
             Ok(applied) => applied,
-            Err(ApplyError::Read { error: ReadError::Storage(error), .. }) => {
-                self.leave_if_damaged(partition.key(), error, cx)?;
+            Err(Unapplied {
+                error: ApplyError::Read { error: ReadError::Storage(error), .. },
+                waiting,
+            }) => {
+                self.leave_if_damaged(replica, error, cx)?;
+                self.leave_undecided(replica, waiting, cx);
                 self.apply_soon(cx);
                 return Ok(());
             }
-            Err(error) => return Err(error.into()),
+            Err(Unapplied { error, .. }) => return Err(error.into()),
         };
+        self.leave_undecided(replica, applied.overtaken, cx);
         if let Some(descriptor) = applied.descriptor {
             self.enqueue(Task::Publish(descriptor), cx);
         }
@@ -60,7 +68,6 @@ impl Process {
                 cx.reply(self.index, request, written(&outcome));
             }
         }
-        let replica = partition.key();
         let host = self.host_of(replica.partition);
         let (index, feature_level) = (applied.index, applied.feature_level);
         let own = (self.name.as_str(), self.id, self.hello.level);
@@ -82,6 +89,23 @@ impl Process {
         }
         self.apply_soon(cx);
         Ok(())
+    }
+
+    /// Tells whoever waits for the outcome of a write that it is applied only elsewhere.
+    fn leave_undecided(
+        &mut self,
+        replica: ReplicaKey,
+        waiting: impl IntoIterator<Item = RequestId>,
+        cx: &mut Context,
+    ) {
+        let fault = undecided(replica.partition);
+        for request in waiting {
+            if !self.refuse_operation(request, &fault, cx)
+                && let Some((from, _)) = self.requests.remove(&request)
+            {
+                cx.reply(self.index, from, Err(refusal(&fault)));
+            }
+        }
     }
 
     fn maintain(&mut self, partition: &Arc<Partition>, cx: &mut Context) {

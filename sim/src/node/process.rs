@@ -433,6 +433,10 @@ impl Process {
                 self.replace_damaged(cx);
                 Ok(())
             }
+            NodeEvent::LetGo(key) => {
+                self.let_go(key, cx);
+                Ok(())
+            }
         }
     }
 }
