@@ -6,7 +6,7 @@ use crate::random::Random;
 use std::collections::VecDeque;
 
 /// A client pauses at most twice this long between bursts, in microseconds.
-const LONGEST_PAUSE: u64 = 5_000_000;
+const LONGEST_PAUSE: u64 = 10_000_000;
 
 /// A client's pace.
 #[derive(Debug, Default)]
@@ -30,13 +30,14 @@ impl Pace {
         if self.burst > 0 {
             self.burst -= 1;
         } else if !is_leaving {
-            self.burst = random.between(1, workload.burst);
             let share = workload.acknowledged / cx.plan.callers().max(1);
             let time_left = cx.plan.duration.saturating_sub(cx.now);
             // Another share of the writes does not meet its condition.
             let per_write = time_left * 9 / 10 / share.saturating_sub(self.written).max(1);
-            let expected = self.burst * per_write * workload.writes / 1_000;
-            delay += random.below(2 * expected.min(LONGEST_PAUSE));
+            let per_operation = per_write * workload.width as u64 * workload.writes / 1_000;
+            let most = LONGEST_PAUSE / per_operation.max(1);
+            self.burst = random.between(1, workload.burst).min(most);
+            delay += random.below(2 * (self.burst * per_operation).min(LONGEST_PAUSE) + 1);
         }
         delay
     }

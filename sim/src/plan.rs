@@ -325,7 +325,7 @@ impl Plan {
             keys: *random.pick(&[5, 20, 60, 200]),
             think: *random.pick(&[2_000, 10_000, 40_000]),
             burst: *random.pick(&[5, 20, 60]),
-            acknowledged: random.between(1_200, 2_000),
+            acknowledged: random.between(1_150, 1_500),
             padding: *random.pick(&[300, 600, 1_200]),
             writes: *random.pick(&[400, 600, 850]),
             sessions: *random.pick(&[500, 800, 1_000]),

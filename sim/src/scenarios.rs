@@ -10,8 +10,10 @@ use doug_sim_disk::Crash;
 /// Two clusters of five; again and again all ten nodes lose power at once, in the
 /// middle of writes, and everything they had not synced.
 pub fn all_nodes_lose_power(seed: u64, mutant: Mutant) -> World {
-    let plan =
+    let mut plan =
         Plan { clusters: 2, partitions: 4, duration: 8 * SECOND, mutant, ..Plan::calm(seed) };
+    // Somebody writes at every moment at which power might be lost.
+    plan.workload.acknowledged = 4_000;
     World::new(plan, Tracing::Off)
 }
 
