@@ -36,7 +36,7 @@ impl Pace {
             let per_write = time_left * 9 / 10 / share.saturating_sub(self.written).max(1);
             let per_operation = per_write * workload.width as u64 * workload.writes / 1_000;
             let most = LONGEST_PAUSE / per_operation.max(1);
-            self.burst = random.between(1, workload.burst).min(most);
+            self.burst = random.between(1, workload.burst).min(most).max(1);
             delay += random.below(2 * (self.burst * per_operation).min(LONGEST_PAUSE) + 1);
         }
         delay
