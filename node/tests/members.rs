@@ -83,13 +83,18 @@ fn a_goal_given_up_leaves_the_members_as_they_were_or_as_they_were_about_to_be()
 }
 
 /// A map may leave a replica out while it still applies what clients wait for.
-#[test]
-fn a_replica_that_leaves_is_gone_once_it_has_applied_what_was_given_out() {
+fn moved_before_node_0_has_applied() -> Database {
     let mut database = Database::ready();
     database.applies_late = Some(0);
     database.write();
     database.ask_for(goal(&[3, 4, 5]));
     database.pass(5 * SECOND);
+    database
+}
+
+#[test]
+fn a_replica_that_leaves_is_gone_once_it_has_applied_what_was_given_out() {
+    let mut database = moved_before_node_0_has_applied();
     assert_eq!((database.removed.len(), database.confirmed()), (3, 2));
     database.catch_up_with_applying();
     assert_eq!(database.confirmed(), 3);
@@ -97,11 +102,7 @@ fn a_replica_that_leaves_is_gone_once_it_has_applied_what_was_given_out() {
 
 #[test]
 fn whoever_asks_again_for_a_replica_to_leave_waits_for_nothing() {
-    let mut database = Database::ready();
-    database.applies_late = Some(0);
-    database.write();
-    database.ask_for(goal(&[3, 4, 5]));
-    database.pass(5 * SECOND);
+    let mut database = moved_before_node_0_has_applied();
     let (request, replica) = (RequestId(99_999), ReplicaKey { partition: 1, replica: 1 });
     database.hosts[0].step(database.now, Event::Remove { request, replica });
     database.turn();
