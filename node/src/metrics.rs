@@ -11,7 +11,6 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Registry, Unit};
-use std::collections::BTreeMap;
 
 /// Which kind of operation.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -170,7 +169,7 @@ impl Metrics {
     }
 
     /// Replicas woke.
-    pub fn woke(&self, wakes: &BTreeMap<WakeCause, u64>) {
+    pub fn woke(&self, wakes: &[(WakeCause, u64)]) {
         for (cause, count) in wakes {
             self.wakes.get_or_create(&WakeLabels { cause: cause.name() }).inc_by(*count);
         }

@@ -4,7 +4,7 @@ use crate::plan::Plan;
 use doug_proto::ids::{DatabaseId, NodeId};
 use doug_proto::map::{Member, Node, Partition, PartitionMap, Ports};
 use doug_proto::routing::Routing;
-use std::collections::BTreeMap;
+use rustc_hash::FxHashMap;
 use std::sync::Arc;
 
 /// The database under test.
@@ -14,7 +14,7 @@ pub struct Database {
     pub map: Arc<PartitionMap>,
     /// Every node, under its present id; the spare ones come last.
     entries: Vec<Node>,
-    indexes: BTreeMap<NodeId, usize>,
+    indexes: FxHashMap<NodeId, usize>,
 }
 
 /// Where the ids of nodes begin that came back without their volumes.

@@ -1,7 +1,7 @@
 //! Links between places: delay, loss, duplication, reordering, cuts.
 
 use crate::random::Random;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 /// What all links are like. Times in microseconds.
 #[derive(Clone, Debug)]
@@ -22,17 +22,27 @@ pub struct NetworkSettings {
 /// client library.
 pub type Place = usize;
 
+/// One way from one place to another.
+#[derive(Clone, Copy, Debug, Default)]
+struct Link {
+    /// While there are any, nothing passes; counted, for cuts overlap.
+    cuts: u32,
+    /// So many microseconds longer, at most.
+    slow: u64,
+    /// When the last message arrives.
+    arrived: u64,
+    /// When its stream last broke.
+    reset: Option<u64>,
+}
+
 /// All links. Each is one-way.
 #[derive(Debug)]
 pub struct Network {
     settings: NetworkSettings,
     random: Random,
-    /// Nothing passes; counted, for cuts overlap.
-    cuts: BTreeMap<(Place, Place), u32>,
-    slow: BTreeMap<(Place, Place), u64>,
-    arrived: BTreeMap<(Place, Place), u64>,
-    /// When streams last broke.
-    resets: BTreeMap<(Place, Place), u64>,
+    places: usize,
+    /// From each place to each.
+    links: Vec<Link>,
     /// Messages lost and duplicated so far.
     pub lost: u64,
     /// Messages duplicated so far.
@@ -40,18 +50,18 @@ pub struct Network {
 }
 
 impl Network {
-    /// Links that are all up.
-    pub fn new(settings: NetworkSettings, random: Random) -> Self {
-        Self {
-            settings,
-            random,
-            cuts: BTreeMap::new(),
-            slow: BTreeMap::new(),
-            arrived: BTreeMap::new(),
-            resets: BTreeMap::new(),
-            lost: 0,
-            duplicated: 0,
-        }
+    /// Links between so many places, which are all up.
+    pub fn new(settings: NetworkSettings, places: usize, random: Random) -> Self {
+        let links = vec![Link::default(); places * places];
+        Self { settings, random, places, links, lost: 0, duplicated: 0 }
+    }
+
+    fn link(&self, (from, to): (Place, Place)) -> &Link {
+        &self.links[from * self.places + to]
+    }
+
+    fn link_mut(&mut self, (from, to): (Place, Place)) -> &mut Link {
+        &mut self.links[from * self.places + to]
     }
 
     /// When copies of a message sent now arrive: none, one or two times.
@@ -69,59 +79,57 @@ impl Network {
     }
 
     fn arrival(&mut self, now: u64, from: Place, to: Place) -> u64 {
-        let link = (from, to);
-        let slow = self.slow.get(&link).copied().unwrap_or(0);
+        let link = &mut self.links[from * self.places + to];
         let at = now
             + self.random.between(self.settings.delay_min, self.settings.delay_max)
-            + self.random.below(slow + 1);
+            + self.random.below(link.slow + 1);
         if self.settings.reorder {
             return at;
         }
-        let last = self.arrived.entry(link).or_default();
-        *last = at.max(*last + 1);
-        *last
+        link.arrived = at.max(link.arrived + 1);
+        link.arrived
     }
 
     /// Breaks the stream from one place to another.
     pub fn reset(&mut self, now: u64, link: (Place, Place)) {
-        self.resets.insert(link, now);
+        self.link_mut(link).reset = Some(now);
     }
 
     /// Whether a message sent then was lost with its stream.
     pub fn was_reset(&self, from: Place, to: Place, sent: u64) -> bool {
-        self.resets.get(&(from, to)).is_some_and(|at| *at >= sent)
+        self.link((from, to)).reset.is_some_and(|at| at >= sent)
     }
 
     /// Whether nothing passes.
     pub fn is_cut(&self, from: Place, to: Place) -> bool {
-        self.cuts.get(&(from, to)).is_some_and(|count| *count > 0)
+        self.link((from, to)).cuts > 0
     }
 
     /// Cuts links.
     pub fn cut(&mut self, links: &BTreeSet<(Place, Place)>) {
         for link in links {
-            *self.cuts.entry(*link).or_default() += 1;
+            self.link_mut(*link).cuts += 1;
         }
     }
 
     /// Takes a cut back.
     pub fn mend(&mut self, links: &BTreeSet<(Place, Place)>) {
         for link in links {
-            if let Some(count) = self.cuts.get_mut(link) {
-                *count = count.saturating_sub(1);
-            }
+            let link = self.link_mut(*link);
+            link.cuts = link.cuts.saturating_sub(1);
         }
     }
 
     /// Lets messages of a link take up to so many microseconds longer; 0 ends that.
     pub fn slow_down(&mut self, link: (Place, Place), longer: u64) {
-        self.slow.insert(link, longer);
+        self.link_mut(link).slow = longer;
     }
 
     /// Ends every trouble for good.
     pub fn heal(&mut self) {
-        self.cuts.clear();
-        self.slow.clear();
+        for link in &mut self.links {
+            (link.cuts, link.slow) = (0, 0);
+        }
         self.settings.loss = 0;
         self.settings.duplication = 0;
     }

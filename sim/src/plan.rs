@@ -317,7 +317,7 @@ impl Plan {
             duplication: *random.pick(&[0, 0, 10, 50]),
             reorder: random.chance(500),
         };
-        plan.election_timeout = *random.pick(&[150_000, 150_000, 300_000, 500_000]);
+        plan.election_timeout = *random.pick(&[150_000, 300_000, 500_000]);
         plan.sync = (random.between(20, 300), random.between(400, 6_000));
         plan.workload = Workload {
             clients: random.between(2, 6) as usize,
@@ -325,9 +325,9 @@ impl Plan {
             keys: *random.pick(&[5, 20, 60, 200]),
             think: *random.pick(&[2_000, 10_000, 40_000]),
             burst: *random.pick(&[5, 20, 60]),
-            acknowledged: random.between(1_150, 1_500),
-            padding: *random.pick(&[300, 600, 1_200]),
-            writes: *random.pick(&[400, 600, 850]),
+            acknowledged: random.between(1_075, 1_225),
+            padding: *random.pick(&[200, 500, 1_000]),
+            writes: *random.pick(&[600, 700, 850]),
             sessions: *random.pick(&[500, 800, 1_000]),
         };
         plan.retained_log_bytes = *random.pick(&[4 << 10, 24 << 10, 100 << 10]);
@@ -345,6 +345,7 @@ impl Plan {
         plan.sleep_after =
             *random.pick(&[None, None, None, Some(5_000), Some(100_000), Some(1_000_000)]);
         plan.draw_options(&mut Random::for_purpose(seed, 6));
+        draw_geometry(&mut plan.store.tree, &mut Random::for_purpose(seed, 13));
         plan.library = LibraryPlan::draw(plan.workload.clients, &mut Random::for_purpose(seed, 8));
         plan.workload.clients -= plan.library.clients();
         plan
@@ -365,6 +366,18 @@ impl Plan {
             self.faults.remove(&kind);
         }
     }
+}
+
+/// Blocks of one version and of many; levels so small that data sinks through all of them, and
+/// some that hold it for a while.
+fn draw_geometry(tree: &mut TreeOptions, random: &mut Random) {
+    tree.table.block_bytes = *random.pick(&[256, 1 << 10, 4 << 10]);
+    tree.table.restart_interval = *random.pick(&[1, 4, 16]);
+    tree.table_bytes = *random.pick(&[4 << 10, 8 << 10, 32 << 10]);
+    tree.base_level_bytes = *random.pick(&[8 << 10, 32 << 10, 64 << 10]);
+    tree.l0_compaction = *random.pick(&[2, 2, 4]);
+    tree.l0_compaction_max = tree.l0_compaction + random.below(3) as usize;
+    tree.history = *random.pick(&[8, 8, 200]);
 }
 
 fn small_store() -> StoreOptions {

@@ -83,7 +83,7 @@ pub fn choose(memory: &mut Memory, random: &mut Random, cx: &Context) -> (u64, A
     let partition = cx.database.map.partition_of(&key).id;
     if !random.chance(workload.writes) {
         let freshness = freshness(memory, random, partition);
-        if random.chance(80) {
+        if random.chance(60) {
             return (partition, Action::Scan { freshness, reverse: random.chance(500) });
         }
         return (partition, Action::Get { key, freshness });

@@ -45,15 +45,19 @@ impl World {
     /// Lays out what the plan says; nothing runs yet.
     pub fn new(plan: Plan, tracing: Tracing) -> Self {
         let seed = plan.seed;
+        let database = Database::new(&plan);
+        // Behind the nodes and their clients: the operator, and programs that run the library.
+        let places = database.nodes() + plan.workload.clients + 1 + plan.library.programs();
+        let links = Random::for_purpose(seed, 3);
         let mut cx = Context {
             now: 0,
             schedule: Schedule::default(),
             random: Random::for_purpose(seed, 2),
             trace: Trace::new(tracing),
-            network: Network::new(plan.network.clone(), Random::for_purpose(seed, 3)),
+            network: Network::new(plan.network.clone(), places, links),
             checks: Checks::default(),
             coverage: Coverage::default(),
-            database: Database::new(&plan),
+            database,
             plan,
             crash_points: CrashPoints::default(),
             losses: Losses::default(),
@@ -241,10 +245,7 @@ impl World {
     fn handle(&mut self, event: Event) -> Result<(), Violation> {
         match event {
             Event::Node { node, life, event } => self.node_event(node, life, event),
-            Event::Arrival { node, sent, arrival } => {
-                self.arrive(node, sent, arrival);
-                Ok(())
-            }
+            Event::Arrival { node, sent, arrival } => self.arrive(node, sent, arrival),
             Event::Client { client, event } => {
                 self.cx.trace.count([self.cx.now, 3, client as u64, 0]);
                 self.clients[client].handle(event, &mut self.cx)
@@ -289,8 +290,15 @@ impl World {
         process.slow_disk = slot.slow_disk;
         self.cx.crash_points.enter(node);
         let handled = process.handle(event, &mut self.cx);
-        let failed = slot.disk.failed_syncs() > slot.failed_syncs;
-        slot.failed_syncs = slot.disk.failed_syncs();
+        self.handled(node, handled)
+    }
+
+    /// Something happened inside a process: how it took that.
+    fn handled(&mut self, node: usize, handled: Result<(), Death>) -> Result<(), Violation> {
+        let slot = &mut self.nodes[node];
+        let failed_syncs = slot.disk.failed_syncs();
+        let failed = failed_syncs > slot.failed_syncs;
+        slot.failed_syncs = failed_syncs;
         match handled {
             Err(Death::Broken(violation)) => self.died(node, Death::Broken(violation)),
             _ if self.power_was_cut() => Ok(()),
@@ -300,7 +308,10 @@ impl World {
                 Err(Violation::new("a failed fsync ends the process", what))
             }
             Ok(()) => {
-                self.library.tell_map(&self.nodes[node], &mut self.cx);
+                let process = self.nodes[node].process.as_mut();
+                if process.is_some_and(Process::has_new_map) {
+                    self.library.tell_map(&self.nodes[node], &mut self.cx);
+                }
                 Ok(())
             }
         }
@@ -322,20 +333,28 @@ impl World {
         true
     }
 
-    fn arrive(&mut self, node: usize, sent: (Place, u64), arrival: Box<Arrival>) {
+    fn arrive(
+        &mut self,
+        node: usize,
+        sent: (Place, u64),
+        arrival: Box<Arrival>,
+    ) -> Result<(), Violation> {
         if self.cx.network.was_reset(sent.0, node, sent.1) {
             self.cx.coverage.hit("message lost with its stream");
-            return;
+            return Ok(());
         }
         let slot = &mut self.nodes[node];
-        let Some(process) = slot.process.as_mut() else { return };
+        let Some(process) = slot.process.as_mut() else { return Ok(()) };
         if slot.paused_until > self.cx.now {
             self.cx.schedule.add(slot.paused_until, Event::Arrival { node, sent, arrival });
-            return;
+            return Ok(());
         }
-        self.cx.trace.count([self.cx.now, 2, node as u64, arrival.size()]);
+        self.cx.trace.count([self.cx.now, 2, node as u64, arrival.digest()]);
         self.cx.trace.detail(self.cx.now, || format!("{} hears {arrival}", slot.name));
-        process.arrive(*arrival, &mut self.cx);
+        process.slow_disk = slot.slow_disk;
+        self.cx.crash_points.enter(node);
+        let handled = process.arrive(*arrival, &mut self.cx);
+        self.handled(node, handled)
     }
 
     fn start(&mut self, node: usize) -> Result<(), Violation> {

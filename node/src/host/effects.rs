@@ -9,7 +9,6 @@ use doug_proto::v1;
 use doug_raft::{Batch, Index, ReplicaId, Term, Time, WakeCause};
 use doug_storage::ReplicaKey;
 use doug_storage::log::Record;
-use std::collections::BTreeMap;
 
 /// All that one turn asks for. The groups may be carried out side by side;
 /// inside a group, in order.
@@ -39,7 +38,7 @@ pub struct Effects {
     /// again until they answer their leader.
     pub creations: Vec<WantedReplica>,
     /// How many replicas woke, by cause.
-    pub wakes: BTreeMap<WakeCause, u64>,
+    pub wakes: Vec<(WakeCause, u64)>,
 }
 
 impl Effects {
@@ -51,6 +50,14 @@ impl Effects {
             self.turns.len() - 1
         });
         &mut self.turns[place].1
+    }
+
+    /// Counts a replica that woke.
+    pub(super) fn woke(&mut self, cause: WakeCause) {
+        match self.wakes.iter_mut().find(|(known, _)| *known == cause) {
+            Some((_, count)) => *count += 1,
+            None => self.wakes.push((cause, 1)),
+        }
     }
 
     /// Whether there is nothing to do.

@@ -24,6 +24,7 @@ mod retention;
 mod shares;
 mod sleep;
 mod snapshots;
+mod touched;
 mod turn;
 pub mod wire;
 
@@ -53,6 +54,7 @@ use queue::QueuedWrite;
 use replica::Replica;
 use sleep::{Candidacy, Vouching};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use touched::Touched;
 
 /// Settings of a host.
 #[derive(Clone, Debug)]
@@ -145,7 +147,7 @@ pub struct Host {
     replicas: BTreeMap<u64, Replica>,
     effects: Effects,
     /// Partitions with something to do at the end of this turn.
-    touched: BTreeSet<u64>,
+    touched: Touched,
     /// Replicas let go of that have yet to apply what was given out.
     leaving: Vec<Leaving>,
     /// Records given to the log and not yet known durable, in order.
@@ -190,7 +192,7 @@ impl Host {
             vouching,
             replicas: BTreeMap::new(),
             effects: Effects::default(),
-            touched: BTreeSet::new(),
+            touched: Touched::default(),
             leaving: Vec::new(),
             persisting: VecDeque::new(),
             next_sequence: 0,
@@ -282,9 +284,12 @@ impl Host {
     pub fn take_effects(&mut self, now: Time) -> Effects {
         // Carrying one replica's effects out may cause more of its own, never
         // another's; so one pass over the touched ones is enough.
-        while let Some(partition) = self.touched.pop_first() {
-            self.finish_turn(now, partition);
-            self.file(now, partition);
+        while let Some(touched) = self.touched.take() {
+            for partition in &touched {
+                self.finish_turn(now, *partition);
+                self.file(now, *partition);
+            }
+            self.touched.reuse(touched);
         }
         std::mem::take(&mut self.effects)
     }

@@ -1,33 +1,36 @@
 //! Which of a node's hosts owns what.
 
 use doug_proto::v1;
-use std::collections::BTreeMap;
 
 /// Splits a peer's turn by the host that owns each partition, in the order of the hosts.
 /// That a process lives concerns all of them.
 pub fn split(turn: v1::PeerTurn, hosts: usize) -> impl Iterator<Item = (usize, v1::PeerTurn)> {
-    let (whole, parts) = match hosts {
-        1 => (Some((0, turn)), BTreeMap::new()),
-        _ => (None, parts(turn, hosts)),
+    let parts = match hosts {
+        1 => vec![turn],
+        _ => parts(turn, hosts),
     };
-    whole.into_iter().chain(parts)
+    parts.into_iter().enumerate().filter(|(_, part)| !is_empty(part))
 }
 
-fn parts(turn: v1::PeerTurn, hosts: usize) -> BTreeMap<usize, v1::PeerTurn> {
-    let mut parts: BTreeMap<usize, v1::PeerTurn> = BTreeMap::new();
-    if !turn.node_heartbeats.is_empty() {
-        for host in 0..hosts {
-            parts.entry(host).or_default().node_heartbeats.clone_from(&turn.node_heartbeats);
-        }
-    }
+fn is_empty(turn: &v1::PeerTurn) -> bool {
+    turn.messages.is_empty()
+        && turn.heartbeats.is_empty()
+        && turn.heartbeat_answers.is_empty()
+        && turn.node_heartbeats.is_empty()
+}
+
+/// One for each host.
+fn parts(turn: v1::PeerTurn, hosts: usize) -> Vec<v1::PeerTurn> {
+    let for_all = v1::PeerTurn { node_heartbeats: turn.node_heartbeats, ..Default::default() };
+    let mut parts = vec![for_all; hosts];
     for message in turn.messages {
-        parts.entry(host_of(message.partition, hosts)).or_default().messages.push(message);
+        parts[host_of(message.partition, hosts)].messages.push(message);
     }
     for heartbeat in turn.heartbeats {
-        parts.entry(host_of(heartbeat.partition, hosts)).or_default().heartbeats.push(heartbeat);
+        parts[host_of(heartbeat.partition, hosts)].heartbeats.push(heartbeat);
     }
     for answer in turn.heartbeat_answers {
-        parts.entry(host_of(answer.partition, hosts)).or_default().heartbeat_answers.push(answer);
+        parts[host_of(answer.partition, hosts)].heartbeat_answers.push(answer);
     }
     parts
 }

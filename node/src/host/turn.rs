@@ -100,7 +100,7 @@ fn carry_out(
         }
         // Nobody needs the bytes until it wakes, and thousands may sleep.
         Effect::FellAsleep => replica.raft.evict_payloads(replica.applied),
-        Effect::Woke { cause } => *effects.wakes.entry(cause).or_default() += 1,
+        Effect::Woke { cause } => effects.woke(cause),
         Effect::FetchPayloads { from, to } => {
             effects.fetch.push(Fetch { replica: replica.key, from, to });
         }

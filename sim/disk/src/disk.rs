@@ -1,7 +1,7 @@
 //! The disk itself: names, locks, faults.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::io::{self, ErrorKind};
 use std::ops::Bound;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use doug_storage::disk::{DirLock, Disk, DiskFile, OpenMode};
 
 use crate::file::SimFile;
-use crate::state::{NameChange, State, already_exists, failure, not_found};
+use crate::state::{NameChange, State, already_exists, failure, not_found, parent};
 
 /// What a sector is: written as a whole or not at all.
 pub const SECTOR: u64 = 512;
@@ -59,7 +59,7 @@ impl SimDisk {
     pub fn new(seed: u64) -> Self {
         let state = State {
             random: seed,
-            directories: BTreeSet::from([PathBuf::from("/")]),
+            directories: BTreeSet::from([OsString::from("/")]),
             ..State::default()
         };
         Self::holding(state)
@@ -227,19 +227,17 @@ impl Disk for SimDisk {
 
     fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
         let state = self.lock();
-        if !state.directories.contains(dir) {
+        if !state.directories.contains(dir.as_os_str()) {
             return Err(not_found(dir));
         }
         // What lies in a directory begins with its name, and follows it.
         let after = (Bound::Excluded(dir.as_os_str()), Bound::Unbounded);
-        let files = state.names.range::<OsStr, _>(after).map(|(path, _)| Path::new(path));
         let prefix = dir.as_os_str().as_encoded_bytes();
-        let files =
-            files.take_while(|path| path.as_os_str().as_encoded_bytes().starts_with(prefix));
-        let directories = state.directories.iter().map(PathBuf::as_path);
-        let entries = files.chain(directories).filter(|path| path.parent() == Some(dir));
-        let mut names: Vec<String> =
-            entries.filter_map(|p| Some(p.file_name()?.to_str()?.to_owned())).collect();
+        let files = state.names.range::<OsStr, _>(after).map(|(path, _)| path);
+        let files = files.take_while(|path| path.as_encoded_bytes().starts_with(prefix));
+        let entries = files.chain(&state.directories).filter(|path| parent(path) == prefix);
+        let name = |path: &OsString| Some(Path::new(path).file_name()?.to_str()?.to_owned());
+        let mut names: Vec<String> = entries.filter_map(name).collect();
         names.sort();
         Ok(names)
     }
@@ -274,11 +272,11 @@ impl Disk for SimDisk {
     }
 
     fn create_dir_all(&self, dir: &Path) -> io::Result<()> {
-        if self.lock().directories.contains(dir) {
+        if self.lock().directories.contains(dir.as_os_str()) {
             return Ok(());
         }
         self.change(Effect::Volatile, |state| {
-            state.directories.extend(dir.ancestors().map(Path::to_path_buf));
+            state.directories.extend(dir.ancestors().map(|dir| dir.as_os_str().to_owned()));
             Ok(())
         })
     }
@@ -298,7 +296,8 @@ impl Disk for SimDisk {
 
     fn exists(&self, path: &Path) -> io::Result<bool> {
         let state = self.lock();
-        Ok(state.names.contains_key(path.as_os_str()) || state.directories.contains(path))
+        Ok(state.names.contains_key(path.as_os_str())
+            || state.directories.contains(path.as_os_str()))
     }
 
     fn lock_exclusive(&self, dir: &Path) -> io::Result<Box<dyn DirLock>> {

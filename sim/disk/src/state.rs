@@ -1,11 +1,20 @@
 //! What was written and what was synced, apart: bytes per file, and directory entries.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use crate::{Crash, Fault, SECTOR};
+
+/// The directory of a path from the root, without looking at its every component.
+pub(crate) fn parent(path: &OsStr) -> &[u8] {
+    let bytes = path.as_encoded_bytes();
+    match bytes.iter().rposition(|byte| *byte == b'/') {
+        Some(0) | None => b"/",
+        Some(slash) => &bytes[..slash],
+    }
+}
 
 /// Files by their whole paths, which are compared byte by byte: paths compare component by component.
 pub(crate) type Names = BTreeMap<OsString, u64>;
@@ -15,7 +24,7 @@ pub(crate) struct State {
     pub(crate) random: u64,
     /// Rises with every crash: files and locks opened before are dead.
     pub(crate) epoch: u64,
-    pub(crate) directories: BTreeSet<PathBuf>,
+    pub(crate) directories: BTreeSet<OsString>,
     pub(crate) names: Names,
     pub(crate) durable_names: Names,
     pub(crate) unsynced_names: Vec<NameChange>,
@@ -160,7 +169,7 @@ impl State {
 
     pub(crate) fn check_parent(&self, path: &Path) -> io::Result<()> {
         let parent = path.parent().unwrap_or(Path::new("/"));
-        match self.directories.contains(parent) {
+        match self.directories.contains(parent.as_os_str()) {
             true => Ok(()),
             false => Err(not_found(parent)),
         }
@@ -191,7 +200,7 @@ impl NameChange {
     pub(crate) fn is_in(&self, dir: &Path) -> bool {
         let (Self::Link { path, .. } | Self::Unlink { path } | Self::Rename { to: path, .. }) =
             self;
-        path.parent() == Some(dir)
+        parent(path.as_os_str()) == dir.as_os_str().as_encoded_bytes()
     }
 }
 

@@ -7,6 +7,7 @@ use doug_proto::ids::NodeId;
 use doug_proto::map::{Member, Partition, PartitionMap};
 use doug_raft::{Batch, BatchKind, Membership, Raft, Role};
 use doug_storage::ReplicaKey;
+use rustc_hash::FxHashMap;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What became of a replica on one node.
@@ -30,11 +31,11 @@ pub(super) struct Members {
     /// Descriptors that stand in maps, and must be committed ones.
     claimed: BTreeMap<(u64, u64), Partition>,
     stored: BTreeMap<NodeId, Stored>,
-    places: BTreeMap<(NodeId, ReplicaKey), Place>,
+    places: FxHashMap<(NodeId, ReplicaKey), Place>,
     /// The last configuration that a leader put into its log: its term and index.
     proposals: BTreeMap<u64, (u64, u64)>,
     /// From which node each replica speaks.
-    homes: BTreeMap<ReplicaKey, NodeId>,
+    homes: FxHashMap<ReplicaKey, NodeId>,
 }
 
 const STEPS: &str = "members change by legal steps";

@@ -5,7 +5,7 @@
 use super::Violation;
 use doug_proto::v1::{self, raft_message::Message};
 use doug_raft::{Configuration, Index, Raft, ReplicaId, Term, VoteResult};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 const MAJORITY: &str = "majorities decide";
 const OWN_TERM: &str = "a leader commits by entries of its own term";
@@ -18,8 +18,9 @@ pub(super) struct Quorums {
 
 #[derive(Debug, Default)]
 struct Answers {
-    /// The last term in which each voted, and for whom.
-    votes: BTreeMap<ReplicaId, (Term, ReplicaId)>,
+    /// Who voted, by term and for whom. Of all terms: a candidate that stands still with the answers
+    /// in its mail wins when the others have voted in later ones.
+    votes: BTreeMap<(Term, ReplicaId), BTreeSet<ReplicaId>>,
     /// Up to where each holds the log of a term's leader, durably.
     holds: BTreeMap<ReplicaId, (Term, Index)>,
     /// Who leads, and what it knew committed when it was last looked at.
@@ -40,7 +41,8 @@ impl Quorums {
                     self.of(message.partition).hold(from, (message.term, answer.matched));
                 }
                 Some(Message::VoteAnswer(answer)) if answer.granted && !answer.pre_vote => {
-                    self.of(message.partition).votes.insert(from, (message.term, to));
+                    let votes = &mut self.of(message.partition).votes;
+                    votes.entry((message.term, to)).or_default().insert(from);
                 }
                 _ => {}
             }
@@ -52,8 +54,8 @@ impl Quorums {
         let (term, own) = (raft.term(), raft.id());
         let answers = self.of(raft.partition().0);
         answers.leader = Some((term, own, raft.commit()));
-        let voted = answers.votes.iter().filter(|(_, vote)| **vote == (term, own));
-        let votes = voted.map(|(voter, _)| (*voter, true)).chain([(own, true)]).collect();
+        let voted = answers.votes.get(&(term, own)).into_iter().flatten();
+        let votes = voted.map(|voter| (*voter, true)).chain([(own, true)]).collect();
         if raft.configuration().tally(&votes) == VoteResult::Won {
             return Ok(());
         }
@@ -114,5 +116,48 @@ impl Answers {
     fn hold(&mut self, replica: ReplicaId, place: (Term, Index)) {
         let known = self.holds.entry(replica).or_default();
         *known = (*known).max(place);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use doug_raft::{Config, Membership, PartitionId, Restored};
+
+    fn replica(id: u64, term: Term) -> Raft {
+        let voters = (1..=3).map(ReplicaId).collect();
+        let configuration = Configuration { voters, ..Configuration::default() };
+        let membership = Membership { configuration, ..Membership::default() };
+        let restored = Restored { term, ..Restored::empty(membership) };
+        Raft::new(Config::new(PartitionId(1), ReplicaId(id), 7), restored, doug_raft::Time(0))
+    }
+
+    fn vote(from: u64, to: u64, term: Term) -> v1::PeerTurn {
+        let answer = v1::VoteAnswer { granted: true, pre_vote: false, asked: 0 };
+        let message = v1::RaftMessage {
+            partition: 1,
+            from_replica: from,
+            to_replica: to,
+            term,
+            message: Some(Message::VoteAnswer(answer)),
+        };
+        v1::PeerTurn { messages: vec![message], ..Default::default() }
+    }
+
+    #[test]
+    fn a_candidate_that_stood_still_wins_by_votes_whose_givers_have_voted_again_since() {
+        let mut quorums = Quorums::default();
+        quorums.sent(&vote(2, 1, 5));
+        quorums.sent(&vote(2, 3, 6));
+        assert!(quorums.leads(&replica(1, 5)).is_ok());
+    }
+
+    #[test]
+    fn a_vote_of_another_term_or_for_somebody_else_makes_no_leader() {
+        let mut quorums = Quorums::default();
+        quorums.sent(&vote(2, 1, 5));
+        quorums.sent(&vote(2, 3, 6));
+        assert_eq!(quorums.leads(&replica(1, 6)).unwrap_err().checker, MAJORITY);
+        assert_eq!(quorums.leads(&replica(3, 5)).unwrap_err().checker, MAJORITY);
     }
 }

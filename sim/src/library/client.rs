@@ -113,7 +113,7 @@ impl Caller {
             };
         }
         let everywhere = !is_last_word && self.random.chance(700);
-        let limit = *self.random.pick(&[2, 10, 50, 1_000]);
+        let limit = (cx.plan.workload.keys / self.random.pick(&[1, 2, 4, 12])).max(2) as u32;
         let scanned = (!everywhere).then_some(partition);
         let asked = Asked::new(&action, token, scanned, limit);
         self.next += 1;

@@ -5,7 +5,7 @@ use crate::random::Random;
 use doug_client::Runtime;
 use futures::future::BoxFuture;
 use parking_lot::Mutex;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ const MOST_POLLS: u64 = 100_000;
 /// The tasks of one process.
 pub struct Executor {
     clock: Clock,
-    tasks: BTreeMap<u64, BoxFuture<'static, ()>>,
+    tasks: BTreeMap<u64, (BoxFuture<'static, ()>, Waker)>,
     random: Random,
 }
 
@@ -42,9 +42,16 @@ struct State {
     spawned: Vec<BoxFuture<'static, ()>>,
 }
 
-/// Tasks that were woken. A set, so that it does not matter who was woken first:
-/// tokio's own channels wake in no fixed order.
-type Ready = Mutex<BTreeSet<u64>>;
+/// Tasks that were woken, each once and in the order of their numbers, so that it does not
+/// matter who was woken first: tokio's own channels wake in no fixed order.
+type Ready = Mutex<Vec<u64>>;
+
+fn make_ready(ready: &Ready, number: u64) {
+    let mut ready = ready.lock();
+    if let Err(place) = ready.binary_search(&number) {
+        ready.insert(place, number);
+    }
+}
 
 struct Task {
     number: u64,
@@ -53,7 +60,11 @@ struct Task {
 
 impl Wake for Task {
     fn wake(self: Arc<Self>) {
-        self.ready.lock().insert(self.number);
+        make_ready(&self.ready, self.number);
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        make_ready(&self.ready, self.number);
     }
 }
 
@@ -143,9 +154,8 @@ impl Executor {
             assert!(poll < MOST_POLLS, "a task of the client library wakes itself without end");
             self.begin_spawned();
             let Some(number) = self.pick() else { return };
-            let Some(task) = self.tasks.get_mut(&number) else { continue };
-            let waker = Waker::from(Arc::new(Task { number, ready: self.clock.0.ready.clone() }));
-            if task.as_mut().poll(&mut Context::from_waker(&waker)).is_ready() {
+            let Some((task, waker)) = self.tasks.get_mut(&number) else { continue };
+            if task.as_mut().poll(&mut Context::from_waker(waker)).is_ready() {
                 self.tasks.remove(&number);
             }
         }
@@ -154,18 +164,19 @@ impl Executor {
     fn pass(&self, now: u64) {
         let mut state = self.clock.0.state.lock();
         state.now = state.now.max(now);
-        let later = state.timers.split_off(&(now + 1, 0));
-        let due = std::mem::replace(&mut state.timers, later);
-        drop(state);
-        due.into_values().for_each(Waker::wake);
+        while let Some(timer) = state.timers.first_entry().filter(|timer| timer.key().0 <= now) {
+            timer.remove().wake();
+        }
     }
 
     fn begin_spawned(&mut self) {
         let mut state = self.clock.0.state.lock();
         for task in std::mem::take(&mut state.spawned) {
             state.named += 1;
-            self.tasks.insert(state.named, task);
-            self.clock.0.ready.lock().insert(state.named);
+            let ready = self.clock.0.ready.clone();
+            make_ready(&ready, state.named);
+            let waker = Waker::from(Arc::new(Task { number: state.named, ready }));
+            self.tasks.insert(state.named, (task, waker));
         }
     }
 
@@ -176,9 +187,7 @@ impl Executor {
             1 => 0,
             several => self.random.below(several as u64) as usize,
         };
-        let number = *ready.iter().nth(turn)?;
-        ready.remove(&number);
-        Some(number)
+        Some(ready.remove(turn))
     }
 
     /// When the first of its timers is due, in microseconds.

@@ -141,8 +141,6 @@ pub struct Library {
     streams: Streams,
     /// Watches of nodes' maps, each with the epoch that it was told last.
     watches: BTreeMap<(Place, StreamId), u64>,
-    /// The epoch that all watches of a node have been told.
-    told: BTreeMap<Place, u64>,
     random: Random,
 }
 
@@ -187,7 +185,6 @@ impl Library {
             callers: Vec::new(),
             streams: Streams::new(Random::for_purpose(seed, 9)),
             watches: BTreeMap::new(),
-            told: BTreeMap::new(),
             random: Random::for_purpose(seed, 7),
         };
         for index in 0..plan.clients() {
@@ -389,7 +386,6 @@ impl Library {
                 self.streams.tell(stream, life, Packet::Begin, cx);
                 if let Some(after) = watch {
                     self.watches.insert((end.place, stream), after);
-                    self.told.remove(&node.index);
                     self.tell_map(node, cx);
                 }
             }
@@ -401,13 +397,9 @@ impl Library {
 
     /// Tells whoever watches a node's map what is new.
     pub fn tell_map(&mut self, node: &Node, cx: &mut Context) {
-        // Asked after every event of every node.
-        let Some(map) = node.process.as_ref().and_then(|process| process.known_map()) else {
+        let Some(map) = node.process.as_ref().and_then(|process| process.map()) else {
             return;
         };
-        if self.told.insert(node.index, map.epoch) == Some(map.epoch) {
-            return;
-        }
         let watches = (node.index, 0)..=(node.index, StreamId::MAX);
         for ((_, stream), sent) in self.watches.range_mut(watches) {
             if map.epoch > *sent {
@@ -474,7 +466,7 @@ impl Library {
         let MapFrom::Status(behind) = cx.plan.library.facades[number] else { return };
         cx.after(500_000, Event::Library(LibraryEvent::Observe { program }));
         let process = self.random.pick(nodes).process.as_ref();
-        if let Some(map) = process.and_then(|process| process.known_map()) {
+        if let Some(map) = process.and_then(|process| process.map().cloned()) {
             let delay = self.random.below(behind);
             cx.after(delay, Event::Library(LibraryEvent::Publish { program, map }));
         }

@@ -98,8 +98,8 @@ impl Process {
         waiting: impl IntoIterator<Item = RequestId>,
         cx: &mut Context,
     ) {
-        let fault = undecided(replica.partition);
         for request in waiting {
+            let fault = undecided(replica.partition);
             if !self.refuse_operation(request, &fault, cx)
                 && let Some((from, _)) = self.requests.remove(&request)
             {

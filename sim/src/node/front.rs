@@ -54,18 +54,13 @@ impl Site for Here<'_> {
 }
 
 impl Process {
-    /// The map that it would tell.
-    pub fn known_map(&self) -> Option<Arc<PartitionMap>> {
-        self.map.clone()
-    }
-
     /// Takes operations of a stream up.
     pub fn take_operations(&mut self, stream: StreamId, request: StreamRequest, cx: &mut Context) {
         for operation in request.operations {
             let id = operation.id;
             let timeout = deadline::in_stream(operation.timeout_milliseconds).as_micros() as u64;
             let Some(operation) = operation.operation else { continue };
-            let here = Here { process: self, map: self.known_map() };
+            let here = Here { process: self, map: self.map().cloned() };
             match plan(&here, operation) {
                 Ok(planned) => self.begin(stream, id, planned, timeout, cx),
                 Err(fault) => self.answer(stream, id, Err(fault), cx),
@@ -114,7 +109,7 @@ impl Process {
         cx: &mut Context,
     ) -> bool {
         let Some(operation) = self.operations.remove(&request) else { return false };
-        let fault = with_leader_address(fault.clone(), self.known_map().as_deref());
+        let fault = with_leader_address(fault.clone(), self.map().map(Arc::as_ref));
         self.answer(operation.stream, operation.id, Err(fault), cx);
         true
     }
@@ -132,7 +127,7 @@ impl Process {
         let descriptor = replica.descriptor();
         let (node, leader, staleness) = (self.id, true, None);
         let served = Served { node, descriptor: &descriptor, leader, staleness };
-        let epoch = self.known_map().map_or(0, |map| map.epoch);
+        let epoch = self.map().map_or(0, |map| map.epoch);
         let answer = answer_write(&asked, served, epoch, outcome);
         self.answer(stream, id, answer, cx);
         true

@@ -9,7 +9,11 @@ use crate::checks::Violation;
 use crate::context::{Context, WantedSnapshot};
 use crate::events::{Arrival, Hello, NodeEvent};
 use doug_node::host::wire::Route;
-use doug_node::host::{ApplyWork, Effects, Event, LogContent, LogRecord, RoleChange, split};
+use doug_node::host::{
+    ApplyWork, Effects, Event, LogContent, LogRecord, ReadyRead, Reply, RequestId, RoleChange,
+    split,
+};
+use doug_proto::error::Fault;
 use doug_proto::ids::NodeId;
 use doug_proto::map::{Member, Partition};
 use doug_proto::v1::{self, command::Command};
@@ -36,7 +40,10 @@ impl Process {
     }
 
     /// Something came over the network.
-    pub fn arrive(&mut self, arrival: Arrival, cx: &mut Context) {
+    ///
+    /// # Errors
+    /// What ends the process.
+    pub fn arrive(&mut self, arrival: Arrival, cx: &mut Context) -> Result<(), Death> {
         match arrival {
             // What the hello at the opening of a stream is for.
             Arrival::Turn { to, .. } | Arrival::Call { to, .. } if to != self.id => {
@@ -55,7 +62,7 @@ impl Process {
                 self.heard.insert(from, cx.now);
                 self.greeted(from, hello, cx);
                 for (host, turn) in split(turn, self.hosts.len()) {
-                    self.post(host, Event::Turn { from, turn }, cx);
+                    self.hear(host, Event::Turn { from, turn }, cx)?;
                 }
             }
             Arrival::Request(request) => self.take_request(request, cx),
@@ -66,6 +73,17 @@ impl Process {
                 }
             }
         }
+        Ok(())
+    }
+
+    /// A peer's message reaches a host: one that waits for mail often takes it at once.
+    fn hear(&mut self, host: usize, event: Event, cx: &mut Context) -> Result<(), Death> {
+        if self.hosts[host].turn_due || !cx.random.chance(700) {
+            self.post(host, event, cx);
+            return Ok(());
+        }
+        self.hosts[host].mail.push(event);
+        self.turn(host, cx)
     }
 
     /// A stream is opened: both say hello. What is under way on the streams of an earlier
@@ -114,51 +132,30 @@ impl Process {
     }
 
     fn carry_out(&mut self, host: usize, effects: Effects, cx: &mut Context) -> Result<(), Death> {
-        for change in effects.roles {
-            self.role_changed(host, change, cx)?;
+        // Most turns have one or two of all these; the loops over the others would cost as much.
+        let Effects { records, turns, apply, ready, replies, .. } = effects;
+        if !effects.roles.is_empty() {
+            self.change_roles(host, effects.roles, cx)?;
+        }
+        if !turns.is_empty() {
+            self.send_turns(turns, cx)?;
+        }
+        if !records.is_empty() {
+            self.check_proposals(host, &records, cx)?;
+            self.records.extend(pending(host, records));
+            self.begin_sync(cx)?;
+        }
+        if !apply.is_empty() {
+            self.take_work(host, apply, cx)?;
+        }
+        if !ready.is_empty() {
+            self.serve_soon(ready, cx);
+        }
+        if !replies.is_empty() {
+            self.hand_replies_on(replies, cx);
         }
         for (cause, count) in effects.wakes {
             cx.coverage.add(&format!("woke: {cause}"), count);
-        }
-        for (to, turn) in effects.turns {
-            for route in routes(&turn) {
-                cx.checks.speaks(self.id, route)?;
-            }
-            cx.checks.sends(self.id, &turn)?;
-            let hello = Hello { asks: turn == v1::PeerTurn::default(), ..self.hello };
-            cx.send_turn((self.index, self.id, hello), to, turn);
-        }
-        self.check_proposals(host, &effects.records, cx)?;
-        if !effects.records.is_empty() {
-            self.records.extend(pending(host, effects.records));
-            self.begin_sync(cx)?;
-        }
-        for work in effects.apply {
-            let raft = self.hosts[host].host.raft(work.replica.partition);
-            if let Some(leader) = raft.filter(|raft| raft.role() == Role::Leader) {
-                cx.checks.commits(leader)?;
-            }
-            for (before, now) in cx.checks.committed(&self.name, &work)? {
-                crate::goals::tell_step(&before, &now, cx);
-            }
-            self.to_apply.extend(cut(work));
-        }
-        self.apply_soon(cx);
-        for ready in effects.ready {
-            self.is_ready(&ready);
-            let delay = cx.random.below(300);
-            self.schedule(delay, NodeEvent::Serve(ready.request), cx);
-        }
-        for (request, reply) in effects.replies {
-            if let Some(word) = self.snapshots.get_mut(&request) {
-                *word = Some(reply.is_ok());
-            } else if self.controlled(request, &reply, cx) {
-            } else if let Err(fault) = reply
-                && !self.refuse_operation(request, &fault, cx)
-                && let Some((request, _)) = self.requests.remove(&request)
-            {
-                cx.reply(self.index, request, Err(refusal(&fault)));
-            }
         }
         for (replica, index) in effects.floors {
             cx.trace.detail(cx.now, || {
@@ -185,6 +182,68 @@ impl Process {
             cx.wanted_snapshots.push(WantedSnapshot { node, life, host, snapshot });
         }
         Ok(())
+    }
+
+    fn send_turns(
+        &mut self,
+        turns: Vec<(NodeId, v1::PeerTurn)>,
+        cx: &mut Context,
+    ) -> Result<(), Death> {
+        for (to, turn) in turns {
+            for route in routes(&turn) {
+                cx.checks.speaks(self.id, route)?;
+            }
+            cx.checks.sends(self.id, &turn)?;
+            let hello = Hello { asks: turn == v1::PeerTurn::default(), ..self.hello };
+            cx.send_turn((self.index, self.id, hello), to, turn);
+        }
+        Ok(())
+    }
+
+    fn take_work(
+        &mut self,
+        host: usize,
+        apply: Vec<ApplyWork>,
+        cx: &mut Context,
+    ) -> Result<(), Death> {
+        for work in apply {
+            let raft = self.hosts[host].host.raft(work.replica.partition);
+            if let Some(leader) = raft.filter(|raft| raft.role() == Role::Leader) {
+                cx.checks.commits(leader)?;
+            }
+            for (before, now) in cx.checks.committed(&self.name, &work)? {
+                crate::goals::tell_step(&before, &now, cx);
+            }
+            self.to_apply.extend(cut(work));
+        }
+        self.apply_soon(cx);
+        Ok(())
+    }
+
+    fn serve_soon(&mut self, ready: Vec<ReadyRead>, cx: &mut Context) {
+        for ready in ready {
+            self.is_ready(&ready);
+            let delay = cx.random.below(300);
+            self.schedule(delay, NodeEvent::Serve(ready.request), cx);
+        }
+    }
+
+    fn hand_replies_on(
+        &mut self,
+        replies: Vec<(RequestId, Result<Reply, Fault>)>,
+        cx: &mut Context,
+    ) {
+        for (request, reply) in replies {
+            if let Some(word) = self.snapshots.get_mut(&request) {
+                *word = Some(reply.is_ok());
+            } else if self.controlled(request, &reply, cx) {
+            } else if let Err(fault) = reply
+                && !self.refuse_operation(request, &fault, cx)
+                && let Some((request, _)) = self.requests.remove(&request)
+            {
+                cx.reply(self.index, request, Err(refusal(&fault)));
+            }
+        }
     }
 
     fn check_proposals(
@@ -252,16 +311,24 @@ impl Process {
         Ok(())
     }
 
-    fn role_changed(
+    fn change_roles(
         &mut self,
         host: usize,
-        change: RoleChange,
+        changes: Vec<RoleChange>,
         cx: &mut Context,
     ) -> Result<(), Death> {
-        if !change.leads {
-            return Ok(());
+        for change in changes.into_iter().filter(|change| change.leads) {
+            self.leads(host, change, cx)?;
         }
-        let RoleChange { replica, term, .. } = change;
+        Ok(())
+    }
+
+    fn leads(
+        &mut self,
+        host: usize,
+        RoleChange { replica, term, .. }: RoleChange,
+        cx: &mut Context,
+    ) -> Result<(), Death> {
         cx.coverage.hit("election won");
         cx.trace.tell(
             cx.now,

@@ -59,10 +59,17 @@ impl Process {
         Ok(())
     }
 
-    /// The map from now on. Its digest is asked for far more often than it changes.
+    /// The map from now on.
     pub(super) fn hold_map(&mut self, map: Arc<PartitionMap>) {
-        self.digest = map.digest();
+        self.digest = None;
+        self.map_is_new = true;
         self.map = Some(map);
+    }
+
+    /// The map's digest, 0 without one. It is asked for again and again, but not of every map.
+    fn digest(&mut self) -> u64 {
+        let map = self.map.as_ref();
+        *self.digest.get_or_insert_with(|| map.map_or(0, |map| map.digest()))
     }
 
     /// What changes while the map is being told is told in one piece.
@@ -77,14 +84,9 @@ impl Process {
     pub(super) fn tell_map(&mut self, cx: &mut Context) {
         self.tells_map = false;
         let Some(map) = self.map.clone() else { return };
+        let digest = self.digest();
         for to in self.others(&map) {
-            let talk = MapTalk {
-                from: self.id,
-                to,
-                digest: self.digest,
-                map: Some(map.clone()),
-                asks: true,
-            };
+            let talk = MapTalk { from: self.id, to, digest, map: Some(map.clone()), asks: true };
             cx.send_map(self.index, talk);
         }
     }
@@ -98,20 +100,20 @@ impl Process {
         }
         self.map_turn = self.map_turn.wrapping_add(1);
         let to = others[self.map_turn % others.len()];
-        let talk = MapTalk { from: self.id, to, digest: self.digest, map: None, asks: true };
+        let talk = MapTalk { from: self.id, to, digest: self.digest(), map: None, asks: true };
         cx.send_map(self.index, talk);
     }
 
     pub(super) fn hear_map(&mut self, talk: MapTalk, cx: &mut Context) -> Result<(), Death> {
         // The same map says nothing new.
-        let differs = talk.digest != self.digest;
+        let differs = talk.digest != self.digest();
         if let Some(heard) = talk.map.as_ref().filter(|_| differs) {
             self.merge_map(heard, cx)?;
         }
         // Whoever was asked and knows less hears the rest at once: nobody else may ever ask
         // a node that only its own map lists.
         let asks = !talk.asks;
-        let digest = self.digest;
+        let digest = self.digest();
         if digest != talk.digest {
             let (from, to) = (self.id, talk.from);
             cx.send_map(self.index, MapTalk { from, to, digest, map: self.map.clone(), asks });

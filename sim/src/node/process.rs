@@ -23,6 +23,7 @@ use doug_storage::manifest::Identity;
 use doug_storage::store::{NewReplica, Opened, Store};
 use doug_storage::{Applied, ReplicaKey, StorageError};
 use prost::Message;
+use rustc_hash::FxHashMap;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -100,7 +101,10 @@ pub struct Process {
     pub(super) controls: BTreeMap<RequestId, Control>,
     /// The map, once the node belongs to the database.
     pub(super) map: Option<Arc<PartitionMap>>,
-    pub(super) digest: u64,
+    /// Its digest, once it was asked for.
+    pub(super) digest: Option<u64>,
+    /// Whoever watches the map is to be told of it.
+    pub(super) map_is_new: bool,
     pub(super) held: HeldDescriptors,
     /// Whether the others are about to be told the map.
     pub(super) tells_map: bool,
@@ -108,9 +112,9 @@ pub struct Process {
     pub(super) map_turn: usize,
     /// What this process says of itself, and what its peers have said.
     pub(super) hello: Hello,
-    pub(super) hellos: BTreeMap<NodeId, Hello>,
+    pub(super) hellos: FxHashMap<NodeId, Hello>,
     /// When each node was last heard.
-    pub(super) heard: BTreeMap<NodeId, u64>,
+    pub(super) heard: FxHashMap<NodeId, u64>,
     /// Damaged replicas whose groups must replace them, and who is asked next.
     pub(super) fenced: BTreeSet<ReplicaKey>,
     pub(super) replacing_turn: usize,
@@ -239,8 +243,9 @@ impl Process {
             next_request: 0,
             snapshots: BTreeMap::new(),
             controls: BTreeMap::new(),
-            digest: map.as_ref().map_or(0, PartitionMap::digest),
+            digest: None,
             map: map.map(Arc::new),
+            map_is_new: false,
             held: HeldDescriptors::default(),
             tells_map: false,
             map_turn: start.life as usize,
@@ -250,8 +255,8 @@ impl Process {
                 life: start.life,
                 asks: false,
             },
-            hellos: BTreeMap::new(),
-            heard: BTreeMap::new(),
+            hellos: FxHashMap::default(),
+            heard: FxHashMap::default(),
             fenced,
             replacing_turn: 0,
             leaving: BTreeSet::new(),
@@ -346,6 +351,11 @@ impl Process {
     /// The map, once the node belongs to the database.
     pub fn map(&self) -> Option<&Arc<PartitionMap>> {
         self.map.as_ref()
+    }
+
+    /// Whether it holds another map than when this was asked last.
+    pub fn has_new_map(&mut self) -> bool {
+        std::mem::take(&mut self.map_is_new)
     }
 
     /// Whether replicas on their way out are still here.

@@ -11,8 +11,9 @@ use bytes::Bytes;
 
 use super::block::BlockBuilder;
 use super::bloom;
+use super::compress::{Compression, Compressor};
 use super::entry::compare;
-use super::format::{Compression, Footer, Handle, Site, seal};
+use super::format::{Footer, Handle, Site, seal};
 use super::properties::Properties;
 use crate::disk::{Disk, DiskFile, OpenMode};
 use crate::simulation::crash_point;
@@ -55,6 +56,7 @@ pub struct TableBuilder {
     /// Bytes already handed to the file.
     written: u64,
     block: BlockBuilder,
+    compressor: Compressor,
     index: BlockBuilder,
     hashes: Vec<u64>,
     last_key: Vec<u8>,
@@ -77,6 +79,7 @@ impl TableBuilder {
             path: path.to_path_buf(),
             identity,
             block: BlockBuilder::new(options.restart_interval),
+            compressor: Compressor::new(options.compression),
             index: BlockBuilder::new(1),
             options,
             buffer: Vec::new(),
@@ -143,7 +146,10 @@ impl TableBuilder {
 
     fn close_block(&mut self) -> Result<()> {
         let payload = self.block.finish();
-        let handle = self.seal(&payload, self.options.compression);
+        let site = self.site();
+        let compressed = self.compressor.compress(&payload);
+        let len = seal(&payload, compressed, site, &mut self.buffer);
+        let handle = Handle { offset: site.offset, len };
         let mut value = Vec::with_capacity(15);
         handle.encode(&mut value);
         self.index.add(&self.last_key, self.last_revision, Some(&value));
@@ -153,11 +159,16 @@ impl TableBuilder {
         Ok(())
     }
 
-    fn seal(&mut self, payload: &[u8], compression: Compression) -> Handle {
-        let offset = self.position();
-        let site = Site { identity: self.identity, offset };
-        let len = seal(payload, compression, site, &mut self.buffer);
-        Handle { offset, len }
+    /// Where the next block comes to lie.
+    fn site(&self) -> Site {
+        Site { identity: self.identity, offset: self.position() }
+    }
+
+    /// Appends a block that is not worth compressing.
+    fn seal(&mut self, payload: &[u8]) -> Handle {
+        let site = self.site();
+        let len = seal(payload, None, site, &mut self.buffer);
+        Handle { offset: site.offset, len }
     }
 
     fn flush(&mut self) -> Result<()> {
@@ -180,11 +191,11 @@ impl TableBuilder {
         }
         self.properties.max_key = Bytes::copy_from_slice(&self.last_key);
         let filter = bloom::encode(&self.hashes, self.options.bloom_bits_per_key);
-        let filter = self.seal(&filter, Compression::None);
+        let filter = self.seal(&filter);
         let index = self.index.finish();
-        let index = self.seal(&index, Compression::None);
+        let index = self.seal(&index);
         let properties = self.properties.encode();
-        let properties = self.seal(&properties, Compression::None);
+        let properties = self.seal(&properties);
         let footer = Footer {
             identity: self.identity,
             index,

@@ -34,16 +34,6 @@ const LZ4_MAX_RATIO: usize = 255;
 const STORED: u8 = 0;
 const LZ4: u8 = 1;
 
-/// How the data blocks of a table are compressed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Compression {
-    /// Stored as they are.
-    None,
-    /// LZ4 block format; a block that hardly shrinks is stored as it is.
-    #[default]
-    Lz4,
-}
-
 /// Where a sealed block lies, trailer included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Handle {
@@ -85,14 +75,19 @@ impl Site {
     }
 }
 
-/// Compresses `payload` if that pays and appends it, sealed, to `out`.
+/// Appends `payload`, sealed, to `out`: in the form that was made of it by compressing, if any.
 /// Returns the sealed length.
-pub(crate) fn seal(payload: &[u8], compression: Compression, site: Site, out: &mut Vec<u8>) -> u32 {
+pub(crate) fn seal(
+    payload: &[u8],
+    compressed: Option<&[u8]>,
+    site: Site,
+    out: &mut Vec<u8>,
+) -> u32 {
     let start = out.len();
-    match compress(payload, compression) {
+    match compressed {
         Some(compressed) => {
             out.extend_from_slice(&(payload.len() as u32).to_le_bytes());
-            out.extend_from_slice(&compressed);
+            out.extend_from_slice(compressed);
             out.push(LZ4);
         }
         None => {
@@ -103,15 +98,6 @@ pub(crate) fn seal(payload: &[u8], compression: Compression, site: Site, out: &m
     let checksum = xxh3_64_with_seed(&out[start..], site.seed());
     out.extend_from_slice(&checksum.to_le_bytes());
     u32::try_from(out.len() - start).expect("a block's payload is addressed by u32 restarts")
-}
-
-fn compress(payload: &[u8], compression: Compression) -> Option<Vec<u8>> {
-    if compression == Compression::None {
-        return None;
-    }
-    let compressed = lz4_flex::block::compress(payload);
-    // Below an eighth saved, reading it back costs more than it saves.
-    (compressed.len() + 4 < payload.len() - payload.len() / 8).then_some(compressed)
 }
 
 /// Checks a sealed block read from `site` and gives its payload back.

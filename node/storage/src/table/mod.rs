@@ -9,6 +9,7 @@ pub(crate) mod block_cursor;
 pub(crate) mod bloom;
 mod builder;
 pub(crate) mod codec;
+mod compress;
 pub(crate) mod cursor;
 pub(crate) mod entry;
 pub(crate) mod format;
@@ -17,8 +18,9 @@ mod properties;
 pub(crate) mod reader;
 
 pub use builder::{TableBuilder, TableOptions};
+pub use compress::Compression;
 pub use entry::Slot;
-pub use format::{Compression, FORMAT_VERSION};
+pub use format::FORMAT_VERSION;
 pub use obsolete::{FileId, FileIds, ObsoleteFiles};
 pub use properties::Properties;
 pub use reader::Table;
