@@ -133,12 +133,13 @@ impl Process {
     pub(super) fn replace_damaged(&mut self, cx: &mut Context) {
         self.schedule(REPLACE, NodeEvent::ReplaceDamaged, cx);
         let Some(map) = self.map.clone() else { return };
+        // Once a round: counted for each replica, two of them would ask the same two nodes for ever.
+        self.replacing_turn += 1;
         for key in self.fenced.clone() {
             let Some(descriptor) = map.partition(key.partition) else { continue };
             let Some(goal) = without(descriptor, key.replica) else { continue };
             let mut others: Vec<NodeId> = descriptor.members().map(|member| member.node).collect();
             others.retain(|node| *node != self.id);
-            self.replacing_turn += 1;
             let Some(to) = others.get(self.replacing_turn % others.len().max(1)) else { continue };
             cx.coverage.hit("successor of a damaged replica asked for");
             cx.losses.asked(cx.now, key.partition, goal.clone());
