@@ -164,9 +164,12 @@ impl Executor {
     fn pass(&self, now: u64) {
         let mut state = self.clock.0.state.lock();
         state.now = state.now.max(now);
+        let mut due = Vec::new();
         while let Some(timer) = state.timers.first_entry().filter(|timer| timer.key().0 <= now) {
-            timer.remove().wake();
+            due.push(timer.remove());
         }
+        drop(state);
+        due.into_iter().for_each(Waker::wake);
     }
 
     fn begin_spawned(&mut self) {
