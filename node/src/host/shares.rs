@@ -5,18 +5,12 @@ use doug_proto::v1;
 /// Splits a peer's turn by the host that owns each partition, in the order of the hosts.
 /// That a process lives concerns all of them.
 pub fn split(turn: v1::PeerTurn, hosts: usize) -> impl Iterator<Item = (usize, v1::PeerTurn)> {
-    let parts = match hosts {
-        1 => vec![turn],
-        _ => parts(turn, hosts),
+    let (whole, parts) = match hosts {
+        1 => (Some((0, turn)), Vec::new()),
+        _ => (None, parts(turn, hosts)),
     };
-    parts.into_iter().enumerate().filter(|(_, part)| !is_empty(part))
-}
-
-fn is_empty(turn: &v1::PeerTurn) -> bool {
-    turn.messages.is_empty()
-        && turn.heartbeats.is_empty()
-        && turn.heartbeat_answers.is_empty()
-        && turn.node_heartbeats.is_empty()
+    let parts = whole.into_iter().chain(parts.into_iter().enumerate());
+    parts.filter(|(_, part)| *part != v1::PeerTurn::default())
 }
 
 /// One for each host.

@@ -235,7 +235,8 @@ impl Disk for SimDisk {
         let prefix = dir.as_os_str().as_encoded_bytes();
         let files = state.names.range::<OsStr, _>(after).map(|(path, _)| path);
         let files = files.take_while(|path| path.as_encoded_bytes().starts_with(prefix));
-        let entries = files.chain(&state.directories).filter(|path| parent(path) == prefix);
+        let entries =
+            files.chain(&state.directories).filter(|path| parent(path) == dir.as_os_str());
         let name = |path: &OsString| Some(Path::new(path).file_name()?.to_str()?.to_owned());
         let mut names: Vec<String> = entries.filter_map(name).collect();
         names.sort();

@@ -3,16 +3,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
 use std::io::{self, ErrorKind};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use crate::{Crash, Fault, SECTOR};
 
 /// The directory of a path from the root, without looking at its every component.
-pub(crate) fn parent(path: &OsStr) -> &[u8] {
-    let bytes = path.as_encoded_bytes();
+pub(crate) fn parent(path: &OsStr) -> &OsStr {
+    let bytes = path.as_bytes();
     match bytes.iter().rposition(|byte| *byte == b'/') {
-        Some(0) | None => b"/",
-        Some(slash) => &bytes[..slash],
+        Some(0) | None => OsStr::new("/"),
+        Some(slash) => OsStr::from_bytes(&bytes[..slash]),
     }
 }
 
@@ -168,10 +169,10 @@ impl State {
     }
 
     pub(crate) fn check_parent(&self, path: &Path) -> io::Result<()> {
-        let parent = path.parent().unwrap_or(Path::new("/"));
-        match self.directories.contains(parent.as_os_str()) {
+        let parent = parent(path.as_os_str());
+        match self.directories.contains(parent) {
             true => Ok(()),
-            false => Err(not_found(parent)),
+            false => Err(not_found(Path::new(parent))),
         }
     }
 
@@ -200,7 +201,7 @@ impl NameChange {
     pub(crate) fn is_in(&self, dir: &Path) -> bool {
         let (Self::Link { path, .. } | Self::Unlink { path } | Self::Rename { to: path, .. }) =
             self;
-        parent(path.as_os_str()) == dir.as_os_str().as_encoded_bytes()
+        parent(path.as_os_str()) == dir.as_os_str()
     }
 }
 

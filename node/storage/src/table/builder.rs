@@ -148,8 +148,7 @@ impl TableBuilder {
         let payload = self.block.finish();
         let site = self.site();
         let compressed = self.compressor.compress(&payload);
-        let len = seal(&payload, compressed, site, &mut self.buffer);
-        let handle = Handle { offset: site.offset, len };
+        let handle = seal(&payload, compressed, site, &mut self.buffer);
         let mut value = Vec::with_capacity(15);
         handle.encode(&mut value);
         self.index.add(&self.last_key, self.last_revision, Some(&value));
@@ -167,8 +166,7 @@ impl TableBuilder {
     /// Appends a block that is not worth compressing.
     fn seal(&mut self, payload: &[u8]) -> Handle {
         let site = self.site();
-        let len = seal(payload, None, site, &mut self.buffer);
-        Handle { offset: site.offset, len }
+        seal(payload, None, site, &mut self.buffer)
     }
 
     fn flush(&mut self) -> Result<()> {

@@ -76,13 +76,13 @@ impl Site {
 }
 
 /// Appends `payload`, sealed, to `out`: in the form that was made of it by compressing, if any.
-/// Returns the sealed length.
+/// `site` is where it comes to lie.
 pub(crate) fn seal(
     payload: &[u8],
     compressed: Option<&[u8]>,
     site: Site,
     out: &mut Vec<u8>,
-) -> u32 {
+) -> Handle {
     let start = out.len();
     match compressed {
         Some(compressed) => {
@@ -97,7 +97,11 @@ pub(crate) fn seal(
     }
     let checksum = xxh3_64_with_seed(&out[start..], site.seed());
     out.extend_from_slice(&checksum.to_le_bytes());
-    u32::try_from(out.len() - start).expect("a block's payload is addressed by u32 restarts")
+    let len = u32::try_from(out.len() - start);
+    Handle {
+        offset: site.offset,
+        len: len.expect("a block's payload is addressed by u32 restarts"),
+    }
 }
 
 /// Checks a sealed block read from `site` and gives its payload back.
