@@ -6,10 +6,10 @@
 FROM rust:1.90-bookworm AS build
 WORKDIR /source
 COPY . .
-RUN cargo build --release --locked -p doug \
+RUN cargo build --profile dist --locked -p doug \
  && mkdir -p /image/tmp /image/etc \
  && chmod 1777 /image/tmp \
- && cp target/release/doug /image/doug \
+ && cp target/dist/doug /image/doug \
  && ldd /image/doug | grep -o '/[^ ]*' | xargs -I{} cp --parents -L {} /image \
  && echo 'nonroot:x:65532:65532::/:/sbin/nologin' > /image/etc/passwd \
  && echo 'nonroot:x:65532:' > /image/etc/group

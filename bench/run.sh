@@ -25,9 +25,8 @@ cargo build --release --locked
 if [[ -z ${DOUG:-} ]]; then
     # What is measured is what a distribution would build. The workspace's own
     # release profile has no LTO, for the sake of everyone who builds it.
-    (cd .. && CARGO_PROFILE_RELEASE_LTO=fat CARGO_PROFILE_RELEASE_CODEGEN_UNITS=1 \
-        cargo build --release --locked -p doug --target-dir "$here/target/doug")
-    DOUG=$here/target/doug/release/doug
+    (cd .. && cargo build --profile dist --locked -p doug --target-dir "$here/target/doug")
+    DOUG=$here/target/doug/dist/doug
 else
     DOUG=$(cd "$OLDPWD" && realpath "$DOUG")
 fi
