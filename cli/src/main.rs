@@ -82,6 +82,13 @@ enum Command {
     Completions(commands::completions::Args),
 }
 
+impl Command {
+    /// Whether it is a role: a process that serves connections until it is told to stop.
+    fn serves(&self) -> bool {
+        matches!(self, Command::Node(_) | Command::Facade(_) | Command::Operator(_))
+    }
+}
+
 #[tokio::main]
 async fn main() -> ExitCode {
     start_log();
@@ -99,6 +106,9 @@ async fn main() -> ExitCode {
 }
 
 async fn run(command: Command, globals: &Globals) -> anyhow::Result<Exit> {
+    if command.serves() {
+        doug_server::descriptors::raise();
+    }
     match command {
         Command::Demo(args) => demo::run(args, globals).await,
         Command::Node(args) => commands::node::run(*args).await,
