@@ -260,7 +260,7 @@ pub struct NodeConfig {
     /// How long a partition is idle before its replicas stop sending heartbeats for it. 0: never.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 3_600_000))]
-    pub sleep_after_milliseconds: Option<u32>,
+    pub quiesce_after_milliseconds: Option<u32>,
     /// Memory for memtables, block cache and requests, for instance `512Mi`. At least 16Mi.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = limits::QUANTITY))]

@@ -32,9 +32,9 @@ pub struct Config {
     /// State machines that share the partitions; at least 1. More than one pays
     /// on a machine with cores to spare.
     pub hosts: usize,
-    /// How long a partition is idle before it sleeps; 0: never, nor does any other
+    /// How long a partition is idle before it is quiesced; 0: never, nor does any other
     /// node's partition that has a replica here.
-    pub sleep_after_milliseconds: u64,
+    pub quiesce_after_milliseconds: u64,
     /// Whether a leader answers linearizable reads without asking its peers, for as
     /// long as by its clock no other can have been elected. To be set alike on all
     /// nodes. It assumes that no clock runs more than 1 % faster than another.

@@ -4,7 +4,7 @@ use crate::engine::shared::Shared;
 use crate::host::RoleChange;
 use crate::volume::Admission;
 use doug_proto::v1::{Outcome, stream_operation::Operation};
-use doug_raft::WakeCause;
+use doug_raft::UnquiesceCause;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
@@ -24,9 +24,9 @@ struct PartitionLabels {
     partition: u64,
 }
 
-/// Why a replica woke.
+/// Why a replica unquiesced.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct WakeLabels {
+struct UnquiesceLabels {
     cause: &'static str,
 }
 
@@ -38,8 +38,8 @@ pub struct Metrics {
     conditions_unmet: Counter,
     role_changes: Family<PartitionLabels, Counter>,
     leaderships: Gauge,
-    asleep: Gauge,
-    wakes: Family<WakeLabels, Counter>,
+    quiesced: Gauge,
+    unquiesces: Family<UnquiesceLabels, Counter>,
     /// Messages given to the streams to other nodes.
     pub peer_turns: Counter,
     request_bytes: Gauge,
@@ -77,8 +77,8 @@ impl Metrics {
         let operations = Family::<OperationLabels, Counter>::default();
         let conditions_unmet = Counter::default();
         let role_changes = Family::<PartitionLabels, Counter>::default();
-        let (leaderships, asleep) = (Gauge::default(), Gauge::default());
-        let wakes = Family::<WakeLabels, Counter>::default();
+        let (leaderships, quiesced) = (Gauge::default(), Gauge::default());
+        let unquiesces = Family::<UnquiesceLabels, Counter>::default();
         let peer_turns = Counter::default();
         let partition_bytes = Family::<PartitionLabels, Gauge>::default();
         let compaction_debt = Family::<PartitionLabels, Gauge>::default();
@@ -93,8 +93,8 @@ impl Metrics {
             "conditions_unmet": "Writes whose condition did not hold" => conditions_unmet,
             "role_changes": "Changes of role, term or leader" => role_changes,
             "leaderships": "Partitions led from this node" => leaderships,
-            "sleeping_partitions": "Partitions whose replica on this node sleeps" => asleep,
-            "wakes": "Replicas that woke, by cause" => wakes,
+            "quiesced_partitions": "Partitions whose replica on this node is quiesced" => quiesced,
+            "unquiesces": "Replicas that unquiesced, by cause" => unquiesces,
             "peer_turns": "Messages to other nodes, each for all partitions that have something to say" => peer_turns,
             "applied_index": "Last index applied" => applied,
             "map_epoch": "Epoch of this node's partition map" => map_epoch,
@@ -123,8 +123,8 @@ impl Metrics {
             conditions_unmet,
             role_changes,
             leaderships,
-            asleep,
-            wakes,
+            quiesced,
+            unquiesces,
             peer_turns,
             request_bytes,
             log_bytes,
@@ -168,10 +168,10 @@ impl Metrics {
         self.role_changes.get_or_create(&PartitionLabels { partition }).inc();
     }
 
-    /// Replicas woke.
-    pub fn woke(&self, wakes: &[(WakeCause, u64)]) {
-        for (cause, count) in wakes {
-            self.wakes.get_or_create(&WakeLabels { cause: cause.name() }).inc_by(*count);
+    /// Replicas unquiesced.
+    pub fn unquiesced(&self, unquiesces: &[(UnquiesceCause, u64)]) {
+        for (cause, count) in unquiesces {
+            self.unquiesces.get_or_create(&UnquiesceLabels { cause: cause.name() }).inc_by(*count);
         }
     }
 
@@ -182,8 +182,8 @@ impl Metrics {
     pub fn render(&self, shared: &Shared) -> Result<String, std::fmt::Error> {
         let leaderships: usize = shared.hosts.iter().map(|host| host.leaderships()).sum();
         self.leaderships.set(leaderships as i64);
-        let asleep: usize = shared.hosts.iter().map(|host| host.asleep()).sum();
-        self.asleep.set(asleep as i64);
+        let quiesced: usize = shared.hosts.iter().map(|host| host.quiesced()).sum();
+        self.quiesced.set(quiesced as i64);
         self.request_bytes.set(shared.requests.bytes() as i64);
         self.log_bytes.set(shared.log_bytes() as i64);
         if let Some(room) = shared.volume.room() {

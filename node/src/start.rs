@@ -280,8 +280,8 @@ fn hosts(
     let host_config = HostConfig {
         election_timeout: config.election_timeout_milliseconds * 1_000,
         lease: config.read_leases.then_some(LeaseConfig { max_drift_ppm: MAX_DRIFT_PPM }),
-        sleep_after: (config.sleep_after_milliseconds > 0)
-            .then_some(config.sleep_after_milliseconds * 1_000),
+        quiesce_after: (config.quiesce_after_milliseconds > 0)
+            .then_some(config.quiesce_after_milliseconds * 1_000),
         incarnation: identity.incarnation,
         hosts: config.hosts as u32,
         // A quarter of the log, over eight replicas.

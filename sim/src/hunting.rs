@@ -39,8 +39,8 @@ fn lean(bug: Core, plan: &mut Plan) {
         Core::LearnerCounted | Core::JointTalliesMerged | Core::ChangeBeforeOwnTermCommit => {
             moving(plan);
         }
-        Core::SleepWithoutEveryVoter | Core::IncarnationIgnored | Core::ReadServedAsleep => {
-            sleepy(plan);
+        Core::QuiesceWithoutEveryVoter | Core::IncarnationIgnored | Core::ReadServedQuiesced => {
+            quiescing(plan);
         }
         Core::SnapshotKeepsStaleMembership => moving_by_snapshot(plan),
         Core::TruncationKeepsStaleMembership => moving_in_vain(plan),
@@ -213,9 +213,9 @@ fn moving_in_vain(plan: &mut Plan) {
     plan.network.loss = 100;
 }
 
-/// Partitions that fall asleep whenever nobody asks for anything, on nodes that come and go.
-fn sleepy(plan: &mut Plan) {
-    plan.sleep_after = Some(5_000);
+/// Partitions that quiesce whenever nobody asks for anything, on nodes that come and go.
+fn quiescing(plan: &mut Plan) {
+    plan.quiesce_after = Some(5_000);
     plan.last(40 * SECOND);
     plan.workload.acknowledged /= 4;
     for (kind, mean) in

@@ -237,8 +237,8 @@ pub struct Plan {
     pub leases: bool,
     /// Nodes begin with a program of an earlier feature level, and are upgraded one by one.
     pub upgrades: bool,
-    /// How long partitions are idle before they sleep, in microseconds; `None`: they never do.
-    pub sleep_after: Option<u64>,
+    /// How long partitions are idle before they quiesce, in microseconds; `None`: they never do.
+    pub quiesce_after: Option<u64>,
     /// A bug put in on purpose.
     pub mutant: Mutant,
 }
@@ -283,7 +283,7 @@ impl Plan {
             append_bytes: 1 << 20,
             leases: false,
             upgrades: false,
-            sleep_after: Some(100_000),
+            quiesce_after: Some(100_000),
             mutant: Mutant::None,
         }
     }
@@ -342,7 +342,7 @@ impl Plan {
         }
         // From a stream of its own, so that it does not change what else a seed draws.
         let mut random = Random::for_purpose(seed, 5);
-        plan.sleep_after =
+        plan.quiesce_after =
             *random.pick(&[None, None, None, Some(5_000), Some(100_000), Some(1_000_000)]);
         plan.draw_options(&mut Random::for_purpose(seed, 6));
         draw_geometry(&mut plan.store.tree, &mut Random::for_purpose(seed, 13));

@@ -482,20 +482,20 @@ impl World {
             self.cx.schedule.add(self.cx.now + SECOND, Event::Compare);
         }
         for process in self.nodes.iter().filter_map(|node| node.process.as_ref()) {
-            process.check_sleepers()?;
+            process.check_quiesced()?;
         }
         for partition in self.cx.database.partitions() {
             let processes = self.nodes.iter().filter_map(|node| node.process.as_ref());
             let logs: Vec<_> = processes.filter_map(|process| process.raft(partition)).collect();
-            // Only voters fall asleep together: learners and those left out have no say.
+            // Only voters quiesce together: learners and those left out have no say.
             let descriptor = self.cx.checks.descriptor(partition);
             let votes = |raft: &&&doug_raft::Raft| {
                 descriptor.is_some_and(|d| d.voters.iter().any(|v| v.replica == raft.id().0))
             };
             let voters: Vec<_> = logs.iter().filter(votes).copied().collect();
-            self.cx.checks.sleep(partition, &voters)?;
-            if logs.iter().all(|raft| raft.is_asleep()) {
-                self.cx.coverage.hit("whole partition asleep");
+            self.cx.checks.check_quiescence(partition, &voters)?;
+            if logs.iter().all(|raft| raft.is_quiesced()) {
+                self.cx.coverage.hit("whole partition quiesced");
             }
             for (place, first) in logs.iter().enumerate() {
                 for second in &logs[place + 1..] {

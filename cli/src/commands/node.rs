@@ -86,8 +86,8 @@ struct Options {
     read_leases: Option<bool>,
     /// How long a partition is idle before its replicas stop sending heartbeats for it;
     /// 0: never, nor do partitions led elsewhere that have a replica here [default: 3000]
-    #[arg(long, env = "DOUG_NODE_SLEEP_AFTER_MILLISECONDS", value_name = "N")]
-    sleep_after_milliseconds: Option<u64>,
+    #[arg(long, env = "DOUG_NODE_QUIESCE_AFTER_MILLISECONDS", value_name = "N")]
+    quiesce_after_milliseconds: Option<u64>,
 }
 
 const ELECTION_TIMEOUT_MILLISECONDS: u64 = 150;
@@ -124,9 +124,9 @@ impl Options {
             log_limit: self.log_limit.or(file.log_limit),
             hosts: self.hosts.or(file.hosts),
             read_leases: self.read_leases.or(file.read_leases),
-            sleep_after_milliseconds: self
-                .sleep_after_milliseconds
-                .or(file.sleep_after_milliseconds),
+            quiesce_after_milliseconds: self
+                .quiesce_after_milliseconds
+                .or(file.quiesce_after_milliseconds),
         }
     }
 
@@ -158,9 +158,9 @@ impl Options {
             log_limit: log_limit.unwrap_or(LOG_LIMIT),
             hosts: self.hosts.unwrap_or_else(half_the_cores),
             read_leases: self.read_leases.unwrap_or(false),
-            sleep_after_milliseconds: self
-                .sleep_after_milliseconds
-                .unwrap_or(doug_node::host::SLEEP_AFTER / 1_000),
+            quiesce_after_milliseconds: self
+                .quiesce_after_milliseconds
+                .unwrap_or(doug_node::host::QUIESCE_AFTER / 1_000),
             access: layers::token(self.token_file.as_deref())?,
         })
     }

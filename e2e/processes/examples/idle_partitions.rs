@@ -1,5 +1,5 @@
 //! What idle partitions cost: a database of real processes on this machine, its partitions left alone, with and without
-//! sleep; and how soon all have leaders again after one node is killed.
+//! are quiesced; and how soon all have leaders again after one node is killed.
 //!
 //!     cargo build --release -p doug
 //!     cargo run --release -p doug-process-tests --example idle_partitions -- 4096 3 30
@@ -46,7 +46,7 @@ fn port(number: u16, which: u16) -> u16 {
 }
 
 impl Node {
-    fn start(folder: &Path, number: u16, sleep_after: u64) -> Node {
+    fn start(folder: &Path, number: u16, quiesce_after: u64) -> Node {
         let ports = ["--doug-port", "--raft-port", "--admin-port", "--http-port"];
         let mut command = program::command(folder);
         command.arg("node").arg("--data").arg(folder.join(format!("node-{number}")));
@@ -55,7 +55,7 @@ impl Node {
         }
         command
             .args(["--name", &format!("a-{number}"), "--cluster", "a", "--hosts", "1"])
-            .args(["--sleep-after-milliseconds", &sleep_after.to_string()])
+            .args(["--quiesce-after-milliseconds", &quiesce_after.to_string()])
             .stdout(Stdio::null())
             .stderr(Stdio::null());
         Node { number, process: command.spawn().expect("the program starts") }
@@ -128,20 +128,21 @@ fn all_led(nodes: &[Node], settings: &Settings) -> bool {
     leaders(nodes) >= settings.partitions as f64
 }
 
-fn measure(settings: &Settings, sleep_after: u64) {
+fn measure(settings: &Settings, quiesce_after: u64) {
     let folder = tempfile::tempdir().expect("a folder");
-    let mut nodes: Vec<Node> =
-        (0..settings.nodes).map(|number| Node::start(folder.path(), number, sleep_after)).collect();
+    let mut nodes: Vec<Node> = (0..settings.nodes)
+        .map(|number| Node::start(folder.path(), number, quiesce_after))
+        .collect();
     wait_until("all nodes serve", || nodes.iter().all(|node| !node.metrics().is_empty()));
     create(folder.path(), settings);
     let led = wait_until("all partitions have leaders", || all_led(&nodes, settings));
     println!("all led {:.1} s after creation", led.as_secs_f64());
-    if sleep_after > 0 {
-        let asleep = wait_until("all partitions sleep", || {
-            let sleepers = |node: &Node| node.metric("dougdb_node_sleeping_partitions");
-            nodes.iter().all(|node| sleepers(node) >= settings.partitions as f64)
+    if quiesce_after > 0 {
+        let quiesced = wait_until("all partitions are quiesced", || {
+            let quiescence = |node: &Node| node.metric("dougdb_node_quiesced_partitions");
+            nodes.iter().all(|node| quiescence(node) >= settings.partitions as f64)
         });
-        println!("all asleep {:.1} s later", asleep.as_secs_f64());
+        println!("all quiesced {:.1} s later", quiesced.as_secs_f64());
     }
     sleep(Duration::from_secs(10));
     let look = || -> BTreeMap<u16, (f64, f64)> {
@@ -177,11 +178,11 @@ fn main() {
     let mut arguments = std::env::args().skip(1).map(|word| word.parse::<u64>());
     let mut next = |usual: u64| arguments.next().and_then(Result::ok).unwrap_or(usual);
     let settings = Settings { partitions: next(4096), nodes: next(3) as u16, seconds: next(30) };
-    for sleep_after in [3_000, 0] {
+    for quiesce_after in [3_000, 0] {
         println!(
-            "{} partitions on {} nodes, sleep after {sleep_after} ms (0: never)",
+            "{} partitions on {} nodes, quiesced after {quiesce_after} ms (0: never)",
             settings.partitions, settings.nodes
         );
-        measure(&settings, sleep_after);
+        measure(&settings, quiesce_after);
     }
 }

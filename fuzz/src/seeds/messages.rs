@@ -11,7 +11,7 @@ use doug_proto::token::{Place, ScanToken, SessionToken};
 use doug_proto::v1::{self, condition::Test, stream_operation::Operation, write_operation};
 use doug_raft::{
     Batch, BatchKind, Configuration, Membership, Message as RaftMessage, PartitionId, ReplicaId,
-    Verdict, Vouch,
+    Verdict, LivenessEpoch,
 };
 use prost::Message;
 
@@ -159,13 +159,13 @@ fn peer_turn() -> Vec<u8> {
         RaftMessage::TimeoutNow { term: 7 },
         RaftMessage::ReadIndexRequest { term: 7, request: 11 },
         RaftMessage::ReadIndexResponse { term: 7, request: 11, index: Some(4) },
-        RaftMessage::Sleep {
+        RaftMessage::Quiesce {
             term: 7,
             commit: 42,
             round: 4,
-            vouch: Vouch { incarnation: 99, epoch: 2 },
+            liveness: LivenessEpoch { incarnation: 99, epoch: 2 },
         },
-        RaftMessage::SleepResponse { term: 7, round: 4, agreed: true },
+        RaftMessage::QuiesceResponse { term: 7, round: 4, agreed: true },
     ];
     let mut turn = v1::PeerTurn::default();
     for message in messages {

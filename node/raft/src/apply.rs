@@ -11,10 +11,10 @@ impl Raft {
     /// The state machine holds everything up to `index`, the end of a batch handed out. Allows compaction up to there.
     pub fn applied(&mut self, index: Index) {
         assert!(
-            index <= self.handed,
+            index <= self.applying,
             "partition {}: {index} is called applied, but only {} was handed out",
             self.config.partition,
-            self.handed
+            self.applying
         );
         self.applied = self.applied.max(index);
     }
@@ -76,17 +76,17 @@ impl Raft {
 
     pub(crate) fn hand_out_committed(&mut self) {
         let to = self.commit.min(self.log.durable());
-        if to <= self.handed {
+        if to <= self.applying {
             return;
         }
         let fetch_bytes = self.config.max_append_bytes;
         let limits = Limits { to, batches: usize::MAX, bytes: u64::MAX, fetch_bytes };
-        let gathered = self.log.gather(self.handed + 1, limits);
+        let gathered = self.log.gather(self.applying + 1, limits);
         if let Some((from, to)) = gathered.ask {
             self.effects.push(Effect::FetchPayloads { from, to });
         }
         if let Some(last) = gathered.batches.last() {
-            self.handed = last.last();
+            self.applying = last.last();
             self.effects.push(Effect::Apply { batches: gathered.batches });
             // An evicted batch may follow the last one handed out: ask for it now, not at some later call.
             self.hand_out_committed();

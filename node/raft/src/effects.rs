@@ -3,8 +3,8 @@
 use crate::batch::Batch;
 use crate::ids::{Index, ReadId, ReplicaId, Term, Ticket};
 use crate::message::Message;
+use crate::quiesce::UnquiesceCause;
 use crate::raft::Role;
-use crate::sleep::WakeCause;
 
 /// Something for the log.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -63,12 +63,12 @@ pub enum Effect {
         /// The leader now believed in.
         leader: Option<ReplicaId>,
     },
-    /// It sleeps from now on: no [`tick`](crate::Raft::tick) until it wakes.
-    FellAsleep,
-    /// It is awake again.
-    Woke {
+    /// It is quiesced from now on: no [`tick`](crate::Raft::tick) until it unquiesces.
+    Quiesced,
+    /// It is quiesced no longer.
+    Unquiesced {
         /// Why.
-        cause: WakeCause,
+        cause: UnquiesceCause,
     },
     /// Read the batches from index `from` to index `to` (both inclusive, batch boundaries) from the log and call
     /// [`fetched`](crate::Raft::fetched). Asked once. Batches compacted or replaced since may be left out; a host that

@@ -9,9 +9,9 @@ use crate::durability::Held;
 use crate::ids::{Index, ReplicaId, Term, Time};
 use crate::message::Message;
 use crate::mutant::mutant;
+use crate::quiesce::UnquiesceCause;
 use crate::quorum::VoteResult;
 use crate::raft::{Leadership, Raft, Role};
-use crate::sleep::WakeCause;
 
 /// How often a replica that suspects its leader asks again quickly (a pre-vote and a vote are two), before it falls back to
 /// the usual timeouts: enough for a split vote or two, too few to keep a partition that cannot elect anyone busy.
@@ -56,7 +56,7 @@ impl Raft {
     pub fn campaign(&mut self, now: Time) {
         self.advance_clock(now);
         if self.role != Role::Leader {
-            self.rouse();
+            self.note_request();
             self.start_election();
         }
     }
@@ -67,7 +67,7 @@ impl Raft {
     pub fn suspect(&mut self, now: Time, peer: ReplicaId) {
         self.advance_clock(now);
         if self.role == Role::Follower && self.leader == Some(peer) && !self.election.suspected {
-            self.wake_up(WakeCause::Suspicion);
+            self.unquiesce_for(UnquiesceCause::Suspicion);
             self.election.suspected = true;
             let soon = self.now.after(self.random.between(0, self.config.suspicion_delay));
             self.election.deadline = self.election.deadline.min(soon);
@@ -76,7 +76,7 @@ impl Raft {
 
     /// This process did not run for so many microseconds until `now`: silence during that time says nothing about the
     /// others, whose messages may be waiting. Timeouts that measure it begin anew. Only liveness hangs on them.
-    pub fn excuse(&mut self, now: Time, microseconds: u64) {
+    pub fn compensate_pause(&mut self, now: Time, microseconds: u64) {
         self.advance_clock(now);
         // Never further away than a new timeout: a clock that fell back and came to itself looks like a
         // long pause too, although no time passed here.
@@ -90,7 +90,7 @@ impl Raft {
     /// Whether the next [`tick`](Raft::tick) begins a campaign. A host may put it off.
     #[must_use]
     pub fn campaign_due(&self, now: Time) -> bool {
-        self.role != Role::Leader && !self.is_asleep() && now >= self.election.deadline
+        self.role != Role::Leader && !self.is_quiesced() && now >= self.election.deadline
     }
 
     /// Whether a campaign is under way that has not been given up.
@@ -293,7 +293,7 @@ impl Raft {
             uncommitted_bytes: self.log.bytes_between(self.commit, self.log.last_index()),
             ..Leadership::default()
         };
-        self.meet_members(self.log.last_index() + 1);
+        self.track_members(self.log.last_index() + 1);
         self.note_activity();
         // Paper, §8: only an entry of the own term can be committed by counting, and commits all before it.
         self.append_own(BatchKind::Noop, &[]);

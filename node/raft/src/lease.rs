@@ -1,8 +1,9 @@
 //! Reads without a round, for as long as no other leader can have been elected (thesis, 6.4.1). Off by default: unlike everything
 //! else here, it trusts clocks.
 //!
-//! Who has heard a leader votes for nobody within the shortest election timeout after it. So a leader that knows when a
-//! heartbeat left which a quorum has answered knows a time before which that quorum elects nobody.
+//! The invariant: within the shortest election timeout after hearing a leader, a replica grants no
+//! vote. A leader knows when each heartbeat round left. Once a quorum has answered a round, that
+//! quorum elects nobody before the round's beginning plus the timeout (less the clocks' drift).
 
 use std::collections::VecDeque;
 

@@ -129,15 +129,15 @@ impl Raft {
             return Err(ChangeError::ChangeInProgress { index: self.membership_index() });
         }
         check_step(self.configuration(), &membership.configuration)?;
-        self.rouse();
+        self.note_request();
         let proposed = self.append_own(BatchKind::Configuration, &[membership.encode()]);
-        self.meet_members(proposed.base);
+        self.track_members(proposed.base);
         Ok(proposed)
     }
 
     /// Sends to exactly the members from now on, to new ones from `next` on; and, so that they learn of it, to those whom a
     /// change leaves out that is not committed.
-    pub(crate) fn meet_members(&mut self, next: Index) {
+    pub(crate) fn track_members(&mut self, next: Index) {
         let members = self.configuration().members();
         let mut peers = members.clone();
         if !self.membership_is_committed() {

@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::batch::Batch;
 use crate::ids::{Index, Term};
-use crate::sleep::Vouch;
+use crate::quiesce::LivenessEpoch;
 
 /// A message between two replicas of a group. The envelope (partition, both replica ids) is the host's.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -86,23 +86,23 @@ pub enum Message {
         matched: Index,
     },
     /// "Let us be silent": the leader has nothing left to do, and knows that every voter holds all it has.
-    Sleep {
+    Quiesce {
         /// The leader's term.
         term: Term,
         /// The commit index, and the log's end.
         commit: Index,
         /// Numbered with the heartbeats.
         round: u64,
-        /// What vouches for the leader while it sleeps.
-        vouch: Vouch,
+        /// The liveness that stands for the leader's heartbeats from then on.
+        liveness: LivenessEpoch,
     },
-    /// Answer to [`Message::Sleep`]; or, later and not agreed, word that the sender is awake again.
-    SleepResponse {
+    /// Answer to [`Message::Quiesce`]; or, later and not agreed, news that the sender has unquiesced.
+    QuiesceResponse {
         /// The sender's current term.
         term: Term,
         /// The round answered.
         round: u64,
-        /// Whether the sender sleeps now.
+        /// Whether the sender is quiesced now.
         agreed: bool,
     },
     /// "Campaign now": the leader hands over (thesis, 3.10).
@@ -159,8 +159,8 @@ impl Message {
             | Message::Append { term, .. }
             | Message::AppendResponse { term, .. }
             | Message::Heartbeat { term, .. }
-            | Message::Sleep { term, .. }
-            | Message::SleepResponse { term, .. }
+            | Message::Quiesce { term, .. }
+            | Message::QuiesceResponse { term, .. }
             | Message::HeartbeatResponse { term, .. }
             | Message::TimeoutNow { term }
             | Message::ReadIndexRequest { term, .. }
@@ -183,7 +183,7 @@ impl fmt::Display for Message {
                 )
             }
             Message::Vote { term, last_index, last_term, transfer } => {
-                let reason = if *transfer { ", as the leader wished" } else { "" };
+                let reason = if *transfer { ", as the leader asked" } else { "" };
                 write!(
                     f,
                     "Vote{{term {term}, log ends at {last_index} (term {last_term}){reason}}}"
@@ -229,12 +229,12 @@ impl fmt::Display for Message {
                     "HeartbeatResponse{{term {term}, round {round}, verified {verified}, durable {matched}}}"
                 )
             }
-            Message::Sleep { term, commit, round, .. } => {
-                write!(f, "Sleep{{term {term}, commit {commit}, round {round}}}")
+            Message::Quiesce { term, commit, round, .. } => {
+                write!(f, "Quiesce{{term {term}, commit {commit}, round {round}}}")
             }
-            Message::SleepResponse { term, round, agreed } => {
-                let answer = if *agreed { "sleeps" } else { "is awake" };
-                write!(f, "SleepResponse{{term {term}, round {round}, {answer}}}")
+            Message::QuiesceResponse { term, round, agreed } => {
+                let answer = if *agreed { "is quiesced" } else { "is not quiesced" };
+                write!(f, "QuiesceResponse{{term {term}, round {round}, {answer}}}")
             }
             Message::TimeoutNow { term } => write!(f, "TimeoutNow{{term {term}}}"),
             Message::ReadIndexRequest { term, .. } => write!(f, "ReadIndexRequest{{term {term}}}"),

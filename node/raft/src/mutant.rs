@@ -33,12 +33,13 @@ pub enum Mutant {
     SnapshotKeepsConflictingLog,
     /// A snapshot is taken in without its membership.
     SnapshotKeepsStaleMembership,
-    /// A leader sleeps although one voter has not agreed.
-    SleepWithoutEveryVoter,
-    /// A follower sleeps on under a process that is gone, although another one speaks for its leader's node.
+    /// A leader quiesces although one voter has not agreed.
+    QuiesceWithoutEveryVoter,
+    /// A follower stays quiesced under a process that is gone, although its leader's node has another
+    /// liveness epoch by now.
     IncarnationIgnored,
-    /// A sleeping leader answers reads as it is.
-    ReadServedAsleep,
+    /// A quiesced leader answers reads without a round.
+    ReadServedQuiesced,
     /// Cutting the log's end leaves the membership in force that was cut off.
     TruncationKeepsStaleMembership,
 }
@@ -62,9 +63,9 @@ impl Mutant {
         Mutant::SnapshotKeepsConflictingLog,
         Mutant::SnapshotKeepsStaleMembership,
         Mutant::TruncationKeepsStaleMembership,
-        Mutant::SleepWithoutEveryVoter,
+        Mutant::QuiesceWithoutEveryVoter,
         Mutant::IncarnationIgnored,
-        Mutant::ReadServedAsleep,
+        Mutant::ReadServedQuiesced,
     ];
 }
 

@@ -68,7 +68,7 @@ impl Raft {
         if waiting > 0 && waiting + bytes > limit {
             return Err(ProposeError::TooManyUncommitted { waiting, limit });
         }
-        self.rouse();
+        self.note_request();
         Ok(self.append_own(BatchKind::Commands, commands))
     }
 

@@ -13,9 +13,9 @@ use crate::membership_change::Departing;
 use crate::message::{Message, Verdict};
 use crate::mutant::mutant;
 use crate::progress::Progress;
+use crate::quiesce::{Quiescence, UnquiesceCause};
 use crate::random::Random;
 use crate::read_index::{ForwardedReads, LeaderReads};
-use crate::sleep::{Sleep, WakeCause};
 use crate::transfer::Transfer;
 
 /// What a replica is in its term.
@@ -53,7 +53,7 @@ pub struct Raft {
     pub(crate) durability: Durability,
     pub(crate) commit: Index,
     /// Handed to the host to apply.
-    pub(crate) handed: Index,
+    pub(crate) applying: Index,
     pub(crate) applied: Index,
     /// The log equals that of this term's leader up to here.
     pub(crate) verified: Index,
@@ -61,7 +61,7 @@ pub struct Raft {
     pub(crate) election: Election,
     pub(crate) lead: Leadership,
     pub(crate) forwarded: ForwardedReads,
-    pub(crate) sleep: Sleep,
+    pub(crate) quiescence: Quiescence,
 
     pub(crate) effects: Vec<Effect>,
     announced: (Role, Term, Option<ReplicaId>),
@@ -107,13 +107,13 @@ impl Raft {
             log,
             durability: Durability::default(),
             commit: restored.commit.max(restored.applied),
-            handed: restored.applied,
+            applying: restored.applied,
             applied: restored.applied,
             verified: 0,
             election: Election { heard: now, ..Election::default() },
             lead: Leadership::default(),
             forwarded,
-            sleep: Sleep::default(),
+            quiescence: Quiescence::default(),
             effects: Vec::new(),
             announced: (Role::Follower, restored.term, None),
             config,
@@ -125,7 +125,7 @@ impl Raft {
     /// Lets time pass: elections, heartbeats, and everything that is given up after a while.
     pub fn tick(&mut self, now: Time) {
         self.advance_clock(now);
-        if self.is_asleep() {
+        if self.is_quiesced() {
             return;
         }
         if self.role == Role::Leader {
@@ -140,11 +140,11 @@ impl Raft {
     pub fn step(&mut self, now: Time, from: ReplicaId, message: Message) {
         self.advance_clock(now);
         assert!(from != self.config.id, "replica {from} received a message from itself");
-        if self.disturbed_by(from, &message) || !self.observe_term(from, &message) {
+        if self.unquiesce_for_message(from, &message) || !self.observe_term(from, &message) {
             return;
         }
         self.take(from, message);
-        self.wake_if_busy();
+        self.unquiesce_if_busy();
     }
 
     fn take(&mut self, from: ReplicaId, message: Message) {
@@ -167,11 +167,11 @@ impl Raft {
             Message::HeartbeatResponse { round, verified, matched, .. } => {
                 self.on_heartbeat_response(from, round, verified, matched);
             }
-            Message::Sleep { commit, round, vouch, .. } => {
-                self.on_sleep(from, commit, round, vouch);
+            Message::Quiesce { commit, round, liveness, .. } => {
+                self.on_quiesce(from, commit, round, liveness);
             }
-            Message::SleepResponse { round, agreed, .. } => {
-                self.on_sleep_response(from, round, agreed);
+            Message::QuiesceResponse { round, agreed, .. } => {
+                self.on_quiesce_response(from, round, agreed);
             }
             Message::TimeoutNow { .. } => self.on_timeout_now(),
             Message::ReadIndexRequest { request, .. } => self.on_read_index_request(from, request),
@@ -246,7 +246,7 @@ impl Raft {
                 let verdict = Verdict::Rejected { prev_index, conflict_term: 0, first_index: 0 };
                 self.send(from, Message::AppendResponse { term, verdict });
             }
-            Message::Heartbeat { .. } | Message::Sleep { .. } => {
+            Message::Heartbeat { .. } | Message::Quiesce { .. } => {
                 self.send(
                     from,
                     Message::HeartbeatResponse { term, round: 0, verified: 0, matched: 0 },
@@ -271,12 +271,12 @@ impl Raft {
         self.verified = 0;
         self.hard_state_changed = true;
         self.durability.forget_held();
-        self.forget_sleep_of_term();
+        self.reset_quiesce();
     }
 
     /// Follows `leader` (or nobody known) in `term`, giving up whatever the old role held.
     pub(crate) fn become_follower(&mut self, term: Term, leader: Option<ReplicaId>) {
-        self.wake_up(WakeCause::Message);
+        self.unquiesce_for(UnquiesceCause::Message);
         if term > self.term {
             self.enter_term(term, None);
         }

@@ -115,11 +115,14 @@ impl Raft {
     /// round finds it; a follower asks the leader. Answered by [`Effect::ReadReady`] or [`Effect::ReadAborted`].
     pub fn read(&mut self, now: Time, id: ReadId) {
         self.advance_clock(now);
-        if self.is_asleep() && self.role == Role::Leader && mutant!(self.config, ReadServedAsleep) {
+        if self.is_quiesced()
+            && self.role == Role::Leader
+            && mutant!(self.config, ReadServedQuiesced)
+        {
             self.effects.push(Effect::ReadReady { reads: vec![id], index: self.commit });
             return;
         }
-        self.rouse();
+        self.note_request();
         let limit = self.config.max_waiting_reads as usize;
         if self.role == Role::Leader && self.lead.reads.len() < limit {
             self.lead.reads.waiting.push(Reader::Here(id));
@@ -146,8 +149,8 @@ impl Raft {
             return;
         }
         assert!(
-            !self.is_asleep(),
-            "partition {}: a sleeping leader would answer reads",
+            !self.is_quiesced(),
+            "partition {}: a quiesced leader would answer reads",
             self.config.partition
         );
         if self.holds_lease() {

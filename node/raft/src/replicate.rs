@@ -29,7 +29,7 @@ impl Raft {
     }
 
     pub(crate) fn begin_heartbeat_round(&mut self) {
-        self.withdraw_wish();
+        self.cancel_quiesce_proposal();
         self.lead.round += 1;
         self.lead.heartbeat_at = self.now.after(self.config.heartbeat_interval);
         self.note_round();
@@ -178,7 +178,7 @@ impl Raft {
         verified: Index,
         matched: Index,
     ) {
-        self.note_awake(from, round);
+        self.note_not_quiesced(from, round);
         let last_index = self.log.last_index();
         let Some(peer) = self.lead.peers.get_mut(&from) else { return };
         let newest = round > peer.acked_round;

@@ -3,8 +3,8 @@
 use crate::ids::{Index, ReplicaId, Term, Time};
 use crate::membership::Membership;
 use crate::mutant::mutant;
+use crate::quiesce::UnquiesceCause;
 use crate::raft::{Raft, Role};
-use crate::sleep::WakeCause;
 
 impl Raft {
     /// Forgets the log up to the last batch end at or below both `index` and what is applied. Peers that need more get a snapshot.
@@ -60,7 +60,7 @@ impl Raft {
         if index <= self.applied {
             return;
         }
-        self.wake_up(WakeCause::Message);
+        self.unquiesce_for(UnquiesceCause::Message);
         let partition = self.config.partition;
         assert!(
             self.is_settled(),
@@ -88,7 +88,7 @@ impl Raft {
             self.log.term_at(index)
         );
         self.commit = self.commit.max(index);
-        self.handed = self.handed.max(index);
+        self.applying = self.applying.max(index);
         self.applied = index;
         // Committed, so every leader that can still be heard has it.
         self.verified = self.verified.max(index);

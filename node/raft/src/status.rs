@@ -31,7 +31,7 @@ impl Raft {
     pub fn has_effects(&self) -> bool {
         !self.effects.is_empty()
             || self.hard_state_changed
-            || (self.role == Role::Leader && !self.is_asleep())
+            || (self.role == Role::Leader && !self.is_quiesced())
     }
 
     /// The group.
@@ -78,8 +78,8 @@ impl Raft {
 
     /// Everything up to here was given out to be applied.
     #[must_use]
-    pub fn handed_out(&self) -> Index {
-        self.handed
+    pub fn applying(&self) -> Index {
+        self.applying
     }
 
     /// What [`applied`](Raft::applied) last said.
@@ -178,7 +178,7 @@ impl Raft {
     /// When [`tick`](Raft::tick) next has something to do. Calling it earlier or more often is harmless.
     #[must_use]
     pub fn next_tick(&self) -> Time {
-        if self.is_asleep() {
+        if self.is_quiesced() {
             return Time(u64::MAX);
         }
         if self.role == Role::Leader {

@@ -64,7 +64,7 @@ impl Raft {
             Some(transfer) => return Err(TransferError::InProgress(transfer.to)),
             None => {}
         }
-        self.rouse();
+        self.note_request();
         let give_up = self.now.after(self.config.election_timeout_max);
         self.lead.transfer = Some(Transfer { to, give_up, told: false });
         self.push_transfer();

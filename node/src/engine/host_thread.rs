@@ -93,7 +93,7 @@ fn carry_out(number: usize, effects: Effects, shared: &Shared) {
         // Too many at once: the leader asks again.
         drop(shared.creations.try_send(wanted));
     }
-    shared.metrics.woke(&effects.wakes);
+    shared.metrics.unquiesced(&effects.unquiesces);
     for change in effects.roles {
         role_changed(change, shared);
     }

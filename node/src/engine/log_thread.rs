@@ -92,7 +92,7 @@ fn keep_room(log: &mut LogWriter, shared: &Shared) {
     }
     if let Some(replica) = log.pressure() {
         let host = host_of(replica.partition, shared.hosts.len());
-        shared.hosts[host].press(replica, shared.clock.now());
+        shared.hosts[host].note_log_pressure(replica, shared.clock.now());
     }
 }
 

@@ -76,9 +76,9 @@ impl Identity {
 pub struct HostHandle {
     inputs: Sender<Input>,
     turned: AtomicU64,
-    pressed: AtomicU64,
+    log_pressure_at: AtomicU64,
     leaderships: AtomicUsize,
-    asleep: AtomicUsize,
+    quiesced: AtomicUsize,
     caught_up: AtomicBool,
 }
 
@@ -88,9 +88,9 @@ impl HostHandle {
         Self {
             inputs,
             turned: AtomicU64::new(0),
-            pressed: AtomicU64::new(0),
+            log_pressure_at: AtomicU64::new(0),
             leaderships: AtomicUsize::new(0),
-            asleep: AtomicUsize::new(0),
+            quiesced: AtomicUsize::new(0),
             caught_up: AtomicBool::new(false),
         }
     }
@@ -101,10 +101,10 @@ impl HostHandle {
     }
 
     /// The log is short of room because of this replica; repeated at most every 50 ms.
-    pub fn press(&self, replica: ReplicaKey, now: Time) {
-        let before = self.pressed.load(Ordering::Relaxed);
+    pub fn note_log_pressure(&self, replica: ReplicaKey, now: Time) {
+        let before = self.log_pressure_at.load(Ordering::Relaxed);
         if now.since(Time(before)) >= 50_000 {
-            self.pressed.store(now.0, Ordering::Relaxed);
+            self.log_pressure_at.store(now.0, Ordering::Relaxed);
             self.send(Event::LogPressure { replica });
         }
     }
@@ -113,7 +113,7 @@ impl HostHandle {
     pub fn note(&self, now: Time, host: &Host) {
         self.turned.store(now.0, Ordering::Relaxed);
         self.leaderships.store(host.leaderships(), Ordering::Relaxed);
-        self.asleep.store(host.asleep(), Ordering::Relaxed);
+        self.quiesced.store(host.quiesced(), Ordering::Relaxed);
         self.caught_up.store(host.caught_up(), Ordering::Relaxed);
     }
 
@@ -127,9 +127,9 @@ impl HostHandle {
         self.leaderships.load(Ordering::Relaxed)
     }
 
-    /// How many of its replicas sleep.
-    pub fn asleep(&self) -> usize {
-        self.asleep.load(Ordering::Relaxed)
+    /// How many of its replicas are quiesced.
+    pub fn quiesced(&self) -> usize {
+        self.quiesced.load(Ordering::Relaxed)
     }
 
     /// Whether each of its replicas has caught up once.
@@ -206,7 +206,7 @@ impl Shared {
         for host in &self.hosts {
             // Programs from before there were levels do not say.
             host.send(Event::Supports { node, level: hello.feature_level.max(1) });
-            host.send(Event::Greeted { node, incarnation: hello.incarnation });
+            host.send(Event::Hello { node, incarnation: hello.incarnation });
         }
     }
 

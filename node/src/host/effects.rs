@@ -6,7 +6,7 @@ use doug_proto::error::Fault;
 use doug_proto::ids::NodeId;
 use doug_proto::map::{Member, Partition};
 use doug_proto::v1;
-use doug_raft::{Batch, Index, ReplicaId, Term, Time, WakeCause};
+use doug_raft::{Batch, Index, ReplicaId, Term, Time, UnquiesceCause};
 use doug_storage::ReplicaKey;
 use doug_storage::log::Record;
 
@@ -37,8 +37,8 @@ pub struct Effects {
     /// Replicas to be made on other nodes, by `Admin.CreateReplica`. Asked for
     /// again until they answer their leader.
     pub creations: Vec<WantedReplica>,
-    /// How many replicas woke, by cause.
-    pub wakes: Vec<(WakeCause, u64)>,
+    /// How many replicas unquiesced, by cause.
+    pub unquiesces: Vec<(UnquiesceCause, u64)>,
 }
 
 impl Effects {
@@ -52,11 +52,11 @@ impl Effects {
         &mut self.turns[place].1
     }
 
-    /// Counts a replica that woke.
-    pub(super) fn woke(&mut self, cause: WakeCause) {
-        match self.wakes.iter_mut().find(|(known, _)| *known == cause) {
+    /// Counts a replica that unquiesced.
+    pub(super) fn unquiesced(&mut self, cause: UnquiesceCause) {
+        match self.unquiesces.iter_mut().find(|(known, _)| *known == cause) {
             Some((_, count)) => *count += 1,
-            None => self.wakes.push((cause, 1)),
+            None => self.unquiesces.push((cause, 1)),
         }
     }
 
@@ -73,7 +73,7 @@ impl Effects {
             && self.flush.is_empty()
             && self.roles.is_empty()
             && self.creations.is_empty()
-            && self.wakes.is_empty()
+            && self.unquiesces.is_empty()
     }
 }
 

@@ -151,7 +151,7 @@ pub enum Event {
         level: u32,
     },
     /// A stream was opened, and its hello named the process on the other node.
-    Greeted {
+    Hello {
         /// The node.
         node: NodeId,
         /// Random number of its process.

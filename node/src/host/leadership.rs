@@ -15,7 +15,7 @@ impl Host {
             self.hand_over(now);
             return;
         }
-        for partition in self.led.intersection(&self.awake) {
+        for partition in self.led.intersection(&self.ticking) {
             let Some(replica) = self.replicas.get_mut(partition) else { continue };
             let Some(preferred) = preferred(&replica.descriptor) else { continue };
             let peers = replica.raft.peers();
@@ -29,7 +29,7 @@ impl Host {
             if let Some(to) = balance::hand_over_to_preferred(own, now, leadership) {
                 // Refused while another hand-over is under way: the next look decides again.
                 let _ = replica.raft.transfer(now, to);
-                self.touched.insert(*partition);
+                self.dirty.insert(*partition);
             }
         }
     }
@@ -40,7 +40,7 @@ impl Host {
             if let Some(to) = balance::best_successor(&successors(replica)) {
                 // Refused while another hand-over is under way: the next tick tries again.
                 let _ = replica.raft.transfer(now, to);
-                self.touched.insert(*partition);
+                self.dirty.insert(*partition);
             }
         }
     }
@@ -91,7 +91,7 @@ impl Host {
             self.effects.replies.push((earlier.request, Err(transfer_expired(partition))));
         }
         replica.transfer = Some(AwaitedTransfer { request, deadline, from_term });
-        self.touched.insert(partition);
+        self.dirty.insert(partition);
         Ok(())
     }
 }

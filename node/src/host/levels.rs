@@ -5,8 +5,8 @@
 use super::LevelBug;
 use super::effects::{Reply, encode_command};
 use super::event::RequestId;
+use super::quiesce::PeerLiveness;
 use super::replica::Replica;
-use super::sleep::Vouching;
 use super::{AGAIN, Host, HostConfig};
 use crate::apply::MEMBERS_CHANGE;
 use crate::membership::{Contact, GONE, Program, common_level, obstacle};
@@ -54,12 +54,12 @@ impl Programs {
 
     /// The other members of a partition led from here, and those just left out that
     /// are still sent its log.
-    fn of_peers(&self, replica: &Replica, vouching: &Vouching) -> Vec<Program> {
+    fn of_peers(&self, replica: &Replica, liveness: &PeerLiveness) -> Vec<Program> {
         let partition = replica.key.partition;
         let program = |peer: &PeerStatus| {
             let node = replica.node_of(peer.id)?;
             // A replica that is fenced or not made yet is silent on a node that is well.
-            let contact = match peer.recently_active || vouching.lives(node, partition) {
+            let contact = match peer.recently_active || liveness.is_live(node, partition) {
                 true => Contact::Heard,
                 false if peer.silence < GONE => Contact::Silent,
                 false => Contact::Gone,
@@ -103,7 +103,7 @@ pub(super) fn level_of_log(replica: &Replica) -> Option<u32> {
 impl Host {
     pub(super) fn supports(&mut self, now: Time, node: NodeId, level: u32) {
         if self.programs.said.insert(node, level) != Some(level) {
-            self.wake_to_raise_level(now, node);
+            self.unquiesce_to_raise_level(now, node);
         }
     }
 
@@ -119,13 +119,13 @@ pub(super) fn raise_level(
     now: Time,
     replica: &mut Replica,
     programs: &Programs,
-    vouching: &Vouching,
+    liveness: &PeerLiveness,
     replies: &mut Vec<(RequestId, Result<Reply, Fault>)>,
 ) -> bool {
     if replica.feature_level >= programs.supports || now.since(replica.nudged) < AGAIN {
         return false;
     }
-    let others = programs.of_peers(replica, vouching);
+    let others = programs.of_peers(replica, liveness);
     let mut level = common_level(programs.supports, &others);
     #[cfg(feature = "simulation")]
     if programs.bug == Some(LevelBug::RaisedEarly) {

@@ -63,7 +63,7 @@ impl Host {
                 let (waits_for, proposed) = (None, None);
                 replica.goal =
                     Some(AwaitedGoal { request, goal, generation, deadline, waits_for, proposed });
-                self.touched.insert(partition);
+                self.dirty.insert(partition);
                 return;
             }
         };
@@ -76,10 +76,10 @@ impl Host {
         if asks {
             self.programs.asked = now;
         }
-        for partition in &self.awake {
+        for partition in &self.ticking {
             let Some(replica) = self.replicas.get_mut(partition) else { continue };
             if replica.goal.is_some() {
-                self.touched.insert(*partition);
+                self.dirty.insert(*partition);
             }
             if !replica.leads() {
                 continue;
@@ -94,10 +94,10 @@ impl Host {
                 }
             }
             let replies = &mut self.effects.replies;
-            if raise_level(now, replica, &self.programs, &self.vouching, replies)
+            if raise_level(now, replica, &self.programs, &self.liveness, replies)
                 || carry_on(now, replica, &self.programs, &mut self.effects)
             {
-                self.touched.insert(*partition);
+                self.dirty.insert(*partition);
             }
         }
     }
@@ -109,9 +109,9 @@ impl Host {
         {
             // Its successor under the same partition must not take these for its own.
             self.persisting.retain(|(_, partition, _)| *partition != key.partition);
-            self.stop_vouching_for(&replica);
-            self.file(now, key.partition);
-            let (applied, until) = (replica.applied, replica.raft.handed_out());
+            self.end_liveness_of(&replica);
+            self.update_indexes(now, key.partition);
+            let (applied, until) = (replica.applied, replica.raft.applying());
             dismiss(replica, &mut self.effects);
             if applied < until {
                 self.leaving.push(Leaving { request, replica: key, until });

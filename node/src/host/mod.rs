@@ -6,6 +6,7 @@
 //! no mutable state, so a node may run several hosts side by side.
 
 mod balance;
+mod dirty;
 mod effects;
 mod event;
 mod faults;
@@ -17,14 +18,13 @@ mod mutant;
 mod pending;
 mod places;
 mod queue;
+mod quiesce;
 mod reads;
 mod replica;
 mod requests;
 mod retention;
 mod shares;
-mod sleep;
 mod snapshots;
-mod touched;
 mod turn;
 pub mod wire;
 
@@ -39,6 +39,7 @@ pub use mutant::LevelBug;
 pub use shares::{host_of, split};
 
 use crate::apply::FEATURE_LEVEL;
+use dirty::DirtyPartitions;
 use doug_proto::ids::NodeId;
 use doug_proto::map::{Member, Partition};
 use doug_proto::v1;
@@ -51,10 +52,9 @@ use faults::{not_proposed, outcome_unknown, read_expired, transfer_expired};
 use levels::Programs;
 use membership::Leaving;
 use queue::QueuedWrite;
+use quiesce::{Candidacy, PeerLiveness};
 use replica::Replica;
-use sleep::{Candidacy, Vouching};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use touched::Touched;
 
 /// Settings of a host.
 #[derive(Clone, Debug)]
@@ -67,10 +67,10 @@ pub struct HostConfig {
     pub lease: Option<LeaseConfig>,
     /// The feature level that this program supports.
     pub supports: u32,
-    /// How long a partition is idle before its leader asks it to sleep, in microseconds.
+    /// How long a partition is idle before its leader asks it to quiesce, in microseconds.
     /// `None`: never, and this host vouches for no leader, so no partition with a
-    /// replica here sleeps.
-    pub sleep_after: Option<u64>,
+    /// replica here is quiesced.
+    pub quiesce_after: Option<u64>,
     /// Random number of the process.
     pub incarnation: u64,
     /// Which of the node's hosts this is.
@@ -101,7 +101,7 @@ impl HostConfig {
             election_timeout: 150_000,
             lease: None,
             supports: FEATURE_LEVEL,
-            sleep_after: Some(SLEEP_AFTER),
+            quiesce_after: Some(QUIESCE_AFTER),
             incarnation: 0,
             number: 0,
             hosts: 1,
@@ -147,7 +147,7 @@ pub struct Host {
     replicas: BTreeMap<u64, Replica>,
     effects: Effects,
     /// Partitions with something to do at the end of this turn.
-    touched: Touched,
+    dirty: DirtyPartitions,
     /// Replicas let go of that have yet to apply what was given out.
     leaving: Vec<Leaving>,
     /// Records given to the log and not yet known durable, in order.
@@ -157,27 +157,27 @@ pub struct Host {
     next_balance: Time,
     last_tick: Time,
     programs: Programs,
-    vouching: Vouching,
+    liveness: PeerLiveness,
     /// Partitions led from here.
     led: BTreeSet<u64>,
     /// Partitions whose replica here has not caught up with a leader yet.
     behind: BTreeSet<u64>,
-    /// Partitions whose replica here sleeps.
-    asleep: BTreeSet<u64>,
-    /// Partitions that need ticks: all that do not sleep, and those where something waits.
-    awake: BTreeSet<u64>,
+    /// Partitions whose replica here is quiesced.
+    quiesced: BTreeSet<u64>,
+    /// Partitions that need ticks: all that are not quiesced, and those where something waits.
+    ticking: BTreeSet<u64>,
 }
 
 /// A pause between ticks longer than the election timeout divided by this means
 /// that the process did not run: on an overloaded machine all would campaign
-/// whenever they wake up, and none would win.
+/// whenever they run again, and none would win.
 const STALL: u64 = 3;
 
 /// Pause before something is asked for again, in microseconds.
 const AGAIN: u64 = 500_000;
 
-/// How long a partition is usually idle before it sleeps, in microseconds.
-pub const SLEEP_AFTER: u64 = 3_000_000;
+/// How long a partition is usually idle before it is quiesced, in microseconds.
+pub const QUIESCE_AFTER: u64 = 3_000_000;
 
 /// Pause between looks at the spread of the leaders, in microseconds.
 const BALANCE_INTERVAL: u64 = 500_000;
@@ -186,13 +186,13 @@ impl Host {
     /// A host without replicas.
     pub fn new(config: HostConfig) -> Self {
         let programs = Programs::new(&config);
-        let vouching = Vouching::new(config.incarnation, 2 * config.election_timeout);
+        let liveness = PeerLiveness::new(config.incarnation, 2 * config.election_timeout);
         Self {
             config,
-            vouching,
+            liveness,
             replicas: BTreeMap::new(),
             effects: Effects::default(),
-            touched: Touched::default(),
+            dirty: DirtyPartitions::default(),
             leaving: Vec::new(),
             persisting: VecDeque::new(),
             next_sequence: 0,
@@ -202,8 +202,8 @@ impl Host {
             programs,
             led: BTreeSet::new(),
             behind: BTreeSet::new(),
-            asleep: BTreeSet::new(),
-            awake: BTreeSet::new(),
+            quiesced: BTreeSet::new(),
+            ticking: BTreeSet::new(),
         }
     }
 
@@ -260,7 +260,7 @@ impl Host {
                 self.create(now, replica, *descriptor, seed);
             }
             Event::Supports { node, level } => self.supports(now, node, level),
-            Event::Greeted { node, incarnation } => self.greeted(now, node, incarnation),
+            Event::Hello { node, incarnation } => self.hello(now, node, incarnation),
             Event::ChangeMembers { request, partition, goal, generation, deadline } => {
                 self.change_members(request, partition, goal, generation, deadline);
             }
@@ -283,21 +283,21 @@ impl Host {
     /// gives out all that is to be done.
     pub fn take_effects(&mut self, now: Time) -> Effects {
         // Carrying one replica's effects out may cause more of its own, never
-        // another's; so one pass over the touched ones is enough.
-        while let Some(touched) = self.touched.take() {
-            for partition in &touched {
+        // another's; so one pass over the dirty ones is enough.
+        while let Some(dirty) = self.dirty.take() {
+            for partition in &dirty {
                 self.finish_turn(now, *partition);
-                self.file(now, *partition);
+                self.update_indexes(now, *partition);
             }
-            self.touched.reuse(touched);
+            self.dirty.reuse(dirty);
         }
         std::mem::take(&mut self.effects)
     }
 
     /// State of every replica.
     pub fn status(&self, now: Time) -> Vec<v1::ReplicaStatus> {
-        let lives = |replica: &Replica, node| self.vouching.lives(node, replica.key.partition);
-        let status = |replica: &Replica| replica.status(now, |node| lives(replica, node));
+        let is_live = |replica: &Replica, node| self.liveness.is_live(node, replica.key.partition);
+        let status = |replica: &Replica| replica.status(now, |node| is_live(replica, node));
         self.replicas.values().map(status).collect()
     }
 
@@ -349,9 +349,9 @@ impl Host {
             "this host already holds a replica of partition {}",
             key.partition
         );
-        self.touched.insert(key.partition);
-        self.vouching.stale = true;
-        self.file(now, key.partition);
+        self.dirty.insert(key.partition);
+        self.liveness.peers_changed = true;
+        self.update_indexes(now, key.partition);
     }
 
     /// Runs `action` on a replica, unless it is gone or is another one.
@@ -359,7 +359,7 @@ impl Host {
         let Some(replica) = self.replicas.get_mut(&key.partition) else { return };
         if replica.key == key {
             action(replica);
-            self.touched.insert(key.partition);
+            self.dirty.insert(key.partition);
         }
     }
 
@@ -376,16 +376,16 @@ impl Host {
         let stalled = self.last_tick != Time(0) && pause > self.config.election_timeout / STALL;
         self.last_tick = now;
         if stalled {
-            self.vouching.excuse(now, pause);
+            self.liveness.compensate_pause(now, pause);
         }
-        self.look_after_neighbours(now);
-        let (mut due, mut campaigning, mut drowsy) = (Vec::new(), 0, Vec::new());
-        // A node may hold thousands of replicas, nearly all of which sleep.
-        for partition in &self.awake {
+        self.tick_liveness(now);
+        let (mut due, mut campaigning, mut idle) = (Vec::new(), 0, Vec::new());
+        // A node may hold thousands of replicas, nearly all of which are quiesced.
+        for partition in &self.ticking {
             let Some(replica) = self.replicas.get_mut(partition) else { continue };
             if replica.snapshot.is_none() {
                 if stalled {
-                    replica.raft.excuse(now, pause);
+                    replica.raft.compensate_pause(now, pause);
                 }
                 match replica.raft.campaign_due(now) {
                     true => due.push(Candidacy::of(replica)),
@@ -393,20 +393,20 @@ impl Host {
                 }
                 campaigning += usize::from(replica.raft.is_campaigning(now));
             }
-            if self.config.sleep_after.is_some_and(|after| replica.is_drowsy(now, after)) {
-                drowsy.push(*partition);
+            if self.config.quiesce_after.is_some_and(|after| replica.may_quiesce(now, after)) {
+                idle.push(*partition);
             }
             expire(now, replica, &mut self.effects);
             if replica.raft.payload_bytes() > self.config.payload_cache_bytes {
                 replica.raft.evict_payloads(replica.applied);
             }
-            // Most of those that are awake have nothing to do either.
+            // Most of the others have nothing to do either.
             if !replica.is_idle() {
-                self.touched.insert(*partition);
+                self.dirty.insert(*partition);
             }
         }
         self.let_campaign(now, due, campaigning);
-        self.put_to_sleep(now, drowsy);
+        self.quiesce_idle(now, idle);
         self.move_members(now);
         if now >= self.next_balance {
             self.next_balance = now.after(BALANCE_INTERVAL);
@@ -448,12 +448,12 @@ impl Host {
         if !replica.places.admit(&replica.descriptor, route.from, from) {
             return;
         }
-        if !self.vouching.admits(from, route.partition, &message) {
+        if !self.liveness.admits(from, route.partition, &message) {
             return;
         }
-        self.vouching.vouch_for(replica);
+        self.liveness.refresh_leader_heard(replica);
         replica.raft.step(now, route.from, message);
-        self.touched.insert(route.partition);
+        self.dirty.insert(route.partition);
     }
 
     fn persisted(&mut self, now: Time, sequence: Sequence) {
@@ -468,7 +468,7 @@ impl Host {
         for (partition, ticket) in tickets {
             if let Some(replica) = self.replicas.get_mut(&partition) {
                 replica.raft.persisted(now, ticket);
-                self.touched.insert(partition);
+                self.dirty.insert(partition);
             }
         }
     }
@@ -508,7 +508,7 @@ impl Host {
         for (partition, replica) in &mut self.replicas {
             if let Some(peer) = replica.replica_on(node).filter(|_| replica.snapshot.is_none()) {
                 replica.raft.suspect(now, peer);
-                self.touched.insert(*partition);
+                self.dirty.insert(*partition);
             }
         }
     }

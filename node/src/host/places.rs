@@ -6,8 +6,8 @@ use doug_proto::map::Partition;
 use doug_raft::ReplicaId;
 use std::collections::VecDeque;
 
-/// Strangers remembered; the one first heard of goes first.
-const STRANGERS: usize = 16;
+/// Unknown peers remembered; the one first heard of is forgotten first.
+const UNKNOWN_PEERS: usize = 16;
 
 /// What the descriptor in force does not say: where those are that it has left
 /// out and that must still be told so, and where a leader is that this replica's
@@ -17,15 +17,15 @@ pub(super) struct Places {
     /// The membership's context that the descriptor was read from.
     context: Bytes,
     former: Option<Partition>,
-    strangers: VecDeque<(ReplicaId, NodeId)>,
+    unknown_peers: VecDeque<(ReplicaId, NodeId)>,
 }
 
 impl Places {
-    /// The node of a member, of a former member, or of a stranger that wrote.
+    /// The node of a member, of a former member, or of an unknown peer that wrote.
     pub(super) fn node_of(&self, descriptor: &Partition, replica: ReplicaId) -> Option<NodeId> {
         self.listed(descriptor, replica).or_else(|| {
-            let mut strangers = self.strangers.iter();
-            strangers.find(|(known, _)| *known == replica).map(|(_, node)| *node)
+            let mut unknown_peers = self.unknown_peers.iter();
+            unknown_peers.find(|(known, _)| *known == replica).map(|(_, node)| *node)
         })
     }
 
@@ -48,14 +48,14 @@ impl Places {
         if let Some(known) = self.listed(descriptor, replica) {
             return known == node;
         }
-        if self.strangers.contains(&(replica, node)) {
+        if self.unknown_peers.contains(&(replica, node)) {
             return true;
         }
-        self.strangers.retain(|(known, _)| *known != replica);
-        if self.strangers.len() >= STRANGERS {
-            self.strangers.pop_front();
+        self.unknown_peers.retain(|(known, _)| *known != replica);
+        if self.unknown_peers.len() >= UNKNOWN_PEERS {
+            self.unknown_peers.pop_front();
         }
-        self.strangers.push_back((replica, node));
+        self.unknown_peers.push_back((replica, node));
         true
     }
 
@@ -128,9 +128,9 @@ mod tests {
     }
 
     #[test]
-    fn only_so_many_strangers_are_remembered() {
+    fn only_so_many_unknown_peers_are_remembered() {
         let (mut places, descriptor) = (Places::default(), descriptor(&[1]));
-        for replica in 10..10 + STRANGERS as u64 + 1 {
+        for replica in 10..10 + UNKNOWN_PEERS as u64 + 1 {
             assert!(places.admit(&descriptor, ReplicaId(replica), node(replica)));
         }
         assert_eq!(places.node_of(&descriptor, ReplicaId(10)), None);

@@ -81,7 +81,7 @@ impl Reads {
     }
 
     /// The core named the index these groups must see.
-    pub(super) fn named(&mut self, ids: &[ReadId], index: Index) {
+    pub(super) fn index_known(&mut self, ids: &[ReadId], index: Index) {
         for id in ids {
             if let Some(group) = self.asked.remove(id) {
                 self.applying.entry(index).or_default().push(group);
@@ -147,7 +147,7 @@ mod tests {
         reads.gather(RequestId(2), LINEARIZABLE, Time(100));
         let id = reads.ask(Time(5)).unwrap();
         assert_eq!(reads.ask(Time(5)), None);
-        reads.named(&[id], 7);
+        reads.index_known(&[id], 7);
         assert!(reads.applied(6).is_empty());
         assert_eq!(reads.applied(7).len(), 2);
         assert_eq!(reads.fresh(), Some(Time(5)));
@@ -161,7 +161,7 @@ mod tests {
         reads.gather(RequestId(2), LINEARIZABLE, Time(100));
         reads.gather(RequestId(3), LINEARIZABLE, Time(100));
         assert_eq!(reads.ask(Time(6)), None);
-        reads.named(&[first], 7);
+        reads.index_known(&[first], 7);
         let second = reads.ask(Time(7)).unwrap();
         assert_eq!(reads.aborted(&[second]), [RequestId(2), RequestId(3)]);
     }
@@ -172,9 +172,9 @@ mod tests {
         reads.gather(RequestId(1), LINEARIZABLE, Time(100));
         let early = reads.ask(Time(5)).unwrap();
         reads.gather(RequestId(2), LINEARIZABLE, Time(100));
-        reads.named(&[early], 4);
+        reads.index_known(&[early], 4);
         let late = reads.ask(Time(9)).unwrap();
-        reads.named(&[late], 3);
+        reads.index_known(&[late], 3);
         assert_eq!(reads.applied(3), [(RequestId(2), LINEARIZABLE)]);
         assert_eq!(reads.fresh(), Some(Time(9)));
         reads.applied(4);

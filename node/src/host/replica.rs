@@ -6,9 +6,9 @@ use super::membership::AwaitedGoal;
 use super::pending::Pending;
 use super::places::Places;
 use super::queue::{Taken, WriteQueue};
+use super::quiesce::Indexes;
 use super::reads::Reads;
 use super::retention::Retention;
-use super::sleep::Filed;
 use super::snapshots::IncomingSnapshot;
 use doug_proto::error::Fault;
 use doug_proto::ids::NodeId;
@@ -53,10 +53,10 @@ pub(super) struct Replica {
     pub raised: Option<(Term, u32)>,
     /// When something that is repeated for the members was last done.
     pub nudged: Time,
-    /// Before this it is not asked to sleep.
-    pub next_sleep: Time,
+    /// Before this it is not asked to quiesce.
+    pub next_quiesce: Time,
     /// In which sets of its host it is.
-    pub filed: Filed,
+    pub indexed: Indexes,
 }
 
 impl Replica {
@@ -86,8 +86,8 @@ impl Replica {
             feature_level,
             raised: None,
             nudged: Time(0),
-            next_sleep: Time(0),
-            filed: Filed::default(),
+            next_quiesce: Time(0),
+            indexed: Indexes::default(),
         }
     }
 
@@ -199,9 +199,9 @@ impl Replica {
             && self.raft.term_at(commit) == Some(self.raft.term());
     }
 
-    /// `lives` says of a node whether it is heard: while the partition sleeps, nothing
+    /// `is_live` says of a node whether it is heard: while the partition is quiesced, nothing
     /// else tells whether its peers are active.
-    pub(super) fn status(&self, now: Time, lives: impl Fn(NodeId) -> bool) -> v1::ReplicaStatus {
+    pub(super) fn status(&self, now: Time, is_live: impl Fn(NodeId) -> bool) -> v1::ReplicaStatus {
         let role = match self.raft.role() {
             Role::Leader => v1::ReplicaRole::Leader,
             Role::Candidate | Role::PreCandidate => v1::ReplicaRole::Candidate,
@@ -220,23 +220,23 @@ impl Replica {
             commit: self.raft.commit(),
             applied: self.applied,
             since_milliseconds: now.since(self.since) / 1_000,
-            peers: if self.leads() { self.peers(lives) } else { Vec::new() },
+            peers: if self.leads() { self.peers(is_live) } else { Vec::new() },
             bytes: 0,
             descriptor: Some(self.descriptor.to_wire()),
             damage: String::new(),
             feature_level: self.feature_level,
-            asleep: self.raft.is_asleep(),
+            quiesced: self.raft.is_quiesced(),
         }
     }
 
-    fn peers(&self, lives: impl Fn(NodeId) -> bool) -> Vec<v1::PeerProgress> {
-        let (peers, asleep) = (self.raft.peers(), self.raft.is_asleep());
+    fn peers(&self, is_live: impl Fn(NodeId) -> bool) -> Vec<v1::PeerProgress> {
+        let (peers, quiesced) = (self.raft.peers(), self.raft.is_quiesced());
         let progress = peers.iter().filter_map(|peer| {
             let node = self.node_of(peer.id)?;
             Some(v1::PeerProgress {
                 node: node.to_string(),
                 match_index: peer.matched,
-                active: if asleep { lives(node) } else { peer.recently_active },
+                active: if quiesced { is_live(node) } else { peer.recently_active },
             })
         });
         progress.collect()

@@ -19,7 +19,7 @@ impl Host {
             return;
         }
         replica.queue.push(write);
-        self.touched.insert(partition);
+        self.dirty.insert(partition);
     }
 
     pub(super) fn read(
@@ -57,6 +57,6 @@ impl Host {
                 replica.reads.gather(request, kind, deadline);
             }
         }
-        self.touched.insert(partition);
+        self.dirty.insert(partition);
     }
 }

@@ -41,7 +41,7 @@ impl Host {
             }
             Some(replica) => {
                 replica.snapshot = Some(IncomingSnapshot { id, waiting: Some(request) });
-                self.touched.insert(key.partition);
+                self.dirty.insert(key.partition);
                 return;
             }
         };
@@ -61,7 +61,7 @@ impl Host {
         if replica.snapshot.take_if(|incoming| incoming.id == id).is_none() {
             return;
         }
-        self.touched.insert(key.partition);
+        self.dirty.insert(key.partition);
         // The log may have reached the snapshot's very index meanwhile; then it goes
         // on, and must not be forgotten up to there.
         let installed = installed.filter(|installed| installed.index > replica.applied);

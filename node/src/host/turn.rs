@@ -19,7 +19,7 @@ impl Host {
             self.effects.replies.push((request, Err(fault)));
         }
         if let Some(read) = replica.reads.ask(now) {
-            self.vouching.vouch_for(replica);
+            self.liveness.refresh_leader_heard(replica);
             replica.raft.read(now, read);
         }
         loop {
@@ -27,7 +27,7 @@ impl Host {
             if effects.is_empty() {
                 break;
             }
-            self.vouching.stale |= replica.follow_membership();
+            self.liveness.peers_changed |= replica.follow_membership();
             for effect in effects {
                 carry_out(
                     effect,
@@ -43,7 +43,7 @@ impl Host {
             let ready = ready_read(replica, request, kind);
             self.effects.ready.push(ready);
         }
-        self.vouching.stale |= replica.follow_membership();
+        self.liveness.peers_changed |= replica.follow_membership();
         pursue_goal(now, replica, &self.programs, &mut self.effects);
         replica.note_caught_up();
         self.effects.replies.extend(let_in(replica));
@@ -82,13 +82,13 @@ fn carry_out(
             effects.replies.extend(lost.into_iter().map(|r| (r, Err(overwritten(partition)))));
         }
         Effect::ReadReady { reads, index } => {
-            // Nobody has told a leader that sleeps whether it still leads.
+            // A quiesced leader has no proof that it still leads.
             assert!(
-                !(replica.leads() && replica.raft.is_asleep()),
-                "partition {}: a leader answers reads asleep",
+                !(replica.leads() && replica.raft.is_quiesced()),
+                "partition {}: a quiesced leader answers reads",
                 replica.key.partition
             );
-            replica.reads.named(&reads, index);
+            replica.reads.index_known(&reads, index);
         }
         Effect::ReadAborted { reads } => {
             let fault = not_leader(replica);
@@ -98,9 +98,9 @@ fn carry_out(
         Effect::RoleChanged { role, term, leader } => {
             role_changed(replica, now, effects, role, term, leader);
         }
-        // Nobody needs the bytes until it wakes, and thousands may sleep.
-        Effect::FellAsleep => replica.raft.evict_payloads(replica.applied),
-        Effect::Woke { cause } => effects.woke(cause),
+        // Nobody needs the bytes until it unquiesces, and thousands may be quiesced.
+        Effect::Quiesced => replica.raft.evict_payloads(replica.applied),
+        Effect::Unquiesced { cause } => effects.unquiesced(cause),
         Effect::FetchPayloads { from, to } => {
             effects.fetch.push(Fetch { replica: replica.key, from, to });
         }

@@ -1,7 +1,7 @@
 //! Between the core's messages and the wire's.
 
 use doug_proto::v1::{self, raft_message::Message as Wire};
-use doug_raft::{Batch, BatchError, Message, ReplicaId, Verdict, Vouch};
+use doug_raft::{Batch, BatchError, LivenessEpoch, Message, ReplicaId, Verdict};
 
 /// Addresses of a message inside a pair of nodes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,11 +62,14 @@ pub fn pack(turn: &mut v1::PeerTurn, route: Route, message: Message) {
         Message::AppendResponse { term, verdict } => {
             (term, Wire::AppendAnswer(append_answer(verdict)))
         }
-        Message::Sleep { term, commit, round, vouch: Vouch { incarnation, epoch } } => {
-            (term, Wire::Sleep(v1::Sleep { commit, round, incarnation, epoch }))
-        }
-        Message::SleepResponse { term, round, agreed } => {
-            (term, Wire::SleepAnswer(v1::SleepAnswer { round, agreed }))
+        Message::Quiesce {
+            term,
+            commit,
+            round,
+            liveness: LivenessEpoch { incarnation, epoch },
+        } => (term, Wire::Quiesce(v1::Quiesce { commit, round, incarnation, epoch })),
+        Message::QuiesceResponse { term, round, agreed } => {
+            (term, Wire::QuiesceAnswer(v1::QuiesceAnswer { round, agreed }))
         }
         Message::TimeoutNow { term } => (term, Wire::TimeoutNow(v1::TimeoutNow {})),
         Message::ReadIndexRequest { term, request } => {
@@ -122,12 +125,12 @@ pub fn unpack(wire: v1::RaftMessage) -> Result<(Route, Message), UnpackError> {
         Wire::ReadIndexAnswer(a) => {
             Message::ReadIndexResponse { term, request: a.id, index: a.index }
         }
-        Wire::Sleep(sleep) => {
-            let vouch = Vouch { incarnation: sleep.incarnation, epoch: sleep.epoch };
-            Message::Sleep { term, commit: sleep.commit, round: sleep.round, vouch }
+        Wire::Quiesce(asked) => {
+            let liveness = LivenessEpoch { incarnation: asked.incarnation, epoch: asked.epoch };
+            Message::Quiesce { term, commit: asked.commit, round: asked.round, liveness }
         }
-        Wire::SleepAnswer(answer) => {
-            Message::SleepResponse { term, round: answer.round, agreed: answer.agreed }
+        Wire::QuiesceAnswer(answer) => {
+            Message::QuiesceResponse { term, round: answer.round, agreed: answer.agreed }
         }
         Wire::TimeoutNow(_) => Message::TimeoutNow { term },
     };
@@ -259,13 +262,13 @@ mod tests {
             Message::Heartbeat { term: 7, commit: 40, round: 3 },
             Message::HeartbeatResponse { term: 7, round: 3, verified: 42, matched: 41 },
             Message::TimeoutNow { term: 7 },
-            Message::Sleep {
+            Message::Quiesce {
                 term: 7,
                 commit: 42,
                 round: 4,
-                vouch: Vouch { incarnation: 99, epoch: 2 },
+                liveness: LivenessEpoch { incarnation: 99, epoch: 2 },
             },
-            Message::SleepResponse { term: 7, round: 4, agreed: true },
+            Message::QuiesceResponse { term: 7, round: 4, agreed: true },
             Message::ReadIndexRequest { term: 7, request: 11 },
             Message::ReadIndexResponse { term: 7, request: 11, index: Some(0) },
             Message::ReadIndexResponse { term: 7, request: 11, index: None },

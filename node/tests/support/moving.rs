@@ -41,9 +41,9 @@ pub fn goal(nodes: &[usize]) -> Goal {
     Goal { nodes: nodes.iter().map(|i| node(*i)).collect(), cluster: "b".into(), discarded: vec![] }
 }
 
-/// Nobody here reads payloads back that a partition lets go of when it falls asleep.
+/// Nobody here reads payloads back that a partition lets go of when it quiesces.
 fn config(number: usize) -> HostConfig {
-    HostConfig { sleep_after: None, ..HostConfig::new(node(number)) }
+    HostConfig { quiesce_after: None, ..HostConfig::new(node(number)) }
 }
 
 /// One partition on nodes 0 to 2 of six.

@@ -3,7 +3,7 @@
 use doug_proto::v1;
 
 /// Replica 2 asks replica 1 of partition 1 for its vote so that no member would refuse: in a far newer term, with a
-/// longer log, at its leader's wish.
+/// longer log, as its leader asked.
 pub fn irresistible_vote_request() -> v1::PeerTurn {
     let vote = v1::RaftMessage {
         partition: 1,

@@ -131,7 +131,7 @@ fn arguments(database: &Database, of: &ClusterSpec) -> Vec<String> {
     let config = &database.spec.node.config;
     let times = [
         ("election-timeout-milliseconds", config.election_timeout_milliseconds),
-        ("sleep-after-milliseconds", config.sleep_after_milliseconds),
+        ("quiesce-after-milliseconds", config.quiesce_after_milliseconds),
     ];
     for (flag, milliseconds) in times {
         if let Some(milliseconds) = milliseconds {

@@ -30,7 +30,7 @@ fn everything_declared_finds_its_place() {
             "tolerations": [{"key": "db", "operator": "Exists"}],
         },
         "config": {
-            "electionTimeoutMilliseconds": 300, "sleepAfterMilliseconds": 0,
+            "electionTimeoutMilliseconds": 300, "quiesceAfterMilliseconds": 0,
             "memoryBudget": "1Gi", "logLimit": "1Gi",
         },
     });
@@ -51,7 +51,7 @@ fn a_node_is_restarted_for_what_matters_to_it_only() {
     let usual = hash(&|_| {});
     let matters: [&dyn Fn(&mut Value); 3] = [
         &|spec| spec["node"]["config"] = json!({"electionTimeoutMilliseconds": 300}),
-        &|spec| spec["node"]["config"] = json!({"sleepAfterMilliseconds": 0}),
+        &|spec| spec["node"]["config"] = json!({"quiesceAfterMilliseconds": 0}),
         &|spec| spec["node"]["resources"] = json!({"requests": {"cpu": "1"}}),
     ];
     let does_not: [&dyn Fn(&mut Value); 3] = [

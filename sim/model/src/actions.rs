@@ -18,8 +18,8 @@ pub enum Action {
     Read(ReplicaId),
     /// This leader proposes the group's next membership.
     Change(ReplicaId),
-    /// This leader asks its group to sleep.
-    Sleep(ReplicaId),
+    /// This leader asks its group to quiesce.
+    Quiesce(ReplicaId),
     /// A replica's process dies and starts again.
     Crash(ReplicaId),
 }

@@ -16,8 +16,8 @@ pub enum Violation {
     NotDurable,
     /// A read's index does not cover what was committed when the read began.
     StaleRead,
-    /// All replicas slept, and none led them, or not all of them.
-    SleptWithoutLeader,
+    /// All replicas were quiesced, and none led them, or not all of them.
+    QuiescedWithoutLeader,
 }
 
 /// All that was ever led, committed and read.
@@ -81,8 +81,8 @@ impl History {
         }
     }
 
-    /// All replicas sleep: one must lead them all, or nobody ever serves again.
-    pub fn all_sleep<'a>(&mut self, replicas: impl Iterator<Item = &'a Raft> + Clone) {
+    /// All replicas are quiesced: one must lead them all, or nobody ever serves again.
+    pub fn all_quiesced<'a>(&mut self, replicas: impl Iterator<Item = &'a Raft> + Clone) {
         let leader = replicas.clone().find(|raft| raft.role() == Role::Leader);
         let led = leader.is_some_and(|leader| {
             let place =
@@ -90,7 +90,7 @@ impl History {
             replicas.clone().all(|raft| place(raft) == place(leader))
         });
         if !led {
-            self.violate(Violation::SleptWithoutLeader);
+            self.violate(Violation::QuiescedWithoutLeader);
         }
     }
 

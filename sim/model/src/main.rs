@@ -22,9 +22,9 @@ struct Arguments {
     /// How many reads.
     #[arg(long)]
     reads: Option<u8>,
-    /// How many wishes to sleep.
+    /// How many quiesce proposals.
     #[arg(long)]
-    sleeps: Option<u8>,
+    quiesces: Option<u8>,
     /// How many crashes.
     #[arg(long)]
     crashes: Option<u8>,
@@ -52,7 +52,7 @@ fn main() {
         writes: arguments.writes.unwrap_or(scope.writes),
         reads: arguments.reads.unwrap_or(scope.reads),
         crashes: arguments.crashes.unwrap_or(scope.crashes),
-        sleeps: arguments.sleeps.unwrap_or(scope.sleeps),
+        quiesces: arguments.quiesces.unwrap_or(scope.quiesces),
         slow_disks: arguments.slow_disks,
         ..scope
     };

@@ -21,8 +21,8 @@ pub struct Scope {
     pub reads: u8,
     /// Crashes, of all replicas together.
     pub crashes: u8,
-    /// Wishes to sleep, of all leaders together.
-    pub sleeps: u8,
+    /// Quiesce proposals of all leaders together.
+    pub quiesces: u8,
     /// Whether records become durable some time after they are written, not at once.
     pub slow_disks: bool,
 }
@@ -42,7 +42,7 @@ impl Scope {
             writes: 1,
             reads: 0,
             crashes: 0,
-            sleeps: 0,
+            quiesces: 0,
             slow_disks: false,
         }
     }
@@ -100,10 +100,11 @@ impl Model for GroupModel {
                 state.everything_is_committed(&model.0)
             }),
         ];
-        if self.0.sleeps > 0 {
-            properties.push(Property::<Self>::sometimes("a whole group sleeps", |_, state| {
-                state.everyone_sleeps()
-            }));
+        if self.0.quiesces > 0 {
+            properties
+                .push(Property::<Self>::sometimes("a whole group is quiesced", |_, state| {
+                    state.all_quiesced()
+                }));
         }
         if self.0.campaigns > 1 {
             properties.push(Property::<Self>::sometimes("a second leader commits", |_, state| {

@@ -6,7 +6,7 @@ use crate::network::{Envelope, Network};
 use crate::replica::Replica;
 use crate::scope::Scope;
 use bytes::Bytes;
-use doug_raft::{Batch, Configuration, Effect, Membership, ReadId, ReplicaId, Role, Vouch};
+use doug_raft::{Batch, Configuration, Effect, LivenessEpoch, Membership, ReadId, ReplicaId, Role};
 use std::collections::BTreeMap;
 
 /// How much has happened of what the scope limits.
@@ -16,7 +16,7 @@ struct Spent {
     writes: u8,
     reads: u8,
     crashes: u8,
-    sleeps: u8,
+    quiesces: u8,
 }
 
 /// Replicas, messages under way, and what has happened.
@@ -74,8 +74,8 @@ impl State {
             if spent.reads < scope.reads {
                 actions.push(Action::Read(id));
             }
-            if spent.sleeps < scope.sleeps && !raft.is_asleep() {
-                actions.push(Action::Sleep(id));
+            if spent.quiesces < scope.quiesces && !raft.is_quiesced() {
+                actions.push(Action::Quiesce(id));
             }
             if self.next_membership(scope, id).is_some() {
                 actions.push(Action::Change(id));
@@ -121,10 +121,12 @@ impl State {
                 }
                 id
             }
-            Action::Sleep(id) => {
-                self.spent.sleeps += 1;
+            Action::Quiesce(id) => {
+                self.spent.quiesces += 1;
                 // Refused while anything is left to do or to tell.
-                let _ = self.replica(id).act(|raft, now| raft.propose_sleep(now, Vouch::default()));
+                let _ = self
+                    .replica(id)
+                    .act(|raft, now| raft.propose_quiesce(now, LivenessEpoch::default()));
                 id
             }
             Action::Crash(id) => {
@@ -190,11 +192,11 @@ impl State {
                 self.history.led(&self.replicas[&id].raft);
             }
             Effect::RoleChanged { .. } => {}
-            Effect::FellAsleep if self.everyone_sleeps() => {
+            Effect::Quiesced if self.all_quiesced() => {
                 let replicas = self.replicas.values().map(|replica| &replica.raft);
-                self.history.all_sleep(replicas);
+                self.history.all_quiesced(replicas);
             }
-            Effect::FellAsleep | Effect::Woke { .. } => {}
+            Effect::Quiesced | Effect::Unquiesced { .. } => {}
             Effect::Persist { .. } => unreachable!("the replica keeps what is to be written"),
             Effect::FetchPayloads { .. } | Effect::SnapshotNeeded { .. } => {
                 unreachable!("nothing is evicted or compacted here")
@@ -238,8 +240,8 @@ impl State {
     }
 
     /// Whether no replica has a timer running or anything to say.
-    pub(crate) fn everyone_sleeps(&self) -> bool {
-        self.replicas.values().all(|replica| replica.raft.is_asleep())
+    pub(crate) fn all_quiesced(&self) -> bool {
+        self.replicas.values().all(|replica| replica.raft.is_quiesced())
     }
 
     pub(crate) fn a_second_leader_commits(&self) -> bool {

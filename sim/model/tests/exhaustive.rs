@@ -30,13 +30,20 @@ fn a_leader_reads_in_every_order() {
 }
 
 #[test]
-fn a_leader_asks_for_sleep_and_is_read_and_rivalled_in_every_order() {
-    check(Scope { campaigns: 2, writes: 0, reads: 1, sleeps: 1, voters: two(), ..Scope::three() });
+fn a_leader_proposes_to_quiesce_and_is_read_and_rivalled_in_every_order() {
+    check(Scope {
+        campaigns: 2,
+        writes: 0,
+        reads: 1,
+        quiesces: 1,
+        voters: two(),
+        ..Scope::three()
+    });
 }
 
 #[test]
-fn three_replicas_fall_asleep_in_every_order() {
-    check(Scope { campaigns: 1, writes: 0, sleeps: 1, ..Scope::three() });
+fn three_replicas_quiesce_in_every_order() {
+    check(Scope { campaigns: 1, writes: 0, quiesces: 1, ..Scope::three() });
 }
 
 #[test]

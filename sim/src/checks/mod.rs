@@ -8,17 +8,17 @@ mod leaders;
 mod log_matching;
 mod machines;
 mod members;
+mod quiescence;
 mod quorums;
 mod refusals;
 mod registers;
 mod retries;
 mod revisions;
 pub(crate) mod scans;
-mod sleepers;
 mod versions;
 mod votes;
 
-pub(crate) use sleepers::sleeps_unvouched;
+pub(crate) use quiescence::quiesced_without_leader;
 
 use crate::history::{Answer, Operation};
 use crate::reference::Reference;
@@ -66,7 +66,7 @@ pub struct Checks {
     retries: retries::Retries,
     votes: votes::Votes,
     quorums: quorums::Quorums,
-    sleepers: sleepers::Sleepers,
+    quiescence: quiescence::Quiescence,
     refusals: refusals::Refusals,
     /// Programs and feature levels.
     pub versions: versions::Versions,
@@ -166,7 +166,7 @@ impl Checks {
     /// One votes twice in a term.
     pub fn sends(&mut self, node: NodeId, turn: &PeerTurn) -> Result<(), Violation> {
         self.quorums.sent(turn);
-        self.sleepers.sent(&turn.messages);
+        self.quiescence.sent(&turn.messages);
         turn.messages.iter().try_for_each(|message| self.votes.sent(node, message))
     }
 
@@ -266,9 +266,9 @@ impl Checks {
     /// All replicas of a partition that run, at one moment.
     ///
     /// # Errors
-    /// One leads asleep though not all have agreed; or all sleep, and none of them leads.
-    pub fn sleep(&self, partition: u64, replicas: &[&Raft]) -> Result<(), Violation> {
-        self.sleepers.check(partition, replicas)
+    /// A leader is quiesced though not all have agreed; or all are quiesced, and none leads.
+    pub fn check_quiescence(&self, partition: u64, replicas: &[&Raft]) -> Result<(), Violation> {
+        self.quiescence.check(partition, replicas)
     }
 
     /// An operation ended, with an answer or without.

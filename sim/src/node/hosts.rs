@@ -94,7 +94,7 @@ impl Process {
         if !known {
             self.hellos.insert(from, hello);
             self.post_all(&Event::Supports { node: from, level }, cx);
-            self.post_all(&Event::Greeted { node: from, incarnation }, cx);
+            self.post_all(&Event::Hello { node: from, incarnation }, cx);
         }
         if known && !asks {
             return;
@@ -154,8 +154,8 @@ impl Process {
         if !replies.is_empty() {
             self.hand_replies_on(replies, cx);
         }
-        for (cause, count) in effects.wakes {
-            cx.coverage.add(&format!("woke: {cause}"), count);
+        for (cause, count) in effects.unquiesces {
+            cx.coverage.add(&format!("unquiesced: {cause}"), count);
         }
         for (replica, index) in effects.floors {
             cx.trace.detail(cx.now, || {

@@ -10,8 +10,8 @@ use std::collections::BTreeMap;
 
 /// Pause before a log without room is tried again, in microseconds.
 const FULL: u64 = 5_000;
-/// A host is pressed at most this often, in microseconds.
-const PRESS: u64 = 50_000;
+/// A host is told of log pressure at most this often, in microseconds.
+const LOG_PRESSURE_INTERVAL: u64 = 50_000;
 
 /// Records of one turn, with their host.
 pub(super) fn pending(
@@ -103,8 +103,8 @@ impl Process {
         }
         let Some(replica) = self.log.pressure() else { return Ok(()) };
         let host = self.host_of(replica.partition);
-        if self.hosts[host].pressed.is_none_or(|at| cx.now - at >= PRESS) {
-            self.hosts[host].pressed = Some(cx.now);
+        if self.hosts[host].log_pressure_at.is_none_or(|at| cx.now - at >= LOG_PRESSURE_INTERVAL) {
+            self.hosts[host].log_pressure_at = Some(cx.now);
             self.post(host, Event::LogPressure { replica }, cx);
         }
         Ok(())

@@ -66,8 +66,8 @@ pub(super) struct HostSlot {
     /// The memory of the mail taken last.
     pub spare: Vec<doug_node::host::Event>,
     pub turn_due: bool,
-    /// When the log last pressed it.
-    pub pressed: Option<u64>,
+    /// When the log last told it of pressure.
+    pub log_pressure_at: Option<u64>,
 }
 
 /// The parts of a running node.
@@ -192,7 +192,7 @@ impl Process {
             append_bytes: cx.plan.append_bytes,
             retained_log_bytes: cx.plan.retained_log_bytes,
             payload_cache_bytes: cx.plan.payload_cache_bytes,
-            sleep_after: cx.plan.sleep_after,
+            quiesce_after: cx.plan.quiesce_after,
             incarnation: incarnation(start),
             hosts: cx.plan.hosts as u32,
             ..HostConfig::new(start.id)
@@ -202,7 +202,7 @@ impl Process {
             mail: Vec::new(),
             spare: Vec::new(),
             turn_due: false,
-            pressed: None,
+            log_pressure_at: None,
         };
         let mut hosts: Vec<_> = (0..cx.plan.hosts).map(slot).collect();
         let (mut partitions, mut fenced) = (BTreeMap::new(), BTreeSet::new());
@@ -373,14 +373,15 @@ impl Process {
         self.hosts[self.host_of(partition)].host.raft(partition)
     }
 
-    /// Looks whether everyone who follows asleep has somebody who vouches for its leader.
+    /// Checks that every quiesced follower's leader has the liveness epoch it quiesced under.
     ///
     /// # Errors
     /// One has not.
-    pub fn check_sleepers(&self) -> Result<(), Violation> {
-        let unvouched = self.hosts.iter().find_map(|slot| slot.host.sleeps_unvouched());
-        unvouched
-            .map_or(Ok(()), |partition| Err(crate::checks::sleeps_unvouched(&self.name, partition)))
+    pub fn check_quiesced(&self) -> Result<(), Violation> {
+        let leaderless = self.hosts.iter().find_map(|slot| slot.host.quiesced_without_leader());
+        leaderless.map_or(Ok(()), |partition| {
+            Err(crate::checks::quiesced_without_leader(&self.name, partition))
+        })
     }
 
     /// The manifest and trees.

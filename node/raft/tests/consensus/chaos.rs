@@ -1,5 +1,5 @@
 //! Groups under faults drawn from a seed: losses, delays, duplicates, partitions, crashes that lose what was not durable;
-//! in half of them members come and go, in half of them clocks drift and leaders read by lease, in half of them idle groups sleep.
+//! in half of them members come and go, in half of them clocks drift and leaders read by lease, in half of them idle groups quiesce.
 //! The checker watches every step; when the faults stop, the group has to come to agreement.
 
 #[path = "chaos/members.rs"]
@@ -7,8 +7,8 @@ mod members;
 #[cfg(feature = "mutants")]
 #[path = "chaos/mutants.rs"]
 mod mutants;
-#[path = "chaos/sleep.rs"]
-mod sleep;
+#[path = "chaos/quiesce.rs"]
+mod quiesce;
 
 use std::collections::BTreeMap;
 
@@ -54,7 +54,7 @@ fn cluster(seed: u64, also: impl Fn(&mut Config)) -> Cluster {
     cluster.dice = dice;
     cluster.story.silent = true;
     cluster.changes_members = seed % 2 == 1;
-    cluster.sleep_after = (seed % 8 >= 4).then(|| cluster.dice.between(1, 60) * MILLISECOND);
+    cluster.quiesce_after = (seed % 8 >= 4).then(|| cluster.dice.between(1, 60) * MILLISECOND);
     (1..=size).for_each(|number| cluster.begin_to_look(number));
     cluster.let_clocks_drift(lease.map_or(0, |lease| lease.max_drift_ppm.into()));
     cluster
@@ -83,7 +83,7 @@ fn something_happens(cluster: &mut Cluster) {
         20..24 => votes_are_split_and_a_voter_reboots(cluster, number, other),
         24..32 if cluster.changes_members => members::change(cluster),
         32..33 if cluster.changes_members => members::retire(cluster),
-        33 if cluster.sleep_after.is_some() => sleep::disturb(cluster),
+        33 if cluster.quiesce_after.is_some() => quiesce::disturb(cluster),
         33..36 => leader_hands_over_and_is_asked_again(cluster, other),
         24..45 if cluster.nodes[&number].raft.is_some() => operator(cluster, number, other),
         45..65 => read(cluster, number),
@@ -193,7 +193,7 @@ fn check_logs(cluster: &Cluster) {
             cluster.checker.logs_match(cluster.raft(one), cluster.raft(other));
         }
     }
-    sleep::check(cluster);
+    quiesce::check(cluster);
     for node in cluster.nodes.values() {
         cluster.checker.one_change_under_way(&node.disk);
     }
@@ -262,7 +262,7 @@ fn groups_stay_safe_under_faults_and_recover_when_they_end() {
         ("snapshots", 1),
         ("changes committed", 1),
         ("reads at once", 1),
-        ("sleeps", 1),
+        ("quiesces", 1),
         ("silence", 0),
     ] {
         assert!(counts[kind] >= each * seeds(), "fewer than {each} {kind} a seed: {counts:?}");

@@ -93,7 +93,7 @@ fn a_snapshot_replaces_a_log_that_disagrees() {
     );
     replica.step(2, append(5, (3, 4), 4, vec![noop(5, 4)]));
     replica.settle();
-    assert_eq!(replica.handed_out(), [noop(5, 4)]);
+    assert_eq!(replica.applying(), [noop(5, 4)]);
 }
 
 #[test]
@@ -101,7 +101,7 @@ fn a_snapshot_leaves_what_follows_it_in_a_log_that_agrees() {
     let mut replica = Replica::of_three(5, log_of_terms(&[1, 2, 2, 2]));
     replica.raft.restore(replica.now, (3, 2), Membership::of(voters([1, 2, 3])));
     assert_eq!((replica.raft.first_index(), replica.raft.last_index()), (4, 4));
-    assert_eq!(replica.handed_out(), [], "the state machine holds it already");
+    assert_eq!(replica.applying(), [], "the state machine holds it already");
 }
 
 #[test]
@@ -146,7 +146,7 @@ fn a_snapshot_that_arrives_when_its_receiver_leads_already_leaves_its_log() {
     replica.raft.restore(replica.now, (2, 1), Membership::of(voters([1, 2, 3])));
     assert_eq!((replica.raft.role(), replica.raft.last_index()), (Role::Leader, 3));
     replica.acknowledge(2, 3);
-    assert_eq!(replica.handed_out(), [commands(1, 3, "b")]);
+    assert_eq!(replica.applying(), [commands(1, 3, "b")]);
 }
 
 #[test]
@@ -196,10 +196,10 @@ fn evicted_payloads_are_read_again_to_be_applied_in_order() {
     replica.settle();
     replica.raft.evict_payloads(2);
     replica.step(2, append(1, (3, 1), 3, vec![]));
-    assert_eq!(replica.handed_out(), []);
+    assert_eq!(replica.applying(), []);
     assert_eq!(replica.others(), [Effect::FetchPayloads { from: 1, to: 2 }]);
     replica.raft.fetched(log[..2].to_vec());
-    assert_eq!(replica.handed_out(), log);
+    assert_eq!(replica.applying(), log);
 }
 
 #[test]
@@ -210,7 +210,7 @@ fn payloads_read_of_a_batch_that_was_replaced_meanwhile_are_ignored() {
     replica.settle();
     assert_eq!(replica.others(), [Effect::FetchPayloads { from: 1, to: 1 }]);
     replica.raft.fetched(log_of_terms(&[1, 2]));
-    assert_eq!(replica.handed_out(), [commands(1, 1, "x"), noop(5, 2)]);
+    assert_eq!(replica.applying(), [commands(1, 1, "x"), noop(5, 2)]);
 }
 
 #[test]
@@ -219,7 +219,7 @@ fn a_replica_restarts_from_a_compacted_log() {
     state.snapshot = (7, 3);
     (state.applied, state.commit) = (7, 9);
     let mut replica = Replica::new(config(1), state);
-    assert_eq!(replica.handed_out(), [commands(4, 8, "ab")]);
+    assert_eq!(replica.applying(), [commands(4, 8, "ab")]);
     replica.step(2, heartbeat(5));
     replica.step(2, append(5, (3, 1), 0, vec![]));
     replica.settle();

@@ -113,10 +113,14 @@ fn a_vote_is_not_even_considered_while_a_leader_is_heard() {
     replica.step(2, vote(6, 9, 9));
     assert_eq!(replica.sent(), []);
     assert_eq!(replica.raft.term(), 5);
-    let wished = Message::Vote { term: 6, last_index: 9, last_term: 9, transfer: true };
-    replica.step(2, wished);
+    let proposed = Message::Vote { term: 6, last_index: 9, last_term: 9, transfer: true };
+    replica.step(2, proposed);
     replica.settle();
-    assert_eq!(replica.sent(), [(2, vote_response(6, true))], "unless the leader itself wished it");
+    assert_eq!(
+        replica.sent(),
+        [(2, vote_response(6, true))],
+        "unless the leader itself asked for it"
+    );
 }
 
 #[test]
@@ -273,7 +277,7 @@ fn a_group_in_silence_has_another_leader_within_four_hundred_milliseconds_at_the
 fn a_leader_whose_process_stood_still_gives_its_peers_time_to_answer() {
     let mut replica = Replica::leader();
     replica.now = replica.now.after(10_000 * MILLISECOND);
-    replica.raft.excuse(replica.now, 10_000 * MILLISECOND);
+    replica.raft.compensate_pause(replica.now, 10_000 * MILLISECOND);
     replica.wait(300 * MILLISECOND);
     assert_eq!(replica.raft.role(), Role::Leader);
     replica.wait(1);
@@ -284,7 +288,7 @@ fn a_leader_whose_process_stood_still_gives_its_peers_time_to_answer() {
 fn a_follower_whose_process_stood_still_waits_for_the_leaders_messages() {
     let mut replica = follower_of_three();
     replica.now = replica.now.after(10_000 * MILLISECOND);
-    replica.raft.excuse(replica.now, 10_000 * MILLISECOND);
+    replica.raft.compensate_pause(replica.now, 10_000 * MILLISECOND);
     replica.wait(100 * MILLISECOND);
     assert_eq!(replica.raft.role(), Role::Follower);
     replica.wait(300 * MILLISECOND);

@@ -135,11 +135,11 @@ fn nobody_votes_within_an_election_timeout_of_its_start() {
 }
 
 #[test]
-fn a_vote_that_the_leader_itself_wished_is_given_at_once() {
+fn a_vote_that_the_leader_itself_asked_for_is_given_at_once() {
     let mut replica = replica(1, voters([1, 2, 3]), 1);
     replica.step(2, heartbeat(1));
-    let wished = Message::Vote { term: 2, last_index: 1, last_term: 1, transfer: true };
-    replica.step(3, wished);
+    let proposed = Message::Vote { term: 2, last_index: 1, last_term: 1, transfer: true };
+    replica.step(3, proposed);
     replica.settle();
     assert_eq!(replica.sent_to(3), [vote_response(2, true)]);
 }

@@ -11,7 +11,7 @@ mod figure_2;
 mod flow_control;
 mod lease;
 mod membership;
+mod quiesce;
 mod reads;
-mod sleep;
 mod transcripts;
 mod transfer;

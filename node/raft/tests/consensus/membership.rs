@@ -370,7 +370,7 @@ mod peers_and_strangers {
         let log = vec![noop(1, 1), change(1, 2, with_learners(voters([1, 2, 3]), &[4]))];
         replica.step(1, append(1, (0, 0), 2, log));
         replica.settle();
-        assert_eq!(replica.handed_out().len(), 2);
+        assert_eq!(replica.applying().len(), 2);
         assert_eq!(replica.raft.configuration().voters.len(), 3);
     }
 

@@ -235,21 +235,21 @@ fn a_change_half_done_is_ended_by_the_next_leader() {
     insta::assert_snapshot!(cluster.story.to_string());
 }
 
-/// Replica 1 leads, and all sleep.
-fn asleep() -> Cluster {
+/// Replica 1 leads, and all are quiesced.
+fn quiesced() -> Cluster {
     let mut cluster = group_of_three();
-    cluster.sleep_after = Some(100 * MILLISECOND);
+    cluster.quiesce_after = Some(100 * MILLISECOND);
     (1..=3).for_each(|number| cluster.begin_to_look(number));
     let mut cluster = led_by_one(cluster);
     cluster.story.heartbeats = true;
     cluster.run_for(200 * MILLISECOND);
-    assert!((1..=3).all(|number| cluster.raft(number).is_asleep()));
+    assert!((1..=3).all(|number| cluster.raft(number).is_quiesced()));
     cluster
 }
 
 #[test]
-fn an_idle_group_falls_asleep_and_a_write_wakes_it() {
-    let mut cluster = asleep();
+fn an_idle_group_quiesces_and_a_write_unquiesces_it() {
+    let mut cluster = quiesced();
     cluster.run_for(10_000 * MILLISECOND);
     cluster.propose(1, &[command("a")]).expect("1 leads");
     cluster.run_for(10 * MILLISECOND);
@@ -257,8 +257,8 @@ fn an_idle_group_falls_asleep_and_a_write_wakes_it() {
 }
 
 #[test]
-fn a_sleeping_leader_dies_and_is_replaced() {
-    let mut cluster = asleep();
+fn a_quiesced_leader_dies_and_is_replaced() {
+    let mut cluster = quiesced();
     cluster.story.begin();
     cluster.crash(1, 0);
     cluster.run_for(500 * MILLISECOND);
@@ -266,8 +266,8 @@ fn a_sleeping_leader_dies_and_is_replaced() {
 }
 
 #[test]
-fn a_sleeping_leader_starts_again_and_is_noticed() {
-    let mut cluster = asleep();
+fn a_quiesced_leader_starts_again_and_is_noticed() {
+    let mut cluster = quiesced();
     cluster.story.begin();
     cluster.crash(1, 0);
     cluster.run_for(20 * MILLISECOND);
@@ -276,11 +276,11 @@ fn a_sleeping_leader_starts_again_and_is_noticed() {
     insta::assert_snapshot!(cluster.story.to_string());
 }
 
-/// One follower loses sight of the leader first, the other after a write that the first lacks: who sleeps under a leader
+/// One follower loses sight of the leader first, the other after a write that the first lacks: who is quiesced under a leader
 /// that nobody else follows must not refuse the rest for ever.
 #[test]
-fn sight_of_a_sleeping_leader_is_lost_one_by_one() {
-    let mut cluster = asleep();
+fn sight_of_a_quiesced_leader_is_lost_one_by_one() {
+    let mut cluster = quiesced();
     cluster.story.heartbeats = false;
     cluster.story.begin();
     cluster.weather.cut.extend([(1, 2), (2, 1)]);

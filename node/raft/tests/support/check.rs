@@ -14,10 +14,10 @@ pub struct Checker {
     applied: BTreeMap<Index, Batch>,
     /// The commit index last seen of each replica's current process.
     commits: BTreeMap<ReplicaId, Index>,
-    /// Who has agreed to sleep, by term and round.
+    /// Who has agreed to quiesce, by term and round.
     agreed: BTreeSet<(Term, u64, ReplicaId)>,
-    /// The last wish to sleep of each term.
-    wishes: BTreeMap<Term, u64>,
+    /// The last quiesce proposal of each term.
+    proposals: BTreeMap<Term, u64>,
     /// The configurations applied, the first included.
     configurations: Vec<Configuration>,
 }
@@ -86,43 +86,43 @@ impl Checker {
 
     pub fn sent(&mut self, from: ReplicaId, message: &Message) {
         match *message {
-            Message::Sleep { term, round, .. } => {
-                self.wishes.insert(term, round);
+            Message::Quiesce { term, round, .. } => {
+                self.proposals.insert(term, round);
             }
-            Message::SleepResponse { term, round, agreed: true } => {
+            Message::QuiesceResponse { term, round, agreed: true } => {
                 self.agreed.insert((term, round, from));
             }
             _ => {}
         }
     }
 
-    /// A leader sleeps only once every other voter has agreed to its wish.
-    pub fn fell_asleep(&self, raft: &Raft) {
+    /// A leader is quiesced only once every other voter has agreed to its proposal.
+    pub fn quiesced(&self, raft: &Raft) {
         let others = raft.configuration().all_voters().into_iter().filter(|&id| id != raft.id());
         if raft.role() == Role::Leader {
             let term = raft.term();
             for voter in others {
-                let agreed = self.agreed.contains(&(term, self.wishes[&term], voter));
+                let agreed = self.agreed.contains(&(term, self.proposals[&term], voter));
                 assert!(
                     agreed,
-                    "the leader of term {term} sleeps, but voter {voter} did not agree"
+                    "the leader of term {term} is quiesced, but voter {voter} did not agree"
                 );
             }
         }
     }
 
-    /// When a whole group sleeps, one leads, and all are where it is: or nobody would ever serve again.
-    pub fn sleep_is_sound<'a>(&self, group: impl Iterator<Item = &'a Raft> + Clone) {
-        if !group.clone().all(Raft::is_asleep) {
+    /// When a whole group is quiesced, one leads, and all are where it is: or nobody would ever serve again.
+    pub fn quiescence_is_sound<'a>(&self, group: impl Iterator<Item = &'a Raft> + Clone) {
+        if !group.clone().all(Raft::is_quiesced) {
             return;
         }
         let leader = group.clone().find(|raft| raft.role() == Role::Leader);
-        let leader = leader.expect("a whole group sleeps without a leader");
+        let leader = leader.expect("a whole group is quiesced without a leader");
         for raft in group {
             assert_eq!(
                 (raft.term(), raft.commit(), raft.last_index(), raft.leader()),
                 (leader.term(), leader.commit(), leader.last_index(), Some(leader.id())),
-                "replica {} sleeps elsewhere than its leader {}",
+                "replica {} is quiesced elsewhere than its leader {}",
                 raft.id(),
                 leader.id()
             );

@@ -4,13 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use doug_raft::{
-    Batch, ChangeError, Config, Configuration, Effect, Index, Membership, Message, Neighbours,
-    ProposeError, Proposed, Raft, ReadId, Role, Term, Ticket, Time, Vouch,
+    Batch, ChangeError, Config, Configuration, Effect, Index, LivenessEpoch, Membership, Message,
+    NodeLiveness, ProposeError, Proposed, Raft, ReadId, Role, Term, Ticket, Time,
 };
 
 use super::check::Checker;
 use super::disk::{Disk, Machine};
-use super::sleep::{SILENCE, vouch};
+use super::quiesce::{SILENCE, liveness_of};
 use super::story::Story;
 use super::{MILLISECOND, config, describe, id, voters};
 
@@ -70,13 +70,13 @@ enum Event {
         from: u64,
         message: Message,
     },
-    /// The node looks after its neighbours, and tells them that it lives.
+    /// The node checks its peers' liveness, and sends node heartbeats.
     Look {
         process: u64,
     },
     NodeHeartbeat {
         from: u64,
-        vouch: Vouch,
+        liveness: LivenessEpoch,
     },
     Persisted {
         process: u64,
@@ -106,7 +106,7 @@ pub struct Node {
     config: Config,
     clock: Clock,
     pub(super) process: u64,
-    pub(super) neighbours: Neighbours<u64>,
+    pub(super) liveness: NodeLiveness<u64>,
     disk_busy_until: Time,
     tick_at: Time,
     reads: BTreeMap<ReadId, Index>,
@@ -144,8 +144,8 @@ pub struct Cluster {
     /// What the cores asked for, and how often.
     pub counts: BTreeMap<&'static str, u64>,
     pub changes_members: bool,
-    /// How long a leader is idle before it proposes sleep; `None`: it never does.
-    pub sleep_after: Option<u64>,
+    /// How long a leader is idle before it proposes to quiesce; `None`: it never does.
+    pub quiesce_after: Option<u64>,
     drift_ppm: u64,
     last_number: u64,
     events: BTreeMap<(Time, u64), (u64, Event)>,
@@ -181,7 +181,7 @@ impl Cluster {
             checker: Checker::starting_with(&disks),
             counts: BTreeMap::new(),
             changes_members: false,
-            sleep_after: None,
+            quiesce_after: None,
             drift_ppm: 0,
             last_number: disks.keys().next_back().copied().unwrap_or(0),
             events: BTreeMap::new(),
@@ -228,7 +228,7 @@ impl Cluster {
         node.disk_busy_until = now;
         node.tick_at = now;
         node.raft = Some(Raft::new(node.config.clone(), restored, node.clock.local(now)));
-        node.neighbours = Neighbours::new(SILENCE);
+        node.liveness = NodeLiveness::new(SILENCE);
         self.begin_to_look(number);
         self.checker.restarted(id(number));
         self.settle(number);
@@ -398,7 +398,7 @@ impl Cluster {
                 self.look(number, local);
                 return;
             }
-            Event::NodeHeartbeat { from, vouch } => node.hear_node(local, from, vouch),
+            Event::NodeHeartbeat { from, liveness } => node.hear_node(local, from, liveness),
             Event::Persisted { process: written_by, ticket } if written_by == process => {
                 node.disk.sync(ticket);
                 raft.persisted(local, ticket);
@@ -504,11 +504,11 @@ impl Cluster {
                     self.checker.elected(raft);
                 }
             }
-            Effect::FellAsleep => {
+            Effect::Quiesced => {
                 let raft = self.nodes[&number].raft.as_ref().expect("it was just seen");
-                self.checker.fell_asleep(raft);
+                self.checker.quiesced(raft);
             }
-            Effect::Woke { .. } => {}
+            Effect::Unquiesced { .. } => {}
             Effect::FetchPayloads { from, to } => {
                 let node = self.node(number);
                 let (process, batches) = (node.process, node.disk.read(from, to));
@@ -564,17 +564,17 @@ impl Cluster {
         state
     }
 
-    /// Has a node look after its neighbours, if partitions sleep at all.
+    /// Has a node look after its peers' liveness, if partitions quiesce at all.
     pub fn begin_to_look(&mut self, number: u64) {
-        if self.sleep_after.is_some() {
+        if self.quiesce_after.is_some() {
             let process = self.nodes[&number].process;
             self.schedule(self.now, number, Event::Look { process });
         }
     }
 
-    /// What a host does for its replicas at every tick, as far as sleep goes.
+    /// What a host does for its replicas at every tick, as far as quiescence goes.
     fn look(&mut self, number: u64, local: Time) {
-        let Some(after) = self.sleep_after else { return };
+        let Some(after) = self.quiesce_after else { return };
         let process = self.nodes[&number].process;
         self.schedule(self.now.after(NODE_HEARTBEAT), number, Event::Look { process });
         let others: Vec<u64> = self.nodes.keys().copied().filter(|&n| n != number).collect();
@@ -582,10 +582,10 @@ impl Cluster {
             self.carry(
                 number,
                 other,
-                &Event::NodeHeartbeat { from: number, vouch: vouch(process) },
+                &Event::NodeHeartbeat { from: number, liveness: liveness_of(process) },
             );
         }
-        self.node(number).look_after_sleep(local, after);
+        self.node(number).tick_quiescence(local, after);
         self.settle(number);
     }
 
@@ -624,7 +624,7 @@ impl Node {
             config,
             clock: Clock::default(),
             process: 0,
-            neighbours: Neighbours::new(SILENCE),
+            liveness: NodeLiveness::new(SILENCE),
             disk_busy_until: Time(0),
             tick_at: Time(0),
             reads: BTreeMap::new(),
@@ -667,8 +667,8 @@ fn kind(effect: &Effect) -> &'static str {
         Effect::RoleChanged { role: Role::Leader, .. } => "elections",
         Effect::RoleChanged { .. } => "changes of role",
         Effect::FetchPayloads { .. } => "fetches",
-        Effect::FellAsleep => "sleeps",
-        Effect::Woke { cause } => cause.name(),
+        Effect::Quiesced => "quiesces",
+        Effect::Unquiesced { cause } => cause.name(),
         Effect::SnapshotNeeded { .. } => "snapshots",
     }
 }

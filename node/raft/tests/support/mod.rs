@@ -4,8 +4,8 @@
 pub mod check;
 pub mod cluster;
 pub mod disk;
+pub mod quiesce;
 pub mod replica;
-pub mod sleep;
 pub mod story;
 
 use std::collections::BTreeSet;

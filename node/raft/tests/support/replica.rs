@@ -128,7 +128,7 @@ impl Replica {
     }
 
     /// The batches handed out since the last call.
-    pub fn handed_out(&mut self) -> Vec<Batch> {
+    pub fn applying(&mut self) -> Vec<Batch> {
         self.take();
         self.drain(|effect| match effect {
             Effect::Apply { batches } => Some(batches.clone()),

@@ -73,8 +73,8 @@ impl Story {
             Effect::FetchPayloads { from, to } => {
                 format!("{number} reads {from}–{to} from its log")
             }
-            Effect::FellAsleep => format!("{number} falls asleep"),
-            Effect::Woke { cause } => format!("{number} wakes: {cause}"),
+            Effect::Quiesced => format!("{number} quiesces"),
+            Effect::Unquiesced { cause } => format!("{number} unquiesces: {cause}"),
             Effect::SnapshotNeeded { to } => format!("{number} sends a snapshot to {to}"),
         })
     }

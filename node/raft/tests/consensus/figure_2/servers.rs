@@ -69,23 +69,23 @@ fn all_servers_apply_what_is_committed_in_order_and_once() {
     let mut replica = Replica::of_three(1, vec![]);
     replica.step(2, append(1, (0, 0), 0, vec![noop(1, 1), commands(1, 2, "ab")]));
     replica.settle();
-    assert_eq!(replica.handed_out(), [], "nothing is committed yet");
+    assert_eq!(replica.applying(), [], "nothing is committed yet");
     replica.step(2, append(1, (3, 1), 3, vec![commands(1, 4, "c")]));
     replica.settle();
-    assert_eq!(replica.handed_out(), [noop(1, 1), commands(1, 2, "ab")]);
+    assert_eq!(replica.applying(), [noop(1, 1), commands(1, 2, "ab")]);
     replica.step(2, append(1, (3, 1), 4, vec![commands(1, 4, "c")]));
     replica.settle();
-    assert_eq!(replica.handed_out(), [commands(1, 4, "c")]);
+    assert_eq!(replica.applying(), [commands(1, 4, "c")]);
 }
 
 #[test]
 fn all_servers_apply_only_what_is_durable_here() {
     let mut replica = Replica::of_three(1, vec![]);
     replica.step(2, append(1, (0, 0), 1, vec![noop(1, 1)]));
-    assert_eq!(replica.handed_out(), []);
+    assert_eq!(replica.applying(), []);
     assert_eq!(replica.raft.commit(), 1);
     replica.sync();
-    assert_eq!(replica.handed_out(), [noop(1, 1)]);
+    assert_eq!(replica.applying(), [noop(1, 1)]);
 }
 
 #[test]
@@ -93,9 +93,9 @@ fn all_servers_apply_only_what_is_durable_of_the_log_as_it_is_now() {
     // Index 2 was durable, then it was replaced.
     let mut replica = Replica::of_three(5, log_of_terms(&[1, 2]));
     replica.step(2, append(5, (1, 1), 2, vec![noop(5, 2)]));
-    assert_eq!(replica.handed_out(), [commands(1, 1, "x")]);
+    assert_eq!(replica.applying(), [commands(1, 1, "x")]);
     replica.sync();
-    assert_eq!(replica.handed_out(), [noop(5, 2)]);
+    assert_eq!(replica.applying(), [noop(5, 2)]);
 
     // Index 2 was being written, then it was replaced, then the first write was done.
     let mut replica = Replica::of_three(5, log_of_terms(&[1]));
@@ -105,12 +105,12 @@ fn all_servers_apply_only_what_is_durable_of_the_log_as_it_is_now() {
     replica.take();
     replica.raft.persisted(replica.now, Ticket(1));
     assert_eq!(
-        replica.handed_out(),
+        replica.applying(),
         [commands(1, 1, "x")],
         "the write of another batch 2 says nothing"
     );
     replica.sync();
-    assert_eq!(replica.handed_out(), [noop(6, 2)]);
+    assert_eq!(replica.applying(), [noop(6, 2)]);
 }
 
 #[test]
@@ -118,7 +118,7 @@ fn all_servers_apply_again_after_a_restart_from_what_the_state_machine_holds() {
     let mut state = restored(voters([1, 2, 3]), 1, log_of_terms(&[1, 1, 1, 1]));
     (state.applied, state.commit) = (2, 3);
     let mut replica = Replica::new(config(1), state);
-    assert_eq!(replica.handed_out(), [commands(1, 3, "x")]);
+    assert_eq!(replica.applying(), [commands(1, 3, "x")]);
 }
 
 #[test]
@@ -280,9 +280,9 @@ fn leaders_append_commands_and_answer_by_applying_them() {
         replica.raft.propose(replica.now, &[command("a"), command("b")]).expect("it leads");
     assert_eq!((proposed.term, proposed.base, proposed.count), (1, 2, 2));
     replica.settle();
-    assert_eq!(replica.handed_out(), []);
+    assert_eq!(replica.applying(), []);
     replica.acknowledge(3, 3);
-    assert_eq!(replica.handed_out(), [commands(1, 2, "ab")]);
+    assert_eq!(replica.applying(), [commands(1, 2, "ab")]);
 }
 
 #[test]
@@ -362,7 +362,7 @@ fn leaders_commit_without_their_own_disk_if_the_others_are_a_majority() {
     replica.acknowledge(2, 2);
     replica.acknowledge(3, 2);
     assert_eq!(replica.raft.commit(), 2);
-    assert_eq!(replica.handed_out(), [], "but apply it only once it is durable here");
+    assert_eq!(replica.applying(), [], "but apply it only once it is durable here");
 }
 
 #[test]
@@ -375,7 +375,7 @@ fn a_single_voter_elects_itself_and_commits_alone() {
     assert_eq!((replica.raft.role(), replica.raft.commit()), (Role::Leader, 1));
     replica.raft.propose(replica.now, &[command("a")]).expect("it leads");
     replica.settle();
-    assert_eq!(replica.handed_out(), [noop(1, 1), commands(1, 2, "a")]);
+    assert_eq!(replica.applying(), [noop(1, 1), commands(1, 2, "a")]);
     replica.raft.read(replica.now, doug_raft::ReadId(5));
     assert_eq!(
         replica.others(),

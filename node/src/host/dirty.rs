@@ -2,9 +2,9 @@
 
 /// Gathered in any order and more than once, taken each once and in order.
 #[derive(Debug, Default)]
-pub(super) struct Touched(Vec<u64>);
+pub(super) struct DirtyPartitions(Vec<u64>);
 
-impl Touched {
+impl DirtyPartitions {
     pub(super) fn insert(&mut self, partition: u64) {
         // Most turns are about one partition.
         if self.0.last() != Some(&partition) {
@@ -17,10 +17,10 @@ impl Touched {
         if self.0.is_empty() {
             return None;
         }
-        let mut touched = std::mem::take(&mut self.0);
-        touched.sort_unstable();
-        touched.dedup();
-        Some(touched)
+        let mut dirty = std::mem::take(&mut self.0);
+        dirty.sort_unstable();
+        dirty.dedup();
+        Some(dirty)
     }
 
     /// Takes memory back for those to come.
@@ -38,11 +38,11 @@ mod tests {
 
     #[test]
     fn partitions_are_taken_once_and_in_order() {
-        let mut touched = Touched::default();
-        [3, 3, 1, 2, 1].into_iter().for_each(|partition| touched.insert(partition));
-        let taken = touched.take().unwrap();
+        let mut dirty = DirtyPartitions::default();
+        [3, 3, 1, 2, 1].into_iter().for_each(|partition| dirty.insert(partition));
+        let taken = dirty.take().unwrap();
         assert_eq!(taken, [1, 2, 3]);
-        touched.reuse(taken);
-        assert_eq!(touched.take(), None);
+        dirty.reuse(taken);
+        assert_eq!(dirty.take(), None);
     }
 }

@@ -9,7 +9,7 @@ use doug_node::host::{
     Sequence,
 };
 use doug_proto::v1;
-use doug_raft::{Batch, ReplicaId, Role, Term, Time, WakeCause};
+use doug_raft::{Batch, ReplicaId, Role, Term, Time, UnquiesceCause};
 use doug_storage::ReplicaKey;
 use std::collections::{BTreeMap, BTreeSet};
 use three_nodes::{descriptor, node};
@@ -26,7 +26,7 @@ struct Seen {
     node_heartbeats: usize,
     ready: Vec<RequestId>,
     applied: Vec<RequestId>,
-    wakes: BTreeMap<WakeCause, u64>,
+    unquiesces: BTreeMap<UnquiesceCause, u64>,
     campaigns_at_once: usize,
 }
 
@@ -65,7 +65,7 @@ struct Trio {
 }
 
 impl Trio {
-    fn with(partitions: u64, sleep_after: [Option<u64>; 3]) -> Self {
+    fn with(partitions: u64, quiesce_after: [Option<u64>; 3]) -> Self {
         let mut trio = Self {
             hosts: vec![None, None, None],
             partitions,
@@ -76,34 +76,34 @@ impl Trio {
             persisted: Vec::new(),
             logs: BTreeMap::new(),
         };
-        for (host, sleep_after) in sleep_after.into_iter().enumerate() {
-            trio.boot(host, sleep_after);
+        for (host, quiesce_after) in quiesce_after.into_iter().enumerate() {
+            trio.boot(host, quiesce_after);
         }
         trio.settle();
         trio.pass(SECOND);
         trio
     }
 
-    /// All asleep.
-    fn asleep(partitions: u64) -> Self {
+    /// All quiesced.
+    fn quiesced(partitions: u64) -> Self {
         let mut trio = Self::with(partitions, [Some(SECOND); 3]);
         trio.pass(2 * SECOND);
-        assert_eq!(trio.sleepers(), [partitions as usize; 3]);
+        assert_eq!(trio.quiesced_replicas(), [partitions as usize; 3]);
         trio.seen = Seen::default();
         trio
     }
 
     /// Starts a process from what the last one wrote.
-    fn start(&mut self, host: usize, sleep_after: Option<u64>) {
-        self.boot(host, sleep_after);
+    fn start(&mut self, host: usize, quiesce_after: Option<u64>) {
+        self.boot(host, quiesce_after);
         self.settle();
     }
 
-    fn boot(&mut self, host: usize, sleep_after: Option<u64>) {
+    fn boot(&mut self, host: usize, quiesce_after: Option<u64>) {
         self.processes += 1;
         let incarnation = self.processes;
         let mut started =
-            Host::new(HostConfig { sleep_after, incarnation, ..HostConfig::new(node(host)) });
+            Host::new(HostConfig { quiesce_after, incarnation, ..HostConfig::new(node(host)) });
         for partition in 1..=self.partitions {
             let replica = ReplicaKey { partition, replica: host as u64 + 1 };
             let (descriptor, seed) = (descriptor(partition), partition * 10 + incarnation);
@@ -134,8 +134,8 @@ impl Trio {
         self.hosts[host].as_mut().expect("it runs")
     }
 
-    fn sleepers(&self) -> [usize; 3] {
-        [0, 1, 2].map(|host| self.hosts[host].as_ref().map_or(0, Host::asleep))
+    fn quiesced_replicas(&self) -> [usize; 3] {
+        [0, 1, 2].map(|host| self.hosts[host].as_ref().map_or(0, Host::quiesced))
     }
 
     fn leaderships(&self) -> [usize; 3] {
@@ -192,8 +192,8 @@ impl Trio {
     fn carry_out(&mut self, host: usize, effects: Effects) {
         let now = self.now;
         self.seen.ready.extend(effects.ready.iter().map(|ready| ready.request));
-        for (cause, count) in effects.wakes {
-            *self.seen.wakes.entry(cause).or_default() += count;
+        for (cause, count) in effects.unquiesces {
+            *self.seen.unquiesces.entry(cause).or_default() += count;
         }
         for LogRecord { replica, content, .. } in &effects.records {
             self.logs.entry((host, replica.partition)).or_default().append(content);
@@ -233,8 +233,8 @@ impl Trio {
 }
 
 #[test]
-fn idle_partitions_fall_asleep_and_only_the_nodes_go_on_speaking() {
-    let mut trio = Trio::asleep(30);
+fn idle_partitions_quiesce_and_only_the_nodes_go_on_speaking() {
+    let mut trio = Trio::quiesced(30);
     trio.pass(10 * SECOND);
     assert_eq!(trio.seen.messages, 0, "not one for a partition");
     assert_eq!(trio.seen.node_heartbeats, 3 * 2 * 200, "one a pair, each way, every 50 ms");
@@ -243,18 +243,18 @@ fn idle_partitions_fall_asleep_and_only_the_nodes_go_on_speaking() {
 }
 
 #[test]
-fn a_write_wakes_its_partition_and_no_other() {
-    let mut trio = Trio::asleep(30);
+fn a_write_unquiesces_its_partition_and_no_other() {
+    let mut trio = Trio::quiesced(30);
     trio.write(0, 1, 1);
     assert_eq!(trio.seen.applied, [RequestId(1)]);
-    assert_eq!(trio.sleepers(), [29, 29, 29]);
+    assert_eq!(trio.quiesced_replicas(), [29, 29, 29]);
     trio.pass(2 * SECOND);
-    assert_eq!(trio.sleepers(), [30, 30, 30], "and it sleeps again");
+    assert_eq!(trio.quiesced_replicas(), [30, 30, 30], "and it is quiesced again");
 }
 
 #[test]
-fn a_linearizable_read_of_a_sleeping_partition_is_proven_by_a_round() {
-    let mut trio = Trio::asleep(3);
+fn a_linearizable_read_of_a_quiesced_partition_is_proven_by_a_round() {
+    let mut trio = Trio::quiesced(3);
     trio.read(0, 1, 1, ReadKind::Linearizable);
     assert_eq!(trio.seen.ready, [RequestId(1)]);
     assert!(trio.seen.messages >= 4, "heartbeats and their answers");
@@ -265,34 +265,38 @@ fn a_linearizable_read_of_a_sleeping_partition_is_proven_by_a_round() {
 }
 
 #[test]
-fn a_bounded_read_at_a_sleeping_follower_asks_its_leader() {
-    let mut trio = Trio::asleep(3);
+fn a_bounded_read_at_a_quiesced_follower_asks_its_leader() {
+    let mut trio = Trio::quiesced(3);
     trio.read(1, 1, 1, ReadKind::Bounded { max_lag: SECOND });
     assert_eq!(trio.seen.ready, [RequestId(1)]);
-    assert_eq!(trio.sleepers(), [2, 2, 2]);
+    assert_eq!(trio.quiesced_replicas(), [2, 2, 2]);
 }
 
 #[test]
-fn a_node_that_does_not_speak_for_sleepers_keeps_its_partitions_awake() {
+fn a_node_that_does_not_speak_for_quiesced_partitions_keeps_its_partitions_active() {
     let mut trio = Trio::with(3, [Some(SECOND), Some(SECOND), None]);
     trio.pass(5 * SECOND);
-    assert_eq!(trio.sleepers(), [0, 0, 0]);
+    assert_eq!(trio.quiesced_replicas(), [0, 0, 0]);
 }
 
 #[test]
-fn when_a_node_dies_all_its_sleeping_partitions_get_leaders_a_bounded_number_at_once() {
-    let mut trio = Trio::asleep(600);
+fn when_a_node_dies_all_its_quiesced_partitions_get_leaders_a_bounded_number_at_once() {
+    let mut trio = Trio::quiesced(600);
     trio.hosts[0] = None;
     trio.pass(SECOND);
     assert_eq!(trio.leaderships().iter().sum::<usize>(), 600);
     assert!(trio.seen.campaigns_at_once <= 64, "{} at once", trio.seen.campaigns_at_once);
-    assert_eq!(trio.seen.wakes.get(&WakeCause::Silence).copied(), Some(400), "two voters of 200");
-    assert_eq!(trio.sleepers().iter().sum::<usize>(), 800, "the others sleep on");
+    assert_eq!(
+        trio.seen.unquiesces.get(&UnquiesceCause::Silence).copied(),
+        Some(400),
+        "two voters of 200"
+    );
+    assert_eq!(trio.quiesced_replicas().iter().sum::<usize>(), 800, "the others stay quiesced");
 }
 
 #[test]
-fn a_sleeping_leader_without_a_quorum_wakes_and_steps_down() {
-    let mut trio = Trio::asleep(3);
+fn a_quiesced_leader_without_a_quorum_unquiesces_and_steps_down() {
+    let mut trio = Trio::quiesced(3);
     trio.cut = BTreeSet::from([1, 2]);
     trio.pass(2 * SECOND);
     assert_eq!(trio.leaderships()[0], 0);
@@ -300,27 +304,30 @@ fn a_sleeping_leader_without_a_quorum_wakes_and_steps_down() {
 
 #[test]
 fn a_node_that_starts_again_at_once_finds_its_partitions_led() {
-    let mut trio = Trio::asleep(30);
+    let mut trio = Trio::quiesced(30);
     trio.start(1, Some(SECOND));
     trio.pass(100 * MILLISECOND);
-    assert!(trio.sleepers()[0] <= 10, "those that have nothing to do with it: none but led by 3");
+    assert!(
+        trio.quiesced_replicas()[0] <= 10,
+        "those that have nothing to do with it: none but led by 3"
+    );
     trio.pass(SECOND);
     assert_eq!(trio.leaderships().iter().sum::<usize>(), 30);
     assert!(trio.host(1).caught_up(), "each has heard its leader");
 }
 
 #[test]
-fn a_hello_of_another_process_wakes_those_that_sleep_under_the_old_one() {
-    let mut trio = Trio::asleep(3);
-    trio.tell(1, Event::Greeted { node: node(0), incarnation: 1 });
-    assert_eq!(trio.sleepers(), [3, 3, 3], "that is the one known");
-    trio.tell(1, Event::Greeted { node: node(0), incarnation: 99 });
-    assert!(trio.sleepers()[1] < 3);
+fn a_hello_of_another_process_unquiesces_those_quiesced_under_the_old_one() {
+    let mut trio = Trio::quiesced(3);
+    trio.tell(1, Event::Hello { node: node(0), incarnation: 1 });
+    assert_eq!(trio.quiesced_replicas(), [3, 3, 3], "that is the one known");
+    trio.tell(1, Event::Hello { node: node(0), incarnation: 99 });
+    assert!(trio.quiesced_replicas()[1] < 3);
 }
 
 #[test]
-fn a_replica_that_is_let_go_of_while_it_sleeps_leaves_nobody_asleep_under_it() {
-    let mut trio = Trio::asleep(3);
+fn a_replica_that_is_removed_while_quiesced_leaves_nobody_quiesced_under_it() {
+    let mut trio = Trio::quiesced(3);
     let replica = ReplicaKey { partition: 1, replica: 1 };
     trio.tell(0, Event::Remove { request: RequestId(9), replica });
     trio.pass(SECOND);
@@ -332,38 +339,42 @@ fn a_replica_that_is_let_go_of_while_it_sleeps_leaves_nobody_asleep_under_it() {
 }
 
 #[test]
-fn a_wish_and_word_of_another_process_heard_in_one_turn_put_nobody_to_sleep() {
+fn a_quiesce_proposal_and_word_of_another_process_heard_in_one_turn_quiesce_nobody() {
     let mut trio = Trio::with(1, [Some(60 * SECOND); 3]);
     let now = trio.now;
     let raft = trio.hosts[1].as_ref().and_then(|host| host.raft(1)).expect("it is there");
     let (term, commit) = (raft.term(), raft.commit());
-    let wish = v1::RaftMessage {
+    let proposal = v1::RaftMessage {
         partition: 1,
         from_replica: 1,
         to_replica: 2,
         term,
-        message: Some(v1::raft_message::Message::Sleep(v1::Sleep {
+        message: Some(v1::raft_message::Message::Quiesce(v1::Quiesce {
             commit,
             round: 1_000_000,
             incarnation: 1,
             epoch: 0,
         })),
     };
-    let wish = v1::PeerTurn { messages: vec![wish], ..v1::PeerTurn::default() };
-    // It let go of a replica after it had wished that, perhaps of this very one.
+    let proposal = v1::PeerTurn { messages: vec![proposal], ..v1::PeerTurn::default() };
+    // It let go of a replica after it had proposed that, perhaps of this very one.
     let word = v1::NodeHeartbeat { incarnation: 1, epoch: 1, host: 0, hosts: 1 };
     let word = v1::PeerTurn { node_heartbeats: vec![word], ..v1::PeerTurn::default() };
-    for turn in [wish, word] {
+    for turn in [proposal, word] {
         trio.host(1).step(now, Event::Turn { from: node(0), turn });
     }
     trio.settle();
-    assert_eq!(trio.seen.wakes.get(&WakeCause::Restart), Some(&1), "it fell asleep, and woke");
-    assert_eq!(trio.sleepers()[1], 0);
+    assert_eq!(
+        trio.seen.unquiesces.get(&UnquiesceCause::Restart),
+        Some(&1),
+        "it quiesced, and not for long"
+    );
+    assert_eq!(trio.quiesced_replicas()[1], 0);
 }
 
 #[test]
-fn a_goal_of_members_or_a_hand_over_wakes_its_partition() {
-    let mut trio = Trio::asleep(3);
+fn a_goal_of_members_or_a_hand_over_unquiesces_its_partition() {
+    let mut trio = Trio::quiesced(3);
     let to = Some(node(2));
     let (request, deadline) = (RequestId(1), NEVER);
     trio.tell(0, Event::Transfer { request, partition: 1, to, deadline });
@@ -372,14 +383,14 @@ fn a_goal_of_members_or_a_hand_over_wakes_its_partition() {
 }
 
 #[test]
-fn the_state_of_a_sleeping_partition_says_which_of_its_nodes_live() {
-    let mut trio = Trio::asleep(3);
+fn the_state_of_a_quiesced_partition_says_which_of_its_nodes_live() {
+    let mut trio = Trio::quiesced(3);
     trio.hosts[2] = None;
     trio.pass(SECOND);
     let now = trio.now;
     let status = trio.host(0).status(now);
     let led = status.iter().find(|replica| replica.partition == 1).expect("it is held here");
-    assert!(led.asleep && led.role == i32::from(v1::ReplicaRole::Leader), "{led:?}");
+    assert!(led.quiesced && led.role == i32::from(v1::ReplicaRole::Leader), "{led:?}");
     let active: Vec<_> = led.peers.iter().map(|peer| peer.active).collect();
     assert_eq!(active, [true, false]);
 }

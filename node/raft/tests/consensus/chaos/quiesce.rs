@@ -1,4 +1,4 @@
-//! Idle groups sleep, and what ends a sleep: with a majority well, somebody must lead soon.
+//! Idle groups quiesce, and what ends that: with a majority well, somebody must lead soon.
 
 use doug_raft::Role;
 
@@ -6,12 +6,12 @@ use super::{read, some_leader, write};
 use crate::support::MILLISECOND;
 use crate::support::cluster::{Cluster, Weather};
 
-/// Lets the group fall asleep in fair weather, disturbs its sleep, and asks for what must hold then.
+/// Lets the group quiesce in fair weather, disturbs it, and asks for what must hold then.
 pub fn disturb(cluster: &mut Cluster) {
     let storm = std::mem::replace(&mut cluster.weather, Weather::fair());
-    if sleeps_soon(cluster) {
-        let leader = cluster.leader().expect("a sleeping group has a leader");
-        *cluster.counts.entry("whole groups asleep").or_default() += 1;
+    if quiesces_soon(cluster) {
+        let leader = cluster.leader().expect("a quiesced group has a leader");
+        *cluster.counts.entry("whole groups quiesced").or_default() += 1;
         match cluster.dice.between(0, 4) {
             0 => leader_dies(cluster, leader),
             1 => leader_restarts_at_once(cluster, leader),
@@ -24,7 +24,7 @@ pub fn disturb(cluster: &mut Cluster) {
     cluster.weather = Weather { cut, ..storm };
 }
 
-fn sleeps_soon(cluster: &mut Cluster) -> bool {
+fn quiesces_soon(cluster: &mut Cluster) -> bool {
     for number in cluster.nodes.keys().copied().collect::<Vec<_>>() {
         if cluster.nodes[&number].raft.is_none() {
             cluster.start(number);
@@ -32,19 +32,23 @@ fn sleeps_soon(cluster: &mut Cluster) -> bool {
     }
     for _ in 0..20 {
         cluster.run_for(100 * MILLISECOND);
-        if cluster.nodes.values().all(|node| node.raft.as_ref().is_some_and(|r| r.is_asleep())) {
+        if cluster.nodes.values().all(|node| node.raft.as_ref().is_some_and(|r| r.is_quiesced())) {
             return true;
         }
     }
-    // While members come and go, a replica that was left out or a learner keeps its group awake.
-    assert!(cluster.changes_members, "nothing keeps this group awake:\n{}", cluster.state());
+    // While members come and go, a replica that was left out or a learner keeps its group from quiescing.
+    assert!(
+        cluster.changes_members,
+        "nothing keeps this group from quiescing:\n{}",
+        cluster.state()
+    );
     false
 }
 
 fn others_lead(cluster: &mut Cluster, former: u64) {
     cluster.run_until(3_000 * MILLISECOND, |cluster| {
         cluster.running().into_iter().any(|n| {
-            n != former && cluster.raft(n).role() == Role::Leader && !cluster.raft(n).is_asleep()
+            n != former && cluster.raft(n).role() == Role::Leader && !cluster.raft(n).is_quiesced()
         })
     });
 }
@@ -63,7 +67,7 @@ fn leader_restarts_at_once(cluster: &mut Cluster, leader: u64) {
     cluster.start(leader);
 }
 
-/// What it would answer now, asleep, is old.
+/// What it would answer now is old.
 fn leader_is_cut_off(cluster: &mut Cluster, leader: u64) {
     cluster.isolate(&[leader]);
     if cluster.nodes.len() > 2 {
@@ -75,7 +79,7 @@ fn leader_is_cut_off(cluster: &mut Cluster, leader: u64) {
 }
 
 /// One follower after the other loses sight of the leader, which works on with the rest in between: whoever lost sight
-/// first cannot win alone, and whoever sleeps longest must not refuse it for ever.
+/// first cannot win alone, and a replica that stays quiesced must not refuse it for ever.
 fn sight_is_lost_one_by_one(cluster: &mut Cluster, leader: u64) {
     let followers: Vec<u64> = cluster.running().into_iter().filter(|&n| n != leader).collect();
     for &follower in &followers {
@@ -97,6 +101,6 @@ fn sight_is_lost_one_by_one(cluster: &mut Cluster, leader: u64) {
 pub fn check(cluster: &Cluster) {
     let everyone = cluster.nodes.values().map(|node| node.raft.as_ref());
     if !cluster.changes_members && everyone.clone().all(|raft| raft.is_some()) {
-        cluster.checker.sleep_is_sound(everyone.flatten());
+        cluster.checker.quiescence_is_sound(everyone.flatten());
     }
 }

@@ -1,32 +1,33 @@
-//! "Nobody sleeps without a leader": a leader sleeps only if every voter has agreed to its last wish; and when all of a
-//! partition sleep, one of them leads, and all are where it is.
+//! "Nobody is quiesced without a leader": a leader is quiesced only if every voter has agreed to its
+//! last proposal; and when all replicas of a partition are quiesced, one of them leads, and all are
+//! at its term and index.
 
 use super::Violation;
 use doug_proto::v1::{self, raft_message::Message};
 use doug_raft::{Raft, ReplicaId, Role, Term};
 use std::collections::BTreeMap;
 
-const NAME: &str = "nobody sleeps without a leader";
+const NAME: &str = "nobody is quiesced without a leader";
 
 /// A heartbeat round of a term, by partition and replica.
 type Rounds = BTreeMap<(u64, ReplicaId), (Term, u64)>;
 
-/// What replicas told others of sleep.
+/// What replicas told others of quiescence.
 #[derive(Debug, Default)]
-pub(super) struct Sleepers {
-    /// The last round in which each wished that all sleep.
-    wished: Rounds,
-    /// The last such wish to which each agreed.
+pub(super) struct Quiescence {
+    /// The last round in which each proposed to quiesce.
+    proposed: Rounds,
+    /// The last such proposal to which each agreed.
     agreed: Rounds,
 }
 
-impl Sleepers {
+impl Quiescence {
     /// A node sends these.
     pub(super) fn sent(&mut self, messages: &[v1::RaftMessage]) {
         for message in messages {
             let (rounds, round) = match &message.message {
-                Some(Message::Sleep(wish)) => (&mut self.wished, wish.round),
-                Some(Message::SleepAnswer(answer)) if answer.agreed => {
+                Some(Message::Quiesce(proposal)) => (&mut self.proposed, proposal.round),
+                Some(Message::QuiesceAnswer(answer)) if answer.agreed => {
                     (&mut self.agreed, answer.round)
                 }
                 _ => continue,
@@ -38,36 +39,37 @@ impl Sleepers {
 
     /// Looks at the voters of a partition that run, at one moment.
     pub(super) fn check(&self, partition: u64, voters: &[&Raft]) -> Result<(), Violation> {
-        let leaders = voters.iter().filter(|raft| raft.is_asleep() && raft.role() == Role::Leader);
+        let leaders =
+            voters.iter().filter(|raft| raft.is_quiesced() && raft.role() == Role::Leader);
         for leader in leaders {
-            let wish = self.wished.get(&(partition, leader.id()));
+            let proposal = self.proposed.get(&(partition, leader.id()));
             // It may have agreed to a later leader's since, of which this one has yet to hear.
-            let agrees = |voter: &ReplicaId| self.agreed.get(&(partition, *voter)) >= wish;
+            let agrees = |voter: &ReplicaId| self.agreed.get(&(partition, *voter)) >= proposal;
             let mut others = leader.configuration().voters.iter().filter(|id| **id != leader.id());
             if let Some(voter) = others.find(|voter| !agrees(voter)) {
                 let what = format!(
-                    "partition {partition}: leader {} sleeps, and {voter} has not agreed to it",
+                    "partition {partition}: leader {} is quiesced, and {voter} has not agreed to it",
                     leader.id()
                 );
                 return Err(Violation::new(NAME, what));
             }
         }
-        all_asleep(partition, voters)
+        all_quiesced(partition, voters)
     }
 }
 
-/// A replica on `node` follows asleep, and the process that vouched for its leader does so no more.
-pub(crate) fn sleeps_unvouched(node: &str, partition: u64) -> Violation {
+/// A replica on `node` is a quiesced follower, and its leader's node has another liveness epoch.
+pub(crate) fn quiesced_without_leader(node: &str, partition: u64) -> Violation {
     let what = format!(
-        "partition {partition}: the replica on {node} sleeps under a process that speaks for its leader no more"
+        "partition {partition}: the replica on {node} quiesced under a liveness epoch that its leader's node no longer has"
     );
     Violation::new(NAME, what)
 }
 
-fn all_asleep(partition: u64, replicas: &[&Raft]) -> Result<(), Violation> {
+fn all_quiesced(partition: u64, replicas: &[&Raft]) -> Result<(), Violation> {
     let Some(first) = replicas.first() else { return Ok(()) };
     let whole = replicas.len() == first.configuration().all_voters().len();
-    if !whole || !replicas.iter().all(|raft| raft.is_asleep()) {
+    if !whole || !replicas.iter().all(|raft| raft.is_quiesced()) {
         return Ok(());
     }
     let place = |raft: &Raft| (raft.term(), raft.commit(), raft.last_index());
@@ -82,7 +84,7 @@ fn all_asleep(partition: u64, replicas: &[&Raft]) -> Result<(), Violation> {
         false => {
             let states: Vec<_> =
                 replicas.iter().map(|raft| (raft.id(), raft.role(), place(raft))).collect();
-            let what = format!("partition {partition}: all sleep, as {states:?}");
+            let what = format!("partition {partition}: all are quiesced, as {states:?}");
             Err(Violation::new(NAME, what))
         }
     }
