@@ -7,7 +7,7 @@ use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 const SEGMENT_HEADER: usize = 64;
 const RECORD: usize = 88;
 const FRAME: usize = 32;
-const FOOTER: usize = 72;
+const FOOTER: usize = 84;
 const TRAILER: usize = 9;
 
 /// A segment of the log: its header, and each record that its length delimits.
@@ -66,9 +66,9 @@ pub fn batch(bytes: &mut [u8]) {
 pub fn table(bytes: &mut [u8]) {
     let Some(footer) = bytes.len().checked_sub(FOOTER) else { return };
     let length = bytes.len() as u64;
-    bytes[footer + 48..footer + 56].copy_from_slice(&length.to_le_bytes());
-    let sum = xxh3_64(&bytes[footer..footer + 56]);
-    bytes[footer + 56..footer + 64].copy_from_slice(&sum.to_le_bytes());
+    bytes[footer + 60..footer + 68].copy_from_slice(&length.to_le_bytes());
+    let sum = xxh3_64(&bytes[footer..footer + 68]);
+    bytes[footer + 68..footer + 76].copy_from_slice(&sum.to_le_bytes());
     let identity = u64_at(bytes, footer).expect("the footer is there");
     for part in [footer + 8, footer + 20, footer + 32] {
         if let Some(place) = place(bytes, part) {
@@ -159,10 +159,11 @@ fn listed(index: &[u8]) -> Vec<Range<usize>> {
 }
 
 fn next_listed(rest: &mut &[u8]) -> Option<Range<usize>> {
-    let (_shared, unshared, tag, _revision) =
+    let (_shared, unshared, slot, _revision) =
         (varint(rest)?, varint(rest)?, varint(rest)?, varint(rest)?);
     take(rest, unshared)?;
-    let mut value = take(rest, tag >> 1)?;
+    let mut value = take(rest, slot)?;
+    let _kind = take(&mut value, 1)?;
     let offset = varint(&mut value)?;
     Some(offset..offset.checked_add(varint(&mut value)?)?)
 }

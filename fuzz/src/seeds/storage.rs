@@ -9,7 +9,7 @@ use doug_sim_disk::SimDisk;
 use doug_storage::disk::Disk;
 use doug_storage::log::{self, Record};
 use doug_storage::manifest::{Change, Identity, Manifest, ManifestOptions, ManifestState};
-use doug_storage::tree::{Op, Progress, TableMeta, Tree, TreeEdit, TreeImage};
+use doug_storage::tree::{KeyClass, Op, Progress, TableMeta, Tree, TreeEdit, TreeImage};
 use doug_storage::{Applied, ReplicaKey};
 use std::sync::Arc;
 
@@ -68,8 +68,11 @@ pub(super) fn table(versions: u64) -> Vec<u8> {
     for revision in 1..=versions {
         let key = Bytes::from(format!("key {:02}", revision % 24));
         let value = Bytes::from(vec![b'v'; (revision % 7) as usize * 9]);
-        let put = Op::Put { key: key.clone(), value };
-        let operation = if revision % 5 == 0 { Op::Delete { key } } else { put };
+        let operation = if revision % 5 == 0 {
+            Op::delete(KeyClass::User, key)
+        } else {
+            Op::put(KeyClass::User, key, value)
+        };
         tree.apply(revision, &[operation]);
     }
     tree.rotate(Applied { index: versions, term: 1 }, Bytes::new());
@@ -116,8 +119,8 @@ fn listed(level: u8) -> TableMeta {
         tombstones: 3,
         min_revision: 1,
         max_revision: 8,
-        min_key: Bytes::from_static(b"apple"),
-        max_key: Bytes::from_static(b"pear"),
+        min_key: Bytes::from_static(b"\x01apple"),
+        max_key: Bytes::from_static(b"\x01pear"),
     }
 }
 

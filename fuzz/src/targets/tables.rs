@@ -67,9 +67,14 @@ fn listed(table: &Table) -> TableMeta {
 
 fn walk(view: &View, table: &Table) {
     let properties = table.properties();
+    for reverse in [false, true] {
+        let Ok(scan) = view.scan_system(ScanRange { reverse, ..ScanRange::all() }) else { continue };
+        scan.take(ENTRIES).take_while(Result::is_ok).for_each(drop);
+    }
     for at in [None, Some(properties.min_revision)] {
         for key in [&properties.min_key, &properties.max_key] {
-            let _ = view.get(key, at);
+            let _ = view.get(&key[1..], at);
+            let _ = view.get_system(&key[1..]);
         }
         for reverse in [false, true] {
             let range = ScanRange { reverse, ..ScanRange::all() };

@@ -8,7 +8,7 @@ use doug_proto::map::Partition;
 use doug_proto::routing::Routing;
 use doug_proto::v1::{self, command, condition::Test, write_operation::Operation};
 use doug_raft::{Batch, BatchKind, Membership};
-use doug_storage::tree::{Op, ReadError, Tree};
+use doug_storage::tree::{KeyClass, Op, ReadError, Tree};
 use prost::Message;
 
 /// The format of state blocks this program writes, and the newest that it reads.
@@ -231,9 +231,9 @@ fn descriptor_in(batch: &Batch) -> Result<Partition, ApplyError> {
 fn operations(write: &v1::WriteCommand) -> Vec<Op> {
     let operations = write.operations.iter().filter_map(|op| match &op.operation {
         Some(Operation::Put(put)) => {
-            Some(Op::Put { key: put.key.clone(), value: put.value.clone() })
+            Some(Op::put(KeyClass::User, put.key.clone(), put.value.clone()))
         }
-        Some(Operation::Delete(delete)) => Some(Op::Delete { key: delete.key.clone() }),
+        Some(Operation::Delete(delete)) => Some(Op::delete(KeyClass::User, delete.key.clone())),
         None => None,
     });
     operations.collect()

@@ -55,6 +55,17 @@ pub enum StorageError {
         /// The greatest version this program understands.
         supported: u32,
     },
+    /// A file that holds something only a newer program knows.
+    #[error(
+        "{} holds {what}, which this program does not know: run the program that wrote it, or \
+         a newer one", file.display()
+    )]
+    NewerContent {
+        /// The file.
+        file: PathBuf,
+        /// What is unknown.
+        what: &'static str,
+    },
     /// Another process holds the data directory.
     #[error(
         "{} is in use by another process: stop that one first, or give this node its own directory",

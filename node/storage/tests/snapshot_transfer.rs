@@ -10,7 +10,7 @@ use bytes::Bytes;
 use doug_sim_disk::{Crash, SimDisk};
 use doug_storage::snapshot::{Chunk, IDLE_MICROSECONDS, Incoming, Sending, Snapshot, SnapshotInfo};
 use doug_storage::store::{Opened, Store};
-use doug_storage::tree::{Op, Tree};
+use doug_storage::tree::{KeyClass, Op, Tree};
 use doug_storage::{Applied, ReplicaKey, Result, StorageError};
 use store_support::*;
 
@@ -21,9 +21,9 @@ const CHUNK: usize = 900;
 fn keys(range: std::ops::Range<u64>) -> Vec<Op> {
     // Digits that hardly compress.
     let digits = |i: u64| format!("{:016x}", xxhash_rust::xxh3::xxh3_64(&i.to_le_bytes()));
-    let op = |i: u64| Op::Put {
-        key: Bytes::from(format!("key {i:04}")),
-        value: Bytes::from((0..6).map(|part| digits(i * 6 + part)).collect::<String>()),
+    let op = |i: u64| {
+        let value: String = (0..6).map(|part| digits(i * 6 + part)).collect();
+        Op::put(KeyClass::User, format!("key {i:04}"), value)
     };
     range.map(op).collect()
 }

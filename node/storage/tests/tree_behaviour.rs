@@ -9,7 +9,7 @@ use doug_storage::StorageError;
 use doug_storage::disk::Disk;
 use doug_storage::table::Compression;
 use doug_storage::tree::{
-    Applied, Interval, Op, Pressure, Progress, ReadError, ScanRange, TreeOptions,
+    Applied, Interval, KeyClass, Op, Pressure, Progress, ReadError, ScanRange, TreeOptions,
 };
 use tree_support::{Keeper, delete, finish, get, keys, put, range};
 
@@ -434,7 +434,7 @@ fn the_greatest_keys_and_values_pass_through_every_level() {
     let keys: Vec<Bytes> = (0..4u8).map(|i| vec![i; 4096].into()).collect();
     let value = Bytes::from(vec![7; 1 << 20]);
     for (i, key) in keys.iter().enumerate() {
-        let op = Op::Put { key: key.clone(), value: value.clone() };
+        let op = Op::put(KeyClass::User, key.clone(), value.clone());
         keeper.tree.apply(i as u64 + 1, &[op]);
         keeper.flush();
     }
@@ -443,6 +443,65 @@ fn the_greatest_keys_and_values_pass_through_every_level() {
         let found = keeper.tree.view().get(key, None).unwrap().unwrap();
         assert_eq!(found.value, value);
     }
+}
+
+fn system(key: &str, value: &str) -> Op {
+    Op::put(KeyClass::System, key.to_owned(), value.to_owned())
+}
+
+fn system_keys(keeper: &Keeper) -> Vec<(String, String)> {
+    let view = keeper.tree.view();
+    let text = |bytes: Bytes| String::from_utf8(bytes.to_vec()).unwrap();
+    let scan = view.scan_system(ScanRange::all()).unwrap().map(Result::unwrap);
+    scan.map(|entry| (text(entry.key), text(entry.value))).collect()
+}
+
+#[test]
+fn system_keys_and_user_keys_never_meet() {
+    let mut keeper = Keeper::new(forgetful());
+    keeper.tree.apply(1, &[system("a", "ours"), put("a", "theirs"), system("z", "last")]);
+    for _ in 0..2 {
+        let view = keeper.tree.view();
+        assert_eq!(keeper.get("a").as_deref(), Some("theirs"));
+        assert_eq!(keeper.get("z"), None);
+        assert_eq!(view.get_system(b"a").unwrap().unwrap().value, "ours");
+        for reverse in [false, true] {
+            assert_eq!(keys(&view, range("", None, reverse), None), ["a"]);
+        }
+        let all = [("a", "ours"), ("z", "last")].map(|(k, v)| (k.to_owned(), v.to_owned()));
+        assert_eq!(system_keys(&keeper), all);
+        keeper.flush();
+    }
+}
+
+#[test]
+fn of_a_system_key_only_the_newest_version_is_kept_whatever_the_floor() {
+    let mut keeper = Keeper::new(TreeOptions { history: 1_000, ..TreeOptions::tiny() });
+    for revision in 1..=6 {
+        keeper.tree.apply(revision, &[system("a", &format!("v{revision}")), put("a", "kept")]);
+        keeper.flush();
+    }
+    keeper.tree.apply(7, &[system("b", "gone"), Op::delete(KeyClass::System, "a")]);
+    keeper.tree.apply(8, &[Op::delete(KeyClass::System, "b")]);
+    keeper.flush();
+    keeper.compact();
+    assert_eq!(keeper.tree.gc_floor(), 0, "all user versions are readable");
+    // Six versions of the user key, one system key, and two tombstones in level 0 over it.
+    assert_eq!(keeper.entries(), 9, "{:?}", keeper.tree.level_stats());
+    assert_eq!(system_keys(&keeper), []);
+}
+
+#[test]
+fn the_interval_is_over_user_keys_alone() {
+    let mut keeper = Keeper::new(forgetful());
+    keeper.tree.set_interval(Some(Arc::new(LowHalf)));
+    for revision in 1..=3 {
+        keeper.tree.apply(revision, &[system("k99", "ours"), put("k99", "theirs")]);
+        keeper.flush();
+    }
+    keeper.compact();
+    assert_eq!(keeper.get("k99"), None);
+    assert_eq!(system_keys(&keeper), [("k99".to_owned(), "ours".to_owned())]);
 }
 
 /// Owns the keys below "k10".

@@ -9,10 +9,15 @@ use doug_sim_disk::SimDisk;
 use doug_storage::StorageError;
 use doug_storage::cache::BlockCache;
 use doug_storage::disk::{Disk, OpenMode};
-use doug_storage::table::{Compression, FileId, ObsoleteFiles, Table, TableBuilder, TableOptions};
-use doug_storage::tree::{Entry, ReadError, ScanRange, Tree, TreeImage, TreeOptions};
+use doug_storage::table::{
+    Compression, FileId, ObsoleteFiles, Slot, Table, TableBuilder, TableOptions,
+};
+use doug_storage::tree::{Entry, KeyClass, ReadError, ScanRange, Tree, TreeImage, TreeOptions};
 use proptest::prelude::*;
 use tree_support::{Keeper, context, delete, put};
+
+/// Bytes of a table's footer.
+const FOOTER: usize = 84;
 
 /// One small table with several blocks, versions and tombstones, and what it holds.
 fn small_table(compression: Compression) -> (SimDisk, TreeImage, PathBuf, Vec<Entry>) {
@@ -63,7 +68,9 @@ fn assert_named(error: ReadError, path: &Path, len: u64, case: &str) {
             assert_eq!(damage.file, path, "{case}");
             assert!(damage.offset <= len, "{case}: offset {}", damage.offset);
         }
-        ReadError::Storage(StorageError::NewerFormat { file, .. }) => assert_eq!(file, path),
+        ReadError::Storage(
+            StorageError::NewerFormat { file, .. } | StorageError::NewerContent { file, .. },
+        ) => assert_eq!(file, path),
         other => panic!("{case}: {other}"),
     }
 }
@@ -114,7 +121,7 @@ fn blocks_that_change_places_are_noticed() {
     let sound = tree_support::read_file(&disk, &path);
     // Moving all bytes keeps every block's own content sound but not its place.
     let mut bytes = sound.clone();
-    bytes[..sound.len() - 72].rotate_left(1);
+    bytes[..sound.len() - FOOTER].rotate_left(1);
     overwrite(&disk, &path, &bytes);
     let error = read_all(&disk, &image, &entries).expect_err("nothing is in its place");
     assert_named(error, &path, sound.len() as u64, "rotated");
@@ -181,18 +188,67 @@ proptest! {
     }
 }
 
-#[test]
-fn a_table_of_a_newer_format_says_so() {
+fn one_version() -> Vec<u8> {
     let disk = SimDisk::new(1);
     let path = PathBuf::from("/t.sst");
     let mut builder = TableBuilder::create(&disk, &path, 1, TableOptions::default()).expect("new");
-    builder.add(b"a", 1, Some(b"x")).expect("works");
+    let key = KeyClass::User.tree_key(b"a");
+    builder.add(&key, 1, &Slot::value("x")).expect("works");
     builder.finish().expect("works");
-    let mut bytes = tree_support::read_file(&disk, &path);
-    let footer = bytes.len() - 72;
-    bytes[footer + 44] = 3;
-    let checksum = xxhash_rust::xxh3::xxh3_64(&bytes[footer..footer + 56]);
-    bytes[footer + 56..footer + 64].copy_from_slice(&checksum.to_le_bytes());
-    let error = open_any(&bytes).expect_err("version 3 is not known");
-    assert!(matches!(error, StorageError::NewerFormat { found: 3, supported: 2, .. }));
+    tree_support::read_file(&disk, &path)
+}
+
+/// Makes the footer's checksum right again.
+fn reseal_footer(bytes: &mut [u8]) {
+    let (footer, sum) = (bytes.len() - FOOTER, bytes.len() - 16);
+    let checksum = xxhash_rust::xxh3::xxh3_64(&bytes[footer..sum]);
+    bytes[sum..sum + 8].copy_from_slice(&checksum.to_le_bytes());
+}
+
+#[test]
+fn a_table_of_a_newer_format_says_so() {
+    let mut bytes = one_version();
+    let footer = bytes.len() - FOOTER;
+    bytes[footer + 56] = 2;
+    reseal_footer(&mut bytes);
+    let error = open_any(&bytes).expect_err("version 2 is not known");
+    assert!(matches!(error, StorageError::NewerFormat { found: 2, supported: 1, .. }));
+}
+
+#[test]
+fn a_table_with_a_block_of_range_tombstones_is_of_a_newer_program() {
+    let mut bytes = one_version();
+    let footer = bytes.len() - FOOTER;
+    bytes[footer + 44] = 1;
+    reseal_footer(&mut bytes);
+    let error = open_any(&bytes).expect_err("range tombstones are not known");
+    assert!(error.to_string().contains("holds range tombstones"), "{error}");
+}
+
+/// A table whose properties were changed, sealed again.
+fn with_properties(change: impl FnOnce(&mut [u8])) -> Vec<u8> {
+    let mut bytes = one_version();
+    let footer = bytes.len() - FOOTER;
+    let word = |at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().expect("eight bytes"));
+    let (identity, start) = (word(footer), word(footer + 32) as usize);
+    let payload = start..footer - 9;
+    change(&mut bytes[payload.clone()]);
+    let seed = identity.wrapping_add(start as u64);
+    let sealed = &bytes[payload.start..=payload.end];
+    let checksum = xxhash_rust::xxh3::xxh3_64_with_seed(sealed, seed);
+    bytes[footer - 8..footer].copy_from_slice(&checksum.to_le_bytes());
+    bytes
+}
+
+#[test]
+fn a_table_with_attributes_or_classes_of_a_newer_program_is_refused_when_it_is_opened() {
+    assert!(open_any(&with_properties(|_| {})).is_ok());
+    for (tag, named) in [(6, "commit stamps"), (30, "attributes of keys")] {
+        let bytes = with_properties(|p| p[40..48].copy_from_slice(&(1u64 << tag).to_le_bytes()));
+        let error = open_any(&bytes).expect_err("a tag that is not known");
+        assert!(matches!(error, StorageError::NewerContent { .. }), "{error}");
+        assert!(error.to_string().contains(named), "{error}");
+    }
+    let error = open_any(&with_properties(|p| (p[49], p[52]) = (2, 2))).expect_err("class 2");
+    assert!(error.to_string().contains("keys of another class"), "{error}");
 }

@@ -6,7 +6,10 @@ mod tree_support;
 use std::path::PathBuf;
 
 use doug_sim_disk::SimDisk;
-use doug_storage::table::{Compression, TableBuilder, TableOptions};
+use doug_storage::table::{
+    Compression, LeaseId, Slot, TableBuilder, TableOptions, ValueAttributes,
+};
+use doug_storage::tree::KeyClass;
 use hexdump::hexdump;
 
 /// The table of the document's example.
@@ -16,9 +19,14 @@ fn example() -> Vec<u8> {
     let options = TableOptions { compression: Compression::None, ..TableOptions::default() };
     let mut builder =
         TableBuilder::create(&disk, &path, 0x0123_4567_89ab_cdef, options).expect("new");
-    builder.add(b"apple", 7, Some(b"red")).expect("works");
-    builder.add(b"apple", 3, Some(b"green")).expect("works");
-    builder.add(b"apricot", 5, None).expect("works");
+    let leased = ValueAttributes { lease: Some(LeaseId(300)), expiry: None };
+    let green = Slot::Value { value: "green".into(), attributes: leased };
+    for (key, revision, slot) in
+        [("apple", 7, Slot::value("red")), ("apple", 3, green), ("apricot", 5, Slot::tombstone())]
+    {
+        let key = KeyClass::User.tree_key(key.as_bytes());
+        builder.add(&key, revision, &slot).expect("works");
+    }
     builder.finish().expect("works");
     tree_support::read_file(&disk, &path)
 }

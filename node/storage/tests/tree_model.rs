@@ -10,8 +10,9 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use doug_storage::compaction::CompactionJob;
 use doug_storage::table::Compression;
+use doug_storage::table::Slot;
 use doug_storage::tree::{
-    Applied, Entry, FlushJob, Op, Pin, Progress, ScanRange, TreeOptions, View,
+    Applied, Entry, FlushJob, KeyClass, Op, Pin, Progress, ScanRange, TreeOptions, View,
 };
 use proptest::prelude::*;
 use tree_support::{Keeper, scan};
@@ -132,16 +133,16 @@ impl Run {
     fn apply(&mut self, skip: u8, changes: Vec<(u8, Option<u16>)>) {
         let revision = self.keeper.tree.revision() + 1 + u64::from(skip);
         let op = |(key, len): (u8, Option<u16>)| match len {
-            Some(len) => Op::Put { key: key_of(key), value: value_of(revision, len) },
-            None => Op::Delete { key: key_of(key) },
+            Some(len) => Op::put(KeyClass::User, key_of(key), value_of(revision, len)),
+            None => Op::delete(KeyClass::User, key_of(key)),
         };
         let ops: Vec<Op> = changes.into_iter().map(op).collect();
         for op in &ops {
-            let (key, value) = match op {
-                Op::Put { key, value } => (key, Some(value.clone())),
-                Op::Delete { key } => (key, None),
+            let value = match &op.slot {
+                Slot::Value { value, .. } => Some(value.clone()),
+                Slot::Tombstone { .. } => None,
             };
-            let versions = self.model.entry(key.clone()).or_default();
+            let versions = self.model.entry(op.key.clone()).or_default();
             versions.insert(revision, value);
         }
         self.keeper.tree.apply(revision, &ops);

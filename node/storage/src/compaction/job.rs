@@ -15,6 +15,7 @@ use crate::table::entry::{Cursor, Direction};
 use crate::table::reader::{Caching, Table};
 use crate::tree::change::{ChangeKind, JobTicket, TreeChange};
 use crate::tree::levels::{Beneath, Levels, Placed};
+use crate::tree::version::owns;
 use crate::tree::{Interval, Progress, TableMeta, TreeEdit, Workshop};
 
 /// What each version costs a step beside its bytes.
@@ -130,11 +131,11 @@ impl CompactionJob {
     fn carry(&mut self, merge: &Merge<Source<'static>>) -> Result<usize> {
         let (key, revision) = merge.place();
         let slot = merge.slot();
-        let owned = self.interval.as_ref().is_none_or(|i| i.contains(key));
+        let owned = owns(self.interval.as_deref(), key);
         let beneath = |key: &[u8]| self.beneath.may_hold(key);
         let keep = owned && self.retention.keeps(key, revision, slot.is_tombstone(), beneath);
         if keep && let Some(output) = &mut self.output {
-            output.add(key, revision, slot.value())?;
+            output.add(key, revision, &slot)?;
         }
         Ok(key.len() + slot.len() + STEP_OVERHEAD)
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::Result;
 use crate::simulation::crash_point;
-use crate::table::{FileId, Table, TableBuilder};
+use crate::table::{FileId, Slot, Table, TableBuilder};
 use crate::tree::Workshop;
 
 /// Writes versions into as many tables as their size asks for.
@@ -25,7 +25,7 @@ impl Output {
     }
 
     /// Appends a version, in internal order.
-    pub(crate) fn add(&mut self, key: &[u8], revision: u64, value: Option<&[u8]>) -> Result<()> {
+    pub(crate) fn add(&mut self, key: &[u8], revision: u64, slot: &Slot) -> Result<()> {
         // All versions of a key stay in one table: sorted levels are disjoint by key.
         let full = self.current.as_ref().is_some_and(|(_, builder)| {
             self.split.is_some_and(|split| builder.size() >= split) && builder.last_key() != key
@@ -37,7 +37,7 @@ impl Output {
             self.current = Some(self.create()?);
         }
         match &mut self.current {
-            Some((_, builder)) => builder.add(key, revision, value),
+            Some((_, builder)) => builder.add(key, revision, slot),
             None => Ok(()),
         }
     }

@@ -1,6 +1,7 @@
 //! Which versions a flush or a compaction carries over.
 
 use crate::simulation::{Bug, has_bug};
+use crate::tree::KeyClass;
 
 /// Decides version by version, in internal order (newest first within a key).
 ///
@@ -8,6 +9,10 @@ use crate::simulation::{Bug, has_bug};
 /// horizon is kept, and the newest at or below it; whatever that one shadows is dropped.
 /// A tombstone at or below the horizon is dropped too, but only when no older version
 /// can lie beneath: without the tombstone that version would rise from the dead.
+///
+/// System keys are read at the newest revision only, so for them everything is below the
+/// horizon. That is safe after a power loss: a job's output holds nothing newer than the
+/// position it is published with or after.
 pub(crate) struct Retention {
     horizon: u64,
     key: Vec<u8>,
@@ -36,7 +41,7 @@ impl Retention {
             self.key.extend_from_slice(key);
             self.shadowed = false;
         }
-        if revision > self.horizon {
+        if revision > self.horizon && !KeyClass::System.holds(key) {
             return true;
         }
         if self.shadowed {
@@ -57,7 +62,8 @@ mod tests {
         versions
             .iter()
             .filter(|(key, revision, tombstone)| {
-                retention.keeps(key.as_bytes(), *revision, *tombstone, |_| beneath)
+                let key = KeyClass::User.tree_key(key.as_bytes());
+                retention.keeps(&key, *revision, *tombstone, |_| beneath)
             })
             .map(|(_, revision, _)| *revision)
             .collect()
@@ -82,6 +88,19 @@ mod tests {
         let versions = [("a", 9, true), ("a", 5, false)];
         assert_eq!(kept(9, true, &versions), [9]);
         assert_eq!(kept(9, false, &versions), [0u64; 0]);
+    }
+
+    #[test]
+    fn of_a_system_key_only_the_newest_version_stays_whatever_the_horizon() {
+        let key = KeyClass::System.tree_key(b"a");
+        let mut retention = Retention::new(0);
+        let mut keeps = |revision, tombstone, beneath: bool| {
+            retention.keeps(&key, revision, tombstone, |_| beneath)
+        };
+        assert!(keeps(9, false, true));
+        assert!(!keeps(5, false, true));
+        let mut retention = Retention::new(0);
+        assert!(!retention.keeps(&key, 9, true, |_| false), "a tombstone over nothing");
     }
 
     #[test]

@@ -16,6 +16,7 @@ use crossbeam_skiplist::map::Entry;
 use crate::Result;
 use crate::table::Slot;
 use crate::table::entry::{Cursor, Direction, Place};
+use crate::tree::KeyClass;
 use key::{InternalKey, Placed};
 
 /// Memory of a version beside its key and value: list node, tower, handles, counters.
@@ -23,20 +24,25 @@ const OVERHEAD: usize = 160;
 
 /// One change of one key.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Op {
+pub struct Op {
+    /// Whose key it is.
+    pub class: KeyClass,
+    /// The key, without its class.
+    pub key: Bytes,
+    /// What the key holds from now on.
+    pub slot: Slot,
+}
+
+impl Op {
     /// The key holds this value from now on.
-    Put {
-        /// The key. The memtable keeps these bytes, not a copy: they should be a slice
-        /// of a buffer that holds little else.
-        key: Bytes,
-        /// The value; kept like the key.
-        value: Bytes,
-    },
+    pub fn put(class: KeyClass, key: impl Into<Bytes>, value: impl Into<Bytes>) -> Self {
+        Self { class, key: key.into(), slot: Slot::value(value) }
+    }
+
     /// The key holds nothing from now on.
-    Delete {
-        /// The key; kept like that of a put.
-        key: Bytes,
-    },
+    pub fn delete(class: KeyClass, key: impl Into<Bytes>) -> Self {
+        Self { class, key: key.into(), slot: Slot::tombstone() }
+    }
 }
 
 /// Versions in memory, in internal order.
@@ -57,13 +63,9 @@ impl Memtable {
     pub(crate) fn apply(&self, revision: u64, ops: &[Op]) {
         let mut bytes = 0;
         for op in ops {
-            let (key, slot) = match op {
-                Op::Put { key, value } => (key, Slot::Put(value.clone())),
-                Op::Delete { key } => (key, Slot::Tombstone),
-            };
-            bytes += key.len() + slot.len() + OVERHEAD;
-            let key = InternalKey { key: key.clone(), revision };
-            self.map.insert(key, slot);
+            let key = op.class.tree_key(&op.key);
+            bytes += key.len() + op.slot.len() + OVERHEAD;
+            self.map.insert(InternalKey { key, revision }, op.slot.clone());
         }
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
         // Publishes the inserts above: see `newest`.

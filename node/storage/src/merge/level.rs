@@ -4,8 +4,9 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::Result;
+use crate::table::Slot;
 use crate::table::cursor::TableCursor;
-use crate::table::entry::{Cursor, Direction, Place, Slot};
+use crate::table::entry::{Cursor, Direction, Place};
 use crate::table::reader::{Caching, Table};
 
 /// Walks over tables that follow one another.

@@ -2,9 +2,8 @@
 //!
 //! ```text
 //! block   := entry* restart* count
-//! entry   := shared:varint unshared:varint tag:varint revision:varint
-//!            key[shared..]:unshared bytes  value:bytes
-//! tag     := value length << 1 | 1 if tombstone
+//! entry   := shared:varint unshared:varint slot length:varint revision:varint
+//!            key[shared..]:unshared bytes  slot (see `slot`)
 //! restart := u32 LE, offset of an entry with shared = 0
 //! count   := u32 LE, number of restarts, at least 1
 //! ```
@@ -18,7 +17,8 @@ use std::ops::Range;
 use bytes::Bytes;
 
 use super::codec::{Decoder, Malformed, put_varint};
-use super::entry::{Place, Slot, compare};
+use super::entry::{Place, compare};
+use super::slot::Slot;
 
 /// Builds one block; reusable.
 pub(crate) struct BlockBuilder {
@@ -27,6 +27,8 @@ pub(crate) struct BlockBuilder {
     interval: usize,
     since_restart: usize,
     last_key: Vec<u8>,
+    /// What stands before the value in the slot being added.
+    head: Vec<u8>,
 }
 
 impl BlockBuilder {
@@ -38,11 +40,12 @@ impl BlockBuilder {
             interval,
             since_restart: 0,
             last_key: Vec::new(),
+            head: Vec::new(),
         }
     }
 
     /// Appends a version; the caller keeps the internal order.
-    pub(crate) fn add(&mut self, key: &[u8], revision: u64, value: Option<&[u8]>) {
+    pub(crate) fn add(&mut self, key: &[u8], revision: u64, slot: &Slot) {
         let restart = self.restarts.is_empty() || self.since_restart == self.interval;
         let shared = if restart {
             self.restarts.push(self.bytes.len() as u32);
@@ -51,13 +54,16 @@ impl BlockBuilder {
         } else {
             shared_prefix(&self.last_key, key)
         };
-        let value_len = value.map_or(0, <[u8]>::len) as u64;
+        self.head.clear();
+        slot.encode_head(&mut self.head);
+        let slot_len = self.head.len() + slot.bytes().len();
         put_varint(&mut self.bytes, shared as u64);
         put_varint(&mut self.bytes, (key.len() - shared) as u64);
-        put_varint(&mut self.bytes, value_len << 1 | u64::from(value.is_none()));
+        put_varint(&mut self.bytes, slot_len as u64);
         put_varint(&mut self.bytes, revision);
         self.bytes.extend_from_slice(&key[shared..]);
-        self.bytes.extend_from_slice(value.unwrap_or_default());
+        self.bytes.extend_from_slice(&self.head);
+        self.bytes.extend_from_slice(slot.bytes());
         self.last_key.truncate(shared);
         self.last_key.extend_from_slice(&key[shared..]);
         self.since_restart += 1;
@@ -108,8 +114,7 @@ pub(crate) struct RawEntry {
     pub(crate) shared: usize,
     pub(crate) suffix: Range<usize>,
     pub(crate) revision: u64,
-    /// `None` for a tombstone.
-    pub(crate) value: Option<Range<usize>>,
+    pub(crate) slot: Slot<Range<usize>>,
     /// Where the next entry starts.
     pub(crate) next: usize,
 }
@@ -171,23 +176,19 @@ impl Block {
         let mut decoder = Decoder::starting_at(&self.bytes[..self.entries_end], at);
         let shared = decoder.length()?;
         let unshared = decoder.length()?;
-        let tag = decoder.varint()?;
+        let slot_len = decoder.length()?;
         let revision = decoder.varint()?;
         let suffix_at = decoder.position();
         decoder.take(unshared)?;
-        let value_at = decoder.position();
-        let value_len = usize::try_from(tag >> 1).map_err(|_| "a length overflows")?;
-        decoder.take(value_len)?;
-        let tombstone = tag & 1 == 1;
-        if tombstone && value_len != 0 {
-            return Err("a tombstone carries a value");
-        }
+        let slot_at = decoder.position();
+        decoder.take(slot_len)?;
+        let next = decoder.position();
         Ok(RawEntry {
             shared,
-            suffix: suffix_at..value_at,
+            suffix: suffix_at..slot_at,
             revision,
-            value: (!tombstone).then_some(value_at..value_at + value_len),
-            next: decoder.position(),
+            slot: Slot::parse(&self.bytes, slot_at..next)?,
+            next,
         })
     }
 
@@ -205,11 +206,8 @@ impl Block {
     }
 
     /// The slot, its value a slice of the block.
-    pub(crate) fn slot(&self, value: &Option<Range<usize>>) -> Slot {
-        match value {
-            Some(range) => Slot::Put(self.bytes.slice(range.clone())),
-            None => Slot::Tombstone,
-        }
+    pub(crate) fn slot(&self, slot: &Slot<Range<usize>>) -> Slot {
+        slot.map(|range| self.bytes.slice(range.clone()))
     }
 
     /// Number of restart points whose entry lies before `target`.

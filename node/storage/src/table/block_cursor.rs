@@ -5,14 +5,15 @@ use std::ops::Range;
 
 use super::block::Block;
 use super::codec::Malformed;
-use super::entry::{Place, Slot, compare};
+use super::entry::{Place, compare};
+use super::slot::{DeletionCause, Slot};
 
 /// Walks forward; the key is rebuilt in place from shared prefixes.
 pub(crate) struct ForwardBlock {
     block: Block,
     key: Vec<u8>,
     revision: u64,
-    value: Option<Range<usize>>,
+    slot: Slot<Range<usize>>,
     next: usize,
     valid: bool,
 }
@@ -39,7 +40,8 @@ impl ForwardBlock {
     }
 
     fn unpositioned(block: Block, next: usize) -> Self {
-        Self { block, key: Vec::new(), revision: 0, value: None, next, valid: false }
+        let slot = Slot::Tombstone { cause: DeletionCause::Delete };
+        Self { block, key: Vec::new(), revision: 0, slot, next, valid: false }
     }
 
     pub(crate) fn advance(&mut self) -> Result<(), Malformed> {
@@ -54,7 +56,7 @@ impl ForwardBlock {
         self.key.truncate(entry.shared);
         self.key.extend_from_slice(self.block.slice(entry.suffix));
         self.revision = entry.revision;
-        self.value = entry.value;
+        self.slot = entry.slot;
         self.next = entry.next;
         Ok(())
     }
@@ -68,7 +70,7 @@ impl ForwardBlock {
     }
 
     pub(crate) fn slot(&self) -> Slot {
-        self.block.slot(&self.value)
+        self.block.slot(&self.slot)
     }
 }
 
@@ -86,7 +88,7 @@ pub(crate) struct ReverseBlock {
 struct Unfolded {
     key: Range<usize>,
     revision: u64,
-    value: Option<Range<usize>>,
+    slot: Slot<Range<usize>>,
 }
 
 impl ReverseBlock {
@@ -130,7 +132,7 @@ impl ReverseBlock {
             self.entries.push(Unfolded {
                 key: previous.clone(),
                 revision: entry.revision,
-                value: entry.value,
+                slot: entry.slot,
             });
             at = entry.next;
         }
@@ -157,6 +159,6 @@ impl ReverseBlock {
     }
 
     pub(crate) fn slot(&self) -> Slot {
-        self.block.slot(&self.entries[self.left - 1].value)
+        self.block.slot(&self.entries[self.left - 1].slot)
     }
 }

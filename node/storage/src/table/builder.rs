@@ -13,14 +13,18 @@ use super::block::BlockBuilder;
 use super::bloom;
 use super::compress::{Compression, Compressor};
 use super::entry::compare;
-use super::format::{Footer, Handle, Site, seal};
+use super::format::{Footer, Handle, IndexEntry, Site, seal};
 use super::properties::Properties;
+use super::slot::Slot;
 use crate::disk::{Disk, DiskFile, OpenMode};
 use crate::simulation::crash_point;
 use crate::{Result, StorageError};
 
 /// Bytes collected before they are written.
 const WRITE_BUFFER: usize = 256 << 10;
+
+/// Of a block without versions: any revision is below the least and above the greatest.
+const NO_REVISIONS: (u64, u64) = (u64::MAX, 0);
 
 /// The geometry of a table.
 #[derive(Clone, Debug)]
@@ -61,6 +65,8 @@ pub struct TableBuilder {
     hashes: Vec<u64>,
     last_key: Vec<u8>,
     last_revision: u64,
+    /// Least and greatest revision of the block being built.
+    block_revisions: (u64, u64),
     properties: Properties,
 }
 
@@ -87,15 +93,16 @@ impl TableBuilder {
             hashes: Vec::new(),
             last_key: Vec::new(),
             last_revision: 0,
+            block_revisions: NO_REVISIONS,
             properties: Properties::default(),
         })
     }
 
-    /// Appends a version; `value` is `None` for a tombstone.
+    /// Appends a version of a key, its class in front.
     ///
     /// Panics if it does not come after the version before it in internal order (key
     /// ascending, revision descending): a search would never find it again.
-    pub fn add(&mut self, key: &[u8], revision: u64, value: Option<&[u8]>) -> Result<()> {
+    pub fn add(&mut self, key: &[u8], revision: u64, slot: &Slot) -> Result<()> {
         let first = self.properties.entries == 0;
         let last = (self.last_key.as_slice(), self.last_revision);
         assert!(
@@ -105,18 +112,20 @@ impl TableBuilder {
         if first || self.last_key != key {
             self.hashes.push(bloom::hash(key));
         }
-        self.count(key, revision, value);
+        self.count(key, revision, slot);
         self.last_key.clear();
         self.last_key.extend_from_slice(key);
         self.last_revision = revision;
-        self.block.add(key, revision, value);
+        self.block.add(key, revision, slot);
+        let (least, greatest) = self.block_revisions;
+        self.block_revisions = (least.min(revision), greatest.max(revision));
         if self.block.size() >= self.options.block_bytes {
             self.close_block()?;
         }
         Ok(())
     }
 
-    fn count(&mut self, key: &[u8], revision: u64, value: Option<&[u8]>) {
+    fn count(&mut self, key: &[u8], revision: u64, slot: &Slot) {
         let p = &mut self.properties;
         if p.entries == 0 {
             p.min_key = Bytes::copy_from_slice(key);
@@ -124,10 +133,11 @@ impl TableBuilder {
             p.max_revision = revision;
         }
         p.entries += 1;
-        p.tombstones += u64::from(value.is_none());
+        p.tombstones += u64::from(slot.is_tombstone());
         p.min_revision = p.min_revision.min(revision);
         p.max_revision = p.max_revision.max(revision);
-        p.raw_bytes += (key.len() + value.map_or(0, <[u8]>::len)) as u64;
+        p.tags |= slot.tags();
+        p.raw_bytes += (key.len() + slot.len()) as u64;
     }
 
     /// Bytes the data would take if the table ended here.
@@ -149,9 +159,9 @@ impl TableBuilder {
         let site = self.site();
         let compressed = self.compressor.compress(&payload);
         let handle = seal(&payload, compressed, site, &mut self.buffer);
-        let mut value = Vec::with_capacity(15);
-        handle.encode(&mut value);
-        self.index.add(&self.last_key, self.last_revision, Some(&value));
+        let (least, greatest) = std::mem::replace(&mut self.block_revisions, NO_REVISIONS);
+        let entry = Slot::value(IndexEntry { handle, least, greatest }.encode());
+        self.index.add(&self.last_key, self.last_revision, &entry);
         if self.buffer.len() >= WRITE_BUFFER {
             self.flush()?;
         }

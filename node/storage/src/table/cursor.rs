@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use super::block_cursor::{ForwardBlock, ReverseBlock};
 use super::codec::Malformed;
-use super::entry::{Cursor, Place, Slot};
+use super::entry::{Cursor, Place};
 use super::reader::{Caching, Table};
+use super::slot::Slot;
 use crate::Result;
 
 /// A cursor over one table.
@@ -56,6 +57,11 @@ impl TableCursor {
         let mut cursor = Self { table, caching, block, walk: Walk::Reverse(walk) };
         cursor.leave_exhausted_block()?;
         Ok(cursor)
+    }
+
+    /// The block the cursor stands in.
+    pub(crate) fn block(&self) -> usize {
+        self.block
     }
 
     fn leave_exhausted_block(&mut self) -> Result<()> {

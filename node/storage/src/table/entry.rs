@@ -2,44 +2,7 @@
 
 use std::cmp::Ordering;
 
-use bytes::Bytes;
-
-/// What a key holds at a revision.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Slot {
-    /// A value.
-    Put(Bytes),
-    /// The key was deleted; this hides every older version of it.
-    Tombstone,
-}
-
-impl Slot {
-    /// The value's length in bytes; a tombstone has none.
-    pub fn len(&self) -> usize {
-        match self {
-            Slot::Put(value) => value.len(),
-            Slot::Tombstone => 0,
-        }
-    }
-
-    /// Whether there are no bytes of value.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// Whether the key was deleted.
-    pub fn is_tombstone(&self) -> bool {
-        matches!(self, Slot::Tombstone)
-    }
-
-    /// The value's bytes, `None` for a tombstone.
-    pub fn value(&self) -> Option<&[u8]> {
-        match self {
-            Slot::Put(value) => Some(value),
-            Slot::Tombstone => None,
-        }
-    }
-}
+use super::slot::Slot;
 
 /// A place in the internal order. `(key, u64::MAX)` lies before every version of `key`.
 pub(crate) type Place<'a> = (&'a [u8], u64);

@@ -3,12 +3,12 @@
 //! ```text
 //! table  := data block* filter block  index block  properties block  footer
 //! sealed := stored bytes  compression:u8  checksum:u64 LE
-//! footer := 72 bytes
+//! footer := 84 bytes
 //!    0  identity of the table u64
-//!    8  index:      offset u64, length u32       20  filter:     offset u64, length u32
-//!   32  properties: offset u64, length u32       44  format version u32
-//!   48  length of the whole table u64            56  checksum u64 = xxh3-64 of bytes 0..56
-//!   64  magic "DOUG.SST"
+//!    8  index:      offset u64, length u32       20  filter: offset u64, length u32
+//!   32  properties: offset u64, length u32       44  range tombstones: reserved, 12 zeros
+//!   56  format version u32                       60  length of the whole table u64
+//!   68  checksum u64 = xxh3-64 of bytes 0..68    76  magic "DOUG.SST"
 //! ```
 //! All integers are little-endian. A block's checksum is xxh3-64 of the stored bytes
 //! and the compression byte, seeded with the table's identity plus the block's offset,
@@ -23,9 +23,11 @@ use crate::simulation::{Bug, has_bug};
 /// The last eight bytes of every table.
 pub(crate) const MAGIC: &[u8; 8] = b"DOUG.SST";
 /// The greatest table format this program writes and reads.
-pub const FORMAT_VERSION: u32 = 2;
+pub const FORMAT_VERSION: u32 = 1;
 /// Bytes of the footer.
-pub(crate) const FOOTER: usize = 72;
+pub(crate) const FOOTER: usize = 84;
+/// Bytes of the footer kept for the place of a block of range tombstones.
+const RANGE_TOMBSTONES: usize = 12;
 /// Bytes after a block's stored bytes: compression and checksum.
 pub(crate) const TRAILER: usize = 9;
 /// LZ4 cannot make more than 255 bytes from one.
@@ -45,19 +47,41 @@ impl Handle {
     pub(crate) fn end(&self) -> Option<u64> {
         self.offset.checked_add(u64::from(self.len))
     }
+}
 
-    /// The handle as a value of the index block.
-    pub(crate) fn encode(&self, out: &mut Vec<u8>) {
-        put_varint(out, self.offset);
-        put_varint(out, u64::from(self.len));
+/// What the index says of a data block, beside the place of its last version.
+///
+/// ```text
+/// entry := offset:varint length:varint  least revision:varint  greatest - least:varint
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct IndexEntry {
+    pub(crate) handle: Handle,
+    /// The least revision in the block.
+    pub(crate) least: u64,
+    /// The greatest.
+    pub(crate) greatest: u64,
+}
+
+impl IndexEntry {
+    /// The entry as a value of the index block.
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(24);
+        let Handle { offset, len } = self.handle;
+        for number in [offset, u64::from(len), self.least, self.greatest - self.least] {
+            put_varint(&mut out, number);
+        }
+        out
     }
 
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
         let mut decoder = Decoder::new(bytes);
         let offset = decoder.varint()?;
         let len = u32::try_from(decoder.varint()?).map_err(|_| "a block length overflows")?;
+        let least = decoder.varint()?;
+        let greatest = least.checked_add(decoder.varint()?).ok_or("a revision overflows")?;
         decoder.finish()?;
-        Ok(Self { offset, len })
+        Ok(Self { handle: Handle { offset, len }, least, greatest })
     }
 }
 
@@ -146,14 +170,17 @@ pub(crate) struct Footer {
     pub(crate) file_len: u64,
 }
 
-/// Why a footer was refused.
+/// Why a footer or the properties were refused.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum FooterError {
+pub(crate) enum Refusal {
     Malformed(Malformed),
+    /// A newer format version.
     Newer(u32),
+    /// Something in the table that only a newer program knows.
+    NewerContent(&'static str),
 }
 
-impl From<Malformed> for FooterError {
+impl From<Malformed> for Refusal {
     fn from(what: Malformed) -> Self {
         Self::Malformed(what)
     }
@@ -167,6 +194,7 @@ impl Footer {
             out.extend_from_slice(&handle.offset.to_le_bytes());
             out.extend_from_slice(&handle.len.to_le_bytes());
         }
+        out.extend_from_slice(&[0; RANGE_TOMBSTONES]);
         out.extend_from_slice(&FORMAT_VERSION.to_le_bytes());
         out.extend_from_slice(&self.file_len.to_le_bytes());
         let checksum = xxh3_64(&out);
@@ -176,12 +204,13 @@ impl Footer {
     }
 
     /// Reads a footer of exactly [`FOOTER`] bytes.
-    pub(crate) fn decode(bytes: &[u8]) -> Result<Self, FooterError> {
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Self, Refusal> {
         let mut decoder = Decoder::new(bytes);
         let identity = decoder.u64()?;
         let index = decode_handle(&mut decoder)?;
         let filter = decode_handle(&mut decoder)?;
         let properties = decode_handle(&mut decoder)?;
+        let range_tombstones = decoder.take(RANGE_TOMBSTONES)?;
         let version = decoder.u32()?;
         let file_len = decoder.u64()?;
         let checked = decoder.position();
@@ -190,19 +219,17 @@ impl Footer {
             return Err("it does not end as a table does: the magic is missing".into());
         }
         decoder.finish()?;
-        if version == 1 {
-            return Err(
-                "it is of format version 1, which no release wrote: make the data anew".into()
-            );
-        }
         if xxh3_64(&bytes[..checked]) != checksum {
             return Err("the footer does not match its checksum".into());
         }
         if version > FORMAT_VERSION {
-            return Err(FooterError::Newer(version));
+            return Err(Refusal::Newer(version));
         }
         if version == 0 {
             return Err("format version 0 does not exist".into());
+        }
+        if range_tombstones != [0; RANGE_TOMBSTONES] {
+            return Err(Refusal::NewerContent("range tombstones"));
         }
         Ok(Self { identity, index, filter, properties, file_len })
     }

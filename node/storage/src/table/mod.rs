@@ -1,7 +1,7 @@
 //! SSTables: immutable sorted files of versions.
 //!
 //! [`TableBuilder`] writes one front to back, [`Table`] reads it. Bytes: `format`
-//! (frame), `block` (entries), `bloom` (filter), `properties`; with an example in
+//! (frame), `block` (entries), `slot` (what a key holds), `bloom` (filter), `properties`; with an example in
 //! docs/formats-sstable.md. A table is never changed, so readers share it without locks.
 
 pub(crate) mod block;
@@ -16,11 +16,12 @@ pub(crate) mod format;
 mod obsolete;
 mod properties;
 pub(crate) mod reader;
+pub(crate) mod slot;
 
 pub use builder::{TableBuilder, TableOptions};
 pub use compress::Compression;
-pub use entry::Slot;
 pub use format::FORMAT_VERSION;
 pub use obsolete::{FileId, FileIds, ObsoleteFiles};
 pub use properties::Properties;
 pub use reader::Table;
+pub use slot::{DeletionCause, Expiry, LeaseId, Slot, ValueAttributes};

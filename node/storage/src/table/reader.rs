@@ -12,9 +12,12 @@ use super::block_cursor::ForwardBlock;
 use super::bloom::Filter;
 use super::codec::Malformed;
 use super::cursor::TableCursor;
-use super::entry::{Cursor, Place, Slot, compare};
-use super::format::{FOOTER, FORMAT_VERSION, Footer, FooterError, Handle, Site, TRAILER, unseal};
+use super::entry::{Cursor, Place, compare};
+use super::format::{
+    FOOTER, FORMAT_VERSION, Footer, Handle, IndexEntry, Refusal, Site, TRAILER, unseal,
+};
 use super::properties::Properties;
+use super::slot::Slot;
 use super::{FileId, ObsoleteFiles};
 use crate::cache::BlockCache;
 use crate::disk::{Disk, DiskFile, OpenMode};
@@ -63,8 +66,8 @@ impl Table {
         let raw = RawTable { file, path, size };
         let footer = raw.footer()?;
         let identity = footer.identity;
-        let filter = raw.part(identity, footer.filter, Filter::parse)?;
-        let index = raw.part(identity, footer.index, Block::parse)?;
+        let filter = raw.part(identity, footer.filter, |bytes| Ok(Filter::parse(bytes)?))?;
+        let index = raw.part(identity, footer.index, |bytes| Ok(Block::parse(bytes)?))?;
         let properties =
             raw.part(identity, footer.properties, |bytes| Properties::decode(&bytes))?;
         let table = Self {
@@ -88,8 +91,12 @@ impl Table {
     /// Data blocks must tile the file up to the filter: a gap would hold lost versions.
     fn check_index(&self) -> Result<(), Malformed> {
         let mut end = 0;
+        let (mut least, mut greatest) = (u64::MAX, 0);
         for i in 0..self.blocks() {
-            let handle = self.handle(i)?;
+            let entry = self.index_entry(i)?;
+            least = least.min(entry.least);
+            greatest = greatest.max(entry.greatest);
+            let handle = entry.handle;
             if handle.offset != end || (handle.len as usize) < TRAILER {
                 return Err("the index does not list adjacent blocks");
             }
@@ -97,6 +104,9 @@ impl Table {
         }
         if end != self.data_end {
             return Err("the index does not cover all data blocks");
+        }
+        if (least, greatest) != (self.properties.min_revision, self.properties.max_revision) {
+            return Err("the revisions in the index are not those in the properties");
         }
         Ok(())
     }
@@ -140,7 +150,8 @@ impl Table {
             return Ok(None);
         }
         let block = self.block_for((key, at))?;
-        if block == self.blocks() {
+        // The version sought stands in this block or nowhere: the next one begins behind it.
+        if block == self.blocks() || at < self.entry_of(block)?.least {
             return Ok(None);
         }
         let cursor = self.in_block(block, Caching::Fill, |b| ForwardBlock::seek(b, (key, at)))?;
@@ -160,13 +171,19 @@ impl Table {
         self.index.restarts_before(target).map_err(|what| self.damaged(self.data_end, what))
     }
 
-    fn handle(&self, block: usize) -> Result<Handle, Malformed> {
+    fn index_entry(&self, block: usize) -> Result<IndexEntry, Malformed> {
         let entry = self.index.restart_entry(block)?;
         if entry.next != self.index.restart_end(block) {
             return Err("the index holds entries between its restart points");
         }
-        let value = entry.value.ok_or("the index holds a tombstone")?;
-        Handle::decode(self.index.slice(value))
+        match entry.slot {
+            Slot::Value { value, .. } => IndexEntry::decode(self.index.slice(value)),
+            Slot::Tombstone { .. } => Err("the index holds a tombstone"),
+        }
+    }
+
+    fn entry_of(&self, block: usize) -> Result<IndexEntry> {
+        self.index_entry(block).map_err(|what| self.damaged(self.data_end, what))
     }
 
     /// Reads block `block` and works on it; what `work` finds malformed is damage there.
@@ -176,14 +193,14 @@ impl Table {
         caching: Caching,
         work: impl FnOnce(Block) -> Result<T, Malformed>,
     ) -> Result<T> {
-        let handle = self.handle(block).map_err(|what| self.damaged(self.data_end, what))?;
+        let handle = self.entry_of(block)?.handle;
         let block = self.read(handle, caching)?;
         work(block).map_err(|what| self.damaged(handle.offset, what))
     }
 
     /// Offset of a block, for errors met while walking in it.
     pub(crate) fn damaged_in(&self, block: usize, what: Malformed) -> StorageError {
-        let offset = self.handle(block).map_or(self.data_end, |h| h.offset);
+        let offset = self.index_entry(block).map_or(self.data_end, |entry| entry.handle.offset);
         self.damaged(offset, what)
     }
 
@@ -194,7 +211,7 @@ impl Table {
             return Ok(block);
         }
         let raw = RawTable { file: Arc::clone(&self.file), path: &self.path, size: self.size };
-        let block = raw.part(self.identity, handle, Block::parse)?;
+        let block = raw.part(self.identity, handle, |bytes| Ok(Block::parse(bytes)?))?;
         if caching == Caching::Fill {
             self.cache.insert(self.id, handle.offset, block.clone());
         }
@@ -219,6 +236,14 @@ impl Table {
             {
                 return damaged("a version lies outside what the properties say");
             }
+            let slot = cursor.slot();
+            if slot.tags() & !p.tags != 0 {
+                return damaged("a slot carries attributes that the properties do not list");
+            }
+            let block = self.entry_of(cursor.block())?;
+            if !(block.least..=block.greatest).contains(&revision) {
+                return damaged("a version lies outside what the index says of its block");
+            }
             if let Some((last_key, last_revision)) = &mut last {
                 if compare((last_key, *last_revision), (key, revision)) != Ordering::Less {
                     return damaged("its versions are out of order");
@@ -230,7 +255,7 @@ impl Table {
                 last = Some((key.to_vec(), revision));
             }
             entries += 1;
-            tombstones += u64::from(cursor.slot().is_tombstone());
+            tombstones += u64::from(slot.is_tombstone());
             cursor.advance()?;
         }
         match (entries, tombstones) == (self.properties.entries, self.properties.tombstones) {
@@ -287,14 +312,7 @@ impl RawTable<'_> {
             return Err(self.damaged(0, "it is shorter than a table's footer"));
         };
         let bytes = self.bytes(offset, FOOTER)?;
-        let footer = Footer::decode(&bytes).map_err(|error| match error {
-            FooterError::Malformed(what) => self.damaged(offset, what),
-            FooterError::Newer(found) => StorageError::NewerFormat {
-                file: self.path.to_path_buf(),
-                found,
-                supported: FORMAT_VERSION,
-            },
-        })?;
+        let footer = Footer::decode(&bytes).map_err(|refusal| self.refused(offset, refusal))?;
         // The parts must fill the file, so that no byte goes unchecked.
         let adjacent = footer.filter.end() == Some(footer.index.offset)
             && footer.index.end() == Some(footer.properties.offset)
@@ -310,7 +328,7 @@ impl RawTable<'_> {
         &self,
         identity: u64,
         handle: Handle,
-        parse: impl FnOnce(Bytes) -> Result<T, Malformed>,
+        parse: impl FnOnce(Bytes) -> Result<T, Refusal>,
     ) -> Result<T> {
         let inside = handle.end().is_some_and(|end| end <= self.size);
         if !inside {
@@ -318,8 +336,20 @@ impl RawTable<'_> {
         }
         let sealed = self.bytes(handle.offset, handle.len as usize)?;
         unseal(sealed, Site { identity, offset: handle.offset })
+            .map_err(Refusal::from)
             .and_then(parse)
-            .map_err(|what| self.damaged(handle.offset, what))
+            .map_err(|refusal| self.refused(handle.offset, refusal))
+    }
+
+    fn refused(&self, offset: u64, refusal: Refusal) -> StorageError {
+        let file = self.path.to_path_buf();
+        match refusal {
+            Refusal::Malformed(what) => self.damaged(offset, what),
+            Refusal::Newer(found) => {
+                StorageError::NewerFormat { file, found, supported: FORMAT_VERSION }
+            }
+            Refusal::NewerContent(what) => StorageError::NewerContent { file, what },
+        }
     }
 
     fn bytes(&self, offset: u64, len: usize) -> Result<Bytes> {

@@ -1,7 +1,7 @@
 //! What the manifest knows of a tree, and how a change of it is written.
 //!
 //! ```text
-//! edit := version:u8 = 2  gc floor:varint
+//! edit := version:u8 = 1  gc floor:varint
 //!         removed count:varint  file id:varint*
 //!         added count:varint    meta*
 //! meta := file id:varint level:varint size:varint identity:varint
@@ -18,7 +18,7 @@ use bytes::Bytes;
 use crate::table::codec::{Decoder, Malformed, put_bytes, put_varint};
 use crate::table::{FileId, Table};
 
-const VERSION: u8 = 2;
+const VERSION: u8 = 1;
 
 /// A table as the manifest lists it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,7 +39,7 @@ pub struct TableMeta {
     pub min_revision: u64,
     /// Greatest revision in it.
     pub max_revision: u64,
-    /// First key.
+    /// First key, its class in front.
     pub min_key: Bytes,
     /// Last key, itself in the table.
     pub max_key: Bytes,

@@ -71,7 +71,7 @@ impl FlushJob {
             let beneath = |key: &[u8]| self.beneath.may_hold(key);
             let keep = self.retention.keeps(key, revision, slot.is_tombstone(), beneath);
             if keep && let Some(output) = &mut self.output {
-                output.add(key, revision, slot.value())?;
+                output.add(key, revision, &slot)?;
             }
             spent += key.len() + slot.len() + STEP_OVERHEAD;
             if spent >= budget {

@@ -5,6 +5,6 @@
 ///
 /// Under hash routing the interval is over hashes, so it is a test, not a key range.
 pub trait Interval: Send + Sync + std::fmt::Debug {
-    /// Whether the tree owns `key`.
+    /// Whether the tree owns the user key `key`. System keys it always owns.
     fn contains(&self, key: &[u8]) -> bool;
 }

@@ -5,6 +5,7 @@
 //! [`TreeChange`]; the Store publishes it in the manifest, then the tree installs it.
 
 pub(crate) mod change;
+pub(crate) mod class;
 mod context;
 mod edit;
 mod flush;
@@ -16,13 +17,14 @@ mod read_error;
 mod scan;
 mod snapshot;
 mod stats;
-mod version;
+pub(crate) mod version;
 mod view;
 mod writer;
 
 pub use crate::Applied;
 pub use crate::memtable::Op;
 pub use change::{Progress, TreeChange};
+pub use class::KeyClass;
 pub(crate) use context::Workshop;
 pub use context::{TreeContext, file_of_name, orphans};
 pub use edit::{TableMeta, TreeEdit, TreeImage};

@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 
-use super::ReadError;
 use super::version::Version;
+use super::{KeyClass, ReadError};
 use crate::Result;
 use crate::merge::Source;
 use crate::merge::level::LevelCursor;
@@ -13,12 +13,12 @@ use crate::table::cursor::TableCursor;
 use crate::table::entry::{Direction, Place};
 use crate::table::reader::{Caching, Table};
 
-/// Which keys a scan visits and which way.
+/// Which keys of a class a scan visits and which way.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ScanRange {
     /// The first key, itself visited if present; empty is the very first.
     pub start: Bytes,
-    /// The end, itself not visited; `None` is after the last key.
+    /// The end, itself not visited; `None` is after the last key of the class.
     pub end: Option<Bytes>,
     /// From the end down to the start.
     pub reverse: bool,
@@ -46,12 +46,34 @@ pub struct Entry {
 pub struct Scan<'v> {
     visible: Option<Visible<Source<'v>>>,
     version: &'v Version,
-    range: ScanRange,
+    range: Bounds,
+}
+
+/// The bounds of a scan as keys in the tree.
+#[derive(Debug)]
+struct Bounds {
+    start: Bytes,
+    end: Bytes,
+    reverse: bool,
+}
+
+impl Bounds {
+    fn new(class: KeyClass, range: &ScanRange) -> Self {
+        let end = range.end.as_ref().map_or_else(|| class.end(), |end| class.tree_key(end));
+        Self { start: class.tree_key(&range.start), end, reverse: range.reverse }
+    }
 }
 
 impl<'v> Scan<'v> {
-    pub(crate) fn new(version: &'v Version, range: ScanRange, at: u64) -> Result<Self> {
-        let empty = range.end.as_ref().is_some_and(|end| *end <= range.start);
+    /// Over the keys of `class`; the bounds of `range` are without it.
+    pub(crate) fn new(
+        version: &'v Version,
+        class: KeyClass,
+        range: ScanRange,
+        at: u64,
+    ) -> Result<Self> {
+        let range = Bounds::new(class, &range);
+        let empty = range.end <= range.start;
         let visible = if empty {
             None
         } else {
@@ -69,10 +91,10 @@ impl<'v> Scan<'v> {
             if beyond(&self.range, &key) {
                 return Ok(None);
             }
-            if let Slot::Put(value) = slot
+            if let Slot::Value { value, .. } = slot
                 && self.version.owns(&key)
             {
-                return Ok(Some(Entry { key, revision, value }));
+                return Ok(Some(Entry { key: key.slice(1..), revision, value }));
             }
         }
         Ok(None)
@@ -97,50 +119,47 @@ impl std::fmt::Debug for Scan<'_> {
     }
 }
 
-fn direction(range: &ScanRange) -> Direction {
-    match range.reverse {
-        false => Direction::Forward,
-        true => Direction::Reverse,
-    }
+fn direction(range: &Bounds) -> Direction {
+    if range.reverse { Direction::Reverse } else { Direction::Forward }
 }
 
 /// Whether the scan has walked past the far side of its range.
-fn beyond(range: &ScanRange, key: &[u8]) -> bool {
-    match range.reverse {
-        false => range.end.as_ref().is_some_and(|end| key >= end.as_ref()),
-        true => key < range.start.as_ref(),
-    }
+fn beyond(range: &Bounds, key: &[u8]) -> bool {
+    if range.reverse { key < range.start.as_ref() } else { key >= range.end.as_ref() }
 }
 
 /// A cursor over every source that may hold keys of the range, at its near side.
-fn sources<'v>(version: &'v Version, range: &ScanRange) -> Result<Vec<Source<'v>>> {
+fn sources<'v>(version: &'v Version, range: &Bounds) -> Result<Vec<Source<'v>>> {
     // `u64::MAX` sorts before all versions of a key: it includes the start's versions
     // and excludes the end's.
     let start: Option<Place<'_>> = Some((&range.start, u64::MAX));
-    let end: Option<Place<'_>> = range.end.as_ref().map(|end| (end.as_ref(), u64::MAX));
+    let end: Option<Place<'_>> = Some((&range.end, u64::MAX));
     let mut sources = Vec::new();
     let frozen = version.frozen.iter().map(|frozen| &frozen.memtable);
     for memtable in frozen.chain([&version.active]) {
-        sources.push(Source::Memtable(match range.reverse {
-            false => memtable.forward(start),
-            true => memtable.reverse(end),
+        sources.push(Source::Memtable(if range.reverse {
+            memtable.reverse(end)
+        } else {
+            memtable.forward(start)
         }));
     }
     let overlaps = |table: &&std::sync::Arc<Table>| {
         let p = table.properties();
-        p.max_key >= range.start && range.end.as_ref().is_none_or(|end| p.min_key < *end)
+        p.max_key >= range.start && p.min_key < range.end
     };
     for table in version.levels.tables(0).iter().filter(overlaps).cloned() {
-        sources.push(Source::Table(match range.reverse {
-            false => TableCursor::forward(table, start, Caching::Fill)?,
-            true => TableCursor::reverse(table, end, Caching::Fill)?,
+        sources.push(Source::Table(if range.reverse {
+            TableCursor::reverse(table, end, Caching::Fill)?
+        } else {
+            TableCursor::forward(table, start, Caching::Fill)?
         }));
     }
     for level in 1..version.levels.count() {
         let tables = version.levels.tables(level);
-        sources.push(Source::Level(match range.reverse {
-            false => LevelCursor::forward(tables, start, Caching::Fill)?,
-            true => LevelCursor::reverse(tables, end, Caching::Fill)?,
+        sources.push(Source::Level(if range.reverse {
+            LevelCursor::reverse(tables, end, Caching::Fill)?
+        } else {
+            LevelCursor::forward(tables, start, Caching::Fill)?
         }));
     }
     Ok(sources)

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::class::key_of;
 use super::levels::Levels;
-use super::{Applied, Interval};
+use super::{Applied, Interval, KeyClass};
 use crate::Result;
 use crate::memtable::Memtable;
 use crate::table::Slot;
@@ -29,7 +30,7 @@ pub(crate) struct Version {
 }
 
 impl Version {
-    /// The newest version of `key` at or below `at`. Sources are asked newest first;
+    /// The newest version of a key in the tree at or below `at`. Sources are asked newest first;
     /// each holds only newer versions of a key than the next, so the first answer counts.
     pub(crate) fn get(&self, key: &[u8], at: u64) -> Result<Option<(u64, Slot)>> {
         if !self.owns(key) {
@@ -45,6 +46,13 @@ impl Version {
     }
 
     pub(crate) fn owns(&self, key: &[u8]) -> bool {
-        self.interval.as_ref().is_none_or(|i| i.contains(key))
+        owns(self.interval.as_deref(), key)
     }
+}
+
+/// Whether a tree of this interval owns a key that stands in it.
+pub(crate) fn owns(interval: Option<&dyn Interval>, tree_key: &[u8]) -> bool {
+    interval.is_none_or(|interval| {
+        !KeyClass::User.holds(tree_key) || interval.contains(key_of(tree_key))
+    })
 }

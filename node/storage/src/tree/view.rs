@@ -8,7 +8,7 @@ use parking_lot::RwLock;
 use super::pins::{Pin, Pins};
 use super::scan::{Scan, ScanRange};
 use super::version::Version;
-use super::{LevelStats, ReadError};
+use super::{KeyClass, LevelStats, ReadError};
 use crate::table::Slot;
 
 /// What the writer publishes and readers take.
@@ -103,20 +103,34 @@ impl View {
         self.version.gc_floor
     }
 
-    /// The value of `key` at revision `at` (`None`: the view's own), if it has one.
+    /// The value of a user key at revision `at` (`None`: the view's own), if it has one.
     pub fn get(&self, key: &[u8], at: Option<u64>) -> Result<Option<Versioned>, ReadError> {
         let at = self.readable(at)?;
-        let found = self.version.get(key, at)?;
+        self.get_in(KeyClass::User, key, at)
+    }
+
+    /// The value of a system key, if it has one.
+    pub fn get_system(&self, key: &[u8]) -> Result<Option<Versioned>, ReadError> {
+        self.get_in(KeyClass::System, key, self.revision)
+    }
+
+    fn get_in(&self, class: KeyClass, key: &[u8], at: u64) -> Result<Option<Versioned>, ReadError> {
+        let found = self.version.get(&class.tree_key(key), at)?;
         Ok(found.and_then(|(revision, slot)| match slot {
-            Slot::Put(value) => Some(Versioned { revision, value }),
-            Slot::Tombstone => None,
+            Slot::Value { value, .. } => Some(Versioned { revision, value }),
+            Slot::Tombstone { .. } => None,
         }))
     }
 
-    /// The keys in `range` with their values at revision `at` (`None`: the view's own).
+    /// The user keys in `range` with their values at revision `at` (`None`: the view's own).
     pub fn scan(&self, range: ScanRange, at: Option<u64>) -> Result<Scan<'_>, ReadError> {
         let at = self.readable(at)?;
-        Ok(Scan::new(&self.version, range, at)?)
+        Ok(Scan::new(&self.version, KeyClass::User, range, at)?)
+    }
+
+    /// The system keys in `range` with their values.
+    pub fn scan_system(&self, range: ScanRange) -> Result<Scan<'_>, ReadError> {
+        Ok(Scan::new(&self.version, KeyClass::System, range, self.revision)?)
     }
 
     fn readable(&self, at: Option<u64>) -> Result<u64, ReadError> {

@@ -11,7 +11,7 @@ use doug_storage::log::{LogOptions, Record};
 use doug_storage::manifest::ManifestOptions;
 use doug_storage::snapshot::Snapshot;
 use doug_storage::store::{NewReplica, Opened, Recovered, Store, StoreOptions};
-use doug_storage::tree::{Op, Progress, ScanRange, Tree, TreeChange, TreeOptions, View};
+use doug_storage::tree::{KeyClass, Op, Progress, ScanRange, Tree, TreeChange, TreeOptions, View};
 use doug_storage::{Applied, ReplicaKey, Result};
 
 pub const A: ReplicaKey = ReplicaKey { partition: 1, replica: 11 };
@@ -71,7 +71,7 @@ pub fn record(key: ReplicaKey, index: u64) -> Record {
 
 pub fn apply(key: ReplicaKey, tree: &mut Tree, index: u64) {
     let (k, v) = command(key, index);
-    tree.apply(index, &[Op::Put { key: Bytes::from(k), value: Bytes::from(v) }]);
+    tree.apply(index, &[Op::put(KeyClass::User, k, v)]);
 }
 
 /// What a tree holds after the commands up to `index`.
@@ -119,8 +119,7 @@ pub fn snapshot_source(applied: Applied) -> Arc<Snapshot> {
     let opened = Store::open(Arc::new(disk), &dir(), options().salted(99)).expect("it opens");
     let mut tree = opened.store.create_replica(&new_replica(A)).expect("new");
     for i in 0..30 {
-        let (key, value) = (Bytes::from(format!("s{i:03}")), Bytes::from_static(b"snapshot"));
-        tree.apply(900 + i, &[Op::Put { key, value }]);
+        tree.apply(900 + i, &[Op::put(KeyClass::User, format!("s{i:03}"), "snapshot")]);
     }
     tree.rotate(applied, Bytes::from_static(b"from a peer"));
     let mut job = tree.flush_job().expect("something is frozen");

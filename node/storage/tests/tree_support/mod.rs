@@ -9,10 +9,10 @@ use bytes::Bytes;
 use doug_sim_disk::{Crash, SimDisk};
 use doug_storage::cache::BlockCache;
 use doug_storage::disk::Disk;
-use doug_storage::table::{FileIds, ObsoleteFiles, TableBuilder};
+use doug_storage::table::{FileIds, ObsoleteFiles, Slot, TableBuilder};
 use doug_storage::tree::{
-    Applied, Entry, Op, Progress, ScanRange, SnapshotTables, Tree, TreeChange, TreeContext,
-    TreeEdit, TreeImage, TreeOptions, View, orphans,
+    Applied, Entry, KeyClass, Op, Progress, ScanRange, SnapshotTables, Tree, TreeChange,
+    TreeContext, TreeEdit, TreeImage, TreeOptions, View, orphans,
 };
 
 /// A tree and what a Store would know of it.
@@ -49,7 +49,8 @@ impl Keeper {
         let options = self.options.table.clone();
         let mut builder = TableBuilder::create(&self.disk, &path, 9, options).expect("new");
         for (key, revision, value) in versions {
-            builder.add(key, *revision, Some(value)).expect("works");
+            let (key, slot) = (KeyClass::User.tree_key(key), Slot::value(value.to_vec()));
+            builder.add(&key, *revision, &slot).expect("works");
         }
         builder.finish().expect("works");
         let context = TreeContext {
@@ -166,14 +167,11 @@ pub fn finish(mut step: impl FnMut() -> doug_storage::Result<Progress>) -> TreeC
 }
 
 pub fn put(key: &str, value: &str) -> Op {
-    Op::Put {
-        key: Bytes::copy_from_slice(key.as_bytes()),
-        value: Bytes::copy_from_slice(value.as_bytes()),
-    }
+    Op::put(KeyClass::User, key.to_owned(), value.to_owned())
 }
 
 pub fn delete(key: &str) -> Op {
-    Op::Delete { key: Bytes::copy_from_slice(key.as_bytes()) }
+    Op::delete(KeyClass::User, key.to_owned())
 }
 
 pub fn get(view: &View, key: &str, at: Option<u64>) -> Option<String> {
