@@ -177,7 +177,7 @@ fn short_logs(plan: &mut Plan) {
     trio(plan, 60, &[(FaultKind::Isolation, 900), (FaultKind::Kill, 4_000)]);
     plan.batch_bytes = 1;
     plan.retained_log_bytes = 1;
-    plan.store.tree.memtable_bytes = 4 << 10;
+    plan.store.tree.memtable_bytes = 6 << 10;
     plan.workload.writes = 900;
 }
 
@@ -202,7 +202,7 @@ fn moving(plan: &mut Plan) {
 fn moving_by_snapshot(plan: &mut Plan) {
     moving(plan);
     plan.retained_log_bytes = 1;
-    plan.store.tree.memtable_bytes = 4 << 10;
+    plan.store.tree.memtable_bytes = 6 << 10;
 }
 
 /// The same, where changes are often cut off from whoever could commit them, and then out of the log.

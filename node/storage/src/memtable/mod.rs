@@ -1,33 +1,40 @@
 //! The memtable: what was applied but is not yet in a table.
 //!
-//! A skip list that one writer fills while readers walk it. A command becomes visible
-//! at once: readers read at [`Memtable::newest`], which the writer raises only after the
-//! whole command is inserted; so no view ever sees half of a revision.
+//! A skip list that one writer fills while readers walk it without a lock. Keys and values
+//! are copied into chunks of the memtable's own ([`arena`]), so that a small entry holds no
+//! batch and no message in memory, and [`Memtable::bytes`] is what is really held.
+//!
+//! A command becomes visible at once: readers read at [`Memtable::newest`], which the writer
+//! raises only after the whole command is inserted; so no view ever sees half of a revision.
 
-mod key;
+mod arena;
+mod entry;
 
 use std::ops::Bound;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use bytes::Bytes;
-use crossbeam_skiplist::SkipMap;
-use crossbeam_skiplist::map::Entry;
+use crossbeam_skiplist::SkipSet;
+use crossbeam_skiplist::set;
+use parking_lot::Mutex;
 
 use crate::Result;
 use crate::table::Slot;
 use crate::table::entry::{Cursor, Direction, Place};
 use crate::tree::KeyClass;
-use key::{InternalKey, Placed};
+use arena::Arena;
+use entry::{Entry, Placed};
 
-/// Memory of a version beside its key and value: list node, tower, handles, counters.
-const OVERHEAD: usize = 160;
+/// Memory of a node of the skip list: an entry, a counter, and a tower of two pointers in
+/// the mean; with what the allocator adds.
+const NODE: usize = size_of::<Entry>() + 8 + 2 * 8 + 16;
 
 /// One change of one key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Op {
     /// Whose key it is.
     pub class: KeyClass,
-    /// The key, without its class.
+    /// The key, without its class. The tree copies it, and the value too.
     pub key: Bytes,
     /// What the key holds from now on.
     pub slot: Slot,
@@ -47,7 +54,9 @@ impl Op {
 
 /// Versions in memory, in internal order.
 pub(crate) struct Memtable {
-    map: SkipMap<InternalKey, Slot>,
+    entries: SkipSet<Entry>,
+    /// The writer's alone: readers hold entries by their handles.
+    arena: Mutex<Arena>,
     bytes: AtomicUsize,
     newest: AtomicU64,
 }
@@ -55,21 +64,37 @@ pub(crate) struct Memtable {
 impl Memtable {
     /// An empty memtable that continues after revision `newest`.
     pub(crate) fn new(newest: u64) -> Self {
-        Self { map: SkipMap::new(), bytes: AtomicUsize::new(0), newest: AtomicU64::new(newest) }
+        Self {
+            entries: SkipSet::new(),
+            arena: Mutex::new(Arena::new()),
+            bytes: AtomicUsize::new(0),
+            newest: AtomicU64::new(newest),
+        }
     }
 
     /// Applies a command; only the tree's single writer may call it. Of two changes of
     /// one key in a command the later holds.
     pub(crate) fn apply(&self, revision: u64, ops: &[Op]) {
-        let mut bytes = 0;
-        for op in ops {
-            let key = op.class.tree_key(&op.key);
-            bytes += key.len() + op.slot.len() + OVERHEAD;
-            self.map.insert(InternalKey { key, revision }, op.slot.clone());
+        if !ops.is_empty() {
+            self.insert(revision, ops);
         }
-        self.bytes.fetch_add(bytes, Ordering::Relaxed);
         // Publishes the inserts above: see `newest`.
         self.newest.store(revision, Ordering::Release);
+    }
+
+    fn insert(&self, revision: u64, ops: &[Op]) {
+        let mut arena = self.arena.lock();
+        let before = arena.allocated();
+        let mut head = Vec::new();
+        for Op { class, key, slot } in ops {
+            head.clear();
+            slot.encode_head(&mut head);
+            let bytes = arena.store(&[&[class.byte()], key, &head, slot.bytes()]);
+            let key_len = u32::try_from(1 + key.len()).expect("a key has at most 4 KiB");
+            self.entries.insert(Entry { bytes, key_len, revision });
+        }
+        let grown = arena.allocated() - before + ops.len() * NODE;
+        self.bytes.fetch_add(grown, Ordering::Relaxed);
     }
 
     /// The newest revision wholly applied.
@@ -77,23 +102,23 @@ impl Memtable {
         self.newest.load(Ordering::Acquire)
     }
 
-    /// Approximate bytes of memory.
+    /// Bytes of memory: all chunks, used or not, and the nodes of the skip list.
     pub(crate) fn bytes(&self) -> usize {
         self.bytes.load(Ordering::Relaxed)
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.map.is_empty()
+        self.entries.is_empty()
     }
 
     /// The newest version of `key` at or below revision `at`.
     pub(crate) fn get(&self, key: &[u8], at: u64) -> Option<(u64, Slot)> {
         let entry = self.lower_bound((key, at))?;
-        (entry.key().key == key).then(|| (entry.key().revision, entry.value().clone()))
+        (entry.key() == key).then(|| (entry.revision, entry.slot()))
     }
 
-    fn lower_bound(&self, place: Place<'_>) -> Option<Entry<'_, InternalKey, Slot>> {
-        self.map.lower_bound::<dyn Placed>(Bound::Included(&place as &dyn Placed))
+    fn lower_bound(&self, place: Place<'_>) -> Option<set::Entry<'_, Entry>> {
+        self.entries.lower_bound::<dyn Placed>(Bound::Included(&place as &dyn Placed))
     }
 
     /// A cursor at the first version at or after `start`; `None` is the very first.
@@ -101,7 +126,7 @@ impl Memtable {
         MemtableCursor {
             entry: match start {
                 Some(start) => self.lower_bound(start),
-                None => self.map.front(),
+                None => self.entries.front(),
             },
             direction: Direction::Forward,
         }
@@ -112,9 +137,9 @@ impl Memtable {
         MemtableCursor {
             entry: match end {
                 Some(end) => {
-                    self.map.upper_bound::<dyn Placed>(Bound::Excluded(&end as &dyn Placed))
+                    self.entries.upper_bound::<dyn Placed>(Bound::Excluded(&end as &dyn Placed))
                 }
-                None => self.map.back(),
+                None => self.entries.back(),
             },
             direction: Direction::Reverse,
         }
@@ -123,12 +148,12 @@ impl Memtable {
 
 /// Walks over a memtable; versions inserted meanwhile may or may not be met.
 pub(crate) struct MemtableCursor<'a> {
-    entry: Option<Entry<'a, InternalKey, Slot>>,
+    entry: Option<set::Entry<'a, Entry>>,
     direction: Direction,
 }
 
 impl MemtableCursor<'_> {
-    fn entry(&self) -> &Entry<'_, InternalKey, Slot> {
+    fn entry(&self) -> &Entry {
         self.entry.as_ref().expect("a cursor is asked only while it is valid")
     }
 }
@@ -139,15 +164,15 @@ impl Cursor for MemtableCursor<'_> {
     }
 
     fn key(&self) -> &[u8] {
-        &self.entry().key().key
+        self.entry().key()
     }
 
     fn revision(&self) -> u64 {
-        self.entry().key().revision
+        self.entry().revision
     }
 
     fn slot(&self) -> Slot {
-        self.entry().value().clone()
+        self.entry().slot()
     }
 
     fn advance(&mut self) -> Result<()> {

@@ -38,7 +38,7 @@ pub struct Entry {
     pub key: Bytes,
     /// The revision of the write.
     pub revision: u64,
-    /// The value: a slice of a memtable entry or of a block, which it keeps in memory.
+    /// The value: its own bytes, or a slice of a block, which it keeps in memory.
     pub value: Bytes,
 }
 

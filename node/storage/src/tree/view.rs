@@ -72,7 +72,7 @@ impl std::fmt::Debug for TreeReader {
 pub struct Versioned {
     /// The revision of the write.
     pub revision: u64,
-    /// The value: a slice of a memtable entry or of a block, which it keeps in memory.
+    /// The value: its own bytes, or a slice of a block, which it keeps in memory.
     /// Copy it to keep it long.
     pub value: Bytes,
 }

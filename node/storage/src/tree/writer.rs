@@ -301,7 +301,7 @@ impl Tree {
         self.memtable_bytes() >= self.options().memtable_bytes
     }
 
-    /// Approximate bytes in the active memtable.
+    /// Bytes that the active memtable holds: copies of keys and values, and its index.
     pub fn memtable_bytes(&self) -> usize {
         self.version.active.bytes()
     }
@@ -311,7 +311,7 @@ impl Tree {
         self.version.active.is_empty()
     }
 
-    /// Approximate bytes in frozen memtables.
+    /// Bytes that the frozen memtables hold.
     pub fn frozen_bytes(&self) -> usize {
         let frozen = self.version.frozen.iter();
         frozen.map(|frozen| frozen.memtable.bytes()).sum()
