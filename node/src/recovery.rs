@@ -33,6 +33,7 @@ pub fn restore(found: Recovered, seed: u64) -> Result<(Partition, RestoredReplic
         term: hard_state.term,
         vote: hard_state.vote.map(ReplicaId),
         applied: (applied.index, applied.term),
+        applied_time: machine.time(),
         commit,
         feature_level: machine.feature_level(),
         batches: batches.map_err(|error| unreadable(error.to_string()))?,

@@ -9,7 +9,7 @@ use doug_node::host::{
     Sequence,
 };
 use doug_proto::v1;
-use doug_raft::{Batch, ReplicaId, Role, Term, Time, UnquiesceCause};
+use doug_raft::{Batch, BatchTime, ReplicaId, Role, Term, Time, UnquiesceCause};
 use doug_storage::ReplicaKey;
 use std::collections::{BTreeMap, BTreeSet};
 use three_nodes::{descriptor, node};
@@ -120,6 +120,7 @@ impl Trio {
                 term,
                 vote,
                 applied,
+                applied_time: BatchTime::default(),
                 commit,
                 feature_level,
                 batches,

@@ -8,7 +8,7 @@ use doug_node::host::{ApplyBatch, ApplyWork, RequestId, encode_command};
 use doug_node::recovery;
 use doug_proto::map::Partition as Descriptor;
 use doug_proto::v1::condition::Test;
-use doug_raft::{Batch, BatchKind, PartitionId};
+use doug_raft::{Batch, BatchKind, BatchTime, PartitionId, Stamp};
 use doug_sim_disk::Crash;
 use doug_storage::snapshot::{Sending, SnapshotInfo};
 use doug_storage::store::{Store, StoreOptions};
@@ -164,7 +164,8 @@ fn nothing() -> Bytes {
 }
 
 fn awaited(index: u64, command: Bytes, request: u64) -> ApplyBatch {
-    let batch = Batch::encode(PartitionId(1), BatchKind::Commands, 1, index, &[command]);
+    let time = BatchTime { stamp: Stamp(index), ..BatchTime::default() };
+    let batch = Batch::encode(PartitionId(1), BatchKind::Commands, 1, index, time, &[command]);
     ApplyBatch { batch, waiting: vec![RequestId(request)] }
 }
 

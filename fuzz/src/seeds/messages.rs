@@ -10,8 +10,8 @@ use doug_proto::map::PartitionMap;
 use doug_proto::token::{Place, ScanToken, SessionToken};
 use doug_proto::v1::{self, condition::Test, stream_operation::Operation, write_operation};
 use doug_raft::{
-    Batch, BatchKind, Configuration, Membership, Message as RaftMessage, PartitionId, ReplicaId,
-    Verdict, LivenessEpoch,
+    Batch, BatchKind, BatchTime, Clock, Configuration, LivenessEpoch, Membership,
+    Message as RaftMessage, PartitionId, ReplicaId, Stamp, Verdict,
 };
 use prost::Message;
 
@@ -91,7 +91,8 @@ fn batch(kind: BatchKind) -> Batch {
         BatchKind::Commands => vec![Bytes::from_static(b"one"), Bytes::from_static(b"two")],
         BatchKind::Configuration => vec![Bytes::from_static(b"members")],
     };
-    Batch::encode(PartitionId(3), kind, 7, 41, &commands)
+    let time = BatchTime { clock: Clock(5), stamp: Stamp((5 << 16) + 2) };
+    Batch::encode(PartitionId(3), kind, 7, 41, time, &commands)
 }
 
 fn joint() -> Membership {

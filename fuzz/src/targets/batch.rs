@@ -16,8 +16,8 @@ fn decode(bytes: Vec<u8>) {
     let Ok(batch) = Batch::decode(Bytes::from(bytes)) else { return };
     let commands: Vec<Bytes> = batch.commands().collect();
     assert!(batch.last() >= batch.base);
-    let Batch { partition, kind, term, base, .. } = batch;
-    let again = Batch::encode(partition, kind, term, base, &commands);
+    let Batch { partition, kind, term, base, time, .. } = batch;
+    let again = Batch::encode(partition, kind, term, base, time, &commands);
     assert_eq!(again, batch, "one batch has two encodings");
 }
 

@@ -7,7 +7,7 @@ use doug_proto::ids::{DatabaseId, NodeId};
 use doug_proto::map::{Member, Partition};
 use doug_proto::routing::Routing;
 use doug_proto::v1;
-use doug_raft::{Batch, BatchKind, PartitionId};
+use doug_raft::{Batch, BatchKind, BatchTime, PartitionId, Stamp};
 use doug_sim_disk::SimDisk;
 use doug_storage::tree::{Tree, TreeImage};
 
@@ -30,7 +30,10 @@ fn apply(batches: &[Vec<Bytes>]) -> (Vec<v1::Outcome>, Option<Bytes>) {
     let mut machine = Machine::new(DatabaseId::from_bits(0xdb), Routing::Range, descriptor());
     let (mut outcomes, mut base) = (Vec::new(), 1);
     for commands in batches {
-        let batch = Batch::encode(PartitionId(1), BatchKind::Commands, 1, base, commands);
+        // Of its last command, so that the last batch is as late however many there are.
+        let stamp = Stamp(base + commands.len() as u64 - 1);
+        let time = BatchTime { stamp, ..BatchTime::default() };
+        let batch = Batch::encode(PartitionId(1), BatchKind::Commands, 1, base, time, commands);
         base = batch.last() + 1;
         match machine.apply(&mut tree, &batch) {
             Ok(applied) => outcomes.extend(applied),

@@ -13,7 +13,9 @@
 //! | 16 | 8 | partition |
 //! | 24 | 8 | term of the leader that made it |
 //! | 32 | 8 | base: index of its first command |
-//! | 40 | … | count × (u32 length, bytes); nothing at all in a no-op |
+//! | 40 | 8 | clock: milliseconds since 1970, never below that of the batch before |
+//! | 48 | 8 | stamp: above that of the batch before, at or above the clock |
+//! | 56 | … | count × (u32 length, bytes); nothing at all in a no-op |
 //!
 //! The first ten bytes keep their meaning in every later version, so that an older program can say what it met.
 
@@ -22,6 +24,7 @@ use std::fmt;
 use bytes::{BufMut, Bytes, BytesMut};
 use thiserror::Error;
 
+use crate::clock::{BatchTime, Clock, Stamp};
 use crate::ids::{Index, PartitionId, Term};
 use crate::membership::{Membership, MembershipError};
 
@@ -29,7 +32,7 @@ use crate::membership::{Membership, MembershipError};
 pub const FORMAT_VERSION: u16 = 1;
 
 /// Bytes before the first command.
-pub const HEADER_BYTES: usize = 40;
+pub const HEADER_BYTES: usize = 56;
 
 /// What a batch holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -56,6 +59,8 @@ pub struct Batch {
     pub base: Index,
     /// How many indexes it takes, at least 1.
     pub count: u32,
+    /// When it was made.
+    pub time: BatchTime,
     /// The whole batch as encoded, checksum included.
     pub encoded: Bytes,
 }
@@ -114,6 +119,7 @@ impl Batch {
         kind: BatchKind,
         term: Term,
         base: Index,
+        time: BatchTime,
         commands: &[Bytes],
     ) -> Batch {
         let count = match kind {
@@ -141,13 +147,15 @@ impl Batch {
         out.put_u64_le(partition.0);
         out.put_u64_le(term);
         out.put_u64_le(base);
+        out.put_u64_le(time.clock.0);
+        out.put_u64_le(time.stamp.0);
         for command in commands {
             out.put_u32_le(command.len() as u32);
             out.put_slice(command);
         }
         let checksum = crc32fast::hash(&out[4..]);
         out[..4].copy_from_slice(&checksum.to_le_bytes());
-        Batch { partition, kind, term, base, count, encoded: out.freeze() }
+        Batch { partition, kind, term, base, count, time, encoded: out.freeze() }
     }
 
     /// Reads a batch that takes up all of `encoded`, verifying length, checksum, version and shape.
@@ -183,6 +191,10 @@ impl Batch {
             partition: PartitionId(u64_at(&encoded, 16)),
             term: u64_at(&encoded, 24),
             base: u64_at(&encoded, 32),
+            time: BatchTime {
+                clock: Clock(u64_at(&encoded, 40)),
+                stamp: Stamp(u64_at(&encoded, 48)),
+            },
             encoded,
         };
         batch.check_shape()?;
@@ -195,6 +207,9 @@ impl Batch {
         }
         if self.base.checked_add(u64::from(self.count)).is_none() {
             return Err(BatchError::Malformed("its last index is beyond 2^64"));
+        }
+        if self.time.stamp < Stamp::first_of(self.time.clock) {
+            return Err(BatchError::Malformed("its stamp is below its clock"));
         }
         if self.kind != BatchKind::Commands && self.count != 1 {
             return Err(BatchError::Malformed("only batches of commands take more than one index"));

@@ -1,6 +1,7 @@
 //! What a replica is told at its start.
 
 use crate::batch::Batch;
+use crate::clock::BatchTime;
 use crate::ids::{Index, PartitionId, ReplicaId, Term};
 use crate::lease::LeaseConfig;
 use crate::membership::Membership;
@@ -107,6 +108,8 @@ pub struct Restored {
     pub membership: Membership,
     /// Index and term just before the first batch kept; (0, 0) for a whole log.
     pub snapshot: (Index, Term),
+    /// Clock and stamp of the last batch before the first one kept.
+    pub snapshot_time: BatchTime,
     /// What the state machine holds: the end of a batch, at or above `snapshot`.
     pub applied: Index,
     /// The commit index known, or less; never above the last batch.
@@ -124,6 +127,7 @@ impl Restored {
             vote: None,
             membership,
             snapshot: (0, 0),
+            snapshot_time: BatchTime::default(),
             applied: 0,
             commit: 0,
             batches: Vec::new(),

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::hash::{Hash, Hasher};
 
 use crate::batch::BatchKind;
+use crate::clock::Stamp;
 use crate::configuration::Configuration;
 use crate::durability::Held;
 use crate::ids::{Index, ReplicaId, Term, Time};
@@ -296,6 +297,6 @@ impl Raft {
         self.track_members(self.log.last_index() + 1);
         self.note_activity();
         // Paper, §8: only an entry of the own term can be committed by counting, and commits all before it.
-        self.append_own(BatchKind::Noop, &[]);
+        self.append_own(BatchKind::Noop, Stamp(0), &[]);
     }
 }

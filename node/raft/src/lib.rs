@@ -13,6 +13,7 @@
 
 mod apply;
 mod batch;
+mod clock;
 mod config;
 mod configuration;
 mod durability;
@@ -41,6 +42,7 @@ mod status;
 mod transfer;
 
 pub use batch::{Batch, BatchError, BatchKind, Commands, FORMAT_VERSION, HEADER_BYTES};
+pub use clock::{BatchTime, Clock, Stamp};
 pub use config::{Config, Restored};
 pub use configuration::Configuration;
 pub use effects::{Effect, Record};

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 
 use crate::batch::{Batch, BatchKind};
+use crate::clock::BatchTime;
 use crate::ids::{Index, PartitionId, Term, Ticket};
 use crate::membership::{Membership, Memberships};
 
@@ -45,6 +46,8 @@ pub(crate) struct Limits {
 pub(crate) struct Log {
     partition: PartitionId,
     base: (Index, Term),
+    /// Of the batch that ends at `base`.
+    base_time: BatchTime,
     slots: VecDeque<Slot>,
     memberships: Memberships,
     durable: Index,
@@ -60,12 +63,14 @@ impl Log {
     pub(crate) fn new(
         partition: PartitionId,
         base: (Index, Term),
+        base_time: BatchTime,
         membership: Membership,
         batches: Vec<Batch>,
     ) -> Log {
         let mut log = Log {
             partition,
             base,
+            base_time,
             slots: VecDeque::with_capacity(batches.len()),
             memberships: Memberships::starting_with(membership),
             durable: base.0,
@@ -90,6 +95,19 @@ impl Log {
 
     pub(crate) fn last_term(&self) -> Term {
         self.slots.back().map_or(self.base.1, |slot| slot.batch.term)
+    }
+
+    /// Clock and stamp of the log's end.
+    pub(crate) fn last_time(&self) -> BatchTime {
+        self.slots.back().map_or(self.base_time, |slot| slot.batch.time)
+    }
+
+    /// Clock and stamp of the batch that ends at `index`.
+    pub(crate) fn time_at(&self, index: Index) -> Option<BatchTime> {
+        if index == self.base.0 {
+            return Some(self.base_time);
+        }
+        self.batch_at(index).filter(|batch| batch.last() == index).map(|batch| batch.time)
     }
 
     pub(crate) fn durable(&self) -> Index {
@@ -188,6 +206,16 @@ impl Log {
             self.partition,
             self.last_term()
         );
+        // Readers at a stamp, and whatever expires, rely on it; the checksum of the batch covers both times.
+        assert!(
+            batch.time.may_follow(self.last_time()),
+            "partition {}: {batch} of clock {} and stamp {} does not come after clock {} and stamp {} in the log",
+            self.partition,
+            batch.time.clock,
+            batch.time.stamp,
+            self.last_time().clock,
+            self.last_time().stamp
+        );
         if batch.kind == BatchKind::Configuration {
             self.memberships.push(batch.base, membership_of(&batch));
         }
@@ -247,20 +275,27 @@ impl Log {
             self.partition
         );
         let term = self.term_at(index).expect("a boundary has a term");
+        let time = self.time_at(index).expect("a boundary has a time");
         while self.slots.front().is_some_and(|slot| slot.batch.last() <= index) {
             let slot = self.slots.pop_front().expect("it was just seen");
             self.forget_payload(&slot);
         }
         self.memberships.compact(index);
         self.base = (index, term);
+        self.base_time = time;
         self.writing.retain(|&(_, last)| last > index);
         self.durable = self.durable.max(index);
         self.payloads_from = self.payloads_from.max(index + 1);
     }
 
     /// Forgets everything: the log now starts after `base`, where `membership` holds.
-    pub(crate) fn reset(&mut self, base: (Index, Term), membership: Membership) {
-        *self = Log::new(self.partition, base, membership, Vec::new());
+    pub(crate) fn reset(
+        &mut self,
+        base: (Index, Term),
+        base_time: BatchTime,
+        membership: Membership,
+    ) {
+        *self = Log::new(self.partition, base, base_time, membership, Vec::new());
     }
 
     fn forget_payload(&mut self, slot: &Slot) {

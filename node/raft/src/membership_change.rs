@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use thiserror::Error;
 
 use crate::batch::BatchKind;
+use crate::clock::Stamp;
 use crate::configuration::Configuration;
 use crate::ids::{Index, ReplicaId, Term, Time};
 use crate::membership::Membership;
@@ -130,7 +131,7 @@ impl Raft {
         }
         check_step(self.configuration(), &membership.configuration)?;
         self.note_request();
-        let proposed = self.append_own(BatchKind::Configuration, &[membership.encode()]);
+        let proposed = self.append_own(BatchKind::Configuration, Stamp(0), &[membership.encode()]);
         self.track_members(proposed.base);
         Ok(proposed)
     }

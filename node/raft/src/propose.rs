@@ -4,6 +4,7 @@ use bytes::Bytes;
 use thiserror::Error;
 
 use crate::batch::{Batch, BatchKind};
+use crate::clock::Stamp;
 use crate::effects::Record;
 use crate::ids::{Index, ReplicaId, Term, Time};
 use crate::raft::{Raft, Role};
@@ -56,6 +57,17 @@ impl Raft {
     ///
     /// Panics if there are none.
     pub fn propose(&mut self, now: Time, commands: &[Bytes]) -> Result<Proposed, ProposeError> {
+        self.propose_after(now, Stamp(0), commands)
+    }
+
+    /// [`propose`](Raft::propose) for clients that have seen batches of stamps up to `seen`, perhaps of other partitions: the
+    /// batch gets a later one.
+    pub fn propose_after(
+        &mut self,
+        now: Time,
+        seen: Stamp,
+        commands: &[Bytes],
+    ) -> Result<Proposed, ProposeError> {
         self.advance_clock(now);
         if self.role != Role::Leader {
             return Err(ProposeError::NotLeader { leader: self.leader });
@@ -69,12 +81,18 @@ impl Raft {
             return Err(ProposeError::TooManyUncommitted { waiting, limit });
         }
         self.note_request();
-        Ok(self.append_own(BatchKind::Commands, commands))
+        Ok(self.append_own(BatchKind::Commands, seen, commands))
     }
 
-    pub(crate) fn append_own(&mut self, kind: BatchKind, commands: &[Bytes]) -> Proposed {
+    pub(crate) fn append_own(
+        &mut self,
+        kind: BatchKind,
+        seen: Stamp,
+        commands: &[Bytes],
+    ) -> Proposed {
         let base = self.log.last_index() + 1;
-        let batch = Batch::encode(self.config.partition, kind, self.term, base, commands);
+        let time = self.next_time(seen);
+        let batch = Batch::encode(self.config.partition, kind, self.term, base, time, commands);
         let proposed = Proposed { term: self.term, base, count: batch.count };
         self.lead.uncommitted_bytes += batch.size();
         self.persist(Record::Append(batch));

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::clock::Clock;
 use crate::config::{Config, Restored};
 use crate::durability::{Durability, Held};
 use crate::effects::{Effect, Record};
@@ -50,6 +51,8 @@ pub struct Raft {
     hard_state_ticket: Ticket,
 
     pub(crate) log: Log,
+    /// What a majority of the voters' clocks had reached, and when.
+    pub(crate) observed: (Clock, Time),
     pub(crate) durability: Durability,
     pub(crate) commit: Index,
     /// Handed to the host to apply.
@@ -90,8 +93,13 @@ impl Raft {
     pub fn new(config: Config, restored: Restored, now: Time) -> Raft {
         config.check();
         let mut random = Random::from_parts(&[config.seed, config.partition.0, config.id.0, now.0]);
-        let log =
-            Log::new(config.partition, restored.snapshot, restored.membership, restored.batches);
+        let log = Log::new(
+            config.partition,
+            restored.snapshot,
+            restored.snapshot_time,
+            restored.membership,
+            restored.batches,
+        );
         check_restored(&log, restored.term, restored.applied, restored.commit);
         let forwarded = ForwardedReads::starting_at(random.next());
         let mut raft = Raft {
@@ -105,6 +113,7 @@ impl Raft {
             hard_state_changed: false,
             hard_state_ticket: Ticket(0),
             log,
+            observed: (Clock::default(), now),
             durability: Durability::default(),
             commit: restored.commit.max(restored.applied),
             applying: restored.applied,

@@ -1,5 +1,6 @@
 //! Forgetting the beginning of the log, and helping those who still need it.
 
+use crate::clock::BatchTime;
 use crate::ids::{Index, ReplicaId, Term, Time};
 use crate::membership::Membership;
 use crate::mutant::mutant;
@@ -48,14 +49,20 @@ impl Raft {
         !self.hard_state_changed && self.durability.is_settled()
     }
 
-    /// The host has durably installed a snapshot of everything up to `index`, whose entry was of `term`, with the
+    /// The host has durably installed a snapshot of everything up to `index`, whose entry was of `term` and `time`, with the
     /// membership as of that point; the log stays after it or is gone, as [`agrees_with`](Raft::agrees_with) said.
     ///
     /// Wait until [`is_settled`](Raft::is_settled) before asking, install, and call this before any other message: a record
     /// still being written could replace what was asked about. Nothing happens if so much is applied already. Panics if
     /// something is still being written, and on a snapshot that contradicts what is committed, or a leader's log: a leader
     /// holds everything committed.
-    pub fn restore(&mut self, now: Time, (index, term): (Index, Term), membership: Membership) {
+    pub fn restore(
+        &mut self,
+        now: Time,
+        (index, term): (Index, Term),
+        time: BatchTime,
+        membership: Membership,
+    ) {
         self.advance_clock(now);
         if index <= self.applied {
             return;
@@ -80,12 +87,17 @@ impl Raft {
                 self.commit,
                 self.verified
             );
-            self.log.reset((index, term), membership);
+            self.log.reset((index, term), time, membership);
         }
         assert!(
             self.log.term_at(index) == Some(term),
             "partition {partition}: a snapshot at index {index} of term {term} was installed under a log that holds {:?} there",
             self.log.term_at(index)
+        );
+        assert!(
+            self.log.time_at(index) == Some(time),
+            "partition {partition}: a snapshot at index {index} of {time:?} was installed under a log that holds {:?} there",
+            self.log.time_at(index)
         );
         self.commit = self.commit.max(index);
         self.applying = self.applying.max(index);

@@ -7,7 +7,7 @@ use doug_proto::ids::DatabaseId;
 use doug_proto::map::Partition;
 use doug_proto::routing::Routing;
 use doug_proto::v1::{self, command, condition::Test, write_operation::Operation};
-use doug_raft::{Batch, BatchKind, Membership};
+use doug_raft::{Batch, BatchKind, BatchTime, Clock, Membership, Stamp};
 use doug_storage::tree::{KeyClass, Op, ReadError, Tree};
 use prost::Message;
 
@@ -28,17 +28,31 @@ pub struct Machine {
     descriptor: Partition,
     sessions: Sessions,
     feature_level: u32,
+    /// Of the last batch applied.
+    time: BatchTime,
 }
 
 impl Machine {
     /// The state of a new partition.
     pub fn new(database: DatabaseId, routing: Routing, descriptor: Partition) -> Self {
-        Self { database, routing, descriptor, sessions: Sessions::default(), feature_level: 1 }
+        Self {
+            database,
+            routing,
+            descriptor,
+            sessions: Sessions::default(),
+            feature_level: 1,
+            time: BatchTime::default(),
+        }
     }
 
     /// What the log may hold: see [`FEATURE_LEVEL`].
     pub fn feature_level(&self) -> u32 {
         self.feature_level
+    }
+
+    /// Clock and stamp of the last batch applied; both 0 before the first.
+    pub fn time(&self) -> BatchTime {
+        self.time
     }
 
     /// The partition's descriptor.
@@ -60,6 +74,8 @@ impl Machine {
             descriptor: Some(self.descriptor.to_wire()),
             sessions: self.sessions.to_wire(),
             feature_level: self.feature_level,
+            clock: self.time.clock.0,
+            stamp: self.time.stamp.0,
         };
         state.encode_to_vec().into()
     }
@@ -94,10 +110,11 @@ impl Machine {
             descriptor: Partition::from_wire(&descriptor)?,
             sessions: Sessions::from_wire(state.sessions)?,
             feature_level,
+            time: BatchTime { clock: Clock(state.clock), stamp: Stamp(state.stamp) },
         })
     }
 
-    /// Applies one batch: one outcome per command, none for a no-op.
+    /// Applies one batch: one outcome per command, none for a no-op. Panics if it is not later than the one before.
     ///
     /// # Errors
     /// What the tree reports when a condition reads damaged data: the replica
@@ -107,6 +124,14 @@ impl Machine {
         tree: &mut Tree,
         batch: &Batch,
     ) -> Result<Vec<v1::Outcome>, ApplyError> {
+        assert!(
+            batch.time.may_follow(self.time),
+            "partition {}: {batch} of {:?} was committed after {:?}",
+            self.descriptor.id,
+            batch.time,
+            self.time
+        );
+        self.time = batch.time;
         match batch.kind {
             BatchKind::Noop => {
                 tree.apply(batch.last(), &[]);

@@ -119,11 +119,13 @@ impl Partition {
 
     /// What the host is told once a snapshot of everything up to `applied` stands here.
     pub fn installed(&self, applied: Applied) -> InstalledSnapshot {
+        let inner = self.inner.lock();
         InstalledSnapshot {
             index: applied.index,
             term: applied.term,
-            descriptor: Descriptor::clone(&self.descriptor()),
-            feature_level: self.feature_level(),
+            time: inner.machine.time(),
+            descriptor: inner.machine.descriptor().clone(),
+            feature_level: inner.machine.feature_level(),
         }
     }
 

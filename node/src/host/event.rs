@@ -4,7 +4,7 @@ use bytes::Bytes;
 use doug_proto::ids::NodeId;
 use doug_proto::map::{Goal, Partition};
 use doug_proto::v1;
-use doug_raft::{Batch, Index, ReplicaId, Term, Time};
+use doug_raft::{Batch, BatchTime, Index, ReplicaId, Term, Time};
 use doug_storage::ReplicaKey;
 
 /// Names one client request while its node works on it. Never used again by
@@ -40,6 +40,8 @@ pub struct InstalledSnapshot {
     pub index: Index,
     /// Its term.
     pub term: Term,
+    /// Clock and stamp of the batch that ends there.
+    pub time: BatchTime,
     /// The partition's descriptor at that index.
     pub descriptor: Partition,
     /// Its feature level there.

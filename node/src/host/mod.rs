@@ -44,8 +44,8 @@ use doug_proto::ids::NodeId;
 use doug_proto::map::{Member, Partition};
 use doug_proto::v1;
 use doug_raft::{
-    Batch, Configuration, Index, LeaseConfig, Membership, PartitionId, Raft, ReplicaId, Restored,
-    Term, Ticket, Time,
+    Batch, BatchTime, Configuration, Index, LeaseConfig, Membership, PartitionId, Raft, ReplicaId,
+    Restored, Term, Ticket, Time,
 };
 use doug_storage::ReplicaKey;
 use faults::{not_proposed, outcome_unknown, read_expired, transfer_expired};
@@ -130,6 +130,8 @@ pub struct RestoredReplica {
     pub vote: Option<ReplicaId>,
     /// The last index in SSTables, and its term.
     pub applied: (Index, Term),
+    /// Clock and stamp of the batch that ends there.
+    pub applied_time: BatchTime,
     /// The greatest commit index the log names.
     pub commit: Index,
     /// The partition's feature level as of the applied index.
@@ -217,6 +219,7 @@ impl Host {
             vote: found.vote,
             membership: membership(&found.descriptor),
             snapshot: found.applied,
+            snapshot_time: found.applied_time,
             applied: found.applied.0,
             commit: found.commit.clamp(found.applied.0, end),
             batches: found.batches,

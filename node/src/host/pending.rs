@@ -85,11 +85,12 @@ impl Pending {
 mod tests {
     use super::*;
     use bytes::Bytes;
-    use doug_raft::{BatchKind, PartitionId};
+    use doug_raft::{BatchKind, BatchTime, PartitionId};
 
     fn batch(term: Term, base: Index, count: usize) -> Batch {
         let commands = vec![Bytes::from_static(b"x"); count];
-        Batch::encode(PartitionId(1), BatchKind::Commands, term, base, &commands)
+        let time = BatchTime::default();
+        Batch::encode(PartitionId(1), BatchKind::Commands, term, base, time, &commands)
     }
 
     fn waiting(ids: &[u64]) -> Vec<(RequestId, Time)> {

@@ -56,14 +56,15 @@ impl Retention {
 mod tests {
     use super::*;
     use bytes::Bytes;
-    use doug_raft::{BatchKind, PartitionId};
+    use doug_raft::{BatchKind, BatchTime, PartitionId};
 
     fn retention_of(count: u64) -> (Retention, u64) {
         let mut retention = Retention::default();
         let mut size = 0;
         for base in 1..=count {
             let commands = [Bytes::from_static(b"command")];
-            let batch = Batch::encode(PartitionId(1), BatchKind::Commands, 1, base, &commands);
+            let (kind, time) = (BatchKind::Commands, BatchTime::default());
+            let batch = Batch::encode(PartitionId(1), kind, 1, base, time, &commands);
             size = batch.encoded.len() as u64;
             retention.applied(&batch);
         }

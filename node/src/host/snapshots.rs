@@ -66,9 +66,9 @@ impl Host {
         // on, and must not be forgotten up to there.
         let installed = installed.filter(|installed| installed.index > replica.applied);
         let Some(installed) = installed else { return };
-        let InstalledSnapshot { index, term, descriptor, feature_level } = *installed;
+        let InstalledSnapshot { index, term, time, descriptor, feature_level } = *installed;
         let unknown = replica.pending.forget(index);
-        replica.raft.restore(now, (index, term), membership(&descriptor));
+        replica.raft.restore(now, (index, term), time, membership(&descriptor));
         replica.feature_level = replica.feature_level.max(feature_level);
         replica.applied = replica.applied.max(index);
         replica.retention.reset(index);

@@ -224,7 +224,7 @@ fn verdict(answer: &v1::AppendAnswer) -> Verdict {
 mod tests {
     use super::*;
     use bytes::Bytes;
-    use doug_raft::{BatchKind, PartitionId};
+    use doug_raft::{BatchKind, BatchTime, Clock, PartitionId, Stamp};
 
     const ROUTE: Route = Route { partition: 3, from: ReplicaId(1), to: ReplicaId(2) };
 
@@ -243,7 +243,8 @@ mod tests {
     #[test]
     fn every_message_survives_the_wire() {
         let commands = [Bytes::from_static(b"one"), Bytes::from_static(b"two")];
-        let batch = Batch::encode(PartitionId(3), BatchKind::Commands, 7, 41, &commands);
+        let time = BatchTime { clock: Clock(5), stamp: Stamp((5 << 16) + 2) };
+        let batch = Batch::encode(PartitionId(3), BatchKind::Commands, 7, 41, time, &commands);
         let rejected = Verdict::Rejected { prev_index: 9, conflict_term: 2, first_index: 5 };
         let messages = [
             Message::PreVote { term: 8, last_index: 42, last_term: 7 },
@@ -280,7 +281,8 @@ mod tests {
 
     #[test]
     fn a_damaged_batch_is_refused() {
-        let batch = Batch::encode(PartitionId(3), BatchKind::Noop, 7, 41, &[]);
+        let batch =
+            Batch::encode(PartitionId(3), BatchKind::Noop, 7, 41, BatchTime::default(), &[]);
         let mut bytes = batch.encoded.to_vec();
         bytes[20] ^= 1;
         let append = v1::Append { batches: vec![bytes.into()], ..Default::default() };

@@ -8,7 +8,7 @@ use doug_proto::ids::{DatabaseId, NodeId};
 use doug_proto::map::{Member, Partition as Descriptor};
 use doug_proto::routing::Routing;
 use doug_proto::v1::{self, command, condition::Test, write_operation::Operation};
-use doug_raft::{Batch, BatchKind, PartitionId};
+use doug_raft::{Batch, BatchKind, BatchTime, PartitionId, Stamp};
 use doug_sim_disk::SimDisk;
 use doug_storage::manifest::Identity;
 use doug_storage::store::{NewReplica, Store, StoreOptions};
@@ -70,7 +70,9 @@ impl Bench {
     /// Applies commands as one batch; an outcome for each.
     pub fn apply(&mut self, commands: &[v1::Command]) -> Vec<v1::Outcome> {
         let encoded: Vec<Bytes> = commands.iter().map(encode_command).collect();
-        let batch = Batch::encode(PartitionId(1), BatchKind::Commands, 1, self.next, &encoded);
+        let (base, time) =
+            (self.next, BatchTime { stamp: Stamp(self.next), ..BatchTime::default() });
+        let batch = Batch::encode(PartitionId(1), BatchKind::Commands, 1, base, time, &encoded);
         self.next = batch.last() + 1;
         let waiting = (0..commands.len() as u64).map(RequestId).collect();
         let batches = vec![ApplyBatch { batch, waiting }];

@@ -1,8 +1,8 @@
 //! One replica: the core that ships, and its disk.
 
 use doug_raft::{
-    Batch, Config, Effect, Membership, PartitionId, Raft, Record, ReplicaId, Restored, Term,
-    Ticket, Time,
+    Batch, BatchTime, Config, Effect, Membership, PartitionId, Raft, Record, ReplicaId, Restored,
+    Term, Ticket, Time,
 };
 use std::collections::VecDeque;
 
@@ -45,6 +45,7 @@ impl Replica {
             vote: self.vote,
             membership: self.base.clone(),
             snapshot: (0, 0),
+            snapshot_time: BatchTime::default(),
             applied: 0,
             commit: 0,
             batches: self.batches.clone(),

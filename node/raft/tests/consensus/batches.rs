@@ -1,7 +1,9 @@
 //! The batch format.
 
 use bytes::Bytes;
-use doug_raft::{Batch, BatchError, BatchKind, FORMAT_VERSION, HEADER_BYTES};
+use doug_raft::{
+    Batch, BatchError, BatchKind, BatchTime, Clock, FORMAT_VERSION, HEADER_BYTES, Stamp,
+};
 use proptest::prelude::*;
 
 use crate::support::{PARTITION, command, commands, noop};
@@ -15,7 +17,8 @@ fn reseal(mut bytes: Vec<u8>) -> Bytes {
 #[test]
 fn the_layout_never_changes() {
     let list = [command("put"), command("")];
-    let batch = Batch::encode(PARTITION, BatchKind::Commands, 3, 0x0102, &list);
+    let time = BatchTime { clock: Clock(0x0304), stamp: Stamp(0x0304_0005) };
+    let batch = Batch::encode(PARTITION, BatchKind::Commands, 3, 0x0102, time, &list);
     let lines: Vec<String> = batch.encoded.chunks(8).map(|chunk| format!("{chunk:02x?}")).collect();
     insta::assert_snapshot!(lines.join("\n"));
 }
@@ -67,13 +70,14 @@ fn a_newer_format_is_named_before_anything_else_in_it_is_judged() {
 
 #[test]
 fn nonsense_under_a_good_checksum_is_refused() {
-    let cases: [(usize, &[u8]); 6] = [
+    let cases: [(usize, &[u8]); 7] = [
         (10, &[9]),
         (11, &[1]),
         (12, &[0, 0, 0, 0]),
         (12, &[4, 0, 0, 0]),
         (32, &[0xff; 8]),
-        (40, &[0xff; 4]),
+        (40, &[1, 0, 0, 0, 0, 0, 0, 0]),
+        (56, &[0xff; 4]),
     ];
     for (at, patch) in cases {
         let mut bytes = commands(3, 9, "abc").encoded.to_vec();
@@ -88,10 +92,14 @@ proptest! {
     fn what_is_encoded_is_decoded(
         term in 1..u64::MAX,
         base in 1..u64::MAX / 2,
+        clock in 0..u64::MAX >> 16,
+        counter in 0..u64::MAX >> 32,
         list in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..50), 1..20),
     ) {
         let list: Vec<Bytes> = list.into_iter().map(Bytes::from).collect();
-        let batch = Batch::encode(PARTITION, BatchKind::Commands, term, base, &list);
+        let stamp = Stamp(Stamp::first_of(Clock(clock)).0.saturating_add(counter));
+        let time = BatchTime { clock: Clock(clock), stamp };
+        let batch = Batch::encode(PARTITION, BatchKind::Commands, term, base, time, &list);
         let decoded = Batch::decode(batch.encoded.clone()).expect("it was just encoded");
         prop_assert_eq!(decoded.commands().collect::<Vec<_>>(), list);
         prop_assert_eq!(decoded, batch);

@@ -4,7 +4,7 @@ use doug_raft::{Effect, Membership, ProgressState, Record, Role};
 
 use crate::support::replica::{Replica, accepted, append, heartbeat, rejected};
 use crate::support::{
-    MILLISECOND, command, commands, config, id, log_of_terms, noop, restored, voters,
+    MILLISECOND, command, commands, config, id, log_of_terms, made_at, noop, restored, voters,
 };
 
 /// A leader whose log is a no-op and four single commands, all committed and applied.
@@ -85,7 +85,7 @@ fn a_snapshot_that_failed_is_asked_for_again_when_the_peer_is_heard() {
 #[test]
 fn a_snapshot_replaces_a_log_that_disagrees() {
     let mut replica = Replica::of_three(5, log_of_terms(&[1, 2, 2, 2]));
-    replica.raft.restore(replica.now, (3, 4), Membership::of(voters([1, 2, 3])));
+    replica.raft.restore(replica.now, (3, 4), made_at(3), Membership::of(voters([1, 2, 3])));
     assert_eq!((replica.raft.first_index(), replica.raft.last_index()), (4, 3));
     assert_eq!(
         (replica.raft.commit(), replica.raft.applied_index(), replica.raft.durable_index()),
@@ -99,7 +99,7 @@ fn a_snapshot_replaces_a_log_that_disagrees() {
 #[test]
 fn a_snapshot_leaves_what_follows_it_in_a_log_that_agrees() {
     let mut replica = Replica::of_three(5, log_of_terms(&[1, 2, 2, 2]));
-    replica.raft.restore(replica.now, (3, 2), Membership::of(voters([1, 2, 3])));
+    replica.raft.restore(replica.now, (3, 2), made_at(3), Membership::of(voters([1, 2, 3])));
     assert_eq!((replica.raft.first_index(), replica.raft.last_index()), (4, 4));
     assert_eq!(replica.applying(), [], "the state machine holds it already");
 }
@@ -122,7 +122,7 @@ fn a_snapshot_installed_over_records_being_written_stops_the_node() {
     replica.step(2, append(5, (1, 1), 0, vec![noop(5, 2)]));
     replica.take();
     assert!(!replica.raft.is_settled());
-    replica.raft.restore(replica.now, (2, 5), Membership::of(voters([1, 2, 3])));
+    replica.raft.restore(replica.now, (2, 5), made_at(2), Membership::of(voters([1, 2, 3])));
 }
 
 #[test]
@@ -132,7 +132,7 @@ fn a_snapshot_of_what_is_applied_already_changes_nothing() {
     replica.settle();
     replica.take();
     replica.raft.applied(2);
-    replica.raft.restore(replica.now, (1, 5), Membership::of(voters([1])));
+    replica.raft.restore(replica.now, (1, 5), made_at(1), Membership::of(voters([1])));
     assert_eq!((replica.raft.first_index(), replica.raft.configuration().voters.len()), (1, 3));
 }
 
@@ -143,7 +143,7 @@ fn a_snapshot_that_arrives_when_its_receiver_leads_already_leaves_its_log() {
         replica.raft.propose(replica.now, &[command(letter)]).expect("it leads");
     }
     replica.settle();
-    replica.raft.restore(replica.now, (2, 1), Membership::of(voters([1, 2, 3])));
+    replica.raft.restore(replica.now, (2, 1), made_at(2), Membership::of(voters([1, 2, 3])));
     assert_eq!((replica.raft.role(), replica.raft.last_index()), (Role::Leader, 3));
     replica.acknowledge(2, 3);
     assert_eq!(replica.applying(), [commands(1, 3, "b")]);
@@ -154,7 +154,7 @@ fn a_snapshot_that_arrives_when_its_receiver_leads_already_leaves_its_log() {
 fn a_snapshot_that_contradicts_what_is_committed_stops_the_node() {
     let mut replica = Replica::of_three(5, log_of_terms(&[1, 2, 2]));
     replica.step(2, append(5, (3, 2), 3, vec![]));
-    replica.raft.restore(replica.now, (3, 4), Membership::of(voters([1, 2, 3])));
+    replica.raft.restore(replica.now, (3, 4), made_at(3), Membership::of(voters([1, 2, 3])));
 }
 
 #[test]

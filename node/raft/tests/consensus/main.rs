@@ -5,6 +5,7 @@ mod support;
 
 mod batches;
 mod chaos;
+mod clock;
 mod compaction;
 mod elections;
 mod figure_2;

@@ -9,7 +9,8 @@ use proptest::prelude::*;
 
 use crate::support::replica::{Replica, append, heartbeat, rejected, vote, vote_response};
 use crate::support::{
-    MILLISECOND, PARTITION, change, command, commands, config, id, joint, noop, restored, voters,
+    MILLISECOND, PARTITION, change, command, commands, config, id, joint, made_at, noop, restored,
+    voters,
 };
 
 fn with_learners(mut configuration: Configuration, learners: &[u64]) -> Configuration {
@@ -89,7 +90,7 @@ mod encoding {
     #[test]
     fn a_batch_whose_membership_cannot_be_read_is_refused() {
         let nonsense = [command("who?")];
-        let batch = Batch::encode(PARTITION, BatchKind::Configuration, 1, 1, &nonsense);
+        let batch = Batch::encode(PARTITION, BatchKind::Configuration, 1, 1, made_at(1), &nonsense);
         let error = Batch::decode(batch.encoded).expect_err("it is nonsense");
         assert!(matches!(error, BatchError::Membership(_)), "{error}");
     }
@@ -254,7 +255,12 @@ mod the_log {
     #[test]
     fn a_snapshot_brings_its_configuration_to_a_log_that_disagrees() {
         let mut replica = Replica::of_three(2, vec![noop(1, 1), change(1, 2, voters([1, 2]))]);
-        replica.raft.restore(replica.now, (2, 2), Membership::of(voters([1, 2, 3, 4, 5])));
+        replica.raft.restore(
+            replica.now,
+            (2, 2),
+            made_at(2),
+            Membership::of(voters([1, 2, 3, 4, 5])),
+        );
         assert_eq!(replica.raft.configuration(), &voters([1, 2, 3, 4, 5]));
     }
 
@@ -263,7 +269,7 @@ mod the_log {
         let later = joint([1, 2, 3], [4, 5, 6]);
         let log = vec![noop(1, 1), change(1, 2, later.clone())];
         let mut replica = Replica::new(config(4), restored(voters([]), 1, log));
-        replica.raft.restore(replica.now, (1, 1), Membership::of(voters([1, 2, 3])));
+        replica.raft.restore(replica.now, (1, 1), made_at(1), Membership::of(voters([1, 2, 3])));
         assert_eq!(replica.raft.configuration(), &later);
         replica.step(1, append(2, (1, 1), 0, vec![noop(2, 2)]));
         assert_eq!(

@@ -650,7 +650,7 @@ impl Node {
         }
         let log_stays = raft.agrees_with((index, term));
         self.disk.install(&machine, term, log_stays);
-        raft.restore(now, (index, term), machine.membership.clone());
+        raft.restore(now, (index, term), machine.time(), machine.membership.clone());
         self.machine = machine;
         true
     }

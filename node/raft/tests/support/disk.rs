@@ -3,7 +3,8 @@
 use std::collections::VecDeque;
 
 use doug_raft::{
-    Batch, BatchKind, Configuration, Index, Membership, Record, ReplicaId, Restored, Term, Ticket,
+    Batch, BatchKind, BatchTime, Configuration, Index, Membership, Record, ReplicaId, Restored,
+    Term, Ticket,
 };
 
 /// The state machine: the encoded batches applied, the index they reach to, and the membership as of there.
@@ -21,6 +22,11 @@ pub fn configuration_of(batch: &Batch) -> Option<Configuration> {
 }
 
 impl Machine {
+    /// Clock and stamp of the last batch applied.
+    pub fn time(&self) -> BatchTime {
+        self.history.last().map_or(BatchTime::default(), |batch| batch.time)
+    }
+
     pub fn apply(&mut self, batch: &Batch) {
         assert_eq!(batch.base, self.applied + 1, "{batch} was handed out after {}", self.applied);
         assert!(!batch.encoded.is_empty(), "{batch} was handed out without its bytes");
@@ -113,6 +119,7 @@ impl Disk {
             vote: self.vote,
             membership: self.machine.membership.clone(),
             snapshot: self.snapshot,
+            snapshot_time: self.machine.time(),
             applied: self.snapshot.0,
             commit: self.commit.max(self.snapshot.0),
             batches: self.batches.clone(),

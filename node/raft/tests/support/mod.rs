@@ -12,8 +12,8 @@ use std::collections::BTreeSet;
 
 use bytes::Bytes;
 use doug_raft::{
-    Batch, BatchKind, Config, Configuration, Index, Membership, PartitionId, ReplicaId, Restored,
-    Term,
+    Batch, BatchKind, BatchTime, Clock, Config, Configuration, Index, Membership, PartitionId,
+    ReplicaId, Restored, Stamp, Term,
 };
 
 pub const PARTITION: PartitionId = PartitionId(7);
@@ -39,17 +39,23 @@ pub fn command(text: &str) -> Bytes {
 /// A batch of one-letter commands: `commands(3, 5, "ab")` takes indexes 5 and 6 in term 3.
 pub fn commands(term: Term, base: Index, letters: &str) -> Batch {
     let list: Vec<Bytes> = letters.chars().map(|letter| command(&letter.to_string())).collect();
-    Batch::encode(PARTITION, BatchKind::Commands, term, base, &list)
+    Batch::encode(PARTITION, BatchKind::Commands, term, base, made_at(base), &list)
+}
+
+/// The time of a batch made by hand. Leaders to whom nobody shows a clock count stamps up by one a batch, so those of a log mixed
+/// of both rise too.
+pub fn made_at(base: Index) -> BatchTime {
+    BatchTime { clock: Clock(0), stamp: Stamp(base) }
 }
 
 pub fn noop(term: Term, base: Index) -> Batch {
-    Batch::encode(PARTITION, BatchKind::Noop, term, base, &[])
+    Batch::encode(PARTITION, BatchKind::Noop, term, base, made_at(base), &[])
 }
 
 /// A batch that brings this configuration.
 pub fn change(term: Term, base: Index, configuration: Configuration) -> Batch {
     let command = Membership::of(configuration).encode();
-    Batch::encode(PARTITION, BatchKind::Configuration, term, base, &[command])
+    Batch::encode(PARTITION, BatchKind::Configuration, term, base, made_at(base), &[command])
 }
 
 /// The configuration between two sets of voters.
