@@ -7,6 +7,7 @@ mod exit;
 mod globals;
 mod kubectl;
 mod out;
+mod panics;
 mod units;
 
 use clap::{CommandFactory, Parser, Subcommand};
@@ -33,7 +34,8 @@ Examples:
   doug status                        who leads, who lags
 
 Exit status: 0 done, 1 error, 2 usage, 3 not found, 4 condition failed,
-5 unavailable (not applied), 6 outcome unknown (perhaps applied).
+5 unavailable (not applied), 6 outcome unknown (perhaps applied). A server (node, facade,
+operator) that meets a bug of its own aborts: 134 in a shell.
 DOUG_LOG sets the log level on standard error, for instance DOUG_LOG=debug.";
 
 #[derive(Subcommand)]
@@ -108,6 +110,7 @@ async fn main() -> ExitCode {
 async fn run(command: Command, globals: &Globals) -> anyhow::Result<Exit> {
     if command.serves() {
         doug_server::descriptors::raise();
+        panics::end_the_process();
     }
     match command {
         Command::Demo(args) => demo::run(args, globals).await,

@@ -18,6 +18,7 @@ pub mod serving;
 mod start;
 mod transport;
 mod volume;
+pub mod watchdog;
 
 pub use config::Config;
 pub use start::run;

@@ -6,6 +6,7 @@ use crate::engine::identity::random_bits;
 use crate::engine::maps::Maps;
 use crate::engine::requests::Requests;
 use crate::engine::shared::{HostHandle, Identity, Shared};
+use crate::engine::threads::{DISK_PATIENCE, HOST_PATIENCE, Threads};
 use crate::engine::{
     apply_thread, departure, host_thread, log_thread, maintenance, read_pool, volume_watch,
 };
@@ -16,7 +17,7 @@ use crate::services::{AdminService, DougService, http};
 use crate::serving::Leases;
 use crate::transport::{self, Peers, RaftService};
 use crate::volume::Volume;
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use crossbeam_channel::{Receiver, bounded, unbounded};
 use doug_proto::ids::NodeId;
 use doug_proto::map::PartitionMap;
@@ -87,19 +88,21 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()> + Send) -> R
         ended = servers.join_next() => {
             ended.context("a node without servers")?.context("a server panicked")??;
         }
+        () = threads.ended() => {
+            shared.stopping.store(true, Ordering::Relaxed);
+            let why = shared.watchdog.complaint(shared.clock.now());
+            let why = why.map_or("a thread has ended".to_owned(), |why| why.to_string());
+            return Err(anyhow!("{why}, though the node does not stop: that is a bug"));
+        }
     }
     hand_over(&shared).await;
     stop.cancel();
     let ended = async { while servers.join_next().await.is_some() {} };
     drop(tokio::time::timeout(GRACE, ended).await);
     shared.stopping.store(true, Ordering::Relaxed);
-    tokio::task::spawn_blocking(move || {
-        for thread in threads {
-            drop(thread.join());
-        }
-    })
-    .await
-    .context("a thread panicked while stopping")
+    tokio::task::spawn_blocking(move || threads.join())
+        .await
+        .context("a thread panicked while stopping")
 }
 
 async fn hand_over(shared: &Shared) {
@@ -213,8 +216,6 @@ struct Queues {
     snapshots: mpsc::UnboundedReceiver<(usize, crate::host::SendSnapshot)>,
     creations: mpsc::Receiver<crate::host::WantedReplica>,
 }
-
-type Threads = Vec<std::thread::JoinHandle<()>>;
 
 fn open(config: &Config, runtime: tokio::runtime::Handle) -> Result<(Arc<Shared>, Threads)> {
     let options = config.store_options().salted(random_bits());
@@ -351,6 +352,7 @@ fn share(
         fenced: Mutex::new(parts.fenced),
         volume: Volume::default(),
         metrics: Metrics::new(),
+        watchdog: Arc::default(),
         stopping: AtomicBool::new(false),
         partitions: RwLock::new(parts.partitions),
     });
@@ -373,29 +375,27 @@ fn start(
     log: LogWriter,
     runtime: &tokio::runtime::Handle,
 ) -> Result<Threads> {
-    let mut threads = Threads::new();
-    let mut spawn = |name: String, work: Box<dyn FnOnce() + Send>| -> Result<()> {
-        threads.push(std::thread::Builder::new().name(name).spawn(work)?);
-        Ok(())
-    };
+    let mut threads = Threads::new(shared.watchdog.clone(), shared.clock);
     let node = shared.clone();
-    spawn("log".into(), Box::new(move || log_thread::run(log, queues.log, node)))?;
+    let work = move |pulse| log_thread::run(log, queues.log, node, pulse);
+    threads.spawn("log", DISK_PATIENCE, work)?;
     let node = shared.clone();
-    spawn("apply".into(), Box::new(move || apply_thread::run(queues.apply, node)))?;
+    let work = move |pulse| apply_thread::run(queues.apply, node, pulse);
+    threads.spawn("apply", DISK_PATIENCE, work)?;
     for number in 0..READERS {
         let (node, tasks) = (shared.clone(), queues.reads.clone());
-        spawn(format!("read-{number}"), Box::new(move || read_pool::run(tasks, node)))?;
+        let work = move |pulse| read_pool::run(tasks, node, pulse);
+        threads.spawn(&format!("read-{number}"), DISK_PATIENCE, work)?;
     }
     for number in 0..MAINTAINERS {
         let (node, tasks) = (shared.clone(), queues.maintenance.clone());
-        spawn(format!("maintain-{number}"), Box::new(move || maintenance::run(tasks, node)))?;
+        let work = move |pulse| maintenance::run(tasks, node, pulse);
+        threads.spawn(&format!("maintain-{number}"), DISK_PATIENCE, work)?;
     }
     for (number, (host, inputs)) in hosts.into_iter().zip(queues.inputs).enumerate() {
         let node = shared.clone();
-        spawn(
-            format!("host-{number}"),
-            Box::new(move || host_thread::run(number, host, inputs, node)),
-        )?;
+        let work = move |pulse| host_thread::run(number, host, inputs, node, pulse);
+        threads.spawn(&format!("host-{number}"), HOST_PATIENCE, work)?;
     }
     runtime.spawn(transport::share_map(shared.clone()));
     runtime.spawn(transport::create_replicas(queues.creations, shared.clone()));

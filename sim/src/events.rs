@@ -91,6 +91,8 @@ pub enum NodeEvent {
     Work(usize),
     /// Leftovers are tidied away.
     Tidy,
+    /// Its supervisor asks whether it lives.
+    Probe,
     /// A read is served.
     Serve(RequestId),
     /// A call is carried out.
@@ -142,6 +144,7 @@ impl NodeEvent {
             NodeEvent::AskMap => 8,
             NodeEvent::LookForLeftOut => 9,
             NodeEvent::ReplaceDamaged => 10,
+            NodeEvent::Probe => 12,
             NodeEvent::LetGo(key) => 11 ^ (key.replica << 8),
         }
     }

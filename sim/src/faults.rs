@@ -167,6 +167,14 @@ impl World {
                     self.cx.after(grace, Event::Relief(Relief::Stopped(node)));
                 }
             }
+            FaultKind::StuckThread => {
+                let slot = &mut self.nodes[node];
+                if let Some(process) = slot.process.as_mut() {
+                    let thread = process.get_stuck(random, &mut self.cx);
+                    let line = format!("{}: thread {thread} gets stuck", slot.name);
+                    self.tell(&line);
+                }
+            }
             FaultKind::FacadeKill
             | FaultKind::FacadePause
             | FaultKind::ClientCut

@@ -19,6 +19,10 @@ pub fn hunt(mutant: Mutant, plan: Plan) -> Plan {
         }
         Mutant::Storage(Bug::VoteFreedWithSegment) => restless(&mut plan),
         Mutant::Library(_) => cut_off(&mut plan),
+        Mutant::HalfDeadThread => {
+            plan.last(40 * SECOND);
+            plan.faults.insert(FaultKind::StuckThread, 5 * SECOND);
+        }
         _ => {}
     }
     plan

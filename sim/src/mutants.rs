@@ -34,6 +34,8 @@ pub enum Mutant {
     SnapshotWithoutSessions,
     /// A node that lost its volume comes back under its old id, with its old replica ids.
     WipedNodeKeepsItsId,
+    /// The liveness probe looks at the hosts' threads only.
+    HalfDeadThread,
     /// A bug of the storage engine.
     Storage(Bug),
     /// A bug of feature levels.
@@ -46,7 +48,7 @@ pub enum Mutant {
 
 impl Mutant {
     /// The bugs that CI puts in: each is found in its hunting ground.
-    pub const ALL: [Mutant; 49] = [
+    pub const ALL: [Mutant; 50] = [
         Mutant::NoLogSync,
         Mutant::NoSync,
         Mutant::NoDirectorySync,
@@ -58,6 +60,7 @@ impl Mutant {
         Mutant::RetryAsNewWrite,
         Mutant::SnapshotWithoutSessions,
         Mutant::WipedNodeKeepsItsId,
+        Mutant::HalfDeadThread,
         Mutant::Storage(Bug::AppliedNotAtomic),
         Mutant::Storage(Bug::AppendAfterTornTail),
         Mutant::Storage(Bug::FsyncRetried),

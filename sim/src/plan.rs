@@ -82,11 +82,13 @@ pub enum FaultKind {
     ClientCut,
     /// A stream of the library breaks, and what was on its way is lost.
     ClientReset,
+    /// A thread of a node does not come round any more.
+    StuckThread,
 }
 
 impl FaultKind {
     /// All of them.
-    pub const ALL: [FaultKind; 33] = [
+    pub const ALL: [FaultKind; 34] = [
         FaultKind::Kill,
         FaultKind::PowerLoss,
         FaultKind::TornPowerLoss,
@@ -120,6 +122,7 @@ impl FaultKind {
         FaultKind::FacadePause,
         FaultKind::ClientCut,
         FaultKind::ClientReset,
+        FaultKind::StuckThread,
     ];
 
     /// Of a thousand plans, how many have it.
@@ -166,6 +169,7 @@ impl FaultKind {
             FaultKind::FacadePause => "facade paused",
             FaultKind::ClientCut => "client or facade cut off",
             FaultKind::ClientReset => "client stream reset",
+            FaultKind::StuckThread => "stuck thread",
         }
     }
 }

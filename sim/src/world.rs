@@ -401,6 +401,12 @@ impl World {
                 self.crash(node, Crash::Process, SECOND);
                 return Ok(());
             }
+            Death::Stuck(complaint) => {
+                self.tell(&format!("{name} fails its liveness probe: {complaint}"));
+                let delay = self.random.between(1_000, SECOND);
+                self.crash(node, Crash::Process, delay);
+                return Ok(());
+            }
             Death::Storage(error) => error.to_string(),
         };
         if !error.contains("simulated") {
@@ -515,7 +521,7 @@ impl World {
 fn noticed(death: &Death) -> Option<String> {
     let said = match death {
         Death::Broken(violation) if violation.checker == "reads succeed" => violation.to_string(),
-        Death::Broken(_) | Death::TooOld => return None,
+        Death::Broken(_) | Death::TooOld | Death::Stuck(_) => return None,
         Death::Apply(error) => error.to_string(),
         Death::Storage(error) => error.to_string(),
     };

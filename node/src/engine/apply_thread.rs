@@ -4,6 +4,7 @@ use super::departure::leave_if_damaged;
 use super::queue;
 use super::requests::Asked;
 use super::shared::Shared;
+use super::threads::Pulse;
 use crate::apply::{AppliedWork, ApplyError, Partition, Unapplied};
 use crate::host::{ApplyWork, Event, RequestId, undecided};
 use crate::serving::{Served, answer_write};
@@ -17,15 +18,15 @@ use std::time::Duration;
 const SLOW: Duration = Duration::from_millis(1);
 
 /// Applies until the node stops.
-pub fn run(work: Receiver<ApplyWork>, shared: Arc<Shared>) {
-    while let Some(work) = queue::next(&work, &shared) {
+pub fn run(work: Receiver<ApplyWork>, shared: Arc<Shared>, pulse: Pulse) {
+    while let Some(work) = queue::next(&work, &shared, &pulse) {
         let replica = work.replica;
         let held = shared.partition(replica.partition);
         let Some(partition) = held.filter(|partition| partition.key() == replica) else {
             leave_undecided(replica, work.waiting(), &shared);
             continue;
         };
-        hold_back(&partition, &shared);
+        hold_back(&partition, &shared, &pulse);
         match partition.apply(work) {
             Ok(applied) => finish(&partition, applied, &shared),
             Err(Unapplied { error, waiting }) => {
@@ -66,8 +67,9 @@ fn end(replica: ReplicaKey, error: &dyn std::fmt::Display) {
 
 /// Memtables that cannot be flushed must not fill the memory: the log behind
 /// them is bounded, so waiting here pushes back on the writers.
-fn hold_back(partition: &Partition, shared: &Shared) {
+fn hold_back(partition: &Partition, shared: &Shared, pulse: &Pulse) {
     while pressure(partition, shared) == Pressure::Stop {
+        pulse.beat();
         shared.maintain(partition);
         std::thread::sleep(SLOW);
         if shared.is_stopping() {

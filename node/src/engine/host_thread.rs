@@ -1,6 +1,7 @@
 //! The thread of one host: feeds it events, and carries its effects out.
 
 use super::shared::Shared;
+use super::threads::Pulse;
 use crate::host::{Effects, Event, Host, Reply, RequestId, RoleChange};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use doug_proto::error::Fault;
@@ -28,10 +29,17 @@ impl From<Event> for Input {
 const TURN_EVENTS: usize = 4_096;
 
 /// Runs a host until every sender of its events is gone or the node stops.
-pub fn run(number: usize, mut host: Host, inputs: Receiver<Input>, shared: Arc<Shared>) {
+pub fn run(
+    number: usize,
+    mut host: Host,
+    inputs: Receiver<Input>,
+    shared: Arc<Shared>,
+    pulse: Pulse,
+) {
     let tick = Duration::from_micros(shared.config.tick_microseconds());
     let mut next_tick = shared.clock.now();
     while !shared.stopping.load(Ordering::Relaxed) {
+        pulse.beat();
         let wait = Duration::from_micros(next_tick.since(shared.clock.now()));
         match inputs.recv_timeout(wait.min(tick)) {
             Ok(first) => {
@@ -47,7 +55,7 @@ pub fn run(number: usize, mut host: Host, inputs: Receiver<Input>, shared: Arc<S
         if now >= next_tick {
             next_tick = now.after(tick.as_micros() as u64);
             host.step(now, Event::Tick);
-            shared.hosts[number].note(now, &host);
+            shared.hosts[number].note(&host);
         }
         let effects = host.take_effects(shared.clock.now());
         carry_out(number, effects, &shared);

@@ -2,6 +2,7 @@
 //! arrived while the last one ran.
 
 use super::shared::Shared;
+use super::threads::Pulse;
 use crate::host::{Event, LogRecord, Sequence, host_of};
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 use doug_storage::StorageError;
@@ -30,10 +31,11 @@ const TURN: usize = 1_024;
 
 /// Appends until the node stops. A failed write or sync ends the process: what
 /// reached the disk is then unknown, and nothing may be acknowledged any more.
-pub fn run(mut log: LogWriter, work: Receiver<LogWork>, shared: Arc<Shared>) {
+pub fn run(mut log: LogWriter, work: Receiver<LogWork>, shared: Arc<Shared>, pulse: Pulse) {
     loop {
+        pulse.beat();
         match work.recv_timeout(IDLE) {
-            Ok(first) => turn(&mut log, first, &work, &shared),
+            Ok(first) => turn(&mut log, first, &work, &shared, &pulse),
             Err(RecvTimeoutError::Timeout) => {
                 check(log.mark().map(drop));
                 if shared.stopping.load(Ordering::Relaxed) {
@@ -46,12 +48,18 @@ pub fn run(mut log: LogWriter, work: Receiver<LogWork>, shared: Arc<Shared>) {
     }
 }
 
-fn turn(log: &mut LogWriter, first: LogWork, more: &Receiver<LogWork>, shared: &Shared) {
+fn turn(
+    log: &mut LogWriter,
+    first: LogWork,
+    more: &Receiver<LogWork>,
+    shared: &Shared,
+    pulse: &Pulse,
+) {
     let mut reached: BTreeMap<usize, Sequence> = BTreeMap::new();
     for work in std::iter::once(first).chain(more.try_iter().take(TURN)) {
         for record in work.records {
             reached.insert(work.host, record.sequence);
-            append(log, record, shared);
+            append(log, record, shared, pulse);
         }
     }
     check(log.sync().map(drop));
@@ -60,7 +68,7 @@ fn turn(log: &mut LogWriter, first: LogWork, more: &Receiver<LogWork>, shared: &
     }
 }
 
-fn append(log: &mut LogWriter, record: LogRecord, shared: &Shared) {
+fn append(log: &mut LogWriter, record: LogRecord, shared: &Shared, pulse: &Pulse) {
     let record = record.into_log();
     loop {
         match log.append(record.clone()) {
@@ -69,6 +77,7 @@ fn append(log: &mut LogWriter, record: LogRecord, shared: &Shared) {
             // The buffer is full, or the log: what waits is written, and room
             // is made. Records are never dropped, and never pass each other.
             Err(StorageError::Busy { .. }) => {
+                pulse.beat();
                 check(log.sync().map(drop));
                 keep_room(log, shared);
                 if log.append(record.clone()).is_ok() {

@@ -2,6 +2,7 @@
 
 use super::departure::leave_if_damaged;
 use super::shared::Shared;
+use super::threads::Pulse;
 use crate::apply::Partition;
 use crate::host::{Event, Fetch};
 use crossbeam_channel::{Receiver, RecvTimeoutError};
@@ -39,14 +40,15 @@ const STEP: usize = 1 << 20;
 /// damage outside the tables, ends the process: going on would answer from data
 /// that is not there. A replica whose tables are damaged leaves its group instead,
 /// and a table that finds no room on the volume is tried again.
-pub fn run(tasks: Receiver<Task>, shared: Arc<Shared>) {
+pub fn run(tasks: Receiver<Task>, shared: Arc<Shared>, pulse: Pulse) {
     loop {
+        pulse.beat();
         let result = match tasks.recv_timeout(IDLE) {
-            Ok(Task::Jobs(replica)) => jobs(replica, false, &shared),
-            Ok(Task::Flush(replica)) => jobs(replica, true, &shared),
+            Ok(Task::Jobs(replica)) => jobs(replica, false, &shared, &pulse),
+            Ok(Task::Flush(replica)) => jobs(replica, true, &shared, &pulse),
             Ok(Task::Publish(descriptor)) => shared.maps.publish(&descriptor),
             Ok(Task::Fetch { host, fetch }) => read_back(host, fetch, &shared),
-            Err(RecvTimeoutError::Timeout) => tidy(&shared),
+            Err(RecvTimeoutError::Timeout) => tidy(&shared, &pulse),
             Err(RecvTimeoutError::Disconnected) => return,
         };
         if let Err(error) = result {
@@ -61,17 +63,22 @@ pub fn run(tasks: Receiver<Task>, shared: Arc<Shared>) {
 
 /// Views and leases that ended may have freed tables, or revisions that held a
 /// compaction back.
-fn tidy(shared: &Shared) -> Result<(), StorageError> {
+fn tidy(shared: &Shared, pulse: &Pulse) -> Result<(), StorageError> {
     shared.leases.expire(shared.clock.now());
     shared.store.tidy_snapshots(shared.clock.now().0)?;
     let partitions: Vec<_> = shared.partitions.read().values().cloned().collect();
     for partition in partitions {
-        jobs(partition.key(), false, shared)?;
+        jobs(partition.key(), false, shared, pulse)?;
     }
     shared.store.delete_obsolete_files().map(drop)
 }
 
-fn jobs(replica: ReplicaKey, mut force: bool, shared: &Shared) -> Result<(), StorageError> {
+fn jobs(
+    replica: ReplicaKey,
+    mut force: bool,
+    shared: &Shared,
+    pulse: &Pulse,
+) -> Result<(), StorageError> {
     let Some(partition) = shared.partition(replica.partition) else { return Ok(()) };
     if partition.key() != replica {
         return Ok(());
@@ -85,11 +92,11 @@ fn jobs(replica: ReplicaKey, mut force: bool, shared: &Shared) -> Result<(), Sto
         // Flushes first: they free memory and the log.
         let change = if let Some(mut job) = jobs.flush {
             drop(jobs.compaction);
-            drive(replica, || job.step(STEP), shared)?
+            drive(replica, || job.step(STEP), shared, pulse)?
         } else if let Some(mut job) = jobs.compaction
             && shared.volume.has_room_to_compact(job.input_bytes())
         {
-            drive(replica, || job.step(STEP), shared)?
+            drive(replica, || job.step(STEP), shared, pulse)?
         } else {
             return Ok(());
         };
@@ -105,8 +112,10 @@ fn drive(
     replica: ReplicaKey,
     mut step: impl FnMut() -> Result<Progress, StorageError>,
     shared: &Shared,
+    pulse: &Pulse,
 ) -> Result<Option<TreeChange>, StorageError> {
     loop {
+        pulse.beat();
         match step() {
             Ok(Progress::Done(change)) => return Ok(Some(change)),
             Ok(Progress::More) if shared.is_stopping() => return Ok(None),

@@ -13,4 +13,5 @@ mod queue;
 pub mod read_pool;
 pub mod requests;
 pub mod shared;
+pub mod threads;
 pub mod volume_watch;

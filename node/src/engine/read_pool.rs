@@ -4,6 +4,7 @@ use super::departure::leave_if_damaged;
 use super::queue;
 use super::requests::{Asked, Request};
 use super::shared::Shared;
+use super::threads::Pulse;
 use crate::apply::Partition;
 use crate::host::ReadyRead;
 use crate::serving::{ReadFailure, Served, answer_read, gone, just_joined};
@@ -22,8 +23,8 @@ pub enum ReadTask {
 }
 
 /// Serves until the node stops.
-pub fn run(tasks: Receiver<ReadTask>, shared: Arc<Shared>) {
-    while let Some(task) = queue::next(&tasks, &shared) {
+pub fn run(tasks: Receiver<ReadTask>, shared: Arc<Shared>, pulse: Pulse) {
+    while let Some(task) = queue::next(&tasks, &shared, &pulse) {
         match task {
             ReadTask::Ready(ready) => {
                 if let Some(request) = shared.requests.take(ready.request) {

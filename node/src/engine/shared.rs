@@ -13,6 +13,7 @@ use crate::metrics::Metrics;
 use crate::serving::{self, Leases};
 use crate::transport::Peers;
 use crate::volume::Volume;
+use crate::watchdog::Watchdog;
 use crossbeam_channel::Sender;
 use doug_proto::access::AccessToken;
 use doug_proto::error::Fault;
@@ -75,7 +76,6 @@ impl Identity {
 #[derive(Debug)]
 pub struct HostHandle {
     inputs: Sender<Input>,
-    turned: AtomicU64,
     log_pressure_at: AtomicU64,
     leaderships: AtomicUsize,
     quiesced: AtomicUsize,
@@ -87,7 +87,6 @@ impl HostHandle {
     pub fn new(inputs: Sender<Input>) -> Self {
         Self {
             inputs,
-            turned: AtomicU64::new(0),
             log_pressure_at: AtomicU64::new(0),
             leaderships: AtomicUsize::new(0),
             quiesced: AtomicUsize::new(0),
@@ -109,17 +108,11 @@ impl HostHandle {
         }
     }
 
-    /// The host's thread has turned.
-    pub fn note(&self, now: Time, host: &Host) {
-        self.turned.store(now.0, Ordering::Relaxed);
+    /// What the host's thread says of its host.
+    pub fn note(&self, host: &Host) {
         self.leaderships.store(host.leaderships(), Ordering::Relaxed);
         self.quiesced.store(host.quiesced(), Ordering::Relaxed);
         self.caught_up.store(host.caught_up(), Ordering::Relaxed);
-    }
-
-    /// When it last turned.
-    pub fn turned(&self) -> Time {
-        Time(self.turned.load(Ordering::Relaxed))
     }
 
     /// How many partitions it leads.
@@ -178,6 +171,8 @@ pub struct Shared {
     pub volume: Volume,
     /// Counters.
     pub metrics: Metrics,
+    /// Its threads, watched.
+    pub watchdog: Arc<Watchdog>,
     /// Set once the node stops.
     pub stopping: AtomicBool,
     /// The replicas this node holds.

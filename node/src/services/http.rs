@@ -2,15 +2,14 @@
 
 use super::status::state;
 use crate::engine::shared::Shared;
+use crate::watchdog::Watchdog;
 use axum::Router;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::routing::get;
 use doug_proto::v1::NodeState;
+use doug_raft::Time;
 use std::sync::Arc;
-
-/// A host that has not turned for this long, in microseconds, is stuck.
-const STUCK: u64 = 10_000_000;
 
 /// The node's HTTP pages.
 pub fn router(shared: Arc<Shared>) -> Router {
@@ -27,15 +26,17 @@ async fn started() -> &'static str {
     "started\n"
 }
 
-/// Alive means that every host turns; never that there is a quorum, or a
-/// partition in trouble would have its last nodes killed.
-async fn live(State(shared): State<Arc<Shared>>) -> (StatusCode, &'static str) {
-    let now = shared.clock.now();
-    let stuck = shared.hosts.iter().any(|host| now.since(host.turned()) > STUCK);
-    if stuck {
-        return (StatusCode::SERVICE_UNAVAILABLE, "a host has not turned for 10 seconds\n");
+/// Alive means that every thread gets on with its work; never that there is a quorum,
+/// or a partition in trouble would have its last nodes killed.
+async fn live(State(shared): State<Arc<Shared>>) -> (StatusCode, String) {
+    liveness(&shared.watchdog, shared.clock.now())
+}
+
+fn liveness(watchdog: &Watchdog, now: Time) -> (StatusCode, String) {
+    match watchdog.complaint(now) {
+        Some(complaint) => (StatusCode::SERVICE_UNAVAILABLE, format!("{complaint}\n")),
+        None => (StatusCode::OK, "alive\n".to_owned()),
     }
-    (StatusCode::OK, "alive\n")
 }
 
 /// Ready means that every replica has caught up once since the start.
@@ -53,4 +54,27 @@ async fn ready(State(shared): State<Arc<Shared>>) -> (StatusCode, &'static str) 
 
 async fn metrics(State(shared): State<Arc<Shared>>) -> Result<String, StatusCode> {
     shared.metrics.render(&shared).map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::threads::{DISK_PATIENCE, HOST_PATIENCE};
+
+    #[test]
+    fn a_stuck_thread_of_any_kind_fails_the_liveness_probe() {
+        let watchdog = Watchdog::default();
+        let start = Time(1_000_000);
+        let host = watchdog.watch("host-0", HOST_PATIENCE, start);
+        let log = watchdog.watch("log", DISK_PATIENCE, start);
+        let later = Time(start.0 + DISK_PATIENCE.as_micros() as u64);
+        host.beat(later);
+        log.beat(later);
+        assert_eq!(liveness(&watchdog, later).0, StatusCode::OK);
+        let stuck = Time(later.0 + DISK_PATIENCE.as_micros() as u64 + 1);
+        host.beat(stuck);
+        let (status, why) = liveness(&watchdog, stuck);
+        assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+        assert!(why.contains("thread log"), "{why}");
+    }
 }

@@ -10,6 +10,7 @@ mod maps;
 mod members;
 mod process;
 mod reads;
+mod threads;
 
 pub use process::{Death, Process};
 

@@ -3,6 +3,7 @@
 use super::Clock;
 use super::admin::Control;
 use super::maintenance::{Task, Work};
+use super::threads::{PROBE, Threads};
 use crate::checks::Violation;
 use crate::context::Context;
 use crate::events::{Event, Hello, InFlight, NodeEvent};
@@ -13,6 +14,7 @@ use doug_node::host::{ApplyWork, Host, HostConfig, LogRecord, RequestId, Sequenc
 use doug_node::membership::HeldDescriptors;
 use doug_node::recovery::restore;
 use doug_node::serving::Leases;
+use doug_node::watchdog::Complaint;
 use doug_proto::ids::NodeId;
 use doug_proto::map::PartitionMap;
 use doug_proto::v1;
@@ -37,6 +39,8 @@ pub enum Death {
     Apply(ApplyError),
     /// Its group uses what its program does not know, and had long not heard it.
     TooOld,
+    /// One of its threads is stuck, and its supervisor ends it.
+    Stuck(Complaint),
     /// It broke a promise.
     Broken(Violation),
 }
@@ -89,7 +93,7 @@ pub struct Process {
     pub(super) to_apply: VecDeque<ApplyWork>,
     pub(super) applying: bool,
     pub(super) tasks: VecDeque<Task>,
-    pub(super) workers: [Option<Work>; 2],
+    pub(super) workers: [Option<Work>; WORKERS],
     pub(super) requests: BTreeMap<RequestId, (InFlight, super::reads::Asked)>,
     /// What the library asked.
     pub(super) operations: BTreeMap<RequestId, super::front::Operation>,
@@ -120,6 +124,7 @@ pub struct Process {
     pub(super) replacing_turn: usize,
     /// Replicas that the hosts are letting go of, or that are being removed.
     pub(super) leaving: BTreeSet<ReplicaKey>,
+    pub(super) threads: Threads,
     /// Its syncs take so many microseconds longer.
     pub slow_disk: u64,
     /// How often hosts are told the time, in microseconds.
@@ -141,6 +146,8 @@ pub(super) struct Start {
 /// By how much the clocks of nodes that read by lease may differ: as much as a real node allows.
 const LEASE: LeaseConfig = LeaseConfig { max_drift_ppm: 10_000 };
 
+/// Threads that flush, compact and read the log back.
+const WORKERS: usize = 2;
 /// How many ticks an election timeout has, as in a real node.
 const TICKS: u64 = 15;
 /// How long the log is idle before it marks how far it is durable.
@@ -236,7 +243,7 @@ impl Process {
             to_apply: VecDeque::new(),
             applying: false,
             tasks: VecDeque::new(),
-            workers: [None, None],
+            workers: [const { None }; WORKERS],
             requests: BTreeMap::new(),
             operations: BTreeMap::new(),
             leases: Leases::default(),
@@ -260,6 +267,7 @@ impl Process {
             fenced,
             replacing_turn: 0,
             leaving: BTreeSet::new(),
+            threads: Threads::new(cx.plan.hosts, WORKERS, cx),
             slow_disk: 0,
             tick: cx.plan.election_timeout / TICKS,
         })
@@ -307,6 +315,7 @@ impl Process {
         }
         self.schedule(IDLE, NodeEvent::Idle, cx);
         self.schedule(TIDY, NodeEvent::Tidy, cx);
+        self.schedule(PROBE, NodeEvent::Probe, cx);
         let first = cx.random.below(super::maps::QUESTION);
         self.schedule(first, NodeEvent::AskMap, cx);
         self.schedule(first, NodeEvent::LookForLeftOut, cx);
@@ -416,7 +425,11 @@ impl Process {
     /// # Errors
     /// What ends the process.
     pub fn handle(&mut self, event: NodeEvent, cx: &mut Context) -> Result<(), Death> {
+        if self.threads.is_stuck(&event) {
+            return Ok(());
+        }
         match event {
+            NodeEvent::Probe => self.probe(cx),
             NodeEvent::Tick(host) => self.tick(host, cx),
             NodeEvent::Turn(host) => self.turn(host, cx),
             NodeEvent::Synced => self.synced(cx),
