@@ -1,4 +1,5 @@
 //! Compiles the protos with protox, so that no protoc is needed.
+#![allow(clippy::disallowed_macros, reason = "Cargo reads them")]
 use std::{env, error::Error, fs, path::PathBuf};
 
 fn main() -> Result<(), Box<dyn Error>> {

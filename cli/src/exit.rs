@@ -20,6 +20,8 @@ pub enum Exit {
     Unavailable = 5,
     /// 6: a write may have been applied, or may yet be.
     OutcomeUnknown = 6,
+    /// 7: what was asked is done, but standard output could not be written.
+    OutputLost = 7,
 }
 
 impl From<Exit> for std::process::ExitCode {

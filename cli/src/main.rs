@@ -6,15 +6,15 @@ mod encoding;
 mod exit;
 mod globals;
 mod kubectl;
-mod out;
 mod panics;
 mod units;
 
 use clap::{CommandFactory, Parser, Subcommand};
+use doug_streams::{err, errln, out};
 use exit::Exit;
 use globals::Globals;
-use std::io::IsTerminal;
 use std::process::ExitCode;
+use std::time::Duration;
 
 /// DougDB: a strongly consistent, partitioned key-value database.
 #[derive(Parser)]
@@ -34,8 +34,9 @@ Examples:
   doug status                        who leads, who lags
 
 Exit status: 0 done, 1 error, 2 usage, 3 not found, 4 condition failed,
-5 unavailable (not applied), 6 outcome unknown (perhaps applied). A server (node, facade,
-operator) that meets a bug of its own aborts: 134 in a shell.
+5 unavailable (not applied), 6 outcome unknown (perhaps applied), 7 done, but standard
+output could not be written. A server (node, facade, operator) that meets a bug of its
+own aborts: 134 in a shell.
 DOUG_LOG sets the log level on standard error, for instance DOUG_LOG=debug.";
 
 #[derive(Subcommand)]
@@ -89,20 +90,72 @@ impl Command {
     fn serves(&self) -> bool {
         matches!(self, Command::Node(_) | Command::Facade(_) | Command::Operator(_))
     }
+
+    /// Whether it goes on beside a terminal or log that takes nothing: roles, and a demo,
+    /// which watches over processes and is watched by nobody.
+    fn never_waits(&self) -> bool {
+        self.serves() || matches!(self, Command::Demo(args) if args.command.is_none())
+    }
 }
+
+/// How long the end of a server waits for its last log lines, where nobody reads them.
+const LAST_LINES: Duration = Duration::from_secs(1);
 
 #[tokio::main]
 async fn main() -> ExitCode {
+    let exit = answer().await;
+    err::flush(LAST_LINES);
+    exit.into()
+}
+
+async fn answer() -> Exit {
+    let arguments = kubectl::arguments(std::env::args_os().collect());
+    let Cli { globals, command } = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(told) => return tell(&told),
+    };
+    if command.never_waits()
+        && let Err(error) = err::never_wait()
+    {
+        errln!("doug: no thread for the log can be started: {error}");
+        return Exit::Error;
+    }
     start_log();
-    let Cli { globals, command } =
-        Cli::parse_from(kubectl::arguments(std::env::args_os().collect()));
     match run(command, &globals).await {
-        Ok(exit) => exit.into(),
-        // Whoever reads our output (`head`, `less`) may stop; that is no error.
-        Err(error) if is_broken_pipe(&error) => Exit::Done.into(),
+        Ok(exit) => with_output(exit),
+        Err(error) if error.chain().any(out::is_lost) => with_output(Exit::Done),
         Err(error) => {
-            eprintln!("doug: {error:#}");
-            exit::of_error(&error).into()
+            errln!("doug: {error:#}");
+            exit::of_error(&error)
+        }
+    }
+}
+
+/// Prints help and the version, or what is wrong with the command line.
+fn tell(told: &clap::Error) -> Exit {
+    let on_terminal = if told.use_stderr() { err::is_terminal() } else { out::is_terminal() };
+    let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    let text = match on_terminal && !plain {
+        true => told.render().ansi().to_string(),
+        false => told.render().to_string(),
+    };
+    if told.use_stderr() {
+        err::print(format_args!("{text}"));
+        return Exit::Usage;
+    }
+    out::print(format_args!("{text}"));
+    with_output(Exit::Done)
+}
+
+/// How a command ends that got as far as `exit`, given what became of its output. Its own
+/// status stays what it means: only *done* becomes *done, but the output is lost*.
+fn with_output(exit: Exit) -> Exit {
+    match out::lost() {
+        // Whoever reads our output (`head`, `less`) may stop; that is no error.
+        None | Some(out::Lost::ReaderGone) => exit,
+        Some(lost @ out::Lost::Failed(..)) => {
+            errln!("doug: {lost}");
+            if exit == Exit::Done { Exit::OutputLost } else { exit }
         }
     }
 }
@@ -140,16 +193,13 @@ async fn run(command: Command, globals: &Globals) -> anyhow::Result<Exit> {
 fn start_log() {
     let filter = tracing_subscriber::EnvFilter::try_from_env("DOUG_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn,doug=info"));
-    let errors = std::io::stderr;
-    let colours = errors().is_terminal();
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(errors).with_ansi(colours).init();
-}
-
-fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    error.chain().any(|link| {
-        link.downcast_ref::<std::io::Error>()
-            .is_some_and(|io| io.kind() == std::io::ErrorKind::BrokenPipe)
-    })
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(|| err::Lines)
+        .with_ansi(err::is_terminal())
+        // They would go to standard error past `err`.
+        .log_internal_errors(false)
+        .init();
 }
 
 #[cfg(test)]

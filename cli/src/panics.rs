@@ -4,10 +4,9 @@
 //! heartbeats and answer probes, so that nobody takes its leaderships over: worse than a
 //! node that is not there, which its supervisor starts again.
 
+use doug_streams::err;
 use std::backtrace::Backtrace;
-use std::io::Write;
 use std::panic::PanicHookInfo;
-use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
@@ -17,11 +16,7 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 /// From now on a panic on any thread ends this process, by `SIGABRT`. For servers: a
 /// command that a person has typed reports its bug in the usual way.
 pub fn end_the_process() {
-    std::panic::set_hook(Box::new(|panic| {
-        say(last_words(panic));
-        // Neither destructors nor exit handlers run: what the bug has left may stop them.
-        std::process::abort();
-    }));
+    std::panic::set_hook(Box::new(|panic| end(&last_words(panic))));
 }
 
 fn last_words(panic: &PanicHookInfo<'_>) -> String {
@@ -34,17 +29,14 @@ fn last_words(panic: &PanicHookInfo<'_>) -> String {
     )
 }
 
-/// Writes to standard error, if that can be written: on a thread of its own, because the
-/// one that panics may hold the lock, and a pipe that nobody reads may be full.
-fn say(words: String) {
-    let (done, said) = mpsc::channel();
-    let write = move || {
-        let _ = std::io::stderr().write_all(words.as_bytes());
-        let _ = done.send(());
-    };
-    if thread::Builder::new().spawn(write).is_ok() {
-        let _ = said.recv_timeout(LAST_WORDS);
-    }
+/// A server's standard error is written by a thread of its own, so a pipe that nobody reads
+/// costs the words and no more than that time.
+#[allow(clippy::disallowed_methods, reason = "the words were flushed")]
+fn end(words: &str) -> ! {
+    err::print(format_args!("{words}"));
+    err::flush(LAST_WORDS);
+    // Neither destructors nor exit handlers run: what the bug has left may stop them.
+    std::process::abort();
 }
 
 #[cfg(test)]

@@ -1,12 +1,14 @@
 //! What the facade counts, for Prometheus.
 
 use doug_proto::v1::stream_operation::Operation;
+use doug_streams::err;
 use prometheus_client::encoding::{EncodeLabelSet, text};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tonic::Code;
 
@@ -33,6 +35,7 @@ pub struct Metrics {
     in_flight_bytes: Gauge,
     map_epoch: Gauge,
     streams: Gauge,
+    log_lines_dropped: Counter,
 }
 
 impl Metrics {
@@ -54,12 +57,15 @@ impl Metrics {
         registry.register("map_epoch", "Epoch of the map in use, 0 for none", map_epoch.clone());
         let streams = Gauge::default();
         registry.register("streams", "Client streams open", streams.clone());
+        let log_lines_dropped = Counter::default();
+        let help = "Lines of the log that standard error did not take";
+        registry.register("log_lines_dropped", help, log_lines_dropped.clone());
         let kind = |op| {
             let ok = outcomes.get_or_create(&Outcome { op, code: name_of(Code::Ok) }).clone();
             (ok, latency.get_or_create(&Kind { op }).clone())
         };
         let kinds = OPERATIONS.into_iter().map(kind).collect();
-        Self { registry, outcomes, kinds, in_flight_bytes, map_epoch, streams }
+        Self { registry, outcomes, kinds, in_flight_bytes, map_epoch, streams, log_lines_dropped }
     }
 
     /// Counts one operation answered.
@@ -88,6 +94,7 @@ impl Metrics {
     /// The text that Prometheus scrapes.
     pub fn encode(&self, in_flight_bytes: usize) -> String {
         self.in_flight_bytes.set(i64::try_from(in_flight_bytes).unwrap_or(i64::MAX));
+        self.log_lines_dropped.inner().store(err::dropped_lines(), Ordering::Relaxed);
         let mut body = String::new();
         text::encode(&mut body, &self.registry).expect("writing to a string cannot fail");
         body

@@ -5,12 +5,14 @@ use crate::host::RoleChange;
 use crate::volume::Admission;
 use doug_proto::v1::{Outcome, stream_operation::Operation};
 use doug_raft::UnquiesceCause;
+use doug_streams::err;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Registry, Unit};
+use std::sync::atomic::Ordering;
 
 /// Which kind of operation.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -52,6 +54,7 @@ pub struct Metrics {
     compaction_debt: Family<PartitionLabels, Gauge>,
     applied: Family<PartitionLabels, Gauge>,
     map_epoch: Gauge,
+    log_lines_dropped: Counter,
     /// Memtables written to disk.
     pub flushes: Counter,
     /// Compactions done.
@@ -87,6 +90,7 @@ impl Metrics {
             (Gauge::default(), Gauge::default(), Gauge::default());
         let (volume_bytes, volume_free_bytes) = (Gauge::default(), Gauge::default());
         let (volume_available_bytes, refuses_writes) = (Gauge::default(), Gauge::default());
+        let log_lines_dropped = Counter::default();
         let (flushes, compactions) = (Counter::default(), Counter::default());
         register!(registry,
             "operations": "Operations taken up, by kind" => operations,
@@ -98,6 +102,7 @@ impl Metrics {
             "peer_turns": "Messages to other nodes, each for all partitions that have something to say" => peer_turns,
             "applied_index": "Last index applied" => applied,
             "map_epoch": "Epoch of this node's partition map" => map_epoch,
+            "log_lines_dropped": "Lines of the log that standard error did not take" => log_lines_dropped,
             "flushes": "Memtables written to SSTables" => flushes,
             "compactions": "Compactions done" => compactions,
             "refuses_writes": "1 while writes are refused because the volume is full" => refuses_writes,
@@ -136,6 +141,7 @@ impl Metrics {
             compaction_debt,
             applied,
             map_epoch,
+            log_lines_dropped,
             flushes,
             compactions,
         }
@@ -202,6 +208,7 @@ impl Metrics {
             self.compaction_debt.get_or_create(&labels).set(debt as i64);
             self.applied.get_or_create(&labels).set(partition.applied().index as i64);
         }
+        self.log_lines_dropped.inner().store(err::dropped_lines(), Ordering::Relaxed);
         let mut text = String::new();
         encode(&mut text, &self.registry)?;
         Ok(text)

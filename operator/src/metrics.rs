@@ -1,5 +1,6 @@
 //! What the operator counts, for Prometheus.
 
+use doug_streams::err;
 use prometheus_client::encoding::{EncodeLabelSet, text};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -7,6 +8,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use tokio::time::Instant;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -26,6 +28,7 @@ pub struct Metrics {
     duration: Histogram,
     leader: Gauge,
     member_changes: Family<Kind, Counter>,
+    log_lines_dropped: Counter,
 }
 
 /// Times one reconciliation.
@@ -55,7 +58,10 @@ impl Metrics {
         let member_changes = Family::<Kind, Counter>::default();
         let help = "Changes of members begun, by kind: join, move, replace, give-up, forget, remove-cluster";
         registry.register("member_changes", help, member_changes.clone());
-        Self { registry, reconciliations, duration, leader, member_changes }
+        let log_lines_dropped = Counter::default();
+        let help = "Lines of the log that standard error did not take";
+        registry.register("log_lines_dropped", help, log_lines_dropped.clone());
+        Self { registry, reconciliations, duration, leader, member_changes, log_lines_dropped }
     }
 
     /// Begins to time a reconciliation.
@@ -75,6 +81,7 @@ impl Metrics {
 
     /// All of it as OpenMetrics text.
     pub fn encode(&self) -> String {
+        self.log_lines_dropped.inner().store(err::dropped_lines(), Ordering::Relaxed);
         let mut page = String::new();
         text::encode(&mut page, &self.registry).expect("writing to a String cannot fail");
         page

@@ -89,7 +89,7 @@ impl Options {
 fn main() -> ExitCode {
     let options = Options::parse();
     if let Some((part, names)) = options.unknown() {
-        eprintln!("nothing is called like {part:?}: there are {}", names.join(", "));
+        doug_streams::errln!("nothing is called like {part:?}: there are {}", names.join(", "));
         return ExitCode::from(2);
     }
     quiet_panics();
@@ -107,7 +107,7 @@ fn one(options: &Options, seed: u64) -> ExitCode {
     {
         plan = shrink(&plan, violation.checker);
     }
-    println!("{plan:#?}");
+    doug_streams::outln!("{plan:#?}");
     let tracing = match &options.only {
         Some(part) => Tracing::Only(part.clone()),
         None if options.everything => Tracing::Everything,
@@ -115,10 +115,10 @@ fn one(options: &Options, seed: u64) -> ExitCode {
     };
     let report = run(plan.clone(), tracing);
     print_coverage(&report.coverage);
-    println!("trace {:016x}, {} events", report.hash, report.events);
+    doug_streams::outln!("trace {:016x}, {} events", report.hash, report.events);
     match story(&plan, &report) {
         Some(story) => {
-            println!("\n{story}");
+            doug_streams::outln!("\n{story}");
             ExitCode::FAILURE
         }
         None => ExitCode::SUCCESS,
@@ -161,7 +161,7 @@ fn is_enough(totals: &Totals, until: Until) -> bool {
     let Until::Counted(count) = until else { return true };
     let missed = missed_points(&totals.coverage);
     if count >= MANY && !missed.is_empty() {
-        println!("nobody crashed at {missed:?}");
+        doug_streams::outln!("nobody crashed at {missed:?}");
         return false;
     }
     totals.counted >= count
@@ -176,7 +176,7 @@ fn missed_points(coverage: &Coverage) -> Vec<&'static str> {
 }
 
 fn print_totals(totals: &Totals, clock: Stopwatch) {
-    println!(
+    doug_streams::outln!(
         "{} seeds, {} of them did enough to count, {} ran twice alike: {:.0} simulated seconds in {:.0} s; \
          a core simulates {:.0} s of five nodes a second",
         totals.seeds,
@@ -188,7 +188,7 @@ fn print_totals(totals: &Totals, clock: Stopwatch) {
     );
     let hit = CRASH_POINTS.len() - missed_points(&totals.coverage).len();
     let faults = totals.coverage.iter().filter(|(name, _)| name.starts_with("fault: "));
-    println!(
+    doug_streams::outln!(
         "{} faults; crashed at {hit} of {} crash points; {} failed {:?}",
         faults.map(|(_, count)| count).sum::<u64>(),
         CRASH_POINTS.len(),
@@ -211,17 +211,22 @@ fn mutants(options: &Options) -> ExitCode {
             scope.spawn(|| {
                 while let Some(mutant) = bugs.get(next.fetch_add(1, Ordering::Relaxed)) {
                     match find(options, *mutant) {
-                        Some((seeds, checker)) => println!("{mutant:?}: {seeds} seeds, {checker}"),
+                        Some((seeds, checker)) => {
+                            doug_streams::outln!("{mutant:?}: {seeds} seeds, {checker}")
+                        }
                         None => {
                             missed.fetch_add(1, Ordering::Relaxed);
-                            println!("{mutant:?}: not found in {} seeds", options.seeds);
+                            doug_streams::outln!(
+                                "{mutant:?}: not found in {} seeds",
+                                options.seeds
+                            );
                         }
                     }
                 }
             });
         }
     });
-    println!("{} bugs, {} not found", bugs.len(), missed.load(Ordering::Relaxed));
+    doug_streams::outln!("{} bugs, {} not found", bugs.len(), missed.load(Ordering::Relaxed));
     ExitCode::from(u8::from(missed.into_inner() > 0))
 }
 
@@ -237,7 +242,11 @@ fn find(options: &Options, mutant: Mutant) -> Option<(u64, &'static str)> {
 fn print_line(report: &Report) {
     let verdict = report.violation.as_ref().map_or("good", |violation| violation.checker);
     let writes = report.coverage.get("write acknowledged");
-    println!("seed {:>5}  {:016x}  {writes:>6} writes  {verdict}", report.seed, report.hash);
+    doug_streams::outln!(
+        "seed {:>5}  {:016x}  {writes:>6} writes  {verdict}",
+        report.seed,
+        report.hash
+    );
 }
 
 /// The story of a failing seed.
@@ -247,14 +256,14 @@ fn tell(options: &Options, report: &Report) {
     if options.shrink {
         plan = shrink(&plan, violation.checker);
         let again = run(plan.clone(), Tracing::Off);
-        println!("\n{}", story(&plan, &again).unwrap_or_default());
+        doug_streams::outln!("\n{}", story(&plan, &again).unwrap_or_default());
     } else {
-        println!("\n{}", story(&plan, report).unwrap_or_default());
+        doug_streams::outln!("\n{}", story(&plan, report).unwrap_or_default());
     }
 }
 
 fn print_coverage(coverage: &Coverage) {
     for (name, count) in coverage.iter() {
-        println!("{count:>10}  {name}");
+        doug_streams::outln!("{count:>10}  {name}");
     }
 }

@@ -37,7 +37,7 @@ impl Trace {
     fn print(&self, line: &str) {
         match &self.tracing {
             Tracing::Only(part) if !line.contains(part.as_str()) => {}
-            _ => println!("{line}"),
+            _ => doug_streams::outln!("{line}"),
         }
     }
 

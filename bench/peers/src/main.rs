@@ -84,7 +84,7 @@ fn main() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("doug-bench-peers: {error:#}");
+            doug_streams::errln!("doug-bench-peers: {error:#}");
             ExitCode::FAILURE
         }
     }

@@ -57,10 +57,12 @@ impl Report {
     pub fn note(&mut self, cell: Cell, round: u32, measured: Measured) {
         let Cell { operation, clients, system } = cell;
         let Sample { rate, errors, first_error, .. } = &measured.sample;
-        eprint!("round {}, {operation:?}, {clients} clients, ", round + 1);
-        eprintln!("{}: {rate:.0}/s", system.name());
+        let (round, system) = (round + 1, system.name());
+        doug_streams::errln!(
+            "round {round}, {operation:?}, {clients} clients, {system}: {rate:.0}/s"
+        );
         if let Some(error) = first_error {
-            eprintln!("  {errors} errors, the first: {error}");
+            doug_streams::errln!("  {errors} errors, the first: {error}");
         }
         match self.cells.iter_mut().find(|(known, _)| *known == cell) {
             Some((_, all)) => all.push(measured),
@@ -70,7 +72,7 @@ impl Report {
 
     /// What etcd's own tool found for a cell of etcd.
     pub fn cross_check(&mut self, cell: Cell, rate: f64) {
-        eprintln!("etcd's own tool, {:?}, {} clients: {rate:.0}/s", cell.operation, cell.clients);
+        doug_streams::errln!("etcd's own tool, {:?}, {} clients: {rate:.0}/s", cell.operation, cell.clients);
         self.checks.push((cell, rate));
     }
 

@@ -52,7 +52,7 @@ impl Bench<'_> {
         self.doug.ready().await?;
         self.check()?;
         let mut report = Report::new(self.options, machine, version);
-        eprintln!("writing {} keys to both", self.data.keys);
+        doug_streams::errln!("writing {} keys to both", self.data.keys);
         fill(self.etcd.lanes(FILL_LANES, 8).await?, &self.data).await.context("filling etcd")?;
         let lanes = self.doug.streamed(crate::doug::Way::Direct, FILL_LANES, 1).await?;
         fill(lanes, &self.data).await.context("filling DougDB")?;
@@ -65,7 +65,7 @@ impl Bench<'_> {
             }
         }
         self.cross_check(&mut report).await?;
-        println!("{report}");
+        doug_streams::outln!("{report}");
         Ok(())
     }
 

@@ -8,17 +8,17 @@ use serde_json::{Map, Value};
 pub fn explain(header: Option<&ResponseHeader>, extra: &[(&str, String)]) {
     let Some(header) = header else { return };
     for (name, value) in extra {
-        eprintln!("{name}: {value}");
+        doug_streams::errln!("{name}: {value}");
     }
-    eprintln!("revision: {}", header.revision);
-    eprintln!("partition: {}", header.partition);
+    doug_streams::errln!("revision: {}", header.revision);
+    doug_streams::errln!("partition: {}", header.partition);
     let role = if header.leader { "leader" } else { "follower" };
-    eprintln!("served by: {} ({role})", header.served_by);
+    doug_streams::errln!("served by: {} ({role})", header.served_by);
     match header.staleness_milliseconds {
-        Some(milliseconds) => eprintln!("stale by at most: {milliseconds} ms"),
-        None => eprintln!("stale by at most: not known"),
+        Some(milliseconds) => doug_streams::errln!("stale by at most: {milliseconds} ms"),
+        None => doug_streams::errln!("stale by at most: not known"),
     }
-    eprintln!("session token: {}", to_hex(&header.session_token));
+    doug_streams::errln!("session token: {}", to_hex(&header.session_token));
 }
 
 /// Adds the header's fields.

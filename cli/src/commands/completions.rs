@@ -18,6 +18,6 @@ pub struct Args {
 pub fn run(args: &Args, mut command: clap::Command) -> anyhow::Result<Exit> {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut command, "doug", &mut script);
-    std::io::stdout().write_all(&script)?;
+    doug_streams::out::Writer.write_all(&script)?;
     Ok(Exit::Done)
 }

@@ -28,8 +28,10 @@ impl PutCondition {
 /// Says on standard error why nothing was written.
 pub fn unmet(key: &str, current_revision: u64) {
     match current_revision {
-        0 => eprintln!("doug: condition not met: {key} does not exist; nothing was written"),
-        revision => eprintln!(
+        0 => doug_streams::errln!(
+            "doug: condition not met: {key} does not exist; nothing was written"
+        ),
+        revision => doug_streams::errln!(
             "doug: condition not met: {key} was last written at revision {revision}; \
              nothing was written"
         ),

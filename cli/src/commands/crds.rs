@@ -11,6 +11,6 @@ pub struct Args {}
 
 /// Runs the command.
 pub fn run(_args: &Args) -> anyhow::Result<Exit> {
-    crate::out!("{}", doug_crds::yaml());
+    doug_streams::out!("{}", doug_crds::yaml());
     Ok(Exit::Done)
 }

@@ -76,13 +76,13 @@ fn report(created: &Created, as_json: bool) {
         let report = json!({
             "database": database, "nodes": nodes, "partitions": partitions, "joined": joined,
         });
-        crate::outln!("{report}");
+        doug_streams::outln!("{report}");
     } else if *joined == 0 {
-        crate::outln!(
+        doug_streams::outln!(
             "database {database} was there already: {partitions} partitions, {nodes} nodes"
         );
     } else {
-        crate::outln!(
+        doug_streams::outln!(
             "database {database} created: {partitions} partitions on {nodes} nodes \
              ({joined} of them new)"
         );

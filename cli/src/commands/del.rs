@@ -39,11 +39,11 @@ pub async fn run(args: Args, globals: &Globals) -> anyhow::Result<Exit> {
         client.delete(key, condition).await.with_context(|| format!("cannot delete {shown}"))?;
     let exit = exit(&answer);
     if globals.json() {
-        crate::outln!("{}", json(&answer));
+        doug_streams::outln!("{}", json(&answer));
     } else {
         match exit {
             Exit::ConditionFailed => unmet(&shown, answer.current_revision),
-            Exit::NotFound => eprintln!("doug: {shown} does not exist"),
+            Exit::NotFound => doug_streams::errln!("doug: {shown} does not exist"),
             _ => {}
         }
     }

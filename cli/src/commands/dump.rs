@@ -47,11 +47,11 @@ pub async fn run(args: Args, globals: &Globals) -> anyhow::Result<Exit> {
     let client = globals.one_shot().await?;
     match args.file.as_deref().filter(|file| *file != Path::new("-")) {
         None => {
-            dump(&args, globals, &client, &mut BufWriter::new(std::io::stdout().lock())).await?;
+            dump(&args, globals, &client, &mut BufWriter::new(doug_streams::out::Writer)).await?;
         }
         Some(file) => {
             let written = into_file(&args, globals, &client, file).await?;
-            eprintln!("doug: {written} entries written to {}", file.display());
+            doug_streams::errln!("doug: {written} entries written to {}", file.display());
         }
     }
     Ok(Exit::Done)

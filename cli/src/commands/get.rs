@@ -6,9 +6,10 @@ use crate::exit::{Exit, usage};
 use crate::globals::Globals;
 use anyhow::Context;
 use doug_proto::v1::GetResponse;
+use doug_streams::out;
 use serde_json::{Map, Value};
 use std::ffi::OsString;
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 
 /// Options of `doug get`.
 #[derive(clap::Args)]
@@ -41,15 +42,13 @@ pub async fn run(args: Args, globals: &Globals) -> anyhow::Result<Exit> {
         .get(key.clone(), args.consistency.read())
         .await
         .with_context(|| format!("cannot get {shown}"))?;
-    let mut out = std::io::stdout().lock();
     if globals.json() {
-        writeln!(out, "{}", json(&key, &answer))?;
+        doug_streams::outln!("{}", json(&key, &answer));
     } else if answer.found {
-        let terminal = out.is_terminal();
-        out.write_all(&printed(globals.encoding, terminal, &answer.value))?;
-        out.flush()?;
+        let terminal = out::is_terminal();
+        out::Writer.write_all(&printed(globals.encoding, terminal, &answer.value))?;
     } else {
-        eprintln!("doug: {shown} does not exist");
+        doug_streams::errln!("doug: {shown} does not exist");
     }
     if args.verbose {
         let written = ("written at revision", answer.value_revision.to_string());

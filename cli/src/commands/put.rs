@@ -52,7 +52,7 @@ pub async fn run(args: Args, globals: &Globals) -> anyhow::Result<Exit> {
         .await
         .with_context(|| format!("cannot put {shown}"))?;
     if globals.json() {
-        crate::outln!("{}", json(&answer));
+        doug_streams::outln!("{}", json(&answer));
     } else if !answer.condition_met {
         unmet(&shown, answer.current_revision);
     }

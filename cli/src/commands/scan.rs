@@ -44,7 +44,7 @@ pub async fn run(args: Args, globals: &Globals) -> anyhow::Result<Exit> {
         read: args.consistency.read(),
     };
     let client = globals.one_shot().await?;
-    let mut out = BufWriter::new(std::io::stdout().lock());
+    let mut out = BufWriter::new(doug_streams::out::Writer);
     let line = |entry: &_| match globals.json() {
         true => entries::json_line(args.keys_only, entry),
         false => entries::text_line(globals.encoding, args.keys_only, entry),

@@ -23,8 +23,8 @@ pub struct Args {
 pub async fn run(args: Args, globals: &Globals) -> anyhow::Result<Exit> {
     if args.client {
         match globals.json() {
-            true => crate::outln!("{}", json!({"client": VERSION})),
-            false => crate::outln!("doug {VERSION}"),
+            true => doug_streams::outln!("{}", json!({"client": VERSION})),
+            false => doug_streams::outln!("doug {VERSION}"),
         }
         return Ok(Exit::Done);
     }
@@ -32,9 +32,9 @@ pub async fn run(args: Args, globals: &Globals) -> anyhow::Result<Exit> {
     let answer = client.status().await;
     let server = answer.as_ref().ok().map(|status| status.version.clone());
     match (globals.json(), &server) {
-        (true, server) => crate::outln!("{}", json!({"client": VERSION, "server": server})),
-        (false, None) => crate::outln!("doug {VERSION}"),
-        (false, Some(server)) => crate::outln!("doug {VERSION}\nserver {server}"),
+        (true, server) => doug_streams::outln!("{}", json!({"client": VERSION, "server": server})),
+        (false, None) => doug_streams::outln!("doug {VERSION}"),
+        (false, Some(server)) => doug_streams::outln!("doug {VERSION}\nserver {server}"),
     }
     answer.context("the database's version is not known")?;
     Ok(Exit::Done)

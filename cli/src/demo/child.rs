@@ -32,7 +32,7 @@ fn end_with_standard_input() -> anyhow::Result<()> {
     let watch = || {
         let mut byte = [0];
         while matches!(std::io::stdin().read(&mut byte), Ok(1)) {}
-        std::process::exit(1);
+        doug_streams::exit(1);
     };
     std::thread::Builder::new().name("doug-demo-parent".into()).spawn(watch)?;
     Ok(())

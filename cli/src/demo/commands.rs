@@ -51,7 +51,7 @@ fn find(which: &Which) -> anyhow::Result<State> {
 async fn show(which: &Which, globals: &Globals) -> anyhow::Result<Exit> {
     let state = find(which)?;
     if globals.json() {
-        println!("{}", serde_json::to_string_pretty(&state)?);
+        doug_streams::outln!("{}", serde_json::to_string_pretty(&state)?);
         return Ok(Exit::Done);
     }
     let status = database::status(&state.endpoint(), false).await;
@@ -78,7 +78,7 @@ async fn act(action: Action, names: &Names) -> anyhow::Result<Exit> {
         Action::Restart => "started again",
         Action::Wipe => "started again, with an empty volume and a new id",
     };
-    println!("{} {done}", request.names.join(", "));
+    doug_streams::outln!("{} {done}", request.names.join(", "));
     Ok(Exit::Done)
 }
 

@@ -3,7 +3,6 @@
 
 use super::state::State;
 use indicatif::{ProgressBar, ProgressStyle};
-use std::io::IsTerminal;
 use std::path::Path;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -18,7 +17,7 @@ pub struct Progress {
 impl Progress {
     /// Begins now.
     pub fn start() -> Self {
-        let spinner = std::io::stderr().is_terminal().then(|| {
+        let spinner = doug_streams::err::is_terminal().then(|| {
             let style = ProgressStyle::with_template("{spinner:.cyan} {elapsed:>3}  {wide_msg}");
             let spinner = ProgressBar::new_spinner();
             spinner.set_style(style.expect("the template is a constant that a test renders"));
@@ -33,7 +32,7 @@ impl Progress {
         let what = what.into();
         match &self.spinner {
             Some(spinner) => spinner.set_message(what),
-            None => eprintln!("{:>5.1} s  {what}", self.began.elapsed().as_secs_f64()),
+            None => doug_streams::errln!("{:>5.1} s  {what}", self.began.elapsed().as_secs_f64()),
         }
     }
 
@@ -66,7 +65,7 @@ pub fn ready(state: &State, folder: &Path, took: Duration) {
         other => format!(" --endpoint {other}"),
     };
     let plain = endpoint.trim_start_matches("http://");
-    println!(
+    doug_streams::outln!(
         "\
 DougDB is ready after {:.1} s: {shape}.
 

@@ -125,7 +125,7 @@ async fn wipe(
 
 fn report(death: &Death) {
     let Death { name, how, last_lines } = death;
-    eprintln!(
+    doug_streams::errln!(
         "\n{name} ended unasked ({how}). The last lines of its log:\n{last_lines}\n\
          Start it again with `{} demo restart {name}`.\n",
         screen::program()
@@ -142,7 +142,7 @@ async fn wind_up(
     let Prepared { state, layout, .. } = prepared;
     let facade = ["facade".to_owned()];
     let nodes: Vec<String> = state.nodes.iter().map(|node| node.name.clone()).collect();
-    eprintln!("Stopping {} nodes and the facade", nodes.len());
+    doug_streams::errln!("Stopping {} nodes and the facade", nodes.len());
     let orderly = async {
         processes.stop(&facade).await?;
         processes.stop(&nodes).await

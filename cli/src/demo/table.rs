@@ -10,11 +10,11 @@ use doug_proto::v1;
 
 /// Prints every process, and which node leads which partition.
 pub fn print(state: &State, status: Result<&v1::StatusResponse, &Fault>) {
-    println!("Endpoint  {}", state.endpoint());
-    println!("Ready     {}\n", if state.ready { "yes" } else { "not yet" });
-    println!("{}", processes(state, status.ok()));
+    doug_streams::outln!("Endpoint  {}", state.endpoint());
+    doug_streams::outln!("Ready     {}\n", if state.ready { "yes" } else { "not yet" });
+    doug_streams::outln!("{}", processes(state, status.ok()));
     match status {
-        Err(error) => println!("\nWho leads is not known: {error}"),
+        Err(error) => doug_streams::outln!("\nWho leads is not known: {error}"),
         Ok(status) => {
             let partitions = 1..=u64::from(state.shape.partitions);
             let without: Vec<String> = partitions
@@ -22,7 +22,7 @@ pub fn print(state: &State, status: Result<&v1::StatusResponse, &Fault>) {
                 .map(|partition| format!("P{partition}"))
                 .collect();
             if !without.is_empty() {
-                println!("\nWithout a leader: {}", without.join(", "));
+                doug_streams::outln!("\nWithout a leader: {}", without.join(", "));
             }
         }
     }

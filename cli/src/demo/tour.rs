@@ -9,7 +9,7 @@ use anyhow::Context;
 use doug_client::{Client, If, Read};
 use doug_proto::error::Fault;
 use doug_proto::v1::{self, NodeState};
-use std::io::IsTerminal;
+use doug_streams::out;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
@@ -49,19 +49,22 @@ impl Tour {
     async fn new(state: State, handle: Handle) -> anyhow::Result<Self> {
         let client = Client::builder().endpoints([state.endpoint()]).timeout(HAND_OVER);
         let client = client.connect().await?;
-        let readable = std::io::stdout().is_terminal();
+        let readable = out::is_terminal();
         let pause = Duration::from_millis(if readable { 2_000 } else { 200 });
         Ok(Self { state, handle, client, ledger: Ledger::default(), pause, broken: Vec::new() })
     }
 
-    async fn chapter(&self, title: &str, text: &str) {
+    /// # Errors
+    /// Standard output is lost: nobody follows the story any more, so it ends here.
+    async fn chapter(&self, title: &str, text: &str) -> std::io::Result<()> {
         sleep(self.pause).await;
-        println!("── {title}\n{text}");
+        doug_streams::outln!("── {title}\n{text}");
         sleep(self.pause / 2).await;
+        out::lost().map_or(Ok(()), |lost| Err(std::io::Error::other(lost)))
     }
 
     fn check(&mut self, kept: bool, promise: String) {
-        println!("   {} {promise}", if kept { "✓" } else { "✗" });
+        doug_streams::outln!("   {} {promise}", if kept { "✓" } else { "✗" });
         if !kept {
             self.broken.push(promise);
         }
@@ -73,7 +76,7 @@ impl Tour {
             "   A write is answered once a majority of the five nodes of its partition's cluster\n   \
              has it on disk.",
         )
-        .await;
+        .await?;
         let began = Instant::now();
         self.client.put(KEY, "earth", If::Always).await?;
         self.ledger.acknowledge(KEY.into(), "earth".into());
@@ -94,7 +97,7 @@ impl Tour {
             "   Any node of the cluster may answer when the reader says how stale is fresh enough:\n   \
              here, one second. The follower makes sure by asking the leader how far it must be.",
         )
-        .await;
+        .await?;
         let follower = self.follower().await?;
         let reader = Client::builder().endpoints([follower.doug_address()]).connect().await?;
         let answer = reader.get(KEY, Read::Bounded(BOUND)).await?;
@@ -122,7 +125,7 @@ impl Tour {
                  that\n   partition without pause; the others notice and elect a new leader."
             ),
         )
-        .await;
+        .await?;
         let writer = Writer::start(self.client.clone(), "tour/counter/", partition).await?;
         sleep(WRITE).await;
         self.handle.ask(Action::Kill, vec![leader.clone()]).await?;
@@ -150,7 +153,7 @@ impl Tour {
             "Read everything back",
             "   Every write that was acknowledged, before and after the kill, must still be there.",
         )
-        .await;
+        .await?;
         let lost = self.ledger.missing(&self.client).await?;
         let count = self.ledger.len();
         let what = match lost.first() {
@@ -166,7 +169,7 @@ impl Tour {
             "Bring the node back",
             &format!("   {node} starts again with what it has on disk, and gets what it missed."),
         )
-        .await;
+        .await?;
         let began = Instant::now();
         let target = self.status().await?;
         self.handle.ask(Action::Restart, vec![node.to_owned()]).await?;
@@ -186,14 +189,14 @@ impl Tour {
 
     fn end(&self) -> Exit {
         if self.broken.is_empty() {
-            println!(
+            doug_streams::outln!(
                 "\nThat is the tour: every promise was kept. Start your own with `doug demo`."
             );
             return Exit::Done;
         }
-        println!("\nPromises that were not kept:");
+        doug_streams::outln!("\nPromises that were not kept:");
         for promise in &self.broken {
-            println!("  {promise}");
+            doug_streams::outln!("  {promise}");
         }
         Exit::Error
     }

@@ -76,7 +76,7 @@ pub fn run(args: &Args, globals: &Globals) -> anyhow::Result<Exit> {
     let databases = status.databases()?;
     let judged: Vec<_> = databases.iter().map(|one| (one, findings::of(one))).collect();
     if globals.json() {
-        crate::outln!("{}", document(&judged));
+        doug_streams::outln!("{}", document(&judged));
     } else {
         print(&judged);
     }
@@ -114,14 +114,14 @@ fn document(judged: &[(&Value, Vec<Finding>)]) -> Value {
 
 fn print(judged: &[(&Value, Vec<Finding>)]) {
     if judged.is_empty() {
-        crate::outln!("no DougCluster here; with -A, all namespaces are searched");
+        doug_streams::outln!("no DougCluster here; with -A, all namespaces are searched");
     }
     for (database, found) in judged {
-        crate::outln!("{}: {}", title(database), findings::headline(database));
+        doug_streams::outln!("{}: {}", title(database), findings::headline(database));
         for finding in found {
-            crate::outln!("  {}: {}", finding.subject, finding.problem);
+            doug_streams::outln!("  {}: {}", finding.subject, finding.problem);
             if let Some(remedy) = &finding.remedy {
-                crate::outln!("    remedy: {remedy}");
+                doug_streams::outln!("    remedy: {remedy}");
             }
         }
     }

@@ -59,13 +59,13 @@ pub fn run(args: &ReplaceArgs) -> anyhow::Result<Exit> {
         &namespace,
     ])?;
     for node in &args.nodes {
-        crate::outln!(
+        doug_streams::outln!(
             "node {node} of {} is to be replaced: the claim data-{}-{node} is deleted, with its data",
             title(database),
             text("name"),
         );
     }
-    crate::outln!("watch it: kubectl doug status {} -n {}", text("name"), text("namespace"));
+    doug_streams::outln!("watch it: kubectl doug status {} -n {}", text("name"), text("namespace"));
     Ok(Exit::Done)
 }
 

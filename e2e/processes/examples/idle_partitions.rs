@@ -136,13 +136,13 @@ fn measure(settings: &Settings, quiesce_after: u64) {
     wait_until("all nodes serve", || nodes.iter().all(|node| !node.metrics().is_empty()));
     create(folder.path(), settings);
     let led = wait_until("all partitions have leaders", || all_led(&nodes, settings));
-    println!("all led {:.1} s after creation", led.as_secs_f64());
+    doug_streams::outln!("all led {:.1} s after creation", led.as_secs_f64());
     if quiesce_after > 0 {
         let quiesced = wait_until("all partitions are quiesced", || {
             let quiescence = |node: &Node| node.metric("dougdb_node_quiesced_partitions");
             nodes.iter().all(|node| quiescence(node) >= settings.partitions as f64)
         });
-        println!("all quiesced {:.1} s later", quiesced.as_secs_f64());
+        doug_streams::outln!("all quiesced {:.1} s later", quiesced.as_secs_f64());
     }
     sleep(Duration::from_secs(10));
     let look = || -> BTreeMap<u16, (f64, f64)> {
@@ -156,7 +156,7 @@ fn measure(settings: &Settings, quiesce_after: u64) {
     for (node, processor) in nodes.iter().zip(processor) {
         let (turns, spent) = before[&node.number];
         let seconds = settings.seconds as f64;
-        println!(
+        doug_streams::outln!(
             "node {}: {:.2} % of a core, {:.0} messages to other nodes a second",
             node.number,
             100.0 * (processor - spent) / seconds,
@@ -168,7 +168,7 @@ fn measure(settings: &Settings, quiesce_after: u64) {
     drop(killed);
     let begun = Instant::now();
     wait_until("all partitions have leaders again", || all_led(&nodes, settings));
-    println!(
+    doug_streams::outln!(
         "{had} leaders lost by SIGKILL, all led again {} ms later",
         begun.elapsed().as_millis()
     );
@@ -179,9 +179,10 @@ fn main() {
     let mut next = |usual: u64| arguments.next().and_then(Result::ok).unwrap_or(usual);
     let settings = Settings { partitions: next(4096), nodes: next(3) as u16, seconds: next(30) };
     for quiesce_after in [3_000, 0] {
-        println!(
+        doug_streams::outln!(
             "{} partitions on {} nodes, quiesced after {quiesce_after} ms (0: never)",
-            settings.partitions, settings.nodes
+            settings.partitions,
+            settings.nodes
         );
         measure(&settings, quiesce_after);
     }

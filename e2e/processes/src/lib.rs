@@ -1,6 +1,7 @@
 //! What the process tests share: the built program, a demo of it that is always
 //! cleaned up, clients of its facade and of single nodes, and ledgers of what
 //! was acknowledged.
+#![allow(clippy::disallowed_macros, reason = "libtest captures these alone")]
 #![deny(missing_docs)]
 
 pub mod demo;

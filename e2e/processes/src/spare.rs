@@ -16,6 +16,8 @@ pub struct Spare {
     process: Child,
     /// Its admin address.
     pub admin: String,
+    /// Its ports: for clients, nodes, operators, and probes and metrics.
+    pub ports: [u16; 4],
 }
 
 impl Spare {
@@ -25,8 +27,28 @@ impl Spare {
     /// # Panics
     /// When it does not answer in time.
     pub async fn start(folder: &Path, name: &str, cluster: &str, token: Option<&str>) -> Self {
-        let [doug, raft, admin, http] = free_ports().map(|port| port.to_string());
         let log = File::create(folder.join(format!("{name}.log"))).expect("a log");
+        Self::launch(folder, name, cluster, token, log.into(), None).await
+    }
+
+    /// The same with `log` as its standard error, on which it logs at `level`.
+    ///
+    /// # Panics
+    /// When it does not answer in time.
+    pub async fn start_logging_to(folder: &Path, name: &str, log: Stdio, level: &str) -> Self {
+        Self::launch(folder, name, "a", None, log, Some(level)).await
+    }
+
+    async fn launch(
+        folder: &Path,
+        name: &str,
+        cluster: &str,
+        token: Option<&str>,
+        log: Stdio,
+        level: Option<&str>,
+    ) -> Self {
+        let ports = free_ports();
+        let [doug, raft, admin, http] = ports.map(|port| port.to_string());
         let mut command = program::command(folder);
         command
             .args(["node", "--name", name, "--cluster", cluster, "--address", "127.0.0.1"])
@@ -36,8 +58,11 @@ impl Spare {
             .arg(folder.join(name))
             .env("DOUG_PARENT_PID", std::process::id().to_string())
             .stdin(Stdio::piped())
-            .stdout(log.try_clone().expect("a log"))
+            .stdout(Stdio::null())
             .stderr(log);
+        if let Some(level) = level {
+            command.env("DOUG_LOG", level);
+        }
         let mut access = AccessToken::default();
         if let Some(token) = token {
             let file = folder.join(format!("{name}.token"));
@@ -46,13 +71,18 @@ impl Spare {
             access = AccessToken::parse(token).expect("a token");
         }
         let process = command.spawn().expect("the program starts");
-        let spare = Self { process, admin: format!("127.0.0.1:{admin}") };
+        let spare = Self { process, admin: format!("127.0.0.1:{admin}"), ports };
         let asked = Admin::new(&spare.admin).expect("an address").with_token(access);
         until("the node answers", Duration::from_secs(30), || async {
             asked.identify().await.ok()
         })
         .await;
         spare
+    }
+
+    /// Its process.
+    pub fn process(&mut self) -> &mut Child {
+        &mut self.process
     }
 }
 

@@ -1,4 +1,5 @@
 //! Every node dies at once, during writes.
+#![allow(clippy::disallowed_macros, reason = "libtest captures these alone")]
 
 use doug_client::Read;
 use doug_process_tests::demo::{self, Demo};

@@ -1,4 +1,5 @@
 //! Table files of a node are corrupted on disk.
+#![allow(clippy::disallowed_macros, reason = "libtest captures these alone")]
 
 use bytes::Bytes;
 use doug_client::{If, Read};

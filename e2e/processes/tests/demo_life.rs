@@ -1,4 +1,5 @@
 //! The life of a demo, from its first line to its last process.
+#![allow(clippy::disallowed_macros, reason = "libtest captures these alone")]
 
 use doug_process_tests::demo::{self, Demo};
 use doug_process_tests::program::{self, printed};

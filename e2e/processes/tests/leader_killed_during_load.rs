@@ -1,4 +1,5 @@
 //! A leader dies in the middle of a load.
+#![allow(clippy::disallowed_macros, reason = "libtest captures these alone")]
 
 use doug_client::{Range, Read, ScanOptions, v1};
 use doug_process_tests::demo::{self, Demo};

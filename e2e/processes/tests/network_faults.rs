@@ -1,5 +1,6 @@
 //! Five nodes, each in a network of its own, in which something is wrong most of the
 //! time. What the clients were told must make sense all the same.
+#![allow(clippy::disallowed_macros, reason = "libtest captures these alone")]
 
 use doug_process_tests::demo::folder;
 use doug_process_tests::load::{Load, insist_on_promises};

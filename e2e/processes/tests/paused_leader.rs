@@ -1,5 +1,6 @@
 //! A leader is frozen, another takes over, and the first wakes up: it still
 //! believes that it leads.
+#![allow(clippy::disallowed_macros, reason = "libtest captures these alone")]
 
 use doug_client::{Client, If};
 use doug_process_tests::demo::{self, Demo};

@@ -1,4 +1,5 @@
 //! What a cluster of five can do without two of its nodes, and without three.
+#![allow(clippy::disallowed_macros, reason = "libtest captures these alone")]
 
 use bytes::Bytes;
 use doug_client::{If, Read};

@@ -1,5 +1,6 @@
 //! Real input through the facade, into two clusters of eight partitions, read
 //! back in every way there is.
+#![allow(clippy::disallowed_macros, reason = "libtest captures these alone")]
 
 use doug_client::{Client, PartitionMap, Read};
 use doug_process_tests::demo::{self, Demo};

@@ -1,4 +1,5 @@
 //! A node that was away too long gets its partition as a snapshot, and dies while it arrives.
+#![allow(clippy::disallowed_macros, reason = "libtest captures these alone")]
 
 use bytes::Bytes;
 use doug_client::{Client, If};

@@ -62,7 +62,7 @@ fn end(replica: ReplicaKey, error: &dyn std::fmt::Display) {
         "a committed command could not be applied: this process ends, \
          since a replica that skipped it would differ from the others"
     );
-    std::process::exit(1);
+    doug_streams::exit(1);
 }
 
 /// Memtables that cannot be flushed must not fill the memory: the log behind

@@ -8,7 +8,7 @@ use tonic::Code;
 pub fn storage_fault(error: StorageError) -> Fault {
     if error.is_fatal() {
         tracing::error!(%error, "the manifest failed: this process ends");
-        std::process::exit(1);
+        doug_streams::exit(1);
     }
     Fault::new(Code::FailedPrecondition, error.to_string())
 }

@@ -108,6 +108,6 @@ fn keep_room(log: &mut LogWriter, shared: &Shared) {
 fn check(result: Result<(), StorageError>) {
     if let Err(error) = result {
         tracing::error!(%error, "the log failed: this process ends, to start again from what is on disk");
-        std::process::exit(1);
+        doug_streams::exit(1);
     }
 }

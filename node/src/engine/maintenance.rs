@@ -53,7 +53,7 @@ pub fn run(tasks: Receiver<Task>, shared: Arc<Shared>, pulse: Pulse) {
         };
         if let Err(error) = result {
             tracing::error!(%error, "background work failed: this process ends");
-            std::process::exit(1);
+            doug_streams::exit(1);
         }
         if shared.is_stopping() {
             return;

@@ -226,7 +226,7 @@ fn refuse(error: &StorageError) -> Status {
     match error {
         error if error.is_fatal() => {
             tracing::error!(%error, "a snapshot could not be made durable: this process ends");
-            std::process::exit(1);
+            doug_streams::exit(1);
         }
         // The sender looks whether it was damaged before it left.
         StorageError::ArrivedDamaged { .. } => Status::data_loss(error.to_string()),

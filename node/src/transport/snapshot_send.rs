@@ -95,7 +95,7 @@ async fn blocking<T: Send + 'static>(
     result.map_err(|error| {
         if error.is_fatal() {
             tracing::error!(%error, "a snapshot could not be made durable: this process ends");
-            std::process::exit(1);
+            doug_streams::exit(1);
         }
         error.to_string()
     })

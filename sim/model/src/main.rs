@@ -56,11 +56,11 @@ fn main() {
         slow_disks: arguments.slow_disks,
         ..scope
     };
-    println!("{scope:?}");
+    doug_streams::outln!("{scope:?}");
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let checker = GroupModel(scope).checker().threads(threads).spawn_dfs();
-    let checker = checker.join_and_report(&mut WriteReporter::new(&mut std::io::stdout()));
+    let checker = checker.join_and_report(&mut WriteReporter::new(&mut doug_streams::out::Writer));
     if checker.discovery("no promise is broken").is_some() {
-        std::process::exit(1);
+        doug_streams::exit(1);
     }
 }

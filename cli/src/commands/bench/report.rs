@@ -35,19 +35,25 @@ pub fn print(plan: &Plan, unary: bool, measured: &Measured, globals: &Globals) -
             "notStarted": not_started,
             "errors": errors,
         });
-        crate::outln!("{report}");
+        doug_streams::outln!("{report}");
     } else {
-        crate::outln!("{}", headline(plan, unary));
-        crate::outln!("{} operations in {:.1} s: {rate:.0}/s", latencies.len(), took.as_secs_f64());
+        doug_streams::outln!("{}", headline(plan, unary));
+        doug_streams::outln!(
+            "{} operations in {:.1} s: {rate:.0}/s",
+            latencies.len(),
+            took.as_secs_f64()
+        );
         for (name, at) in PERCENTILES {
-            crate::outln!("  {name:6} {:>10} µs", latencies.value_at_percentile(at));
+            doug_streams::outln!("  {name:6} {:>10} µs", latencies.value_at_percentile(at));
         }
-        crate::outln!("  max    {:>10} µs", latencies.max());
+        doug_streams::outln!("  max    {:>10} µs", latencies.max());
         for (error, count) in errors {
-            crate::outln!("{count} failed: {error}");
+            doug_streams::outln!("{count} failed: {error}");
         }
         if *not_started > 0 {
-            crate::outln!("{not_started} were not started: the rate is beyond what is answered");
+            doug_streams::outln!(
+                "{not_started} were not started: the rate is beyond what is answered"
+            );
         }
     }
     if failed == 0 && *not_started == 0 { Exit::Done } else { Exit::Error }

@@ -28,7 +28,7 @@ pub async fn run(_args: Args, globals: &Globals) -> anyhow::Result<Exit> {
         findings.extend(check(reached));
     }
     if globals.json() {
-        crate::outln!("{}", document(&findings));
+        doug_streams::outln!("{}", document(&findings));
     } else {
         print(&findings, reached.as_ref());
     }
@@ -44,20 +44,30 @@ fn document(findings: &[Finding]) -> serde_json::Value {
 
 fn print(findings: &[Finding], reached: Option<&Reached>) {
     for finding in findings {
-        crate::outln!("{}: {}\n  remedy: {}", finding.subject, finding.problem, finding.remedy);
+        doug_streams::outln!(
+            "{}: {}\n  remedy: {}",
+            finding.subject,
+            finding.problem,
+            finding.remedy
+        );
     }
     let partitions = reached.iter().flat_map(|reached| &reached.view.partitions);
     for (partition, change) in partitions.filter_map(|p| Some((p, p.change.as_ref()?))) {
-        crate::outln!("partition {} is on its way {}; {}", partition.id, change.goal, change.phase);
+        doug_streams::outln!(
+            "partition {} is on its way {}; {}",
+            partition.id,
+            change.goal,
+            change.phase
+        );
     }
     match (findings.len(), reached) {
-        (0, Some(Reached { view, .. })) => crate::outln!(
+        (0, Some(Reached { view, .. })) => doug_streams::outln!(
             "nothing wrong found: {} partitions led, {} nodes ready, version {}",
             view.partitions.len(),
             view.nodes.len(),
             view.version
         ),
-        (1, _) => crate::outln!("1 finding"),
-        (count, _) => crate::outln!("{count} findings"),
+        (1, _) => doug_streams::outln!("1 finding"),
+        (count, _) => doug_streams::outln!("{count} findings"),
     }
 }

@@ -68,12 +68,12 @@ pub async fn run(args: Args, globals: &Globals) -> anyhow::Result<Exit> {
         let leader = steering.transfer_leader(id, to).await.with_context(handing)?;
         let name = names_of(&survey.map, [leader]).concat();
         if !globals.json() {
-            crate::outln!("{name} leads partition {id}");
+            doug_streams::outln!("{name} leads partition {id}");
         }
         all.push(json!({"id": id, "leader": leader.to_string(), "name": name}));
     }
     if globals.json() {
-        crate::outln!("{}", json!({"partitions": all}));
+        doug_streams::outln!("{}", json!({"partitions": all}));
     }
     Ok(Exit::Done)
 }

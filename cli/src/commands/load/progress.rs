@@ -37,7 +37,7 @@ impl Progress {
 
     /// Says something without tearing the bar.
     pub fn say(&self, message: &str) {
-        self.bar.suspend(|| eprintln!("doug: {message}"));
+        self.bar.suspend(|| doug_streams::errln!("doug: {message}"));
     }
 }
 

@@ -25,20 +25,20 @@ pub fn written(written: &Written, globals: &Globals) -> Exit {
             "longestGapMilliseconds": milliseconds(written.longest_gap),
             "longestGapAtSeconds": written.longest_gap_at.as_secs_f64(),
         });
-        crate::outln!("{report}");
+        doug_streams::outln!("{report}");
     } else {
-        crate::outln!(
+        doug_streams::outln!(
             "{} records written in {:.1} s, {rate:.0} records/s{}",
             written.records,
             written.took.as_secs_f64(),
             failed(written.failed)
         );
-        crate::outln!(
+        doug_streams::outln!(
             "written again: {} unavailable, {} unknown",
             written.retries,
             written.unknown
         );
-        crate::outln!(
+        doug_streams::outln!(
             "longest gap between acknowledged writes: {:.1} ms, {:.1} s after the start",
             milliseconds(written.longest_gap),
             written.longest_gap_at.as_secs_f64()
@@ -61,9 +61,9 @@ pub fn verified(found: &Differences, globals: &Globals) -> Exit {
             "differing": differ,
             "firstDiffering": first,
         });
-        crate::outln!("{report}");
+        doug_streams::outln!("{report}");
     } else {
-        crate::outln!(
+        doug_streams::outln!(
             "{} records read in {:.1} s, {:.0} records/s, {} of them from followers: {}{}",
             found.records,
             found.took.as_secs_f64(),
@@ -73,7 +73,7 @@ pub fn verified(found: &Differences, globals: &Globals) -> Exit {
             failed(found.failed)
         );
         for difference in found.differing.iter().take(SHOWN) {
-            crate::outln!("  {}", as_text(difference, globals.encoding));
+            doug_streams::outln!("  {}", as_text(difference, globals.encoding));
         }
     }
     if differ == 0 && found.failed == 0 { Exit::Done } else { Exit::Error }

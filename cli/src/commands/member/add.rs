@@ -43,12 +43,17 @@ pub async fn run(args: Args, globals: &Globals) -> anyhow::Result<Exit> {
         }
         let node = steering.join(&address, &said.cluster, &said.id).await.with_context(adding)?;
         if !globals.json() {
-            crate::outln!("{} ({}) is a member, in cluster {}", node.name, node.id, node.cluster);
+            doug_streams::outln!(
+                "{} ({}) is a member, in cluster {}",
+                node.name,
+                node.id,
+                node.cluster
+            );
         }
         all.push(json!({"id": node.id.to_string(), "name": node.name, "cluster": node.cluster}));
     }
     if globals.json() {
-        crate::outln!("{}", json!({"nodes": all}));
+        doug_streams::outln!("{}", json!({"nodes": all}));
     }
     Ok(Exit::Done)
 }

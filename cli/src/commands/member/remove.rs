@@ -33,9 +33,9 @@ pub async fn run(args: Args, globals: &Globals) -> anyhow::Result<Exit> {
         steering.remove_node(node.id).await.with_context(removing)?;
     }
     if globals.json() {
-        crate::outln!("{}", json!({"removed": node.id.to_string(), "name": node.name}));
+        doug_streams::outln!("{}", json!({"removed": node.id.to_string(), "name": node.name}));
     } else {
-        crate::outln!("{} ({}) is no longer part of the database", node.name, node.id);
+        doug_streams::outln!("{} ({}) is no longer part of the database", node.name, node.id);
     }
     Ok(Exit::Done)
 }

@@ -46,7 +46,7 @@ pub async fn run(args: Args, globals: &Globals) -> anyhow::Result<Exit> {
     let lost = |id| survey.nodes.get(&id).is_none_or(Result::is_err);
     let old = named(&survey.map, &args.old, lost)?.clone();
     if old.is_removed() {
-        crate::outln!("{} ({}) was removed from the database before", old.name, old.id);
+        doug_streams::outln!("{} ({}) was removed from the database before", old.name, old.id);
         return Ok(Exit::Done);
     }
     let partitions: Vec<u64> = survey.map.partitions_of(old.id).map(|p| p.id).collect();
@@ -60,7 +60,7 @@ pub async fn run(args: Args, globals: &Globals) -> anyhow::Result<Exit> {
             done = work => done?,
             interrupted = tokio::signal::ctrl_c() => {
                 interrupted.context("cannot wait for Ctrl-C")?;
-                eprintln!(
+                doug_streams::errln!(
                     "What has begun goes on: `doug partition list --all` shows it. The same \
                      command again does the rest: `doug member replace {} --with {}`.",
                     old.id, new.id
@@ -115,7 +115,13 @@ async fn join(steering: &Steering, old: &Node, address: &str) -> anyhow::Result<
     let node = steering.join(address, &old.cluster, &old.name).await;
     let node = node
         .with_context(|| format!("the node at {address} cannot take the place of {}", old.name))?;
-    eprintln!("{} ({}) takes the place of {} ({})", node.name, node.id, old.name, old.id);
+    doug_streams::errln!(
+        "{} ({}) takes the place of {} ({})",
+        node.name,
+        node.id,
+        old.name,
+        old.id
+    );
     Ok(node)
 }
 
@@ -150,16 +156,16 @@ fn report(old: &Node, new: Option<&Node>, partitions: usize, globals: &Globals) 
     if globals.json() {
         let new = new.map(|node| json!({"id": node.id.to_string(), "name": node.name}));
         let old = json!({"id": old.id.to_string(), "name": old.name});
-        crate::outln!("{}", json!({"replaced": old, "with": new, "partitions": partitions}));
+        doug_streams::outln!("{}", json!({"replaced": old, "with": new, "partitions": partitions}));
         return;
     }
     match new {
-        None => crate::outln!(
+        None => doug_streams::outln!(
             "{} ({}) held nothing, and is no longer part of the database",
             old.name,
             old.id
         ),
-        Some(new) => crate::outln!(
+        Some(new) => doug_streams::outln!(
             "{} ({}) has taken the place of {} ({}) in {partitions} partitions",
             new.name,
             new.id,

@@ -38,14 +38,16 @@ pub async fn run(args: Args, globals: &Globals) -> anyhow::Result<Exit> {
         let cluster = &ended.descriptor.cluster;
         if !globals.json() {
             match rests {
-                true => crate::outln!("partition {id}: nothing was under way"),
-                false => crate::outln!("partition {id}: given up; it is in cluster {cluster}"),
+                true => doug_streams::outln!("partition {id}: nothing was under way"),
+                false => {
+                    doug_streams::outln!("partition {id}: given up; it is in cluster {cluster}")
+                }
             }
         }
         all.push(json!({"id": id, "cluster": cluster, "wasAtRest": rests}));
     }
     if globals.json() {
-        crate::outln!("{}", json!({"partitions": all}));
+        doug_streams::outln!("{}", json!({"partitions": all}));
     }
     Ok(Exit::Done)
 }

@@ -32,9 +32,9 @@ pub async fn run(args: Args, globals: &Globals) -> anyhow::Result<Exit> {
         ids.into_iter().filter_map(|id| survey.descriptor(id)).collect();
     if globals.json() {
         let all: Vec<Value> = partitions.iter().map(|p| document(&survey, p)).collect();
-        crate::outln!("{}", json!({"partitions": all}));
+        doug_streams::outln!("{}", json!({"partitions": all}));
     } else {
-        crate::outln!("{}", table(&survey, &partitions));
+        doug_streams::outln!("{}", table(&survey, &partitions));
     }
     Ok(Exit::Done)
 }

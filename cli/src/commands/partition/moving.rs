@@ -59,7 +59,7 @@ pub async fn run(args: Args, globals: &Globals) -> anyhow::Result<Exit> {
         ended = moves => ended?,
         interrupted = tokio::signal::ctrl_c() => {
             interrupted.context("cannot wait for Ctrl-C")?;
-            eprintln!(
+            doug_streams::errln!(
                 "The moves that have begun go on: `doug partition list --all` shows them, `doug \
                  partition cancel` gives them up. Others were not begun."
             );
@@ -111,7 +111,7 @@ fn intent(now: &Partition, goal: &Goal) -> Result<Intent, Fault> {
             ),
         )),
         None if now.cluster == goal.cluster && now.outgoing.is_empty() => {
-            eprintln!("partition {} is in cluster {} already", now.id, goal.cluster);
+            doug_streams::errln!("partition {} is in cluster {} already", now.id, goal.cluster);
             Ok(Intent::Keep)
         }
         None => Ok(Intent::Reach(goal.clone())),
@@ -126,7 +126,7 @@ async fn report(steering: &Steering, ended: &[Ended], globals: &Globals) -> anyh
             one["tookMilliseconds"] = json!(ended.took.as_millis() as u64);
             one
         });
-        crate::outln!("{}", json!({"partitions": all.collect::<Vec<_>>()}));
+        doug_streams::outln!("{}", json!({"partitions": all.collect::<Vec<_>>()}));
         return Ok(());
     }
     for Ended { descriptor, took } in ended {
@@ -135,9 +135,11 @@ async fn report(steering: &Steering, ended: &[Ended], globals: &Globals) -> anyh
             let nodes = descriptor.voters.iter().map(|voter| voter.node);
             let nodes = names_of(&survey.map, nodes).join(", ");
             let cluster = &descriptor.cluster;
-            crate::outln!("partition {id} is in cluster {cluster}, on {nodes} ({took:.1?})");
+            doug_streams::outln!("partition {id} is in cluster {cluster}, on {nodes} ({took:.1?})");
         } else {
-            crate::outln!("partition {id} is on its way: `doug partition list {id}` shows how far");
+            doug_streams::outln!(
+                "partition {id} is on its way: `doug partition list {id}` shows how far"
+            );
         }
     }
     Ok(())

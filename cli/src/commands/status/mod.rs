@@ -32,9 +32,9 @@ pub struct Args {}
 pub async fn run(_args: Args, globals: &Globals) -> anyhow::Result<Exit> {
     let view = ask(globals, || globals.builder()).await.context("the state is not known")?;
     if globals.json() {
-        crate::outln!("{}", json::document(&view));
+        doug_streams::outln!("{}", json::document(&view));
     } else {
-        crate::outln!("{}", text::render(&view));
+        doug_streams::outln!("{}", text::render(&view));
     }
     let leaderless = view.partitions.iter().any(|partition| partition.leader.is_none());
     Ok(if leaderless { Exit::Unavailable } else { Exit::Done })

@@ -112,7 +112,7 @@ impl Teller {
         {
             return;
         }
-        eprintln!("partition {}: {what}", self.id);
+        doug_streams::errln!("partition {}: {what}", self.id);
         self.last = Some((step.to_owned(), now));
     }
 }

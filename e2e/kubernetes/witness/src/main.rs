@@ -53,11 +53,11 @@ async fn main() -> anyhow::Result<()> {
     let stopping = Arc::new(AtomicBool::new(false));
     let pause = Duration::from_millis(args.pause);
     let clients = clients::start(&client, &args.name, args.clients, pause, &stopping);
-    println!("started");
+    doug_streams::outln!("started");
     stop.recv().await;
     stopping.store(true, Ordering::Relaxed);
     let history = clients::join(clients).await;
     let report = judge::judge(&client, &history).await;
-    println!("{}", serde_json::to_string(&report).context("the report is no JSON")?);
-    Ok(())
+    doug_streams::outln!("{}", serde_json::to_string(&report).context("the report is no JSON")?);
+    doug_streams::out::lost().map_or(Ok(()), |lost| Err(lost.into()))
 }

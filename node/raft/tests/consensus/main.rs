@@ -1,4 +1,5 @@
 //! The rules of consensus, each a test named by it.
+#![allow(clippy::disallowed_macros, reason = "libtest captures these alone")]
 
 #[path = "../support/mod.rs"]
 mod support;
