@@ -2,8 +2,9 @@
 
 mod support;
 
-use doug_client::v1::NodeState;
+use doug_client::v1::{self, NodeState, stream_answer::Answer};
 use doug_client::{Fault, If, Read};
+use doug_proto::ids::NodeId;
 use support::{Net, Reply, address, follower, hash_map, puts, willing};
 
 #[tokio::test(start_paused = true)]
@@ -115,6 +116,22 @@ async fn the_status_of_all_lists_nodes_that_do_not_answer() {
     let states: Vec<_> = status.nodes.iter().map(|node| (&node.name[..], node.state())).collect();
     assert_eq!(states, [("n1", NodeState::Unreachable), ("n2", NodeState::Unreachable)]);
     assert!(status.nodes[1].message.contains("n2:7400"), "{:?}", status.nodes[1]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_status_of_a_node_whose_address_another_one_has_says_which() {
+    let net = Net::default();
+    net.serve(&address(1), |_| {
+        let id = NodeId::from_bits(9).to_string();
+        let node = v1::NodeStatus { id, name: "old".into(), ..Default::default() };
+        let nodes = vec![v1::NodeStatus { state: NodeState::Ready.into(), ..node }];
+        Reply::Answer(Answer::Status(v1::StatusResponse { nodes, ..Default::default() }))
+    });
+    let client = net.direct(&hash_map(&[&[1]])).await;
+    let status = client.status().await.unwrap();
+    let listed = &status.nodes[0];
+    assert_eq!((listed.id.as_str(), listed.state()), ("000000000001", NodeState::Unreachable));
+    assert!(listed.message.contains("000000000009 (old)"), "{listed:?}");
 }
 
 #[tokio::test(start_paused = true)]

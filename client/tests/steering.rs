@@ -162,6 +162,50 @@ async fn a_node_is_removed_by_another_one_and_never_asked_again() {
     assert!(!database.steering.survey().await.unwrap().nodes.contains_key(&gone));
 }
 
+/// What a node says by whose map the first node is needed still.
+fn still_needed() -> Fault {
+    Fault::new(tonic::Code::FailedPrecondition, "node 1 holds replicas").not_executed()
+}
+
+#[tokio::test]
+async fn a_node_that_the_leaders_have_left_out_is_removed_although_no_map_has_all_of_it_yet() {
+    let database = Database::new().await;
+    let gone = database.map.nodes[0].id;
+    let mut descriptor = database.partition();
+    descriptor.voters.remove(0);
+    descriptor.generation += 1;
+    database.lead(1, &descriptor);
+    for node in &database.nodes[1..] {
+        node.refusals.lock().unwrap().extend([still_needed(), still_needed()]);
+    }
+    database.steering.remove_node(gone).await.unwrap();
+    assert_eq!(*database.nodes[1].removed.lock().unwrap(), [gone.to_string()]);
+}
+
+#[tokio::test]
+async fn a_removal_that_was_carried_out_is_a_success_although_its_answer_was_lost() {
+    let database = Database::new().await;
+    let gone = database.map.nodes[0].id;
+    let mut map = database.map.clone();
+    map.nodes[0].version = REMOVED;
+    // Its map changes, and then the connection breaks.
+    database.nodes[1].refusals.lock().unwrap().push(Fault::unknown("the connection broke"));
+    database.nodes[2].describe(&map.nodes[2], &map, None);
+    database.steering.remove_node(gone).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_node_that_a_leader_needs_still_is_refused_at_once() {
+    let database = Database::new().await;
+    database.lead(1, &database.partition());
+    for node in &database.nodes[1..] {
+        node.refusals.lock().unwrap().extend([still_needed(), still_needed()]);
+    }
+    let fault = database.steering.remove_node(database.map.nodes[0].id).await.unwrap_err();
+    assert!(fault.message.contains("holds replicas"), "{fault}");
+    assert_eq!(database.nodes[1].refusals.lock().unwrap().len(), 1, "asked again");
+}
+
 #[tokio::test]
 async fn another_node_at_an_address_of_the_map_counts_as_silent() {
     let database = Database::new().await;

@@ -43,6 +43,12 @@ impl Survey {
         led.or_else(|| self.map.partition(partition).cloned())
     }
 
+    /// The descriptors of all partitions, each as [`Survey::descriptor`] has it.
+    pub fn descriptors(&self) -> impl Iterator<Item = Partition> {
+        let ids = self.map.partitions.iter().map(|partition| partition.id);
+        ids.filter_map(|id| self.descriptor(id))
+    }
+
     /// Nodes that hold a replica of a partition which its descriptor does not list.
     pub fn leftovers(&self, descriptor: &Partition) -> Vec<NodeId> {
         let left = self

@@ -48,6 +48,7 @@ async fn status_of(
         let why = match attempt.event().await {
             Event::Silent => continue,
             Event::Answer(Answer::Status(mut status)) => match status.nodes.pop() {
+                Some(status) if status.id != node.id.to_string() => another(&status, node),
                 Some(status) => return named(status, node),
                 None => "it answered without a status".to_owned(),
             },
@@ -58,6 +59,13 @@ async fn status_of(
         };
         return unreachable(node, why);
     }
+}
+
+/// Its own answer says nothing of the node that the map lists there: an old volume may have
+/// been started on its ports.
+fn another(status: &v1::NodeStatus, node: &Node) -> String {
+    let (address, id, name) = (node.doug_address(), &status.id, &status.name);
+    format!("another node, {id} ({name}), answers at its address {address}: an old volume?")
 }
 
 /// The map's name where the node was given none of its own.

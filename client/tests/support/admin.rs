@@ -14,7 +14,7 @@ pub struct FakeNode {
     pub id: u64,
     pub stored: Arc<Mutex<Option<v1::PartitionMap>>>,
     pub goals: Arc<Mutex<Vec<v1::ChangeMembersRequest>>>,
-    /// What it says to the next goals, first to last; then it commits them.
+    /// What it says to the next goals and removals, first to last; then it does them.
     pub refusals: Arc<Mutex<Vec<Fault>>>,
     pub replicas: Arc<Mutex<Vec<v1::CreateReplicaRequest>>>,
     pub told: Arc<Mutex<Vec<v1::UpdateAddressesRequest>>>,
@@ -110,6 +110,10 @@ impl Admin for FakeNode {
         &self,
         request: Request<v1::RemoveNodeRequest>,
     ) -> Result<Response<v1::RemoveNodeResponse>, Status> {
+        let mut refusals = self.refusals.lock().unwrap();
+        if !refusals.is_empty() {
+            return Err(refusals.remove(0).into());
+        }
         self.removed.lock().unwrap().push(request.into_inner().node);
         Ok(Response::new(v1::RemoveNodeResponse::default()))
     }
