@@ -5,7 +5,7 @@ use super::control::{self, Action, Request};
 use super::database;
 use super::layout::Layout;
 use super::lock;
-use super::state::{self, State};
+use super::state::{self, FACADE, State};
 use super::table;
 use crate::exit::Exit;
 use crate::globals::Globals;
@@ -50,12 +50,18 @@ fn find(which: &Which) -> anyhow::Result<State> {
 
 async fn show(which: &Which, globals: &Globals) -> anyhow::Result<Exit> {
     let state = find(which)?;
+    let endpoint = state.endpoint();
+    let (facade, nodes) =
+        tokio::join!(database::status(&endpoint, true), database::status_of_nodes(&state));
+    let lacks = table::lacks(&state, facade.as_ref().map(drop), &nodes);
     if globals.json() {
-        doug_streams::outln!("{}", serde_json::to_string_pretty(&state)?);
+        let mut document = serde_json::to_value(&state)?;
+        document["ready"] = lacks.is_empty().into();
+        document["lacks"] = lacks.into();
+        doug_streams::outln!("{document:#}");
         return Ok(Exit::Done);
     }
-    let status = database::status(&state.endpoint(), false).await;
-    table::print(&state, status.as_ref());
+    table::print(&state, &lacks, &nodes);
     Ok(Exit::Done)
 }
 
@@ -79,6 +85,14 @@ async fn act(action: Action, names: &Names) -> anyhow::Result<Exit> {
         Action::Wipe => "started again, with an empty volume and a new id",
     };
     doug_streams::outln!("{} {done}", request.names.join(", "));
+    let down = matches!(action, Action::Kill | Action::Pause);
+    if down && request.names.iter().any(|name| name == FACADE) {
+        doug_streams::outln!(
+            "Nobody answers at {} until `doug demo {} facade`",
+            state.endpoint(),
+            if action == Action::Kill { "restart" } else { "resume" }
+        );
+    }
     Ok(Exit::Done)
 }
 

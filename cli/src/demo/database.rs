@@ -1,9 +1,11 @@
 //! What a demo asks of its nodes and facade.
 
+use super::state::State;
 use doug_proto::error::Fault;
 use doug_proto::map::PartitionMap;
 use doug_proto::v1::doug_client::DougClient;
 use doug_proto::v1::{self, ReplicaRole};
+use futures::future::join_all;
 use std::future::Future;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
@@ -58,6 +60,20 @@ pub async fn map(address: &str) -> Result<PartitionMap, Fault> {
 pub async fn status(address: &str, local_only: bool) -> Result<v1::StatusResponse, Fault> {
     let answer = doug(address)?.status(v1::StatusRequest { local_only }).await;
     Ok(answer.map_err(fault)?.into_inner())
+}
+
+/// What every node that answers says of itself. Without the facade: whoever asks may want
+/// to know why that does not answer.
+pub async fn status_of_nodes(state: &State) -> v1::StatusResponse {
+    let asked = state.nodes.iter().map(|node| {
+        let address = node.doug_address();
+        async move { status(&address, true).await }
+    });
+    let answers = join_all(asked).await.into_iter().flatten();
+    v1::StatusResponse {
+        nodes: answers.flat_map(|answer| answer.nodes).collect(),
+        ..Default::default()
+    }
 }
 
 /// The node that leads a partition: of those that believe they do, the one of

@@ -4,14 +4,22 @@
 use super::args::Start;
 use super::control::{self, Action, Asked, Reply, Request};
 use super::prepare::{Prepared, prepare};
-use super::processes::{Death, Processes};
+use super::processes::{Condition, Death, Processes};
 use super::screen::{self, Progress};
-use super::state;
+use super::state::{self, FACADE};
 use super::{start, tour};
 use crate::exit::Exit;
 use anyhow::{Context, bail};
+use doug_streams::errln;
+use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep_until};
+
+/// The facade starts again this long after it ended unasked, and each time twice as long
+/// after, up to [`LONGEST_PAUSE`].
+const PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
 /// Starts a demo and runs it until it is told to stop, or the tour has ended.
 pub async fn run(args: Start) -> anyhow::Result<Exit> {
@@ -60,11 +68,16 @@ async fn serve(
             None => std::future::pending().await,
         }
     });
+    let mut facade = Supervised::default();
     loop {
         tokio::select! {
             () = stop.asked() => return Ok(Exit::Done),
             outcome = &mut tour, if touring => return outcome?,
-            death = processes.next_death() => report(&death),
+            death = processes.next_death() => match death.name == FACADE {
+                true => facade.died(&death),
+                false => report(&death),
+            },
+            () = facade.is_due() => facade.start(processes).await,
             Some(Asked { request, reply }) = requests.recv() => {
                 let result = act(&request, prepared, processes).await;
                 let answer = match result {
@@ -75,7 +88,56 @@ async fn serve(
             }
         }
         start::note(&mut prepared.state, processes);
-        prepared.state.save(&prepared.layout)?;
+        // A full disk ends no database: this file is what `doug demo status` shows.
+        if let Err(error) = prepared.state.save(&prepared.layout) {
+            errln!("doug: {error:#}");
+        }
+    }
+}
+
+/// The facade is all there is between clients and the nodes, so one that ended unasked
+/// starts again. A node does not: how the others go on without it is there to be seen.
+#[derive(Default)]
+struct Supervised {
+    due: Option<Instant>,
+    pause: Duration,
+    started: Option<Instant>,
+}
+
+impl Supervised {
+    fn died(&mut self, death: &Death) {
+        let now = Instant::now();
+        let lasted = self.started.is_none_or(|started| now - started > LONGEST_PAUSE);
+        self.pause = if lasted { PAUSE } else { (self.pause * 2).min(LONGEST_PAUSE) };
+        self.due = Some(now + self.pause);
+        let Death { name, how, last_lines } = death;
+        errln!(
+            "\n{name} ended unasked ({how}). The last lines of its log:\n{last_lines}\n\
+             It starts again in {:?}.\n",
+            self.pause
+        );
+    }
+
+    async fn is_due(&self) {
+        match self.due {
+            Some(due) => sleep_until(due).await,
+            None => std::future::pending().await,
+        }
+    }
+
+    async fn start(&mut self, processes: &mut Processes) {
+        (self.due, self.started) = (None, Some(Instant::now()));
+        // Somebody may have killed or started it meanwhile: that is as it was wanted.
+        if !matches!(processes.look(FACADE).1, Condition::Died(_)) {
+            return;
+        }
+        match processes.restart(&[FACADE.to_owned()]).await {
+            Ok(()) => errln!("{FACADE} was started again"),
+            Err(error) => {
+                errln!("doug: {error:#}");
+                self.due = Some(Instant::now() + LONGEST_PAUSE);
+            }
+        }
     }
 }
 
@@ -86,7 +148,7 @@ async fn act(
 ) -> anyhow::Result<()> {
     let state = &prepared.state;
     let names = &request.names;
-    let exists = |name: &String| name == "facade" || state.node(name).is_some();
+    let exists = |name: &String| name == FACADE || state.node(name).is_some();
     if let Some(unknown) = names.iter().find(|name| !exists(name)) {
         let all: Vec<&str> = state.nodes.iter().map(|node| node.name.as_str()).collect();
         bail!("there is no {unknown}: there are {} and facade", all.join(", "));
@@ -107,7 +169,7 @@ async fn wipe(
     prepared: &mut Prepared,
     processes: &mut Processes,
 ) -> anyhow::Result<()> {
-    if names.iter().any(|name| name == "facade") {
+    if names.iter().any(|name| name == FACADE) {
         bail!("the facade has no volume: name nodes");
     }
     processes.kill(names).await?;
@@ -125,7 +187,7 @@ async fn wipe(
 
 fn report(death: &Death) {
     let Death { name, how, last_lines } = death;
-    doug_streams::errln!(
+    errln!(
         "\n{name} ended unasked ({how}). The last lines of its log:\n{last_lines}\n\
          Start it again with `{} demo restart {name}`.\n",
         screen::program()
@@ -140,9 +202,9 @@ async fn wind_up(
     stop: &mut Stop,
 ) -> anyhow::Result<()> {
     let Prepared { state, layout, .. } = prepared;
-    let facade = ["facade".to_owned()];
+    let facade = [FACADE.to_owned()];
     let nodes: Vec<String> = state.nodes.iter().map(|node| node.name.clone()).collect();
-    doug_streams::errln!("Stopping {} nodes and the facade", nodes.len());
+    errln!("Stopping {} nodes and the facade", nodes.len());
     let orderly = async {
         processes.stop(&facade).await?;
         processes.stop(&nodes).await

@@ -5,7 +5,7 @@ use super::membership;
 use super::prepare::Prepared;
 use super::processes::{Processes, Spec};
 use super::screen::Progress;
-use super::state::{LOOPBACK, Node, State};
+use super::state::{FACADE, LOOPBACK, Node, State};
 use anyhow::{Context, bail};
 use doug_client::{Client, Fault, If};
 use futures::future::try_join_all;
@@ -60,7 +60,7 @@ pub fn note(state: &mut State, processes: &Processes) {
     for node in &mut state.nodes {
         (node.pid, node.condition) = processes.look(&node.name);
     }
-    (state.facade.pid, state.facade.condition) = processes.look("facade");
+    (state.facade.pid, state.facade.condition) = processes.look(FACADE);
 }
 
 /// Waits for `work`, or for the first process that dies meanwhile.
@@ -102,7 +102,7 @@ fn facade_spec(state: &State) -> Spec {
         ("--http", format!("{LOOPBACK}:{}", state.facade.http_port)),
         ("--nodes", nodes.join(",")),
     ];
-    spec("facade", "facade", &state.facade.log, options)
+    spec("facade", FACADE, &state.facade.log, options)
 }
 
 fn spec<const N: usize>(

@@ -12,6 +12,8 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 const FORMAT_VERSION: u32 = 1;
+/// What the facade is called among the processes.
+pub const FACADE: &str = "facade";
 /// Where the nodes of a demo listen.
 pub const LOOPBACK: &str = "127.0.0.1";
 
@@ -143,7 +145,7 @@ impl State {
             pid: None,
             condition: Condition::Stopped,
             http_port: 0,
-            log: layout.log("facade"),
+            log: layout.log(FACADE),
         };
         let names = (0..shape.clusters).flat_map(|cluster| {
             let cluster = char::from(b'a' + cluster as u8);

@@ -4,7 +4,7 @@
 use doug_process_tests::demo::{self, Demo};
 use doug_process_tests::program::{self, printed};
 use doug_process_tests::wait::until;
-use rustix::process::{Pid, test_kill_process};
+use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 use std::path::Path;
 use std::time::Duration;
 
@@ -66,6 +66,36 @@ async fn a_node_that_dies_unasked_is_reported_with_its_log() {
     })
     .await;
     assert!(demo.printed().contains("demo restart a-2"), "{}", demo.printed());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_facade_that_dies_starts_again_and_one_that_was_killed_stays_down() {
+    let folder = demo::folder();
+    let demo = Demo::start(folder.path(), &["--clusters", "1", "--nodes", "3"]).await;
+    let facade = || demo.state()["facade"]["pid"].as_i64();
+    let first = facade().expect("the facade runs");
+    let pid = i32::try_from(first).ok().and_then(Pid::from_raw).expect("a pid");
+    kill_process(pid, Signal::ABORT).expect("the facade can be killed");
+    until("the facade runs again", Duration::from_secs(20), || async {
+        facade().filter(|pid| *pid != first)
+    })
+    .await;
+    assert!(demo.printed().contains("facade ended unasked"), "{}", demo.printed());
+    demo.insist(&["put", "greeting", "hello", "--timeout", "20s"]);
+
+    let data = demo.data().display().to_string();
+    let killed = demo.insist(&["demo", "kill", "--data", &data, "facade"]);
+    assert!(killed.contains("until `doug demo restart facade`"), "{killed}");
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let status = demo.insist(&["demo", "status", "--data", &data]);
+    assert!(status.contains("no: the facade is stopped: `doug demo restart facade`"), "{status}");
+    assert!(status.contains("P1"), "who leads is known without the facade: {status}");
+    demo.act("restart", &["facade".to_owned()]);
+    until("it is ready", Duration::from_secs(20), || async {
+        let status = demo.insist(&["demo", "status", "--data", &data]);
+        status.contains("Ready     yes").then_some(())
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
