@@ -48,6 +48,11 @@ async fn ready(State(shared): State<Arc<Shared>>) -> (StatusCode, &'static str) 
     match state(&shared) {
         NodeState::Ready => (StatusCode::OK, "ready\n"),
         NodeState::Empty => (unready, "empty: waiting for `doug create`\n"),
+        NodeState::Removed => (
+            unready,
+            "removed: the database has taken this node out for good, and its volume is of no use \
+             any more; stop it, and start one with an empty volume\n",
+        ),
         _ => (unready, "a replica has not caught up with its leader yet\n"),
     }
 }

@@ -3,6 +3,7 @@
 use crate::engine::shared::Shared;
 use crate::host::{Event, Reply};
 use crate::volume::Admission;
+use doug_proto::map::Node;
 use doug_proto::{VERSION, v1};
 use std::time::Duration;
 
@@ -66,8 +67,9 @@ fn volume(shared: &Shared) -> Option<v1::VolumeStatus> {
 
 /// The node's state in one word.
 pub fn state(shared: &Shared) -> v1::NodeState {
-    if shared.maps.get().is_none() {
-        v1::NodeState::Empty
+    let Some(map) = shared.maps.get() else { return v1::NodeState::Empty };
+    if map.node(shared.config.node).is_some_and(Node::is_removed) {
+        v1::NodeState::Removed
     } else if shared.hosts.iter().all(|host| host.caught_up()) {
         v1::NodeState::Ready
     } else {

@@ -51,7 +51,9 @@ fn node(
             v1::NodeState::Ready => NodeState::Ready,
             v1::NodeState::CatchingUp => NodeState::CatchingUp,
             v1::NodeState::Starting => NodeState::Starting,
-            v1::NodeState::Unspecified | v1::NodeState::Unreachable => NodeState::Unreachable,
+            v1::NodeState::Unspecified | v1::NodeState::Unreachable | v1::NodeState::Removed => {
+                NodeState::Unreachable
+            }
         },
         version: Some(answer.identity.version.clone()),
         message: message.or(volume),

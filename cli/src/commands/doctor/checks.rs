@@ -79,6 +79,10 @@ fn check_node(node: &Node) -> Option<Finding> {
             "if its volume was lost, it must join as a new node: `doug member replace NODE`; if it \
              was started with the wrong --data, stop it and give the right folder",
         ),
+        NodeState::Removed => (
+            "the database has taken it out for good".to_owned(),
+            "stop it: its volume is of no use any more; start a node with an empty volume",
+        ),
         NodeState::Starting | NodeState::CatchingUp | NodeState::Unspecified => (
             format!("it is not ready yet: {}", node.message),
             "wait; if it lasts, its log says what it waits for",

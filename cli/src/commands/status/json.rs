@@ -23,6 +23,7 @@ fn node(node: &Node) -> Value {
         NodeState::CatchingUp => "CatchingUp",
         NodeState::Ready => "Ready",
         NodeState::Unreachable => "Unreachable",
+        NodeState::Removed => "Removed",
     };
     let volume = node.volume.map(|volume| {
         json!({

@@ -68,6 +68,7 @@ fn state(node: &Node) -> String {
         NodeState::CatchingUp => "catching up",
         NodeState::Ready => "ready",
         NodeState::Unreachable => "does not answer",
+        NodeState::Removed => "removed from the database for good",
     };
     if node.message.is_empty() { name.into() } else { format!("{name}: {}", node.message) }
 }
