@@ -1,9 +1,9 @@
 //! `doug dump`.
 
+use super::whole_file::WholeFile;
 use super::{consistency, entries, interval};
 use crate::exit::Exit;
 use crate::globals::Globals;
-use anyhow::Context;
 use clap::ValueEnum;
 use doug_client::ScanOptions;
 use std::io::{BufWriter, Write};
@@ -49,32 +49,14 @@ pub async fn run(args: Args, globals: &Globals) -> anyhow::Result<Exit> {
         None => {
             dump(&args, globals, &client, &mut BufWriter::new(doug_streams::out::Writer)).await?;
         }
-        Some(file) => {
-            let written = into_file(&args, globals, &client, file).await?;
-            doug_streams::errln!("doug: {written} entries written to {}", file.display());
+        Some(path) => {
+            let mut file = WholeFile::create(path)?;
+            let written = dump(&args, globals, &client, &mut file).await?;
+            file.finish()?;
+            doug_streams::errln!("doug: {written} entries written to {}", path.display());
         }
     }
     Ok(Exit::Done)
-}
-
-/// Writes beside the file and renames at the end, so that a dump that broke off
-/// is never taken for a whole one, nor replaces the last good one.
-async fn into_file(
-    args: &Args,
-    globals: &Globals,
-    client: &doug_client::Client,
-    file: &Path,
-) -> anyhow::Result<u64> {
-    let cannot = || format!("cannot write {}", file.display());
-    let folder = match file.parent() {
-        Some(folder) if folder != Path::new("") => folder,
-        _ => Path::new("."),
-    };
-    let partial = tempfile::NamedTempFile::new_in(folder).with_context(cannot)?;
-    let written = dump(args, globals, client, &mut BufWriter::new(partial.as_file())).await?;
-    partial.as_file().sync_all().with_context(cannot)?;
-    partial.persist(file).with_context(cannot)?;
-    Ok(written)
 }
 
 async fn dump(

@@ -28,3 +28,4 @@ mod interval;
 mod layers;
 mod steering;
 mod stop;
+mod whole_file;
