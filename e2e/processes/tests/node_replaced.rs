@@ -3,10 +3,14 @@
 use doug_client::Read;
 use doug_process_tests::demo::{self, Demo};
 use doug_process_tests::load::{Load, insist_on_no_failure};
+use doug_process_tests::program;
 use doug_process_tests::spare::Spare;
 use doug_process_tests::wait::until;
 use doug_proto::map::PartitionMap;
+use doug_proto::v1::NodeState;
 use rustix::process::Signal;
+use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
 const LOST: &str = "a-3";
@@ -71,6 +75,64 @@ async fn an_empty_node_named_by_its_address_takes_the_place_and_no_request_fails
     demo.insist(&["member", "replace", "a-1", "--with", &address]);
     tokio::time::sleep(Duration::from_secs(1)).await;
     insist_on_no_failure(&load.end().await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_successor_of_a_node_without_replicas_joins_and_partitions_come_back_to_all_nodes() {
+    let folder = demo::folder();
+    let options = ["--clusters", "2", "--nodes", "3", "--partitions", "2"];
+    let demo = Demo::start(folder.path(), &options).await;
+    demo.insist(&["partition", "move", "--all", "--to", "b"]);
+    let old = id_of(&*demo.map().await, "a-2");
+    demo.act("wipe", &["a-2".to_owned()]);
+    until("it answers", Duration::from_secs(20), || async { demo.node("a-2").status().await.ok() })
+        .await;
+    let printed = demo.insist(&["member", "replace", "a-2"]);
+    assert!(printed.contains(&format!("of a-2 ({old}) in 0 partitions")), "{printed}");
+    let map = demo.map().await;
+    assert_eq!(map.present().filter(|node| node.cluster == "a").count(), 3);
+    assert_ne!(id_of(&map, "a-2"), old);
+
+    let moved = map.partitions.last().expect("a partition").id;
+    demo.insist(&["partition", "move", &moved.to_string(), "--to", "a"]);
+    let map = demo.map().await;
+    let partition = map.partitions.iter().find(|partition| partition.id == moved);
+    assert_eq!(partition.expect("it is there").voters.len(), 3);
+    demo.insist_on_health();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_old_volume_on_the_ports_of_its_successor_is_called_what_it_is() {
+    let folder = demo::folder();
+    let options = ["--clusters", "1", "--nodes", "3", "--partitions", "1"];
+    let demo = Demo::start(folder.path(), &options).await;
+    let one = ["a-2".to_owned()];
+    let (data, kept) = (demo.data().join("nodes/a-2"), folder.path().join("kept"));
+    demo.act("kill", &one);
+    copy(&data, &kept);
+    let old = id_of(&*demo.map().await, "a-2");
+    demo.act("wipe", &one);
+    until("it answers", Duration::from_secs(20), || async { demo.node("a-2").status().await.ok() })
+        .await;
+    demo.insist(&["member", "replace", "a-2"]);
+    demo.act("kill", &one);
+    std::fs::remove_dir_all(&data).expect("the new volume is removed");
+    copy(&kept, &data);
+    demo.act("restart", &one);
+
+    until("it says what it is", Duration::from_secs(30), || async {
+        let own = demo.node("a-2").status().await.ok()?.nodes.pop()?;
+        (own.state() == NodeState::Removed).then_some(())
+    })
+    .await;
+    let doctor = program::printed(&demo.run(&["doctor"]));
+    assert!(doctor.contains(&format!("another node, {old} (a-2), answers at its")), "{doctor}");
+}
+
+/// Copies a folder with all that is in it.
+fn copy(from: &Path, to: &Path) {
+    let copied = Command::new("cp").arg("-a").args([from, to]).status().expect("cp starts");
+    assert!(copied.success(), "{} cannot be copied", from.display());
 }
 
 #[tokio::test(flavor = "multi_thread")]

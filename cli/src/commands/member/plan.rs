@@ -34,7 +34,8 @@ pub fn exchange(now: &Partition, old: NodeId, new: NodeId) -> Result<Intent, Fau
 }
 
 /// A member of the cluster that answers and holds nothing of what `old` holds: of
-/// several the one that holds least.
+/// several the one that holds least. A node that holds nothing itself has no such place
+/// that another member could fill: without a newcomer its cluster would be smaller.
 ///
 /// # Errors
 /// There is none, with how to get one.
@@ -42,6 +43,18 @@ pub fn spare<'a>(survey: &'a Survey, old: &Node) -> anyhow::Result<&'a Node> {
     let map = &survey.map;
     let answers = |node: &&Node| survey.nodes.get(&node.id).is_some_and(Result::is_ok);
     let concerned: Vec<&Partition> = map.partitions_of(old.id).collect();
+    if concerned.is_empty() {
+        return Err(usage(format!(
+            "{} ({}) holds no replica, and no other node answers at {}, so its cluster {} would \
+             have one node less: start one with an empty volume there, or name one, --with NODE. \
+             If the cluster is to be smaller, `doug member remove {}`",
+            old.name,
+            old.id,
+            old.admin_address(),
+            old.cluster,
+            old.id
+        )));
+    }
     let holds_one = |node: &Node| {
         concerned.iter().any(|partition| partition.members().any(|m| m.node == node.id))
     };
@@ -126,6 +139,14 @@ mod tests {
     fn a_spare_node_of_the_cluster_is_found() {
         let survey = survey(&[]);
         assert_eq!(spare(&survey, &survey.map.nodes[1]).unwrap().name, "a-9");
+    }
+
+    #[test]
+    fn for_a_node_that_holds_nothing_no_other_member_stands_in() {
+        let mut survey = survey(&[]);
+        Arc::make_mut(&mut survey.map).partitions.clear();
+        let error = spare(&survey, &survey.map.nodes[1]).unwrap_err().to_string();
+        assert!(error.contains("one node less") && error.contains("--with"), "{error}");
     }
 
     #[test]

@@ -50,28 +50,24 @@ pub async fn run(args: Args, globals: &Globals) -> anyhow::Result<Exit> {
         return Ok(Exit::Done);
     }
     let partitions: Vec<u64> = survey.map.partitions_of(old.id).map(|p| p.id).collect();
-    let new = match partitions.is_empty() {
-        true => None,
-        false => Some(successor(&steering, &survey, &old, args.with.as_deref()).await?),
-    };
-    if let Some(new) = &new {
-        let work = rebuild(&steering, &old, new, &partitions, args.at_once.into());
-        tokio::select! {
-            done = work => done?,
-            interrupted = tokio::signal::ctrl_c() => {
-                interrupted.context("cannot wait for Ctrl-C")?;
-                doug_streams::errln!(
-                    "What has begun goes on: `doug partition list --all` shows it. The same \
-                     command again does the rest: `doug member replace {} --with {}`.",
-                    old.id, new.id
-                );
-                return Ok(Exit::Error);
-            }
+    // Although it may hold no replica: its cluster must not become smaller by the way.
+    let new = successor(&steering, &survey, &old, args.with.as_deref()).await?;
+    let work = rebuild(&steering, &old, &new, &partitions, args.at_once.into());
+    tokio::select! {
+        done = work => done?,
+        interrupted = tokio::signal::ctrl_c() => {
+            interrupted.context("cannot wait for Ctrl-C")?;
+            doug_streams::errln!(
+                "What has begun goes on: `doug partition list --all` shows it. The same \
+                 command again does the rest: `doug member replace {} --with {}`.",
+                old.id, new.id
+            );
+            return Ok(Exit::Error);
         }
     }
     let removing = || format!("taking {} ({}) out of the database", old.name, old.id);
     steering.remove_node(old.id).await.with_context(removing)?;
-    report(&old, new.as_ref(), partitions.len(), globals);
+    report(&old, &new, partitions.len(), globals);
     Ok(Exit::Done)
 }
 
@@ -152,25 +148,18 @@ async fn rebuild(
     Ok(())
 }
 
-fn report(old: &Node, new: Option<&Node>, partitions: usize, globals: &Globals) {
+fn report(old: &Node, new: &Node, partitions: usize, globals: &Globals) {
     if globals.json() {
-        let new = new.map(|node| json!({"id": node.id.to_string(), "name": node.name}));
+        let new = json!({"id": new.id.to_string(), "name": new.name});
         let old = json!({"id": old.id.to_string(), "name": old.name});
         doug_streams::outln!("{}", json!({"replaced": old, "with": new, "partitions": partitions}));
         return;
     }
-    match new {
-        None => doug_streams::outln!(
-            "{} ({}) held nothing, and is no longer part of the database",
-            old.name,
-            old.id
-        ),
-        Some(new) => doug_streams::outln!(
-            "{} ({}) has taken the place of {} ({}) in {partitions} partitions",
-            new.name,
-            new.id,
-            old.name,
-            old.id
-        ),
-    }
+    doug_streams::outln!(
+        "{} ({}) has taken the place of {} ({}) in {partitions} partitions",
+        new.name,
+        new.id,
+        old.name,
+        old.id
+    );
 }
