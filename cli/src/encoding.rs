@@ -36,12 +36,25 @@ impl Encoding {
         let raw = argument.as_bytes();
         match self {
             Encoding::Text => Ok(Bytes::copy_from_slice(raw)),
-            Encoding::Escaped => unescape(raw),
+            Encoding::Escaped => unescape(raw).map_err(|_| bad_escape(raw)),
             Encoding::Hex => from_hex(raw),
             Encoding::Base64 => STANDARD
                 .decode(raw)
                 .map(Bytes::from)
                 .map_err(|error| format!("{argument:?} is not base64: {error}")),
+        }
+    }
+
+    /// Reads back a field that [`show`](Self::show) wrote.
+    ///
+    /// # Errors
+    /// What is wrong, and at which byte of the field.
+    pub fn read_field(self, field: &[u8]) -> Result<Bytes, String> {
+        match self {
+            Encoding::Text | Encoding::Escaped => unescape(field).map_err(|at| {
+                format!("a wrong escape at byte {at}: after a backslash stands \\, n, r, t or xNN")
+            }),
+            Encoding::Hex | Encoding::Base64 => self.decode(OsStr::from_bytes(field)),
         }
     }
 
@@ -116,6 +129,8 @@ fn escape(bytes: &[u8]) -> String {
                 '\n' => shown.push_str("\\n"),
                 '\r' => shown.push_str("\\r"),
                 '\t' => shown.push_str("\\t"),
+                // At the head of a file it would be taken for a mark of its encoding.
+                '\u{feff}' => escape_bytes(&mut shown, "\u{feff}".as_bytes()),
                 // Controls would act on the terminal.
                 control if control.is_control() => {
                     let mut buffer = [0; 4];
@@ -135,7 +150,8 @@ fn escape_bytes(shown: &mut String, bytes: &[u8]) {
     }
 }
 
-fn unescape(text: &[u8]) -> Result<Bytes, String> {
+/// The bytes, or where the wrong escape begins, from 1.
+fn unescape(text: &[u8]) -> Result<Bytes, usize> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text;
     while let Some((&first, after)) = rest.split_first() {
@@ -151,9 +167,9 @@ fn unescape(text: &[u8]) -> Result<Bytes, String> {
             Some(b't') => (b'\t', 1),
             Some(b'x') => match after.get(1..3).map(from_hex) {
                 Some(Ok(byte)) => (byte[0], 3),
-                _ => return Err(bad_escape(text)),
+                _ => return Err(text.len() - after.len()),
             },
-            _ => return Err(bad_escape(text)),
+            _ => return Err(text.len() - after.len()),
         };
         bytes.push(byte);
         rest = &after[length..];

@@ -1,8 +1,10 @@
 //! `doug load`: many records in, or compared with what is there.
 
 mod gaps;
+mod lines;
 mod pipeline;
 mod progress;
+mod quotes;
 mod raw;
 mod reader;
 mod records;
@@ -11,6 +13,7 @@ mod verify;
 mod write;
 
 use super::consistency;
+use crate::encoding::Encoding;
 use crate::exit::Exit;
 use crate::globals::Globals;
 use crate::units;
@@ -22,7 +25,8 @@ use std::time::Duration;
 #[derive(clap::Args)]
 #[command(after_help = "\
 csv, tsv: a record's key is one of its columns; its value is the whole line, or
-one column. jsonl: {\"key\": …, \"value\": …} a line (keyBase64, valueBase64 where
+one column. Columns of csv may stand in quotes; those of tsv are written as `doug
+dump` and `doug scan` do, by --encoding, or as they stand with --raw. jsonl: {\"key\": …, \"value\": …} a line (keyBase64, valueBase64 where
 not UTF-8), as `doug dump` writes it. lines: the key is the line, the value its
 number. The last of several records with one key wins.
 
@@ -33,6 +37,7 @@ Examples:
   doug load UnicodeData.txt --format csv --delimiter ';' --key-column 1
   doug load /usr/share/dict/words --format lines
   doug load /usr/share/dict/words --format lines --verify --consistency eventual
+  doug dump --format tsv t && doug load t --format tsv --value-column 2
   doug dump | doug load - --format jsonl --endpoint http://other:7400")]
 pub struct Args {
     /// File to read; - for standard input
@@ -49,6 +54,9 @@ pub struct Args {
     /// Column of the value, from 1; the whole line if absent
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     value_column: Option<u32>,
+    /// Columns of tsv are the bytes as they stand: a backslash escapes nothing
+    #[arg(long)]
+    raw: bool,
     /// The first line names the columns and is no record
     #[arg(long)]
     header: bool,
@@ -73,7 +81,7 @@ pub struct Args {
 pub enum Format {
     /// Columns with quotes where needed
     Csv,
-    /// Columns between tabs, no quotes
+    /// Columns between tabs, escaped as `doug dump` does; no quotes
     Tsv,
     /// One JSON object a line
     Jsonl,
@@ -83,7 +91,7 @@ pub enum Format {
 
 /// Runs the command.
 pub async fn run(args: Args, globals: &Globals) -> anyhow::Result<Exit> {
-    let layout = args.layout()?;
+    let layout = args.layout(globals.encoding)?;
     let (records, size) = reader::start(&args.file, layout)?;
     let client = globals.builder().connect().await?;
     let progress = progress::Progress::new(size, args.verify);
@@ -102,13 +110,14 @@ pub async fn run(args: Args, globals: &Globals) -> anyhow::Result<Exit> {
 }
 
 impl Args {
-    fn layout(&self) -> anyhow::Result<records::Layout> {
-        records::Layout::new(
-            self.format,
-            self.delimiter.as_deref(),
-            self.key_column as usize,
-            self.value_column.map(|column| column as usize),
-            self.header,
-        )
+    fn layout(&self, encoding: Encoding) -> anyhow::Result<records::Layout> {
+        let columns = records::Columns {
+            delimiter: self.delimiter.as_deref(),
+            key: self.key_column as usize,
+            value: self.value_column.map(|column| column as usize),
+            header: self.header,
+            raw: self.raw,
+        };
+        records::Layout::new(self.format, columns, encoding)
     }
 }

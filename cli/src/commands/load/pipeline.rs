@@ -13,6 +13,8 @@ use futures::stream::{FuturesUnordered, StreamExt};
 use rustc_hash::FxHashSet;
 use std::future::Future;
 
+/// No more records are begun while those under way have so many bytes.
+const BYTES_UNDER_WAY: usize = 32 << 20;
 /// Failed records are described up to this many, then only counted.
 const MOST_SAID: u64 = 10;
 
@@ -61,18 +63,22 @@ impl Pipeline {
         let mut counts = Counts::default();
         let mut running = FuturesUnordered::new();
         let mut busy: FxHashSet<Bytes> = FxHashSet::default();
+        let mut bytes = 0;
         let mut waiting: Option<Record> = None;
         let mut reading = true;
         while reading || waiting.is_some() || !running.is_empty() {
             if let Some(record) = waiting.take_if(|record| !busy.contains(&record.key)) {
                 busy.insert(record.key.clone());
+                bytes += record.bytes();
                 running.push(operation(record));
             }
-            let room = waiting.is_none() && running.len() < self.concurrency;
+            let few = running.len() < self.concurrency && bytes < BYTES_UNDER_WAY;
+            let room = waiting.is_none() && few;
             tokio::select! {
                 biased;
                 Some(ended) = running.next(), if !running.is_empty() => {
                     busy.remove(&ended.record.key);
+                    bytes -= ended.record.bytes();
                     self.end(ended, &mut counts, &mut done)?;
                 }
                 next = self.records.recv(), if reading && room => match next {
@@ -129,15 +135,13 @@ impl Pipeline {
 mod tests {
     use super::*;
     use std::cell::{Cell, RefCell};
-    use tokio::sync::mpsc;
 
     fn pipeline(keys: &[&'static str], concurrency: usize, max_errors: u64) -> Pipeline {
-        let (sender, records) = mpsc::channel(keys.len().max(1));
-        for (number, key) in keys.iter().enumerate() {
-            let (line, key) = (number as u64 + 1, Bytes::from_static(key.as_bytes()));
-            let record = Record { line, end: line, key, value: Bytes::from(line.to_string()) };
-            sender.try_send(Ok(record)).unwrap();
-        }
+        let records = keys.iter().zip(1..).map(|(key, line)| {
+            let (key, value) = (Bytes::from_static(key.as_bytes()), Bytes::from(line.to_string()));
+            Ok(Record { line, end: line, key, value })
+        });
+        let records = Receiver::of(records.collect());
         let progress = Progress::new(None, false);
         Pipeline { records, concurrency, max_errors, progress }
     }

@@ -1,14 +1,11 @@
 //! The bytes of a record as they stand in the file. The CSV parser gives fields
 //! without quotes; whoever wants whole lines needs what it read.
 
+use super::lines::MOST_BYTES;
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::io::{self, Read};
 use std::rc::Rc;
-
-/// A record longer than this is a mistake, most likely a quote never closed,
-/// which would swallow the rest of the file.
-const MOST_BYTES: usize = 8 << 20;
 
 /// Remembers what a parser has read and nobody has taken yet.
 #[derive(Clone, Default)]
@@ -29,20 +26,35 @@ impl Raw {
         Remembering { inner, raw: self.clone() }
     }
 
-    /// Everything up to `end`, an offset in the file, without line ends around
-    /// it; and the line, from 1, on which that begins.
-    pub fn take_until(&self, end: u64) -> (Vec<u8>, u64) {
+    /// Everything up to `end`, an offset in the file.
+    pub fn take_until(&self, end: u64) -> Taken {
         let mut kept = self.0.borrow_mut();
         let count = usize::try_from(end - kept.base).expect("only what is in memory is taken");
         let taken: Vec<u8> = kept.bytes.drain(..count).collect();
-        let is_line_end = |byte: &u8| matches!(byte, b'\r' | b'\n');
-        let first = taken.iter().position(|byte| !is_line_end(byte)).unwrap_or(taken.len());
-        let last = taken.iter().rposition(|byte| !is_line_end(byte)).map_or(first, |at| at + 1);
-        let line = kept.lines + count_lines(&taken[..first]) + 1;
+        let (before, lines) = (kept.lines, count_lines(&taken));
         kept.base = end;
-        kept.lines += count_lines(&taken);
-        (taken[first..last].to_vec(), line)
+        kept.lines += lines;
+        let mut bytes = &taken[..];
+        while let Some(rest) = bytes.strip_prefix(b"\n").or(bytes.strip_prefix(b"\r\n")) {
+            bytes = rest;
+        }
+        let line = before + count_lines(&taken[..taken.len() - bytes.len()]) + 1;
+        let returned = bytes.ends_with(b"\r\n");
+        let bytes = bytes.strip_suffix(b"\n").unwrap_or(bytes);
+        let bytes = if returned { &bytes[..bytes.len() - 1] } else { bytes };
+        Taken { bytes: bytes.to_vec(), returned, line }
     }
+}
+
+/// A record as it stands in the file.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Taken {
+    /// Without empty lines before it and without its line end.
+    pub bytes: Vec<u8>,
+    /// Whether that began with a carriage return.
+    pub returned: bool,
+    /// The line, from 1, on which it begins.
+    pub line: u64,
 }
 
 fn count_lines(bytes: &[u8]) -> u64 {
@@ -62,7 +74,7 @@ impl<R: Read> Read for Remembering<R> {
             let base = kept.base;
             return Err(io::Error::other(format!(
                 "the record that begins at byte {base} is longer than {MOST_BYTES} bytes: is a \
-                 quote not closed? For columns without quotes use --format tsv --delimiter"
+                 quote not closed? For columns without quotes use --format tsv --raw --delimiter"
             )));
         }
         let count = self.inner.read(buffer)?;

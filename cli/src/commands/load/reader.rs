@@ -6,11 +6,44 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 use tokio::sync::mpsc;
 
-/// Records read ahead; each is at most a few MiB, most are small.
-const AHEAD: usize = 1_024;
+/// Chunks of records read ahead.
+const AHEAD: usize = 8;
+/// A chunk is full with so many records, or so many bytes.
+const CHUNK_RECORDS: usize = 256;
+const CHUNK_BYTES: usize = 1 << 20;
 
-/// Records as they are read.
-pub type Receiver = mpsc::Receiver<Result<Record, BadRecord>>;
+/// A record, or what is none.
+pub type Read = Result<Record, BadRecord>;
+
+/// Records as they are read. Those that wait are bounded in bytes.
+pub struct Receiver {
+    chunks: mpsc::Receiver<Vec<Read>>,
+    begun: std::vec::IntoIter<Read>,
+}
+
+impl Receiver {
+    fn new(chunks: mpsc::Receiver<Vec<Read>>) -> Self {
+        Self { chunks, begun: Vec::new().into_iter() }
+    }
+
+    /// Those given.
+    #[cfg(test)]
+    pub fn of(records: Vec<Read>) -> Self {
+        let (sender, chunks) = mpsc::channel(1);
+        sender.try_send(records).expect("there is room");
+        Self::new(chunks)
+    }
+
+    /// The next; none at the end. Nothing is lost if nobody waits for the answer.
+    pub async fn recv(&mut self) -> Option<Read> {
+        loop {
+            if let Some(next) = self.begun.next() {
+                return Some(next);
+            }
+            self.begun = self.chunks.recv().await?.into_iter();
+        }
+    }
+}
 
 /// Starts reading; also gives the file's size where it has one.
 ///
@@ -18,6 +51,7 @@ pub type Receiver = mpsc::Receiver<Result<Record, BadRecord>>;
 /// A file that cannot be opened.
 pub fn start(path: &Path, layout: Layout) -> anyhow::Result<(Receiver, Option<u64>)> {
     let (sender, receiver) = mpsc::channel(AHEAD);
+    let receiver = Receiver::new(receiver);
     if path == Path::new("-") {
         std::thread::spawn(move || read(std::io::stdin().lock(), &layout, &sender));
         return Ok((receiver, None));
@@ -31,11 +65,19 @@ pub fn start(path: &Path, layout: Layout) -> anyhow::Result<(Receiver, Option<u6
     Ok((receiver, size))
 }
 
-fn read(file: impl BufRead, layout: &Layout, sender: &mpsc::Sender<Result<Record, BadRecord>>) {
+fn read(file: impl BufRead, layout: &Layout, sender: &mpsc::Sender<Vec<Read>>) {
+    let (mut chunk, mut bytes) = (Vec::new(), 0);
     for record in layout.records(file) {
         let fatal = record.as_ref().is_err_and(|bad| bad.fatal);
-        if sender.blocking_send(record).is_err() || fatal {
-            return;
+        bytes += record.as_ref().map_or(0, Record::bytes);
+        chunk.push(record);
+        if fatal || bytes >= CHUNK_BYTES || chunk.len() >= CHUNK_RECORDS {
+            bytes = 0;
+            if sender.blocking_send(std::mem::take(&mut chunk)).is_err() || fatal {
+                return;
+            }
         }
     }
+    // Nobody is left to be told if this fails.
+    let _ = sender.blocking_send(chunk);
 }

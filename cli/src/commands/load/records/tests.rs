@@ -1,0 +1,218 @@
+//! What is read of files, and what is refused.
+
+use super::*;
+use crate::commands::entries::{json_line, text_line};
+use doug_proto::v1::ScanEntry;
+use proptest::prelude::*;
+
+fn read(layout: &Layout, file: &[u8]) -> Vec<Result<(u64, String, String), String>> {
+    let text = |bytes: Bytes| String::from_utf8(bytes.to_vec()).unwrap();
+    layout
+        .records(file)
+        .map(|record| match record {
+            Ok(record) => Ok((record.line, text(record.key), text(record.value))),
+            Err(bad) => Err(format!("{}: {}", bad.line, bad.message)),
+        })
+        .collect()
+}
+
+fn ok(line: u64, key: &str, value: &str) -> Result<(u64, String, String), String> {
+    Ok((line, key.into(), value.into()))
+}
+
+fn layout(format: Format, delimiter: Option<&str>, key: usize, value: Option<usize>) -> Layout {
+    let columns = Columns { delimiter, key, value, ..Default::default() };
+    Layout::new(format, columns, Encoding::Text).unwrap()
+}
+
+#[test]
+fn the_value_of_a_csv_record_is_its_whole_line() {
+    let file = b"0041;LATIN CAPITAL LETTER A;Lu\r\n0042;B;Lu\n\n\n0043;C;Lu";
+    assert_eq!(
+        read(&layout(Format::Csv, Some(";"), 1, None), file),
+        [
+            ok(1, "0041", "0041;LATIN CAPITAL LETTER A;Lu"),
+            ok(2, "0042", "0042;B;Lu"),
+            ok(5, "0043", "0043;C;Lu"),
+        ]
+    );
+}
+
+#[test]
+fn quotes_are_taken_off_columns_and_kept_in_lines() {
+    let file = b"\"a,\"\"1\"\"\",\"two\nlines\"\nb,2\n";
+    assert_eq!(
+        read(&layout(Format::Csv, None, 1, Some(2)), file),
+        [ok(1, "a,\"1\"", "two\nlines"), ok(3, "b", "2")]
+    );
+    let whole = read(&layout(Format::Csv, None, 1, None), file);
+    assert_eq!(whole[0], ok(1, "a,\"1\"", "\"a,\"\"1\"\"\",\"two\nlines\""));
+}
+
+#[test]
+fn a_header_is_no_record() {
+    let columns = Columns { key: 1, header: true, ..Default::default() };
+    let layout = Layout::new(Format::Csv, columns, Encoding::Text).unwrap();
+    assert_eq!(read(&layout, b"key,value\na,1\n"), [ok(2, "a", "a,1")]);
+}
+
+#[test]
+fn tsv_has_no_quotes() {
+    let layout = layout(Format::Tsv, None, 2, Some(1));
+    assert_eq!(read(&layout, b"\"x\ty\nz\t\"w\n"), [ok(1, "y", "\"x"), ok(2, "\"w", "z")]);
+}
+
+#[test]
+fn a_line_without_the_column_is_bad_and_the_next_is_not() {
+    let records = read(&layout(Format::Csv, None, 3, None), b"a,b\nc,d,e\n");
+    assert!(records[0].as_ref().unwrap_err().contains("1: it has 2 columns"), "{records:?}");
+    assert_eq!(records[1], ok(2, "e", "c,d,e"));
+}
+
+#[test]
+fn a_quote_never_closed_ends_the_reading_instead_of_filling_memory() {
+    let mut file = b"a,\"".to_vec();
+    file.resize(20 << 20, b'x');
+    let layout = layout(Format::Csv, None, 1, None);
+    let bad = layout.records(&file[..]).next().unwrap().unwrap_err();
+    assert!(bad.fatal && bad.message.contains("quote not closed"), "{bad:?}");
+}
+
+#[test]
+fn a_line_is_a_key_and_its_number_the_value() {
+    let layout = layout(Format::Lines, None, 1, None);
+    assert_eq!(
+        read(&layout, b"one\n\nthree\r\nfour"),
+        [ok(1, "one", "1"), ok(3, "three", "3"), ok(4, "four", "4"),]
+    );
+}
+
+#[test]
+fn json_lines_carry_bytes_that_are_not_text() {
+    let layout = layout(Format::Jsonl, None, 1, None);
+    let file = br#"{"keyBase64":"/w==","value":"v","revision":7}"#;
+    let record = layout.records(&file[..]).next().unwrap().unwrap();
+    assert_eq!((&record.key[..], &record.value[..]), (&b"\xff"[..], &b"v"[..]));
+}
+
+#[test]
+fn json_lines_without_key_or_value_are_bad() {
+    let records = read(&layout(Format::Jsonl, None, 1, None), b"{\"key\":\"a\"}\n[]\n");
+    assert!(records[0].as_ref().unwrap_err().contains("\"valueBase64\""), "{records:?}");
+    assert!(records[1].as_ref().unwrap_err().contains("not a JSON object"), "{records:?}");
+}
+
+#[test]
+fn columns_of_formats_without_columns_are_wrong_usage() {
+    let is_wrong = |format, delimiter, key, raw| {
+        let columns = Columns { delimiter, key, raw, ..Default::default() };
+        Layout::new(format, columns, Encoding::Text).is_err()
+    };
+    assert!(is_wrong(Format::Lines, Some(";"), 1, false));
+    assert!(is_wrong(Format::Jsonl, None, 2, false));
+    assert!(is_wrong(Format::Csv, Some(";;"), 1, false));
+    assert!(is_wrong(Format::Csv, Some("\""), 1, false));
+    assert!(is_wrong(Format::Csv, None, 1, true));
+    assert!(!is_wrong(Format::Csv, Some("\\t"), 1, false));
+}
+
+#[test]
+fn a_quote_that_swallows_the_next_lines_ends_the_reading_with_its_place() {
+    let layout = layout(Format::Csv, None, 1, None);
+    let records = read(&layout, b"a,1\nb,\"2\nc,3\nd,4\n");
+    assert_eq!(records[0], ok(1, "a", "a,1"));
+    let error = records[1].as_ref().unwrap_err();
+    assert!(error.contains("the quote at line 2, column 3 is never closed"), "{error}");
+    let records = read(&layout, b"\"a,1\nb,2\n\"c,3\nd,4\n");
+    let error = records[0].as_ref().unwrap_err();
+    assert!(error.contains("text follows at line 3, column 2"), "{error}");
+}
+
+#[test]
+fn a_byte_order_mark_is_no_part_of_the_first_record() {
+    for format in [Format::Csv, Format::Tsv, Format::Lines] {
+        let read = read(&layout(format, None, 1, None), b"\xef\xbb\xbfkey\n");
+        assert_eq!(read[0].as_ref().unwrap().1, "key", "{format:?}");
+    }
+    let file = b"\xef\xbb\xbf{\"key\": \"k\", \"value\": \"v\"}\n";
+    assert_eq!(read(&layout(Format::Jsonl, None, 1, None), file), [ok(1, "k", "v")]);
+    for format in [Format::Csv, Format::Tsv, Format::Lines, Format::Jsonl] {
+        let utf_16 = read(&layout(format, None, 1, None), b"\xff\xfek\0\n\0");
+        assert!(utf_16[0].as_ref().unwrap_err().contains("UTF-16"), "{format:?}");
+    }
+}
+
+#[test]
+fn a_carriage_return_alone_is_data_and_before_a_line_feed_it_is_none() {
+    let file = b"a,x\ry\r\n\r\nb,\"z\"\r\nc,w\r\r\n";
+    let csv = read(&layout(Format::Csv, None, 1, Some(2)), file);
+    assert_eq!(csv, [ok(1, "a", "x\ry"), ok(3, "b", "z"), ok(4, "c", "w\r")]);
+    let tsv = read(&layout(Format::Tsv, Some(","), 1, Some(2)), b"a,x\ry\r\n\r\nc,w\r\r\n");
+    assert_eq!(tsv, [ok(1, "a", "x\ry"), ok(3, "c", "w\r")]);
+}
+
+#[test]
+fn a_line_without_end_ends_the_reading_instead_of_filling_memory() {
+    for format in [Format::Tsv, Format::Lines, Format::Jsonl] {
+        let file = std::io::BufReader::new(std::io::repeat(b'x'));
+        let bad = layout(format, None, 1, None).records(file).next().unwrap().unwrap_err();
+        assert!(bad.fatal && bad.message.contains("longer than"), "{bad:?}");
+    }
+}
+
+#[test]
+fn what_is_beyond_a_limit_is_bad_before_it_waits_to_be_written() {
+    let file = [&vec![b'k'; KEY_BYTES + 1][..], b"\nshort\n"].concat();
+    let records = read(&layout(Format::Lines, None, 1, None), &file);
+    assert!(records[0].as_ref().unwrap_err().contains("4096 are allowed"), "{records:?}");
+    assert_eq!(records[1], ok(2, "short", "2"));
+}
+
+#[test]
+fn columns_of_tsv_are_escaped_unless_they_are_raw() {
+    let file = b"a\\tb\tC:\\new\n";
+    let escaped = read(&layout(Format::Tsv, None, 1, Some(2)), file);
+    assert_eq!(escaped, [ok(1, "a\tb", "C:\new")]);
+    let columns = Columns { key: 1, value: Some(2), raw: true, ..Default::default() };
+    let raw = Layout::new(Format::Tsv, columns, Encoding::Text).unwrap();
+    assert_eq!(read(&raw, file), [ok(1, "a\\tb", "C:\\new")]);
+    let wrong = read(&layout(Format::Tsv, None, 1, Some(2)), b"a\tC:\\home\n");
+    let error = wrong[0].as_ref().unwrap_err();
+    assert!(error.contains("column 2: a wrong escape at byte 3"), "{error}");
+}
+
+fn entries() -> impl Strategy<Value = Vec<(Vec<u8>, Vec<u8>)>> {
+    // Bytes that mean something in one of the formats, more often than others.
+    let byte = prop_oneof![
+        any::<u8>(),
+        proptest::sample::select(b"\\\"\t\n\r,xn{}\xef\xbb\xbf\xff\xfe\0".to_vec())
+    ];
+    let bytes = |least| proptest::collection::vec(byte.clone(), least..12);
+    proptest::collection::vec((bytes(1), bytes(0)), 0..6)
+}
+
+proptest! {
+    #[test]
+    fn what_dump_writes_load_reads_back_equal(entries in entries()) {
+        let dumped = entries.iter().map(|(key, value)| ScanEntry {
+            key: key.clone().into(), value: value.clone().into(), revision: 7,
+        });
+        let dumped: Vec<ScanEntry> = dumped.collect();
+        let file = |line: &dyn Fn(&ScanEntry) -> String| {
+            dumped.iter().map(|entry| line(entry) + "\n").collect::<String>()
+        };
+        let loaded = |layout: Layout, file: String| {
+            let records = layout.records(file.as_bytes());
+            let entry = |record: Record| (record.key.to_vec(), record.value.to_vec());
+            records.map(|record| entry(record.unwrap())).collect::<Vec<_>>()
+        };
+        let jsonl = file(&|entry| json_line(false, entry));
+        prop_assert_eq!(&loaded(layout(Format::Jsonl, None, 1, None), jsonl), &entries);
+        for encoding in [Encoding::Text, Encoding::Escaped, Encoding::Hex, Encoding::Base64] {
+            let tsv = file(&|entry| text_line(encoding, false, entry));
+            let columns = Columns { key: 1, value: Some(2), ..Default::default() };
+            let layout = Layout::new(Format::Tsv, columns, encoding).unwrap();
+            prop_assert_eq!(&loaded(layout, tsv), &entries);
+        }
+    }
+}
