@@ -1,6 +1,7 @@
 //! Options that every command understands.
 
 use crate::encoding::Encoding;
+use crate::given::Given;
 use crate::units;
 use clap::{Args, ValueEnum};
 use doug_client::{Builder, Client, Fault};
@@ -56,6 +57,10 @@ pub struct Globals {
         help_heading = "Output"
     )]
     pub encoding: Encoding,
+
+    /// What stood on the command line itself.
+    #[arg(skip)]
+    pub given: Given,
 }
 
 impl Globals {

@@ -4,15 +4,18 @@ mod commands;
 mod demo;
 mod encoding;
 mod exit;
+mod given;
 mod globals;
 mod kubectl;
 mod panics;
 mod units;
 
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use doug_streams::{err, errln, out};
 use exit::Exit;
+use given::Given;
 use globals::Globals;
+use std::ffi::OsString;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -110,7 +113,7 @@ async fn main() -> ExitCode {
 
 async fn answer() -> Exit {
     let arguments = kubectl::arguments(std::env::args_os().collect());
-    let Cli { globals, command } = match Cli::try_parse_from(arguments) {
+    let Cli { globals, command } = match parse(arguments) {
         Ok(cli) => cli,
         Err(told) => return tell(&told),
     };
@@ -129,6 +132,13 @@ async fn answer() -> Exit {
             exit::of_error(&error)
         }
     }
+}
+
+fn parse(arguments: Vec<OsString>) -> Result<Cli, clap::Error> {
+    let matches = Cli::command().try_get_matches_from(arguments)?;
+    let mut cli = Cli::from_arg_matches(&matches)?;
+    cli.globals.given = Given::of(&matches);
+    Ok(cli)
 }
 
 /// Prints help and the version, or what is wrong with the command line.
@@ -168,7 +178,7 @@ async fn run(command: Command, globals: &Globals) -> anyhow::Result<Exit> {
     match command {
         Command::Demo(args) => demo::run(args, globals).await,
         Command::Node(args) => commands::node::run(*args).await,
-        Command::Facade(args) => commands::facade::run(args).await,
+        Command::Facade(args) => commands::facade::run(args, globals).await,
         Command::Operator(args) => commands::operator::run(args).await,
         Command::Crds(args) => commands::crds::run(&args),
         Command::Create(args) => commands::create::run(args, globals).await,
@@ -205,6 +215,20 @@ fn start_log() {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn parsed(arguments: &[&str]) -> Cli {
+        let arguments = std::iter::once("doug").chain(arguments.iter().copied());
+        parse(arguments.map(OsString::from).collect()).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    #[test]
+    fn what_stands_on_the_command_line_is_known_at_every_level() {
+        let cli = parsed(&["--endpoint", "http://a:1", "get", "k", "--consistency", "eventual"]);
+        let given = |id| cli.globals.given.has(id);
+        assert_eq!(["endpoint", "consistency", "timeout"].map(given), [true, true, false]);
+        let cli = parsed(&["facade", "--nodes", "a:1"]);
+        assert!(cli.globals.given.has("nodes") && !cli.globals.given.has("map_file"));
+    }
 
     #[test]
     fn the_command_line_is_consistent() {

@@ -25,7 +25,10 @@ pub fn parse_size(text: &str) -> Result<u64, String> {
     number.checked_mul(factor.ok_or_else(wrong)?).ok_or_else(|| format!("{text} is too large"))
 }
 
-/// Reads a duration: `500ms`, `5s`, `2m`, `1h`.
+/// Longer is a mistake, and clocks cannot count that far.
+pub const LONGEST: Duration = Duration::from_secs(365 * 24 * 3_600);
+
+/// Reads a duration: `500ms`, `5s`, `2m`, `1h`; at most a year.
 pub fn parse_duration(text: &str) -> Result<Duration, String> {
     let digits = text.bytes().take_while(|b| b.is_ascii_digit() || *b == b'.').count();
     let (number, unit) = text.split_at(digits);
@@ -38,7 +41,9 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
         _ => return Err(wrong()),
     };
     let number: f64 = number.parse().map_err(|_| wrong())?;
-    Duration::try_from_secs_f64(number * factor).map_err(|_| wrong())
+    let too_long = || format!("{text} is too long: at most a year, 8760h");
+    let duration = Duration::try_from_secs_f64(number * factor).map_err(|_| too_long())?;
+    if duration > LONGEST { Err(too_long()) } else { Ok(duration) }
 }
 
 /// Writes milliseconds for people: `850 ms`, `12 s`, `5 m`, `3 h`, `2 d`.
@@ -80,6 +85,15 @@ mod tests {
         assert_eq!(parse_duration("2m"), Ok(Duration::from_secs(120)));
         for text in ["5", "", "s", "-1s", "5 seconds", "1..2s"] {
             assert!(parse_duration(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn durations_beyond_reason_are_refused_as_such() {
+        assert_eq!(parse_duration("8760h"), Ok(LONGEST));
+        let huge = format!("{}s", "9".repeat(400));
+        for text in ["8761h", "9999999999999999999s", &huge] {
+            assert!(parse_duration(text).unwrap_err().contains("at most a year"), "{text}");
         }
     }
 

@@ -10,7 +10,7 @@ pub fn explain(header: Option<&ResponseHeader>, extra: &[(&str, String)]) {
     for (name, value) in extra {
         doug_streams::errln!("{name}: {value}");
     }
-    doug_streams::errln!("revision: {}", header.revision);
+    doug_streams::errln!("revision of the partition: {}", header.revision);
     doug_streams::errln!("partition: {}", header.partition);
     let role = if header.leader { "leader" } else { "follower" };
     doug_streams::errln!("served by: {} ({role})", header.served_by);
@@ -24,7 +24,8 @@ pub fn explain(header: Option<&ResponseHeader>, extra: &[(&str, String)]) {
 /// Adds the header's fields.
 pub fn insert_header(object: &mut Map<String, Value>, header: Option<&ResponseHeader>) {
     let Some(header) = header else { return };
-    object.insert("revision".into(), header.revision.into());
+    // `revision` is always the one of a key, which conditions want.
+    object.insert("partitionRevision".into(), header.revision.into());
     object.insert("partition".into(), header.partition.into());
     object.insert("servedBy".into(), header.served_by.clone().into());
     object.insert("leader".into(), header.leader.into());

@@ -1,6 +1,7 @@
 //! `--consistency`: how fresh a read must be.
 
 use crate::encoding;
+use crate::units;
 use bytes::Bytes;
 use doug_client::Read;
 use std::time::Duration;
@@ -34,7 +35,11 @@ fn parse(text: &str) -> Result<Read, String> {
             let lag = lag.parse().map_err(|_| {
                 format!("{lag:?} is not a number of milliseconds: write for instance bounded:500")
             })?;
-            Ok(Read::Bounded(Duration::from_millis(lag)))
+            let lag = Duration::from_millis(lag);
+            if lag > units::LONGEST {
+                return Err(format!("{text} is too long: at most a year"));
+            }
+            Ok(Read::Bounded(lag))
         }
         _ => Err(format!(
             "{text:?} is no consistency: write linearizable, session:TOKEN (TOKEN as \

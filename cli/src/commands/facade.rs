@@ -2,6 +2,8 @@
 
 use super::{layers, stop};
 use crate::exit::{Exit, usage};
+use crate::given::Given;
+use crate::globals::Globals;
 use doug_facade::{Config, MapOrigin};
 use serde::Deserialize;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -54,15 +56,27 @@ const PORT: u16 = 7400;
 const MEMORY_BUDGET: u64 = 256 << 20;
 
 /// Runs a facade until told to stop.
-pub async fn run(args: Args) -> anyhow::Result<Exit> {
+pub async fn run(args: Args, globals: &Globals) -> anyhow::Result<Exit> {
     crate::demo::child::die_with_parent()?;
     let file = layers::read(args.config.as_deref())?;
-    let config = args.options.over(file).config()?;
+    let config = args.options.prefer(&globals.given).over(file).config()?;
     doug_facade::run(config, stop::signal()?).await?;
     Ok(Exit::Done)
 }
 
 impl Options {
+    /// Where the map comes from is said once: a flag hides what the environment says of it.
+    fn prefer(mut self, given: &Given) -> Self {
+        let flags = ["map_file", "nodes", "dougcluster"].map(|id| given.has(id));
+        if flags.contains(&true) {
+            let [map_file, nodes, dougcluster] = flags;
+            self.map_file = self.map_file.filter(|_| map_file);
+            self.nodes = self.nodes.filter(|_| nodes);
+            self.dougcluster = self.dougcluster.filter(|_| dougcluster);
+        }
+        self
+    }
+
     fn over(self, file: Options) -> Self {
         // They exclude each other: one on the command line hides all below.
         let here = self.map_file.is_some() || self.nodes.is_some() || self.dougcluster.is_some();
@@ -143,6 +157,16 @@ mod tests {
         assert!(options("dougcluster: orders").config().is_err());
         let flag_hides_file = options("mapFile: m").over(options("nodes: ['a:1']"));
         assert_eq!(flag_hides_file.config().unwrap().map, MapOrigin::File("m".into()));
+    }
+
+    #[test]
+    fn a_flag_hides_what_the_environment_says_of_the_map() {
+        let command = <Args as clap::Args>::augment_args(clap::Command::new("facade"));
+        let matches = command.get_matches_from(["facade", "--map-file", "m"]);
+        let both = || options("{mapFile: m, nodes: ['a:1']}");
+        let config = both().prefer(&Given::of(&matches)).config().unwrap();
+        assert_eq!(config.map, MapOrigin::File("m".into()));
+        assert!(both().prefer(&Given::default()).config().is_err(), "two variables");
     }
 
     #[test]

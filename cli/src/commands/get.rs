@@ -76,7 +76,7 @@ fn json(key: &[u8], answer: &GetResponse) -> Value {
     object.insert("found".into(), answer.found.into());
     if answer.found {
         insert_json(&mut object, "value", &answer.value);
-        object.insert("valueRevision".into(), answer.value_revision.into());
+        object.insert("revision".into(), answer.value_revision.into());
     }
     answer::insert_header(&mut object, answer.header.as_ref());
     object.into()

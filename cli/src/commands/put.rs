@@ -90,8 +90,14 @@ fn read_value(file: &OsString) -> anyhow::Result<Bytes> {
 fn json(answer: &PutResponse) -> Value {
     let mut object = Map::new();
     object.insert("conditionMet".into(), answer.condition_met.into());
-    if !answer.condition_met {
-        object.insert("currentRevision".into(), answer.current_revision.into());
+    match &answer.header {
+        Some(header) if answer.condition_met => {
+            object.insert("revision".into(), header.revision.into());
+        }
+        Some(_) => {
+            object.insert("currentRevision".into(), answer.current_revision.into());
+        }
+        None => {}
     }
     answer::insert_header(&mut object, answer.header.as_ref());
     object.into()

@@ -43,6 +43,8 @@ pub struct Measured {
     pub latencies: Histogram<u64>,
     /// How often each error came.
     pub errors: BTreeMap<String, u64>,
+    /// What the first operation that failed outside of the time measured ended with.
+    pub failed_outside: Option<Fault>,
     /// Open loop: operations that should have started and did not, because too
     /// many were under way.
     pub not_started: u64,
@@ -63,6 +65,14 @@ pub async fn prepare(plan: &Plan, target: &Target) -> Result<(), Fault> {
         result?;
     }
     Ok(())
+}
+
+/// Whether anybody answers at all: a measurement of nothing says nothing.
+///
+/// # Errors
+/// What a read of any key ends with.
+pub async fn probe(target: &Target) -> Result<(), Fault> {
+    target.get(0, key(0), &Read::Linearizable).await.map(drop)
 }
 
 /// Measures.
@@ -120,15 +130,15 @@ impl Run<'_> {
         let mut turn = 0;
         while schedule.next_start() < self.end || !running.is_empty() {
             let now = Instant::now();
-            while schedule.next_start() <= now.min(self.end) {
+            let due = schedule.due(now.min(self.end));
+            let room = schedule.most_running().saturating_sub(running.len());
+            let started = due.min(room as u64);
+            for _ in 0..started {
                 let intended = schedule.start_one();
-                if running.len() < schedule.most_running() {
-                    running.push(self.operation(turn, intended, random.next()));
-                    turn += 1;
-                } else if intended >= self.counted_from {
-                    measured.not_started += 1;
-                }
+                running.push(self.operation(turn, intended, random.next()));
+                turn += 1;
             }
+            measured.not_started += schedule.skip(due - started, self.counted_from);
             let more = schedule.next_start() < self.end;
             tokio::select! {
                 biased;
@@ -157,6 +167,7 @@ impl Run<'_> {
 
     fn count(&self, ended: Ended, measured: &mut Measured) {
         if ended.intended < self.counted_from || ended.intended >= self.end {
+            measured.failed_outside = measured.failed_outside.take().or(ended.result.err());
             return;
         }
         match ended.result {
@@ -185,6 +196,6 @@ impl Measured {
     fn new(took: Duration) -> Self {
         let latencies = Histogram::new_with_bounds(1, MOST_MICROSECONDS, 3)
             .expect("the bounds are constants that fit");
-        Self { latencies, errors: BTreeMap::new(), not_started: 0, took }
+        Self { latencies, errors: BTreeMap::new(), failed_outside: None, not_started: 0, took }
     }
 }

@@ -7,9 +7,10 @@ mod report;
 mod target;
 
 use super::consistency;
-use crate::exit::Exit;
+use crate::exit::{Exit, usage};
 use crate::globals::Globals;
 use crate::units;
+use anyhow::Context;
 use clap::ValueEnum;
 use measure::Plan;
 use std::time::Duration;
@@ -36,7 +37,7 @@ pub struct Args {
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=65536))]
     clients: u32,
     /// Start so many operations a second, answered or not
-    #[arg(long, value_name = "PER_SECOND", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "PER_SECOND", value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
     rate: Option<u64>,
     /// One call an operation
     #[arg(long, conflicts_with = "streams")]
@@ -81,6 +82,9 @@ pub async fn run(args: Args, globals: &Globals) -> anyhow::Result<Exit> {
         "--value-size exceeds the limit of {} bytes",
         doug_proto::limits::VALUE_BYTES
     );
+    if args.duration.is_zero() {
+        return Err(usage("--duration must be longer than nothing"));
+    }
     let connections = args.connections.unwrap_or(match args.unary {
         true => args.clients.min(16),
         false => 1,
@@ -96,6 +100,7 @@ pub async fn run(args: Args, globals: &Globals) -> anyhow::Result<Exit> {
         keys: args.keys,
         read: args.consistency.read(),
     };
+    measure::probe(&target).await.context("nothing was measured: the first read failed")?;
     if plan.operation != Operation::Put {
         measure::prepare(&plan, &target).await?;
     }

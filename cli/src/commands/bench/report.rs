@@ -11,7 +11,7 @@ const PERCENTILES: [(&str, f64); 4] =
 
 /// Prints the measurement; an error if operations failed.
 pub fn print(plan: &Plan, unary: bool, measured: &Measured, globals: &Globals) -> Exit {
-    let Measured { latencies, errors, not_started, took } = measured;
+    let Measured { latencies, errors, failed_outside, not_started, took } = measured;
     let rate = latencies.len() as f64 / took.as_secs_f64();
     let failed: u64 = errors.values().sum();
     if globals.json() {
@@ -55,6 +55,11 @@ pub fn print(plan: &Plan, unary: bool, measured: &Measured, globals: &Globals) -
                 "{not_started} were not started: the rate is beyond what is answered"
             );
         }
+    }
+    if latencies.is_empty() {
+        let why = failed_outside.as_ref().map_or(String::new(), |fault| format!(": {fault}"));
+        doug_streams::errln!("doug: no operation ended well in the time measured{why}");
+        return Exit::Error;
     }
     if failed == 0 && *not_started == 0 { Exit::Done } else { Exit::Error }
 }

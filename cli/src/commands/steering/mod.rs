@@ -41,7 +41,9 @@ impl Reach {
     /// The database, ready to be steered.
     pub async fn steering(&self, globals: &Globals) -> anyhow::Result<Steering> {
         let access = layers::token(self.token_file.as_deref())?;
-        if let Some(address) = &self.admin_endpoint {
+        // The variable says where the usual database is; a flag may mean another one.
+        let hidden = globals.given.has("endpoint") && !globals.given.has("admin_endpoint");
+        if let Some(address) = self.admin_endpoint.as_ref().filter(|_| !hidden) {
             return Ok(Steering::from_node(address, globals.timeout, access).await?);
         }
         let client = Client::builder().endpoints(globals.endpoint.clone());
