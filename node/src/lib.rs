@@ -9,6 +9,7 @@
 pub mod apply;
 mod config;
 mod engine;
+pub mod flow;
 pub mod host;
 pub mod membership;
 mod metrics;

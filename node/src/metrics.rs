@@ -44,6 +44,9 @@ pub struct Metrics {
     unquiesces: Family<UnquiesceLabels, Counter>,
     /// Messages given to the streams to other nodes.
     pub peer_turns: Counter,
+    /// Appends of leaders that were not taken in, since too much waited already.
+    pub dropped_appends: Counter,
+    log_backlog_bytes: Gauge,
     request_bytes: Gauge,
     log_bytes: Gauge,
     volume_bytes: Gauge,
@@ -82,7 +85,8 @@ impl Metrics {
         let role_changes = Family::<PartitionLabels, Counter>::default();
         let (leaderships, quiesced) = (Gauge::default(), Gauge::default());
         let unquiesces = Family::<UnquiesceLabels, Counter>::default();
-        let peer_turns = Counter::default();
+        let (peer_turns, dropped_appends) = (Counter::default(), Counter::default());
+        let log_backlog_bytes = Gauge::default();
         let partition_bytes = Family::<PartitionLabels, Gauge>::default();
         let compaction_debt = Family::<PartitionLabels, Gauge>::default();
         let applied = Family::<PartitionLabels, Gauge>::default();
@@ -100,6 +104,7 @@ impl Metrics {
             "quiesced_partitions": "Partitions whose replica on this node is quiesced" => quiesced,
             "unquiesces": "Replicas that unquiesced, by cause" => unquiesces,
             "peer_turns": "Messages to other nodes, each for all partitions that have something to say" => peer_turns,
+            "dropped_appends": "Appends of leaders not taken in, because too much waits for the disk" => dropped_appends,
             "applied_index": "Last index applied" => applied,
             "map_epoch": "Epoch of this node's partition map" => map_epoch,
             "log_lines_dropped": "Lines of the log that standard error did not take" => log_lines_dropped,
@@ -110,6 +115,7 @@ impl Metrics {
         for (name, help, gauge) in [
             ("request", "Requests in flight", &request_bytes),
             ("log", "The log on disk", &log_bytes),
+            ("log_backlog", "Given to the log and not yet durable", &log_backlog_bytes),
             ("volume", "The volume altogether", &volume_bytes),
             ("volume_free", "What of the volume is not in use", &volume_free_bytes),
             ("volume_available", "What of the volume is left for data", &volume_available_bytes),
@@ -131,6 +137,8 @@ impl Metrics {
             quiesced,
             unquiesces,
             peer_turns,
+            dropped_appends,
+            log_backlog_bytes,
             request_bytes,
             log_bytes,
             volume_bytes,
@@ -192,6 +200,8 @@ impl Metrics {
         self.quiesced.set(quiesced as i64);
         self.request_bytes.set(shared.requests.bytes() as i64);
         self.log_bytes.set(shared.log_bytes() as i64);
+        let backlog: u64 = shared.hosts.iter().map(|host| host.log_backlog()).sum();
+        self.log_backlog_bytes.set(backlog as i64);
         if let Some(room) = shared.volume.room() {
             self.volume_bytes.set(room.total as i64);
             self.volume_free_bytes.set(room.free as i64);

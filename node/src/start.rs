@@ -18,7 +18,7 @@ use crate::serving::Leases;
 use crate::transport::{self, Peers, RaftService};
 use crate::volume::Volume;
 use anyhow::{Context, Result, anyhow};
-use crossbeam_channel::{Receiver, bounded, unbounded};
+use crossbeam_channel::{Receiver, unbounded};
 use doug_proto::ids::NodeId;
 use doug_proto::map::PartitionMap;
 use doug_proto::v1::admin_server::AdminServer;
@@ -54,10 +54,6 @@ const HAND_OVER: Duration = Duration::from_secs(2);
 const GRACE: Duration = Duration::from_secs(2);
 /// By how much clocks may differ in speed where leaders read by lease, in millionths.
 const MAX_DRIFT_PPM: u32 = 10_000;
-/// Turns of the hosts that wait for the log.
-const WAITING_LOG: usize = 1_024;
-/// Work that waits to be applied.
-const WAITING_APPLY: usize = 4_096;
 /// Replicas that are to be made on other nodes.
 const WAITING_CREATIONS: usize = 256;
 const READERS: usize = 2;
@@ -208,7 +204,6 @@ async fn listen(config: &Config, port: u16, option: &str) -> Result<TcpListener>
 
 /// The receivers of a node's queues, one per kind of thread.
 struct Queues {
-    inputs: Vec<Receiver<host_thread::Input>>,
     log: Receiver<log_thread::LogWork>,
     apply: Receiver<crate::host::ApplyWork>,
     reads: Receiver<read_pool::ReadTask>,
@@ -323,11 +318,9 @@ fn share(
     parts: Parts,
     runtime: tokio::runtime::Handle,
 ) -> (Arc<Shared>, Queues) {
-    // The hosts' mailboxes are bounded by what fills them: requests by their
-    // budget, peers by their permits, threads by their own queues.
-    let (senders, inputs): (Vec<_>, Vec<_>) = (0..config.hosts).map(|_| unbounded()).unzip();
-    let (log, log_queue) = bounded(WAITING_LOG);
-    let (apply, apply_queue) = bounded(WAITING_APPLY);
+    // Bounded by the hosts, which count what they give out: they must never wait here.
+    let (log, log_queue) = unbounded();
+    let (apply, apply_queue) = unbounded();
     let (reads, reads_queue) = unbounded();
     let (maintenance, maintenance_queue) = unbounded();
     let (snapshots, snapshots_queue) = mpsc::unbounded_channel();
@@ -335,7 +328,7 @@ fn share(
     let shared = Arc::new_cyclic(|shared| Shared {
         config: identity,
         clock,
-        hosts: senders.into_iter().map(HostHandle::new).collect(),
+        hosts: (0..config.hosts).map(|_| HostHandle::default()).collect(),
         requests: Requests::new(config.request_budget()),
         leases: Leases::default(),
         maps: Maps::new(parts.map, parts.store.clone()),
@@ -357,7 +350,6 @@ fn share(
         partitions: RwLock::new(parts.partitions),
     });
     let queues = Queues {
-        inputs,
         log: log_queue,
         apply: apply_queue,
         reads: reads_queue,
@@ -392,9 +384,9 @@ fn start(
         let work = move |pulse| maintenance::run(tasks, node, pulse);
         threads.spawn(&format!("maintain-{number}"), DISK_PATIENCE, work)?;
     }
-    for (number, (host, inputs)) in hosts.into_iter().zip(queues.inputs).enumerate() {
+    for (number, host) in hosts.into_iter().enumerate() {
         let node = shared.clone();
-        let work = move |pulse| host_thread::run(number, host, inputs, node, pulse);
+        let work = move |pulse| host_thread::run(number, host, node, pulse);
         threads.spawn(&format!("host-{number}"), HOST_PATIENCE, work)?;
     }
     runtime.spawn(transport::share_map(shared.clone()));

@@ -21,6 +21,13 @@ const MILLISECOND: u64 = 1_000;
 const SECOND: u64 = 1_000_000;
 const NEVER: Time = Time(u64::MAX - 1);
 
+/// Bytes that may wait for the log.
+const BACKLOG: u64 = 1 << 20;
+
+fn config(host: usize) -> HostConfig {
+    HostConfig { log_backlog_bytes: BACKLOG, ..HostConfig::new(node(host)) }
+}
+
 #[derive(Default)]
 struct Seen {
     replies: BTreeMap<RequestId, Result<Reply, Fault>>,
@@ -38,6 +45,8 @@ struct Trio {
     seen: Seen,
     /// Batches reach the log, but are not reported durable.
     stalled: BTreeSet<usize>,
+    /// What is given out to be applied never is.
+    applies_nothing: bool,
     /// The last record each host has handed to its log.
     logged: [Sequence; 3],
 }
@@ -45,10 +54,12 @@ struct Trio {
 impl Trio {
     /// Partitions 1 to `partitions`; the first voter of each leads.
     fn with_partitions(partitions: u64) -> Self {
-        let hosts = (0..3).map(|i| Host::new(HostConfig::new(node(i)))).collect();
+        let hosts = (0..3).map(|i| Host::new(config(i))).collect();
         let (cut, stalled) = (BTreeSet::new(), BTreeSet::new());
         let (seen, logged) = (Seen::default(), [Sequence(0); 3]);
-        let mut trio = Self { hosts, now: Time(SECOND), cut, seen, stalled, logged };
+        let applies_nothing = false;
+        let mut trio =
+            Self { hosts, now: Time(SECOND), cut, seen, stalled, applies_nothing, logged };
         for partition in 1..=partitions {
             for host in 0..3 {
                 let replica = ReplicaKey { partition, replica: host as u64 + 1 };
@@ -117,7 +128,10 @@ impl Trio {
             let replica = work.replica;
             let index = last_index(&work);
             self.seen.applied.extend(work.batches.into_iter().flat_map(|b| b.waiting));
-            self.hosts[host].step(self.now, Event::Applied { replica, index, feature_level: 1 });
+            if !self.applies_nothing {
+                let event = Event::Applied { replica, index, feature_level: 1 };
+                self.hosts[host].step(self.now, event);
+            }
         }
         for (to, turn) in effects.turns {
             let receiver = to.bits() as usize - 1;
@@ -223,6 +237,65 @@ fn a_write_that_another_leader_replaced_is_promised_never_to_be_executed() {
     trio.pass(SECOND);
     assert_eq!(trio.seen.applied, [RequestId(2)]);
     assert!(trio.fault(1).is_not_executed());
+}
+
+#[test]
+fn a_committed_write_that_is_not_applied_ends_unknown_at_its_deadline() {
+    let mut trio = Trio::new();
+    trio.applies_nothing = true;
+    let deadline = trio.now.after(100 * MILLISECOND);
+    trio.write(0, 1, deadline);
+    assert_eq!(trio.seen.applied, [RequestId(1)], "it is committed, and handed to apply");
+    trio.pass(90 * MILLISECOND);
+    assert!(trio.seen.replies.is_empty());
+    trio.pass(20 * MILLISECOND);
+    assert!(trio.fault(1).is_outcome_unknown());
+    assert!(!trio.fault(1).is_not_executed());
+}
+
+/// As many writes as fill what may wait for a log, and some more.
+fn flood(trio: &mut Trio) -> u64 {
+    let command = Bytes::from(vec![0; 100 << 10]);
+    let writes = BACKLOG / command.len() as u64 + 8;
+    for request in 1..=writes {
+        let (request, command) = (RequestId(request), command.clone());
+        trio.tell(0, Event::Write { request, partition: 1, command, deadline: NEVER });
+    }
+    writes
+}
+
+#[test]
+fn a_leader_whose_log_stands_still_refuses_writes_and_leads_on() {
+    let mut trio = Trio::new();
+    trio.stalled = BTreeSet::from([0]);
+    let writes = flood(&mut trio);
+    let fault = trio.fault(writes);
+    assert_eq!(fault.code, tonic::Code::ResourceExhausted);
+    assert!(fault.is_not_executed());
+    assert!(trio.hosts[0].log_backlog() <= BACKLOG + (1 << 20));
+    trio.pass(SECOND);
+    assert_eq!(trio.leaders(), [0], "heartbeats go on");
+    trio.stalled.clear();
+    trio.persisted(0);
+    trio.settle();
+    trio.write(0, writes + 1, NEVER);
+    assert!(trio.seen.applied.contains(&RequestId(writes + 1)));
+}
+
+#[test]
+fn a_follower_whose_log_stands_still_takes_in_no_more_than_its_bound_and_catches_up() {
+    let mut trio = Trio::new();
+    trio.stalled = BTreeSet::from([1]);
+    let writes = flood(&mut trio);
+    trio.pass(SECOND);
+    assert!(trio.hosts[1].log_backlog() <= BACKLOG + (1 << 20));
+    assert_eq!(trio.leaders(), [0], "it hears its leader");
+    assert!(trio.seen.applied.contains(&RequestId(writes)), "the other two have a majority");
+    trio.stalled.clear();
+    trio.persisted(1);
+    trio.pass(5 * SECOND);
+    let (leader, follower) = (trio.hosts[0].raft(1).unwrap(), trio.hosts[1].raft(1).unwrap());
+    assert_eq!(follower.last_index(), leader.last_index());
 }
 
 #[test]

@@ -167,6 +167,15 @@ impl World {
                     self.cx.after(grace, Event::Relief(Relief::Stopped(node)));
                 }
             }
+            FaultKind::FullLog => {
+                let until = self.cx.now + random.between(100_000, 3 * SECOND);
+                let slot = &mut self.nodes[node];
+                if let Some(process) = slot.process.as_mut() {
+                    process.full_log = Some(until);
+                    let line = format!("the log of {} is full", slot.name);
+                    self.tell(&line);
+                }
+            }
             FaultKind::StuckThread => {
                 let slot = &mut self.nodes[node];
                 if let Some(process) = slot.process.as_mut() {

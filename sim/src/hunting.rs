@@ -19,6 +19,7 @@ pub fn hunt(mutant: Mutant, plan: Plan) -> Plan {
         }
         Mutant::Storage(Bug::VoteFreedWithSegment) => restless(&mut plan),
         Mutant::Library(_) => cut_off(&mut plan),
+        Mutant::HostWaitsForLog => full_logs(&mut plan),
         Mutant::HalfDeadThread => {
             plan.last(40 * SECOND);
             plan.faults.insert(FaultKind::StuckThread, 5 * SECOND);
@@ -140,6 +141,15 @@ fn forgetful(plan: &mut Plan) {
     trio(plan, 40, &faults);
     plan.sync = (2_000, 60_000);
     plan.workload.writes = 700;
+}
+
+/// Logs that are full while batches go on arriving.
+fn full_logs(plan: &mut Plan) {
+    trio(plan, 30, &[(FaultKind::FullLog, 2_000)]);
+    plan.batch_bytes = 1;
+    plan.append_bytes = 1;
+    plan.backlog_bytes = 1 << 20;
+    plan.workload.writes = 900;
 }
 
 /// Leaders cut off while clients go on writing to them; what they logged lies in the way of others.

@@ -34,6 +34,10 @@ pub enum Mutant {
     SnapshotWithoutSessions,
     /// A node that lost its volume comes back under its old id, with its old replica ids.
     WipedNodeKeepsItsId,
+    /// A replica serves reads before it has found its former state again.
+    ReadBeforeReplay,
+    /// A host waits for a place in the log's queue.
+    HostWaitsForLog,
     /// The liveness probe looks at the hosts' threads only.
     HalfDeadThread,
     /// A bug of the storage engine.
@@ -48,7 +52,7 @@ pub enum Mutant {
 
 impl Mutant {
     /// The bugs that CI puts in: each is found in its hunting ground.
-    pub const ALL: [Mutant; 50] = [
+    pub const ALL: [Mutant; 52] = [
         Mutant::NoLogSync,
         Mutant::NoSync,
         Mutant::NoDirectorySync,
@@ -61,6 +65,8 @@ impl Mutant {
         Mutant::SnapshotWithoutSessions,
         Mutant::WipedNodeKeepsItsId,
         Mutant::HalfDeadThread,
+        Mutant::ReadBeforeReplay,
+        Mutant::HostWaitsForLog,
         Mutant::Storage(Bug::AppliedNotAtomic),
         Mutant::Storage(Bug::AppendAfterTornTail),
         Mutant::Storage(Bug::FsyncRetried),

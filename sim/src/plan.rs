@@ -84,11 +84,13 @@ pub enum FaultKind {
     ClientReset,
     /// A thread of a node does not come round any more.
     StuckThread,
+    /// A node's log has no room for batches until its host, told so, has answered.
+    FullLog,
 }
 
 impl FaultKind {
     /// All of them.
-    pub const ALL: [FaultKind; 34] = [
+    pub const ALL: [FaultKind; 35] = [
         FaultKind::Kill,
         FaultKind::PowerLoss,
         FaultKind::TornPowerLoss,
@@ -123,6 +125,7 @@ impl FaultKind {
         FaultKind::ClientCut,
         FaultKind::ClientReset,
         FaultKind::StuckThread,
+        FaultKind::FullLog,
     ];
 
     /// Of a thousand plans, how many have it.
@@ -170,6 +173,7 @@ impl FaultKind {
             FaultKind::ClientCut => "client or facade cut off",
             FaultKind::ClientReset => "client stream reset",
             FaultKind::StuckThread => "stuck thread",
+            FaultKind::FullLog => "full log",
         }
     }
 }
@@ -233,6 +237,8 @@ pub struct Plan {
     pub retained_log_bytes: u64,
     /// Bytes of payloads kept in memory.
     pub payload_cache_bytes: u64,
+    /// Bytes that wait for the log, or to be applied, before a host takes in no more.
+    pub backlog_bytes: u64,
     /// Bytes of a batch.
     pub batch_bytes: usize,
     /// Bytes of batches in one message to a peer.
@@ -283,6 +289,7 @@ impl Plan {
             store: small_store(),
             retained_log_bytes: 24 << 10,
             payload_cache_bytes: 16 << 10,
+            backlog_bytes: 256 << 10,
             batch_bytes: 4 << 10,
             append_bytes: 1 << 20,
             leases: false,
@@ -349,6 +356,8 @@ impl Plan {
         plan.quiesce_after =
             *random.pick(&[None, None, None, Some(5_000), Some(100_000), Some(1_000_000)]);
         plan.draw_options(&mut Random::for_purpose(seed, 6));
+        plan.backlog_bytes =
+            *Random::for_purpose(seed, 14).pick(&[4 << 10, 32 << 10, 256 << 10, 1 << 20]);
         draw_geometry(&mut plan.store.tree, &mut Random::for_purpose(seed, 13));
         plan.library = LibraryPlan::draw(plan.workload.clients, &mut Random::for_purpose(seed, 8));
         plan.workload.clients -= plan.library.clients();

@@ -26,6 +26,7 @@ pub struct Partition {
     inner: Mutex<Inner>,
     maintenance_asked: AtomicBool,
     leads: AtomicBool,
+    serves: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -94,6 +95,7 @@ impl Partition {
             inner: Mutex::new(Inner { tree, machine, applied }),
             maintenance_asked: AtomicBool::new(false),
             leads: AtomicBool::new(false),
+            serves: AtomicBool::new(false),
         }
     }
 
@@ -232,6 +234,17 @@ impl Partition {
     /// Whether this replica leads, as its host last said.
     pub fn leads(&self) -> bool {
         self.leads.load(Ordering::Relaxed)
+    }
+
+    /// Notes that this replica may serve what it has applied, as its host said.
+    pub fn note_serves(&self) {
+        self.serves.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it may serve reads that rest on nothing but what it has applied: not before
+    /// it has found the state again that it served before its node's restart.
+    pub fn serves(&self) -> bool {
+        self.serves.load(Ordering::Relaxed)
     }
 
     /// Bytes that compaction owes.

@@ -1,44 +1,65 @@
 //! The thread that applies what is committed and answers its writers.
 
 use super::departure::leave_if_damaged;
-use super::queue;
 use super::requests::Asked;
 use super::shared::Shared;
 use super::threads::Pulse;
 use crate::apply::{AppliedWork, ApplyError, Partition, Unapplied};
+use crate::flow::{ApplyQueue, Next};
 use crate::host::{ApplyWork, Event, RequestId, undecided};
 use crate::serving::{Served, answer_write};
-use crossbeam_channel::Receiver;
+use crossbeam_channel::{Receiver, RecvTimeoutError};
 use doug_storage::ReplicaKey;
 use doug_storage::tree::{Pressure, ReadError};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Pause while flushes and compactions of a partition fall behind.
-const SLOW: Duration = Duration::from_millis(1);
+/// How soon a thread without work notices that the node stops.
+const IDLE: Duration = Duration::from_millis(100);
 
 /// Applies until the node stops.
 pub fn run(work: Receiver<ApplyWork>, shared: Arc<Shared>, pulse: Pulse) {
-    while let Some(work) = queue::next(&work, &shared, &pulse) {
-        let replica = work.replica;
-        let held = shared.partition(replica.partition);
-        let Some(partition) = held.filter(|partition| partition.key() == replica) else {
-            leave_undecided(replica, work.waiting(), &shared);
-            continue;
-        };
-        hold_back(&partition, &shared, &pulse);
-        match partition.apply(work) {
-            Ok(applied) => finish(&partition, applied, &shared),
-            Err(Unapplied { error, waiting }) => {
-                match error {
-                    ApplyError::Read { error: ReadError::Storage(error), .. } => {
-                        leave_if_damaged(&shared, replica, error)
-                            .unwrap_or_else(|error| end(replica, &error));
-                    }
-                    error => end(replica, &error),
-                }
-                leave_undecided(replica, waiting, &shared);
+    let mut queue = ApplyQueue::default();
+    loop {
+        pulse.beat();
+        for work in work.try_iter() {
+            queue.push(work.replica, work);
+        }
+        let now = shared.clock.now();
+        let wait = match queue.next(now, |replica| pressure(replica, &shared)) {
+            Next::Work(work) => {
+                apply(work, &shared);
+                continue;
             }
+            Next::Wait(until) => Duration::from_micros(until.since(now)).min(IDLE),
+            Next::Idle => IDLE,
+        };
+        match work.recv_timeout(wait) {
+            Ok(work) => queue.push(work.replica, work),
+            Err(RecvTimeoutError::Timeout) if !shared.is_stopping() => {}
+            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => return,
+        }
+    }
+}
+
+fn apply(work: ApplyWork, shared: &Arc<Shared>) {
+    let replica = work.replica;
+    let held = shared.partition(replica.partition);
+    let Some(partition) = held.filter(|partition| partition.key() == replica) else {
+        leave_undecided(replica, work.waiting(), shared);
+        return;
+    };
+    match partition.apply(work) {
+        Ok(applied) => finish(&partition, applied, shared),
+        Err(Unapplied { error, waiting }) => {
+            match error {
+                ApplyError::Read { error: ReadError::Storage(error), .. } => {
+                    leave_if_damaged(shared, replica, error)
+                        .unwrap_or_else(|error| end(replica, &error));
+                }
+                error => end(replica, &error),
+            }
+            leave_undecided(replica, waiting, shared);
         }
     }
 }
@@ -65,26 +86,17 @@ fn end(replica: ReplicaKey, error: &dyn std::fmt::Display) {
     doug_streams::exit(1);
 }
 
-/// Memtables that cannot be flushed must not fill the memory: the log behind
-/// them is bounded, so waiting here pushes back on the writers.
-fn hold_back(partition: &Partition, shared: &Shared, pulse: &Pulse) {
-    while pressure(partition, shared) == Pressure::Stop {
-        pulse.beat();
-        shared.maintain(partition);
-        std::thread::sleep(SLOW);
-        if shared.is_stopping() {
-            return;
-        }
-    }
-}
-
-/// Level 0 gets no shorter while no compaction finds room. To wait for that would
+/// How the replica's tree bears more. Memtables that cannot be flushed must not fill the
+/// memory. Level 0 gets no shorter while no compaction finds room: to wait for that would
 /// stall the partition without a word; filled on, the volume refuses writes in words.
-fn pressure(partition: &Partition, shared: &Shared) -> Pressure {
-    match shared.volume.compacts() {
-        true => partition.pressure(),
-        false => partition.flush_pressure(),
+fn pressure(replica: ReplicaKey, shared: &Shared) -> Pressure {
+    let Some(partition) = shared.partition(replica.partition) else { return Pressure::None };
+    let pressure =
+        if shared.volume.compacts() { partition.pressure() } else { partition.flush_pressure() };
+    if pressure != Pressure::None {
+        shared.maintain(&partition);
     }
+    pressure
 }
 
 fn finish(partition: &Partition, work: AppliedWork, shared: &Shared) {

@@ -2,9 +2,10 @@
 
 use super::shared::Shared;
 use super::threads::Pulse;
-use crate::host::{Effects, Event, Host, Reply, RequestId, RoleChange};
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
+use crate::host::{Effects, Event, Host, Replayed, Reply, RequestId, RoleChange};
+use crossbeam_channel::Sender;
 use doug_proto::error::Fault;
+use doug_storage::ReplicaKey;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -25,31 +26,17 @@ impl From<Event> for Input {
     }
 }
 
-/// Most events of one turn: a turn's effects leave only at its end.
-const TURN_EVENTS: usize = 4_096;
-
-/// Runs a host until every sender of its events is gone or the node stops.
-pub fn run(
-    number: usize,
-    mut host: Host,
-    inputs: Receiver<Input>,
-    shared: Arc<Shared>,
-    pulse: Pulse,
-) {
+/// Runs a host until the node stops. It waits for nothing but its mail.
+pub fn run(number: usize, mut host: Host, shared: Arc<Shared>, pulse: Pulse) {
     let tick = Duration::from_micros(shared.config.tick_microseconds());
     let mut next_tick = shared.clock.now();
+    let mut turn = Vec::new();
     while !shared.stopping.load(Ordering::Relaxed) {
         pulse.beat();
         let wait = Duration::from_micros(next_tick.since(shared.clock.now()));
-        match inputs.recv_timeout(wait.min(tick)) {
-            Ok(first) => {
-                step(&mut host, first, &shared);
-                for input in inputs.try_iter().take(TURN_EVENTS) {
-                    step(&mut host, input, &shared);
-                }
-            }
-            Err(RecvTimeoutError::Timeout) => {}
-            Err(RecvTimeoutError::Disconnected) => return,
+        shared.hosts[number].mailbox.take_turn(&mut turn, wait.min(tick));
+        for input in turn.drain(..) {
+            step(&mut host, input, &shared);
         }
         let now = shared.clock.now();
         if now >= next_tick {
@@ -102,12 +89,17 @@ fn carry_out(number: usize, effects: Effects, shared: &Shared) {
         drop(shared.creations.try_send(wanted));
     }
     shared.metrics.unquiesced(&effects.unquiesces);
+    shared.metrics.dropped_appends.inc_by(effects.dropped_appends);
+    for (replica, replayed) in effects.replayed {
+        serve_from_now_on(replica, replayed, shared);
+    }
     for change in effects.roles {
         role_changed(change, shared);
     }
 }
 
-/// The receiver is gone only while the process ends.
+/// No queue behind the host has a bound, for it counts what it gives out and takes in
+/// nothing while that is too much. The receiver is gone only while the process ends.
 fn give<T>(sender: &Sender<T>, work: T) {
     drop(sender.send(work));
 }
@@ -122,6 +114,19 @@ fn answer(id: RequestId, reply: Result<Reply, Fault>, shared: &Shared) {
     match reply {
         Err(fault) => sink.fail(&shared.with_leader_address(fault)),
         Ok(_) => sink.fail(&Fault::unknown("the host answered with something else: a bug")),
+    }
+}
+
+fn serve_from_now_on(replica: ReplicaKey, replayed: Replayed, shared: &Shared) {
+    if replayed == Replayed::AsFarAsKnown {
+        tracing::warn!(
+            %replica,
+            "heard no leader since the start: serves stale reads from what its log knew committed"
+        );
+    }
+    let held = shared.partition(replica.partition);
+    if let Some(partition) = held.filter(|partition| partition.key() == replica) {
+        partition.note_serves();
     }
 }
 

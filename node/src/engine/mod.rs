@@ -7,6 +7,7 @@ pub mod fatal;
 pub mod host_thread;
 pub mod identity;
 pub mod log_thread;
+pub mod mailbox;
 pub mod maintenance;
 pub mod maps;
 mod queue;

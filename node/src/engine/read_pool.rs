@@ -7,7 +7,7 @@ use super::shared::Shared;
 use super::threads::Pulse;
 use crate::apply::Partition;
 use crate::host::ReadyRead;
-use crate::serving::{ReadFailure, Served, answer_read, gone, just_joined};
+use crate::serving::{ReadFailure, Served, answer_read, gone, just_joined, replaying};
 use crossbeam_channel::Receiver;
 use doug_proto::error::Fault;
 use doug_storage::tree::ReadError;
@@ -46,6 +46,10 @@ fn serve(request: Request, leader: bool, staleness: Option<u64>, shared: &Shared
     let descriptor = partition.descriptor();
     if descriptor.generation == 0 {
         return sink.fail(&just_joined());
+    }
+    // What rests on a leader's word is fresh enough; all else waits for the replay.
+    if staleness.is_none() && !partition.serves() {
+        return sink.fail(&replaying());
     }
     let served = Served {
         node: shared.config.node,

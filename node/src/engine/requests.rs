@@ -1,6 +1,6 @@
 //! Client requests in flight: what each asked, and where its answer goes.
 
-use crate::host::RequestId;
+use crate::host::{Reply, RequestId};
 use crate::serving;
 use doug_proto::error::Fault;
 use doug_proto::v1::{self, stream_answer::Answer};
@@ -8,6 +8,7 @@ use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 
 /// Where an answer goes.
@@ -47,7 +48,7 @@ pub enum Asked {
     /// An operation of a client.
     Operation(serving::Asked),
     /// A leadership handed over, or a status: see [`crate::host::Reply`].
-    Control(oneshot::Sender<Result<crate::host::Reply, Fault>>),
+    Control(oneshot::Sender<Result<Reply, Fault>>),
 }
 
 /// One request in flight.
@@ -139,6 +140,33 @@ impl Requests {
         self.shard(id.0).lock().remove(&id.0)
     }
 
+    /// Has a host asked something by `send`, and waits for its reply.
+    ///
+    /// # Errors
+    /// What the host answers. Before `send`: `RESOURCE_EXHAUSTED`. After it, whoever asks
+    /// cannot know what becomes of it: without a reply within `patience` it is unknown.
+    pub async fn ask(
+        &self,
+        patience: Duration,
+        send: impl FnOnce(RequestId),
+    ) -> Result<Reply, Fault> {
+        let (sender, mut receiver) = oneshot::channel();
+        let permit = self.admit(0)?;
+        let asked = Asked::Control(sender);
+        let id = self.insert(Request { partition: 0, asked, sink: None, _permit: permit });
+        send(id);
+        let silent = "the node's host did not answer in time: what was asked of it may yet happen";
+        let waited = tokio::time::timeout(patience, &mut receiver).await;
+        let replied = match waited {
+            Ok(replied) => replied,
+            // Nobody replies to it any more.
+            Err(_) if self.take(id).is_some() => return Err(Fault::deadline_unknown(silent)),
+            // It is being replied to just now.
+            Err(_) => receiver.await,
+        };
+        replied.unwrap_or_else(|_| Err(Fault::deadline_unknown(silent)))
+    }
+
     fn shard(&self, id: u64) -> &Mutex<FxHashMap<u64, Request>> {
         &self.shards[id as usize % SHARDS]
     }
@@ -158,5 +186,27 @@ mod tests {
         drop(first);
         assert_eq!(requests.bytes(), 0);
         assert!(requests.admit(3_000).is_ok());
+    }
+
+    #[tokio::test]
+    async fn once_it_was_handed_over_only_the_host_can_say_that_nothing_happened() {
+        let requests = Requests::new(4_000);
+        let silent = requests.ask(Duration::from_millis(1), |_| {}).await.unwrap_err();
+        assert!(silent.is_outcome_unknown() && !silent.is_not_executed(), "{silent:?}");
+        assert_eq!(requests.bytes(), 0);
+        let refuses = |id| {
+            let Asked::Control(sender) = requests.take(id).unwrap().asked else { return };
+            sender.send(Err(Fault::unavailable("not the leader"))).unwrap();
+        };
+        let refused = requests.ask(Duration::from_secs(10), refuses).await.unwrap_err();
+        assert!(refused.is_not_executed());
+    }
+
+    #[tokio::test]
+    async fn what_was_never_handed_over_did_not_happen() {
+        let requests = Requests::new(1);
+        let hand_over = |_| panic!("it is refused before");
+        let refused = requests.ask(Duration::from_secs(10), hand_over).await.unwrap_err();
+        assert!(refused.is_not_executed());
     }
 }

@@ -3,6 +3,7 @@
 use super::clock::Clock;
 use super::host_thread::Input;
 use super::log_thread::LogWork;
+use super::mailbox::Mailbox;
 use super::maintenance::Task;
 use super::maps::Maps;
 use super::read_pool::ReadTask;
@@ -29,7 +30,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
-use tokio::sync::oneshot;
+
+/// How much longer than until the deadline of what it was asked a host is waited for: it
+/// looks at deadlines once a tick.
+const LATE: Duration = Duration::from_secs(1);
 
 /// What a running node is.
 #[derive(Clone, Debug)]
@@ -73,30 +77,21 @@ impl Identity {
 }
 
 /// A host's mailbox, and what its thread last said of itself.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct HostHandle {
-    inputs: Sender<Input>,
+    /// Its mail.
+    pub mailbox: Mailbox,
     log_pressure_at: AtomicU64,
     leaderships: AtomicUsize,
     quiesced: AtomicUsize,
     caught_up: AtomicBool,
+    log_backlog: AtomicU64,
 }
 
 impl HostHandle {
-    /// A handle on the receiver's host.
-    pub fn new(inputs: Sender<Input>) -> Self {
-        Self {
-            inputs,
-            log_pressure_at: AtomicU64::new(0),
-            leaderships: AtomicUsize::new(0),
-            quiesced: AtomicUsize::new(0),
-            caught_up: AtomicBool::new(false),
-        }
-    }
-
-    /// Tells the host something. It is gone only while the process ends.
+    /// Tells the host something. Never waits.
     pub fn send(&self, input: impl Into<Input>) {
-        drop(self.inputs.send(input.into()));
+        self.mailbox.send(input.into());
     }
 
     /// The log is short of room because of this replica; repeated at most every 50 ms.
@@ -113,6 +108,12 @@ impl HostHandle {
         self.leaderships.store(host.leaderships(), Ordering::Relaxed);
         self.quiesced.store(host.quiesced(), Ordering::Relaxed);
         self.caught_up.store(host.caught_up(), Ordering::Relaxed);
+        self.log_backlog.store(host.log_backlog(), Ordering::Relaxed);
+    }
+
+    /// Bytes that it has given to the log and that are not durable yet.
+    pub fn log_backlog(&self) -> u64 {
+        self.log_backlog.load(Ordering::Relaxed)
     }
 
     /// How many partitions it leads.
@@ -258,24 +259,14 @@ impl Shared {
     /// Asks one host something and waits for its reply.
     ///
     /// # Errors
-    /// What the host answers, or `UNAVAILABLE` if it does not in time.
+    /// What the host answers. It decides what became of what was asked, at the latest at
+    /// the deadline that it was told; if it is silent, nobody knows.
     pub async fn ask(
         &self,
         host: usize,
         timeout: Duration,
         event: impl FnOnce(RequestId) -> Event,
     ) -> Result<Reply, Fault> {
-        let (sender, receiver) = oneshot::channel();
-        let permit = self.requests.admit(0)?;
-        let asked = Asked::Control(sender);
-        let id = self.requests.insert(Request { partition: 0, asked, sink: None, _permit: permit });
-        self.hosts[host].send(event(id));
-        match tokio::time::timeout(timeout, receiver).await {
-            Ok(Ok(reply)) => reply,
-            Ok(Err(_)) | Err(_) => {
-                drop(self.requests.take(id));
-                Err(Fault::unavailable("the node's host did not answer in time"))
-            }
-        }
+        self.requests.ask(timeout + LATE, |request| self.hosts[host].send(event(request))).await
     }
 }

@@ -1,6 +1,7 @@
 //! What a host asks its node to do, gathered over one turn.
 
 use super::event::{RequestId, Sequence};
+use super::replay::Replayed;
 use bytes::Bytes;
 use doug_proto::error::Fault;
 use doug_proto::ids::NodeId;
@@ -34,9 +35,14 @@ pub struct Effects {
     pub flush: Vec<ReplicaKey>,
     /// Replicas whose role, term or leader changed.
     pub roles: Vec<RoleChange>,
+    /// Replicas that may serve reads from now on: before, they might go back behind what
+    /// they have served.
+    pub replayed: Vec<(ReplicaKey, Replayed)>,
     /// Replicas to be made on other nodes, by `Admin.CreateReplica`. Asked for
     /// again until they answer their leader.
     pub creations: Vec<WantedReplica>,
+    /// Appends of leaders that were not taken in, since too much waits already.
+    pub dropped_appends: u64,
     /// How many replicas unquiesced, by cause.
     pub unquiesces: Vec<(UnquiesceCause, u64)>,
 }
@@ -73,6 +79,8 @@ impl Effects {
             && self.flush.is_empty()
             && self.roles.is_empty()
             && self.creations.is_empty()
+            && self.replayed.is_empty()
+            && self.dropped_appends == 0
             && self.unquiesces.is_empty()
     }
 }

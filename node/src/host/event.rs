@@ -1,5 +1,6 @@
 //! What a host is told.
 
+use crate::flow::Lane;
 use bytes::Bytes;
 use doug_proto::ids::NodeId;
 use doug_proto::map::{Goal, Partition};
@@ -46,6 +47,16 @@ pub struct InstalledSnapshot {
     pub descriptor: Partition,
     /// Its feature level there.
     pub feature_level: u32,
+}
+
+impl Event {
+    /// Which way into the host it takes.
+    pub fn lane(&self) -> Lane {
+        match self {
+            Event::Write { .. } | Event::Read { .. } => Lane::Requests,
+            _ => Lane::Consensus,
+        }
+    }
 }
 
 /// One thing that happened. Every event of a queue takes as much room as the largest,

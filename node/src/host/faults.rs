@@ -15,6 +15,14 @@ pub(super) fn not_leader(replica: &Replica) -> Fault {
     Fault::not_leader(replica.key.partition, leader, String::new())
 }
 
+/// `RESOURCE_EXHAUSTED` and not executed: disk or compactions are behind.
+pub(super) fn backlog_full(partition: u64) -> Fault {
+    Fault::exhausted(format!(
+        "this node has too much waiting for its disk to take up writes of partition {partition}: \
+         try again later"
+    ))
+}
+
 /// `UNAVAILABLE`, for it passes: whoever asked had good reason to come here, and the
 /// replica left between the look at what the node holds and the turn of its host.
 pub(super) fn not_here(node: NodeId, partition: u64) -> Fault {

@@ -107,8 +107,7 @@ impl Host {
         if self.replicas.get(&key.partition).is_some_and(own)
             && let Some(replica) = self.replicas.remove(&key.partition)
         {
-            // Its successor under the same partition must not take these for its own.
-            self.persisting.retain(|(_, partition, _)| *partition != key.partition);
+            self.persisting.forget(key.partition);
             self.end_liveness_of(&replica);
             self.update_indexes(now, key.partition);
             let (applied, until) = (replica.applied, replica.raft.applying());
@@ -146,6 +145,7 @@ fn dismiss(mut replica: Replica, effects: &mut Effects) {
     let refused = replica.queue.expire(end).into_iter().chain(replica.reads.expire(end));
     let refused = refused.chain(replica.snapshot.and_then(|snapshot| snapshot.waiting()));
     effects.replies.extend(refused.map(|request| (request, Err(removed(partition)))));
+    // Those that are committed are answered by whoever applies them.
     let unknown = replica.pending.expire(end);
     let outcome = |request| (request, Err(undecided(partition)));
     effects.replies.extend(unknown.into_iter().map(outcome));
@@ -153,7 +153,8 @@ fn dismiss(mut replica: Replica, effects: &mut Effects) {
         effects.replies.push((transfer.request, Err(transfer_expired(partition))));
     }
     if let Some(goal) = replica.goal {
-        effects.replies.push((goal.request, Err(removed(partition))));
+        let fault = if goal.is_proposed() { undecided(partition) } else { removed(partition) };
+        effects.replies.push((goal.request, Err(fault)));
     }
 }
 

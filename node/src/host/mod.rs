@@ -5,6 +5,7 @@
 //! same events at the same times always give the same effects. Partitions share
 //! no mutable state, so a node may run several hosts side by side.
 
+mod backlog;
 mod balance;
 mod dirty;
 mod effects;
@@ -20,6 +21,7 @@ mod places;
 mod queue;
 mod quiesce;
 mod reads;
+mod replay;
 mod replica;
 mod requests;
 mod retention;
@@ -36,16 +38,18 @@ pub use event::{Event, InstalledSnapshot, ReadKind, RequestId, Sequence};
 pub use faults::undecided;
 #[cfg(feature = "simulation")]
 pub use mutant::LevelBug;
+pub use replay::Replayed;
 pub use shares::{host_of, split};
 
 use crate::apply::FEATURE_LEVEL;
+use backlog::Persisting;
 use dirty::DirtyPartitions;
 use doug_proto::ids::NodeId;
 use doug_proto::map::{Member, Partition};
 use doug_proto::v1;
 use doug_raft::{
     Batch, BatchTime, Configuration, Index, LeaseConfig, Membership, PartitionId, Raft, ReplicaId,
-    Restored, Term, Ticket, Time,
+    Restored, Term, Time,
 };
 use doug_storage::ReplicaKey;
 use faults::{not_proposed, outcome_unknown, read_expired, transfer_expired};
@@ -54,7 +58,7 @@ use membership::Leaving;
 use queue::QueuedWrite;
 use quiesce::{Candidacy, PeerLiveness};
 use replica::Replica;
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Settings of a host.
 #[derive(Clone, Debug)]
@@ -85,6 +89,10 @@ pub struct HostConfig {
     pub retained_log_bytes: u64,
     /// Bytes of payloads each replica may keep in memory once applied.
     pub payload_cache_bytes: u64,
+    /// Bytes that wait for the log before nothing more is taken in. One message more may.
+    pub log_backlog_bytes: u64,
+    /// Bytes that wait to be applied to one replica, likewise.
+    pub apply_backlog_bytes: u64,
     /// A known bug of consensus that the simulator puts in.
     #[cfg(feature = "simulation")]
     pub mutant: Option<doug_raft::Mutant>,
@@ -109,6 +117,8 @@ impl HostConfig {
             append_bytes: 1 << 20,
             retained_log_bytes: 8 << 20,
             payload_cache_bytes: 4 << 20,
+            log_backlog_bytes: 16 << 20,
+            apply_backlog_bytes: 8 << 20,
             #[cfg(feature = "simulation")]
             mutant: None,
             #[cfg(feature = "simulation")]
@@ -152,9 +162,7 @@ pub struct Host {
     dirty: DirtyPartitions,
     /// Replicas let go of that have yet to apply what was given out.
     leaving: Vec<Leaving>,
-    /// Records given to the log and not yet known durable, in order.
-    persisting: VecDeque<(Sequence, u64, Ticket)>,
-    next_sequence: u64,
+    persisting: Persisting,
     draining: bool,
     next_balance: Time,
     last_tick: Time,
@@ -196,8 +204,7 @@ impl Host {
             effects: Effects::default(),
             dirty: DirtyPartitions::default(),
             leaving: Vec::new(),
-            persisting: VecDeque::new(),
-            next_sequence: 0,
+            persisting: Persisting::default(),
             draining: false,
             next_balance: Time(0),
             last_tick: Time(0),
@@ -307,6 +314,11 @@ impl Host {
     /// Whether every replica has caught up with a leader once.
     pub fn caught_up(&self) -> bool {
         self.behind.is_empty()
+    }
+
+    /// Bytes of batches that were given to the log and are not durable yet.
+    pub fn log_backlog(&self) -> u64 {
+        self.persisting.bytes()
     }
 
     /// How many partitions are led from here.
@@ -451,6 +463,11 @@ impl Host {
         if !replica.places.admit(&replica.descriptor, route.from, from) {
             return;
         }
+        // The leader sends it again. Its heartbeats pass, so it goes on leading.
+        if carries_batches(&message) && is_full(&self.config, &self.persisting, replica) {
+            self.effects.dropped_appends += 1;
+            return;
+        }
         if !self.liveness.admits(from, route.partition, &message) {
             return;
         }
@@ -460,15 +477,7 @@ impl Host {
     }
 
     fn persisted(&mut self, now: Time, sequence: Sequence) {
-        let mut tickets: BTreeMap<u64, Ticket> = BTreeMap::new();
-        while let Some((first, partition, ticket)) = self.persisting.front().copied() {
-            if first > sequence {
-                break;
-            }
-            self.persisting.pop_front();
-            tickets.insert(partition, ticket);
-        }
-        for (partition, ticket) in tickets {
+        for (partition, ticket) in self.persisting.durable(sequence) {
             if let Some(replica) = self.replicas.get_mut(&partition) {
                 replica.raft.persisted(now, ticket);
                 self.dirty.insert(partition);
@@ -481,6 +490,7 @@ impl Host {
         self.with(key, |replica| {
             replica.feature_level = replica.feature_level.max(feature_level);
             replica.applied = replica.applied.max(index);
+            replica.applying.applied(replica.applied);
             replica.raft.applied(replica.applied);
         });
     }
@@ -517,13 +527,25 @@ impl Host {
     }
 }
 
+/// Whether so much waits for the log, or to be applied to this replica, that nothing
+/// more is taken in: see [`backlog`].
+fn is_full(config: &HostConfig, persisting: &Persisting, replica: &Replica) -> bool {
+    persisting.bytes() >= config.log_backlog_bytes
+        || replica.applying.bytes() >= config.apply_backlog_bytes
+}
+
+fn carries_batches(message: &doug_raft::Message) -> bool {
+    matches!(message, doug_raft::Message::Append { batches, .. } if !batches.is_empty())
+}
+
 /// Ends the requests whose time is over.
 fn expire(now: Time, replica: &mut Replica, effects: &mut Effects) {
     let partition = replica.key.partition;
     for request in replica.queue.expire(now) {
         effects.replies.push((request, Err(not_proposed(partition))));
     }
-    for request in replica.pending.expire(now) {
+    let committed = replica.applying.expire(now);
+    for request in replica.pending.expire(now).into_iter().chain(committed) {
         effects.replies.push((request, Err(outcome_unknown(partition))));
     }
     for request in replica.reads.expire(now) {

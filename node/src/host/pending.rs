@@ -17,8 +17,8 @@ pub(super) struct Pending {
 /// What an applied batch means for the writes that waited.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Resolved {
-    /// Requests of the batch itself, one per command.
-    pub applied: Vec<RequestId>,
+    /// Requests of the batch itself, one per command, and until when each waits.
+    pub applied: Vec<(RequestId, Time)>,
     /// Requests whose place in the log was taken by another leader's batch:
     /// they never will be executed.
     pub overwritten: Vec<RequestId>,
@@ -42,11 +42,10 @@ impl Pending {
         let mut resolved = Resolved::default();
         let later = self.batches.split_off(&(batch.last() + 1, 0));
         for (place, requests) in std::mem::replace(&mut self.batches, later) {
-            let requests = requests.into_iter().map(|(request, _)| request);
             if place == (batch.base, batch.term) {
-                resolved.applied = requests.collect();
+                resolved.applied = requests;
             } else {
-                resolved.overwritten.extend(requests);
+                resolved.overwritten.extend(requests.into_iter().map(|(request, _)| request));
             }
         }
         resolved
@@ -102,7 +101,7 @@ mod tests {
         let mut pending = Pending::default();
         pending.insert(2, 5, waiting(&[1, 2]));
         let resolved = pending.resolve(&batch(2, 5, 2));
-        assert_eq!(resolved.applied, [RequestId(1), RequestId(2)]);
+        assert_eq!(resolved.applied, waiting(&[1, 2]));
         assert!(resolved.overwritten.is_empty());
     }
 
@@ -123,7 +122,7 @@ mod tests {
         pending.insert(2, 5, waiting(&[1]));
         pending.insert(4, 5, waiting(&[2]));
         let resolved = pending.resolve(&batch(4, 5, 1));
-        assert_eq!(resolved.applied, [RequestId(2)]);
+        assert_eq!(resolved.applied, waiting(&[2]));
         assert_eq!(resolved.overwritten, [RequestId(1)]);
     }
 

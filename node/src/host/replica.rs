@@ -1,5 +1,6 @@
 //! One replica: its consensus core, and who waits for what.
 
+use super::backlog::Applying;
 use super::effects::{ApplyBatch, ApplyWork};
 use super::event::RequestId;
 use super::membership::AwaitedGoal;
@@ -8,6 +9,7 @@ use super::places::Places;
 use super::queue::{Taken, WriteQueue};
 use super::quiesce::Indexes;
 use super::reads::Reads;
+use super::replay::{Replay, Replayed};
 use super::retention::Retention;
 use super::snapshots::IncomingSnapshot;
 use doug_proto::error::Fault;
@@ -36,6 +38,7 @@ pub(super) struct Replica {
     pub descriptor: Partition,
     pub queue: WriteQueue,
     pub pending: Pending,
+    pub applying: Applying,
     pub reads: Reads,
     pub retention: Retention,
     pub applied: Index,
@@ -46,6 +49,8 @@ pub(super) struct Replica {
     pub transfer: Option<AwaitedTransfer>,
     pub snapshot: Option<IncomingSnapshot>,
     pub places: Places,
+    /// Until it has found its former state again it serves nothing.
+    pub replay: Option<Replay>,
     /// A goal that Admin waits for.
     pub goal: Option<AwaitedGoal>,
     pub feature_level: u32,
@@ -68,12 +73,14 @@ impl Replica {
         feature_level: u32,
         now: Time,
     ) -> Self {
+        let replay = Some(Replay::new(&raft, now));
         Self {
             key,
             raft,
             descriptor,
             queue: WriteQueue::default(),
             pending: Pending::default(),
+            applying: Applying::default(),
             reads: Reads::default(),
             retention: Retention::new(applied),
             applied,
@@ -82,6 +89,7 @@ impl Replica {
             transfer: None,
             snapshot: None,
             places: Places::default(),
+            replay,
             goal: None,
             feature_level,
             raised: None,
@@ -101,16 +109,19 @@ impl Replica {
             && self.queue.is_empty()
             && self.reads.is_empty()
             && self.snapshot.is_none()
+            && self.replay.is_none()
     }
 
     /// Whether nothing here waits for anything, not even for its deadline.
     pub(super) fn is_at_rest(&self) -> bool {
         !self.has_requests()
             && self.pending.batches() == 0
+            && !self.applying.has_waiting()
             && self.snapshot.is_none()
             && self.goal.is_none()
             && self.transfer.is_none()
             && self.caught_up
+            && self.replay.is_none()
     }
 
     /// Whether clients wait for a leader here.
@@ -151,7 +162,9 @@ impl Replica {
                 self.retention.applied(&batch);
                 let resolved = self.pending.resolve(&batch);
                 lost.extend(resolved.overwritten);
-                ApplyBatch { batch, waiting: resolved.applied }
+                let waiting = resolved.applied.iter().map(|(request, _)| *request).collect();
+                self.applying.give(batch.last(), batch.size(), resolved.applied);
+                ApplyBatch { batch, waiting }
             })
             .collect();
         (ApplyWork { replica: self.key, batches }, lost)
@@ -162,18 +175,20 @@ impl Replica {
     ///
     /// Each batch costs a record, a message to every peer and an answer, so while
     /// [`OPEN_BATCHES`] of them wait for their commit, writes gather for the next,
-    /// unless they fill one already.
+    /// unless they fill one already. While the log or the applying of this replica is
+    /// `full` they wait, too.
     pub(super) fn propose_queued(
         &mut self,
         now: Time,
         batch_bytes: usize,
+        full: bool,
     ) -> Vec<(RequestId, ProposeError)> {
         let mut refused = Vec::new();
         // While the leadership is handed over, writes wait: either the next leader
         // is named to their senders, or they are proposed here after all.
         while !self.queue.is_empty() && self.raft.transferring_to().is_none() {
             let crowded = self.pending.batches() >= OPEN_BATCHES;
-            if self.leads() && crowded && self.queue.bytes() < batch_bytes {
+            if self.leads() && (full || crowded && self.queue.bytes() < batch_bytes) {
                 break;
             }
             let Taken { commands, requests } = self.queue.take(batch_bytes);
@@ -197,6 +212,14 @@ impl Replica {
         self.caught_up = self.applied >= commit
             && commit > 0
             && self.raft.term_at(commit) == Some(self.raft.term());
+    }
+
+    /// Whether it may serve from now on.
+    pub(super) fn note_replayed(&mut self, now: Time) -> Option<Replayed> {
+        let (applied, caught_up) = (self.applied, self.caught_up);
+        let replayed = self.replay.as_mut()?.ended(&self.raft, applied, caught_up, now)?;
+        self.replay = None;
+        Some(replayed)
     }
 
     /// `is_live` says of a node whether it is heard: while the partition is quiesced, nothing

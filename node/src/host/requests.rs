@@ -1,10 +1,10 @@
 //! What clients ask of a host.
 
-use super::Host;
 use super::event::{ReadKind, RequestId};
-use super::faults::{not_here, not_leader};
+use super::faults::{backlog_full, not_here, not_leader};
 use super::queue::QueuedWrite;
 use super::turn::ready_read;
+use super::{Host, is_full};
 use doug_raft::Time;
 
 impl Host {
@@ -16,6 +16,10 @@ impl Host {
         if !replica.leads() {
             let fault = not_leader(replica);
             self.effects.replies.push((request, Err(fault)));
+            return;
+        }
+        if is_full(&self.config, &self.persisting, replica) {
+            self.effects.replies.push((request, Err(backlog_full(partition))));
             return;
         }
         replica.queue.push(write);

@@ -1,7 +1,7 @@
 //! Taking a snapshot in: the replica stands still while its data is replaced.
 
 use super::effects::{LogContent, LogRecord, Reply};
-use super::event::{InstalledSnapshot, RequestId, Sequence};
+use super::event::{InstalledSnapshot, RequestId};
 use super::faults::{not_here, not_leader, undecided};
 use super::replica::Replica;
 use super::{Host, membership};
@@ -71,13 +71,13 @@ impl Host {
         replica.raft.restore(now, (index, term), time, membership(&descriptor));
         replica.feature_level = replica.feature_level.max(feature_level);
         replica.applied = replica.applied.max(index);
+        replica.applying.applied(index);
         replica.retention.reset(index);
         for request in unknown {
             self.effects.replies.push((request, Err(undecided(key.partition))));
         }
-        self.next_sequence += 1;
         self.effects.records.push(LogRecord {
-            sequence: Sequence(self.next_sequence),
+            sequence: self.persisting.number(),
             replica: key,
             content: LogContent::Reset { index, term },
         });

@@ -1,20 +1,21 @@
 //! The end of a turn: proposals, read rounds, and the core's effects carried on.
 
+use super::backlog::Persisting;
 use super::effects::{Effects, Fetch, LogContent, LogRecord, ReadyRead, RoleChange, SendSnapshot};
-use super::event::{ReadKind, RequestId, Sequence};
+use super::event::{ReadKind, RequestId};
 use super::faults::{not_leader, overwritten};
 use super::membership::pursue_goal;
 use super::replica::{self, AwaitedTransfer, Replica};
 use super::snapshots::let_in;
-use super::{Host, Reply, wire};
-use doug_raft::{Effect, Record, ReplicaId, Role, Term, Ticket, Time};
-use std::collections::VecDeque;
+use super::{Host, Reply, is_full, wire};
+use doug_raft::{Effect, Record, ReplicaId, Role, Term, Time};
 
 impl Host {
     pub(super) fn finish_turn(&mut self, now: Time, partition: u64) {
         let Some(replica) = self.replicas.get_mut(&partition) else { return };
         pursue_goal(now, replica, &self.programs, &mut self.effects);
-        for (request, error) in replica.propose_queued(now, self.config.batch_bytes) {
+        let full = is_full(&self.config, &self.persisting, replica);
+        for (request, error) in replica.propose_queued(now, self.config.batch_bytes, full) {
             let fault = replica::refusal(error, || not_leader(replica));
             self.effects.replies.push((request, Err(fault)));
         }
@@ -29,14 +30,7 @@ impl Host {
             }
             self.liveness.peers_changed |= replica.follow_membership();
             for effect in effects {
-                carry_out(
-                    effect,
-                    replica,
-                    now,
-                    &mut self.effects,
-                    &mut self.persisting,
-                    &mut self.next_sequence,
-                );
+                carry_out(effect, replica, now, &mut self.effects, &mut self.persisting);
             }
         }
         for (request, kind) in replica.reads.applied(replica.applied) {
@@ -46,6 +40,9 @@ impl Host {
         self.liveness.peers_changed |= replica.follow_membership();
         pursue_goal(now, replica, &self.programs, &mut self.effects);
         replica.note_caught_up();
+        if let Some(replayed) = replica.note_replayed(now) {
+            self.effects.replayed.push((replica.key, replayed));
+        }
         self.effects.replies.extend(let_in(replica));
     }
 }
@@ -55,19 +52,20 @@ fn carry_out(
     replica: &mut Replica,
     now: Time,
     effects: &mut Effects,
-    persisting: &mut VecDeque<(Sequence, u64, Ticket)>,
-    next_sequence: &mut u64,
+    persisting: &mut Persisting,
 ) {
     match effect {
         Effect::Persist { ticket, record } => {
-            *next_sequence += 1;
-            let sequence = Sequence(*next_sequence);
+            let bytes = match &record {
+                Record::Append(batch) => batch.size(),
+                Record::HardState { .. } => 0,
+            };
+            let sequence = persisting.give(replica.key.partition, ticket, bytes);
             let content = match record {
                 Record::Append(batch) => LogContent::Batch { batch, commit: replica.raft.commit() },
                 Record::HardState { term, vote } => LogContent::HardState { term, vote },
             };
             effects.records.push(LogRecord { sequence, replica: replica.key, content });
-            persisting.push_back((sequence, replica.key.partition, ticket));
         }
         Effect::Send { to, message } => {
             let Some(node) = replica.node_of(to) else { return };

@@ -163,6 +163,13 @@ fn read_one(
     })
 }
 
+/// A replica that has just started must not serve an older state than it did before.
+pub fn replaying() -> Fault {
+    Fault::unavailable(
+        "this replica has just started and is finding its former state again: another one can read",
+    )
+}
+
 /// A replica that has just joined its group has nothing to read yet.
 pub fn just_joined() -> Fault {
     Fault::unavailable("this replica has just joined its group and holds nothing yet: ask another")

@@ -8,8 +8,8 @@ mod page;
 mod plan;
 
 pub use answers::{
-    Asked, ReadFailure, Served, answer_read, answer_write, gone, just_joined, with_leader_address,
-    wrong_partition,
+    Asked, ReadFailure, Served, answer_read, answer_write, gone, just_joined, replaying,
+    with_leader_address, wrong_partition,
 };
 pub use leases::Leases;
 pub use page::snapshot_revision;

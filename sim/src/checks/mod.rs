@@ -8,6 +8,7 @@ mod leaders;
 mod log_matching;
 mod machines;
 mod members;
+mod never_back;
 mod quiescence;
 mod quorums;
 mod refusals;
@@ -66,6 +67,7 @@ pub struct Checks {
     retries: retries::Retries,
     votes: votes::Votes,
     quorums: quorums::Quorums,
+    never_back: never_back::NeverBack,
     quiescence: quiescence::Quiescence,
     refusals: refusals::Refusals,
     /// Programs and feature levels.
@@ -269,6 +271,24 @@ impl Checks {
     /// A leader is quiesced though not all have agreed; or all are quiesced, and none leads.
     pub fn check_quiescence(&self, partition: u64, replicas: &[&Raft]) -> Result<(), Violation> {
         self.quiescence.check(partition, replicas)
+    }
+
+    /// A replica serves a read from what it holds at this revision.
+    ///
+    /// # Errors
+    /// It has served a later one.
+    pub fn serves(
+        &mut self,
+        node: NodeId,
+        replica: ReplicaKey,
+        revision: u64,
+    ) -> Result<(), Violation> {
+        self.never_back.serves(node, replica, revision)
+    }
+
+    /// A replica has waited long enough for a leader, and may go back.
+    pub fn may_go_back(&mut self, node: NodeId, replica: ReplicaKey) {
+        self.never_back.excuse(node, replica);
     }
 
     /// An operation ended, with an answer or without.

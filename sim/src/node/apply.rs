@@ -7,13 +7,12 @@ use super::reads::{refusal, written};
 use crate::context::Context;
 use crate::events::NodeEvent;
 use doug_node::apply::{ApplyError, Partition, Unapplied};
+use doug_node::flow::Next;
 use doug_node::host::{Event, RequestId, undecided};
+use doug_raft::Time;
 use doug_storage::ReplicaKey;
 use doug_storage::tree::{Pressure, ReadError};
 use std::sync::Arc;
-
-/// Pause while flushes and compactions fall behind, in microseconds.
-const SLOW: u64 = 1_000;
 
 impl Process {
     pub(super) fn apply_soon(&mut self, cx: &mut Context) {
@@ -26,7 +25,26 @@ impl Process {
 
     pub(super) fn apply(&mut self, cx: &mut Context) -> Result<(), Death> {
         self.applying = false;
-        let Some(work) = self.to_apply.pop_front() else { return Ok(()) };
+        let now = Time(cx.now);
+        let partitions = &self.partitions;
+        let pressure = |replica: ReplicaKey| {
+            let held = partitions.get(&replica.partition).filter(|held| held.key() == replica);
+            held.map_or(Pressure::None, |partition| partition.pressure())
+        };
+        let work = match self.to_apply.next(now, pressure) {
+            Next::Work(work) => work,
+            Next::Wait(until) => {
+                cx.coverage.hit("applying held back");
+                let held: Vec<_> = self.partitions.values().cloned().collect();
+                for partition in held.iter().filter(|held| held.pressure() != Pressure::None) {
+                    self.maintain(partition, cx);
+                }
+                self.applying = true;
+                self.schedule(until.since(now), NodeEvent::Apply, cx);
+                return Ok(());
+            }
+            Next::Idle => return Ok(()),
+        };
         let replica = work.replica;
         let Some(partition) = self.partition(replica) else {
             cx.coverage.hit("replica left before it had applied everything");
@@ -34,14 +52,6 @@ impl Process {
             self.apply_soon(cx);
             return Ok(());
         };
-        if partition.pressure() == Pressure::Stop {
-            cx.coverage.hit("applying held back");
-            self.maintain(&partition, cx);
-            self.to_apply.push_front(work);
-            self.applying = true;
-            self.schedule(SLOW, NodeEvent::Apply, cx);
-            return Ok(());
-        }
         let last = work.batches.last().map(|apply| (apply.batch.base, apply.batch.last()));
         let before = partition.applied().index;
         let applied = match partition.apply(work) {

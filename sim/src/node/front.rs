@@ -9,7 +9,7 @@ use crate::mutants::Mutant;
 use doug_node::host::{Event, ReadKind, ReadyRead, RequestId};
 use doug_node::serving::{
     Asked, Plan, ReadFailure, Served, Site, Work, answer_read, answer_write, gone, just_joined,
-    plan, with_leader_address,
+    plan, replaying, with_leader_address,
 };
 use doug_proto::deadline;
 use doug_proto::error::Fault;
@@ -98,6 +98,8 @@ impl Process {
         if let Some(operation) = self.operations.get_mut(&ready.request) {
             operation.leader = ready.leader;
             operation.fresh = ready.fresh;
+        } else if ready.fresh.is_some() {
+            self.fresh.insert(ready.request);
         }
     }
 
@@ -152,6 +154,10 @@ impl Process {
         let descriptor = replica.descriptor();
         if descriptor.generation == 0 {
             self.answer(stream, id, Err(just_joined()), cx);
+            return Ok(true);
+        }
+        if !self.may_serve(&replica, fresh.is_some(), cx)? {
+            self.answer(stream, id, Err(replaying()), cx);
             return Ok(true);
         }
         let now = self.clock.local(cx.now);

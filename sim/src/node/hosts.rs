@@ -10,8 +10,8 @@ use crate::context::{Context, WantedSnapshot};
 use crate::events::{Arrival, Hello, NodeEvent};
 use doug_node::host::wire::Route;
 use doug_node::host::{
-    ApplyWork, Effects, Event, LogContent, LogRecord, ReadyRead, Reply, RequestId, RoleChange,
-    split,
+    ApplyWork, Effects, Event, LogContent, LogRecord, ReadyRead, Replayed, Reply, RequestId,
+    RoleChange, split,
 };
 use doug_proto::error::Fault;
 use doug_proto::ids::NodeId;
@@ -31,7 +31,7 @@ impl Process {
     /// Puts an event into a host's mail.
     pub fn post(&mut self, host: usize, event: Event, cx: &mut Context) {
         let slot = &mut self.hosts[host];
-        slot.mail.push(event);
+        slot.mail.push(event.lane(), event);
         if !slot.turn_due {
             slot.turn_due = true;
             let delay = cx.random.below(120);
@@ -78,11 +78,11 @@ impl Process {
 
     /// A peer's message reaches a host: one that waits for mail often takes it at once.
     fn hear(&mut self, host: usize, event: Event, cx: &mut Context) -> Result<(), Death> {
-        if self.hosts[host].turn_due || !cx.random.chance(700) {
+        if self.hosts[host].turn_due || !cx.random.chance(700) || self.waits_for_log(cx) {
             self.post(host, event, cx);
             return Ok(());
         }
-        self.hosts[host].mail.push(event);
+        self.hosts[host].mail.push(event.lane(), event);
         self.turn(host, cx)
     }
 
@@ -113,12 +113,17 @@ impl Process {
         let now = self.clock.local(cx.now);
         let slot = &mut self.hosts[host];
         slot.turn_due = false;
-        let mut mail = std::mem::replace(&mut slot.mail, std::mem::take(&mut slot.spare));
+        let mut mail = std::mem::take(&mut slot.spare);
+        slot.mail.take_turn(&mut mail);
         for event in mail.drain(..) {
             slot.host.step(now, event);
         }
         slot.spare = mail;
         let effects = slot.host.take_effects(now);
+        if !slot.mail.is_empty() {
+            slot.turn_due = true;
+            self.schedule(cx.random.below(120), NodeEvent::Turn(host), cx);
+        }
         self.carry_out(host, effects, cx)
     }
 
@@ -154,6 +159,18 @@ impl Process {
         if !replies.is_empty() {
             self.hand_replies_on(replies, cx);
         }
+        for (replica, replayed) in effects.replayed {
+            if replayed == Replayed::AsFarAsKnown {
+                cx.coverage.hit("served without a leader's word");
+                cx.checks.may_go_back(self.id, replica);
+            }
+            if let Some(partition) = self.partition(replica) {
+                partition.note_serves();
+            }
+        }
+        if effects.dropped_appends > 0 {
+            cx.coverage.add("append not taken in: the disk is behind", effects.dropped_appends);
+        }
         for (cause, count) in effects.unquiesces {
             cx.coverage.add(&format!("unquiesced: {cause}"), count);
         }
@@ -162,6 +179,10 @@ impl Process {
                 format!("{} needs nothing of {replica} up to {index}", self.name)
             });
             self.reader.set_floor(replica, index);
+        }
+        if !effects.flush.is_empty() {
+            // What is flushed makes room.
+            self.full_log = self.full_log.filter(|until| cx.now < *until);
         }
         for replica in effects.flush {
             cx.coverage.hit("flush to free the log");
@@ -214,7 +235,9 @@ impl Process {
             for (before, now) in cx.checks.committed(&self.name, &work)? {
                 crate::goals::tell_step(&before, &now, cx);
             }
-            self.to_apply.extend(cut(work));
+            for work in cut(work) {
+                self.to_apply.push(work.replica, work);
+            }
         }
         self.apply_soon(cx);
         Ok(())

@@ -10,6 +10,8 @@ use std::collections::BTreeMap;
 
 /// Pause before a log without room is tried again, in microseconds.
 const FULL: u64 = 5_000;
+/// Places in the log's queue, for the bug put in.
+const QUEUE: usize = 8;
 /// A host is told of log pressure at most this often, in microseconds.
 const LOG_PRESSURE_INTERVAL: u64 = 50_000;
 
@@ -19,6 +21,10 @@ pub(super) fn pending(
     records: Vec<LogRecord>,
 ) -> impl Iterator<Item = (usize, LogRecord)> {
     records.into_iter().map(move |record| (host, record))
+}
+
+fn is_batch(record: &LogRecord) -> bool {
+    matches!(record.content, LogContent::Batch { .. })
 }
 
 fn is_vote(record: &LogRecord) -> bool {
@@ -39,7 +45,12 @@ impl Process {
                 reached.insert(host, sequence);
                 continue;
             }
-            match self.log.append(record.clone().into_log()) {
+            let appended = if self.full_log.is_some() && is_batch(&record) {
+                Err(StorageError::Busy { what: "the log", used: 0, limit: 0 })
+            } else {
+                self.log.append(record.clone().into_log())
+            };
+            match appended {
                 // What a removed replica still had on its way is of no use to anyone.
                 Ok(_) | Err(StorageError::Removed { .. }) => {
                     reached.insert(host, sequence);
@@ -80,6 +91,11 @@ impl Process {
         self.begin_sync(cx)
     }
 
+    /// The bug put in: a host that finds the log's queue full waits for a place in it.
+    pub(super) fn waits_for_log(&self, cx: &Context) -> bool {
+        cx.plan.mutant == Mutant::HostWaitsForLog && self.records.len() >= QUEUE
+    }
+
     /// For a crash in the middle of a sync: lets the write reach the disk as far as that takes it.
     pub fn interrupt_sync(&mut self) {
         if self.syncing.take().is_some() {
@@ -101,7 +117,9 @@ impl Process {
         while self.log.maintain()? {
             cx.coverage.hit("segment retired");
         }
-        let Some(replica) = self.log.pressure() else { return Ok(()) };
+        let first = self.partitions.values().next().map(|partition| partition.key());
+        let full = first.filter(|_| self.full_log.is_some());
+        let Some(replica) = self.log.pressure().or(full) else { return Ok(()) };
         let host = self.host_of(replica.partition);
         if self.hosts[host].log_pressure_at.is_none_or(|at| cx.now - at >= LOG_PRESSURE_INTERVAL) {
             self.hosts[host].log_pressure_at = Some(cx.now);

@@ -10,6 +10,7 @@ use crate::events::{Event, Hello, InFlight, NodeEvent};
 use crate::random::Random;
 use bytes::Bytes;
 use doug_node::apply::{ApplyError, Machine, Partition};
+use doug_node::flow::{ApplyQueue, Inbox};
 use doug_node::host::{ApplyWork, Host, HostConfig, LogRecord, RequestId, Sequence};
 use doug_node::membership::HeldDescriptors;
 use doug_node::recovery::restore;
@@ -66,7 +67,7 @@ impl From<Violation> for Death {
 /// A host, and the events that wait for its next turn.
 pub(super) struct HostSlot {
     pub host: Host,
-    pub mail: Vec<doug_node::host::Event>,
+    pub mail: Inbox<doug_node::host::Event>,
     /// The memory of the mail taken last.
     pub spare: Vec<doug_node::host::Event>,
     pub turn_due: bool,
@@ -90,11 +91,13 @@ pub struct Process {
     pub(super) records: VecDeque<(usize, LogRecord)>,
     /// A sync is under way: up to where each host is durable once it ends.
     pub(super) syncing: Option<BTreeMap<usize, Sequence>>,
-    pub(super) to_apply: VecDeque<ApplyWork>,
+    pub(super) to_apply: ApplyQueue<ApplyWork>,
     pub(super) applying: bool,
     pub(super) tasks: VecDeque<Task>,
     pub(super) workers: [Option<Work>; WORKERS],
     pub(super) requests: BTreeMap<RequestId, (InFlight, super::reads::Asked)>,
+    /// Reads for which a leader has said what they must see.
+    pub(super) fresh: BTreeSet<RequestId>,
     /// What the library asked.
     pub(super) operations: BTreeMap<RequestId, super::front::Operation>,
     pub(super) leases: Leases,
@@ -125,6 +128,8 @@ pub struct Process {
     /// Replicas that the hosts are letting go of, or that are being removed.
     pub(super) leaving: BTreeSet<ReplicaKey>,
     pub(super) threads: Threads,
+    /// The log has no room for batches until its host answers its pressure, then or later.
+    pub full_log: Option<u64>,
     /// Its syncs take so many microseconds longer.
     pub slow_disk: u64,
     /// How often hosts are told the time, in microseconds.
@@ -146,6 +151,8 @@ pub(super) struct Start {
 /// By how much the clocks of nodes that read by lease may differ: as much as a real node allows.
 const LEASE: LeaseConfig = LeaseConfig { max_drift_ppm: 10_000 };
 
+/// Pause before a host that waits for the log, by a bug put in, looks again.
+const WAITS: u64 = 1_000;
 /// Threads that flush, compact and read the log back.
 const WORKERS: usize = 2;
 /// How many ticks an election timeout has, as in a real node.
@@ -199,6 +206,8 @@ impl Process {
             append_bytes: cx.plan.append_bytes,
             retained_log_bytes: cx.plan.retained_log_bytes,
             payload_cache_bytes: cx.plan.payload_cache_bytes,
+            log_backlog_bytes: cx.plan.backlog_bytes,
+            apply_backlog_bytes: cx.plan.backlog_bytes,
             quiesce_after: cx.plan.quiesce_after,
             incarnation: incarnation(start),
             hosts: cx.plan.hosts as u32,
@@ -206,7 +215,7 @@ impl Process {
         };
         let slot = |number: usize| HostSlot {
             host: Host::new(HostConfig { number: number as u32, ..config.clone() }),
-            mail: Vec::new(),
+            mail: Inbox::default(),
             spare: Vec::new(),
             turn_due: false,
             log_pressure_at: None,
@@ -240,11 +249,12 @@ impl Process {
             partitions,
             records: VecDeque::new(),
             syncing: None,
-            to_apply: VecDeque::new(),
+            to_apply: ApplyQueue::default(),
             applying: false,
             tasks: VecDeque::new(),
             workers: [const { None }; WORKERS],
             requests: BTreeMap::new(),
+            fresh: BTreeSet::new(),
             operations: BTreeMap::new(),
             leases: Leases::default(),
             next_request: 0,
@@ -268,6 +278,7 @@ impl Process {
             replacing_turn: 0,
             leaving: BTreeSet::new(),
             threads: Threads::new(cx.plan.hosts, WORKERS, cx),
+            full_log: None,
             slow_disk: 0,
             tick: cx.plan.election_timeout / TICKS,
         })
@@ -426,6 +437,12 @@ impl Process {
     /// What ends the process.
     pub fn handle(&mut self, event: NodeEvent, cx: &mut Context) -> Result<(), Death> {
         if self.threads.is_stuck(&event) {
+            return Ok(());
+        }
+        if let NodeEvent::Tick(_) | NodeEvent::Turn(_) = event
+            && self.waits_for_log(cx)
+        {
+            self.schedule(WAITS, event, cx);
             return Ok(());
         }
         match event {

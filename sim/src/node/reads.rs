@@ -57,13 +57,16 @@ impl Process {
         let Some((from, asked)) = self.requests.remove(&request) else {
             return Ok(());
         };
+        let fresh = self.fresh.remove(&request);
         let answer = match asked {
             Asked::Write => return Ok(()),
             Asked::Get(partition, key) => {
-                self.readable(partition).map(|held| (held.key(), get(&held, &key)))
+                let held = self.readable(partition, fresh, cx)?;
+                held.map(|held| (held.key(), get(&held, &key)))
             }
             Asked::Scan(partition, reverse) => {
-                self.readable(partition).map(|held| (held.key(), scan(&held, reverse)))
+                let held = self.readable(partition, fresh, cx)?;
+                held.map(|held| (held.key(), scan(&held, reverse)))
             }
         };
         let gone = Refusal { not_executed: true, leader: None, expired: false, not_here: true };
@@ -80,10 +83,39 @@ impl Process {
         Ok(())
     }
 
-    /// A replica that holds anything yet.
-    fn readable(&self, partition: u64) -> Option<Arc<Partition>> {
-        let held = self.partitions.get(&partition)?;
-        (held.descriptor().generation > 0).then(|| held.clone())
+    /// A replica that holds anything yet, and that must not wait for its replay. `fresh`:
+    /// a leader has said what the read must see.
+    fn readable(
+        &self,
+        partition: u64,
+        fresh: bool,
+        cx: &mut Context,
+    ) -> Result<Option<Arc<Partition>>, Death> {
+        let held = self.partitions.get(&partition).filter(|p| p.descriptor().generation > 0);
+        let Some(held) = held else { return Ok(None) };
+        let serves = self.may_serve(held, fresh, cx)?;
+        Ok(serves.then(|| held.clone()))
+    }
+
+    /// Whether a replica may serve what it holds.
+    ///
+    /// # Errors
+    /// It would go back behind what it has served.
+    pub(super) fn may_serve(
+        &self,
+        held: &Partition,
+        fresh: bool,
+        cx: &mut Context,
+    ) -> Result<bool, Death> {
+        if !fresh && !held.serves() && cx.plan.mutant != Mutant::ReadBeforeReplay {
+            cx.coverage.hit("read refused: the replica has just started");
+            return Ok(false);
+        }
+        // What was damaged without a sign is not the replica's fault.
+        if !cx.losses.was_damaged(self.id) {
+            cx.checks.serves(self.id, held.key(), held.reader().view().revision())?;
+        }
+        Ok(true)
     }
 }
 

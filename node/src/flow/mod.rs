@@ -1,0 +1,8 @@
+//! Queues and back-pressure between a node's parts: pure code, without threads or
+//! clocks, that the engine's threads and the simulator both run.
+
+mod apply_queue;
+mod inbox;
+
+pub use apply_queue::{ApplyQueue, Next};
+pub use inbox::{Inbox, Lane};
