@@ -172,7 +172,7 @@ fn with_output(exit: Exit) -> Exit {
 
 async fn run(command: Command, globals: &Globals) -> anyhow::Result<Exit> {
     if command.serves() {
-        doug_server::descriptors::raise();
+        doug_edge::descriptors::raise();
         panics::end_the_process();
     }
     match command {

@@ -1,5 +1,6 @@
-//! A bound on the bytes of requests and answers under way: beyond it the
-//! answer is `RESOURCE_EXHAUSTED`, not a process out of memory.
+//! A bound on the bytes of requests under way: beyond it the answer is
+//! `RESOURCE_EXHAUSTED`, not a process out of memory. Answers have a bound of their
+//! own: see `doug_edge::answers`.
 
 use doug_proto::error::Fault;
 use std::sync::Arc;
@@ -52,15 +53,6 @@ pub struct Permit {
     cost: usize,
 }
 
-impl Permit {
-    /// Counts an answer that has arrived and waits to be sent. It is never
-    /// refused: the work is done, and refusing would not free anything.
-    pub fn grow(&mut self, bytes: usize) {
-        self.used.fetch_add(bytes, Ordering::Relaxed);
-        self.cost += bytes;
-    }
-}
-
 impl Drop for Permit {
     fn drop(&mut self) {
         self.used.fetch_sub(self.cost, Ordering::Relaxed);
@@ -85,9 +77,8 @@ mod tests {
     #[test]
     fn nothing_stays_counted_once_all_permits_are_gone() {
         let admission = Admission::new(10_000);
-        let mut permit = admission.admit(100).unwrap();
-        permit.grow(5_000);
-        assert_eq!(admission.used(), 100 + 5_000 + OVERHEAD_BYTES);
+        let permit = admission.admit(100).unwrap();
+        assert_eq!(admission.used(), 100 + OVERHEAD_BYTES);
         assert!(admission.admit(9_900).is_err());
         drop(permit);
         assert_eq!(admission.used(), 0);

@@ -8,6 +8,7 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
+use doug_edge::answers::Answers;
 use std::sync::Arc;
 
 /// What the pages show.
@@ -17,6 +18,8 @@ pub struct Pages {
     pub metrics: Arc<Metrics>,
     /// Its bytes under way are shown as a metric.
     pub admission: Admission,
+    /// So are the bytes that clients have not read.
+    pub answers: Answers,
     /// Ready means that there is a map.
     pub map: MapReceiver,
 }
@@ -44,5 +47,8 @@ async fn ready(State(pages): State<Pages>) -> impl IntoResponse {
 
 async fn metrics(State(pages): State<Pages>) -> impl IntoResponse {
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    ([(header::CONTENT_TYPE, kind)], pages.metrics.encode(pages.admission.used()))
+    (
+        [(header::CONTENT_TYPE, kind)],
+        pages.metrics.encode(pages.admission.used(), pages.answers.used()),
+    )
 }

@@ -19,7 +19,7 @@ mod server;
 mod testing;
 
 pub use admission::{Admission, Permit};
-pub use front::unary::{Front, WAITING_RESPONSES};
+pub use front::unary::Front;
 pub use map_source::MapOrigin;
 pub use metrics::Metrics;
 pub use router::{Router, check as check_operation};
@@ -36,7 +36,11 @@ pub struct Config {
     pub http: SocketAddr,
     /// Where the partition map comes from.
     pub map: MapOrigin,
-    /// Most bytes of requests and answers under way; beyond it operations are
-    /// refused with `RESOURCE_EXHAUSTED`. At least 8 MiB.
+    /// Most bytes of requests under way, and of answers that clients have not read:
+    /// a half each. Beyond it operations are refused with `RESOURCE_EXHAUSTED`. At
+    /// least 16 MiB.
     pub memory_budget: usize,
+    /// Most connections of clients at a time; by default a half of the descriptors
+    /// that this process may have, and 4,096 at most.
+    pub max_connections: Option<usize>,
 }

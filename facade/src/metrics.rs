@@ -33,6 +33,7 @@ pub struct Metrics {
     /// Looked up once, because nearly every operation ends here.
     kinds: Vec<(Counter, Histogram)>,
     in_flight_bytes: Gauge,
+    answer_bytes: Gauge,
     map_epoch: Gauge,
     streams: Gauge,
     log_lines_dropped: Counter,
@@ -51,8 +52,11 @@ impl Metrics {
         let help = "From reading an operation to having its answer";
         registry.register_with_unit("request_duration", help, Unit::Seconds, latency.clone());
         let in_flight_bytes = Gauge::default();
-        let help = "Requests and answers under way";
+        let help = "Requests under way";
         registry.register_with_unit("in_flight", help, Unit::Bytes, in_flight_bytes.clone());
+        let answer_bytes = Gauge::default();
+        let help = "Answers that clients have not read yet";
+        registry.register_with_unit("answer", help, Unit::Bytes, answer_bytes.clone());
         let map_epoch = Gauge::default();
         registry.register("map_epoch", "Epoch of the map in use, 0 for none", map_epoch.clone());
         let streams = Gauge::default();
@@ -65,7 +69,16 @@ impl Metrics {
             (ok, latency.get_or_create(&Kind { op }).clone())
         };
         let kinds = OPERATIONS.into_iter().map(kind).collect();
-        Self { registry, outcomes, kinds, in_flight_bytes, map_epoch, streams, log_lines_dropped }
+        Self {
+            registry,
+            outcomes,
+            kinds,
+            in_flight_bytes,
+            answer_bytes,
+            map_epoch,
+            streams,
+            log_lines_dropped,
+        }
     }
 
     /// Counts one operation answered.
@@ -92,9 +105,10 @@ impl Metrics {
     }
 
     /// The text that Prometheus scrapes.
-    pub fn encode(&self, in_flight_bytes: usize) -> String {
+    pub fn encode(&self, in_flight_bytes: usize, answer_bytes: usize) -> String {
         self.in_flight_bytes.set(i64::try_from(in_flight_bytes).unwrap_or(i64::MAX));
         self.log_lines_dropped.inner().store(err::dropped_lines(), Ordering::Relaxed);
+        self.answer_bytes.set(i64::try_from(answer_bytes).unwrap_or(i64::MAX));
         let mut body = String::new();
         text::encode(&mut body, &self.registry).expect("writing to a string cannot fail");
         body
@@ -169,10 +183,11 @@ mod tests {
         metrics.answered(get, Code::Ok, Duration::from_millis(1));
         metrics.answered(get, Code::Ok, Duration::from_millis(1));
         metrics.answered(get, Code::Unavailable, Duration::from_millis(1));
-        let text = metrics.encode(77);
+        let text = metrics.encode(77, 88);
         assert!(text.contains(r#"dougdb_facade_requests_total{op="get",code="OK"} 2"#), "{text}");
         assert!(text.contains(r#"{op="get",code="UNAVAILABLE"} 1"#), "{text}");
         assert!(text.contains(r#"request_duration_seconds_count{op="get"} 3"#), "{text}");
         assert!(text.contains("dougdb_facade_in_flight_bytes 77"), "{text}");
+        assert!(text.contains("dougdb_facade_answer_bytes 88"), "{text}");
     }
 }

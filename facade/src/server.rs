@@ -7,8 +7,12 @@ use crate::metrics::Metrics;
 use crate::router::Router;
 use crate::{Config, health};
 use anyhow::{Context, ensure};
+use doug_edge::answers::Answers;
+use doug_edge::grpc::{self, EdgeLayer};
+use doug_edge::incoming::Incoming;
+use doug_edge::{ConnectionLimits, descriptors, stall};
+use doug_proto::limits;
 use doug_proto::v1::{FILE_DESCRIPTOR_SET, doug_server::DougServer};
-use doug_proto::{limits, oversize};
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -16,16 +20,11 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tonic::codec::CompressionEncoding;
-use tonic::transport::Server;
-use tonic::transport::server::TcpIncoming;
-use tower::util::MapResponseLayer;
 
 /// How long operations under way may take to end once told to stop.
 const GRACE: Duration = Duration::from_secs(10);
-/// Pipelined streams stall on HTTP/2's default windows of 64 KiB.
-const STREAM_WINDOW: u32 = 4 << 20;
-const CONNECTION_WINDOW: u32 = 16 << 20;
-const KEEP_ALIVE: Duration = Duration::from_secs(30);
+/// The least memory budget: a half must hold the largest request.
+const LEAST_BUDGET: usize = 4 * limits::REQUEST_BYTES;
 
 /// Runs a facade until `shutdown` ends; operations under way then get ten
 /// seconds to end.
@@ -52,8 +51,7 @@ impl Facade {
     /// # Errors
     /// A port that is taken, or a budget that is too small.
     pub async fn bind(config: Config) -> anyhow::Result<Self> {
-        let least = 2 * limits::REQUEST_BYTES;
-        let budget = config.memory_budget;
+        let (budget, least) = (config.memory_budget, LEAST_BUDGET);
         ensure!(budget >= least, "the memory budget is {budget} bytes; give at least {least}");
         let doug = listen(config.listen, "--listen").await?;
         let http = listen(config.http, "--http").await?;
@@ -90,14 +88,26 @@ impl Facade {
         let _stop_all = stop.clone().drop_guard();
         let map = self.config.map.source().start();
         let metrics = Arc::new(Metrics::new());
-        let admission = Admission::new(self.config.memory_budget);
+        let budget = self.config.memory_budget / 2;
+        let (admission, answers) = (Admission::new(budget), Answers::new(budget));
         let router = Router::new(map.clone(), admission.clone(), metrics.clone()).await?;
-        let pages = Pages { metrics: metrics.clone(), admission, map: map.clone() };
+        let pages = Pages {
+            metrics: metrics.clone(),
+            admission,
+            answers: answers.clone(),
+            map: map.clone(),
+        };
+        let connections =
+            ConnectionLimits::of(descriptors::limit()).with_clients(self.config.max_connections);
+        let http = Incoming::new(self.http, "HTTP", connections.http, answers.clone());
+        let doug = Incoming::new(self.doug, "client", connections.clients, answers.clone());
 
-        tokio::spawn(serve_http(self.http, pages, stop.clone()));
+        let watching = stop.clone().run_until_cancelled_owned(stall::watch(answers));
+        tokio::spawn(watching);
+        tokio::spawn(serve_http(http, pages, stop.clone()));
         tokio::spawn(health::report(map, metrics));
         let front = Front::new(Arc::new(router), stop.clone());
-        let mut serving = tokio::spawn(serve_doug(self.doug, front));
+        let mut serving = tokio::spawn(serve_doug(doug, front));
         tracing::info!("facade serves on {address}, probes and metrics on {http_address}");
         tokio::select! {
             () = shutdown => {}
@@ -126,7 +136,7 @@ async fn listen(address: SocketAddr, option: &str) -> anyhow::Result<TcpListener
     })
 }
 
-async fn serve_doug(listener: TcpListener, front: Front) -> anyhow::Result<()> {
+async fn serve_doug(incoming: Incoming<TcpListener>, front: Front) -> anyhow::Result<()> {
     let stop = front.stop();
     let (reporter, health) = tonic_health::server::health_reporter();
     tokio::spawn(health::publish(front.map(), reporter));
@@ -135,19 +145,13 @@ async fn serve_doug(listener: TcpListener, front: Front) -> anyhow::Result<()> {
         // Room above the limit, so that our error says which one it is.
         .max_decoding_message_size(limits::MESSAGE_BYTES)
         .max_encoding_message_size(usize::MAX);
-    Server::builder()
-        .initial_stream_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW)
-        .http2_keepalive_interval(Some(KEEP_ALIVE))
-        .layer(MapResponseLayer::new(oversize::explain_response))
+    grpc::for_clients()
+        .layer(EdgeLayer)
         .add_service(doug)
         .add_service(health)
         .add_service(reflection().build_v1()?)
         .add_service(reflection().build_v1alpha()?)
-        .serve_with_incoming_shutdown(
-            TcpIncoming::from(listener).with_nodelay(Some(true)),
-            async move { stop.cancelled().await },
-        )
+        .serve_with_incoming_shutdown(incoming, async move { stop.cancelled().await })
         .await
         .context("the facade's server failed")
 }
@@ -159,7 +163,7 @@ fn reflection() -> tonic_reflection::server::Builder<'static> {
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
 }
 
-async fn serve_http(listener: TcpListener, pages: Pages, stop: CancellationToken) {
+async fn serve_http(listener: Incoming<TcpListener>, pages: Pages, stop: CancellationToken) {
     let served = axum::serve(listener, http_router(pages))
         .with_graceful_shutdown(async move { stop.cancelled().await })
         .await;

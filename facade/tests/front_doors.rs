@@ -200,7 +200,8 @@ async fn a_taken_port_is_named_with_the_remedy() {
     let address = taken.local_addr().unwrap();
     let any = "127.0.0.1:0".parse().unwrap();
     let map = MapOrigin::Nodes(vec!["127.0.0.1:1".into()]);
-    let config = Config { listen: address, http: any, map, memory_budget: 16 << 20 };
+    let config =
+        Config { listen: address, http: any, map, memory_budget: 16 << 20, max_connections: None };
     let error = format!("{:#}", Facade::bind(config).await.err().unwrap());
     assert!(error.contains(&address.to_string()) && error.contains("--listen"), "{error}");
 }

@@ -41,6 +41,9 @@ pub struct Config {
     pub read_leases: bool,
     /// What Raft and Admin calls must show, and this node's own calls do.
     pub access: AccessToken,
+    /// Most connections of clients at a time; by default a half of the descriptors
+    /// that this process may have, and 4,096 at most.
+    pub max_connections: Option<usize>,
 }
 
 const LEAST_BYTES: u64 = 16 << 20;
@@ -68,8 +71,8 @@ impl Config {
         Ok(())
     }
 
-    /// The budget's half for memtables, a quarter for the block cache; the rest
-    /// is for requests in flight.
+    /// The budget's half for memtables, a quarter for the block cache; an eighth each
+    /// is for requests in flight and for answers that clients have not read.
     pub(crate) fn store_options(&self) -> StoreOptions {
         let mut options = StoreOptions::default();
         options.log = LogOptions {
@@ -86,6 +89,10 @@ impl Config {
     }
 
     pub(crate) fn request_budget(&self) -> u64 {
-        self.memory_budget / 4
+        self.memory_budget / 8
+    }
+
+    pub(crate) fn answer_budget(&self) -> usize {
+        usize::try_from(self.memory_budget / 8).unwrap_or(usize::MAX)
     }
 }

@@ -48,6 +48,7 @@ pub struct Metrics {
     pub dropped_appends: Counter,
     log_backlog_bytes: Gauge,
     request_bytes: Gauge,
+    answer_bytes: Gauge,
     log_bytes: Gauge,
     volume_bytes: Gauge,
     volume_free_bytes: Gauge,
@@ -90,8 +91,8 @@ impl Metrics {
         let partition_bytes = Family::<PartitionLabels, Gauge>::default();
         let compaction_debt = Family::<PartitionLabels, Gauge>::default();
         let applied = Family::<PartitionLabels, Gauge>::default();
-        let (request_bytes, log_bytes, map_epoch) =
-            (Gauge::default(), Gauge::default(), Gauge::default());
+        let (request_bytes, answer_bytes) = (Gauge::default(), Gauge::default());
+        let (log_bytes, map_epoch) = (Gauge::default(), Gauge::default());
         let (volume_bytes, volume_free_bytes) = (Gauge::default(), Gauge::default());
         let (volume_available_bytes, refuses_writes) = (Gauge::default(), Gauge::default());
         let log_lines_dropped = Counter::default();
@@ -114,6 +115,7 @@ impl Metrics {
         );
         for (name, help, gauge) in [
             ("request", "Requests in flight", &request_bytes),
+            ("answer", "Answers that clients have not read yet", &answer_bytes),
             ("log", "The log on disk", &log_bytes),
             ("log_backlog", "Given to the log and not yet durable", &log_backlog_bytes),
             ("volume", "The volume altogether", &volume_bytes),
@@ -140,6 +142,7 @@ impl Metrics {
             dropped_appends,
             log_backlog_bytes,
             request_bytes,
+            answer_bytes,
             log_bytes,
             volume_bytes,
             volume_free_bytes,
@@ -199,6 +202,7 @@ impl Metrics {
         let quiesced: usize = shared.hosts.iter().map(|host| host.quiesced()).sum();
         self.quiesced.set(quiesced as i64);
         self.request_bytes.set(shared.requests.bytes() as i64);
+        self.answer_bytes.set(shared.answers.used() as i64);
         self.log_bytes.set(shared.log_bytes() as i64);
         let backlog: u64 = shared.hosts.iter().map(|host| host.log_backlog()).sum();
         self.log_backlog_bytes.set(backlog as i64);

@@ -19,13 +19,16 @@ use crate::transport::{self, Peers, RaftService};
 use crate::volume::Volume;
 use anyhow::{Context, Result, anyhow};
 use crossbeam_channel::{Receiver, unbounded};
+use doug_edge::answers::Answers;
+use doug_edge::grpc::{self, EdgeLayer};
+use doug_edge::incoming::Incoming;
+use doug_edge::{ConnectionLimits, descriptors, stall};
 use doug_proto::ids::NodeId;
 use doug_proto::map::PartitionMap;
 use doug_proto::v1::admin_server::AdminServer;
 use doug_proto::v1::doug_server::DougServer;
 use doug_proto::v1::raft_server::RaftServer;
 use doug_proto::v1::{self, FILE_DESCRIPTOR_SET};
-use doug_proto::{limits, oversize};
 use doug_raft::LeaseConfig;
 use doug_storage::ReplicaKey;
 use doug_storage::disk::RealDisk;
@@ -44,9 +47,6 @@ use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tonic::service::interceptor::InterceptedService;
-use tonic::transport::Server;
-use tonic::transport::server::TcpIncoming;
-use tower::util::MapResponseLayer;
 
 /// How long a stopping node tries to hand its leaderships over.
 const HAND_OVER: Duration = Duration::from_secs(2);
@@ -142,8 +142,14 @@ impl Listeners {
     ) -> tokio::task::JoinSet<Result<()>> {
         let mut servers = tokio::task::JoinSet::new();
         let access = shared.config.access.clone().checked();
+        let answers = &shared.answers;
+        let limits =
+            ConnectionLimits::of(descriptors::limit()).with_clients(shared.config.max_connections);
+        let incoming =
+            |listener, whose, limit| Incoming::new(listener, whose, limit, answers.clone());
+        tokio::spawn(stop.clone().run_until_cancelled_owned(stall::watch(answers.clone())));
         let doug = DougServer::new(DougService::new(shared.clone()))
-            .max_decoding_message_size(limits::MESSAGE_BYTES)
+            .max_decoding_message_size(doug_proto::limits::MESSAGE_BYTES)
             .max_encoding_message_size(usize::MAX);
         let raft = RaftServer::new(RaftService::new(shared.clone()))
             .max_decoding_message_size(transport::MESSAGE_BYTES)
@@ -157,39 +163,33 @@ impl Listeners {
             std::future::pending().await
         });
         let wait = |stop: &CancellationToken| stop.clone().cancelled_owned();
-        let serving = builder()
-            .layer(MapResponseLayer::new(oversize::explain_response))
+        let serving = grpc::for_clients()
+            .layer(EdgeLayer)
             .add_service(doug)
             .add_service(health)
             .add_services_of_reflection()
-            .serve_with_incoming_shutdown(incoming(self.doug), wait(stop));
+            .serve_with_incoming_shutdown(
+                incoming(self.doug, "client", limits.clients),
+                wait(stop),
+            );
         servers.spawn(async move { serving.await.context("the Doug server failed") });
-        let serving = builder()
+        let serving = grpc::for_peers()
+            .layer(EdgeLayer)
             .add_service(InterceptedService::new(raft, access.clone()))
-            .serve_with_incoming_shutdown(incoming(self.raft), wait(stop));
+            .serve_with_incoming_shutdown(incoming(self.raft, "peer", limits.peers), wait(stop));
         servers.spawn(async move { serving.await.context("the Raft server failed") });
-        let serving = builder()
+        let serving = grpc::for_peers()
+            .layer(EdgeLayer)
             .add_service(InterceptedService::new(admin, access))
             .add_services_of_reflection()
-            .serve_with_incoming_shutdown(incoming(self.admin), wait(stop));
+            .serve_with_incoming_shutdown(incoming(self.admin, "admin", limits.admin), wait(stop));
         servers.spawn(async move { serving.await.context("the Admin server failed") });
         let pages =
-            axum::serve(self.http, http::router(shared.clone())).with_graceful_shutdown(wait(stop));
+            axum::serve(incoming(self.http, "HTTP", limits.http), http::router(shared.clone()))
+                .with_graceful_shutdown(wait(stop));
         servers.spawn(async move { pages.await.context("the HTTP server failed") });
         servers
     }
-}
-
-/// Pipelined streams stall on HTTP/2's default windows of 64 KiB.
-fn builder() -> Server {
-    Server::builder()
-        .initial_stream_window_size(8 << 20)
-        .initial_connection_window_size(32 << 20)
-        .http2_keepalive_interval(Some(Duration::from_secs(10)))
-}
-
-fn incoming(listener: TcpListener) -> TcpIncoming {
-    TcpIncoming::from(listener).with_nodelay(Some(true))
 }
 
 async fn listen(config: &Config, port: u16, option: &str) -> Result<TcpListener> {
@@ -226,6 +226,7 @@ fn open(config: &Config, runtime: tokio::runtime::Handle) -> Result<(Arc<Shared>
         incarnation: random_bits(),
         election_timeout: config.election_timeout_milliseconds * 1_000,
         access: config.access.clone(),
+        max_connections: config.max_connections,
     };
     let clock = Clock::start();
     let Held { hosts, partitions, fenced } =
@@ -330,6 +331,7 @@ fn share(
         clock,
         hosts: (0..config.hosts).map(|_| HostHandle::default()).collect(),
         requests: Requests::new(config.request_budget()),
+        answers: Answers::new(config.answer_budget()),
         leases: Leases::default(),
         maps: Maps::new(parts.map, parts.store.clone()),
         peers: Peers::new(runtime, shared.clone()),

@@ -50,6 +50,9 @@ struct Options {
     /// Most bytes of requests and answers under way [default: 256MiB]
     #[arg(long, env = "DOUG_FACADE_MEMORY_BUDGET", value_name = "SIZE")]
     memory_budget: Option<String>,
+    /// Most connections of clients at a time [default: half the limit of open files, at most 4096]
+    #[arg(long, env = "DOUG_FACADE_MAX_CONNECTIONS", value_name = "N")]
+    max_connections: Option<usize>,
 }
 
 const PORT: u16 = 7400;
@@ -91,6 +94,7 @@ impl Options {
             nodes,
             dougcluster,
             memory_budget: self.memory_budget.or(file.memory_budget),
+            max_connections: self.max_connections.or(file.max_connections),
         }
     }
 
@@ -117,6 +121,7 @@ impl Options {
             http: self.http.unwrap_or_else(beside),
             map,
             memory_budget: usize::try_from(budget.unwrap_or(MEMORY_BUDGET))?,
+            max_connections: self.max_connections,
         })
     }
 }

@@ -73,6 +73,9 @@ struct Options {
     /// Memory for memtables and caches [default: 512MiB]
     #[arg(long, env = "DOUG_NODE_MEMORY_BUDGET", value_name = "SIZE")]
     memory_budget: Option<String>,
+    /// Most connections of clients at a time [default: half the limit of open files, at most 4096]
+    #[arg(long, env = "DOUG_NODE_MAX_CONNECTIONS", value_name = "N")]
+    max_connections: Option<usize>,
     /// Most bytes of log kept on disk [default: 512MiB]
     #[arg(long, env = "DOUG_NODE_LOG_LIMIT", value_name = "SIZE")]
     log_limit: Option<String>,
@@ -121,6 +124,7 @@ impl Options {
                 .election_timeout_milliseconds
                 .or(file.election_timeout_milliseconds),
             memory_budget: self.memory_budget.or(file.memory_budget),
+            max_connections: self.max_connections.or(file.max_connections),
             log_limit: self.log_limit.or(file.log_limit),
             hosts: self.hosts.or(file.hosts),
             read_leases: self.read_leases.or(file.read_leases),
@@ -155,6 +159,7 @@ impl Options {
                 .election_timeout_milliseconds
                 .unwrap_or(ELECTION_TIMEOUT_MILLISECONDS),
             memory_budget: budget.unwrap_or(MEMORY_BUDGET),
+            max_connections: self.max_connections,
             log_limit: log_limit.unwrap_or(LOG_LIMIT),
             hosts: self.hosts.unwrap_or_else(half_the_cores),
             read_leases: self.read_leases.unwrap_or(false),

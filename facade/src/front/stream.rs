@@ -1,92 +1,114 @@
 //! The bidirectional stream, which is the hot path: one task runs all
 //! operations of a stream and sends answers that are ready together together.
 
-use crate::admission::Permit;
 use crate::router::Router;
+use doug_edge::answers::{Account, Expected, Held};
+use doug_edge::outbox::{Message, Outbox};
 use doug_proto::error::{Fault, check_request_bytes};
 use doug_proto::v1::stream_answer::Answer;
-use doug_proto::v1::{StreamAnswer, StreamOperation, StreamRequest, StreamResponse};
+use doug_proto::v1::{StreamAnswer, StreamOperation, StreamRequest};
 use doug_proto::{deadline, oversize};
 use futures::future::FutureExt;
 use futures::stream::{FuturesUnordered, Stream, StreamExt};
-use prost::Message;
-use std::future::Future;
+use prost::Message as _;
+use std::collections::VecDeque;
 use std::sync::Arc;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
-/// Operations of one stream under way at once; beyond it the stream is not
-/// read, and HTTP/2 flow control holds the client back.
+/// Operations of one stream under way, or answered and not sent, at once; beyond
+/// it the stream is not read, and HTTP/2 flow control holds the client back.
 const MOST_RUNNING: usize = 16_384;
-/// A batch of answers is sent once it is this large, even if more are ready.
-const BATCH_BYTES: usize = 256 << 10;
-const BATCH_ANSWERS: usize = 1_024;
 
-/// Serves one stream until the client closes it, or until `stop`.
+/// Serves one stream until the client closes it, or reads nothing for too long, or
+/// until `stop`. What its answers take is bounded by the connection's `account`:
+/// while that has no room, operations wait and the stream is not read.
 pub async fn serve(
     router: Arc<Router>,
     mut requests: impl Stream<Item = Result<StreamRequest, Status>> + Unpin,
-    responses: mpsc::Sender<Result<StreamResponse, Status>>,
+    messages: mpsc::Sender<Result<Message, Status>>,
+    account: Arc<Account>,
     stop: CancellationToken,
 ) {
     let _open = router.metrics().stream_opened();
     let mut running = FuturesUnordered::new();
+    // Operations of the request read last, not begun yet.
+    let mut waiting = VecDeque::new();
+    let mut together = Ok(());
+    let mut outbox = Outbox::default();
     let mut reading = true;
-    while reading || !running.is_empty() {
+    while reading || !(waiting.is_empty() && running.is_empty() && outbox.is_empty()) {
+        let next: Option<&StreamOperation> = waiting.front();
+        let may_begin = running.len() + outbox.len() < MOST_RUNNING;
         tokio::select! {
-            // Answers first: they free memory, requests take it.
+            // Answers first: they free memory, requests take it. They are gathered
+            // even while none can be sent, for those that wait elsewhere, in the
+            // connections to the nodes, nobody counts.
             biased;
-            Some(first) = running.next(), if !running.is_empty() => {
-                let batch = gather(first, &mut running);
-                if responses.send(Ok(batch.response)).await.is_err() {
-                    return;
+            sending = messages.reserve(), if !outbox.is_empty() => {
+                let Ok(sending) = sending else { return };
+                sending.send(Ok(outbox.message().expect("the outbox was not empty")));
+            }
+            Some((answer, held)) = running.next(), if !running.is_empty() => {
+                outbox.push(answer, held);
+                while !outbox.is_full() {
+                    let Some(Some((answer, held))) = running.next().now_or_never() else { break };
+                    outbox.push(answer, held);
                 }
             }
-            request = requests.next(), if reading && running.len() < MOST_RUNNING => {
+            () = account.room(next.and_then(|next| next.operation.as_ref())),
+                if next.is_some() && may_begin =>
+            {
+                while running.len() + outbox.len() < MOST_RUNNING
+                    && waiting.front().is_some_and(|next: &StreamOperation| {
+                        account.has_room(next.operation.as_ref())
+                    })
+                {
+                    let next = waiting.pop_front().expect("it was just looked at");
+                    let expected = account.expect(next.operation.as_ref());
+                    running.push(run(router.clone(), next, together.clone(), expected));
+                }
+            }
+            request = requests.next(), if reading && waiting.is_empty() && may_begin => {
                 match request {
                     Some(Ok(request)) => {
-                        let together = check_request_bytes(request.encoded_len());
-                        for operation in request.operations {
-                            running.push(run(router.clone(), operation, together.clone()));
-                        }
+                        together = check_request_bytes(request.encoded_len());
+                        waiting.extend(request.operations);
                     }
                     None => reading = false,
                     // The client is gone, or has sent what cannot be read; what
                     // follows on the stream could not be told from it.
                     Some(Err(status)) => {
-                        let _ = responses.send(Err(oversize::explain(status))).await;
+                        let _ = messages.send(Err(oversize::explain(status))).await;
                         return;
                     }
                 }
             }
+            () = account.stalled() => return,
             () = stop.cancelled(), if reading => reading = false,
         }
     }
-}
-
-/// An answer, and the leave to hold its bytes until it is sent.
-struct Answered {
-    answer: StreamAnswer,
-    permit: Option<Permit>,
 }
 
 async fn run(
     router: Arc<Router>,
     operation: StreamOperation,
     together: Result<(), Fault>,
-) -> Answered {
+    expected: Expected,
+) -> (StreamAnswer, Held) {
     let StreamOperation { id, timeout_milliseconds, operation } = operation;
-    let (result, permit) = match (together, operation) {
-        (Err(fault), _) => (Err(fault), None),
-        (Ok(()), None) => (Err(unknown_operation()), None),
+    let result = match (together, operation) {
+        (Err(fault), _) => Err(fault),
+        (Ok(()), None) => Err(unknown_operation()),
         (Ok(()), Some(operation)) => {
             let bytes = operation.encoded_len();
             router.execute(operation, bytes, deadline::in_stream(timeout_milliseconds)).await
         }
     };
     let answer = result.unwrap_or_else(|fault| Answer::Error(fault.to_wire()));
-    Answered { answer: StreamAnswer { id, answer: Some(answer) }, permit }
+    let (answer, held) = expected.settle(answer);
+    (StreamAnswer { id, answer: Some(answer) }, held)
 }
 
 fn unknown_operation() -> Fault {
@@ -94,31 +116,4 @@ fn unknown_operation() -> Fault {
         "the operation is empty, or of a kind this server does not know: set one of get, put, \
          delete, scan, batch, register or status, or upgrade the server",
     )
-}
-
-/// A response, and the permits of all its answers.
-struct Batch {
-    response: StreamResponse,
-    _permits: Vec<Permit>,
-}
-
-/// The first answer and whatever else is ready, so that a busy stream sends few
-/// large messages and an idle one waits for nobody.
-fn gather<F>(first: Answered, running: &mut FuturesUnordered<F>) -> Batch
-where
-    F: Future<Output = Answered>,
-{
-    let mut bytes = 0;
-    let mut batch = Batch { response: StreamResponse::default(), _permits: Vec::new() };
-    let mut next = Some(first);
-    while let Some(Answered { answer, permit }) = next {
-        bytes += answer.encoded_len();
-        batch.response.answers.push(answer);
-        batch._permits.extend(permit);
-        if bytes >= BATCH_BYTES || batch.response.answers.len() >= BATCH_ANSWERS {
-            break;
-        }
-        next = running.next().now_or_never().flatten();
-    }
-    batch
 }

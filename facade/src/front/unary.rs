@@ -3,6 +3,10 @@
 use super::{stream, watch};
 use crate::map_source::MapReceiver;
 use crate::router::Router;
+use doug_edge::HeldByBody;
+use doug_edge::answers::Account;
+use doug_edge::incoming::Peer;
+use doug_edge::outbox;
 use doug_proto::deadline;
 use doug_proto::error::Fault;
 use doug_proto::v1::doug_server::Doug;
@@ -13,13 +17,8 @@ use futures::stream::{BoxStream, Stream};
 use prost::Message;
 use std::sync::Arc;
 use tokio::sync::mpsc;
-use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
-
-/// Batches of answers that may wait for a client that reads slowly; the stream
-/// takes no more operations meanwhile.
-pub const WAITING_RESPONSES: usize = 8;
 
 /// The service: what a client's calls and streams meet, whatever carries them.
 pub struct Front {
@@ -43,13 +42,15 @@ impl Front {
         self.router.map()
     }
 
-    /// Serves one stream of operations until its client ends it.
+    /// Serves one stream of operations until its client ends it. Its answers count
+    /// in `account`.
     pub fn serve_stream(
         &self,
         requests: impl Stream<Item = Result<StreamRequest, Status>> + Send + Unpin + 'static,
-        responses: mpsc::Sender<Result<StreamResponse, Status>>,
+        messages: mpsc::Sender<Result<outbox::Message, Status>>,
+        account: Arc<Account>,
     ) -> impl Future<Output = ()> + Send + 'static {
-        stream::serve(self.router.clone(), requests, responses, self.stop.clone())
+        stream::serve(self.router.clone(), requests, messages, account, self.stop.clone())
     }
 
     /// The map once its epoch is greater than `after_epoch`, and each later one.
@@ -67,13 +68,20 @@ impl Front {
         answer: fn(Answer) -> Option<A>,
     ) -> Result<Response<A>, Status> {
         let timeout = deadline::of(request.metadata())?;
+        let account = Peer::account(&request);
         let request = request.into_inner();
         let bytes = request.encoded_len();
-        let (result, _permit) = self.router.execute(operation(request), bytes, timeout).await;
-        match answer(result.map_err(|fault| fault.to_status())?) {
-            Some(answer) => Ok(Response::new(answer)),
-            None => Err(other_answer().into()),
+        let operation = operation(request);
+        account.room(Some(&operation)).await;
+        let expected = account.expect(Some(&operation));
+        let result = self.router.execute(operation, bytes, timeout).await;
+        let (settled, held) = expected.settle(result?);
+        if let Answer::Error(error) = settled {
+            return Err(Fault::from_wire(error).into());
         }
+        let mut response = Response::new(answer(settled).ok_or_else(other_answer)?);
+        response.extensions_mut().insert(HeldByBody::new(held));
+        Ok(response)
     }
 }
 
@@ -94,7 +102,7 @@ macro_rules! answer {
 
 #[tonic::async_trait]
 impl Doug for Front {
-    type StreamStream = ReceiverStream<Result<StreamResponse, Status>>;
+    type StreamStream = outbox::Messages;
     type WatchMapStream = BoxStream<'static, Result<WatchMapResponse, Status>>;
 
     async fn get(&self, request: Request<GetRequest>) -> Result<Response<GetResponse>, Status> {
@@ -141,9 +149,10 @@ impl Doug for Front {
         &self,
         request: Request<Streaming<StreamRequest>>,
     ) -> Result<Response<Self::StreamStream>, Status> {
-        let (answers, responses) = mpsc::channel(WAITING_RESPONSES);
-        tokio::spawn(self.serve_stream(request.into_inner(), answers));
-        Ok(Response::new(ReceiverStream::new(responses)))
+        let account = Peer::account(&request);
+        let (messages, receiver) = mpsc::channel(outbox::WAITING_MESSAGES);
+        tokio::spawn(self.serve_stream(request.into_inner(), messages, account.clone()));
+        Ok(Response::new(outbox::Messages::new(receiver, account)))
     }
 
     async fn watch_map(

@@ -10,10 +10,8 @@ use crate::map_source::MapReceiver;
 use crate::metrics::{Metrics, OperationKind};
 use doug_client::{Builder, Client};
 use doug_proto::error::Fault;
-use doug_proto::limits;
 use doug_proto::v1::stream_answer::Answer;
 use doug_proto::v1::stream_operation::Operation;
-use prost::Message;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -63,47 +61,30 @@ impl Router {
         &self.metrics
     }
 
-    /// Executes one operation of `bytes` encoded bytes. The permit is to be kept
-    /// until the answer has been handed to the transport.
+    /// Executes one operation of `bytes` encoded bytes.
+    ///
+    /// # Errors
+    /// As the client library's, or that the facade has too much under way.
     pub async fn execute(
         &self,
         operation: Operation,
         bytes: usize,
         timeout: Duration,
-    ) -> (Result<Answer, Fault>, Option<Permit>) {
+    ) -> Result<Answer, Fault> {
         let started = self.client.now();
         let kind = OperationKind::from(&operation);
-        let (result, permit) = match self.admit(&operation, bytes) {
-            Ok(mut permit) => {
-                let result = self.client.execute(operation, started + timeout).await;
-                permit.grow(result.as_ref().map_or(0, answer_bytes));
-                (result, Some(permit))
-            }
-            Err(fault) => (Err(fault), None),
+        let result = match self.admit(&operation, bytes) {
+            Ok(_permit) => self.client.execute(operation, started + timeout).await,
+            Err(fault) => Err(fault),
         };
         let code = result.as_ref().err().map_or(tonic::Code::Ok, |fault| fault.code);
         let took = self.client.now().saturating_duration_since(started);
         self.metrics.answered(kind, code, took);
-        (result, permit)
+        result
     }
 
     fn admit(&self, operation: &Operation, bytes: usize) -> Result<Permit, Fault> {
         validate::check(operation, bytes)?;
-        // A page's size is known only when it is there, and then it is there.
-        let page = match operation {
-            Operation::Scan(_) => limits::SCAN_PAGE_BYTES,
-            _ => 0,
-        };
-        self.admission.admit(bytes + page)
-    }
-}
-
-/// Only what can be large is worth measuring.
-fn answer_bytes(answer: &Answer) -> usize {
-    match answer {
-        Answer::Get(get) => get.value.len(),
-        Answer::Status(status) => status.encoded_len(),
-        // Counted beforehand, or small.
-        _ => 0,
+        self.admission.admit(bytes)
     }
 }

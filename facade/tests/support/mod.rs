@@ -27,8 +27,14 @@ pub struct Running {
 impl Running {
     /// Starts one.
     pub async fn start(map: MapOrigin) -> Self {
+        Self::limited(map, None).await
+    }
+
+    /// Starts one that takes at most so many connections of clients.
+    pub async fn limited(map: MapOrigin, max_connections: Option<usize>) -> Self {
         let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
-        let config = Config { listen: any, http: any, map, memory_budget: 16 << 20 };
+        let config =
+            Config { listen: any, http: any, map, memory_budget: 16 << 20, max_connections };
         let facade = Facade::bind(config).await.unwrap();
         let (address, http) = (facade.address().unwrap(), facade.http_address().unwrap());
         let (stop, stopped) = oneshot::channel();

@@ -19,7 +19,7 @@ pub enum ReadTask {
     /// Its host has established what it must see.
     Ready(ReadyRead),
     /// It may see whatever is applied.
-    Now(Request),
+    Now(Box<Request>),
 }
 
 /// Serves until the node stops.
@@ -33,7 +33,7 @@ pub fn run(tasks: Receiver<ReadTask>, shared: Arc<Shared>, pulse: Pulse) {
                     serve(request, ready.leader, staleness, &shared);
                 }
             }
-            ReadTask::Now(request) => serve(request, false, None, &shared),
+            ReadTask::Now(request) => serve(*request, false, None, &shared),
         }
     }
 }

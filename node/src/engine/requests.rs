@@ -2,6 +2,7 @@
 
 use crate::host::{Reply, RequestId};
 use crate::serving;
+use doug_edge::answers::{Expected, Held};
 use doug_proto::error::Fault;
 use doug_proto::v1::{self, stream_answer::Answer};
 use parking_lot::Mutex;
@@ -18,10 +19,12 @@ pub enum Sink {
     Unary(oneshot::Sender<Answer>),
     /// To a stream, under the operation's id.
     Stream {
-        /// The stream's answers. Bounded by the bytes of the requests in flight.
-        answers: mpsc::UnboundedSender<v1::StreamAnswer>,
+        /// The stream's answers. Bounded in bytes by the account of its connection.
+        answers: mpsc::UnboundedSender<(v1::StreamAnswer, Held)>,
         /// Id of the operation.
         id: u64,
+        /// Its answer's place in that account.
+        expected: Expected,
     },
 }
 
@@ -30,8 +33,9 @@ impl Sink {
     pub fn answer(self, answer: Answer) {
         match self {
             Sink::Unary(sender) => drop(sender.send(answer)),
-            Sink::Stream { answers, id } => {
-                drop(answers.send(v1::StreamAnswer { id, answer: Some(answer) }));
+            Sink::Stream { answers, id, expected } => {
+                let (answer, held) = expected.settle(answer);
+                drop(answers.send((v1::StreamAnswer { id, answer: Some(answer) }, held)));
             }
         }
     }

@@ -16,6 +16,7 @@ use crate::transport::Peers;
 use crate::volume::Volume;
 use crate::watchdog::Watchdog;
 use crossbeam_channel::Sender;
+use doug_edge::answers::Answers;
 use doug_proto::access::AccessToken;
 use doug_proto::error::Fault;
 use doug_proto::ids::NodeId;
@@ -54,6 +55,8 @@ pub struct Identity {
     pub election_timeout: u64,
     /// What opens the ports of other nodes.
     pub access: AccessToken,
+    /// Most connections of clients, if it was said.
+    pub max_connections: Option<usize>,
 }
 
 impl Identity {
@@ -142,6 +145,8 @@ pub struct Shared {
     pub hosts: Vec<HostHandle>,
     /// Requests in flight.
     pub requests: Requests,
+    /// Answers that clients have not read yet.
+    pub answers: Answers,
     /// Scan snapshots kept.
     pub leases: Leases,
     /// The partition map.

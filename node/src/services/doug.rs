@@ -4,15 +4,15 @@ use super::operations::submit;
 use super::{status, stream};
 use crate::engine::requests::Sink;
 use crate::engine::shared::Shared;
+use doug_edge::HeldByBody;
+use doug_edge::incoming::Peer;
+use doug_edge::outbox::Messages;
 use doug_proto::error::Fault;
 use doug_proto::v1::doug_server::Doug;
 use doug_proto::v1::{self, stream_answer::Answer, stream_operation::Operation};
-use std::pin::Pin;
 use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
-use tokio_stream::Stream;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status, Streaming};
 
 /// Serves clients and facades.
@@ -27,15 +27,27 @@ impl DougService {
         Self { shared }
     }
 
-    async fn call(&self, metadata: &MetadataMap, operation: Operation) -> Result<Answer, Status> {
-        let timeout = doug_proto::deadline::of(metadata)?;
-        let (sender, receiver) = oneshot::channel();
+    /// Carries out a unary call's operation. Its answer counts for the connection it
+    /// came from until the last byte is sent.
+    async fn call<T>(
+        &self,
+        request: Request<T>,
+        operation: fn(T) -> Operation,
+    ) -> Result<(Answer, HeldByBody), Status> {
+        let timeout = doug_proto::deadline::of(request.metadata())?;
         let deadline = self.shared.clock.after(timeout);
+        let account = Peer::account(&request);
+        let operation = operation(request.into_inner());
+        account.room(Some(&operation)).await;
+        let expected = account.expect(Some(&operation));
+        let (sender, receiver) = oneshot::channel();
         submit(&self.shared, operation, deadline, Sink::Unary(sender));
-        match receiver.await {
-            Ok(Answer::Error(error)) => Err(Fault::from_wire(error).into()),
-            Ok(answer) => Ok(answer),
-            Err(_) => Err(Fault::unknown("the node stopped before it could answer").into()),
+        let answer = receiver
+            .await
+            .map_err(|_| Fault::unknown("the node stopped before it could answer"))?;
+        match expected.settle(answer) {
+            (Answer::Error(error), _) => Err(Fault::from_wire(error).into()),
+            (answer, held) => Ok((answer, HeldByBody::new(held))),
         }
     }
 }
@@ -47,19 +59,20 @@ fn mismatch() -> Status {
 /// A unary call is an operation with an answer of the same kind.
 macro_rules! unary {
     ($service:ident, $request:ident, $kind:ident) => {{
-        let (metadata, _, message) = $request.into_parts();
-        match $service.call(&metadata, Operation::$kind(message)).await? {
-            Answer::$kind(response) => Ok(Response::new(response)),
+        match $service.call($request, Operation::$kind).await? {
+            (Answer::$kind(answer), held) => {
+                let mut response = Response::new(answer);
+                response.extensions_mut().insert(held);
+                Ok(response)
+            }
             _ => Err(mismatch()),
         }
     }};
 }
 
-type BoxStream<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
-
 #[tonic::async_trait]
 impl Doug for DougService {
-    type StreamStream = BoxStream<v1::StreamResponse>;
+    type StreamStream = Messages;
     type WatchMapStream = ReceiverStream<Result<v1::WatchMapResponse, Status>>;
 
     async fn get(
@@ -103,7 +116,8 @@ impl Doug for DougService {
         &self,
         request: Request<Streaming<v1::StreamRequest>>,
     ) -> Result<Response<Self::StreamStream>, Status> {
-        Ok(Response::new(Box::pin(stream::serve(self.shared.clone(), request.into_inner()))))
+        let account = Peer::account(&request);
+        Ok(Response::new(stream::serve(self.shared.clone(), request.into_inner(), account)))
     }
 
     async fn watch_map(

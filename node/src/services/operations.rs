@@ -87,7 +87,7 @@ fn start(shared: &Shared, plan: Plan, deadline: Time, sink: Sink, permit: Permit
         }
         Work::ReadNow => {
             let request = Request { partition, asked, sink: Some(sink), _permit: permit };
-            drop(shared.reads.send(ReadTask::Now(request)));
+            drop(shared.reads.send(ReadTask::Now(Box::new(request))));
         }
     }
 }

@@ -3,98 +3,118 @@
 use super::operations::submit;
 use crate::engine::requests::Sink;
 use crate::engine::shared::Shared;
+use doug_edge::answers::{Account, Held};
+use doug_edge::outbox::{Message, Messages, Outbox, WAITING_MESSAGES};
 use doug_proto::error::Fault;
 use doug_proto::{deadline, oversize, v1};
 use std::sync::Arc;
-use tokio::sync::mpsc;
-use tokio_stream::Stream;
-use tokio_stream::wrappers::ReceiverStream;
+use tokio::sync::{Semaphore, mpsc};
 use tonic::{Status, Streaming};
 
-/// Most answers in one message.
-const ANSWERS: usize = 512;
-/// A message of answers is closed at about this many bytes.
-const ANSWER_BYTES: usize = 1 << 20;
-/// Messages of answers that wait for the client to read them.
-const WAITING: usize = 8;
-/// Operations of one stream without an answer; beyond, it is not read. What
-/// the client does not read therefore stays bounded, and so does what it asks.
+/// Operations of one stream without an answer; beyond, it is not read. What its
+/// answers may take is bounded in bytes, by the account of its connection.
 const OPERATIONS: usize = 16_384;
 
-/// Serves one stream until the client ends it.
+/// Serves one stream until the client ends it, or reads nothing for too long.
 pub fn serve(
     shared: Arc<Shared>,
     requests: Streaming<v1::StreamRequest>,
-) -> impl Stream<Item = Result<v1::StreamResponse, Status>> + Send {
+    account: Arc<Account>,
+) -> Messages {
     let (answers, ready) = mpsc::unbounded_channel();
-    let (sender, receiver) = mpsc::channel(WAITING);
-    let room = Arc::new(tokio::sync::Semaphore::new(OPERATIONS));
-    tokio::spawn(read(shared, requests, answers, sender.clone(), room.clone()));
-    tokio::spawn(write(ready, sender, room));
-    ReceiverStream::new(receiver)
+    let (sender, receiver) = mpsc::channel(WAITING_MESSAGES);
+    let room = Arc::new(Semaphore::new(OPERATIONS));
+    let reader = Reader { shared, answers, account: account.clone(), room: room.clone() };
+    tokio::spawn(reader.read(requests, sender.clone()));
+    tokio::spawn(write(ready, sender, account.clone(), room));
+    Messages::new(receiver, account)
 }
 
-async fn read(
+/// What takes the operations of a stream up.
+struct Reader {
     shared: Arc<Shared>,
-    mut requests: Streaming<v1::StreamRequest>,
-    answers: mpsc::UnboundedSender<v1::StreamAnswer>,
-    ended: mpsc::Sender<Result<v1::StreamResponse, Status>>,
-    room: Arc<tokio::sync::Semaphore>,
-) {
-    loop {
-        let request = match requests.message().await {
-            Ok(Some(request)) => request,
-            Ok(None) => return,
-            Err(status) => {
-                drop(ended.send(Err(oversize::explain(status))).await);
-                return;
-            }
-        };
-        for operation in request.operations {
-            let Ok(permit) = room.acquire().await else { return };
-            // Given back by the writer, when the answer leaves.
-            permit.forget();
-            let sink = Sink::Stream { answers: answers.clone(), id: operation.id };
-            let deadline = shared.clock.after(deadline::in_stream(operation.timeout_milliseconds));
-            match operation.operation {
-                Some(operation) => submit(&shared, operation, deadline, sink),
-                None => sink.fail(&Fault::invalid(
-                    "the operation is of no kind this program knows: its client is newer",
-                )),
+    answers: mpsc::UnboundedSender<(v1::StreamAnswer, Held)>,
+    account: Arc<Account>,
+    room: Arc<Semaphore>,
+}
+
+impl Reader {
+    async fn read(
+        self,
+        mut requests: Streaming<v1::StreamRequest>,
+        ended: mpsc::Sender<Result<Message, Status>>,
+    ) {
+        loop {
+            let request = tokio::select! {
+                request = requests.message() => request,
+                () = self.account.stalled() => return,
+            };
+            let operations = match request {
+                Ok(Some(request)) => request.operations,
+                Ok(None) => return,
+                Err(status) => {
+                    drop(ended.send(Err(oversize::explain(status))).await);
+                    return;
+                }
+            };
+            for operation in operations {
+                if self.take(operation).await.is_none() {
+                    return;
+                }
             }
         }
+    }
+
+    /// Takes up one operation once there is room for its answer; `None` where the
+    /// stream is at its end.
+    async fn take(&self, operation: v1::StreamOperation) -> Option<()> {
+        let v1::StreamOperation { id, timeout_milliseconds, operation } = operation;
+        tokio::select! {
+            biased;
+            () = self.account.room(operation.as_ref()) => {}
+            () = self.account.stalled() => return None,
+        }
+        let permit = self.room.acquire().await.ok()?;
+        // Given back by the writer, when the answer leaves.
+        permit.forget();
+        let expected = self.account.expect(operation.as_ref());
+        let sink = Sink::Stream { answers: self.answers.clone(), id, expected };
+        let deadline = self.shared.clock.after(deadline::in_stream(timeout_milliseconds));
+        match operation {
+            Some(operation) => submit(&self.shared, operation, deadline, sink),
+            None => sink.fail(&Fault::invalid(
+                "the operation is of no kind this program knows: its client is newer",
+            )),
+        }
+        Some(())
     }
 }
 
 async fn write(
-    mut ready: mpsc::UnboundedReceiver<v1::StreamAnswer>,
-    sender: mpsc::Sender<Result<v1::StreamResponse, Status>>,
-    room: Arc<tokio::sync::Semaphore>,
+    mut ready: mpsc::UnboundedReceiver<(v1::StreamAnswer, Held)>,
+    sender: mpsc::Sender<Result<Message, Status>>,
+    account: Arc<Account>,
+    room: Arc<Semaphore>,
 ) {
-    while let Some(first) = ready.recv().await {
-        let mut bytes = size(&first);
-        let mut answers = vec![first];
-        while answers.len() < ANSWERS && bytes < ANSWER_BYTES {
-            let Ok(next) = ready.try_recv() else { break };
-            bytes += size(&next);
-            answers.push(next);
+    let mut outbox = Outbox::default();
+    while let Some((answer, held)) = ready.recv().await {
+        outbox.push(answer, held);
+        while !outbox.is_full() {
+            let Ok((answer, held)) = ready.try_recv() else { break };
+            outbox.push(answer, held);
         }
-        let count = answers.len();
-        if sender.send(Ok(v1::StreamResponse { answers })).await.is_err() {
-            room.close();
-            return;
+        let count = outbox.len();
+        while let Some(message) = outbox.message() {
+            let sent = tokio::select! {
+                biased;
+                sent = sender.send(Ok(message)) => sent.is_ok(),
+                () = account.stalled() => false,
+            };
+            if !sent {
+                room.close();
+                return;
+            }
         }
         room.add_permits(count);
-    }
-}
-
-/// Enough to keep messages of large answers small.
-fn size(answer: &v1::StreamAnswer) -> usize {
-    match &answer.answer {
-        Some(v1::stream_answer::Answer::Get(get)) => get.value.len(),
-        Some(v1::stream_answer::Answer::Scan(scan)) => {
-            scan.entries.iter().map(|entry| entry.key.len() + entry.value.len()).sum()
-        }
-        _ => 0,
     }
 }

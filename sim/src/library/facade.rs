@@ -4,8 +4,10 @@
 use super::program::Program;
 use super::streams::Packet;
 use super::transport::{Simulated, StreamId, Told};
+use doug_edge::answers::Answers;
+use doug_edge::outbox::WAITING_MESSAGES;
 use doug_facade::map_source::{MapReceiver, MapSource, NodesSource};
-use doug_facade::{Admission, Front, Metrics, Router, WAITING_RESPONSES};
+use doug_facade::{Admission, Front, Metrics, Router};
 use doug_proto::map::PartitionMap;
 use doug_proto::v1::StreamRequest;
 use futures::future::{AbortHandle, FutureExt, abortable};
@@ -23,6 +25,7 @@ const MEMORY: usize = 64 << 20;
 /// The inside of a facade's process.
 pub struct Facade {
     front: Arc<Front>,
+    answers: Answers,
     serving: BTreeMap<StreamId, Serving>,
     said: Arc<Mutex<Vec<(StreamId, Packet)>>>,
     /// Where a status is published, if its map comes from one.
@@ -67,7 +70,8 @@ impl Facade {
         let router = Arc::new(router.expect("the settings are those of the simulator"));
         let front = Arc::new(Front::new(router, CancellationToken::new()));
         let (serving, said) = (BTreeMap::new(), Arc::default());
-        running.facade = Some(Facade { front, serving, said, status });
+        let answers = Answers::new(MEMORY);
+        running.facade = Some(Facade { front, answers, serving, said, status });
     }
 
     /// What it has said since this was asked last, by stream.
@@ -95,7 +99,7 @@ impl Facade {
         let (requests, incoming) = mpsc::unbounded_channel();
         let said = self.said.clone();
         said.lock().push((stream, Packet::Begin));
-        let front = self.front.clone();
+        let (front, account) = (self.front.clone(), self.answers.account());
         let (task, answering) = abortable(async move {
             let say = |packet| said.lock().push((stream, packet));
             if let Some(after) = watch {
@@ -104,14 +108,14 @@ impl Facade {
                     say(Packet::Told(Told::Map(Box::new(map))));
                 }
             } else {
-                let (answers, mut ready) = mpsc::channel(WAITING_RESPONSES);
+                let (answers, mut ready) = mpsc::channel(WAITING_MESSAGES);
                 let incoming = unfold(incoming, |mut incoming| async {
                     incoming.recv().await.map(|request| (request, incoming))
                 });
-                let serving = front.serve_stream(incoming.boxed(), answers);
+                let serving = front.serve_stream(incoming.boxed(), answers, account);
                 let answering = async {
-                    while let Some(Ok(response)) = ready.recv().await {
-                        say(Packet::Told(Told::Answers(response)));
+                    while let Some(Ok(message)) = ready.recv().await {
+                        say(Packet::Told(Told::Answers(message.into_response())));
                     }
                 };
                 futures::join!(serving, answering);

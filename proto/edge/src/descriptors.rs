@@ -45,9 +45,9 @@ mod tests {
     fn the_soft_limit_is_raised_to_the_hard_one() {
         let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
         let hard = maximum.unwrap_or(MOST).min(MOST);
-        let lower = Rlimit { current: Some(hard.min(64)), maximum };
+        let lower = Rlimit { current: Some(hard.min(512)), maximum };
         setrlimit(Resource::Nofile, lower).unwrap();
-        assert_eq!(limit(), hard.min(64));
+        assert_eq!(limit(), hard.min(512));
         assert_eq!(raise(), hard);
         assert_eq!(limit(), hard);
     }

@@ -1,0 +1,16 @@
+//! What nodes and facades share as servers: how many descriptors and connections
+//! they may have, and how much memory answers take that nobody reads.
+#![deny(missing_docs)]
+
+pub mod answers;
+mod body;
+mod compact;
+pub mod descriptors;
+mod gate;
+pub mod grpc;
+pub mod incoming;
+pub mod outbox;
+pub mod stall;
+
+pub use body::{CountedBody, HeldByBody};
+pub use gate::ConnectionLimits;
