@@ -7,6 +7,7 @@ use crate::scan::ScanStream;
 use bytes::Bytes;
 use doug_proto::error::Fault;
 use doug_proto::map::PartitionMap;
+use doug_proto::status;
 use doug_proto::v1::{self, stream_answer::Answer, stream_operation::Operation, write_operation};
 use std::sync::Arc;
 use tokio::sync::watch;
@@ -203,11 +204,13 @@ impl Client {
     /// # Errors
     /// `UNAVAILABLE` when no endpoint answers, or no map is known.
     pub async fn status(&self) -> Result<v1::StatusResponse, Fault> {
-        let request = v1::StatusRequest { local_only: false };
-        match self.execute(Operation::Status(request), self.deadline()).await? {
-            Answer::Status(answer) => Ok(answer),
-            other => Err(mismatch("status", &other)),
-        }
+        status::whole(false, |request| async move {
+            match self.execute(Operation::Status(request), self.deadline()).await? {
+                Answer::Status(answer) => Ok(answer),
+                other => Err(mismatch("status", &other)),
+            }
+        })
+        .await
     }
 
     /// The partition map, as far as this client knows; fetched if it knows none.

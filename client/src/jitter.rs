@@ -19,6 +19,12 @@ impl Jitter {
         mean.mul_f64(0.5 + part)
     }
 
+    /// Any time up to `most`.
+    pub(crate) fn up_to(&self, most: Duration) -> Duration {
+        let part = (self.next() >> 40) as f64 / (1_u64 << 24) as f64;
+        most.mul_f64(part)
+    }
+
     /// The next number.
     pub(crate) fn next(&self) -> u64 {
         const STEP: u64 = 0x9e37_79b9_7f4a_7c15;

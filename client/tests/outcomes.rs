@@ -280,3 +280,25 @@ async fn operations_beyond_the_bounds_of_a_connection_wait_and_then_say_so() {
     assert!(faults[2].is_not_executed());
     assert_eq!(node.count(), 2);
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_overloaded_server_is_asked_ever_more_rarely_until_it_has_room() {
+    let net = Net::default();
+    let full = || Reply::Fault(Fault::exhausted("this node has too much to do"));
+    let node = net.serve(&address(1), puts(move |_, _| full()));
+    let client = without_sessions(&net, &[1]).await;
+    let fault = client.put("k", "v", If::Always).await.unwrap_err();
+    assert_eq!(fault.code, Code::ResourceExhausted);
+    assert!(fault.is_not_executed());
+    let tries = node.writes().len();
+    assert!((5..30).contains(&tries), "{tries} tries in five seconds");
+
+    let net = Net::default();
+    let node = net.serve(
+        &address(1),
+        puts(move |number, operation| if number < 8 { full() } else { willing(operation) }),
+    );
+    let client = without_sessions(&net, &[1]).await;
+    client.put("k", "v", If::Always).await.unwrap();
+    assert_eq!(node.writes().len(), 8);
+}

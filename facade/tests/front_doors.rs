@@ -105,11 +105,11 @@ async fn many_operations_on_one_stream_are_all_answered() {
 async fn beyond_a_limit_the_answer_names_it_through_either_door() {
     let node = FakeNode::start(1, "a").await;
     let facade = facade_of(&[&node]).await;
-    let large = || put("k", vec![0; (1 << 20) + 1].into());
+    let large = || put("k", vec![0; (2 << 20) + 1].into());
     let status = facade.client().await.put(large()).await.unwrap_err();
     let fault = Fault::from_status(&status);
     assert_eq!(fault.code, Code::InvalidArgument);
-    assert_eq!(limit_of(&fault).unwrap().limit, 1 << 20);
+    assert_eq!(limit_of(&fault).unwrap().limit, 2 << 20);
     assert!(fault.is_not_executed());
 
     let operations = vec![operation(1, Operation::Put(large()))];
@@ -239,4 +239,37 @@ async fn tools_learn_the_services_by_reflection() {
         panic!("{answer:?}")
     };
     assert!(service.iter().any(|service| service.name == "dougdb.v1.Doug"), "{service:?}");
+}
+
+#[tokio::test]
+async fn a_value_of_exactly_2_mib_is_written_and_read_through_both_doors_and_no_byte_more() {
+    const MOST: usize = 2 << 20;
+    let node = FakeNode::start(1, "a").await;
+    let facade = facade_of(&[&node]).await;
+    let mut client = facade.client().await.max_decoding_message_size(5 << 20);
+    let largest = Bytes::from(vec![b'v'; MOST]);
+    let too_large = Bytes::from(vec![b'v'; MOST + 1]);
+
+    client.put(put("unary", largest.clone())).await.unwrap();
+    let answer = client.get(get("unary")).await.unwrap().into_inner();
+    assert!(answer.value == largest, "{} bytes came back", answer.value.len());
+    let fault = Fault::from_status(&client.put(put("unary", too_large.clone())).await.unwrap_err());
+    assert_eq!(limit_of(&fault).map(|limit| &limit.what[..]), Some("value bytes"));
+
+    let request = |operation: StreamOperation| StreamRequest { operations: vec![operation] };
+    let answers = over_stream(
+        &facade,
+        vec![
+            request(operation(1, Operation::Put(put("stream", largest.clone())))),
+            request(operation(2, Operation::Put(put("stream", too_large)))),
+            request(operation(3, Operation::Get(get("unary")))),
+        ],
+    )
+    .await;
+    assert!(matches!(answers[&1], Answer::Put(_)));
+    let Answer::Error(error) = &answers[&2] else { panic!("one byte too many was taken") };
+    let fault = Fault::from_wire(error.clone());
+    assert_eq!(limit_of(&fault).map(|limit| &limit.what[..]), Some("value bytes"));
+    let Answer::Get(get) = &answers[&3] else { panic!("{:?}", answers[&3]) };
+    assert!(get.value == largest);
 }

@@ -2,6 +2,7 @@
 
 use anyhow::{Result, ensure};
 use doug_proto::access::AccessToken;
+use doug_proto::limits;
 use doug_proto::map::Ports;
 use doug_storage::log::LogOptions;
 use doug_storage::store::StoreOptions;
@@ -89,10 +90,12 @@ impl Config {
     }
 
     pub(crate) fn request_budget(&self) -> u64 {
-        self.memory_budget / 8
+        // The largest request must find room alone, however small the budget.
+        (self.memory_budget / 8).max(limits::MESSAGE_BYTES as u64)
     }
 
     pub(crate) fn answer_budget(&self) -> usize {
-        usize::try_from(self.memory_budget / 8).unwrap_or(usize::MAX)
+        // So must the largest answer.
+        usize::try_from(self.memory_budget / 8).unwrap_or(usize::MAX).max(limits::MESSAGE_BYTES)
     }
 }

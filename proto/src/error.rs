@@ -1,11 +1,19 @@
 //! Typed errors: one `Fault` becomes a gRPC status with details, or an error
 //! inside a stream, and is read back from either.
 
-use crate::limits;
 use crate::v1::{self, error_detail::Detail};
+use crate::{limits, quote};
 use bytes::Bytes;
 use prost::Message;
 use tonic::{Code, Status};
+
+/// Most bytes of an error's message, as a header carries them.
+const MESSAGE_BYTES: usize = 1_024;
+/// Most bytes of its details, encoded. Message and details go into the trailers of
+/// an answer, twice the one and in base 64: with these bounds into less than 8 KiB,
+/// which every HTTP/2 implementation takes. Beyond what theirs takes, clients see
+/// another error, and never learn ours.
+const DETAILS_BYTES: usize = 3_072;
 
 /// An error as the wire carries it: a gRPC code, a sentence, typed details.
 #[derive(Clone, Debug, PartialEq)]
@@ -138,15 +146,30 @@ impl Fault {
 
     /// The form inside a stream.
     pub fn to_wire(&self) -> v1::Error {
+        let details = self.details_within_bounds();
         v1::Error {
             code: self.code as i32,
-            message: self.message.clone(),
-            details: self
-                .details
-                .iter()
-                .map(|detail| v1::ErrorDetail { detail: Some(detail.clone()) })
-                .collect(),
+            message: quote::cut(&self.message, MESSAGE_BYTES),
+            details: details.map(|detail| v1::ErrorDetail { detail: Some(detail) }).collect(),
         }
+    }
+
+    /// The details, without what makes them too long: first without the descriptor
+    /// of a partition, which a map has as well; then only those that fit.
+    fn details_within_bounds(&self) -> impl Iterator<Item = Detail> {
+        let mut left = DETAILS_BYTES;
+        let bytes = |detail: &Detail| to_any(detail).encoded_len();
+        let long = self.details.iter().map(bytes).sum::<usize>() > DETAILS_BYTES;
+        self.details.iter().filter_map(move |detail| {
+            let detail = match detail {
+                Detail::WrongPartition(wrong) if long => {
+                    Detail::WrongPartition(v1::WrongPartition { descriptor: None, ..*wrong })
+                }
+                detail => detail.clone(),
+            };
+            left = left.checked_sub(bytes(&detail))?;
+            Some(detail)
+        })
     }
 
     /// Reads the form inside a stream.
@@ -160,12 +183,13 @@ impl Fault {
 
     /// The status of a unary call, with the details as `google.rpc.Status`.
     pub fn to_status(&self) -> Status {
+        let message = quote::cut(&self.message, MESSAGE_BYTES);
         let status = RpcStatus {
             code: self.code as i32,
-            message: self.message.clone(),
-            details: self.details.iter().map(to_any).collect(),
+            message: message.clone(),
+            details: self.details_within_bounds().map(|detail| to_any(&detail)).collect(),
         };
-        Status::with_details(self.code, self.message.clone(), Bytes::from(status.encode_to_vec()))
+        Status::with_details(self.code, message, Bytes::from(status.encode_to_vec()))
     }
 
     /// Reads the status of a unary call. Details of other kinds are passed over.
@@ -247,6 +271,54 @@ mod tests {
     #[test]
     fn a_fault_survives_a_stream() {
         assert_eq!(Fault::from_wire(sample().to_wire()), sample());
+    }
+
+    /// What the headers of a status take on the wire.
+    fn trailer_bytes(status: &Status) -> usize {
+        let mut headers = tonic::codegen::http::HeaderMap::new();
+        status.add_header(&mut headers).unwrap();
+        // HTTP/2 counts 32 bytes on top of each.
+        headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 32).sum()
+    }
+
+    /// An error that quotes two keys whole, says what another error said, and has
+    /// every detail there is, of a partition that begins and ends at these keys.
+    fn greedy(one: &[u8], two: &[u8]) -> Fault {
+        let shown = |key: &[u8]| String::from_utf8_lossy(key).into_owned();
+        let descriptor = v1::PartitionDescriptor {
+            start: one.to_vec().into(),
+            end: two.to_vec().into(),
+            ..Default::default()
+        };
+        let wrong = v1::WrongPartition { descriptor: Some(descriptor), epoch: 9 };
+        let limit = v1::LimitExceeded { what: "key bytes".into(), limit: 1, actual: 2 };
+        Fault::new(Code::Unavailable, format!("{} and {}", shown(one), shown(two)))
+            .with(Detail::NotLeader(v1::NotLeader { partition: 3, ..Default::default() }))
+            .with(Detail::WrongPartition(wrong))
+            .with(Detail::LimitExceeded(limit))
+            .not_executed()
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_error_makes_trailers_beyond_8_kib(
+            one in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..=4_096),
+            two in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..=4_096),
+        ) {
+            let fault = greedy(&one, &two);
+            proptest::prop_assert!(trailer_bytes(&fault.to_status()) <= 8 << 10);
+            let read = Fault::from_status(&fault.to_status());
+            proptest::prop_assert!(read.is_not_executed() && read.wrong_partition().is_some());
+            proptest::prop_assert_eq!(&read.details, &Fault::from_wire(fault.to_wire()).details);
+        }
+    }
+
+    #[test]
+    fn two_of_the_longest_keys_in_one_error_fit() {
+        let key = vec![0xff; limits::KEY_BYTES];
+        let status = greedy(&key, &key).to_status();
+        assert!(trailer_bytes(&status) <= 8 << 10, "{}", trailer_bytes(&status));
+        assert!(status.message().contains("more bytes"), "{}", status.message());
     }
 
     #[test]

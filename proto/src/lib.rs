@@ -9,7 +9,9 @@ pub mod ids;
 pub mod limits;
 pub mod map;
 pub mod oversize;
+pub mod quote;
 pub mod routing;
+pub mod status;
 pub mod token;
 mod volume;
 

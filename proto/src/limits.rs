@@ -6,18 +6,23 @@ use crate::v1::{Condition, write_operation};
 
 /// Longest key, in bytes. The shortest is one byte.
 pub const KEY_BYTES: usize = 4 << 10;
-/// Longest value, in bytes.
-pub const VALUE_BYTES: usize = 1 << 20;
+/// Longest value, in bytes. With its key it leaves room in a request for a condition
+/// on the value before.
+pub const VALUE_BYTES: usize = 2 << 20;
 /// Largest request, in bytes, and the most that one batch may write.
 pub const REQUEST_BYTES: usize = 4 << 20;
 /// Largest message that nodes, facades and clients accept from each other: a
-/// request with room for the envelope around it.
+/// request with room for the envelope around it; or an answer, of which the largest
+/// is a page of a scan that ends with a value of the greatest length.
 pub const MESSAGE_BYTES: usize = REQUEST_BYTES + (1 << 20);
+/// What a message adds to the largest operation, at most: session, target and
+/// deadline, which whoever passes an operation on fills in.
+pub const ENVELOPE_BYTES: usize = 1 << 10;
 /// Most entries in a page of a scan.
 pub const SCAN_ENTRIES: u32 = 10_000;
 /// Entries in a page of a scan that names no limit.
 pub const SCAN_ENTRIES_DEFAULT: u32 = 1_000;
-/// A page of a scan ends when it holds this many bytes.
+/// A page of a scan ends when it holds this many bytes; its last entry may go beyond.
 pub const SCAN_PAGE_BYTES: usize = 1 << 20;
 /// Most operations and conditions of one batch.
 pub const BATCH_OPERATIONS: usize = 10_000;
@@ -84,5 +89,37 @@ pub fn check_condition(condition: &Condition) -> Result<(), Fault> {
         }
         Some(crate::v1::condition::Test::Value(value)) => check_value(value),
         Some(_) => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::v1::{PutOperation, condition::Test};
+    use write_operation::Operation;
+
+    #[test]
+    fn keys_and_values_of_the_greatest_length_pass_and_one_byte_more_does_not() {
+        let put = |key: usize, value: usize| {
+            let (key, value) = (vec![b'k'; key].into(), vec![b'v'; value].into());
+            check_operation(Some(&Operation::Put(PutOperation { key, value })))
+        };
+        put(4_096, 2 << 20).unwrap();
+        assert!(put(4_097, 0).unwrap_err().message.contains("key bytes"));
+        assert!(put(1, (2 << 20) + 1).unwrap_err().message.contains("value bytes"));
+        let condition = |value: usize| {
+            let test = Some(Test::Value(vec![b'v'; value].into()));
+            check_condition(&Condition { key: "k".into(), test })
+        };
+        condition(2 << 20).unwrap();
+        assert!(condition((2 << 20) + 1).unwrap_err().message.contains("value bytes"));
+    }
+
+    #[test]
+    fn the_largest_page_and_the_largest_request_fit_into_a_message() {
+        const LAST_ENTRY: usize = KEY_BYTES + VALUE_BYTES;
+        const FRAMES: usize = SCAN_ENTRIES as usize * 32;
+        const { assert!(SCAN_PAGE_BYTES + LAST_ENTRY + FRAMES < MESSAGE_BYTES) }
+        const { assert!(REQUEST_BYTES + ENVELOPE_BYTES < MESSAGE_BYTES) }
     }
 }

@@ -41,11 +41,15 @@ impl SessionToken {
         Self { version: VERSION, places: self.places.clone() }.encode_to_vec().into()
     }
 
-    /// Reads the opaque bytes.
+    /// Reads the opaque bytes. No bytes are the token of a session that has seen
+    /// nothing yet.
     ///
     /// # Errors
     /// `INVALID_ARGUMENT` for bytes that are no token, or one of a newer version.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, Fault> {
+        if bytes.is_empty() {
+            return Ok(Self::default());
+        }
         let token = Self::decode(bytes)
             .map_err(|_| Fault::invalid("the session token is not one this database gave"))?;
         check_version("session token", token.version)?;
@@ -134,9 +138,15 @@ mod tests {
     }
 
     #[test]
+    fn an_empty_session_token_has_seen_nothing() {
+        let token = SessionToken::from_bytes(b"").unwrap();
+        assert!(token.places.is_empty());
+        assert_eq!(token.revision(1), 0);
+    }
+
+    #[test]
     fn bytes_that_are_no_token_are_refused() {
         assert!(SessionToken::from_bytes(b"hello").is_err());
-        assert!(SessionToken::from_bytes(b"").is_err());
         assert!(ScanToken::from_bytes(&[8, 9]).unwrap_err().to_string().contains("newer"));
     }
 }

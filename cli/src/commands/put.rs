@@ -28,7 +28,7 @@ Examples:
 pub struct Args {
     /// Key, 1 to 4,096 bytes
     key: OsString,
-    /// Value, at most 1 MiB
+    /// Value, at most 2 MiB
     #[arg(required_unless_present = "value_file", conflicts_with = "value_file")]
     value: Option<OsString>,
     /// Read the value from this file, byte for byte; - for standard input

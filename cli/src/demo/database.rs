@@ -58,8 +58,12 @@ pub async fn map(address: &str) -> Result<PartitionMap, Fault> {
 
 /// The state of every node, or with `local_only` of the one asked.
 pub async fn status(address: &str, local_only: bool) -> Result<v1::StatusResponse, Fault> {
-    let answer = doug(address)?.status(v1::StatusRequest { local_only }).await;
-    Ok(answer.map_err(fault)?.into_inner())
+    let client = doug(address)?;
+    let page = |request| {
+        let mut client = client.clone();
+        async move { Ok(client.status(request).await.map_err(fault)?.into_inner()) }
+    };
+    doug_proto::status::whole(local_only, page).await
 }
 
 /// What every node that answers says of itself. Without the facade: whoever asks may want

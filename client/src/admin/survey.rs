@@ -79,6 +79,7 @@ impl Survey {
             epoch: self.map.epoch,
             nodes: nodes.collect(),
             version: doug_proto::VERSION.to_owned(),
+            next_after_partition: 0,
         }
     }
 }

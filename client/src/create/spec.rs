@@ -5,6 +5,7 @@ use bytes::Bytes;
 use doug_proto::error::Fault;
 use doug_proto::limits;
 use doug_proto::map::Ports;
+use doug_proto::quote;
 use doug_proto::routing::Routing;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -140,12 +141,15 @@ impl Spec {
         for cluster in &self.clusters {
             cluster.validate()?;
             if !names.insert(&cluster.name) {
-                return refuse(format!("cluster {:?} is declared twice", cluster.name));
+                return refuse(format!("cluster {} is declared twice", quote::text(&cluster.name)));
             }
             for node in &cluster.nodes {
                 let admin = (&node.address, node.ports().admin);
                 if node.address.is_empty() {
-                    return refuse(format!("a node of cluster {:?} has no address", cluster.name));
+                    return refuse(format!(
+                        "a node of cluster {} has no address",
+                        quote::text(&cluster.name)
+                    ));
                 }
                 if !addresses.insert(admin) {
                     return refuse(format!("node {}:{} is declared twice", admin.0, admin.1));
@@ -207,9 +211,9 @@ impl Spec {
             let key = key.bytes()?;
             if starts.last().is_some_and(|last| *last >= key) {
                 return refuse(format!(
-                    "split key {:?} does not come after the one before it: sort them by bytes, \
+                    "split key {} does not come after the one before it: sort them by bytes, \
                      each once",
-                    String::from_utf8_lossy(&key)
+                    quote::bytes(&key)
                 ));
             }
             starts.push(key);
@@ -228,14 +232,16 @@ impl ClusterSpec {
         let letters = !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric());
         if !letters || name.len() > CLUSTER_NAME || name == "facade" {
             return refuse(format!(
-                "{name:?} cannot name a cluster: give 1 to {CLUSTER_NAME} letters and digits, \
-                 not \"facade\""
+                "{} cannot name a cluster: give 1 to {CLUSTER_NAME} letters and digits, \
+                 not \"facade\"",
+                quote::text(name)
             ));
         }
         match self.nodes.len() {
             1 | 3 | 5 | 7 => Ok(()),
             count => refuse(format!(
-                "cluster {name:?} has {count} nodes: declare 3, 5 or 7 (or 1, for a trial)"
+                "cluster {} has {count} nodes: declare 3, 5 or 7 (or 1, for a trial)",
+                quote::text(name)
             )),
         }
     }
@@ -252,7 +258,10 @@ impl SplitKey {
             (None, Some(encoded)) => base64::engine::general_purpose::STANDARD
                 .decode(encoded)
                 .map_err(|error| {
-                    Fault::invalid(format!("split key {encoded:?} is not base64: {error}"))
+                    Fault::invalid(format!(
+                        "split key {} is not base64: {error}",
+                        quote::text(encoded)
+                    ))
                 })?
                 .into(),
             _ => return refuse("a split key must have exactly one of text and base64".to_owned()),

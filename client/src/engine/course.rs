@@ -2,6 +2,7 @@
 //! further attempts, in turn or side by side, until one does or the deadline.
 
 use super::group::{LeaderCell, Want};
+use super::pause::Pauses;
 use super::prepare::{self, Kind};
 use super::retry::{Decision, Ended, Identity, Situation, Where, decide};
 use super::{Engine, number, routing};
@@ -17,10 +18,6 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tonic::Code;
 
-/// The first pause between two tries; each is half as long again.
-const PAUSE_FIRST: Duration = Duration::from_millis(5);
-/// The longest pause.
-const PAUSE_MOST: Duration = Duration::from_millis(100);
 /// The end of an operation's time, a tenth but at most this long, in which a
 /// write that all have refused so far is not tried again: an attempt that the
 /// deadline cuts off would turn a definite failure into an unknown outcome.
@@ -75,7 +72,7 @@ pub(super) struct Course<'e> {
     tried: Vec<Connection>,
     /// Whether an attempt that has ended may have been applied, or may yet be.
     uncertain: bool,
-    pause: Duration,
+    pauses: Pauses,
     last: Option<Fault>,
 }
 
@@ -97,7 +94,7 @@ impl<'e> Course<'e> {
             flights: Vec::new(),
             tried: Vec::new(),
             uncertain: false,
-            pause: PAUSE_FIRST,
+            pauses: Pauses::new(),
             last: None,
         }
     }
@@ -114,8 +111,9 @@ impl<'e> Course<'e> {
                     Err(fault) => return Err(self.give_up(fault)),
                 },
                 Step::Pause(then) => {
-                    let until = self.engine.now() + self.engine.settings.jitter.spread(self.pause);
-                    self.pause = (self.pause * 3 / 2).min(PAUSE_MOST);
+                    let overloaded = self.is_overload();
+                    let pause = self.pauses.next(overloaded, &self.engine.settings.jitter);
+                    let until = self.engine.now() + pause;
                     let refused = self.kind == Kind::Write && !self.possibly_applied();
                     if refused && until + self.last_call > self.deadline {
                         return Err(self.out_of_time());
@@ -414,6 +412,11 @@ impl<'e> Course<'e> {
         let table = self.engine.current_table();
         let group = self.engine.group(table.as_deref(), &self.operation).ok()?;
         Some(group.leader.clone())
+    }
+
+    /// Whether the last attempt found no room, there or on this machine.
+    fn is_overload(&self) -> bool {
+        self.last.as_ref().is_some_and(|fault| fault.code == Code::ResourceExhausted)
     }
 
     /// Why another attempt could not be made, told by what is known of the earlier ones.

@@ -3,6 +3,7 @@
 
 mod course;
 mod group;
+mod pause;
 mod prepare;
 mod retry;
 mod routing;
@@ -101,8 +102,8 @@ impl Engine {
     ) -> Result<Answer, Fault> {
         prepare::check(&mut operation)?;
         let answer = match &operation {
-            Operation::Status(_) if self.front.is_none() => {
-                self.status_of_all(deadline).await.map(Answer::Status)
+            Operation::Status(request) if self.front.is_none() => {
+                self.status_of_all(request, deadline).await.map(Answer::Status)
             }
             Operation::Scan(scan) if self.front.is_none() && prepare::targeted(&operation) == 0 => {
                 let merging = crate::scan::merged_page(self, scan.clone(), deadline);

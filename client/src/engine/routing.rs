@@ -9,6 +9,7 @@ use crate::map_watch;
 use crate::runtime::before;
 use doug_proto::error::Fault;
 use doug_proto::map::{Partition, PartitionMap};
+use doug_proto::quote;
 use doug_proto::v1::{self, error_detail::Detail, stream_operation::Operation};
 use futures::future::abortable;
 use std::pin::pin;
@@ -155,12 +156,12 @@ impl Engine {
             let elsewhere = table.by_key(other);
             if elsewhere.id != route.id {
                 return Err(Fault::invalid(format!(
-                    "key {:?} lies in partition {} and key {:?} in partition {}: all keys of one \
+                    "key {} lies in partition {} and key {} in partition {}: all keys of one \
                      write must lie in one partition (a common prefix before the prefix delimiter \
                      of the database puts them there)",
-                    String::from_utf8_lossy(key),
+                    quote::bytes(key),
                     route.id,
-                    String::from_utf8_lossy(other),
+                    quote::bytes(other),
                     elsewhere.id
                 )));
             }

@@ -4,6 +4,7 @@ use super::Engine;
 use crate::connection::{Connection, Event};
 use doug_proto::error::Fault;
 use doug_proto::map::Node;
+use doug_proto::status;
 use doug_proto::v1::{self, NodeState, stream_answer::Answer, stream_operation::Operation};
 use futures::stream::{StreamExt, iter};
 use std::time::Duration;
@@ -15,41 +16,47 @@ const PATIENCE: Duration = Duration::from_secs(1);
 const AT_ONCE: usize = 64;
 
 impl Engine {
-    /// What every node of the map says of itself, in the map's order.
+    /// A page of what every node of the map says of itself, in the map's order.
     pub(super) async fn status_of_all(
         &self,
+        request: &v1::StatusRequest,
         deadline: Instant,
     ) -> Result<v1::StatusResponse, Fault> {
         let table = self.wait_for_table(deadline).await?;
         let deadline = deadline.min(self.now() + PATIENCE);
         let asked = table.map.present().filter_map(|node| {
             let connection = table.connection(node.id)?;
-            Some(status_of(node, connection, self.now(), deadline))
+            Some(status_of(node, connection, request.after_partition, self.now(), deadline))
         });
-        let nodes = iter(asked.collect::<Vec<_>>()).buffered(AT_ONCE).collect().await;
+        let answers = iter(asked.collect::<Vec<_>>()).buffered(AT_ONCE).collect::<Vec<_>>().await;
+        let (mut nodes, ends): (Vec<_>, Vec<_>) = answers.into_iter().unzip();
+        let next_after_partition = status::cut(&mut nodes, request, ends);
         Ok(v1::StatusResponse {
             database: table.map.database.to_string(),
             epoch: table.map.epoch,
             nodes,
             version: doug_proto::VERSION.to_owned(),
+            next_after_partition,
         })
     }
 }
 
+/// A page of what one node says, and where it ends.
 async fn status_of(
     node: &Node,
     connection: &Connection,
+    after_partition: u64,
     now: Instant,
     deadline: Instant,
-) -> v1::NodeStatus {
-    let request = Operation::Status(v1::StatusRequest { local_only: true });
-    let mut attempt = connection.submit(request, now, deadline);
+) -> (v1::NodeStatus, u64) {
+    let request = v1::StatusRequest { local_only: true, after_partition };
+    let mut attempt = connection.submit(Operation::Status(request), now, deadline);
     loop {
         let why = match attempt.event().await {
             Event::Silent => continue,
             Event::Answer(Answer::Status(mut status)) => match status.nodes.pop() {
-                Some(status) if status.id != node.id.to_string() => another(&status, node),
-                Some(status) => return named(status, node),
+                Some(own) if own.id != node.id.to_string() => another(&own, node),
+                Some(own) => return (named(own, node), status.next_after_partition),
                 None => "it answered without a status".to_owned(),
             },
             Event::Answer(Answer::Error(error)) => error.message,
@@ -57,7 +64,7 @@ async fn status_of(
             Event::NotSent(why) | Event::Full(why) | Event::Lost(why) => why,
             Event::Deadline { .. } => format!("{} did not answer in time", connection.address()),
         };
-        return unreachable(node, why);
+        return (unreachable(node, why), 0);
     }
 }
 

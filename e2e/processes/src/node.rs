@@ -69,8 +69,11 @@ impl Node {
     /// # Errors
     /// As the server answers.
     pub async fn status(&self) -> Result<v1::StatusResponse, Fault> {
-        let request = v1::StatusRequest { local_only: false };
-        answer(self.0.clone().status(within(Duration::from_secs(5), request)).await)
+        let page = |request| {
+            let mut client = self.0.clone();
+            async move { answer(client.status(within(Duration::from_secs(5), request)).await) }
+        };
+        doug_proto::status::whole(false, page).await
     }
 }
 

@@ -100,11 +100,11 @@ mod tests {
 
     #[test]
     fn the_greatest_key_and_value_are_allowed_and_one_byte_more_is_not() {
-        check(&put(4096, 1 << 20), 0).unwrap();
+        check(&put(4096, 2 << 20), 0).unwrap();
         let fault = check(&put(4097, 0), 0).unwrap_err();
         assert_eq!(limit_of(&fault), Some(("key bytes", 4096)));
-        let fault = check(&put(1, (1 << 20) + 1), 0).unwrap_err();
-        assert_eq!(limit_of(&fault), Some(("value bytes", 1 << 20)));
+        let fault = check(&put(1, (2 << 20) + 1), 0).unwrap_err();
+        assert_eq!(limit_of(&fault), Some(("value bytes", 2 << 20)));
         assert!(fault.is_not_executed());
     }
 

@@ -209,7 +209,7 @@ fn client_request() -> Vec<u8> {
             ..Default::default()
         }),
         Operation::Register(v1::RegisterRequest { target }),
-        Operation::Status(v1::StatusRequest { local_only: true }),
+        Operation::Status(v1::StatusRequest { local_only: true, after_partition: 7 }),
     ];
     let one = |(id, operation)| v1::StreamOperation {
         id,

@@ -7,9 +7,10 @@ use super::shared::Shared;
 use super::threads::Pulse;
 use crate::apply::Partition;
 use crate::host::ReadyRead;
-use crate::serving::{ReadFailure, Served, answer_read, gone, just_joined, replaying};
+use crate::serving::{ReadFailure, Served, answer_read, gone, just_joined, replaying, staleness};
 use crossbeam_channel::Receiver;
 use doug_proto::error::Fault;
+use doug_raft::Time;
 use doug_storage::tree::ReadError;
 use std::sync::Arc;
 
@@ -28,9 +29,7 @@ pub fn run(tasks: Receiver<ReadTask>, shared: Arc<Shared>, pulse: Pulse) {
         match task {
             ReadTask::Ready(ready) => {
                 if let Some(request) = shared.requests.take(ready.request) {
-                    let now = shared.clock.now();
-                    let staleness = ready.fresh.map(|fresh| now.since(fresh).div_ceil(1_000));
-                    serve(request, ready.leader, staleness, &shared);
+                    serve(request, ready.leader, ready.fresh, &shared);
                 }
             }
             ReadTask::Now(request) => serve(*request, false, None, &shared),
@@ -38,8 +37,11 @@ pub fn run(tasks: Receiver<ReadTask>, shared: Arc<Shared>, pulse: Pulse) {
     }
 }
 
-fn serve(request: Request, leader: bool, staleness: Option<u64>, shared: &Shared) {
-    let Some(sink) = request.sink else { return };
+/// Serves a read from data that is as fresh as `fresh`, if that is known.
+fn serve(request: Request, leader: bool, fresh: Option<Time>, shared: &Shared) {
+    let (Some(sink), Asked::Operation { asked, came }) = (request.sink, request.asked) else {
+        return;
+    };
     let Some(partition) = shared.partition(request.partition) else {
         return sink.fail(&Fault::unavailable("the replica has just left this node"));
     };
@@ -48,7 +50,7 @@ fn serve(request: Request, leader: bool, staleness: Option<u64>, shared: &Shared
         return sink.fail(&just_joined());
     }
     // What rests on a leader's word is fresh enough; all else waits for the replay.
-    if staleness.is_none() && !partition.serves() {
+    if fresh.is_none() && !partition.serves() {
         return sink.fail(&replaying());
     }
     let served = Served {
@@ -56,11 +58,10 @@ fn serve(request: Request, leader: bool, staleness: Option<u64>, shared: &Shared
         descriptor: &descriptor,
         leader,
         // A leader that has just proved its leadership is as fresh as can be.
-        staleness: if leader { Some(0) } else { staleness },
+        staleness: if leader { Some(0) } else { fresh.map(|fresh| staleness(came, fresh)) },
     };
-    let Asked::Operation(asked) = &request.asked else { return };
     let now = shared.clock.now();
-    match answer_read(&partition, asked, served, &shared.leases, now) {
+    match answer_read(&partition, &asked, served, &shared.leases, now) {
         Ok(answer) => sink.answer(answer),
         Err(ReadFailure::Refused(fault)) => sink.fail(&fault),
         Err(ReadFailure::Unreadable(error)) => sink.fail(&read_fault(&partition, error, shared)),

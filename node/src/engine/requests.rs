@@ -5,6 +5,7 @@ use crate::serving;
 use doug_edge::answers::{Expected, Held};
 use doug_proto::error::Fault;
 use doug_proto::v1::{self, stream_answer::Answer};
+use doug_raft::Time;
 use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
 use std::sync::Arc;
@@ -50,7 +51,12 @@ impl Sink {
 #[derive(Debug)]
 pub enum Asked {
     /// An operation of a client.
-    Operation(serving::Asked),
+    Operation {
+        /// What.
+        asked: serving::Asked,
+        /// When it came in.
+        came: Time,
+    },
     /// A leadership handed over, or a status: see [`crate::host::Reply`].
     Control(oneshot::Sender<Result<Reply, Fault>>),
 }

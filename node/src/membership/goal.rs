@@ -2,6 +2,7 @@
 
 use doug_proto::error::Fault;
 use doug_proto::map::{Goal, Partition, PartitionMap};
+use doug_proto::quote;
 use std::collections::BTreeSet;
 use tonic::Code;
 
@@ -43,8 +44,10 @@ pub fn refusal(partition: u64, goal: &Goal, map: &PartitionMap) -> Option<Fault>
         }
         if entry.cluster != goal.cluster {
             return wrong(format!(
-                "node {node} ({}) belongs to cluster {:?}, and the goal is in cluster {:?}",
-                entry.name, entry.cluster, goal.cluster
+                "node {node} ({}) belongs to cluster {}, and the goal is in cluster {}",
+                entry.name,
+                quote::text(&entry.cluster),
+                quote::text(&goal.cluster)
             ));
         }
     }

@@ -10,7 +10,7 @@ use doug_proto::error::Fault;
 use doug_proto::ids::NodeId;
 use doug_proto::map::{Node, PartitionMap, REMOVED};
 use doug_proto::v1::admin_server::Admin;
-use doug_proto::{VERSION, deadline, v1};
+use doug_proto::{VERSION, deadline, quote, v1};
 use doug_storage::StorageError;
 use std::sync::Arc;
 use tonic::{Code, Request, Response, Status};
@@ -36,7 +36,8 @@ impl AdminService {
         Err(Fault::new(
             Code::FailedPrecondition,
             format!(
-                "this is node {own}, not {to:?}: the address has changed hands, identify it again"
+                "this is node {own}, not {}: the address has changed hands, identify it again",
+                quote::text(to)
             ),
         )
         .not_executed())

@@ -148,8 +148,8 @@ impl Doug for DougService {
 
     async fn status(
         &self,
-        _request: Request<v1::StatusRequest>,
+        request: Request<v1::StatusRequest>,
     ) -> Result<Response<v1::StatusResponse>, Status> {
-        Ok(Response::new(status::local(&self.shared).await))
+        Ok(Response::new(status::page(&self.shared, request.get_ref()).await))
     }
 }

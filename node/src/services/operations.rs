@@ -7,6 +7,7 @@ use crate::host::Event;
 use crate::services::status;
 use crate::serving::{Plan, Site, Work, plan};
 use doug_proto::error::Fault;
+use doug_proto::limits;
 use doug_proto::map::PartitionMap;
 use doug_proto::v1::{self, stream_operation::Operation, write_operation};
 use doug_raft::Time;
@@ -19,10 +20,10 @@ pub fn submit(shared: &Arc<Shared>, operation: Operation, deadline: Time, sink: 
         Err(fault) => return sink.fail(&fault),
     };
     shared.metrics.operation(&operation);
-    if let Operation::Status(_) = operation {
+    if let Operation::Status(request) = operation {
         let shared = shared.clone();
         tokio::spawn(async move {
-            let status = status::local(&shared).await;
+            let status = status::page(&shared, &request).await;
             sink.answer(v1::stream_answer::Answer::Status(status));
             drop(permit);
         });
@@ -35,7 +36,8 @@ pub fn submit(shared: &Arc<Shared>, operation: Operation, deadline: Time, sink: 
 }
 
 fn admit(shared: &Shared, bytes: usize) -> Result<Permit, Fault> {
-    doug_proto::error::check_request_bytes(bytes)?;
+    // Whoever passed it on has checked what its client sent, and added an envelope.
+    doug_proto::error::check_request_bytes(bytes.saturating_sub(limits::ENVELOPE_BYTES))?;
     if shared.is_stopping() {
         return Err(Fault::unavailable("this node is stopping: ask another"));
     }
@@ -67,7 +69,7 @@ impl Site for Shared {
 
 fn start(shared: &Shared, plan: Plan, deadline: Time, sink: Sink, permit: Permit) {
     let Plan { partition, asked, work } = plan;
-    let asked = Asked::Operation(asked);
+    let asked = Asked::Operation { asked, came: shared.clock.now() };
     match work {
         Work::Write(command) => {
             shared.submit(partition, asked, Some(sink), permit, |request| Event::Write {

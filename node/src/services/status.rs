@@ -10,10 +10,18 @@ use std::time::Duration;
 /// A host that does not answer within this time is left out.
 const PATIENCE: Duration = Duration::from_secs(2);
 
+/// A page of the status of this node alone.
+pub async fn page(shared: &Shared, request: &v1::StatusRequest) -> v1::StatusResponse {
+    let mut status = local(shared).await;
+    status.next_after_partition = doug_proto::status::cut(&mut status.nodes, request, []);
+    status
+}
+
 /// The status of this node alone.
 pub async fn local(shared: &Shared) -> v1::StatusResponse {
     let map = shared.maps.get();
     v1::StatusResponse {
+        next_after_partition: 0,
         database: map.as_ref().map(|map| map.database.to_string()).unwrap_or_default(),
         epoch: map.as_ref().map_or(0, |map| map.epoch),
         nodes: vec![node(shared).await],

@@ -78,6 +78,13 @@ impl Served<'_> {
     }
 }
 
+/// How stale data that is as fresh as `fresh` was when a read `came` in, in
+/// milliseconds. How long the read waited since does not make its answer older than
+/// the bound it was allowed by.
+pub fn staleness(came: Time, fresh: Time) -> u64 {
+    came.since(fresh).div_ceil(1_000)
+}
+
 /// The answer to a write whose outcome is known.
 ///
 /// # Errors
@@ -231,4 +238,15 @@ fn session_expired(partition: u64) -> Fault {
         ),
     )
     .with(Detail::SessionExpired(v1::SessionExpired { partition, session_id: 0 }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn staleness_is_that_of_the_moment_the_read_came_in() {
+        assert_eq!(staleness(Time(90_000), Time(60_500)), 30);
+        assert_eq!(staleness(Time(90_000), Time(95_000)), 0, "proved while the read waited");
+    }
 }

@@ -8,7 +8,7 @@ mod page;
 mod plan;
 
 pub use answers::{
-    Asked, ReadFailure, Served, answer_read, answer_write, gone, just_joined, replaying,
+    Asked, ReadFailure, Served, answer_read, answer_write, gone, just_joined, replaying, staleness,
     with_leader_address, wrong_partition,
 };
 pub use leases::Leases;

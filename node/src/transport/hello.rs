@@ -4,7 +4,7 @@ use crate::apply::FEATURE_LEVEL;
 use crate::engine::shared::Shared;
 use doug_proto::error::Fault;
 use doug_proto::ids::NodeId;
-use doug_proto::{VERSION, v1};
+use doug_proto::{VERSION, quote, v1};
 
 /// What this node says first to `to`.
 pub fn hello(shared: &Shared, to: NodeId) -> v1::Hello {
@@ -41,7 +41,10 @@ pub fn check_hello(shared: &Shared, hello: Option<&v1::Hello>) -> Result<NodeId,
     if hello.database != database {
         return Err(Fault::new(
             tonic::Code::FailedPrecondition,
-            format!("this node belongs to database {database}, not {:?}", hello.database),
+            format!(
+                "this node belongs to database {database}, not {}",
+                quote::text(&hello.database)
+            ),
         ));
     }
     let from = hello.from.parse().map_err(|error| Fault::invalid(format!("{error}")))?;

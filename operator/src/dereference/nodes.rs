@@ -103,9 +103,12 @@ async fn ask_node(pod: Option<&Pod>, token: Option<&Token>) -> Result<Answer, St
     let identity = admin(pod, token).map_err(|fault| fault.message)?.identify().await;
     let identity = identity.map_err(|fault| fault.message)?;
     let mut client = connect(&doug)?;
-    let request = with_deadline(v1::StatusRequest { local_only: true });
-    let status = client.status(request).await.map_err(|status| status.message().to_owned())?;
-    let status = status.into_inner().nodes.into_iter().next().unwrap_or_default();
+    let status = doug_proto::status::whole(true, |request| {
+        let mut client = client.clone();
+        async move { client.status(with_deadline(request)).await.map(tonic::Response::into_inner) }
+    });
+    let status = status.await.map_err(|status| status.message().to_owned())?;
+    let status = status.nodes.into_iter().next().unwrap_or_default();
     let map = match identity.database.as_str() {
         "" => None,
         _ => Some(first_map(&mut client).await?),

@@ -2,6 +2,7 @@
 
 use super::{Member, Node, Partition, PartitionMap, Ports};
 use crate::error::Fault;
+use crate::quote;
 use crate::routing::Routing;
 use base64::Engine;
 use bytes::Bytes;
@@ -238,7 +239,8 @@ fn partition(document: DocumentPartition) -> Result<Partition, Fault> {
 }
 
 fn from_hex(text: &str) -> Result<Bytes, Fault> {
-    let wrong = || Fault::invalid(format!("{text:?} is not hexadecimal routing bytes"));
+    let wrong =
+        || Fault::invalid(format!("{} is not hexadecimal routing bytes", quote::text(text)));
     if !text.is_ascii() || !text.len().is_multiple_of(2) {
         return Err(wrong());
     }

@@ -9,7 +9,7 @@ use crate::mutants::Mutant;
 use doug_node::host::{Event, ReadKind, ReadyRead, RequestId};
 use doug_node::serving::{
     Asked, Plan, ReadFailure, Served, Site, Work, answer_read, answer_write, gone, just_joined,
-    plan, replaying, with_leader_address,
+    plan, replaying, staleness, with_leader_address,
 };
 use doug_proto::deadline;
 use doug_proto::error::Fault;
@@ -25,6 +25,8 @@ pub(super) struct Operation {
     stream: StreamId,
     id: u64,
     partition: u64,
+    /// When it came in, by the node's clock.
+    came: Time,
     asked: Asked,
     leader: bool,
     /// The data of a read is as fresh as this.
@@ -72,9 +74,11 @@ impl Process {
         let Plan { partition, asked, work } = plan;
         self.next_request += 1;
         let request = RequestId(self.next_request);
-        let operation = Operation { stream, id, partition, asked, leader: false, fresh: None };
+        let came = self.clock.local(cx.now);
+        let operation =
+            Operation { stream, id, partition, came, asked, leader: false, fresh: None };
         self.operations.insert(request, operation);
-        let deadline = self.clock.local(cx.now).after(timeout);
+        let deadline = came.after(timeout);
         let event = match mutate(work, cx.plan.mutant) {
             Work::Write(command) => Event::Write { request, partition, command, deadline },
             Work::Read(kind) => Event::Read { request, partition, kind, deadline },
@@ -145,7 +149,7 @@ impl Process {
         cx: &mut Context,
     ) -> Result<bool, Death> {
         let Some(operation) = self.operations.remove(&request) else { return Ok(false) };
-        let Operation { stream, id, partition, asked, leader, fresh } = operation;
+        let Operation { stream, id, partition, came, asked, leader, fresh } = operation;
         let Some(replica) = self.partitions.get(&partition).cloned() else {
             let fault = Fault::unavailable("the replica has just left this node");
             self.answer(stream, id, Err(fault), cx);
@@ -161,7 +165,7 @@ impl Process {
             return Ok(true);
         }
         let now = self.clock.local(cx.now);
-        let staleness = fresh.map(|fresh| now.since(fresh).div_ceil(1_000));
+        let staleness = fresh.map(|fresh| staleness(came, fresh));
         let staleness = if leader { Some(0) } else { staleness };
         let served = Served { node: self.id, descriptor: &descriptor, leader, staleness };
         let answer = match answer_read(&replica, &asked, served, &self.leases, now) {

@@ -1,0 +1,214 @@
+//! A node's door, over the network: clients that do not read, values of the greatest
+//! length, more clients than there is room for.
+
+use doug_client::create::{ClusterSpec, HashSpec, NodeSpec, Partitioning, PortsSpec, Spec, create};
+use doug_client::{Client, If, Read};
+use doug_node::Config;
+use doug_proto::access::AccessToken;
+use doug_proto::error::Fault;
+use doug_proto::ids::DatabaseId;
+use doug_proto::map::Ports;
+use doug_proto::v1::doug_client::DougClient;
+use doug_proto::v1::error_detail::Detail;
+use doug_proto::v1::stream_answer::Answer;
+use doug_proto::v1::stream_operation::Operation;
+use doug_proto::v1::{GetRequest, PutRequest, StreamOperation, StreamRequest};
+use std::collections::BTreeSet;
+use std::net::TcpListener;
+use std::time::Duration;
+use tonic::Code;
+use tonic::transport::Channel;
+
+const MOST: usize = doug_proto::limits::VALUE_BYTES;
+const MEMORY: u64 = 64 << 20;
+
+/// A database of one node in this process; it stops when dropped.
+struct Database {
+    ports: Ports,
+    stop: Option<tokio::sync::oneshot::Sender<()>>,
+    ended: tokio::task::JoinHandle<anyhow::Result<()>>,
+    _data: tempfile::TempDir,
+}
+
+impl Database {
+    async fn start(max_connections: Option<usize>) -> Self {
+        let data = tempfile::tempdir().unwrap();
+        let ports = free_ports();
+        let config = Config {
+            data: data.path().join("node"),
+            name: "a-0".into(),
+            cluster: "a".into(),
+            address: "127.0.0.1".into(),
+            listen: "127.0.0.1".parse().unwrap(),
+            ports,
+            election_timeout_milliseconds: 150,
+            memory_budget: MEMORY,
+            log_limit: 64 << 20,
+            hosts: 1,
+            quiesce_after_milliseconds: 3_000,
+            read_leases: false,
+            access: AccessToken::default(),
+            max_connections,
+        };
+        let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+        let running = doug_node::run(config, async move { drop(stopped.await) });
+        let ended = tokio::spawn(running);
+        let node = NodeSpec {
+            name: None,
+            address: "127.0.0.1".into(),
+            ports: Some(PortsSpec {
+                doug: ports.doug,
+                raft: ports.raft,
+                admin: ports.admin,
+                http: ports.http,
+            }),
+        };
+        let hash = HashSpec { partitions: 1, prefix_delimiter: None };
+        let spec = Spec {
+            partitioning: Partitioning { hash: Some(hash), range: None },
+            clusters: vec![ClusterSpec { name: "a".into(), nodes: vec![node] }],
+        };
+        let database = DatabaseId::from_bits(0xdb);
+        let access = AccessToken::default();
+        while create(&spec, database, Duration::from_secs(5), &access).await.is_err() {
+            assert!(!ended.is_finished(), "the node has ended");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        Self { ports, stop: Some(stop), ended, _data: data }
+    }
+
+    async fn client(&self) -> Client {
+        let endpoint = format!("127.0.0.1:{}", self.ports.doug);
+        let client = Client::builder().endpoints([endpoint]).timeout(Duration::from_secs(30));
+        client.connect().await.unwrap()
+    }
+
+    async fn plain(&self) -> DougClient<Channel> {
+        let url = format!("http://127.0.0.1:{}", self.ports.doug);
+        let channel = Channel::from_shared(url).unwrap().connect().await.unwrap();
+        DougClient::new(channel).max_decoding_message_size(doug_proto::limits::MESSAGE_BYTES)
+    }
+
+    async fn stop(mut self) {
+        drop(self.stop.take());
+        self.ended.await.unwrap().unwrap();
+    }
+}
+
+/// Ports that nobody has: each is bound for a moment.
+fn free_ports() -> Ports {
+    let any = || TcpListener::bind("127.0.0.1:0").unwrap();
+    let listeners = [any(), any(), any(), any()];
+    let [doug, raft, admin, http] = listeners.map(|free| free.local_addr().unwrap().port());
+    Ports { doug, raft, admin, http }
+}
+
+fn get(key: &'static str) -> Operation {
+    Operation::Get(GetRequest { key: key.into(), ..Default::default() })
+}
+
+fn limit_of(fault: &Fault) -> Option<&str> {
+    fault.details.iter().find_map(|detail| match detail {
+        Detail::LimitExceeded(limit) => Some(limit.what.as_str()),
+        _ => None,
+    })
+}
+
+/// Memory of this process that is in use: what is not counted shows here.
+fn resident_bytes() -> usize {
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
+    let pages: usize = statm.split(' ').nth(1).unwrap().parse().unwrap();
+    pages * 4096
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_asks_and_does_not_read_takes_a_bounded_share_and_others_are_served() {
+    const GETS: u64 = 400;
+    let database = Database::start(None).await;
+    let other = database.client().await;
+    other.put("large", vec![b'v'; MOST], If::Always).await.unwrap();
+    let before = resident_bytes();
+
+    // 800 MiB of answers to come, and nobody reads them.
+    let operation =
+        |id| StreamOperation { id, operation: Some(get("large")), timeout_milliseconds: 60_000 };
+    let requests = StreamRequest { operations: (1..=GETS).map(operation).collect() };
+    let mut greedy = database.plain().await;
+    let mut unread = greedy.stream(tokio_stream::iter([requests])).await.unwrap().into_inner();
+    for _ in 0..50 {
+        let answer = other.get("large", Read::Linearizable).await.unwrap();
+        assert_eq!(answer.value.len(), MOST);
+    }
+    let grown = resident_bytes().saturating_sub(before);
+    assert!(grown < 256 << 20, "{grown} bytes more are in use");
+
+    // Once it reads, every operation is answered exactly once.
+    let mut answered = BTreeSet::new();
+    let mut values = 0;
+    while let Some(response) = unread.message().await.unwrap() {
+        for answer in response.answers {
+            assert!(answered.insert(answer.id), "{} was answered twice", answer.id);
+            match answer.answer.unwrap() {
+                Answer::Get(get) => {
+                    assert_eq!(get.value.len(), MOST);
+                    values += 1;
+                }
+                Answer::Error(error) => {
+                    let fault = Fault::from_wire(error);
+                    assert_eq!(fault.code, Code::ResourceExhausted, "{fault}");
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+    assert_eq!(answered.len() as u64, GETS);
+    assert!(values > GETS / 2, "only {values} of {GETS} were answered with the value");
+    database.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_value_of_exactly_2_mib_is_written_and_read_through_both_doors_and_no_byte_more() {
+    let database = Database::start(None).await;
+    let mut plain = database.plain().await;
+    let put = |bytes: usize| PutRequest {
+        key: vec![b'k'; doug_proto::limits::KEY_BYTES].into(),
+        value: vec![b'v'; bytes].into(),
+        ..Default::default()
+    };
+    // The first leader is elected meanwhile.
+    while let Err(status) = plain.put(put(MOST)).await {
+        assert_eq!(status.code(), Code::Unavailable, "{status}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let fault = Fault::from_status(&plain.put(put(MOST + 1)).await.unwrap_err());
+    assert_eq!(limit_of(&fault), Some("value bytes"), "{fault}");
+    let read = GetRequest { key: put(0).key, ..Default::default() };
+    assert_eq!(plain.get(read).await.unwrap().into_inner().value.len(), MOST);
+
+    let streaming = database.client().await;
+    streaming.put("stream", vec![b's'; MOST], If::Always).await.unwrap();
+    let answer = streaming.get("stream", Read::Linearizable).await.unwrap();
+    assert!(answer.value.len() == MOST && answer.value.iter().all(|byte| *byte == b's'));
+    let operation = Some(Operation::Put(put(MOST + 1)));
+    let operation = StreamOperation { id: 1, operation, timeout_milliseconds: 0 };
+    let requests = tokio_stream::iter([StreamRequest { operations: vec![operation] }]);
+    let mut answers = plain.stream(requests).await.unwrap().into_inner();
+    let answer = answers.message().await.unwrap().unwrap().answers.remove(0).answer;
+    let Some(Answer::Error(error)) = answer else { panic!("{answer:?}") };
+    assert_eq!(limit_of(&Fault::from_wire(error)), Some("value bytes"));
+    database.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_client_more_than_allowed_is_told_so_and_the_others_go_on() {
+    let database = Database::start(Some(1)).await;
+    let status = || doug_proto::v1::StatusRequest::default();
+    let mut first = database.plain().await;
+    first.status(status()).await.unwrap();
+    let mut second = database.plain().await;
+    let refused = second.status(status()).await.unwrap_err();
+    assert_eq!(refused.code(), Code::Unavailable);
+    assert!(refused.message().contains("all 1 client connections"), "{refused}");
+    first.status(status()).await.unwrap();
+    database.stop().await;
+}
