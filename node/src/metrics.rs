@@ -39,6 +39,7 @@ pub struct Metrics {
     operations: Family<OperationLabels, Counter>,
     conditions_unmet: Counter,
     role_changes: Family<PartitionLabels, Counter>,
+    clock_offset: Gauge,
     leaderships: Gauge,
     quiesced: Gauge,
     unquiesces: Family<UnquiesceLabels, Counter>,
@@ -85,6 +86,7 @@ impl Metrics {
         let conditions_unmet = Counter::default();
         let role_changes = Family::<PartitionLabels, Counter>::default();
         let (leaderships, quiesced) = (Gauge::default(), Gauge::default());
+        let clock_offset = Gauge::default();
         let unquiesces = Family::<UnquiesceLabels, Counter>::default();
         let (peer_turns, dropped_appends) = (Counter::default(), Counter::default());
         let log_backlog_bytes = Gauge::default();
@@ -101,6 +103,7 @@ impl Metrics {
             "operations": "Operations taken up, by kind" => operations,
             "conditions_unmet": "Writes whose condition did not hold" => conditions_unmet,
             "role_changes": "Changes of role, term or leader" => role_changes,
+            "clock_offset_milliseconds": "By how much this node's wall clock is ahead of the median of those it hears, or behind it if negative" => clock_offset,
             "leaderships": "Partitions led from this node" => leaderships,
             "quiesced_partitions": "Partitions whose replica on this node is quiesced" => quiesced,
             "unquiesces": "Replicas that unquiesced, by cause" => unquiesces,
@@ -135,6 +138,7 @@ impl Metrics {
             operations,
             conditions_unmet,
             role_changes,
+            clock_offset,
             leaderships,
             quiesced,
             unquiesces,
@@ -197,6 +201,7 @@ impl Metrics {
     /// # Errors
     /// None in practice: it writes to memory.
     pub fn render(&self, shared: &Shared) -> Result<String, std::fmt::Error> {
+        self.clock_offset.set(shared.clock_offset());
         let leaderships: usize = shared.hosts.iter().map(|host| host.leaderships()).sum();
         self.leaderships.set(leaderships as i64);
         let quiesced: usize = shared.hosts.iter().map(|host| host.quiesced()).sum();

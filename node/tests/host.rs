@@ -12,7 +12,7 @@ use doug_node::host::{
 };
 use doug_proto::error::Fault;
 use doug_proto::ids::NodeId;
-use doug_raft::Time;
+use doug_raft::{Clock, Time};
 use doug_storage::ReplicaKey;
 use std::collections::{BTreeMap, BTreeSet};
 use three_nodes::{descriptor, node};
@@ -96,7 +96,7 @@ impl Trio {
         while self.now < end {
             self.now = self.now.after(10 * MILLISECOND);
             for host in 0..3 {
-                self.hosts[host].step(self.now, Event::Tick);
+                self.hosts[host].step(self.now, Event::Tick { wall: Clock(0) });
             }
             self.settle();
         }

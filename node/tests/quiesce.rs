@@ -9,7 +9,7 @@ use doug_node::host::{
     Sequence,
 };
 use doug_proto::v1;
-use doug_raft::{Batch, BatchTime, ReplicaId, Role, Term, Time, UnquiesceCause};
+use doug_raft::{Batch, BatchTime, Clock, ReplicaId, Role, Term, Time, UnquiesceCause};
 use doug_storage::ReplicaKey;
 use std::collections::{BTreeMap, BTreeSet};
 use three_nodes::{descriptor, node};
@@ -154,7 +154,10 @@ impl Trio {
         while self.now < end {
             self.now = self.now.after(10 * MILLISECOND);
             let now = self.now;
-            self.hosts.iter_mut().flatten().for_each(|host| host.step(now, Event::Tick));
+            self.hosts
+                .iter_mut()
+                .flatten()
+                .for_each(|host| host.step(now, Event::Tick { wall: Clock(0) }));
             self.settle();
         }
     }

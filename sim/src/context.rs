@@ -15,6 +15,7 @@ use crate::random::Random;
 use crate::schedule::Schedule;
 use crate::tolerance::Losses;
 use crate::trace::Trace;
+use crate::wall_clocks::WallClocks;
 use doug_node::host::SendSnapshot;
 use doug_proto::ids::NodeId;
 use doug_proto::v1;
@@ -30,6 +31,8 @@ pub struct Context {
     pub random: Random,
     /// The record.
     pub trace: Trace,
+    /// What the nodes' wall clocks show.
+    pub wall_clocks: WallClocks,
     /// The links.
     pub network: Network,
     /// The checkers.

@@ -24,6 +24,8 @@ pub enum Relief {
     Disk(usize),
     /// This node, told to stop, ends.
     Stopped(usize),
+    /// The mad wall clock is set right.
+    WallClock,
     /// The clock of this node's process runs on; of a later process it always did.
     Clock {
         /// The node.
@@ -149,6 +151,9 @@ impl World {
             FaultKind::ClockAhead => self.disturb_clock(node, HOUR, random),
             FaultKind::ClockBack => self.disturb_clock(node, -HOUR, random),
             FaultKind::ClockFrozen => self.disturb_clock(node, 0, random),
+            FaultKind::WallClockAhead => self.disturb_wall_clock(HOUR / 1_000, random),
+            FaultKind::WallClockBack => self.disturb_wall_clock(-HOUR / 1_000, random),
+            FaultKind::WallClockFrozen => self.disturb_wall_clock(0, random),
             FaultKind::SlowLink => {
                 let link = (node, random.below(self.nodes.len() as u64) as usize);
                 self.cx.network.slow_down(link, random.between(5_000, 150_000));
@@ -269,6 +274,14 @@ impl World {
         }
     }
 
+    /// Lets the mad wall clock jump by so many milliseconds, or stand still where that is 0.
+    fn disturb_wall_clock(&mut self, by: i64, random: &mut Random) {
+        let node = self.cx.wall_clocks.disturb(self.cx.now, by);
+        self.tell(&format!("the wall clock of {} is off by {by} ms", self.nodes[node].name));
+        let lasts = random.between(SECOND, 20 * SECOND);
+        self.cx.after(lasts, Event::Relief(Relief::WallClock));
+    }
+
     fn transfer(&mut self, random: &mut Random) {
         let partition = *random.pick(&self.cx.database.partitions());
         for node in &mut self.nodes {
@@ -290,6 +303,7 @@ impl World {
             Relief::Links(links) => self.cx.network.mend(&links),
             Relief::Link(link) => self.cx.network.slow_down(link, 0),
             Relief::Disk(node) => self.nodes[node].slow_disk = 0,
+            Relief::WallClock => self.cx.wall_clocks.mend(),
             Relief::Clock { node, life, by } => {
                 let process = self.nodes[node].process.as_mut();
                 if let Some(process) = process.filter(|process| process.life() == life) {
@@ -311,6 +325,7 @@ impl World {
             node.disk.call_off_faults();
         }
         self.cx.crash_points.disarm();
+        self.cx.wall_clocks.mend();
         self.library.heal(&mut self.cx);
         self.tell("faults stop");
     }

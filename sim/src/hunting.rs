@@ -49,6 +49,9 @@ fn lean(bug: Core, plan: &mut Plan) {
         }
         Core::SnapshotKeepsStaleMembership => moving_by_snapshot(plan),
         Core::TruncationKeepsStaleMembership => moving_in_vain(plan),
+        Core::OneClockBelieved => {
+            plan.faults.insert(FaultKind::WallClockAhead, 3 * SECOND);
+        }
         // Any plan shows these, or they are about what this simulator does not do.
         _ => {}
     }

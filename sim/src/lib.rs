@@ -40,6 +40,7 @@ pub mod story;
 mod tolerance;
 mod trace;
 mod upgrades;
+mod wall_clocks;
 mod workload;
 mod world;
 

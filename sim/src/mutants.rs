@@ -52,7 +52,7 @@ pub enum Mutant {
 
 impl Mutant {
     /// The bugs that CI puts in: each is found in its hunting ground.
-    pub const ALL: [Mutant; 52] = [
+    pub const ALL: [Mutant; 54] = [
         Mutant::NoLogSync,
         Mutant::NoSync,
         Mutant::NoDirectorySync,
@@ -99,6 +99,8 @@ impl Mutant {
         Mutant::Consensus(Core::QuiesceWithoutEveryVoter),
         Mutant::Consensus(Core::IncarnationIgnored),
         Mutant::Consensus(Core::ReadServedQuiesced),
+        Mutant::Consensus(Core::StampGoesBack),
+        Mutant::Consensus(Core::OneClockBelieved),
         Mutant::Library(LibraryBug::LostWriteRepeated),
         Mutant::Library(LibraryBug::LeaderForEver),
         Mutant::Library(LibraryBug::UncertaintyForgotten),

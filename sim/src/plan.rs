@@ -86,11 +86,17 @@ pub enum FaultKind {
     StuckThread,
     /// A node's log has no room for batches until its host, told so, has answered.
     FullLog,
+    /// The mad wall clock jumps an hour ahead, and is set right later.
+    WallClockAhead,
+    /// The mad wall clock falls an hour back, and is set right later.
+    WallClockBack,
+    /// The mad wall clock stands still for a while.
+    WallClockFrozen,
 }
 
 impl FaultKind {
     /// All of them.
-    pub const ALL: [FaultKind; 35] = [
+    pub const ALL: [FaultKind; 38] = [
         FaultKind::Kill,
         FaultKind::PowerLoss,
         FaultKind::TornPowerLoss,
@@ -126,6 +132,9 @@ impl FaultKind {
         FaultKind::ClientReset,
         FaultKind::StuckThread,
         FaultKind::FullLog,
+        FaultKind::WallClockAhead,
+        FaultKind::WallClockBack,
+        FaultKind::WallClockFrozen,
     ];
 
     /// Of a thousand plans, how many have it.
@@ -174,6 +183,9 @@ impl FaultKind {
             FaultKind::ClientReset => "client stream reset",
             FaultKind::StuckThread => "stuck thread",
             FaultKind::FullLog => "full log",
+            FaultKind::WallClockAhead => "wall clock an hour ahead",
+            FaultKind::WallClockBack => "wall clock an hour back",
+            FaultKind::WallClockFrozen => "wall clock frozen",
         }
     }
 }

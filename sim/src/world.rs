@@ -19,6 +19,7 @@ use crate::schedule::Schedule;
 use crate::snapshots::Snapshots;
 use crate::tolerance::Losses;
 use crate::trace::{Trace, Tracing};
+use crate::wall_clocks::WallClocks;
 use doug_sim_disk::{Crash, Fault};
 use doug_storage::simulation::put_in;
 
@@ -49,6 +50,7 @@ impl World {
         // Behind the nodes and their clients: the operator, and programs that run the library.
         let places = database.nodes() + plan.workload.clients + 1 + plan.library.programs();
         let links = Random::for_purpose(seed, 3);
+        let wall_clocks = WallClocks::new(seed, database.nodes());
         let mut cx = Context {
             now: 0,
             schedule: Schedule::default(),
@@ -60,6 +62,7 @@ impl World {
             database,
             plan,
             crash_points: CrashPoints::default(),
+            wall_clocks,
             losses: Losses::default(),
             wanted_snapshots: Vec::new(),
             node_answers: Vec::new(),

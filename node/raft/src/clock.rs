@@ -4,6 +4,7 @@
 use std::fmt;
 
 use crate::ids::{ReplicaId, Time};
+use crate::mutant::mutant;
 use crate::raft::Raft;
 
 /// Milliseconds since the beginning of 1970, UTC. 0 stands for a clock that was never heard, below every other.
@@ -11,10 +12,14 @@ use crate::raft::Raft;
 pub struct Clock(pub u64);
 
 impl Clock {
-    /// The clock `microseconds` later, by a monotone clock. One that was never heard stays so.
+    /// What it shows `microseconds` after it was read, by a monotone clock: a second later at most, for a monotone clock may jump,
+    /// and who leads hears a majority far more often than that. One that was never heard stays so.
     #[must_use]
-    pub fn after(self, microseconds: u64) -> Clock {
-        if self == Clock(0) { self } else { Clock(self.0.saturating_add(microseconds / 1_000)) }
+    pub fn advanced(self, microseconds: u64) -> Clock {
+        if self == Clock(0) {
+            return self;
+        }
+        Clock(self.0.saturating_add(microseconds.min(MOST_ADVANCE) / 1_000))
     }
 
     /// Milliseconds since `earlier`; 0 if `earlier` is not earlier.
@@ -23,6 +28,9 @@ impl Clock {
         self.0.saturating_sub(earlier.0)
     }
 }
+
+/// Microseconds for which a clock that was read goes on at most.
+const MOST_ADVANCE: u64 = 1_000_000;
 
 /// Orders batches: milliseconds since 1970 in the high 48 bits, a counter in the low 16. Where a clock stands still, the counter
 /// counts on into the milliseconds; so a stamp may be ahead of its clock, never behind it.
@@ -93,10 +101,14 @@ impl BatchTime {
 impl Raft {
     /// Takes up what the wall clocks of the group's nodes show at `now`; [`Clock`] 0 for one that was never heard. What a
     /// majority of the voters has reached (of either half of a joint configuration) becomes the clock of the batches this
-    /// replica makes as leader, unless their log is further already. Until the next call, that goes on with `now`.
+    /// replica makes as leader, unless their log is further already. It goes on with `now`, for a second at most.
     pub fn observe_clocks(&mut self, now: Time, clock_of: impl Fn(ReplicaId) -> Clock) {
         self.advance_clock(now);
-        let reached = self.deciding().reached(|id| clock_of(id).0);
+        let reached = if mutant!(self.config, OneClockBelieved) {
+            clock_of(self.config.id).0
+        } else {
+            self.deciding().reached(|id| clock_of(id).0)
+        };
         self.observed = (Clock(reached), self.now);
     }
 
@@ -104,7 +116,7 @@ impl Raft {
     #[must_use]
     pub fn clock(&self, now: Time) -> Clock {
         let (reached, then) = self.observed;
-        self.log.last_time().clock.max(reached.after(now.max(self.now).since(then)))
+        self.log.last_time().clock.max(reached.advanced(now.max(self.now).since(then)))
     }
 
     /// Clock and stamp of the last batch of its log, durable or not.
@@ -115,7 +127,12 @@ impl Raft {
 
     /// The time of the next batch of this leader, whose requests have seen nothing later than `seen`.
     pub(crate) fn next_time(&self, seen: Stamp) -> BatchTime {
-        self.log.last_time().following(self.clock(self.now), seen)
+        let seen = if mutant!(self.config, StampIgnoresToken) { Stamp(0) } else { seen };
+        let time = self.log.last_time().following(self.clock(self.now), seen);
+        if mutant!(self.config, StampGoesBack) {
+            return BatchTime { stamp: Stamp::first_of(time.clock), ..time };
+        }
+        time
     }
 }
 
@@ -157,8 +174,9 @@ mod tests {
 
     #[test]
     fn a_clock_never_heard_stays_below_all_others() {
-        assert_eq!(Clock(0).after(u64::MAX), Clock(0));
-        assert_eq!(Clock(3).after(2_999), Clock(5));
+        assert_eq!(Clock(0).advanced(u64::MAX), Clock(0));
+        assert_eq!(Clock(3).advanced(2_999), Clock(5));
+        assert_eq!(Clock(3).advanced(u64::MAX), Clock(1_003), "the monotone clock may have jumped");
     }
 
     #[test]

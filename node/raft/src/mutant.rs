@@ -40,6 +40,12 @@ pub enum Mutant {
     IncarnationIgnored,
     /// A quiesced leader answers reads without a round.
     ReadServedQuiesced,
+    /// A batch's stamp is its clock's, though the batch before has as much or more.
+    StampGoesBack,
+    /// A batch's stamp does not come after what its requests have seen.
+    StampIgnoresToken,
+    /// The leader takes its own node's clock for that of the majority.
+    OneClockBelieved,
     /// Cutting the log's end leaves the membership in force that was cut off.
     TruncationKeepsStaleMembership,
 }
@@ -47,7 +53,7 @@ pub enum Mutant {
 #[cfg(feature = "mutants")]
 impl Mutant {
     /// All of them.
-    pub const ALL: [Mutant; 18] = [
+    pub const ALL: [Mutant; 21] = [
         Mutant::VoteCountedInLaterTerm,
         Mutant::VoteForShorterLog,
         Mutant::OlderTermCommittedByCounting,
@@ -66,6 +72,9 @@ impl Mutant {
         Mutant::QuiesceWithoutEveryVoter,
         Mutant::IncarnationIgnored,
         Mutant::ReadServedQuiesced,
+        Mutant::StampGoesBack,
+        Mutant::StampIgnoresToken,
+        Mutant::OneClockBelieved,
     ];
 }
 

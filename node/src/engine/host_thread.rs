@@ -41,8 +41,8 @@ pub fn run(number: usize, mut host: Host, shared: Arc<Shared>, pulse: Pulse) {
         let now = shared.clock.now();
         if now >= next_tick {
             next_tick = now.after(tick.as_micros() as u64);
-            host.step(now, Event::Tick);
-            shared.hosts[number].note(&host);
+            host.step(now, Event::Tick { wall: shared.clock.wall() });
+            shared.hosts[number].note(now, &host);
         }
         let effects = host.take_effects(shared.clock.now());
         carry_out(number, effects, &shared);

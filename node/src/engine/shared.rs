@@ -29,7 +29,7 @@ use doug_storage::store::Store;
 use parking_lot::{Mutex, RwLock};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 /// How much longer than until the deadline of what it was asked a host is waited for: it
@@ -87,6 +87,7 @@ pub struct HostHandle {
     log_pressure_at: AtomicU64,
     leaderships: AtomicUsize,
     quiesced: AtomicUsize,
+    clock_offset: AtomicI64,
     caught_up: AtomicBool,
     log_backlog: AtomicU64,
 }
@@ -107,9 +108,10 @@ impl HostHandle {
     }
 
     /// What the host's thread says of its host.
-    pub fn note(&self, host: &Host) {
+    pub fn note(&self, now: Time, host: &Host) {
         self.leaderships.store(host.leaderships(), Ordering::Relaxed);
         self.quiesced.store(host.quiesced(), Ordering::Relaxed);
+        self.clock_offset.store(host.clock_offset(now), Ordering::Relaxed);
         self.caught_up.store(host.caught_up(), Ordering::Relaxed);
         self.log_backlog.store(host.log_backlog(), Ordering::Relaxed);
     }
@@ -122,6 +124,11 @@ impl HostHandle {
     /// How many partitions it leads.
     pub fn leaderships(&self) -> usize {
         self.leaderships.load(Ordering::Relaxed)
+    }
+
+    /// By how many milliseconds the node's clock is ahead of what this host hears of others', or behind it if negative.
+    pub fn clock_offset(&self) -> i64 {
+        self.clock_offset.load(Ordering::Relaxed)
     }
 
     /// How many of its replicas are quiesced.
@@ -230,6 +237,13 @@ impl Shared {
     pub fn publish(&self, descriptor: Arc<Descriptor>) {
         // The receiver is gone only while the process ends.
         let _ = self.maintenance.send(Task::Publish(descriptor));
+    }
+
+    /// By how many milliseconds this node's wall clock is ahead of what it hears of others', or behind it if negative: as the host
+    /// sees it that sees most.
+    pub fn clock_offset(&self) -> i64 {
+        let offsets = self.hosts.iter().map(|host| host.clock_offset());
+        offsets.max_by_key(|offset| offset.abs()).unwrap_or(0)
     }
 
     /// Bytes of log on disk.

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use doug_proto::ids::NodeId;
 use doug_proto::map::{Goal, Partition};
 use doug_proto::v1;
-use doug_raft::{Batch, BatchTime, Index, ReplicaId, Term, Time};
+use doug_raft::{Batch, BatchTime, Clock, Index, ReplicaId, Term, Time};
 use doug_storage::ReplicaKey;
 
 /// Names one client request while its node works on it. Never used again by
@@ -64,7 +64,10 @@ impl Event {
 #[derive(Clone, Debug)]
 pub enum Event {
     /// Time passed. At least every election timeout / 10.
-    Tick,
+    Tick {
+        /// What this node's wall clock shows.
+        wall: Clock,
+    },
     /// A peer's turn arrived.
     Turn {
         /// The sender.

@@ -7,6 +7,7 @@
 
 mod backlog;
 mod balance;
+mod clocks;
 mod dirty;
 mod effects;
 mod event;
@@ -43,13 +44,14 @@ pub use shares::{host_of, split};
 
 use crate::apply::FEATURE_LEVEL;
 use backlog::Persisting;
+use clocks::WallClocks;
 use dirty::DirtyPartitions;
 use doug_proto::ids::NodeId;
 use doug_proto::map::{Member, Partition};
 use doug_proto::v1;
 use doug_raft::{
-    Batch, BatchTime, Configuration, Index, LeaseConfig, Membership, PartitionId, Raft, ReplicaId,
-    Restored, Term, Time,
+    Batch, BatchTime, Clock, Configuration, Index, LeaseConfig, Membership, PartitionId, Raft,
+    ReplicaId, Restored, Term, Time,
 };
 use doug_storage::ReplicaKey;
 use faults::{not_proposed, outcome_unknown, read_expired, transfer_expired};
@@ -168,6 +170,7 @@ pub struct Host {
     last_tick: Time,
     programs: Programs,
     liveness: PeerLiveness,
+    clocks: WallClocks,
     /// Partitions led from here.
     led: BTreeSet<u64>,
     /// Partitions whose replica here has not caught up with a leader yet.
@@ -196,10 +199,12 @@ impl Host {
     /// A host without replicas.
     pub fn new(config: HostConfig) -> Self {
         let programs = Programs::new(&config);
+        let clocks = WallClocks::new(config.node);
         let liveness = PeerLiveness::new(config.incarnation, 2 * config.election_timeout);
         Self {
             config,
             liveness,
+            clocks,
             replicas: BTreeMap::new(),
             effects: Effects::default(),
             dirty: DirtyPartitions::default(),
@@ -237,7 +242,10 @@ impl Host {
     /// Tells what happened. Effects gather until [`Host::take_effects`].
     pub fn step(&mut self, now: Time, event: Event) {
         match event {
-            Event::Tick => self.tick(now),
+            Event::Tick { wall } => {
+                self.clocks.read_own(now, wall);
+                self.tick(now);
+            }
             Event::Turn { from, turn } => self.turn(now, from, turn),
             Event::Write { request, partition, command, deadline } => {
                 self.write(request, partition, QueuedWrite { request, command, deadline });
@@ -301,6 +309,10 @@ impl Host {
             }
             self.dirty.reuse(dirty);
         }
+        let clock = self.clocks.own(now).0;
+        for (_, turn) in &mut self.effects.turns {
+            turn.clock = clock;
+        }
         std::mem::take(&mut self.effects)
     }
 
@@ -319,6 +331,12 @@ impl Host {
     /// Bytes of batches that were given to the log and are not durable yet.
     pub fn log_backlog(&self) -> u64 {
         self.persisting.bytes()
+    }
+
+    /// By how many milliseconds this node's wall clock is ahead of what it hears of others' (their median), or behind it if
+    /// negative; 0 while it hears nobody.
+    pub fn clock_offset(&self, now: Time) -> i64 {
+        self.clocks.offset(now)
     }
 
     /// How many partitions are led from here.
@@ -402,6 +420,7 @@ impl Host {
                 if stalled {
                     replica.raft.compensate_pause(now, pause);
                 }
+                self.clocks.show_to(now, replica);
                 match replica.raft.campaign_due(now) {
                     true => due.push(Candidacy::of(replica)),
                     false => replica.raft.tick(now),
@@ -430,6 +449,7 @@ impl Host {
     }
 
     fn turn(&mut self, now: Time, from: NodeId, turn: v1::PeerTurn) {
+        self.clocks.heard(now, from, Clock(turn.clock));
         for word in &turn.node_heartbeats {
             self.node_heartbeat(now, from, word);
         }
@@ -471,6 +491,7 @@ impl Host {
         if !self.liveness.admits(from, route.partition, &message) {
             return;
         }
+        self.clocks.show_to(now, replica);
         self.liveness.refresh_leader_heard(replica);
         replica.raft.step(now, route.from, message);
         self.dirty.insert(route.partition);

@@ -206,10 +206,10 @@ impl Host {
 
     /// Sends node heartbeats when they are due, and notices which hosts are dead.
     pub(super) fn tick_liveness(&mut self, now: Time) {
+        self.update_peer_nodes();
         if self.config.quiesce_after.is_none() {
             return;
         }
-        self.update_peer_nodes();
         if now >= self.liveness.next_heartbeat {
             self.liveness.next_heartbeat = now.after(self.config.election_timeout / 3);
             let heartbeat = v1::NodeHeartbeat {
@@ -246,6 +246,7 @@ impl Host {
         let peer_nodes = members.map(|member| member.node).filter(|node| *node != own).collect();
         self.liveness.nodes.retain(|peer_host| BTreeSet::contains(&peer_nodes, &peer_host.node));
         self.liveness.host_counts.retain(|node, _| peer_nodes.contains(node));
+        self.clocks.retain(&peer_nodes);
         self.liveness.peer_nodes = peer_nodes;
     }
 

@@ -42,6 +42,8 @@ pub(super) struct Replica {
     pub reads: Reads,
     pub retention: Retention,
     pub applied: Index,
+    /// When it was last shown the nodes' wall clocks.
+    pub clocks_seen: Time,
     /// Since when it has had its present leader, or none.
     pub since: Time,
     /// Whether it has caught up with a leader once since the process started.
@@ -84,6 +86,7 @@ impl Replica {
             reads: Reads::default(),
             retention: Retention::new(applied),
             applied,
+            clocks_seen: Time(0),
             since: now,
             caught_up: false,
             transfer: None,

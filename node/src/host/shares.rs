@@ -26,6 +26,12 @@ fn parts(turn: v1::PeerTurn, hosts: usize) -> Vec<v1::PeerTurn> {
     for answer in turn.heartbeat_answers {
         parts[host_of(answer.partition, hosts)].heartbeat_answers.push(answer);
     }
+    for part in &mut parts {
+        // Alone it is no reason to wake a host.
+        if *part != v1::PeerTurn::default() {
+            part.clock = turn.clock;
+        }
+    }
     parts
 }
 

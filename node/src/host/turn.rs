@@ -13,6 +13,7 @@ use doug_raft::{Effect, Record, ReplicaId, Role, Term, Time};
 impl Host {
     pub(super) fn finish_turn(&mut self, now: Time, partition: u64) {
         let Some(replica) = self.replicas.get_mut(&partition) else { return };
+        self.clocks.show_to(now, replica);
         pursue_goal(now, replica, &self.programs, &mut self.effects);
         let full = is_full(&self.config, &self.persisting, replica);
         for (request, error) in replica.propose_queued(now, self.config.batch_bytes, full) {

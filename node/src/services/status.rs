@@ -59,6 +59,7 @@ async fn node(shared: &Shared) -> v1::NodeStatus {
         uptime_milliseconds: shared.clock.uptime().as_millis() as u64,
         log_bytes: shared.log_bytes(),
         volume: volume(shared),
+        clock_offset_milliseconds: shared.clock_offset(),
         replicas,
     }
 }

@@ -193,6 +193,7 @@ fn merge(mut turn: v1::PeerTurn, turns: &mut mpsc::Receiver<v1::PeerTurn>) -> v1
         turn.heartbeats.extend(next.heartbeats);
         turn.heartbeat_answers.extend(next.heartbeat_answers);
         turn.node_heartbeats.extend(next.node_heartbeats);
+        turn.clock = next.clock;
     }
     turn
 }

@@ -7,7 +7,7 @@ use doug_proto::error::Fault;
 use doug_proto::ids::NodeId;
 use doug_proto::map::{Goal, Member, Partition};
 use doug_proto::v1::{self, command::Command};
-use doug_raft::{BatchKind, Membership, Time};
+use doug_raft::{BatchKind, Clock, Membership, Time};
 use doug_storage::ReplicaKey;
 use prost::Message;
 use std::collections::{BTreeMap, BTreeSet};
@@ -160,7 +160,7 @@ impl Database {
     pub fn turn(&mut self) {
         self.now = self.now.after(10 * MILLISECOND);
         for host in &mut self.hosts {
-            host.step(self.now, Event::Tick);
+            host.step(self.now, Event::Tick { wall: Clock(0) });
         }
         self.settle();
     }

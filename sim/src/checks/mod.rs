@@ -16,6 +16,7 @@ mod registers;
 mod retries;
 mod revisions;
 pub(crate) mod scans;
+mod times;
 mod versions;
 mod votes;
 
@@ -29,7 +30,7 @@ use doug_node::host::{ApplyWork, RestoredReplica};
 use doug_proto::ids::NodeId;
 use doug_proto::map::{Partition, PartitionMap};
 use doug_proto::v1::PeerTurn;
-use doug_raft::{Batch, Raft, Term};
+use doug_raft::{Batch, Clock, Raft, Term};
 use doug_storage::ReplicaKey;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -209,19 +210,21 @@ impl Checks {
     /// A node is about to apply what it takes for committed.
     ///
     /// # Errors
-    /// Something else was committed there before.
+    /// Something else was committed there before, or its clock or stamp may not follow.
     ///
-    /// Returns descriptors that are committed by this for the first time, each with the one before.
+    /// `clock_bound` is the greatest clock that good wall clocks let a batch have by now. Returns descriptors that are committed by this for the first time, each with the one before.
     pub fn committed(
         &mut self,
         node: &str,
         work: &ApplyWork,
+        clock_bound: Clock,
     ) -> Result<Vec<(Partition, Partition)>, Violation> {
         let reference = self.references.entry(work.replica.partition).or_default();
         let mut changes = Vec::new();
         for batch in work.batches.iter().map(|apply| &apply.batch) {
             let is_new = batch.base > reference.last();
             committed::commit(reference, node, batch)?;
+            times::check(reference, batch, clock_bound)?;
             if is_new && batch.kind == doug_raft::BatchKind::Configuration {
                 changes.extend(self.members.commit(batch)?);
             }

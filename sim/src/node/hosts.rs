@@ -8,6 +8,7 @@ use crate::calls::{Call, Caller};
 use crate::checks::Violation;
 use crate::context::{Context, WantedSnapshot};
 use crate::events::{Arrival, Hello, NodeEvent};
+use crate::wall_clocks::WallClocks;
 use doug_node::host::wire::Route;
 use doug_node::host::{
     ApplyWork, Effects, Event, LogContent, LogRecord, ReadyRead, Replayed, Reply, RequestId,
@@ -130,7 +131,7 @@ impl Process {
     pub(super) fn tick(&mut self, host: usize, cx: &mut Context) -> Result<(), Death> {
         let now = self.clock.local(cx.now);
         let slot = &mut self.hosts[host];
-        slot.host.step(now, Event::Tick);
+        slot.host.step(now, Event::Tick { wall: cx.wall_clocks.show(self.index, cx.now) });
         let effects = slot.host.take_effects(now);
         self.schedule(self.tick, NodeEvent::Tick(host), cx);
         self.carry_out(host, effects, cx)
@@ -232,7 +233,9 @@ impl Process {
             if let Some(leader) = raft.filter(|raft| raft.role() == Role::Leader) {
                 cx.checks.commits(leader)?;
             }
-            for (before, now) in cx.checks.committed(&self.name, &work)? {
+            for (before, now) in
+                cx.checks.committed(&self.name, &work, WallClocks::bound(cx.now))?
+            {
                 crate::goals::tell_step(&before, &now, cx);
             }
             for work in cut(work) {

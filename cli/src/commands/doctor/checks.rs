@@ -26,6 +26,7 @@ pub fn check(reached: &Reached) -> Vec<Finding> {
         view.partitions.iter().filter_map(|partition| check_leader(view, partition)).collect();
     findings.extend(view.nodes.iter().filter_map(check_node));
     findings.extend(view.nodes.iter().filter_map(check_volume));
+    findings.extend(view.nodes.iter().filter_map(check_clock));
     findings.extend(view.partitions.iter().flat_map(|partition| check_lag(view, partition)));
     findings.extend(view.partitions.iter().flat_map(|partition| check_damage(view, partition)));
     findings.extend(view.partitions.iter().filter_map(check_change));
@@ -99,6 +100,23 @@ fn check_volume(node: &Node) -> Option<Finding> {
         problem: format!("it is nearly full: {}", volume.in_words()),
         remedy: "grow it, add a cluster that takes partitions over, or delete keys: compaction \
                  then makes room"
+            .to_owned(),
+    })
+}
+
+/// Beyond so many milliseconds a clock is off.
+const CLOCK_OFF: u64 = 1_000;
+
+fn check_clock(node: &Node) -> Option<Finding> {
+    let off = node.clock_offset.unsigned_abs();
+    (off > CLOCK_OFF).then(|| Finding {
+        subject: format!("clock of node {} ({})", node.name, node.id),
+        problem: format!(
+            "it is {off} ms {} those of the nodes it hears",
+            if node.clock_offset > 0 { "ahead of" } else { "behind" }
+        ),
+        remedy: "set it (NTP): one clock that is off moves nothing, a majority of them moves the \
+                 clock of their partitions"
             .to_owned(),
     })
 }
@@ -230,6 +248,16 @@ mod tests {
         let mut view = healthy();
         view.partitions[1].members.insert("000000000002".into(), Place::Lags(MUCH_LAG + 1));
         assert_eq!(subjects(view), ["partition 2 on node a-2"]);
+    }
+
+    #[test]
+    fn a_clock_more_than_a_second_off_is_named() {
+        let mut view = healthy();
+        view.nodes[0].clock_offset = 1_000;
+        view.nodes[1].clock_offset = -3_600_000;
+        let finding = check_clock(&view.nodes[1]).unwrap();
+        assert_eq!(finding.problem, "it is 3600000 ms behind those of the nodes it hears");
+        assert_eq!(subjects(view), ["clock of node a-1 (000000000001)"]);
     }
 
     #[test]

@@ -38,6 +38,8 @@ pub struct Node {
     pub message: String,
     /// Its version; empty if it does not answer.
     pub version: String,
+    /// By how many milliseconds its wall clock is ahead of those it hears, or behind them if negative.
+    pub clock_offset: i64,
     /// Room on its volume, where that is known.
     pub volume: Option<VolumeStatus>,
 }
@@ -129,6 +131,7 @@ fn described(node: &doug_proto::map::Node, said: Option<&NodeStatus>) -> Node {
         state: said.map_or(NodeState::Unreachable, NodeStatus::state),
         message: said.map_or_else(|| "nobody asked it".to_owned(), |said| said.message.clone()),
         version: said.map(|said| said.version.clone()).unwrap_or_default(),
+        clock_offset: said.map_or(0, |said| said.clock_offset_milliseconds),
         volume: said.and_then(|said| said.volume),
     }
 }

@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use doug_raft::{Batch, Configuration, Index, Message, Raft, ReplicaId, Role, Term};
+use doug_raft::{
+    Batch, Configuration, Index, Message, Proposed, Raft, ReplicaId, Role, Stamp, Term,
+};
 
 use super::disk::{Disk, configuration_of};
 
@@ -12,6 +14,8 @@ pub struct Checker {
     /// Term of every committed batch, and the term in which it was committed, by its last index.
     committed: BTreeMap<Index, (Term, Term)>,
     applied: BTreeMap<Index, Batch>,
+    /// What the senders of proposed commands had seen, by base and term of their batch.
+    seen: BTreeMap<(Index, Term), Stamp>,
     /// The commit index last seen of each replica's current process.
     commits: BTreeMap<ReplicaId, Index>,
     /// Who has agreed to quiesce, by term and round.
@@ -66,8 +70,35 @@ impl Checker {
             }
             None => {
                 self.applied.insert(batch.base, batch.clone());
+                self.times_rise(batch);
                 self.configuration_applied(batch);
             }
+        }
+    }
+
+    /// A leader has taken commands whose sender has seen this stamp.
+    pub fn proposed(&mut self, at: Proposed, seen: Stamp) {
+        self.seen.insert((at.base, at.term), seen);
+    }
+
+    /// One mad clock moves nothing.
+    pub fn clock_is_sane(&self, batch: &Batch, truth: u64) {
+        let clock = batch.time.clock;
+        assert!(clock.0 <= truth + 1_000, "{batch} has clock {clock} at {truth}");
+    }
+
+    /// From batch to batch the clock never falls and the stamp rises, also above what was seen elsewhere.
+    fn times_rise(&self, batch: &Batch) {
+        if let Some((_, before)) = self.applied.range(..batch.base).next_back() {
+            assert!(
+                batch.time.clock >= before.time.clock && batch.time.stamp > before.time.stamp,
+                "{batch} of {:?} follows one of {:?}",
+                batch.time,
+                before.time
+            );
+        }
+        if let Some(seen) = self.seen.get(&(batch.base, batch.term)) {
+            assert!(batch.time.stamp > *seen, "{batch} of {:?} had seen {seen}", batch.time);
         }
     }
 

@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use doug_raft::{
-    Batch, ChangeError, Config, Configuration, Effect, Index, LivenessEpoch, Membership, Message,
-    NodeLiveness, ProposeError, Proposed, Raft, ReadId, Role, Term, Ticket, Time,
+    Batch, ChangeError, Clock as WallClock, Config, Configuration, Effect, Index, LivenessEpoch,
+    Membership, Message, NodeLiveness, ProposeError, Proposed, Raft, ReadId, Role, Stamp, Term,
+    Ticket, Time,
 };
 
 use super::check::Checker;
@@ -147,10 +148,20 @@ pub struct Cluster {
     /// How long a leader is idle before it proposes to quiesce; `None`: it never does.
     pub quiesce_after: Option<u64>,
     drift_ppm: u64,
+    /// Of wall clocks and tokens alone.
+    clock_dice: Dice,
     last_number: u64,
     events: BTreeMap<(Time, u64), (u64, Event)>,
     sequence: u64,
     next_read: u64,
+}
+
+/// An hour, in milliseconds.
+const HOUR: u64 = 3_600_000;
+
+/// What a good wall clock shows.
+fn wall(now: Time) -> u64 {
+    10 * HOUR + now.0 / MILLISECOND
 }
 
 impl Cluster {
@@ -183,6 +194,7 @@ impl Cluster {
             changes_members: false,
             quiesce_after: None,
             drift_ppm: 0,
+            clock_dice: Dice::new(seed ^ 0xc10c),
             last_number: disks.keys().next_back().copied().unwrap_or(0),
             events: BTreeMap::new(),
             sequence: 0,
@@ -298,7 +310,29 @@ impl Cluster {
         let list: Vec<_> =
             commands.iter().map(|command| String::from_utf8_lossy(command)).collect();
         self.story.tell(self.now, format!("{number} is given {}", list.join(", ")));
-        self.with(number, |raft, now| raft.propose(now, commands))
+        let (truth, mad, seen) = self.draw_clocks();
+        let proposed = self.with(number, |raft, now| {
+            raft.observe_clocks(now, |id| WallClock(if id.0 == 1 { mad } else { truth }));
+            raft.propose_after(now, seen, commands)
+        });
+        if let Ok(at) = &proposed {
+            self.checker.proposed(*at, seen);
+        }
+        proposed
+    }
+
+    /// What the good wall clocks show, what the mad one does, and the stamp that a request has seen: of another partition, which may
+    /// be ahead.
+    fn draw_clocks(&mut self) -> (u64, u64, Stamp) {
+        let truth = wall(self.now);
+        let mad = match self.clock_dice.between(0, 3) {
+            0 => truth + HOUR,
+            1 => truth - HOUR,
+            2 => HOUR,
+            _ => 0,
+        };
+        let ahead = if self.clock_dice.percent(30) { self.clock_dice.between(0, 3_000) } else { 0 };
+        (truth, mad, Stamp::first_of(WallClock(truth - 1_500 + ahead)))
     }
 
     pub fn change(&mut self, number: u64, to: Configuration) -> Result<Proposed, ChangeError> {
@@ -474,6 +508,10 @@ impl Cluster {
             Effect::Apply { batches } => {
                 for batch in &batches {
                     self.checker.applied(batch);
+                    // With fewer than three voters a mad clock may be the majority.
+                    if !self.changes_members {
+                        self.checker.clock_is_sane(batch, wall(self.now));
+                    }
                     self.node(number).machine.apply(batch);
                 }
                 let node = self.node(number);

@@ -1,0 +1,73 @@
+//! The nodes' wall clocks: a few tenths of a second apart, a little fast or slow; and one of them is mad.
+
+use crate::random::Random;
+use doug_raft::Clock;
+
+/// What wall clocks show at the beginning, in milliseconds since 1970.
+const BEGINNING: i64 = 1_767_225_600_000;
+/// By how many milliseconds good clocks differ from the truth at first.
+const APART: i64 = 100;
+/// By how many microseconds a second good clocks run fast or slow.
+const DRIFT: i64 = 200;
+/// By how many milliseconds a partition's clock may be ahead of the truth while good clocks decide it: they are up to [`APART`]
+/// ahead and drift; and a leader whose monotone clock jumps lets them go on for two seconds, not more.
+const SLACK: i64 = APART + 200 + 2_000;
+
+#[derive(Clone, Copy, Debug)]
+struct WallClock {
+    offset: i64,
+    drift: i64,
+    frozen: Option<Clock>,
+}
+
+impl WallClock {
+    fn show(self, now: u64) -> Clock {
+        let now = now as i64;
+        let shows = BEGINNING + self.offset + (now + now * self.drift / 1_000_000) / 1_000;
+        self.frozen.unwrap_or(Clock(shows as u64))
+    }
+}
+
+/// All of them, by node. Only one, drawn by the seed, ever jumps or stands still: it is no majority of any group's voters.
+#[derive(Debug)]
+pub struct WallClocks {
+    clocks: Vec<WallClock>,
+    mad: usize,
+}
+
+impl WallClocks {
+    /// Those of so many nodes.
+    pub fn new(seed: u64, nodes: usize) -> Self {
+        let mut random = Random::for_purpose(seed, 13);
+        let mut around = |most: i64| random.below(2 * most as u64) as i64 - most;
+        let mut clock = || WallClock { offset: around(APART), drift: around(DRIFT), frozen: None };
+        let clocks = (0..nodes).map(|_| clock()).collect();
+        Self { clocks, mad: random.below(nodes as u64) as usize }
+    }
+
+    /// What a node's clock shows.
+    pub fn show(&self, node: usize, now: u64) -> Clock {
+        self.clocks[node].show(now)
+    }
+
+    /// The greatest clock that a batch may have by now.
+    pub fn bound(now: u64) -> Clock {
+        Clock((BEGINNING + SLACK) as u64 + now / 1_000)
+    }
+
+    /// The mad clock jumps by so many milliseconds, or stands still where that is 0. Returns its node.
+    pub fn disturb(&mut self, now: u64, by: i64) -> usize {
+        let clock = &mut self.clocks[self.mad];
+        match by {
+            0 => clock.frozen = Some(clock.show(now)),
+            _ => clock.offset += by,
+        }
+        self.mad
+    }
+
+    /// The mad clock is set right.
+    pub fn mend(&mut self) {
+        let clock = &mut self.clocks[self.mad];
+        (clock.offset, clock.frozen) = (0, None);
+    }
+}
