@@ -11,13 +11,17 @@ use doug_storage::store::Recovered;
 /// as far as it is known committed.
 ///
 /// # Errors
-/// A state block or batch that is unreadable: the node must not start, since
-/// what it acknowledged cannot be told. A damaged table.
+/// A state block, session or batch that is unreadable: the node must not start, since
+/// what it acknowledged cannot be told. A damaged table: the replica must be fenced.
 pub fn restore(found: Recovered, seed: u64) -> Result<(Partition, RestoredReplica), StorageError> {
     let Recovered { key, applied, state, hard_state, commit, batches, tree } = found;
     let unreadable =
         |what: String| StorageError::Refused(format!("replica {key} cannot be started: {what}"));
-    let machine = Machine::decode(&state).map_err(|fault| unreadable(fault.message))?;
+    let tree = tree?;
+    let machine = Machine::restore(&state, &tree.view()).map_err(|error| match error {
+        StorageError::Refused(what) => unreadable(what),
+        other => other,
+    })?;
     let batches: Result<Vec<Batch>, _> =
         batches.into_iter().map(|batch| Batch::decode(batch.data)).collect();
     let hard_state = hard_state.unwrap_or_default();
@@ -39,5 +43,5 @@ pub fn restore(found: Recovered, seed: u64) -> Result<(Partition, RestoredReplic
         batches: batches.map_err(|error| unreadable(error.to_string()))?,
         seed,
     };
-    Ok((Partition::new(key, tree?, machine, applied), restored))
+    Ok((Partition::new(key, tree, machine, applied), restored))
 }

@@ -30,11 +30,11 @@ use doug_proto::v1::doug_server::DougServer;
 use doug_proto::v1::raft_server::RaftServer;
 use doug_proto::v1::{self, FILE_DESCRIPTOR_SET};
 use doug_raft::LeaseConfig;
-use doug_storage::ReplicaKey;
 use doug_storage::disk::RealDisk;
 use doug_storage::log::LogWriter;
 use doug_storage::manifest;
 use doug_storage::store::{Opened, Recovered, Store};
+use doug_storage::{ReplicaKey, StorageError};
 use parking_lot::{Mutex, RwLock};
 use prost::Message;
 use std::collections::BTreeMap;
@@ -295,7 +295,15 @@ fn hosts(
             tracing::error!(replica = %key, %error, "this replica is damaged and stays out of its group");
             continue;
         }
-        let (partition, restored) = restore(found, random_bits())?;
+        let restored = restore(found, random_bits());
+        let (partition, restored) = match restored.map_err(|e| store.fence_if_damaged(key, e)) {
+            Ok(restored) => restored,
+            Err(error @ StorageError::Fenced { .. }) => {
+                tracing::error!(replica = %key, %error, "this replica stays out of its group");
+                continue;
+            }
+            Err(error) => return Err(error.into()),
+        };
         partitions.insert(key.partition, Arc::new(partition));
         hosts[host_of(key.partition, config.hosts)].restore(clock.now(), restored);
     }

@@ -3,9 +3,10 @@
 mod support;
 
 use bytes::Bytes;
-use doug_node::apply::Unapplied;
+use doug_node::apply::{Partition, Unapplied};
 use doug_node::host::{ApplyBatch, ApplyWork, RequestId, encode_command};
 use doug_node::recovery;
+use doug_proto::limits::SESSION_BYTES;
 use doug_proto::map::Partition as Descriptor;
 use doug_proto::v1::condition::Test;
 use doug_raft::{Batch, BatchKind, BatchTime, PartitionId, Stamp};
@@ -191,10 +192,97 @@ fn a_restart_finds_what_was_flushed_with_the_state_that_belongs_to_it() {
     assert_eq!(restored.applied, (2, 1));
 }
 
+/// Whatever is in the store, opened anew after a power loss.
+fn after_power_loss(bench: Bench) -> Partition {
+    let Bench { disk, store, partition, .. } = bench;
+    drop((store, partition));
+    disk.crash(Crash::LoseUnsynced);
+    let mut opened = Store::open(disk, Path::new("node"), StoreOptions::default()).unwrap();
+    recovery::restore(opened.replicas.remove(0), 1).unwrap().0
+}
+
+#[test]
+fn a_restart_finds_every_session_as_it_was_at_the_position_of_its_tables() {
+    let mut bench = Bench::new();
+    let first = bench.apply_one(register()).revision;
+    let second = bench.apply_one(register()).revision;
+    bench.apply_one(write(Some((first, 1)), vec![], vec![put("k", "v")]));
+    bench.flush();
+    // Only one of them has changed since the flush before.
+    bench.apply_one(write(Some((second, 1)), vec![], vec![delete("none")]));
+    bench.flush();
+    let (.., sessions) = bench.contents();
+    assert_eq!(sessions.iter().map(|s| s.outcomes.len()).collect::<Vec<_>>(), [1, 1]);
+    bench.apply_one(write(Some((first, 2)), vec![], vec![put("lost", "unflushed")]));
+    let (.., found) = contents(&after_power_loss(bench));
+    assert_eq!(found, sessions);
+}
+
+#[test]
+fn a_session_that_was_evicted_is_gone_after_a_restart_too() {
+    let mut bench = Bench::new();
+    let first = bench.apply_one(register()).revision;
+    bench.flush();
+    let many = vec![register(); SESSION_BYTES / 192];
+    bench.apply(&many);
+    bench.flush();
+    let (.., sessions) = bench.contents();
+    assert!(sessions.iter().all(|session| session.id != first), "it is evicted");
+    let (.., found) = contents(&after_power_loss(bench));
+    assert_eq!(found, sessions);
+}
+
+#[test]
+fn sessions_do_not_make_the_state_block_grow() {
+    let mut bench = Bench::new();
+    bench.apply_one(register());
+    let (_, before, _) = bench.contents();
+    bench.apply(&vec![register(); 5_000]);
+    let (_, after, sessions) = bench.contents();
+    assert_eq!(after.len(), before.len());
+    assert!(sessions.len() > 4_000 && after.len() < 4 << 10);
+    assert!(bench.partition.session_bytes() <= SESSION_BYTES as u64);
+}
+
+#[test]
+fn a_delete_of_a_missing_key_writes_nothing() {
+    let mut bench = Bench::new();
+    let outcomes = bench.apply(&[
+        write(None, vec![], vec![delete("none")]),
+        write(None, vec![], vec![delete("none"), delete("neither")]),
+        write(None, vec![], vec![put("k", "v"), delete("k")]),
+    ]);
+    assert!(outcomes.iter().all(|outcome| outcome.conditions_met && !outcome.existed));
+    bench.flush();
+    assert!(bench.tables().is_empty(), "a tombstone was written");
+}
+
+#[test]
+fn what_is_applied_holds_no_batch_in_memory() {
+    let mut bench = Bench::new();
+    let session = bench.apply_one(register()).revision;
+    let value = "v".repeat(1_024);
+    // Of a hundred compare-and-sets one succeeds.
+    let set = |sequence: u64| {
+        let exists = sequence != 50;
+        let condition = vec![when("k", Test::Exists(exists))];
+        encode_command(&write(Some((session, sequence)), condition, vec![put("k", &value)]))
+    };
+    let commands: Vec<Bytes> = (1..=50).map(set).collect();
+    let time = BatchTime { stamp: Stamp(2), ..BatchTime::default() };
+    let batch = Batch::encode(PartitionId(1), BatchKind::Commands, 1, 2, time, &commands);
+    let bytes = batch.encoded.clone();
+    let work = work(vec![ApplyBatch { batch, waiting: Vec::new() }]);
+    bench.partition.apply(work).unwrap();
+    assert_eq!(bench.get(b"k"), Some(Bytes::from(value)));
+    assert!(bytes.is_unique(), "something of the batch is held");
+}
+
 #[test]
 fn an_installed_snapshot_equals_its_source_and_an_older_one_is_dropped() {
     let mut source = Bench::new();
-    source.apply_one(register());
+    let session = source.apply_one(register()).revision;
+    source.apply_one(write(Some((session, 1)), vec![], vec![put("k", "v")]));
     for number in 0..100 {
         source.apply_one(write(None, vec![], vec![put(&format!("k{number}"), "v")]));
     }

@@ -28,8 +28,10 @@ pub const SCAN_PAGE_BYTES: usize = 1 << 20;
 pub const BATCH_OPERATIONS: usize = 10_000;
 /// Longest prefix delimiter of hash routing, in bytes.
 pub const DELIMITER_BYTES: usize = 16;
-/// Sessions a partition keeps; the least recently applied is evicted.
-pub const SESSIONS: usize = 4_096;
+/// What the client sessions of a partition may count for, in bytes: 192 a session and 64 an
+/// outcome, so 4,096 sessions with one outcome each. Beyond, the least recently applied are
+/// evicted.
+pub const SESSION_BYTES: usize = 1 << 20;
 /// Outcomes kept of each session, and the most writes a client leaves unanswered.
 pub const SESSION_WINDOW: u64 = 1_024;
 /// Most partitions of a database.

@@ -30,8 +30,6 @@ pub enum Mutant {
     LagIgnored,
     /// A write sent again is sent as a new one.
     RetryAsNewWrite,
-    /// A snapshot is taken in without its sessions.
-    SnapshotWithoutSessions,
     /// A node that lost its volume comes back under its old id, with its old replica ids.
     WipedNodeKeepsItsId,
     /// A replica serves reads before it has found its former state again.
@@ -52,7 +50,7 @@ pub enum Mutant {
 
 impl Mutant {
     /// The bugs that CI puts in: each is found in its hunting ground.
-    pub const ALL: [Mutant; 54] = [
+    pub const ALL: &[Mutant] = &[
         Mutant::NoLogSync,
         Mutant::NoSync,
         Mutant::NoDirectorySync,
@@ -62,7 +60,9 @@ impl Mutant {
         Mutant::TokenIgnored,
         Mutant::LagIgnored,
         Mutant::RetryAsNewWrite,
-        Mutant::SnapshotWithoutSessions,
+        Mutant::Storage(Bug::SnapshotWithoutSessions),
+        Mutant::Storage(Bug::SessionLostByFlush),
+        Mutant::Storage(Bug::SessionFrozenLate),
         Mutant::WipedNodeKeepsItsId,
         Mutant::HalfDeadThread,
         Mutant::ReadBeforeReplay,

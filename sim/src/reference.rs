@@ -2,6 +2,7 @@
 //! differently: from the committed batches alone, with every version kept.
 
 use bytes::Bytes;
+use doug_proto::limits::{SESSION_BYTES, SESSION_WINDOW};
 use doug_proto::v1::{self, command, condition::Test, write_operation::Operation};
 use doug_raft::{Batch, BatchKind};
 use prost::Message;
@@ -14,13 +15,32 @@ pub struct Reference {
     last: u64,
     versions: BTreeMap<Bytes, Vec<(u64, Option<Bytes>)>>,
     sessions: BTreeMap<u64, SessionRecord>,
+    /// Of every session what it was after each command that changed it; nothing once evicted.
+    session_versions: BTreeMap<u64, Vec<(u64, Option<v1::SessionState>)>>,
     outcomes: BTreeMap<u64, v1::Outcome>,
 }
 
 #[derive(Debug, Default)]
 struct SessionRecord {
     lowest: u64,
+    /// The last command that named it.
+    used: u64,
     answered: BTreeMap<u64, v1::Outcome>,
+}
+
+impl SessionRecord {
+    fn state(&self, id: u64) -> v1::SessionState {
+        let outcome = |(sequence, outcome): (&u64, &v1::Outcome)| v1::SessionOutcome {
+            sequence: *sequence,
+            outcome: Some(*outcome),
+        };
+        v1::SessionState {
+            id,
+            lowest_unanswered: self.lowest,
+            outcomes: self.answered.iter().map(outcome).collect(),
+            last_used: self.used,
+        }
+    }
 }
 
 /// How a batch relates to what is committed already.
@@ -85,7 +105,9 @@ impl Reference {
         let command = v1::Command::decode(bytes).expect("the simulator's clients encoded it");
         let outcome = match command.command {
             Some(command::Command::Register(_)) => {
-                self.sessions.insert(index, SessionRecord { lowest: 1, ..Default::default() });
+                let session = SessionRecord { lowest: 1, used: index, ..Default::default() };
+                self.sessions.insert(index, session);
+                self.session_changed(index, index);
                 v1::Outcome { revision: index, conditions_met: true, ..Default::default() }
             }
             Some(command::Command::Write(write)) => self.write(index, &write),
@@ -99,24 +121,53 @@ impl Reference {
         self.outcomes.insert(index, outcome);
     }
 
+    /// Notes what a session is after the command at `index`, and evicts those that this
+    /// leaves no room for (docs/guarantees.md).
+    fn session_changed(&mut self, id: u64, index: u64) {
+        let state = self.sessions.get(&id).map(|session| session.state(id));
+        self.session_versions.entry(id).or_default().push((index, state));
+        let cost = |session: &SessionRecord| 192 + 64 * session.answered.len();
+        while self.sessions.values().map(cost).sum::<usize>() > SESSION_BYTES {
+            let by_use = self.sessions.iter().min_by_key(|(_, session)| session.used);
+            let Some((&evicted, _)) = by_use else { return };
+            self.sessions.remove(&evicted);
+            self.session_versions.entry(evicted).or_default().push((index, None));
+        }
+    }
+
+    /// The sessions after the command at `revision`, by id.
+    pub fn sessions_at(&self, revision: u64) -> Vec<v1::SessionState> {
+        let at = |versions: &Vec<(u64, Option<v1::SessionState>)>| {
+            let after = versions.partition_point(|(at, _)| *at <= revision);
+            versions.get(after.checked_sub(1)?)?.1.clone()
+        };
+        self.session_versions.values().filter_map(at).collect()
+    }
+
     fn write(&mut self, index: u64, write: &v1::WriteCommand) -> v1::Outcome {
         let Some(claim) = write.session else { return self.execute(index, write) };
         let expired = v1::Outcome { session_expired: true, ..Default::default() };
         let Some(session) = self.sessions.get_mut(&claim.id) else { return expired };
+        session.used = index;
         let least = claim.lowest_unanswered.min(claim.sequence);
         session.lowest = session.lowest.max(least);
         let lowest = session.lowest;
         session.answered.retain(|sequence, _| *sequence >= lowest);
-        if let Some(outcome) = session.answered.get(&claim.sequence) {
-            return *outcome;
-        }
-        if claim.sequence < lowest {
-            return expired;
-        }
-        let outcome = self.execute(index, write);
-        if let Some(session) = self.sessions.get_mut(&claim.id) {
-            session.answered.insert(claim.sequence, outcome);
-        }
+        let answered = session.answered.get(&claim.sequence).copied();
+        let outcome = match answered {
+            Some(outcome) => outcome,
+            None if claim.sequence < lowest => expired,
+            None => {
+                let outcome = self.execute(index, write);
+                let session = self.sessions.entry(claim.id).or_default();
+                session.answered.insert(claim.sequence, outcome);
+                let greatest = session.answered.keys().next_back().copied().unwrap_or_default();
+                session.lowest = session.lowest.max((greatest + 1).saturating_sub(SESSION_WINDOW));
+                session.answered = session.answered.split_off(&session.lowest);
+                outcome
+            }
+        };
+        self.session_changed(claim.id, index);
         outcome
     }
 

@@ -4,17 +4,14 @@
 
 use crate::context::{Context, WantedSnapshot};
 use crate::events::Event;
-use crate::mutants::Mutant;
 use crate::node::{Death, Node, Process};
 use bytes::Bytes;
 use doug_node::apply::Partition;
 use doug_node::host::{Event as HostEvent, RequestId};
 use doug_proto::map::Member;
-use doug_proto::v1;
 use doug_storage::snapshot::{Chunk, Incoming, Sending, Snapshot, SnapshotInfo};
 use doug_storage::tree::SnapshotTables;
 use doug_storage::{ReplicaKey, StorageError};
-use prost::Message;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -290,7 +287,7 @@ impl Receiver {
         (number, process): (u64, &mut Process),
         cx: &mut Context,
     ) -> Result<Step, Death> {
-        let SnapshotInfo { applied, mut state, .. } = incoming.info().clone();
+        let SnapshotInfo { applied, state, .. } = incoming.info().clone();
         let replica = self.partition.key();
         let host = doug_node::host::host_of(replica.partition, cx.plan.hosts);
         if !word {
@@ -298,9 +295,6 @@ impl Receiver {
             let event = HostEvent::SnapshotInstalled { replica, id: number, installed: None };
             process.post(host, event, cx);
             return Ok(Step::Failed);
-        }
-        if cx.plan.mutant == Mutant::SnapshotWithoutSessions {
-            state = without_sessions(&state);
         }
         let now = self.partition.install_snapshot(process.store(), tables, applied, state)?;
         let installed = (now == applied).then(|| Box::new(self.partition.installed(applied)));
@@ -336,10 +330,4 @@ fn damaged_or_not(chunk: Chunk, cx: &mut Context) -> Chunk {
     let at = cx.random.below(data.len() as u64) as usize;
     data[at] ^= 1 << cx.random.below(8);
     Chunk { data: Bytes::from(data), ..chunk }
-}
-
-fn without_sessions(state: &[u8]) -> Bytes {
-    let mut state = v1::PartitionState::decode(state).expect("a state block of a checkpoint");
-    state.sessions.clear();
-    state.encode_to_vec().into()
 }

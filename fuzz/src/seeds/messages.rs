@@ -46,7 +46,7 @@ pub fn seeds() -> Vec<Seed> {
         seed("tokens", "session", token.to_bytes()),
         seed("tokens", "page", page.to_bytes()),
         seed("state_block", "new-partition", machine(&map).encode()),
-        seed("state_block", "with-sessions", with_sessions(&map)),
+        seed("state_block", "session", session_state()),
         seed("batch", "noop", batch(BatchKind::Noop).encoded),
         seed("batch", "commands", batch(BatchKind::Commands).encoded),
         seed("batch", "configuration", batch(BatchKind::Configuration).encoded),
@@ -72,16 +72,14 @@ fn machine(map: &PartitionMap) -> Machine {
     Machine::new(map.database, map.routing.clone(), map.partitions[0].clone())
 }
 
-fn with_sessions(map: &PartitionMap) -> Vec<u8> {
-    let encoded = machine(map).encode();
-    let mut state = v1::PartitionState::decode(encoded).expect("just encoded");
+fn session_state() -> Vec<u8> {
     let outcome = v1::Outcome { revision: 9, conditions_met: true, ..Default::default() };
-    state.sessions.push(v1::SessionState {
+    let state = v1::SessionState {
         id: 5,
         last_used: 9,
         lowest_unanswered: 1,
         outcomes: vec![v1::SessionOutcome { sequence: 1, outcome: Some(outcome) }],
-    });
+    };
     state.encode_to_vec()
 }
 

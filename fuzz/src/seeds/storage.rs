@@ -75,7 +75,7 @@ pub(super) fn table(versions: u64) -> Vec<u8> {
         };
         tree.apply(revision, &[operation]);
     }
-    tree.rotate(Applied { index: versions, term: 1 }, Bytes::new());
+    tree.rotate(Applied { index: versions, term: 1 }, Bytes::new(), &[]);
     let mut job = tree.flush_job().expect("something is frozen");
     while !matches!(job.step(1 << 20).expect("the disk works"), Progress::Done(_)) {}
     let mut tables = disk.contents().into_iter().filter(|(path, _)| path.starts_with("/data/sst"));

@@ -23,8 +23,11 @@ pub fn commands(data: &[u8]) {
     assert_eq!(apply(&singly), together, "two replicas differ");
 }
 
+/// The state block and the sessions.
+type State = (Bytes, Vec<v1::SessionState>);
+
 /// What the state machine said of each command until it stopped, and its state.
-fn apply(batches: &[Vec<Bytes>]) -> (Vec<v1::Outcome>, Option<Bytes>) {
+fn apply(batches: &[Vec<Bytes>]) -> (Vec<v1::Outcome>, Option<State>) {
     let disk = SimDisk::new(1);
     let mut tree = Tree::open(context(&disk), &TreeImage::default(), 0).expect("an empty tree");
     let mut machine = Machine::new(DatabaseId::from_bits(0xdb), Routing::Range, descriptor());
@@ -41,7 +44,7 @@ fn apply(batches: &[Vec<Bytes>]) -> (Vec<v1::Outcome>, Option<Bytes>) {
             Err(_) => return (Vec::new(), None),
         }
     }
-    (outcomes, Some(machine.encode()))
+    (outcomes, Some((machine.encode(), machine.sessions().states())))
 }
 
 /// Keys from "a" on belong to others.

@@ -19,7 +19,7 @@ use prost::Message;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-const REPLICA: ReplicaKey = ReplicaKey { partition: 1, replica: 1 };
+pub const REPLICA: ReplicaKey = ReplicaKey { partition: 1, replica: 1 };
 const IDENTITY: Identity = Identity { node: 1, database: Some(0xdb) };
 
 /// Messages of a stream, each with its length in front: the header, then chunks. An empty

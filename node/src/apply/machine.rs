@@ -8,11 +8,16 @@ use doug_proto::map::Partition;
 use doug_proto::routing::Routing;
 use doug_proto::v1::{self, command, condition::Test, write_operation::Operation};
 use doug_raft::{Batch, BatchKind, BatchTime, Clock, Membership, Stamp};
-use doug_storage::tree::{KeyClass, Op, ReadError, Tree};
+use doug_storage::StorageError;
+use doug_storage::tree::{KeyClass, Op, ReadError, Tree, View};
 use prost::Message;
+use std::collections::BTreeMap;
 
 /// The format of state blocks this program writes, and the newest that it reads.
 pub const STATE_FORMAT_VERSION: u32 = 1;
+
+/// Bytes of a state block at most, beside the bounds of its partition, which are keys.
+const STATE_BYTES: usize = 4 << 10;
 
 /// The greatest feature level this program supports. At 1 the log holds what the
 /// first release wrote; at 2 configurations too, on which that one would stop.
@@ -38,8 +43,8 @@ impl Machine {
         Self {
             database,
             routing,
+            sessions: Sessions::new(descriptor.id),
             descriptor,
-            sessions: Sessions::default(),
             feature_level: 1,
             time: BatchTime::default(),
         }
@@ -60,30 +65,57 @@ impl Machine {
         &self.descriptor
     }
 
-    /// How many client sessions it keeps.
-    pub fn sessions(&self) -> usize {
-        self.sessions.len()
+    /// The client sessions.
+    pub fn sessions(&self) -> &Sessions {
+        &self.sessions
     }
 
-    /// The state block that is stored with each flush and sent with each snapshot.
+    /// See [`Sessions::freeze`].
+    pub fn freeze_sessions(&mut self) -> Vec<Op> {
+        self.sessions.freeze()
+    }
+
+    /// The state block that is stored with each flush and sent with each snapshot: small,
+    /// for it is written with every one of them.
     pub fn encode(&self) -> Bytes {
-        let state = v1::PartitionState {
+        let block = self.state().encode_to_vec();
+        assert!(block.len() <= self.most(), "a state block of {} bytes", block.len());
+        block.into()
+    }
+
+    fn state(&self) -> v1::PartitionState {
+        v1::PartitionState {
             format_version: STATE_FORMAT_VERSION,
             database: self.database.to_string(),
             routing: Some(self.routing.to_wire()),
             descriptor: Some(self.descriptor.to_wire()),
-            sessions: self.sessions.to_wire(),
             feature_level: self.feature_level,
             clock: self.time.clock.0,
             stamp: self.time.stamp.0,
-        };
-        state.encode_to_vec().into()
+        }
     }
 
-    /// Reads a state block.
+    /// Bytes that its state block may have.
+    fn most(&self) -> usize {
+        STATE_BYTES + self.descriptor.start.len() + self.descriptor.end.len()
+    }
+
+    /// Reads a state block; the sessions that belong to it are read from `tables`.
     ///
     /// # Errors
-    /// A block that is none, or of a newer format.
+    /// Damaged tables, naming file and offset; a block or sessions that are none, or of a
+    /// newer format.
+    pub fn restore(block: &[u8], tables: &View) -> Result<Self, StorageError> {
+        let mut machine =
+            Self::decode(block).map_err(|fault| StorageError::Refused(fault.message))?;
+        machine.sessions = Sessions::read(machine.descriptor.id, tables)?;
+        Ok(machine)
+    }
+
+    /// Reads a state block alone, without any session.
+    ///
+    /// # Errors
+    /// A block that is none, too long for one, or of a newer format.
     pub fn decode(block: &[u8]) -> Result<Self, Fault> {
         let state = v1::PartitionState::decode(block).map_err(|e| {
             Fault::invalid(format!("the partition's state block is unreadable: {e}"))
@@ -103,18 +135,24 @@ impl Machine {
                  {FEATURE_LEVEL}: run a newer one on this node"
             )));
         }
-        let descriptor = state.descriptor.unwrap_or_default();
-        Ok(Self {
+        let descriptor = Partition::from_wire(&state.descriptor.unwrap_or_default())?;
+        let machine = Self {
             database: state.database.parse().map_err(|e| Fault::invalid(format!("{e}")))?,
             routing: Routing::from_wire(state.routing.as_ref())?,
-            descriptor: Partition::from_wire(&descriptor)?,
-            sessions: Sessions::from_wire(state.sessions)?,
+            sessions: Sessions::new(descriptor.id),
+            descriptor,
             feature_level,
             time: BatchTime { clock: Clock(state.clock), stamp: Stamp(state.stamp) },
-        })
+        };
+        let (len, most) = (machine.state().encoded_len(), machine.most());
+        if len > most {
+            return Err(Fault::limit("bytes of the partition's state block", most, len));
+        }
+        Ok(machine)
     }
 
-    /// Applies one batch: one outcome per command, none for a no-op. Panics if it is not later than the one before.
+    /// Applies one batch: one outcome per command, none for a no-op. Panics if it is not
+    /// later than the one before.
     ///
     /// # Errors
     /// What the tree reports when a condition reads damaged data: the replica
@@ -223,12 +261,13 @@ impl Machine {
             }
         }
         outcome.conditions_met = true;
-        if let [v1::WriteOperation { operation: Some(Operation::Delete(delete)) }] =
-            &write.operations[..]
-        {
-            outcome.existed = read(tree, &delete.key, index)?.is_some();
-        }
-        Ok((outcome, operations(write)))
+        let changes = changes(tree, index, write)?;
+        // A delete of a missing key changes nothing.
+        outcome.existed = matches!(
+            &write.operations[..],
+            [v1::WriteOperation { operation: Some(Operation::Delete(_)) }]
+        ) && !changes.is_empty();
+        Ok((outcome, changes))
     }
 
     /// Only a key outside the interval is refused, never a merely older
@@ -253,15 +292,27 @@ fn descriptor_in(batch: &Batch) -> Result<Partition, ApplyError> {
     Partition::decode(&membership.context).map_err(|fault| malformed(fault.message))
 }
 
-fn operations(write: &v1::WriteCommand) -> Vec<Op> {
-    let operations = write.operations.iter().filter_map(|op| match &op.operation {
-        Some(Operation::Put(put)) => {
-            Some(Op::put(KeyClass::User, put.key.clone(), put.value.clone()))
+/// What the operations change: of several on one key the last counts, and a delete of a key
+/// that is missing writes nothing, so that it leaves no tombstone to keep and to merge.
+fn changes(tree: &Tree, index: u64, write: &v1::WriteCommand) -> Result<Vec<Op>, ApplyError> {
+    let mut last = BTreeMap::new();
+    for operation in write.operations.iter().filter_map(|op| op.operation.as_ref()) {
+        match operation {
+            Operation::Put(put) => last.insert(&put.key, Some(&put.value)),
+            Operation::Delete(delete) => last.insert(&delete.key, None),
+        };
+    }
+    let mut changes = Vec::with_capacity(last.len());
+    for (key, value) in last {
+        match value {
+            Some(value) => changes.push(Op::put(KeyClass::User, key.clone(), value.clone())),
+            None if read(tree, key, index)?.is_some() => {
+                changes.push(Op::delete(KeyClass::User, key.clone()));
+            }
+            None => {}
         }
-        Some(Operation::Delete(delete)) => Some(Op::delete(KeyClass::User, delete.key.clone())),
-        None => None,
-    });
-    operations.collect()
+    }
+    Ok(changes)
 }
 
 fn read(

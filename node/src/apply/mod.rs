@@ -2,6 +2,7 @@
 
 mod machine;
 mod partition;
+mod session_keys;
 mod sessions;
 
 pub use machine::{ApplyError, FEATURE_LEVEL, MEMBERS_CHANGE, Machine, STATE_FORMAT_VERSION};

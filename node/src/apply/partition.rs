@@ -7,7 +7,7 @@ use bytes::Bytes;
 use doug_proto::map::Partition as Descriptor;
 use doug_proto::v1;
 use doug_storage::compaction::CompactionJob;
-use doug_storage::simulation::crash_point;
+use doug_storage::simulation::{Bug, crash_point, has_bug};
 use doug_storage::store::Store;
 use doug_storage::tree::{self, FlushJob, Pressure, SnapshotTables};
 use doug_storage::tree::{Tree, TreeChange, TreeReader, View};
@@ -72,6 +72,8 @@ pub struct Checkpoint {
     pub applied: Applied,
     /// The state block at that command.
     pub state: Bytes,
+    /// The client sessions at that command, by id.
+    pub sessions: Vec<v1::SessionState>,
 }
 
 /// Background work that is due.
@@ -198,9 +200,22 @@ impl Partition {
         // Even an empty memtable is worth publishing when the log is short of
         // room: no-ops and refused writes advance the applied index too.
         if tree.wants_rotation() || (force && tree.frozen_count() == 0) {
-            tree.rotate(*applied, machine.encode());
+            let late = has_bug(Bug::SessionFrozenLate);
+            // Under one lock with the position: a session that knew of a later command would
+            // have it refused as a repetition when the log is replayed from that position.
+            let sessions = if late { Vec::new() } else { machine.freeze_sessions() };
+            tree.rotate(*applied, machine.encode(), &sessions);
+            if late {
+                return Jobs::default();
+            }
         }
-        Jobs { flush: tree.flush_job(), compaction: tree.compaction_job() }
+        let flush = tree.flush_job();
+        if let Some(job) = &flush
+            && has_bug(Bug::SessionFrozenLate)
+        {
+            job.freeze_late(&machine.freeze_sessions());
+        }
+        Jobs { flush, compaction: tree.compaction_job() }
     }
 
     /// Whether writers should slow down.
@@ -218,6 +233,11 @@ impl Partition {
         let inner = self.inner.lock();
         let memtables = inner.tree.memtable_bytes() + inner.tree.frozen_bytes();
         inner.tree.table_bytes() + memtables as u64
+    }
+
+    /// What the client sessions count for, in bytes; see [`doug_proto::limits::SESSION_BYTES`].
+    pub fn session_bytes(&self) -> u64 {
+        self.inner.lock().machine.sessions().bytes() as u64
     }
 
     /// Bytes in memtables.
@@ -276,6 +296,7 @@ impl Partition {
             view: inner.tree.view(),
             applied: inner.applied,
             state: inner.machine.encode(),
+            sessions: inner.machine.sessions().states(),
         }
     }
 
@@ -301,7 +322,7 @@ impl Partition {
         applied: Applied,
         state: Bytes,
     ) -> Result<Applied, StorageError> {
-        let machine = match self.machine_of(&state) {
+        let machine = match self.machine_of(&state, &tables.view()) {
             Ok(machine) => machine,
             Err(error) => {
                 tables.discard();
@@ -324,15 +345,18 @@ impl Partition {
         Ok(applied)
     }
 
-    /// What a snapshot's state block says, if it is of this partition.
-    fn machine_of(&self, state: &[u8]) -> Result<Machine, StorageError> {
-        let machine =
-            Machine::decode(state).map_err(|fault| StorageError::Refused(fault.to_string()))?;
-        let (own, other) = (self.key.partition, machine.descriptor().id);
+    /// What a snapshot's state block and tables say, if they are of this partition.
+    fn machine_of(&self, state: &[u8], tables: &View) -> Result<Machine, StorageError> {
+        let block = Machine::decode(state);
+        let block = block.map_err(|fault| StorageError::Refused(fault.to_string()))?;
+        let (own, other) = (self.key.partition, block.descriptor().id);
         if own != other {
             let what = format!("a snapshot for partition {own} holds the state of {other}");
             return Err(StorageError::Refused(what));
         }
-        Ok(machine)
+        if has_bug(Bug::SnapshotWithoutSessions) {
+            return Ok(block);
+        }
+        Machine::restore(state, tables)
     }
 }

@@ -3,12 +3,25 @@
 //! A session is created by a command of its own, and its id is that command's
 //! index: it is unique in its partition and never used again, so a delayed
 //! duplicate of the registration cannot revive a session that was evicted.
+//!
+//! Sessions live in memory, within [`limits::SESSION_BYTES`] a partition. The count decides
+//! who is evicted, so it is made of what the log says and nothing else, and is the same on
+//! every replica. On disk they are system keys in the tables: a rotation freezes those that
+//! changed with the memtable, at its position, and a start-up or a snapshot reads them back
+//! before anything else is applied.
 
-use doug_proto::error::Fault;
+use super::session_keys;
 use doug_proto::limits;
 use doug_proto::v1;
+use doug_storage::StorageError;
 use doug_storage::simulation::{Bug, has_bug};
-use std::collections::BTreeMap;
+use doug_storage::tree::{KeyClass, Op, View};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What a session counts for, in bytes, beside its outcomes: its place in the maps below.
+const SESSION: usize = 192;
+/// What an outcome counts for, in bytes.
+const OUTCOME: usize = 64;
 
 /// What is to be done with a write that names a session.
 #[derive(Clone, Debug, PartialEq)]
@@ -23,44 +36,86 @@ pub enum Admission {
 }
 
 /// The sessions of one partition. The least recently applied is evicted.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct Sessions {
+    partition: u64,
     by_id: BTreeMap<u64, Session>,
     /// Session ids by the index of the last command that named them.
     by_use: BTreeMap<u64, u64>,
+    /// What all of them count for.
+    bytes: usize,
+    /// Those of which the tables, once all memtables are flushed, hold a state.
+    stored: BTreeSet<u64>,
+    /// Those changed or evicted since the last freeze.
+    unsaved: BTreeSet<u64>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq)]
 struct Session {
     last_used: u64,
     lowest_unanswered: u64,
-    outcomes: BTreeMap<u64, v1::Outcome>,
+    /// By sequence, ascending.
+    outcomes: Vec<(u64, v1::Outcome)>,
 }
 
 impl Sessions {
+    /// No sessions of this partition.
+    pub fn new(partition: u64) -> Self {
+        Self {
+            partition,
+            by_id: BTreeMap::new(),
+            by_use: BTreeMap::new(),
+            bytes: 0,
+            stored: BTreeSet::new(),
+            unsaved: BTreeSet::new(),
+        }
+    }
+
+    /// The sessions that stand in a partition's tables.
+    ///
+    /// # Errors
+    /// Damaged tables; keys or states that are none, or that cannot be told apart.
+    pub fn read(partition: u64, tables: &View) -> Result<Self, StorageError> {
+        let mut sessions = Self::new(partition);
+        for state in session_keys::read(partition, tables)? {
+            let id = state.id;
+            let session = Session::from_wire(state);
+            let twice = sessions.by_use.insert(session.last_used, id);
+            if let Some(other) = twice {
+                return Err(StorageError::Refused(format!(
+                    "sessions {other} and {id} of partition {partition} were last named by the \
+                     same command: replace this replica"
+                )));
+            }
+            sessions.bytes += session.cost();
+            sessions.by_id.insert(id, session);
+            sessions.stored.insert(id);
+        }
+        Ok(sessions)
+    }
+
     /// Creates the session whose registration stands at `index`.
     pub fn register(&mut self, index: u64) {
-        if self.by_id.len() >= limits::SESSIONS
-            && let Some((_, evicted)) = self.by_use.pop_first()
-        {
-            self.by_id.remove(&evicted);
-        }
-        let session = Session { last_used: index, lowest_unanswered: 1, ..Session::default() };
+        let session = Session { last_used: index, lowest_unanswered: 1, outcomes: Vec::new() };
+        self.bytes += session.cost();
         self.by_id.insert(index, session);
         self.by_use.insert(index, index);
+        self.unsaved.insert(index);
+        self.evict();
     }
 
     /// Decides on a write that stands at `index`.
     pub fn admit(&mut self, index: u64, claim: &v1::Session) -> Admission {
         let Some(session) = self.by_id.get_mut(&claim.id) else { return Admission::Expired };
         self.by_use.remove(&session.last_used);
-        session.last_used = index;
         self.by_use.insert(index, claim.id);
-        session.forget_below(claim.lowest_unanswered.min(claim.sequence));
-        if let Some(outcome) = session.outcomes.get(&claim.sequence)
+        self.unsaved.insert(claim.id);
+        session.last_used = index;
+        self.bytes -= session.forget_below(claim.lowest_unanswered.min(claim.sequence));
+        if let Some(outcome) = session.outcome(claim.sequence)
             && !has_bug(Bug::RetryAppliedTwice)
         {
-            return Admission::Repeated(*outcome);
+            return Admission::Repeated(outcome);
         }
         if claim.sequence < session.lowest_unanswered || claim.sequence == 0 {
             return Admission::Expired;
@@ -68,16 +123,58 @@ impl Sessions {
         Admission::Fresh
     }
 
-    /// Keeps the outcome of a fresh write.
+    /// Keeps the outcome of a fresh write, which was admitted just before.
     pub fn record(&mut self, claim: &v1::Session, outcome: v1::Outcome) {
         let session = self.by_id.get_mut(&claim.id).expect("the write was admitted just before");
-        session.outcomes.insert(claim.sequence, outcome);
-        // The window is by count of sequences, so that a client that never says
-        // what it has received cannot make the state grow.
-        if let Some((greatest, _)) = session.outcomes.last_key_value() {
-            let least = greatest.saturating_sub(limits::SESSION_WINDOW - 1);
-            session.forget_below(least);
+        self.bytes -= session.cost();
+        session.record(claim.sequence, outcome);
+        self.bytes += session.cost();
+        self.evict();
+    }
+
+    /// Evicts until the rest is within its bounds. The session named last stays: alone it
+    /// counts for a fraction of them.
+    fn evict(&mut self) {
+        while self.bytes > limits::SESSION_BYTES
+            && let Some((_, id)) = self.by_use.pop_first()
+        {
+            let session = self.by_id.remove(&id).expect("a session by use is one by id");
+            self.bytes -= session.cost();
+            // What no table will ever hold needs no tombstone.
+            if self.stored.contains(&id) {
+                self.unsaved.insert(id);
+            } else {
+                self.unsaved.remove(&id);
+            }
         }
+    }
+
+    /// What changed since the last call, as changes of system keys: to be frozen with the
+    /// memtable whose position is the last command applied.
+    pub fn freeze(&mut self) -> Vec<Op> {
+        if has_bug(Bug::SessionLostByFlush) {
+            self.unsaved.clear();
+        }
+        let unsaved = std::mem::take(&mut self.unsaved);
+        let change = |id: u64| {
+            let key = session_keys::key(self.partition, id);
+            match self.by_id.get(&id) {
+                Some(session) => {
+                    self.stored.insert(id);
+                    Op::put(KeyClass::System, key, session_keys::value(&session.to_wire(id)))
+                }
+                None => {
+                    self.stored.remove(&id);
+                    Op::delete(KeyClass::System, key)
+                }
+            }
+        };
+        unsaved.into_iter().map(change).collect()
+    }
+
+    /// What all sessions count for, in bytes: at most [`limits::SESSION_BYTES`].
+    pub fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// How many sessions there are.
@@ -90,57 +187,76 @@ impl Sessions {
         self.by_id.is_empty()
     }
 
-    /// For the partition's state block: least recently applied first.
-    pub fn to_wire(&self) -> Vec<v1::SessionState> {
-        let in_order = self.by_use.values().filter_map(|id| Some((id, self.by_id.get(id)?)));
-        let to_wire = in_order.map(|(id, session)| v1::SessionState {
-            id: *id,
-            last_used: session.last_used,
-            lowest_unanswered: session.lowest_unanswered,
-            outcomes: session
-                .outcomes
-                .iter()
-                .map(|(sequence, outcome)| v1::SessionOutcome {
-                    sequence: *sequence,
-                    outcome: Some(*outcome),
-                })
-                .collect(),
-        });
-        to_wire.collect()
+    /// All of them, by id.
+    pub fn states(&self) -> Vec<v1::SessionState> {
+        self.by_id.iter().map(|(id, session)| session.to_wire(*id)).collect()
     }
+}
 
-    /// Reads what [`Sessions::to_wire`] wrote.
-    ///
-    /// # Errors
-    /// `INVALID_ARGUMENT` for sessions that cannot be told apart: each has an id of
-    /// its own, and each was last named by another command.
-    pub fn from_wire(states: Vec<v1::SessionState>) -> Result<Self, Fault> {
-        let mut sessions = Self::default();
-        for state in states {
-            let outcomes = state.outcomes.into_iter();
-            let session = Session {
-                last_used: state.last_used,
-                lowest_unanswered: state.lowest_unanswered,
-                outcomes: outcomes.map(|o| (o.sequence, o.outcome.unwrap_or_default())).collect(),
-            };
-            let used = sessions.by_use.insert(state.last_used, state.id);
-            let known = sessions.by_id.insert(state.id, session);
-            if used.is_some() || known.is_some() {
-                let id = state.id;
-                return Err(Fault::invalid(format!(
-                    "session {id} of the state block cannot be told from another"
-                )));
-            }
-        }
-        Ok(sessions)
+/// Of equal sessions; what of them is in tables is each replica's own affair.
+impl PartialEq for Sessions {
+    fn eq(&self, other: &Self) -> bool {
+        (self.partition, &self.by_id) == (other.partition, &other.by_id)
     }
 }
 
 impl Session {
-    fn forget_below(&mut self, least: u64) {
-        if least > self.lowest_unanswered {
-            self.lowest_unanswered = least;
-            self.outcomes = self.outcomes.split_off(&least);
+    fn cost(&self) -> usize {
+        SESSION + self.outcomes.len() * OUTCOME
+    }
+
+    fn outcome(&self, sequence: u64) -> Option<v1::Outcome> {
+        let at = self.outcomes.binary_search_by_key(&sequence, |(sequence, _)| *sequence);
+        at.ok().map(|at| self.outcomes[at].1)
+    }
+
+    fn record(&mut self, sequence: u64, outcome: v1::Outcome) {
+        match self.outcomes.binary_search_by_key(&sequence, |(sequence, _)| *sequence) {
+            Ok(at) => self.outcomes[at].1 = outcome,
+            Err(at) => self.outcomes.insert(at, (sequence, outcome)),
+        }
+        // The window is by count of sequences, so that a client that never says
+        // what it has received cannot make the state grow.
+        if let Some((greatest, _)) = self.outcomes.last() {
+            let least = greatest.saturating_sub(limits::SESSION_WINDOW - 1);
+            self.forget_below(least);
+        }
+    }
+
+    /// Returns what is freed.
+    fn forget_below(&mut self, least: u64) -> usize {
+        if least <= self.lowest_unanswered {
+            return 0;
+        }
+        self.lowest_unanswered = least;
+        let forgotten = self.outcomes.partition_point(|(sequence, _)| *sequence < least);
+        self.outcomes.drain(..forgotten);
+        forgotten * OUTCOME
+    }
+
+    fn to_wire(&self, id: u64) -> v1::SessionState {
+        let outcome = |&(sequence, outcome): &(u64, v1::Outcome)| v1::SessionOutcome {
+            sequence,
+            outcome: Some(outcome),
+        };
+        v1::SessionState {
+            id,
+            last_used: self.last_used,
+            lowest_unanswered: self.lowest_unanswered,
+            outcomes: self.outcomes.iter().map(outcome).collect(),
+        }
+    }
+
+    fn from_wire(state: v1::SessionState) -> Self {
+        let outcomes: BTreeMap<u64, v1::Outcome> = state
+            .outcomes
+            .into_iter()
+            .map(|o| (o.sequence, o.outcome.unwrap_or_default()))
+            .collect();
+        Self {
+            last_used: state.last_used,
+            lowest_unanswered: state.lowest_unanswered,
+            outcomes: outcomes.into_iter().collect(),
         }
     }
 }
@@ -165,9 +281,13 @@ mod tests {
         admission
     }
 
+    fn none() -> Sessions {
+        Sessions::new(1)
+    }
+
     #[test]
     fn a_retried_write_gets_its_first_outcome() {
-        let mut sessions = Sessions::default();
+        let mut sessions = none();
         sessions.register(5);
         assert_eq!(apply(&mut sessions, 6, claim(5, 1, 1)), Admission::Fresh);
         assert_eq!(apply(&mut sessions, 7, claim(5, 1, 1)), Admission::Repeated(outcome(6)));
@@ -175,12 +295,12 @@ mod tests {
 
     #[test]
     fn an_unknown_session_is_expired() {
-        assert_eq!(apply(&mut Sessions::default(), 6, claim(5, 1, 1)), Admission::Expired);
+        assert_eq!(apply(&mut none(), 6, claim(5, 1, 1)), Admission::Expired);
     }
 
     #[test]
     fn what_the_client_has_received_is_forgotten_and_then_refused() {
-        let mut sessions = Sessions::default();
+        let mut sessions = none();
         sessions.register(5);
         apply(&mut sessions, 6, claim(5, 1, 1));
         apply(&mut sessions, 7, claim(5, 2, 2));
@@ -189,7 +309,7 @@ mod tests {
 
     #[test]
     fn writes_of_one_session_may_be_applied_in_any_order() {
-        let mut sessions = Sessions::default();
+        let mut sessions = none();
         sessions.register(5);
         assert_eq!(apply(&mut sessions, 6, claim(5, 3, 1)), Admission::Fresh);
         assert_eq!(apply(&mut sessions, 7, claim(5, 1, 1)), Admission::Fresh);
@@ -198,52 +318,84 @@ mod tests {
 
     #[test]
     fn only_the_last_outcomes_are_kept() {
-        let mut sessions = Sessions::default();
+        let mut sessions = none();
         sessions.register(5);
         for sequence in 1..=limits::SESSION_WINDOW + 1 {
             apply(&mut sessions, 5 + sequence, claim(5, sequence, 1));
         }
+        assert_eq!(sessions.bytes(), SESSION + limits::SESSION_WINDOW as usize * OUTCOME);
         assert_eq!(apply(&mut sessions, 5_000, claim(5, 1, 1)), Admission::Expired);
         let second = apply(&mut sessions, 5_001, claim(5, 2, 1));
         assert_eq!(second, Admission::Repeated(outcome(7)));
     }
 
     #[test]
-    fn the_least_recently_applied_session_is_evicted() {
-        let mut sessions = Sessions::default();
-        let most = limits::SESSIONS as u64;
+    fn the_least_recently_applied_sessions_are_evicted_once_all_exceed_their_bytes() {
+        let mut sessions = none();
+        let most = (limits::SESSION_BYTES / SESSION) as u64;
         for index in 1..=most {
             sessions.register(index);
         }
+        assert_eq!(sessions.len(), most as usize);
+        // The outcome of the first makes no room for the second.
         apply(&mut sessions, most + 1, claim(1, 1, 1));
         sessions.register(most + 2);
-        assert_eq!(sessions.len(), limits::SESSIONS);
+        assert!(sessions.bytes() <= limits::SESSION_BYTES);
         assert_eq!(apply(&mut sessions, most + 3, claim(2, 1, 1)), Admission::Expired);
         assert_eq!(apply(&mut sessions, most + 4, claim(1, 2, 1)), Admission::Fresh);
     }
 
     #[test]
-    fn sessions_survive_their_wire_form() {
-        let mut sessions = Sessions::default();
-        sessions.register(5);
-        sessions.register(6);
-        apply(&mut sessions, 7, claim(5, 1, 1));
-        assert_eq!(Sessions::from_wire(sessions.to_wire()), Ok(sessions));
+    fn outcomes_count_too_and_what_is_forgotten_is_given_back() {
+        let mut sessions = none();
+        let (mut index, window) = (0, limits::SESSION_WINDOW);
+        let mut session = |sessions: &mut Sessions| {
+            index += 1;
+            let id = index;
+            sessions.register(id);
+            for sequence in 1..=window {
+                index += 1;
+                apply(sessions, index, claim(id, sequence, 1));
+                assert!(sessions.bytes() <= limits::SESSION_BYTES);
+            }
+            (id, index)
+        };
+        let full = SESSION + window as usize * OUTCOME;
+        let fits = limits::SESSION_BYTES / full;
+        for _ in 0..2 * fits {
+            session(&mut sessions);
+        }
+        assert_eq!(sessions.len(), fits);
+        let (id, index) = session(&mut sessions);
+        let before = sessions.bytes();
+        apply(&mut sessions, index + 1, claim(id, window + 1, window + 1));
+        assert_eq!(before - sessions.bytes(), (window as usize - 1) * OUTCOME);
     }
 
     #[test]
-    fn sessions_that_cannot_be_told_apart_are_refused() {
-        let mut sessions = Sessions::default();
+    fn a_freeze_tells_what_changed_since_the_last_and_what_is_gone() {
+        let keys = |ops: Vec<Op>| -> Vec<(Vec<u8>, bool)> {
+            let key = |op: Op| (op.key.to_vec(), op.slot.is_tombstone());
+            ops.into_iter().map(key).collect()
+        };
+        let key = |id| session_keys::key(1, id).to_vec();
+        let mut sessions = none();
         sessions.register(5);
         sessions.register(6);
-        let mut states = sessions.to_wire();
-        states[1].last_used = states[0].last_used;
-        assert!(Sessions::from_wire(states).is_err());
+        assert_eq!(keys(sessions.freeze()), [(key(5), false), (key(6), false)]);
+        assert_eq!(keys(sessions.freeze()), []);
+        apply(&mut sessions, 7, claim(6, 1, 1));
+        assert_eq!(keys(sessions.freeze()), [(key(6), false)]);
+        // One that was frozen is evicted, and one that never was.
+        let more = (limits::SESSION_BYTES / SESSION) as u64;
+        (8..=8 + more).for_each(|index| sessions.register(index));
+        let gone: Vec<_> = keys(sessions.freeze()).into_iter().filter(|(_, gone)| *gone).collect();
+        assert_eq!(gone, [(key(5), true), (key(6), true)]);
     }
 
     #[test]
     fn a_client_that_counts_to_the_last_number_keeps_no_more_outcomes() {
-        let mut sessions = Sessions::default();
+        let mut sessions = none();
         sessions.register(5);
         apply(&mut sessions, 6, claim(5, u64::MAX, 1));
         assert_eq!(apply(&mut sessions, 7, claim(5, 1, 1)), Admission::Expired);

@@ -29,6 +29,13 @@ pub enum Bug {
     TableForgotten,
     /// A compaction deletes its inputs before the manifest knows.
     TableDeletedEarly,
+    /// A snapshot is taken in without its sessions.
+    SnapshotWithoutSessions,
+    /// A flush writes the state of no session.
+    SessionLostByFlush,
+    /// A flush writes the state of sessions as they are when it begins, not as they were at
+    /// the position that it publishes.
+    SessionFrozenLate,
 }
 
 #[cfg(feature = "simulation")]

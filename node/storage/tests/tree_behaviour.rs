@@ -267,7 +267,7 @@ fn a_flush_publishes_position_and_state_of_the_rotation() {
     let mut keeper = Keeper::new(forgetful());
     keeper.put(1, "a", "x");
     let applied = Applied { index: 3, term: 2 };
-    keeper.tree.rotate(applied, Bytes::from_static(b"then"));
+    keeper.tree.rotate(applied, Bytes::from_static(b"then"), &[]);
     keeper.put(4, "a", "y");
     let mut job = keeper.tree.flush_job().expect("a frozen memtable");
     let change = finish(|| job.step(1));
@@ -282,7 +282,7 @@ fn a_flush_publishes_position_and_state_of_the_rotation() {
 fn an_empty_memtable_publishes_a_position_without_a_table() {
     let mut keeper = Keeper::new(forgetful());
     let applied = Applied { index: 9, term: 1 };
-    keeper.tree.rotate(applied, Bytes::new());
+    keeper.tree.rotate(applied, Bytes::new(), &[]);
     let mut job = keeper.tree.flush_job().expect("frozen");
     let change = finish(|| job.step(1));
     assert!(change.edit().is_empty());

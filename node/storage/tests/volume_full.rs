@@ -17,7 +17,7 @@ fn filled(disk: &SimDisk) -> (Opened, Tree) {
         apply(A, &mut tree, index);
     }
     opened.log.sync().expect("the disk works");
-    tree.rotate(Applied { index: 8, term: 1 }, Bytes::from_static(b"eight"));
+    tree.rotate(Applied { index: 8, term: 1 }, Bytes::from_static(b"eight"), &[]);
     (opened, tree)
 }
 

@@ -101,16 +101,19 @@ impl Bench {
     }
 
     /// Everything a client could see, and the state behind it.
-    pub fn contents(&self) -> (Vec<(Bytes, u64, Bytes)>, Bytes) {
+    pub fn contents(&self) -> Contents {
         contents(&self.partition)
     }
 }
 
-pub fn contents(partition: &Partition) -> (Vec<(Bytes, u64, Bytes)>, Bytes) {
+/// Keys with revision and value, the state block, and the client sessions.
+pub type Contents = (Vec<(Bytes, u64, Bytes)>, Bytes, Vec<v1::SessionState>);
+
+pub fn contents(partition: &Partition) -> Contents {
     let checkpoint = partition.checkpoint();
     let scan = checkpoint.view.scan(ScanRange::all(), None).unwrap();
     let entries = scan.map(|entry| entry.unwrap()).map(|e| (e.key, e.revision, e.value));
-    (entries.collect(), checkpoint.state)
+    (entries.collect(), checkpoint.state, checkpoint.sessions)
 }
 
 pub fn register() -> v1::Command {

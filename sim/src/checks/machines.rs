@@ -47,6 +47,15 @@ impl Machines {
         if *state != found {
             return wrong("its state block differs from another replica's".to_owned());
         }
+        let expected = reference.sessions_at(index);
+        if expected != checkpoint.sessions {
+            let differs = expected.iter().zip(&checkpoint.sessions).find(|(a, b)| a != b);
+            return wrong(format!(
+                "it keeps {} sessions where {} belong; (expected, found) first: {differs:?}",
+                checkpoint.sessions.len(),
+                expected.len()
+            ));
+        }
         let mut expected = reference.all(index);
         let scan = match checkpoint.view.scan(ScanRange::all(), Some(index)) {
             Ok(scan) => scan,

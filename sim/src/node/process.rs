@@ -230,7 +230,18 @@ impl Process {
                 fenced.insert(found.key);
                 continue;
             }
-            let (partition, restored) = restore(found, random.next())?;
+            let key = found.key;
+            let restored = restore(found, random.next());
+            let restored = restored.map_err(|error| opened.store.fence_if_damaged(key, error));
+            let (partition, restored) = match restored {
+                Ok(restored) => restored,
+                Err(error @ StorageError::Fenced { .. }) => {
+                    super::members::note_fenced(&start.name, (start.id, key), &error, cx)?;
+                    fenced.insert(key);
+                    continue;
+                }
+                Err(error) => return Err(error.into()),
+            };
             partitions.insert(id, Arc::new(partition));
             let number = doug_node::host::host_of(id, hosts.len());
             cx.checks.voter_restored(start.id, &restored)?;

@@ -8,7 +8,7 @@ use super::change::{ChangeKind, JobTicket, Progress, TreeChange};
 use super::context::Workshop;
 use super::levels::{Beneath, Placed};
 use super::version::Frozen;
-use super::{Applied, TreeEdit};
+use super::{Applied, Op, TreeEdit};
 use crate::Result;
 use crate::compaction::STEP_OVERHEAD;
 use crate::compaction::output::Output;
@@ -46,6 +46,14 @@ impl FlushJob {
             output: Some(Output::new(workshop, None)),
             last: None,
         }
+    }
+
+    /// Adds to what was frozen: that is the bug [`Bug::SessionFrozenLate`], and nothing else
+    /// may call it.
+    ///
+    /// [`Bug::SessionFrozenLate`]: crate::simulation::Bug::SessionFrozenLate
+    pub fn freeze_late(&self, system: &[Op]) {
+        self.frozen.memtable.apply(self.frozen.applied.index, system);
     }
 
     /// The position the flush will publish.

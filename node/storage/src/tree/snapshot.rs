@@ -7,7 +7,9 @@ use bytes::Bytes;
 
 use super::context::{TreeContext, Workshop};
 use super::levels::{Levels, Placed};
-use super::{Applied, TableMeta};
+use super::version::Version;
+use super::{Applied, TableMeta, View};
+use crate::memtable::Memtable;
 use crate::simulation::crash_point;
 use crate::snapshot::{SnapshotInfo, SnapshotTable};
 use crate::{Result, StorageError};
@@ -62,6 +64,22 @@ pub struct SnapshotTables {
 }
 
 impl SnapshotTables {
+    /// What a tree of these tables holds.
+    pub fn view(&self) -> View {
+        let mut levels = Levels::empty(1);
+        for placed in &self.tables {
+            levels.try_insert(placed.clone()).expect("they were put in order when they came in");
+        }
+        let newest = self.tables.iter().map(|placed| placed.meta.max_revision).max();
+        View::new(Arc::new(Version {
+            active: Arc::new(Memtable::new(newest.unwrap_or(0))),
+            frozen: Vec::new(),
+            levels: Arc::new(levels),
+            gc_floor: self.gc_floor,
+            interval: None,
+        }))
+    }
+
     /// Gives the snapshot up: its files may be deleted.
     pub fn discard(self) {}
 }

@@ -14,7 +14,9 @@ use super::pins::Pins;
 use super::snapshot::{Checkpoint, SnapshotTables};
 use super::version::{Frozen, Version};
 use super::view::{Shared, TreeReader, View};
-use super::{Applied, Interval, LevelStats, Pressure, TreeEdit, TreeImage, TreeOptions};
+use super::{
+    Applied, Interval, KeyClass, LevelStats, Pressure, TreeEdit, TreeImage, TreeOptions,
+};
 use crate::compaction::{CompactionJob, bytes, pick};
 use crate::memtable::{Memtable, Op};
 use crate::table::{FileId, ObsoleteFiles};
@@ -128,11 +130,15 @@ impl Tree {
     }
 
     /// Freezes the memtable, to be flushed and published with `applied`, the last
-    /// command in it, and the partition's `state` block as of that command. An empty
-    /// memtable may be frozen too: it publishes a newer position and state.
+    /// command in it, the partition's `state` block as of that command, and the changes of
+    /// `system` keys that belong to that state. An empty memtable may be frozen too: it
+    /// publishes a newer position and state.
     ///
-    /// Panics if `applied` is not the last revision applied or beyond it.
-    pub fn rotate(&mut self, applied: Applied, state: Bytes) {
+    /// Panics if `applied` is not the last revision applied or beyond it, or if one of the
+    /// changes is of a user key: readers have seen that revision already.
+    pub fn rotate(&mut self, applied: Applied, state: Bytes, system: &[Op]) {
+        let all_system = system.iter().all(|op| op.class == KeyClass::System);
+        assert!(all_system, "a rotation changes a key of a user");
         assert!(
             applied.index >= self.applied,
             "a memtable with revision {} cannot be published as applied to {}",
@@ -140,6 +146,9 @@ impl Tree {
             applied.index
         );
         self.applied = applied.index;
+        if !system.is_empty() {
+            self.version.active.apply(applied.index, system);
+        }
         let mut version = self.copy();
         version.frozen.push(Arc::new(Frozen {
             memtable: std::mem::replace(

@@ -87,7 +87,7 @@ pub fn contents(view: &View) -> BTreeMap<String, String> {
 
 /// Runs the next flush to its end, not yet published.
 pub fn flush(tree: &mut Tree, index: u64, state: &str) -> Result<TreeChange> {
-    tree.rotate(Applied { index, term: 1 }, Bytes::from(state.to_owned()));
+    tree.rotate(Applied { index, term: 1 }, Bytes::from(state.to_owned()), &[]);
     let mut job = tree.flush_job().expect("something is frozen");
     loop {
         if let Progress::Done(change) = job.step(300)? {
@@ -121,7 +121,7 @@ pub fn snapshot_source(applied: Applied) -> Arc<Snapshot> {
     for i in 0..30 {
         tree.apply(900 + i, &[Op::put(KeyClass::User, format!("s{i:03}"), "snapshot")]);
     }
-    tree.rotate(applied, Bytes::from_static(b"from a peer"));
+    tree.rotate(applied, Bytes::from_static(b"from a peer"), &[]);
     let mut job = tree.flush_job().expect("something is frozen");
     loop {
         if let Progress::Done(change) = job.step(300).expect("the disk works") {

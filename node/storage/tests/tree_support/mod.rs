@@ -111,7 +111,7 @@ impl Keeper {
     pub fn rotate(&mut self) {
         let index = self.tree.revision();
         let state = Bytes::from(format!("state at {index}"));
-        self.tree.rotate(Applied { index, term: 1 }, state);
+        self.tree.rotate(Applied { index, term: 1 }, state, &[]);
     }
 
     /// Flushes everything.

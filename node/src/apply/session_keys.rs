@@ -1,0 +1,63 @@
+//! How a partition's sessions stand in its tables.
+//!
+//! ```text
+//! key   := kind:u8 = 1  partition of origin:u64 BE  id:u64 BE     in the class of system keys
+//! value := dougdb.v1.SessionState
+//! ```
+//! The partition of origin keeps ids apart where a partition inherits sessions.
+
+use bytes::{BufMut, Bytes, BytesMut};
+use doug_proto::v1;
+use doug_storage::StorageError;
+use doug_storage::tree::{ReadError, ScanRange, View};
+use prost::Message;
+
+/// What a system key of this kind is about. Other kinds are a newer program's.
+const SESSION: u8 = 1;
+
+/// The system key of a session.
+pub(super) fn key(partition: u64, id: u64) -> Bytes {
+    let mut key = BytesMut::with_capacity(17);
+    key.put_u8(SESSION);
+    key.put_u64(partition);
+    key.put_u64(id);
+    key.freeze()
+}
+
+/// The value of that key.
+pub(super) fn value(state: &v1::SessionState) -> Bytes {
+    state.encode_to_vec().into()
+}
+
+/// All sessions in a partition's tables, by id.
+///
+/// # Errors
+/// Damaged tables; system keys of another kind; a session of another partition or unreadable.
+pub(super) fn read(partition: u64, tables: &View) -> Result<Vec<v1::SessionState>, StorageError> {
+    let refused = |what: String| {
+        StorageError::Refused(format!("{what} in the tables of partition {partition}"))
+    };
+    let scan = tables.scan_system(ScanRange::all()).map_err(storage_error)?;
+    let state = |entry: Result<doug_storage::tree::Entry, ReadError>| {
+        let entry = entry.map_err(storage_error)?;
+        if entry.key.first() != Some(&SESSION) {
+            let what = "there are system keys that this program does not know: run a newer one; \
+                        they stand";
+            return Err(refused(what.to_owned()));
+        }
+        let state = v1::SessionState::decode(entry.value)
+            .map_err(|error| refused(format!("a session is unreadable ({error})")))?;
+        if entry.key != key(partition, state.id) {
+            return Err(refused(format!("session {} stands under another's key", state.id)));
+        }
+        Ok(state)
+    };
+    scan.map(state).collect()
+}
+
+fn storage_error(error: ReadError) -> StorageError {
+    match error {
+        ReadError::Storage(error) => error,
+        other => StorageError::Refused(other.to_string()),
+    }
+}
