@@ -7,7 +7,7 @@ use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 const SEGMENT_HEADER: usize = 64;
 const RECORD: usize = 88;
 const FRAME: usize = 32;
-const FOOTER: usize = 84;
+const FOOTER: usize = 96;
 const TRAILER: usize = 9;
 
 /// A segment of the log: its header, and each record that its length delimits.
@@ -62,15 +62,15 @@ pub fn batch(bytes: &mut [u8]) {
     reseal_crc(bytes, 0, 4..all, &[]);
 }
 
-/// A table: footer, filter, index, properties, and the data blocks that the index lists.
+/// A table: footer, filter, index, properties, batches, and the data blocks that the index lists.
 pub fn table(bytes: &mut [u8]) {
     let Some(footer) = bytes.len().checked_sub(FOOTER) else { return };
     let length = bytes.len() as u64;
-    bytes[footer + 60..footer + 68].copy_from_slice(&length.to_le_bytes());
-    let sum = xxh3_64(&bytes[footer..footer + 68]);
-    bytes[footer + 68..footer + 76].copy_from_slice(&sum.to_le_bytes());
+    bytes[footer + 72..footer + 80].copy_from_slice(&length.to_le_bytes());
+    let sum = xxh3_64(&bytes[footer..footer + 80]);
+    bytes[footer + 80..footer + 88].copy_from_slice(&sum.to_le_bytes());
     let identity = u64_at(bytes, footer).expect("the footer is there");
-    for part in [footer + 8, footer + 20, footer + 32] {
+    for part in [footer + 8, footer + 20, footer + 32, footer + 44] {
         if let Some(place) = place(bytes, part) {
             block(bytes, place, identity);
         }

@@ -19,7 +19,7 @@ pub fn seeds() -> Vec<Seed> {
 }
 
 fn identity_of(table: &[u8]) -> u64 {
-    let footer = table.len() - 84;
+    let footer = table.len() - 96;
     u64::from_le_bytes(table[footer..footer + 8].try_into().expect("eight bytes"))
 }
 

@@ -9,6 +9,7 @@ use doug_sim_disk::SimDisk;
 use doug_storage::disk::Disk;
 use doug_storage::log::{self, Record};
 use doug_storage::manifest::{Change, Identity, Manifest, ManifestOptions, ManifestState};
+use doug_storage::table::TimedBatch;
 use doug_storage::tree::{KeyClass, Op, Progress, TableMeta, Tree, TreeEdit, TreeImage};
 use doug_storage::{Applied, ReplicaKey};
 use std::sync::Arc;
@@ -74,6 +75,10 @@ pub(super) fn table(versions: u64) -> Vec<u8> {
             Op::put(KeyClass::User, key, value)
         };
         tree.apply(revision, &[operation]);
+        if revision % 3 == 0 {
+            let (stamp, clock) = (revision << 16, revision);
+            tree.end_batch(TimedBatch { last: revision, stamp, clock });
+        }
     }
     tree.rotate(Applied { index: versions, term: 1 }, Bytes::new(), &[]);
     let mut job = tree.flush_job().expect("something is frozen");

@@ -41,6 +41,7 @@ fn read(bytes: Vec<u8>) {
     let Ok(table) = Table::open(&disk, &path, FILE, cache, ObsoleteFiles::default()) else {
         return;
     };
+    let _ = table.batches();
     let meta = listed(&table);
     let applied = meta.max_revision;
     let image = TreeImage { tables: BTreeMap::from([(FILE, meta)]), gc_floor: 0 };

@@ -9,6 +9,7 @@ use doug_proto::routing::Routing;
 use doug_proto::v1::{self, command, condition::Test, write_operation::Operation};
 use doug_raft::{Batch, BatchKind, BatchTime, Clock, Membership, Stamp};
 use doug_storage::StorageError;
+use doug_storage::table::TimedBatch;
 use doug_storage::tree::{KeyClass, Op, ReadError, Tree, View};
 use prost::Message;
 use std::collections::BTreeMap;
@@ -170,21 +171,25 @@ impl Machine {
             self.time
         );
         self.time = batch.time;
-        match batch.kind {
+        let outcomes = match batch.kind {
             BatchKind::Noop => {
                 tree.apply(batch.last(), &[]);
-                Ok(Vec::new())
+                Vec::new()
             }
             BatchKind::Configuration => {
                 self.descriptor = descriptor_in(batch)?;
                 tree.apply(batch.last(), &[]);
-                Ok(Vec::new())
+                Vec::new()
             }
             BatchKind::Commands => {
                 let commands = (batch.base..).zip(batch.commands());
-                commands.map(|(index, bytes)| self.command(tree, index, bytes)).collect()
+                let outcomes = commands.map(|(index, bytes)| self.command(tree, index, bytes));
+                outcomes.collect::<Result<_, _>>()?
             }
-        }
+        };
+        let BatchTime { clock, stamp } = batch.time;
+        tree.end_batch(TimedBatch { last: batch.last(), stamp: stamp.0, clock: clock.0 });
+        Ok(outcomes)
     }
 
     fn command(

@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use doug_storage::StorageError;
+use doug_storage::cache::BlockCache;
 use doug_storage::disk::Disk;
-use doug_storage::table::Compression;
+use doug_storage::table::{Compression, ObsoleteFiles, Table, TimedBatch};
 use doug_storage::tree::{
     Applied, Interval, KeyClass, Op, Pressure, Progress, ReadError, ScanRange, TreeOptions,
 };
@@ -502,6 +503,57 @@ fn the_interval_is_over_user_keys_alone() {
     keeper.compact();
     assert_eq!(keeper.get("k99"), None);
     assert_eq!(system_keys(&keeper), [("k99".to_owned(), "ours".to_owned())]);
+}
+
+fn batch(last: u64) -> TimedBatch {
+    TimedBatch { last, stamp: last << 16, clock: last }
+}
+
+/// The batches that the tree's tables list, each once.
+fn listed(keeper: &Keeper) -> Vec<TimedBatch> {
+    let mut batches = Vec::new();
+    for file in keeper.image.tables.keys() {
+        let path = keeper.tree.table_path(*file);
+        let (cache, obsolete) = (BlockCache::new(0), ObsoleteFiles::default());
+        let table = Table::open(&keeper.disk, &path, *file, cache, obsolete).unwrap();
+        batches.extend(table.batches().unwrap());
+    }
+    batches.sort_by_key(|batch| batch.last);
+    batches.dedup();
+    batches
+}
+
+#[test]
+fn a_table_lists_the_batches_it_holds_versions_of() {
+    let mut keeper = Keeper::new(TreeOptions { history: 100, ..TreeOptions::tiny() });
+    for revision in 1..=10 {
+        // From 5 to 6 nothing changes: nobody could tell that batch from the one before.
+        let ops = if (5..=6).contains(&revision) { vec![] } else { vec![put("k", "x")] };
+        keeper.tree.apply(revision, &ops);
+        if revision % 2 == 0 {
+            keeper.tree.end_batch(batch(revision));
+        }
+    }
+    keeper.flush();
+    assert_eq!(listed(&keeper), [2, 4, 8, 10].map(batch));
+}
+
+#[test]
+fn compaction_merges_lists_of_batches_and_trims_them_below_the_floor() {
+    let mut keeper = Keeper::new(TreeOptions { history: 10, ..TreeOptions::tiny() });
+    for revision in 1..=30 {
+        keeper.put(revision, &format!("k{revision:02}"), "x");
+        if revision % 3 == 0 {
+            keeper.tree.end_batch(batch(revision));
+        }
+        if revision % 10 == 0 {
+            keeper.flush();
+        }
+    }
+    keeper.compact();
+    assert_eq!(keeper.tree.gc_floor(), 20);
+    // 18 is the last at or below the floor: from its stamp on the floor can be read.
+    assert_eq!(listed(&keeper), [18, 21, 24, 27, 30].map(batch));
 }
 
 /// Owns the keys below "k10".

@@ -17,7 +17,7 @@ use proptest::prelude::*;
 use tree_support::{Keeper, context, delete, put};
 
 /// Bytes of a table's footer.
-const FOOTER: usize = 84;
+const FOOTER: usize = 96;
 
 /// One small table with several blocks, versions and tombstones, and what it holds.
 fn small_table(compression: Compression) -> (SimDisk, TreeImage, PathBuf, Vec<Entry>) {
@@ -209,7 +209,7 @@ fn reseal_footer(bytes: &mut [u8]) {
 fn a_table_of_a_newer_format_says_so() {
     let mut bytes = one_version();
     let footer = bytes.len() - FOOTER;
-    bytes[footer + 56] = 2;
+    bytes[footer + 68] = 2;
     reseal_footer(&mut bytes);
     let error = open_any(&bytes).expect_err("version 2 is not known");
     assert!(matches!(error, StorageError::NewerFormat { found: 2, supported: 1, .. }));
@@ -219,7 +219,7 @@ fn a_table_of_a_newer_format_says_so() {
 fn a_table_with_a_block_of_range_tombstones_is_of_a_newer_program() {
     let mut bytes = one_version();
     let footer = bytes.len() - FOOTER;
-    bytes[footer + 44] = 1;
+    bytes[footer + 56] = 1;
     reseal_footer(&mut bytes);
     let error = open_any(&bytes).expect_err("range tombstones are not known");
     assert!(error.to_string().contains("holds range tombstones"), "{error}");

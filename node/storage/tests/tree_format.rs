@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use doug_sim_disk::SimDisk;
 use doug_storage::table::{
-    Compression, LeaseId, Slot, TableBuilder, TableOptions, ValueAttributes,
+    Candidates, Compression, LeaseId, Slot, TableBuilder, TableOptions, TimedBatch, ValueAttributes,
 };
 use doug_storage::tree::KeyClass;
 use hexdump::hexdump;
@@ -17,8 +17,10 @@ fn example() -> Vec<u8> {
     let disk = SimDisk::new(1);
     let path = PathBuf::from("/example.sst");
     let options = TableOptions { compression: Compression::None, ..TableOptions::default() };
-    let mut builder =
-        TableBuilder::create(&disk, &path, 0x0123_4567_89ab_cdef, options).expect("new");
+    let builder = TableBuilder::create(&disk, &path, 0x0123_4567_89ab_cdef, options).expect("new");
+    let batch = |last, stamp, clock| TimedBatch { last, stamp, clock };
+    let batches = [batch(4, 0x20_0000, 32), batch(6, 0x20_0001, 32), batch(9, 0x21_0000, 33)];
+    let mut builder = builder.of_batches(Candidates::new(&batches, 0));
     let leased = ValueAttributes { lease: Some(LeaseId(300)), expiry: None };
     let green = Slot::Value { value: "green".into(), attributes: leased };
     for (key, revision, slot) in

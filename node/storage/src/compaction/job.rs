@@ -10,6 +10,7 @@ use crate::merge::Source;
 use crate::merge::heap::Merge;
 use crate::merge::level::LevelCursor;
 use crate::simulation::crash_point;
+use crate::table::batches::{self, Candidates};
 use crate::table::cursor::TableCursor;
 use crate::table::entry::{Cursor, Direction};
 use crate::table::reader::{Caching, Table};
@@ -104,7 +105,12 @@ impl CompactionJob {
         Ok(Progress::More)
     }
 
-    fn open_inputs(&self) -> Result<Merge<Source<'static>>> {
+    fn open_inputs(&mut self) -> Result<Merge<Source<'static>>> {
+        let inputs = self.upper.iter().chain(&self.lower);
+        let lists = inputs.map(|table| table.batches()).collect::<Result<Vec<_>>>()?;
+        if let Some(output) = &mut self.output {
+            output.of_batches(Candidates::new(&batches::merge(lists), self.gc_floor));
+        }
         let mut sources = Vec::new();
         for level in [self.upper_level(), vec![&self.lower[..]]].concat() {
             let cursor = LevelCursor::forward(level, None, Caching::Bypass)?;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::Result;
 use crate::simulation::crash_point;
+use crate::table::batches::Candidates;
 use crate::table::{FileId, Slot, Table, TableBuilder};
 use crate::tree::Workshop;
 
@@ -14,6 +15,7 @@ pub(crate) struct Output {
     workshop: Arc<Workshop>,
     /// Bytes at which a table is closed, between two keys; `None` never splits.
     split: Option<u64>,
+    batches: Candidates,
     current: Option<(FileId, TableBuilder)>,
     created: Vec<FileId>,
     finished: bool,
@@ -21,7 +23,19 @@ pub(crate) struct Output {
 
 impl Output {
     pub(crate) fn new(workshop: Arc<Workshop>, split: Option<u64>) -> Self {
-        Self { workshop, split, current: None, created: Vec::new(), finished: false }
+        Self {
+            workshop,
+            split,
+            batches: Candidates::default(),
+            current: None,
+            created: Vec::new(),
+            finished: false,
+        }
+    }
+
+    /// The batches that the versions may be of. Call it before the first is added.
+    pub(crate) fn of_batches(&mut self, batches: Candidates) {
+        self.batches = batches;
     }
 
     /// Appends a version, in internal order.
@@ -48,6 +62,7 @@ impl Output {
         let path = context.table_path(file);
         let (identity, options) = (context.identity(file), context.options.table.clone());
         let builder = TableBuilder::create(&*context.disk, &path, identity, options)?;
+        let builder = builder.of_batches(self.batches.clone());
         crash_point("table: created");
         self.created.push(file);
         Ok((file, builder))

@@ -19,8 +19,8 @@ use crossbeam_skiplist::set;
 use parking_lot::Mutex;
 
 use crate::Result;
-use crate::table::Slot;
 use crate::table::entry::{Cursor, Direction, Place};
+use crate::table::{Slot, TimedBatch};
 use crate::tree::KeyClass;
 use arena::Arena;
 use entry::{Entry, Placed};
@@ -57,6 +57,8 @@ pub(crate) struct Memtable {
     entries: SkipSet<Entry>,
     /// The writer's alone: readers hold entries by their handles.
     arena: Mutex<Arena>,
+    /// The batches applied, in order.
+    batches: Mutex<Vec<TimedBatch>>,
     bytes: AtomicUsize,
     newest: AtomicU64,
 }
@@ -67,6 +69,7 @@ impl Memtable {
         Self {
             entries: SkipSet::new(),
             arena: Mutex::new(Arena::new()),
+            batches: Mutex::new(Vec::new()),
             bytes: AtomicUsize::new(0),
             newest: AtomicU64::new(newest),
         }
@@ -80,6 +83,24 @@ impl Memtable {
         }
         // Publishes the inserts above: see `newest`.
         self.newest.store(revision, Ordering::Release);
+    }
+
+    /// Notes the batch whose last command was applied just before.
+    pub(crate) fn end_batch(&self, batch: TimedBatch) {
+        let mut batches = self.batches.lock();
+        let in_order = batches.last().is_none_or(|before| {
+            before.last < batch.last && before.stamp < batch.stamp && before.clock <= batch.clock
+        });
+        assert!(in_order, "{batch:?} is applied after {:?}", batches.last());
+        let before = batches.capacity();
+        batches.push(batch);
+        let grown = (batches.capacity() - before) * size_of::<TimedBatch>();
+        self.bytes.fetch_add(grown, Ordering::Relaxed);
+    }
+
+    /// The batches applied, in order.
+    pub(crate) fn batches(&self) -> Vec<TimedBatch> {
+        self.batches.lock().clone()
     }
 
     fn insert(&self, revision: u64, ops: &[Op]) {
@@ -102,7 +123,8 @@ impl Memtable {
         self.newest.load(Ordering::Acquire)
     }
 
-    /// Bytes of memory: all chunks, used or not, and the nodes of the skip list.
+    /// Bytes of memory: all chunks, used or not, the nodes of the skip list, and the list of
+    /// batches.
     pub(crate) fn bytes(&self) -> usize {
         self.bytes.load(Ordering::Relaxed)
     }

@@ -9,13 +9,14 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::batches::{Candidates, Contained};
 use super::block::BlockBuilder;
-use super::bloom;
 use super::compress::{Compression, Compressor};
 use super::entry::compare;
 use super::format::{Footer, Handle, IndexEntry, Site, seal};
 use super::properties::Properties;
 use super::slot::Slot;
+use super::{batches, bloom};
 use crate::disk::{Disk, DiskFile, OpenMode};
 use crate::simulation::crash_point;
 use crate::{Result, StorageError};
@@ -67,6 +68,7 @@ pub struct TableBuilder {
     last_revision: u64,
     /// Least and greatest revision of the block being built.
     block_revisions: (u64, u64),
+    contained: Contained,
     properties: Properties,
 }
 
@@ -94,8 +96,15 @@ impl TableBuilder {
             last_key: Vec::new(),
             last_revision: 0,
             block_revisions: NO_REVISIONS,
+            contained: Contained::new(Candidates::default()),
             properties: Properties::default(),
         })
+    }
+
+    /// The batches that its versions may be of: the table lists those that it holds.
+    pub fn of_batches(mut self, candidates: Candidates) -> Self {
+        self.contained = Contained::new(candidates);
+        self
     }
 
     /// Appends a version of a key, its class in front.
@@ -117,6 +126,7 @@ impl TableBuilder {
         self.last_key.extend_from_slice(key);
         self.last_revision = revision;
         self.block.add(key, revision, slot);
+        self.contained.note(revision);
         let (least, greatest) = self.block_revisions;
         self.block_revisions = (least.min(revision), greatest.max(revision));
         if self.block.size() >= self.options.block_bytes {
@@ -202,6 +212,8 @@ impl TableBuilder {
         let filter = self.seal(&filter);
         let index = self.index.finish();
         let index = self.seal(&index);
+        let batches = batches::encode(&self.contained.finish());
+        let batches = self.seal(&batches);
         let properties = self.properties.encode();
         let properties = self.seal(&properties);
         let footer = Footer {
@@ -209,6 +221,7 @@ impl TableBuilder {
             index,
             filter,
             properties,
+            batches,
             file_len: self.position() + super::format::FOOTER as u64,
         };
         self.buffer.extend_from_slice(&footer.encode());

@@ -1,14 +1,15 @@
 //! What frames the parts of a table: sealed blocks and the footer.
 //!
 //! ```text
-//! table  := data block* filter block  index block  properties block  footer
+//! table  := data block* filter block  index block  batches block  properties block  footer
 //! sealed := stored bytes  compression:u8  checksum:u64 LE
-//! footer := 84 bytes
+//! footer := 96 bytes
 //!    0  identity of the table u64
 //!    8  index:      offset u64, length u32       20  filter: offset u64, length u32
-//!   32  properties: offset u64, length u32       44  range tombstones: reserved, 12 zeros
-//!   56  format version u32                       60  length of the whole table u64
-//!   68  checksum u64 = xxh3-64 of bytes 0..68    76  magic "DOUG.SST"
+//!   32  properties: offset u64, length u32       44  batches: offset u64, length u32
+//!   56  range tombstones: reserved, 12 zeros     68  format version u32
+//!   72  length of the whole table u64
+//!   80  checksum u64 = xxh3-64 of bytes 0..80    88  magic "DOUG.SST"
 //! ```
 //! All integers are little-endian. A block's checksum is xxh3-64 of the stored bytes
 //! and the compression byte, seeded with the table's identity plus the block's offset,
@@ -25,7 +26,7 @@ pub(crate) const MAGIC: &[u8; 8] = b"DOUG.SST";
 /// The greatest table format this program writes and reads.
 pub const FORMAT_VERSION: u32 = 1;
 /// Bytes of the footer.
-pub(crate) const FOOTER: usize = 84;
+pub(crate) const FOOTER: usize = 96;
 /// Bytes of the footer kept for the place of a block of range tombstones.
 const RANGE_TOMBSTONES: usize = 12;
 /// Bytes after a block's stored bytes: compression and checksum.
@@ -166,6 +167,7 @@ pub(crate) struct Footer {
     pub(crate) index: Handle,
     pub(crate) filter: Handle,
     pub(crate) properties: Handle,
+    pub(crate) batches: Handle,
     /// Length of the whole file: a table cut short or grown is noticed at once.
     pub(crate) file_len: u64,
 }
@@ -190,7 +192,7 @@ impl Footer {
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(FOOTER);
         out.extend_from_slice(&self.identity.to_le_bytes());
-        for handle in [self.index, self.filter, self.properties] {
+        for handle in [self.index, self.filter, self.properties, self.batches] {
             out.extend_from_slice(&handle.offset.to_le_bytes());
             out.extend_from_slice(&handle.len.to_le_bytes());
         }
@@ -210,6 +212,7 @@ impl Footer {
         let index = decode_handle(&mut decoder)?;
         let filter = decode_handle(&mut decoder)?;
         let properties = decode_handle(&mut decoder)?;
+        let batches = decode_handle(&mut decoder)?;
         let range_tombstones = decoder.take(RANGE_TOMBSTONES)?;
         let version = decoder.u32()?;
         let file_len = decoder.u64()?;
@@ -231,7 +234,7 @@ impl Footer {
         if range_tombstones != [0; RANGE_TOMBSTONES] {
             return Err(Refusal::NewerContent("range tombstones"));
         }
-        Ok(Self { identity, index, filter, properties, file_len })
+        Ok(Self { identity, index, filter, properties, batches, file_len })
     }
 }
 

@@ -4,6 +4,7 @@
 //! (frame), `block` (entries), `slot` (what a key holds), `bloom` (filter), `properties`; with an example in
 //! docs/formats-sstable.md. A table is never changed, so readers share it without locks.
 
+pub(crate) mod batches;
 pub(crate) mod block;
 pub(crate) mod block_cursor;
 pub(crate) mod bloom;
@@ -18,6 +19,7 @@ mod properties;
 pub(crate) mod reader;
 pub(crate) mod slot;
 
+pub use batches::{Candidates, TimedBatch};
 pub use builder::{TableBuilder, TableOptions};
 pub use compress::Compression;
 pub use format::FORMAT_VERSION;

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering as Memory};
 
 use bytes::Bytes;
 
+use super::batches::{self, TimedBatch};
 use super::block::Block;
 use super::block_cursor::ForwardBlock;
 use super::bloom::Filter;
@@ -43,6 +44,7 @@ pub struct Table {
     identity: u64,
     /// End of the last data block.
     data_end: u64,
+    batches: Handle,
     properties: Properties,
     filter: Filter,
     index: Block,
@@ -77,6 +79,7 @@ impl Table {
             size,
             identity,
             data_end: footer.filter.offset,
+            batches: footer.batches,
             properties,
             filter,
             index,
@@ -218,12 +221,22 @@ impl Table {
         Ok(block)
     }
 
+    /// The batches that the table holds versions of, in order; see [`TimedBatch`]. They are
+    /// read from the disk each time.
+    ///
+    /// Errors: I/O, or corruption naming file and offset.
+    pub fn batches(&self) -> Result<Vec<TimedBatch>> {
+        let raw = RawTable { file: Arc::clone(&self.file), path: &self.path, size: self.size };
+        raw.part(self.identity, self.batches, |bytes| Ok(batches::decode(&bytes)?))
+    }
+
     /// Reads every block, past the cache, and checks that it holds what the properties say,
     /// in order.
     ///
     /// Errors: I/O, or corruption naming file and offset.
     pub fn verify(self: &Arc<Self>) -> Result<()> {
         let mut cursor = TableCursor::forward(Arc::clone(self), None, Caching::Bypass)?;
+        self.batches()?;
         let (mut entries, mut tombstones) = (0, 0);
         let mut last: Option<(Vec<u8>, u64)> = None;
         let damaged = |what| Err(self.damaged(self.data_end, what));
@@ -315,7 +328,8 @@ impl RawTable<'_> {
         let footer = Footer::decode(&bytes).map_err(|refusal| self.refused(offset, refusal))?;
         // The parts must fill the file, so that no byte goes unchecked.
         let adjacent = footer.filter.end() == Some(footer.index.offset)
-            && footer.index.end() == Some(footer.properties.offset)
+            && footer.index.end() == Some(footer.batches.offset)
+            && footer.batches.end() == Some(footer.properties.offset)
             && footer.properties.end() == Some(offset)
             && footer.file_len == self.size;
         if !adjacent {

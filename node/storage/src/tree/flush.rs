@@ -14,6 +14,7 @@ use crate::compaction::STEP_OVERHEAD;
 use crate::compaction::output::Output;
 use crate::compaction::retention::Retention;
 use crate::simulation::crash_point;
+use crate::table::batches::Candidates;
 use crate::table::entry::Cursor;
 
 /// Writes one memtable to disk. Dropped before it is done, it changes nothing and
@@ -37,13 +38,15 @@ impl FlushJob {
         beneath: Beneath,
         horizon: u64,
     ) -> Self {
+        let mut output = Output::new(workshop, None);
+        output.of_batches(Candidates::new(&frozen.memtable.batches(), horizon));
         Self {
             ticket,
             frozen,
             retention: Retention::new(horizon),
             beneath,
             gc_floor: horizon,
-            output: Some(Output::new(workshop, None)),
+            output: Some(output),
             last: None,
         }
     }

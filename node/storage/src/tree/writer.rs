@@ -14,12 +14,10 @@ use super::pins::Pins;
 use super::snapshot::{Checkpoint, SnapshotTables};
 use super::version::{Frozen, Version};
 use super::view::{Shared, TreeReader, View};
-use super::{
-    Applied, Interval, KeyClass, LevelStats, Pressure, TreeEdit, TreeImage, TreeOptions,
-};
+use super::{Applied, Interval, KeyClass, LevelStats, Pressure, TreeEdit, TreeImage, TreeOptions};
 use crate::compaction::{CompactionJob, bytes, pick};
 use crate::memtable::{Memtable, Op};
-use crate::table::{FileId, ObsoleteFiles};
+use crate::table::{FileId, ObsoleteFiles, TimedBatch};
 use crate::{Corruption, Result, StorageError};
 
 /// A tree, owned by the one who writes it.
@@ -96,6 +94,14 @@ impl Tree {
         );
         self.version.active.apply(revision, ops);
         self.applied = revision;
+    }
+
+    /// Notes that the last command applied ended a batch; so tables list it.
+    ///
+    /// Panics if the batch does not end there, or not after the one before.
+    pub fn end_batch(&mut self, batch: TimedBatch) {
+        assert_eq!(batch.last, self.applied, "a batch ends with the last command applied");
+        self.version.active.end_batch(batch);
     }
 
     /// The last revision applied.
