@@ -348,7 +348,8 @@ fn test(tree: &Tree, condition: &v1::Condition, index: u64) -> Result<(bool, u64
 pub enum ApplyError {
     /// The log holds bytes that are no command.
     #[error(
-        "the command at index {index} is unreadable ({error}): run a program as new as the one that wrote it"
+        "the command at index {index} is unreadable ({error}): run a program as new as the one \
+         that wrote it"
     )]
     Unreadable {
         /// Its index.

@@ -273,8 +273,8 @@ impl Partition {
     }
 
     /// Publishes the result of a job in the manifest and makes it visible;
-    /// `None` if a snapshot has made it void, or the replica was removed. Returns what is in tables now, if
-    /// it was a flush.
+    /// `None` if a snapshot has made it void, or the replica was removed. Returns what is in
+    /// tables now, if it was a flush.
     ///
     /// # Errors
     /// Those of the manifest; fatal ones must end the process.

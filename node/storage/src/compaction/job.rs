@@ -13,11 +13,11 @@ use crate::simulation::crash_point;
 use crate::table::batches::{self, Candidates};
 use crate::table::cursor::TableCursor;
 use crate::table::entry::{Cursor, Direction};
-use crate::table::reader::{Caching, Table};
+use crate::table::reader::Caching;
 use crate::tree::change::{ChangeKind, JobTicket, TreeChange};
 use crate::tree::levels::{Beneath, Levels, Placed};
 use crate::tree::version::owns;
-use crate::tree::{Interval, Progress, TableMeta, TreeEdit, Workshop};
+use crate::tree::{Interval, Progress, TreeEdit, Workshop};
 
 /// What each version costs a step beside its bytes.
 pub(crate) const STEP_OVERHEAD: usize = 32;
@@ -28,9 +28,8 @@ pub struct CompactionJob {
     ticket: JobTicket,
     picked: Picked,
     /// The inputs as they stood when the job began.
-    upper: Vec<Arc<Table>>,
-    lower: Vec<Arc<Table>>,
-    upper_metas: Vec<TableMeta>,
+    upper: Vec<Placed>,
+    lower: Vec<Placed>,
     beneath: Beneath,
     interval: Option<Arc<dyn Interval>>,
     retention: Retention,
@@ -48,15 +47,10 @@ impl CompactionJob {
         interval: Option<Arc<dyn Interval>>,
         horizon: u64,
     ) -> Self {
-        let take = |files: &[crate::table::FileId]| -> Vec<Arc<Table>> {
-            files.iter().filter_map(|&file| levels.find(file)).collect()
-        };
-        let metas = levels.metas()[picked.level].iter();
         let split = workshop.options().table_bytes;
         Self {
-            upper: take(&picked.upper),
-            lower: take(&picked.lower),
-            upper_metas: metas.filter(|m| picked.upper.contains(&m.file)).cloned().collect(),
+            upper: levels.take(&picked.upper),
+            lower: levels.take(&picked.lower),
             beneath: levels.beneath(picked.output_level() + 1),
             retention: Retention::new(horizon),
             gc_floor: horizon,
@@ -77,7 +71,7 @@ impl CompactionJob {
     /// change is published.
     pub fn input_bytes(&self) -> u64 {
         let tables = self.upper.iter().chain(&self.lower);
-        tables.map(|table| table.size()).sum()
+        tables.map(|placed| placed.meta.size).sum()
     }
 
     /// Works through about `budget` bytes of input. When it is done, its files are
@@ -107,7 +101,7 @@ impl CompactionJob {
 
     fn open_inputs(&mut self) -> Result<Merge<Source<'static>>> {
         let inputs = self.upper.iter().chain(&self.lower);
-        let lists = inputs.map(|table| table.batches()).collect::<Result<Vec<_>>>()?;
+        let lists = inputs.map(|placed| placed.table.batches()).collect::<Result<Vec<_>>>()?;
         if let Some(output) = &mut self.output {
             output.of_batches(Candidates::new(&batches::merge(lists), self.gc_floor));
         }
@@ -117,8 +111,9 @@ impl CompactionJob {
             sources.push(Source::Level(cursor));
         }
         if self.picked.level == 0 {
-            for table in &self.upper {
-                let cursor = TableCursor::forward(Arc::clone(table), None, Caching::Bypass)?;
+            for placed in &self.upper {
+                let table = Arc::clone(&placed.table);
+                let cursor = TableCursor::forward(table, None, Caching::Bypass)?;
                 sources.push(Source::Table(cursor));
             }
         }
@@ -126,7 +121,7 @@ impl CompactionJob {
     }
 
     /// The upper tables as a sorted level; level 0 is none.
-    fn upper_level(&self) -> Vec<&[Arc<Table>]> {
+    fn upper_level(&self) -> Vec<&[Placed]> {
         match self.picked.level {
             0 => Vec::new(),
             _ => vec![&self.upper[..]],
@@ -160,14 +155,14 @@ impl CompactionJob {
         self.picked.level > 0
             && self.lower.is_empty()
             && self.upper.len() == 1
-            && self.upper_metas.iter().all(|meta| meta.tombstones == 0)
+            && self.upper.iter().all(|placed| placed.meta.tombstones == 0)
             && self.interval.is_none()
     }
 
     fn sink(&mut self) -> TreeChange {
         let level = self.picked.output_level();
-        let added = self.upper.iter().cloned();
-        let added = added.map(|table| Placed::new(table, level)).collect();
+        let tables = self.upper.iter().map(|placed| placed.table.clone());
+        let added = tables.map(|table| Placed::new(table, level)).collect();
         self.change(added)
     }
 

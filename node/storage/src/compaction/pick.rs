@@ -27,7 +27,7 @@ const FULL: u64 = 1000;
 /// The compaction of the fullest level, if any level is full.
 ///
 /// `levels` is ordered as in the tree: level 0 newest first, the others by key.
-pub fn pick(levels: &[Vec<TableMeta>], options: &TreeOptions) -> Option<Picked> {
+pub fn pick(levels: &[Vec<impl AsRef<TableMeta>>], options: &TreeOptions) -> Option<Picked> {
     let last = options.levels.max(levels.len()) - 1;
     let (fullness, level) = (0..last)
         .map(|level| (fullness(levels, level, options), level))
@@ -49,7 +49,11 @@ pub fn pick(levels: &[Vec<TableMeta>], options: &TreeOptions) -> Option<Picked> 
 }
 
 /// How full a level is, in thousandths of what it should hold.
-pub(crate) fn fullness(levels: &[Vec<TableMeta>], level: usize, options: &TreeOptions) -> u64 {
+pub(crate) fn fullness(
+    levels: &[Vec<impl AsRef<TableMeta>>],
+    level: usize,
+    options: &TreeOptions,
+) -> u64 {
     let Some(metas) = levels.get(level) else {
         return 0;
     };
@@ -60,34 +64,34 @@ pub(crate) fn fullness(levels: &[Vec<TableMeta>], level: usize, options: &TreeOp
     holds.saturating_mul(FULL) / should
 }
 
-pub(crate) fn bytes(metas: &[TableMeta]) -> u64 {
-    metas.iter().map(|m| m.size).sum()
+pub(crate) fn bytes(metas: &[impl AsRef<TableMeta>]) -> u64 {
+    metas.iter().map(|m| m.as_ref().size).sum()
 }
 
 /// The oldest tables of level 0. Only a suffix may sink: a newer table sinking below an
 /// older one would put newer versions under older ones.
-fn oldest(metas: &[TableMeta], most: usize) -> Vec<&TableMeta> {
-    metas[metas.len().saturating_sub(most)..].iter().collect()
+fn oldest(metas: &[impl AsRef<TableMeta>], most: usize) -> Vec<&TableMeta> {
+    metas[metas.len().saturating_sub(most)..].iter().map(AsRef::as_ref).collect()
 }
 
 /// The table that drags along the fewest bytes of the next level for its own size.
-fn cheapest(levels: &[Vec<TableMeta>], level: usize) -> Option<&TableMeta> {
+fn cheapest(levels: &[Vec<impl AsRef<TableMeta>>], level: usize) -> Option<&TableMeta> {
     let cost = |meta: &TableMeta| {
         let dragged: u64 =
             overlapping(levels, level + 1, &meta.min_key, &meta.max_key).map(|m| m.size).sum();
         dragged.saturating_mul(1000) / meta.size.max(1)
     };
-    levels[level].iter().min_by_key(|&meta| cost(meta))
+    levels[level].iter().map(AsRef::as_ref).min_by_key(|&meta| cost(meta))
 }
 
 fn overlapping<'a>(
-    levels: &'a [Vec<TableMeta>],
+    levels: &'a [Vec<impl AsRef<TableMeta>>],
     level: usize,
     min: &'a [u8],
     max: &'a [u8],
 ) -> impl Iterator<Item = &'a TableMeta> {
     let metas = levels.get(level).map_or(&[][..], Vec::as_slice);
-    metas.iter().filter(move |m| m.overlaps(min, max))
+    metas.iter().map(AsRef::as_ref).filter(move |m: &&TableMeta| m.overlaps(min, max))
 }
 
 fn span<'a>(metas: &[&'a TableMeta]) -> Option<(&'a [u8], &'a [u8])> {
@@ -137,7 +141,7 @@ mod tests {
             vec![table(3, 1, "a", "z", 999)],
         ];
         assert_eq!(pick(&levels, &options()), None);
-        assert_eq!(pick(&[], &options()), None);
+        assert_eq!(pick(&[Vec::<TableMeta>::new()], &options()), None);
     }
 
     #[test]

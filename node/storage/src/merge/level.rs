@@ -1,5 +1,6 @@
 //! A sorted level as one source: its tables are disjoint, so one is open at a time.
 
+use std::borrow::Borrow;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -21,26 +22,26 @@ pub(crate) struct LevelCursor {
 impl LevelCursor {
     /// Over `tables`, ascending and disjoint, from the first version at or after `start`.
     pub(crate) fn forward(
-        tables: &[Arc<Table>],
+        tables: &[impl Borrow<Arc<Table>>],
         start: Option<Place<'_>>,
         caching: Caching,
     ) -> Result<Self> {
         let skip =
-            start.map_or(0, |(key, _)| tables.partition_point(|t| t.properties().max_key < key));
-        let rest = tables[skip..].iter().cloned().collect();
+            start.map_or(0, |(key, _)| tables.partition_point(|t| max_key(t.borrow()) < key));
+        let rest = tables[skip..].iter().map(|t| Arc::clone(t.borrow())).collect();
         Self::new(rest, Direction::Forward, caching, start)
     }
 
     /// Over `tables`, ascending and disjoint, from the last version before `end`.
     pub(crate) fn reverse(
-        tables: &[Arc<Table>],
+        tables: &[impl Borrow<Arc<Table>>],
         end: Option<Place<'_>>,
         caching: Caching,
     ) -> Result<Self> {
         let keep = end.map_or(tables.len(), |(key, _)| {
-            tables.partition_point(|t| t.properties().min_key <= key)
+            tables.partition_point(|t| min_key(t.borrow()) <= key)
         });
-        let rest = tables[..keep].iter().rev().cloned().collect();
+        let rest = tables[..keep].iter().rev().map(|t| Arc::clone(t.borrow())).collect();
         Self::new(rest, Direction::Reverse, caching, end)
     }
 
@@ -107,4 +108,12 @@ impl Cursor for LevelCursor {
         }
         Ok(())
     }
+}
+
+fn min_key(table: &Table) -> &[u8] {
+    &table.properties().min_key
+}
+
+fn max_key(table: &Table) -> &[u8] {
+    &table.properties().max_key
 }

@@ -1,8 +1,9 @@
 //! SSTables: immutable sorted files of versions.
 //!
-//! [`TableBuilder`] writes one front to back, [`Table`] reads it. Bytes: `format`
-//! (frame), `block` (entries), `slot` (what a key holds), `bloom` (filter), `properties`; with an example in
-//! docs/formats-sstable.md. A table is never changed, so readers share it without locks.
+//! [`TableBuilder`] writes one front to back, [`Table`] reads it. Bytes: `format` (frame),
+//! `block` (entries), `slot` (what a key holds), `bloom` (filter), `batches`, `properties`; with
+//! an example in docs/formats-sstable.md. A table is never changed, so readers share it
+//! without locks.
 
 pub(crate) mod batches;
 pub(crate) mod block;

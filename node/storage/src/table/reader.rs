@@ -271,10 +271,10 @@ impl Table {
             tombstones += u64::from(slot.is_tombstone());
             cursor.advance()?;
         }
-        match (entries, tombstones) == (self.properties.entries, self.properties.tombstones) {
-            true => Ok(()),
-            false => damaged("it does not hold as many versions as its properties say"),
+        if (entries, tombstones) != (self.properties.entries, self.properties.tombstones) {
+            return damaged("it does not hold as many versions as its properties say");
         }
+        Ok(())
     }
 
     fn damaged(&self, offset: u64, what: Malformed) -> StorageError {

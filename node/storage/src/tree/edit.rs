@@ -100,6 +100,12 @@ impl TableMeta {
     }
 }
 
+impl AsRef<TableMeta> for TableMeta {
+    fn as_ref(&self) -> &TableMeta {
+        self
+    }
+}
+
 /// A change of the tables of one tree: first `removed` leave, then `added` enter, so a
 /// file in both only changes its level.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

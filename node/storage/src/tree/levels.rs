@@ -5,6 +5,7 @@
 //! Of one key, each level holds only newer versions than the levels below; so a search
 //! ends at the first version it finds.
 
+use std::borrow::Borrow;
 use std::cmp::Ordering;
 use std::sync::Arc;
 
@@ -28,37 +29,41 @@ impl Placed {
     }
 }
 
+impl AsRef<TableMeta> for Placed {
+    fn as_ref(&self) -> &TableMeta {
+        &self.meta
+    }
+}
+
+impl Borrow<Arc<Table>> for Placed {
+    fn borrow(&self) -> &Arc<Table> {
+        &self.table
+    }
+}
+
 /// All tables, never changed once readers see it.
 #[derive(Clone, Debug)]
-pub(crate) struct Levels {
-    metas: Vec<Vec<TableMeta>>,
-    tables: Vec<Vec<Arc<Table>>>,
-}
+pub(crate) struct Levels(Vec<Vec<Placed>>);
 
 impl Levels {
     pub(crate) fn empty(levels: usize) -> Self {
-        Self { metas: vec![Vec::new(); levels], tables: vec![Vec::new(); levels] }
+        Self(vec![Vec::new(); levels])
     }
 
     /// Tables of each level; level 0 newest first, the others by key.
-    pub(crate) fn metas(&self) -> &[Vec<TableMeta>] {
-        &self.metas
+    pub(crate) fn each(&self) -> &[Vec<Placed>] {
+        &self.0
     }
 
-    pub(crate) fn tables(&self, level: usize) -> &[Arc<Table>] {
-        &self.tables[level]
+    /// All tables, from level 0 on.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Placed> {
+        self.0.iter().flatten()
     }
 
-    pub(crate) fn count(&self) -> usize {
-        self.tables.len()
-    }
-
-    pub(crate) fn all(&self) -> impl Iterator<Item = &Arc<Table>> {
-        self.tables.iter().flatten()
-    }
-
-    pub(crate) fn find(&self, file: FileId) -> Option<Arc<Table>> {
-        self.all().find(|t| t.id() == file).cloned()
+    /// The tables of these files, in that order.
+    pub(crate) fn take(&self, files: &[FileId]) -> Vec<Placed> {
+        let find = |file: &FileId| self.all().find(|placed| placed.meta.file == *file).cloned();
+        files.iter().filter_map(find).collect()
     }
 
     /// Applies an edit whose new tables are `added`; returns the tables that left.
@@ -76,10 +81,9 @@ impl Levels {
     }
 
     fn remove(&mut self, file: FileId) -> Arc<Table> {
-        for (metas, tables) in self.metas.iter_mut().zip(&mut self.tables) {
-            if let Some(at) = tables.iter().position(|t| t.id() == file) {
-                metas.remove(at);
-                return tables.remove(at);
+        for level in &mut self.0 {
+            if let Some(at) = level.iter().position(|placed| placed.meta.file == file) {
+                return level.remove(at).table;
             }
         }
         panic!("table {file} left a tree it was not in");
@@ -89,46 +93,44 @@ impl Levels {
     pub(crate) fn try_insert(&mut self, placed: Placed) -> Result<(), String> {
         // A tree made with more levels than now: its deepest tables keep their order.
         let level = usize::from(placed.meta.level);
-        while self.tables.len() <= level {
-            self.metas.push(Vec::new());
-            self.tables.push(Vec::new());
+        if self.0.len() <= level {
+            self.0.resize_with(level + 1, Vec::new);
         }
-        let metas = &mut self.metas[level];
+        let tables = &mut self.0[level];
         let meta = &placed.meta;
         let at = if level == 0 {
-            metas.partition_point(|m| m.max_revision > meta.max_revision)
+            tables.partition_point(|other| other.meta.max_revision > meta.max_revision)
         } else {
-            metas.partition_point(|m| m.min_key < meta.min_key)
+            tables.partition_point(|other| other.meta.min_key < meta.min_key)
         };
         let apart = |newer: &TableMeta, older: &TableMeta| match level {
             0 => newer.min_revision > older.max_revision,
             _ => newer.max_key < older.min_key,
         };
-        let before = at == 0 || apart(&metas[at - 1], meta);
-        let after = at == metas.len() || apart(meta, &metas[at]);
+        let before = at == 0 || apart(&tables[at - 1].meta, meta);
+        let after = at == tables.len() || apart(meta, &tables[at].meta);
         if !(before && after) {
             return Err(format!(
                 "table {} overlaps another of level {level}: a search could miss versions",
                 meta.file
             ));
         }
-        metas.insert(at, placed.meta);
-        self.tables[level].insert(at, placed.table);
+        tables.insert(at, placed);
         Ok(())
     }
 
     /// The newest version of `key` at or below revision `at`.
     pub(crate) fn get(&self, key: &[u8], at: u64) -> Result<Option<(u64, Slot)>> {
         let hash = crate::table::bloom::hash(key);
-        for table in &self.tables[0] {
-            if let Some(found) = table.get(key, hash, at)? {
+        for placed in &self.0[0] {
+            if let Some(found) = placed.table.get(key, hash, at)? {
                 return Ok(Some(found));
             }
         }
-        for tables in &self.tables[1..] {
-            let holder = tables.binary_search_by(|t| t.compare_key(key).reverse());
+        for level in &self.0[1..] {
+            let holder = level.binary_search_by(|t| t.table.compare_key(key).reverse());
             if let Ok(holder) = holder
-                && let Some(found) = tables[holder].get(key, hash, at)?
+                && let Some(found) = level[holder].table.get(key, hash, at)?
             {
                 return Ok(Some(found));
             }
@@ -137,24 +139,25 @@ impl Levels {
     }
 
     pub(crate) fn stats(&self) -> Vec<LevelStats> {
-        let stats = |(level, metas): (usize, &Vec<TableMeta>)| LevelStats {
-            level,
-            tables: metas.len(),
-            bytes: metas.iter().map(|m| m.size).sum(),
-            entries: metas.iter().map(|m| m.entries).sum(),
-            tombstones: metas.iter().map(|m| m.tombstones).sum(),
+        let stats = |(level, tables): (usize, &Vec<Placed>)| {
+            let sum = |of: fn(&TableMeta) -> u64| tables.iter().map(|t| of(&t.meta)).sum();
+            LevelStats {
+                level,
+                tables: tables.len(),
+                bytes: sum(|meta| meta.size),
+                entries: sum(|meta| meta.entries),
+                tombstones: sum(|meta| meta.tombstones),
+            }
         };
-        self.metas.iter().enumerate().map(stats).collect()
+        self.0.iter().enumerate().map(stats).collect()
     }
 
     /// Which keys the levels from `first` on may hold.
     pub(crate) fn beneath(&self, first: usize) -> Beneath {
+        let metas = |level: &Vec<Placed>| level.iter().map(|t| t.meta.clone()).collect();
         Beneath {
-            level_0: match first {
-                0 => self.metas[0].clone(),
-                _ => Vec::new(),
-            },
-            sorted: self.metas.iter().skip(first.max(1)).cloned().collect(),
+            level_0: if first == 0 { metas(&self.0[0]) } else { Vec::new() },
+            sorted: self.0.iter().skip(first.max(1)).map(metas).collect(),
         }
     }
 }

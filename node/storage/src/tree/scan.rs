@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use super::levels::Placed;
 use super::version::Version;
 use super::{KeyClass, ReadError};
 use crate::Result;
@@ -11,7 +12,7 @@ use crate::merge::visible::Visible;
 use crate::table::Slot;
 use crate::table::cursor::TableCursor;
 use crate::table::entry::{Direction, Place};
-use crate::table::reader::{Caching, Table};
+use crate::table::reader::Caching;
 
 /// Which keys of a class a scan visits and which way.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -143,19 +144,17 @@ fn sources<'v>(version: &'v Version, range: &Bounds) -> Result<Vec<Source<'v>>> 
             memtable.forward(start)
         }));
     }
-    let overlaps = |table: &&std::sync::Arc<Table>| {
-        let p = table.properties();
-        p.max_key >= range.start && p.min_key < range.end
-    };
-    for table in version.levels.tables(0).iter().filter(overlaps).cloned() {
+    let overlaps =
+        |placed: &&Placed| placed.meta.max_key >= range.start && placed.meta.min_key < range.end;
+    let (level_0, sorted) = version.levels.each().split_first().expect("there is a level 0");
+    for table in level_0.iter().filter(overlaps).map(|placed| placed.table.clone()) {
         sources.push(Source::Table(if range.reverse {
             TableCursor::reverse(table, end, Caching::Fill)?
         } else {
             TableCursor::forward(table, start, Caching::Fill)?
         }));
     }
-    for level in 1..version.levels.count() {
-        let tables = version.levels.tables(level);
+    for tables in sorted {
         sources.push(Source::Level(if range.reverse {
             LevelCursor::reverse(tables, end, Caching::Fill)?
         } else {

@@ -39,7 +39,7 @@ impl Checkpoint {
     }
 
     pub(crate) fn metas(&self) -> impl Iterator<Item = &TableMeta> {
-        self.levels.metas().iter().flatten()
+        self.levels.all().map(|placed| &placed.meta)
     }
 
     /// The last command it contains.

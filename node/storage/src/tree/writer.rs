@@ -186,7 +186,7 @@ impl Tree {
         if self.compacting.strong_count() > 0 {
             return None;
         }
-        let picked = pick(self.version.levels.metas(), self.options())?;
+        let picked = pick(self.version.levels.each(), self.options())?;
         let ticket = ticket(&mut self.compacting, self.incarnation)?;
         Some(CompactionJob::new(
             Arc::clone(&self.workshop),
@@ -225,7 +225,7 @@ impl Tree {
         let (added, gc_floor) = (std::mem::take(&mut snapshot.tables), snapshot.gc_floor);
         let edit = TreeEdit {
             added: added.iter().map(|placed| placed.meta.clone()).collect(),
-            removed: self.version.levels.all().map(|t| t.id()).collect(),
+            removed: self.version.levels.all().map(|placed| placed.meta.file).collect(),
             gc_floor,
         };
         let ticket = JobTicket { incarnation: self.incarnation, _running: Arc::new(()) };
@@ -242,7 +242,7 @@ impl Tree {
                     self.version.frozen.first().is_some_and(|oldest| Arc::ptr_eq(oldest, frozen))
                 }
                 ChangeKind::Snapshot { .. } => {
-                    let live = self.version.levels.all().map(|t| t.id());
+                    let live = self.version.levels.all().map(|placed| placed.meta.file);
                     live.eq(change.edit().removed.iter().copied())
                 }
                 ChangeKind::Compaction => true,
@@ -304,7 +304,7 @@ impl Tree {
 
     /// What the manifest must hold of the tree now.
     pub fn image(&self) -> TreeImage {
-        let metas = self.version.levels.metas().iter().flatten();
+        let metas = self.version.levels.all().map(|placed| &placed.meta);
         TreeImage {
             tables: metas.map(|meta| (meta.file, meta.clone())).collect(),
             gc_floor: self.version.gc_floor,
@@ -345,7 +345,7 @@ impl Tree {
     /// Bytes of memory that filters and indexes of the open tables hold.
     pub fn resident_bytes(&self) -> usize {
         let tables = self.version.levels.all();
-        tables.map(|table| table.resident_bytes()).sum()
+        tables.map(|placed| placed.table.resident_bytes()).sum()
     }
 
     /// Contents of each level.
@@ -367,19 +367,19 @@ impl Tree {
     /// level 0 counts once it is full.
     pub fn debt(&self) -> u64 {
         let options = self.options();
-        let excess = |(level, metas): (usize, &Vec<super::TableMeta>)| match level {
-            0 if metas.len() < options.l0_compaction => 0,
-            0 => bytes(metas),
-            _ => bytes(metas).saturating_sub(options.level_target(level)),
+        let excess = |(level, tables): (usize, &Vec<Placed>)| match level {
+            0 if tables.len() < options.l0_compaction => 0,
+            0 => bytes(tables),
+            _ => bytes(tables).saturating_sub(options.level_target(level)),
         };
-        let levels = self.version.levels.metas().iter().enumerate();
+        let levels = self.version.levels.each().iter().enumerate();
         levels.map(excess).sum()
     }
 
     /// Whether writers should slow down or stop.
     pub fn pressure(&self) -> Pressure {
         let options = self.options();
-        let level_0 = self.version.levels.tables(0).len();
+        let level_0 = self.version.levels.each()[0].len();
         let of_level_0 = if level_0 >= options.l0_stop {
             Pressure::Stop
         } else if level_0 >= options.l0_slow {
