@@ -45,6 +45,15 @@ impl Encoding {
         }
     }
 
+    /// A key or value in a sentence: as [`show`](Self::show), but no longer than a line.
+    pub fn quote(self, bytes: &[u8]) -> String {
+        let shown = self.show(bytes);
+        match shown.char_indices().nth(QUOTED) {
+            None => shown,
+            Some((end, _)) => format!("{}… ({} bytes)", &shown[..end], bytes.len()),
+        }
+    }
+
     /// Reads back a field that [`show`](Self::show) wrote.
     ///
     /// # Errors
@@ -67,6 +76,9 @@ impl Encoding {
         }
     }
 }
+
+/// Characters of a key that a sentence quotes.
+const QUOTED: usize = 64;
 
 /// Adds `name`, or `nameBase64` where the bytes are not UTF-8.
 pub fn insert_json(object: &mut Map<String, Value>, name: &str, bytes: &[u8]) {
@@ -209,6 +221,14 @@ mod tests {
     fn escaped_text_stays_on_its_line_and_cannot_act_on_the_terminal() {
         let shown = Encoding::Text.show(AWKWARD);
         assert_eq!(shown, r"a\\b\tc\nd\re\x00\x1b[31m\xffé\xc2\x85🦊\xe2\x82");
+    }
+
+    #[test]
+    fn a_sentence_quotes_no_more_than_a_line_of_a_key() {
+        assert_eq!(Encoding::Text.quote(b"a\tb"), "a\\tb");
+        let long = "ü".repeat(2_000);
+        let quoted = Encoding::Text.quote(long.as_bytes());
+        assert_eq!(quoted, format!("{}… (4000 bytes)", "ü".repeat(64)));
     }
 
     #[test]

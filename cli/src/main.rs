@@ -10,6 +10,7 @@ mod kubectl;
 mod panics;
 mod units;
 
+use clap::error::ErrorKind;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use doug_streams::{err, errln, out};
 use exit::Exit;
@@ -143,13 +144,17 @@ fn parse(arguments: Vec<OsString>) -> Result<Cli, clap::Error> {
 
 /// Prints help and the version, or what is wrong with the command line.
 fn tell(told: &clap::Error) -> Exit {
-    let on_terminal = if told.use_stderr() { err::is_terminal() } else { out::is_terminal() };
     let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    // Whoever types the program's name alone wants to see what there is.
+    let asked = std::env::args_os().len() > 1;
+    let missing = ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand;
+    let is_error = told.use_stderr() && (asked || told.kind() != missing);
+    let on_terminal = if is_error { err::is_terminal() } else { out::is_terminal() };
     let text = match on_terminal && !plain {
         true => told.render().ansi().to_string(),
         false => told.render().to_string(),
     };
-    if told.use_stderr() {
+    if is_error {
         err::print(format_args!("{text}"));
         return Exit::Usage;
     }
@@ -228,6 +233,19 @@ mod tests {
         assert_eq!(["endpoint", "consistency", "timeout"].map(given), [true, true, false]);
         let cli = parsed(&["facade", "--nodes", "a:1"]);
         assert!(cli.globals.given.has("nodes") && !cli.globals.given.has("map_file"));
+    }
+
+    #[test]
+    fn keys_and_values_may_begin_with_a_hyphen_and_options_stay_options() {
+        for (arguments, key, value) in [
+            (&["put", "temp", "-5"][..], "temp", "-5"),
+            (&["put", "-k", "--x", "--if-absent"], "-k", "--x"),
+            (&["put", "--if-absent", "k", "-o", "json", "v"], "k", "v"),
+        ] {
+            let Command::Put(put) = parsed(arguments).command else { panic!("{arguments:?}") };
+            assert_eq!((put.key(), put.value()), (key.as_ref(), Some(value.as_ref())));
+        }
+        assert!(parse(["doug", "put", "k", "v", "--nonsense"].map(OsString::from).into()).is_err());
     }
 
     #[test]

@@ -20,6 +20,7 @@ Examples:
   doug del greeting --if-revision 17")]
 pub struct Args {
     /// Key
+    #[arg(allow_hyphen_values = true)]
     key: OsString,
     /// Only if the key was last written at this revision
     #[arg(long, value_name = "N")]
@@ -32,7 +33,7 @@ pub struct Args {
 /// Runs the command.
 pub async fn run(args: Args, globals: &Globals) -> anyhow::Result<Exit> {
     let key = globals.encoding.decode(&args.key).map_err(usage)?;
-    let shown = globals.encoding.show(&key);
+    let shown = globals.encoding.quote(&key);
     let condition = args.if_revision.map_or(If::Always, If::Revision);
     let client = globals.one_shot().await?;
     let answer =

@@ -25,6 +25,7 @@ Examples:
   doug get greeting -o json")]
 pub struct Args {
     /// Key
+    #[arg(allow_hyphen_values = true)]
     key: OsString,
     #[command(flatten)]
     consistency: consistency::Args,
@@ -36,7 +37,7 @@ pub struct Args {
 /// Runs the command.
 pub async fn run(args: Args, globals: &Globals) -> anyhow::Result<Exit> {
     let key = globals.encoding.decode(&args.key).map_err(usage)?;
-    let shown = globals.encoding.show(&key);
+    let shown = globals.encoding.quote(&key);
     let client = globals.one_shot().await?;
     let answer = client
         .get(key.clone(), args.consistency.read())

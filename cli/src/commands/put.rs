@@ -27,9 +27,14 @@ Examples:
   doug put --encoding hex 00ff 6869")]
 pub struct Args {
     /// Key, 1 to 4,096 bytes
+    #[arg(allow_hyphen_values = true)]
     key: OsString,
     /// Value, at most 2 MiB
-    #[arg(required_unless_present = "value_file", conflicts_with = "value_file")]
+    #[arg(
+        required_unless_present = "value_file",
+        conflicts_with = "value_file",
+        allow_hyphen_values = true
+    )]
     value: Option<OsString>,
     /// Read the value from this file, byte for byte; - for standard input
     #[arg(long, value_name = "FILE")]
@@ -41,11 +46,24 @@ pub struct Args {
     verbose: bool,
 }
 
+#[cfg(test)]
+impl Args {
+    /// The key as it stands on the command line.
+    pub fn key(&self) -> &std::ffi::OsStr {
+        &self.key
+    }
+
+    /// The value as it stands there.
+    pub fn value(&self) -> Option<&std::ffi::OsStr> {
+        self.value.as_deref()
+    }
+}
+
 /// Runs the command.
 pub async fn run(args: Args, globals: &Globals) -> anyhow::Result<Exit> {
     let key = globals.encoding.decode(&args.key).map_err(usage)?;
     let value = value(&args, globals.encoding)?;
-    let shown = globals.encoding.show(&key);
+    let shown = globals.encoding.quote(&key);
     let client = globals.one_shot().await?;
     let answer = client
         .put(key, value, args.condition.condition())

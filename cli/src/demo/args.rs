@@ -65,7 +65,7 @@ pub enum Command {
     Pause(Names),
     /// Let paused nodes go on (SIGCONT)
     Resume(Names),
-    /// Start nodes again; one that still runs is stopped cleanly first
+    /// Start nodes again; one that still runs is stopped cleanly first, unless `all` is said
     Restart(Names),
     /// Lose the volumes of nodes: they come back empty, as new ones (`doug member replace NODE`)
     Wipe(Names),

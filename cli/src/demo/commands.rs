@@ -5,6 +5,7 @@ use super::control::{self, Action, Request};
 use super::database;
 use super::layout::Layout;
 use super::lock;
+use super::processes::Condition;
 use super::state::{self, FACADE, State};
 use super::table;
 use crate::exit::Exit;
@@ -69,11 +70,17 @@ async fn act(action: Action, names: &Names) -> anyhow::Result<Exit> {
     let state = find(&names.which)?;
     let mut resolved = Vec::new();
     for name in &names.nodes {
-        for name in resolve(name, &state).await? {
+        for name in resolve(name, action, &state).await? {
             if !resolved.contains(&name) {
                 resolved.push(name);
             }
         }
+    }
+    if resolved.is_empty() {
+        doug_streams::outln!(
+            "every node runs: name those that are to be stopped and started again"
+        );
+        return Ok(Exit::Done);
     }
     let request = Request { action, names: resolved };
     control::ask(&state.control, &request).await?;
@@ -96,14 +103,24 @@ async fn act(action: Action, names: &Names) -> anyhow::Result<Exit> {
     Ok(Exit::Done)
 }
 
-async fn resolve(name: &str, state: &State) -> anyhow::Result<Vec<String>> {
+async fn resolve(name: &str, action: Action, state: &State) -> anyhow::Result<Vec<String>> {
     if name == "all" {
-        return Ok(state.nodes.iter().map(|node| node.name.clone()).collect());
+        return Ok(all(action, state));
     }
     match name.strip_prefix("leader:") {
         None => Ok(vec![name.to_owned()]),
         Some(of) => Ok(vec![leader_of(of, state).await?]),
     }
+}
+
+/// Every node. To be started again, only those that do not run: stopping the others at the
+/// same time would leave no partition a leader.
+fn all(action: Action, state: &State) -> Vec<String> {
+    let concerned = state
+        .nodes
+        .iter()
+        .filter(|node| action != Action::Restart || node.condition != Condition::Running);
+    concerned.map(|node| node.name.clone()).collect()
 }
 
 /// The node that leads `P3`, or the partition of a key.
@@ -120,4 +137,25 @@ async fn leader_of(of: &str, state: &State) -> anyhow::Result<String> {
         leader.ok_or_else(|| Fault::unavailable(format!("partition {partition} has no leader")))
     });
     leader.await.with_context(|| format!("looking for the leader of {of}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::state::Shape;
+    use super::*;
+
+    #[test]
+    fn of_all_nodes_only_those_that_do_not_run_are_started_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let layout = Layout::new(folder.path()).unwrap();
+        let shape = Shape { clusters: 1, nodes: 3, partitions: 1 };
+        let mut state = State::new(&layout, shape, "127.0.0.1:7400".parse().unwrap(), true);
+        let conditions =
+            [Condition::Running, Condition::Died("signal: 9".into()), Condition::Paused];
+        for (node, condition) in state.nodes.iter_mut().zip(conditions) {
+            node.condition = condition;
+        }
+        assert_eq!(all(Action::Restart, &state), ["a-1", "a-2"]);
+        assert_eq!(all(Action::Kill, &state), ["a-0", "a-1", "a-2"]);
+    }
 }

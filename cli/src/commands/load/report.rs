@@ -93,11 +93,11 @@ fn milliseconds(time: Duration) -> f64 {
 
 fn as_text(difference: &Difference, encoding: Encoding) -> String {
     let Difference { line, key, expected, found } = difference;
-    let (key, expected) = (encoding.show(key), encoding.show(expected));
+    let (key, expected) = (encoding.quote(key), encoding.quote(expected));
     match found {
         None => format!("line {line}, key {key}: missing; the file has {expected}"),
         Some(found) => {
-            format!("line {line}, key {key}: is {}; the file has {expected}", encoding.show(found))
+            format!("line {line}, key {key}: is {}; the file has {expected}", encoding.quote(found))
         }
     }
 }
