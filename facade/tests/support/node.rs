@@ -143,12 +143,21 @@ impl Doug for Service {
         requests: Request<Streaming<StreamRequest>>,
     ) -> Result<Response<Self::StreamStream>, Status> {
         let service = self.clone();
-        let responses = requests.into_inner().map(move |request| {
-            let answers = request?.operations.into_iter().map(|operation| StreamAnswer {
+        // As a node does, it closes a message long before it is too large to be read.
+        let responses = requests.into_inner().flat_map(move |request| {
+            let answer = |operation: StreamOperation| StreamAnswer {
                 id: operation.id,
                 answer: operation.operation.map(|operation| service.answer(operation)),
-            });
-            Ok(StreamResponse { answers: answers.collect() })
+            };
+            let responses: Vec<_> = match request {
+                Ok(request) => request
+                    .operations
+                    .into_iter()
+                    .map(|operation| Ok(StreamResponse { answers: vec![answer(operation)] }))
+                    .collect(),
+                Err(status) => vec![Err(status)],
+            };
+            futures::stream::iter(responses)
         });
         Ok(Response::new(responses.boxed()))
     }
