@@ -1,5 +1,6 @@
 //! What a node is told at its start.
 
+use crate::budget::{MemoryBudget, Share};
 use anyhow::{Result, ensure};
 use doug_proto::access::AccessToken;
 use doug_proto::limits;
@@ -26,7 +27,7 @@ pub struct Config {
     pub ports: Ports,
     /// Shortest election timeout; the longest is twice that. At least 10.
     pub election_timeout_milliseconds: u64,
-    /// Bytes for memtables, block cache and requests in flight. At least 16 MiB.
+    /// Bytes of memory for everything that grows with data and load. At least 16 MiB.
     pub memory_budget: u64,
     /// Bytes of log on disk. At least 16 MiB.
     pub log_limit: u64,
@@ -72,8 +73,10 @@ impl Config {
         Ok(())
     }
 
-    /// The budget's half for memtables, a quarter for the block cache; an eighth each
-    /// is for requests in flight and for answers that clients have not read.
+    pub(crate) fn budget(&self) -> MemoryBudget {
+        MemoryBudget(self.memory_budget)
+    }
+
     pub(crate) fn store_options(&self) -> StoreOptions {
         let mut options = StoreOptions::default();
         options.log = LogOptions {
@@ -81,21 +84,22 @@ impl Config {
             limit_bytes: self.log_limit,
             ..options.log
         };
-        options.cache_bytes = self.memory_budget / 4;
+        options.cache_bytes = self.budget().of(Share::Blocks);
         // A node of the usual size holds about eight replicas, each with an
         // active and a frozen memtable.
-        let memtable = (self.memory_budget / 2 / 16).clamp(1 << 20, 64 << 20);
+        let memtable = (self.budget().of(Share::Memtables) / 16).clamp(1 << 20, 64 << 20);
         options.tree.memtable_bytes = memtable as usize;
         options
     }
 
     pub(crate) fn request_budget(&self) -> u64 {
         // The largest request must find room alone, however small the budget.
-        (self.memory_budget / 8).max(limits::MESSAGE_BYTES as u64)
+        self.budget().of(Share::Requests).max(limits::MESSAGE_BYTES as u64)
     }
 
     pub(crate) fn answer_budget(&self) -> usize {
         // So must the largest answer.
-        usize::try_from(self.memory_budget / 8).unwrap_or(usize::MAX).max(limits::MESSAGE_BYTES)
+        let share = self.budget().of(Share::Answers);
+        usize::try_from(share).unwrap_or(usize::MAX).max(limits::MESSAGE_BYTES)
     }
 }

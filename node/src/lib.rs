@@ -7,6 +7,7 @@
 #![deny(missing_docs)]
 
 pub mod apply;
+mod budget;
 mod config;
 mod engine;
 pub mod flow;

@@ -1,6 +1,8 @@
 //! Counters for Prometheus.
 
+use crate::budget::Share;
 use crate::engine::shared::Shared;
+use crate::flow::Class;
 use crate::host::RoleChange;
 use crate::volume::Admission;
 use doug_proto::v1::{Outcome, stream_operation::Operation};
@@ -32,6 +34,18 @@ struct UnquiesceLabels {
     cause: &'static str,
 }
 
+/// Which part of the memory budget.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ShareLabels {
+    share: &'static str,
+}
+
+/// What operations wait for.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ClassLabels {
+    class: &'static str,
+}
+
 /// All counters of a node.
 #[derive(Debug)]
 pub struct Metrics {
@@ -48,6 +62,11 @@ pub struct Metrics {
     /// Appends of leaders that were not taken in, since too much waited already.
     pub dropped_appends: Counter,
     log_backlog_bytes: Gauge,
+    memtable_bytes: Gauge,
+    memory_share_bytes: Family<ShareLabels, Gauge>,
+    refused: Family<ClassLabels, Counter>,
+    under_way: Family<ClassLabels, Gauge>,
+    admission_limit: Family<ClassLabels, Gauge>,
     request_bytes: Gauge,
     answer_bytes: Gauge,
     log_bytes: Gauge,
@@ -89,7 +108,11 @@ impl Metrics {
         let clock_offset = Gauge::default();
         let unquiesces = Family::<UnquiesceLabels, Counter>::default();
         let (peer_turns, dropped_appends) = (Counter::default(), Counter::default());
-        let log_backlog_bytes = Gauge::default();
+        let (log_backlog_bytes, memtable_bytes) = (Gauge::default(), Gauge::default());
+        let memory_share_bytes = Family::<ShareLabels, Gauge>::default();
+        let refused = Family::<ClassLabels, Counter>::default();
+        let under_way = Family::<ClassLabels, Gauge>::default();
+        let admission_limit = Family::<ClassLabels, Gauge>::default();
         let partition_bytes = Family::<PartitionLabels, Gauge>::default();
         let compaction_debt = Family::<PartitionLabels, Gauge>::default();
         let applied = Family::<PartitionLabels, Gauge>::default();
@@ -108,6 +131,9 @@ impl Metrics {
             "quiesced_partitions": "Partitions whose replica on this node is quiesced" => quiesced,
             "unquiesces": "Replicas that unquiesced, by cause" => unquiesces,
             "peer_turns": "Messages to other nodes, each for all partitions that have something to say" => peer_turns,
+            "refused_operations": "Operations refused at once, so that those taken in are answered soon" => refused,
+            "operations_under_way": "Operations that the node works on" => under_way,
+            "admission_limit": "How many operations the node works on at most" => admission_limit,
             "dropped_appends": "Appends of leaders not taken in, because too much waits for the disk" => dropped_appends,
             "applied_index": "Last index applied" => applied,
             "map_epoch": "Epoch of this node's partition map" => map_epoch,
@@ -120,6 +146,7 @@ impl Metrics {
             ("request", "Requests in flight", &request_bytes),
             ("answer", "Answers that clients have not read yet", &answer_bytes),
             ("log", "The log on disk", &log_bytes),
+            ("memtable", "Memtables of all replicas", &memtable_bytes),
             ("log_backlog", "Given to the log and not yet durable", &log_backlog_bytes),
             ("volume", "The volume altogether", &volume_bytes),
             ("volume_free", "What of the volume is not in use", &volume_free_bytes),
@@ -133,6 +160,8 @@ impl Metrics {
         ] {
             registry.register_with_unit(name, help, Unit::Bytes, family.clone());
         }
+        let help = "What each part may use of the memory budget";
+        registry.register_with_unit("memory_share", help, Unit::Bytes, memory_share_bytes.clone());
         Self {
             registry,
             operations,
@@ -145,6 +174,11 @@ impl Metrics {
             peer_turns,
             dropped_appends,
             log_backlog_bytes,
+            memtable_bytes,
+            memory_share_bytes,
+            refused,
+            under_way,
+            admission_limit,
             request_bytes,
             answer_bytes,
             log_bytes,
@@ -174,6 +208,11 @@ impl Metrics {
             Operation::Status(_) => "status",
         };
         self.operations.get_or_create(&OperationLabels { operation }).inc();
+    }
+
+    /// An operation was refused, because enough are under way.
+    pub fn refused(&self, class: Class) {
+        self.refused.get_or_create(&ClassLabels { class: class.name() }).inc();
     }
 
     /// A write was applied.
@@ -211,6 +250,12 @@ impl Metrics {
         self.log_bytes.set(shared.log_bytes() as i64);
         let backlog: u64 = shared.hosts.iter().map(|host| host.log_backlog()).sum();
         self.log_backlog_bytes.set(backlog as i64);
+        for class in Class::ALL {
+            let (under_way, limit) = shared.requests.under_way(class);
+            let labels = ClassLabels { class: class.name() };
+            self.under_way.get_or_create(&labels).set(under_way as i64);
+            self.admission_limit.get_or_create(&labels).set(limit as i64);
+        }
         if let Some(room) = shared.volume.room() {
             self.volume_bytes.set(room.total as i64);
             self.volume_free_bytes.set(room.free as i64);
@@ -219,7 +264,13 @@ impl Metrics {
         let refuses = shared.volume.admission() != Admission::Writes;
         self.refuses_writes.set(i64::from(refuses));
         self.map_epoch.set(shared.maps.epoch() as i64);
+        for share in Share::ALL {
+            let bytes = shared.budget.of(share) as i64;
+            self.memory_share_bytes.get_or_create(&ShareLabels { share: share.name() }).set(bytes);
+        }
         let partitions: Vec<_> = shared.partitions.read().values().cloned().collect();
+        let memtables: u64 = partitions.iter().map(|partition| partition.memtable_bytes()).sum();
+        self.memtable_bytes.set(memtables as i64);
         for partition in partitions {
             let labels = PartitionLabels { partition: partition.key().partition };
             self.partition_bytes.get_or_create(&labels).set(partition.bytes() as i64);

@@ -1,5 +1,6 @@
 //! Starting and stopping a node.
 
+use crate::budget::Share;
 use crate::config::Config;
 use crate::engine::clock::Clock;
 use crate::engine::identity::random_bits;
@@ -44,6 +45,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::net::TcpListener;
+use tokio::runtime::{Handle, Runtime};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tonic::service::interceptor::InterceptedService;
@@ -57,6 +59,7 @@ const MAX_DRIFT_PPM: u32 = 10_000;
 /// Replicas that are to be made on other nodes.
 const WAITING_CREATIONS: usize = 256;
 const READERS: usize = 2;
+const PEER_THREADS: usize = 2;
 const MAINTAINERS: usize = 2;
 
 /// Runs a node until `shutdown` ends; it then hands its leaderships over first.
@@ -67,14 +70,16 @@ const MAINTAINERS: usize = 2;
 pub async fn run(config: Config, shutdown: impl Future<Output = ()> + Send) -> Result<()> {
     config.check()?;
     let listeners = Listeners::bind(&config).await?;
+    let peers = PeerRuntime::start()?;
     let (shared, threads) = {
-        let config = config.clone();
-        tokio::task::spawn_blocking(move || open(&config, tokio::runtime::Handle::current()))
+        let (config, peers) = (config.clone(), peers.handle());
+        let runtime = Handle::current();
+        tokio::task::spawn_blocking(move || open(&config, runtime, peers))
             .await
             .context("opening the data directory panicked")??
     };
     let stop = CancellationToken::new();
-    let mut servers = listeners.serve(&shared, &stop);
+    let mut servers = listeners.serve(&shared, &stop, &peers)?;
     tracing::info!(
         node = %shared.config.node, name = config.name, data = %config.data.display(),
         "the node has replayed its log and serves"
@@ -139,7 +144,8 @@ impl Listeners {
         self,
         shared: &Arc<Shared>,
         stop: &CancellationToken,
-    ) -> tokio::task::JoinSet<Result<()>> {
+        peers: &PeerRuntime,
+    ) -> Result<tokio::task::JoinSet<Result<()>>> {
         let mut servers = tokio::task::JoinSet::new();
         let access = shared.config.access.clone().checked();
         let answers = &shared.answers;
@@ -176,8 +182,12 @@ impl Listeners {
         let serving = grpc::for_peers()
             .layer(EdgeLayer)
             .add_service(InterceptedService::new(raft, access.clone()))
-            .serve_with_incoming_shutdown(incoming(self.raft, "peer", limits.peers), wait(stop));
-        servers.spawn(async move { serving.await.context("the Raft server failed") });
+            .serve_with_incoming_shutdown(
+                incoming(peers.adopt(self.raft)?, "peer", limits.peers),
+                wait(stop),
+            );
+        let serving = async move { serving.await.context("the Raft server failed") };
+        servers.spawn_on(serving, &peers.handle());
         let serving = grpc::for_peers()
             .layer(EdgeLayer)
             .add_service(InterceptedService::new(admin, access))
@@ -188,7 +198,7 @@ impl Listeners {
             axum::serve(incoming(self.http, "HTTP", limits.http), http::router(shared.clone()))
                 .with_graceful_shutdown(wait(stop));
         servers.spawn(async move { pages.await.context("the HTTP server failed") });
-        servers
+        Ok(servers)
     }
 }
 
@@ -202,6 +212,46 @@ async fn listen(config: &Config, port: u16, option: &str) -> Result<TcpListener>
     })
 }
 
+/// Threads of their own for what nodes say to each other: however many clients wait for
+/// the others, heartbeats, votes and acknowledgements do not wait with them.
+struct PeerRuntime(Option<Runtime>);
+
+impl PeerRuntime {
+    fn start() -> Result<Self> {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(PEER_THREADS)
+            .thread_name("peers")
+            .enable_all()
+            .build()
+            .context("cannot start the threads that speak to other nodes")?;
+        Ok(Self(Some(runtime)))
+    }
+
+    fn runtime(&self) -> &Runtime {
+        self.0.as_ref().expect("it is taken only when dropped")
+    }
+
+    fn handle(&self) -> Handle {
+        self.runtime().handle().clone()
+    }
+
+    /// Waits for connections there.
+    fn adopt(&self, listener: TcpListener) -> Result<TcpListener> {
+        let _there = self.runtime().enter();
+        let listener = listener.into_std().and_then(TcpListener::from_std);
+        listener.context("cannot hand the Raft port over")
+    }
+}
+
+impl Drop for PeerRuntime {
+    fn drop(&mut self) {
+        // To wait for it is not allowed where this ends.
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
 /// The receivers of a node's queues, one per kind of thread.
 struct Queues {
     log: Receiver<log_thread::LogWork>,
@@ -212,7 +262,7 @@ struct Queues {
     creations: mpsc::Receiver<crate::host::WantedReplica>,
 }
 
-fn open(config: &Config, runtime: tokio::runtime::Handle) -> Result<(Arc<Shared>, Threads)> {
+fn open(config: &Config, runtime: Handle, peers: Handle) -> Result<(Arc<Shared>, Threads)> {
     let options = config.store_options().salted(random_bits());
     let opened = Store::open(Arc::new(RealDisk), &config.data, options)?;
     let node = identify(&opened)?;
@@ -232,7 +282,7 @@ fn open(config: &Config, runtime: tokio::runtime::Handle) -> Result<(Arc<Shared>
     let Held { hosts, partitions, fenced } =
         hosts(config, &identity, clock, opened.replicas, &opened.store)?;
     let parts = Parts { store: opened.store, log_reader: opened.reader, map, partitions, fenced };
-    let (shared, queues) = share(config, identity, clock, parts, runtime.clone());
+    let (shared, queues) = share(config, identity, clock, parts, peers);
     // What was applied just before the last process ended may not be in the map yet.
     for partition in shared.partitions.read().values() {
         shared.maps.publish(&partition.descriptor())?;
@@ -274,6 +324,7 @@ fn hosts(
     replicas: Vec<Recovered>,
     store: &Store,
 ) -> Result<Held> {
+    let replication = config.budget().of(Share::Replication) / config.hosts as u64;
     let host_config = HostConfig {
         election_timeout: config.election_timeout_milliseconds * 1_000,
         lease: config.read_leases.then_some(LeaseConfig { max_drift_ppm: MAX_DRIFT_PPM }),
@@ -283,6 +334,8 @@ fn hosts(
         hosts: config.hosts as u32,
         // A quarter of the log, over eight replicas.
         retained_log_bytes: config.log_limit / 32,
+        log_backlog_bytes: replication / 2,
+        apply_backlog_bytes: replication / 4,
         ..HostConfig::new(identity.node)
     };
     let host = |number| Host::new(HostConfig { number, ..host_config.clone() });
@@ -325,7 +378,7 @@ fn share(
     identity: Identity,
     clock: Clock,
     parts: Parts,
-    runtime: tokio::runtime::Handle,
+    peers: Handle,
 ) -> (Arc<Shared>, Queues) {
     // Bounded by the hosts, which count what they give out: they must never wait here.
     let (log, log_queue) = unbounded();
@@ -342,10 +395,12 @@ fn share(
         answers: Answers::new(config.answer_budget()),
         leases: Leases::default(),
         maps: Maps::new(parts.map, parts.store.clone()),
-        peers: Peers::new(runtime, shared.clone()),
+        peers: Peers::new(peers, shared.clone()),
         store: parts.store,
         log_reader: parts.log_reader,
         log_limit: config.log_limit,
+        budget: config.budget(),
+        memtables_full: AtomicBool::new(false),
         log,
         apply,
         reads,
@@ -375,7 +430,7 @@ fn start(
     hosts: Vec<Host>,
     queues: Queues,
     log: LogWriter,
-    runtime: &tokio::runtime::Handle,
+    runtime: &Handle,
 ) -> Result<Threads> {
     let mut threads = Threads::new(shared.watchdog.clone(), shared.clock);
     let node = shared.clone();

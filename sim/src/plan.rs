@@ -4,6 +4,7 @@ use crate::library::LibraryPlan;
 use crate::mutants::Mutant;
 use crate::network::NetworkSettings;
 use crate::random::Random;
+use doug_node::flow::Bounds;
 use doug_storage::log::LogOptions;
 use doug_storage::manifest::ManifestOptions;
 use doug_storage::store::StoreOptions;
@@ -251,6 +252,8 @@ pub struct Plan {
     pub payload_cache_bytes: u64,
     /// Bytes that wait for the log, or to be applied, before a host takes in no more.
     pub backlog_bytes: u64,
+    /// How many operations of the library a node works on at once.
+    pub admission: Bounds,
     /// Bytes of a batch.
     pub batch_bytes: usize,
     /// Bytes of batches in one message to a peer.
@@ -302,6 +305,7 @@ impl Plan {
             retained_log_bytes: 24 << 10,
             payload_cache_bytes: 16 << 10,
             backlog_bytes: 256 << 10,
+            admission: Bounds::default(),
             batch_bytes: 4 << 10,
             append_bytes: 1 << 20,
             leases: false,
@@ -370,6 +374,9 @@ impl Plan {
         plan.draw_options(&mut Random::for_purpose(seed, 6));
         plan.backlog_bytes =
             *Random::for_purpose(seed, 14).pick(&[4 << 10, 32 << 10, 256 << 10, 1 << 20]);
+        if Random::for_purpose(seed, 15).chance(300) {
+            plan.admission = Bounds { least: 1, first: 2, most: 4 };
+        }
         draw_geometry(&mut plan.store.tree, &mut Random::for_purpose(seed, 13));
         plan.library = LibraryPlan::draw(plan.workload.clients, &mut Random::for_purpose(seed, 8));
         plan.workload.clients -= plan.library.clients();

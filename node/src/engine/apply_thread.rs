@@ -12,6 +12,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError};
 use doug_storage::ReplicaKey;
 use doug_storage::tree::{Pressure, ReadError};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// How soon a thread without work notices that the node stops.
@@ -91,6 +92,9 @@ fn end(replica: ReplicaKey, error: &dyn std::fmt::Display) {
 /// stall the partition without a word; filled on, the volume refuses writes in words.
 fn pressure(replica: ReplicaKey, shared: &Shared) -> Pressure {
     let Some(partition) = shared.partition(replica.partition) else { return Pressure::None };
+    if shared.memtables_full.load(Ordering::Relaxed) {
+        return Pressure::Stop;
+    }
     let pressure =
         if shared.volume.compacts() { partition.pressure() } else { partition.flush_pressure() };
     if pressure != Pressure::None {
@@ -106,7 +110,8 @@ fn finish(partition: &Partition, work: AppliedWork, shared: &Shared) {
         let descriptor = partition.descriptor();
         let epoch = shared.maps.epoch();
         for (request, outcome) in work.outcomes {
-            let Some(request) = shared.requests.take(request) else { continue };
+            let Some(mut request) = shared.requests.take(request) else { continue };
+            request.permit.carried_out(shared.clock.now());
             let served = Served {
                 node: shared.config.node,
                 descriptor: &descriptor,

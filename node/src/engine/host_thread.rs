@@ -17,12 +17,12 @@ pub struct Input {
     /// What happened.
     pub event: Event,
     /// Given back once the host has seen the event.
-    pub permit: Option<OwnedSemaphorePermit>,
+    pub room: [Option<OwnedSemaphorePermit>; 2],
 }
 
 impl From<Event> for Input {
     fn from(event: Event) -> Self {
-        Self { event, permit: None }
+        Self { event, room: [None, None] }
     }
 }
 
@@ -51,7 +51,7 @@ pub fn run(number: usize, mut host: Host, shared: Arc<Shared>, pulse: Pulse) {
 
 fn step(host: &mut Host, input: Input, shared: &Shared) {
     host.step(shared.clock.now(), input.event);
-    drop(input.permit);
+    drop(input.room);
 }
 
 fn carry_out(number: usize, effects: Effects, shared: &Shared) {

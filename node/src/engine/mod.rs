@@ -10,6 +10,7 @@ pub mod log_thread;
 pub mod mailbox;
 pub mod maintenance;
 pub mod maps;
+pub mod memtables;
 mod queue;
 pub mod read_pool;
 pub mod requests;

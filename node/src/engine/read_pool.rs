@@ -38,7 +38,7 @@ pub fn run(tasks: Receiver<ReadTask>, shared: Arc<Shared>, pulse: Pulse) {
 }
 
 /// Serves a read from data that is as fresh as `fresh`, if that is known.
-fn serve(request: Request, leader: bool, fresh: Option<Time>, shared: &Shared) {
+fn serve(mut request: Request, leader: bool, fresh: Option<Time>, shared: &Shared) {
     let (Some(sink), Asked::Operation { asked, came }) = (request.sink, request.asked) else {
         return;
     };
@@ -62,7 +62,10 @@ fn serve(request: Request, leader: bool, fresh: Option<Time>, shared: &Shared) {
     };
     let now = shared.clock.now();
     match answer_read(&partition, &asked, served, &shared.leases, now) {
-        Ok(answer) => sink.answer(answer),
+        Ok(answer) => {
+            request.permit.carried_out(shared.clock.now());
+            sink.answer(answer);
+        }
         Err(ReadFailure::Refused(fault)) => sink.fail(&fault),
         Err(ReadFailure::Unreadable(error)) => sink.fail(&read_fault(&partition, error, shared)),
     }

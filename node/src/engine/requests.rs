@@ -1,5 +1,6 @@
 //! Client requests in flight: what each asked, and where its answer goes.
 
+use crate::flow::{Admission, Bounds, Class, overloaded};
 use crate::host::{Reply, RequestId};
 use crate::serving;
 use doug_edge::answers::{Expected, Held};
@@ -71,7 +72,7 @@ pub struct Request {
     /// Where its answer goes; `None` for control requests.
     pub sink: Option<Sink>,
     /// Its share of the budget, given back when the request ends.
-    pub _permit: Permit,
+    pub permit: Permit,
 }
 
 /// All requests in flight, within a budget of bytes.
@@ -80,6 +81,7 @@ pub struct Requests {
     shards: Vec<Mutex<FxHashMap<u64, Request>>>,
     next: AtomicU64,
     budget: Arc<Budget>,
+    admission: Arc<Mutex<Admission>>,
 }
 
 #[derive(Debug)]
@@ -88,11 +90,36 @@ struct Budget {
     limit: u64,
 }
 
-/// A share of the budget.
+/// A share of the budget, and once it is admitted the place of an operation.
 #[derive(Debug)]
 pub struct Permit {
     budget: Arc<Budget>,
     bytes: u64,
+    place: Option<Place>,
+}
+
+/// An operation's place among those that the node works on.
+#[derive(Debug)]
+struct Place {
+    admission: Arc<Mutex<Admission>>,
+    class: Class,
+    since: Time,
+    took: Option<Duration>,
+}
+
+impl Permit {
+    /// The operation was carried out, and is answered now.
+    pub fn carried_out(&mut self, now: Time) {
+        if let Some(place) = &mut self.place {
+            place.took = Some(Duration::from_micros(now.since(place.since)));
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.admission.lock().of(self.class).ended(self.took);
+    }
 }
 
 impl Drop for Permit {
@@ -112,6 +139,7 @@ impl Requests {
             shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
             next: AtomicU64::new(1),
             budget: Arc::new(Budget { used: AtomicU64::new(0), limit }),
+            admission: Arc::new(Mutex::new(Admission::new(Bounds::default()))),
         }
     }
 
@@ -122,7 +150,7 @@ impl Requests {
     pub fn admit(&self, bytes: usize) -> Result<Permit, Fault> {
         let bytes = bytes as u64 + OVERHEAD;
         let before = self.budget.used.fetch_add(bytes, Ordering::Relaxed);
-        let permit = Permit { budget: self.budget.clone(), bytes };
+        let permit = Permit { budget: self.budget.clone(), bytes, place: None };
         if before + bytes > self.budget.limit {
             let limit = self.budget.limit;
             return Err(Fault::exhausted(format!(
@@ -131,6 +159,25 @@ impl Requests {
             )));
         }
         Ok(permit)
+    }
+
+    /// Takes a place among the operations that the node works on, so few that they are
+    /// answered soon.
+    ///
+    /// # Errors
+    /// `RESOURCE_EXHAUSTED` when all are taken.
+    pub fn enter(&self, permit: &mut Permit, class: Class, now: Time) -> Result<(), Fault> {
+        self.admission.lock().of(class).admit(now).map_err(|limit| overloaded(class, limit))?;
+        let admission = self.admission.clone();
+        permit.place = Some(Place { admission, class, since: now, took: None });
+        Ok(())
+    }
+
+    /// Operations of a class under way, and how many may be.
+    pub fn under_way(&self, class: Class) -> (u64, u64) {
+        let mut admission = self.admission.lock();
+        let limiter = admission.of(class);
+        (limiter.in_flight(), limiter.limit())
     }
 
     /// Bytes of the requests in flight.
@@ -163,7 +210,7 @@ impl Requests {
         let (sender, mut receiver) = oneshot::channel();
         let permit = self.admit(0)?;
         let asked = Asked::Control(sender);
-        let id = self.insert(Request { partition: 0, asked, sink: None, _permit: permit });
+        let id = self.insert(Request { partition: 0, asked, sink: None, permit });
         send(id);
         let silent = "the node's host did not answer in time: what was asked of it may yet happen";
         let waited = tokio::time::timeout(patience, &mut receiver).await;

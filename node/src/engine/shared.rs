@@ -9,6 +9,7 @@ use super::maps::Maps;
 use super::read_pool::ReadTask;
 use super::requests::{Asked, Request, Requests, Sink};
 use crate::apply::Partition;
+use crate::budget::MemoryBudget;
 use crate::host::{ApplyWork, Event, Host, Reply, RequestId, SendSnapshot, WantedReplica, host_of};
 use crate::metrics::Metrics;
 use crate::serving::{self, Leases};
@@ -164,6 +165,10 @@ pub struct Shared {
     pub store: Arc<Store>,
     /// The log's readable side.
     pub log_reader: LogReader,
+    /// Memory that its parts may use.
+    pub budget: MemoryBudget,
+    /// Set while memtables use more than their share, and nothing more is applied.
+    pub memtables_full: AtomicBool,
     /// Most bytes of log on disk.
     pub log_limit: u64,
     /// To the log's thread.
@@ -271,7 +276,7 @@ impl Shared {
         permit: super::requests::Permit,
         event: impl FnOnce(RequestId) -> Event,
     ) {
-        let request = self.requests.insert(Request { partition, asked, sink, _permit: permit });
+        let request = self.requests.insert(Request { partition, asked, sink, permit });
         self.host(partition).send(event(request));
     }
 

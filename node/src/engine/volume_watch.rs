@@ -1,5 +1,6 @@
 //! Measures the node's volume, again and again.
 
+use super::memtables::keep_within_share;
 use super::shared::Shared;
 use crate::volume::{Admission, Needs};
 use std::sync::Arc;
@@ -22,9 +23,9 @@ pub async fn run(shared: Arc<Shared>) {
 
 /// Measures once.
 pub fn measure(shared: &Shared) {
+    let memtables = keep_within_share(shared);
     // Where nothing can be known of it, the volume is left to whoever watches it.
     let Ok(space) = shared.store.space() else { return };
-    let memtables = shared.partitions.read().values().map(|p| p.memtable_bytes()).sum();
     let needs = Needs { log: shared.log_reader.growth(), memtables };
     let Some(admission) = shared.volume.observe(space, needs) else { return };
     let Some(room) = shared.volume.room() else { return };

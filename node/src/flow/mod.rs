@@ -1,8 +1,10 @@
 //! Queues and back-pressure between a node's parts: pure code, without threads or
 //! clocks, that the engine's threads and the simulator both run.
 
+mod admission;
 mod apply_queue;
 mod inbox;
 
+pub use admission::{Admission, Bounds, Class, Limiter, overloaded};
 pub use apply_queue::{ApplyQueue, Next};
 pub use inbox::{Inbox, Lane};

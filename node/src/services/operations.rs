@@ -67,8 +67,12 @@ impl Site for Shared {
     }
 }
 
-fn start(shared: &Shared, plan: Plan, deadline: Time, sink: Sink, permit: Permit) {
+fn start(shared: &Shared, plan: Plan, deadline: Time, sink: Sink, mut permit: Permit) {
     let Plan { partition, asked, work } = plan;
+    if let Err(fault) = shared.requests.enter(&mut permit, work.class(), shared.clock.now()) {
+        shared.metrics.refused(work.class());
+        return sink.fail(&fault);
+    }
     let asked = Asked::Operation { asked, came: shared.clock.now() };
     match work {
         Work::Write(command) => {
@@ -88,7 +92,7 @@ fn start(shared: &Shared, plan: Plan, deadline: Time, sink: Sink, permit: Permit
             });
         }
         Work::ReadNow => {
-            let request = Request { partition, asked, sink: Some(sink), _permit: permit };
+            let request = Request { partition, asked, sink: Some(sink), permit };
             drop(shared.reads.send(ReadTask::Now(Box::new(request))));
         }
     }

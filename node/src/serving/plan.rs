@@ -3,6 +3,7 @@
 
 use super::answers::{Asked, not_held, wrong_partition};
 use super::page::snapshot_revision;
+use crate::flow::Class;
 use crate::host::{ReadKind, encode_command};
 use bytes::Bytes;
 use doug_proto::error::Fault;
@@ -51,6 +52,17 @@ pub enum Work {
     Read(ReadKind),
     /// Nothing: whatever is applied will do.
     ReadNow,
+}
+
+impl Work {
+    /// What it waits for.
+    pub fn class(&self) -> Class {
+        match self {
+            Work::Write(_) => Class::Write,
+            Work::Read(ReadKind::Linearizable | ReadKind::Bounded { .. }) => Class::Read,
+            Work::Read(ReadKind::Applied { .. }) | Work::ReadNow => Class::StaleRead,
+        }
+    }
 }
 
 /// Makes an operation ready.

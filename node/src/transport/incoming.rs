@@ -1,5 +1,6 @@
 //! Streams from other nodes.
 
+use super::bulk::{bulk_bytes, is_bulk};
 use super::hello::{check_hello, hello};
 use super::share_map;
 use super::snapshot_receive::{self, Receiving};
@@ -10,12 +11,15 @@ use doug_proto::error::Fault;
 use doug_proto::ids::NodeId;
 use doug_proto::v1::{self, exchange_request::Content, raft_server::Raft};
 use std::sync::Arc;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
 /// Turns of one peer that wait for the hosts; beyond, its stream is not read.
-const WAITING_TURNS: usize = 256;
+const WAITING_TURNS: usize = 1_024;
+/// Bytes of appends of one peer that wait for the hosts; beyond, appends are dropped, and
+/// sent again later: what else the peer says, heartbeats first of all, must not wait.
+const WAITING_BULK: usize = 16 << 20;
 
 /// The `Raft` service.
 #[derive(Clone, Debug)]
@@ -91,15 +95,60 @@ async fn receive(
     mut requests: Streaming<v1::ExchangeRequest>,
     shared: &Shared,
 ) -> Result<(), Status> {
-    let room = Arc::new(Semaphore::new(WAITING_TURNS));
+    let turns = Arc::new(Semaphore::new(WAITING_TURNS));
+    let bulk = Arc::new(Semaphore::new(WAITING_BULK));
     while let Some(request) = requests.message().await? {
         let Some(Content::Turn(turn)) = request.content else {
             return Err(Fault::invalid("after the hello, a peer sends only turns").into());
         };
-        for (host, turn) in split(turn, shared.hosts.len()) {
-            let permit = room.clone().acquire_owned().await.ok();
-            shared.hosts[host].send(Input { event: Event::Turn { from, turn }, permit });
+        for (host, mut turn) in split(turn, shared.hosts.len()) {
+            let bulk = admit_bulk(&mut turn, &bulk);
+            let turns = turns.clone().acquire_owned().await.ok();
+            let room = [turns, bulk];
+            shared.hosts[host].send(Input { event: Event::Turn { from, turn }, room });
         }
     }
     Ok(())
+}
+
+/// Takes room for a turn's appends; drops them where there is none.
+fn admit_bulk(turn: &mut v1::PeerTurn, room: &Arc<Semaphore>) -> Option<OwnedSemaphorePermit> {
+    let bytes: usize = turn.messages.iter().map(bulk_bytes).sum();
+    if bytes == 0 {
+        return None;
+    }
+    // A turn larger than all room takes all of it.
+    let wanted = u32::try_from(bytes.min(WAITING_BULK)).unwrap_or(u32::MAX);
+    let admitted = room.clone().try_acquire_many_owned(wanted).ok();
+    if admitted.is_none() {
+        turn.messages.retain(|message| !is_bulk(message));
+    }
+    admitted
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use doug_proto::v1::raft_message::Message;
+
+    fn turn(bytes: usize) -> v1::PeerTurn {
+        let append = v1::Append { batches: vec![vec![0; bytes].into()], ..Default::default() };
+        let message =
+            v1::RaftMessage { message: Some(Message::Append(append)), ..Default::default() };
+        let heartbeats = vec![v1::Heartbeat::default()];
+        v1::PeerTurn { messages: vec![message], heartbeats, ..Default::default() }
+    }
+
+    #[test]
+    fn without_room_for_its_appends_a_turn_is_heard_all_the_same() {
+        let room = Arc::new(Semaphore::new(WAITING_BULK));
+        let mut first = turn(WAITING_BULK - 10);
+        let admitted = admit_bulk(&mut first, &room);
+        assert_eq!(first.messages.len(), 1);
+        let mut second = turn(11);
+        assert!(admit_bulk(&mut second, &room).is_none());
+        assert_eq!((second.messages.len(), second.heartbeats.len()), (0, 1));
+        drop(admitted);
+        assert!(admit_bulk(&mut turn(WAITING_BULK + 1), &room).is_some());
+    }
 }

@@ -1,8 +1,10 @@
 //! Streams between nodes.
 
+mod bulk;
 pub mod chunk;
 mod hello;
 mod incoming;
+mod outbox;
 mod outgoing;
 mod replacement;
 mod share_map;

@@ -2,6 +2,7 @@
 //! says when the peer's process has died.
 
 use super::hello::hello;
+use super::outbox::Outbox;
 use super::raft_client;
 use crate::engine::shared::Shared;
 use crate::host::Event;
@@ -13,16 +14,13 @@ use std::io::ErrorKind;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::runtime::Handle;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::{Channel, Endpoint};
 
-/// Turns that wait for a peer; beyond, they are dropped, as a network may do.
-const WAITING_TURNS: usize = 256;
-/// Turns handed to the connection before it takes them.
-const SENDING_TURNS: usize = 4;
-/// Turns that waited are merged into messages of about this many bytes.
-const MERGED_BYTES: usize = 1 << 20;
+/// Messages handed to the connection before it takes them: what is there already, a
+/// heartbeat cannot pass any more.
+const SENDING: usize = 1;
 const BACKOFF: Duration = Duration::from_millis(20);
 const LONGEST_BACKOFF: Duration = Duration::from_millis(500);
 const CONNECT: Duration = Duration::from_secs(1);
@@ -32,9 +30,32 @@ const PING: Duration = Duration::from_secs(2);
 /// Streams to all peers, begun at the first message to each.
 #[derive(Debug)]
 pub struct Peers {
-    queues: Mutex<FxHashMap<NodeId, mpsc::Sender<v1::PeerTurn>>>,
+    queues: Mutex<FxHashMap<NodeId, Arc<Queue>>>,
     runtime: Handle,
     shared: Weak<Shared>,
+}
+
+/// What waits for one peer.
+#[derive(Debug, Default)]
+struct Queue {
+    outbox: Mutex<Outbox>,
+    filled: Notify,
+}
+
+impl Queue {
+    fn push(&self, turn: v1::PeerTurn) {
+        self.outbox.lock().push(turn);
+        self.filled.notify_one();
+    }
+
+    async fn next(&self) -> v1::PeerTurn {
+        loop {
+            if let Some(turn) = self.outbox.lock().take() {
+                return turn;
+            }
+            self.filled.notified().await;
+        }
+    }
 }
 
 impl Peers {
@@ -47,29 +68,29 @@ impl Peers {
     pub fn send(&self, node: NodeId, turn: v1::PeerTurn) {
         let mut queues = self.queues.lock();
         let queue = queues.entry(node).or_insert_with(|| {
-            let (sender, receiver) = mpsc::channel(WAITING_TURNS);
-            self.runtime.spawn(run(node, receiver, self.shared.clone()));
-            sender
+            let queue = Arc::new(Queue::default());
+            self.runtime.spawn(run(node, queue.clone(), self.shared.clone()));
+            queue
         });
-        drop(queue.try_send(turn));
+        queue.push(turn);
     }
 }
 
-async fn run(node: NodeId, mut turns: mpsc::Receiver<v1::PeerTurn>, shared: Weak<Shared>) {
+async fn run(node: NodeId, queue: Arc<Queue>, shared: Weak<Shared>) {
     let mut backoff = BACKOFF;
     loop {
         let Some(shared) = shared.upgrade() else { return };
         let address = shared.maps.node(node).map(|entry| entry.raft_address());
         let Some(address) = address else {
             drop(shared);
-            wait(&mut turns, LONGEST_BACKOFF).await;
+            wait(&queue, LONGEST_BACKOFF).await;
             continue;
         };
         match open(&shared, node, &address).await {
             Ok((sending, answers)) => {
                 tracing::debug!(%node, address, "connected to a peer");
                 backoff = BACKOFF;
-                let why = stream(&mut turns, sending, answers).await;
+                let why = stream(&queue, sending, answers).await;
                 tracing::debug!(%node, address, why, "lost the connection to a peer");
                 if refuses(&address).await {
                     for host in &shared.hosts {
@@ -82,16 +103,16 @@ async fn run(node: NodeId, mut turns: mpsc::Receiver<v1::PeerTurn>, shared: Weak
             }
         }
         drop(shared);
-        wait(&mut turns, backoff).await;
+        wait(&queue, backoff).await;
         backoff = (backoff * 2).min(LONGEST_BACKOFF);
     }
 }
 
 /// Lets time pass. What is queued meanwhile is stale by the time there is a
 /// connection, so it is dropped.
-async fn wait(turns: &mut mpsc::Receiver<v1::PeerTurn>, pause: Duration) {
+async fn wait(queue: &Queue, pause: Duration) {
     tokio::time::sleep(pause).await;
-    while turns.try_recv().is_ok() {}
+    queue.outbox.lock().clear();
 }
 
 type Answers = tonic::Streaming<v1::ExchangeResponse>;
@@ -103,7 +124,7 @@ async fn open(
 ) -> Result<(mpsc::Sender<v1::ExchangeRequest>, Answers), String> {
     let channel = connect(address).await?;
     let mut client = raft_client(shared, channel);
-    let (sending, receiver) = mpsc::channel(SENDING_TURNS);
+    let (sending, receiver) = mpsc::channel(SENDING);
     let opening = v1::ExchangeRequest { content: Some(Content::Hello(hello(shared, node))) };
     sending.try_send(opening).map_err(|error| error.to_string())?;
     let response = client.exchange(ReceiverStream::new(receiver)).await;
@@ -150,7 +171,7 @@ pub fn endpoint(address: &str) -> Result<Endpoint, String> {
 
 /// Sends turns until the stream breaks; says why it did.
 async fn stream(
-    turns: &mut mpsc::Receiver<v1::PeerTurn>,
+    queue: &Queue,
     sending: mpsc::Sender<v1::ExchangeRequest>,
     mut answers: Answers,
 ) -> String {
@@ -165,13 +186,9 @@ async fn stream(
             room = sending.reserve() => {
                 let Ok(room) = room else { return "the stream was reset".to_owned() };
                 tokio::select! {
-                    turn = turns.recv() => match turn {
-                        Some(turn) => {
-                            let turn = merge(turn, turns);
-                            room.send(v1::ExchangeRequest { content: Some(Content::Turn(turn)) });
-                        }
-                        None => return "the node stops".to_owned(),
-                    },
+                    turn = queue.next() => {
+                        room.send(v1::ExchangeRequest { content: Some(Content::Turn(turn)) });
+                    }
                     answer = answers.message() => match answer {
                         Ok(Some(_)) => {}
                         Ok(None) => return "the peer closed the stream".to_owned(),
@@ -181,30 +198,6 @@ async fn stream(
             }
         }
     }
-}
-
-/// Adds the turns that wait: a peer that is behind gets fewer, larger messages.
-fn merge(mut turn: v1::PeerTurn, turns: &mut mpsc::Receiver<v1::PeerTurn>) -> v1::PeerTurn {
-    let mut bytes = payload_bytes(&turn);
-    while bytes < MERGED_BYTES {
-        let Ok(next) = turns.try_recv() else { break };
-        bytes += payload_bytes(&next);
-        turn.messages.extend(next.messages);
-        turn.heartbeats.extend(next.heartbeats);
-        turn.heartbeat_answers.extend(next.heartbeat_answers);
-        turn.node_heartbeats.extend(next.node_heartbeats);
-        turn.clock = next.clock;
-    }
-    turn
-}
-
-fn payload_bytes(turn: &v1::PeerTurn) -> usize {
-    use v1::raft_message::Message;
-    let batches = |message: &v1::RaftMessage| match &message.message {
-        Some(Message::Append(append)) => append.batches.iter().map(|b| b.len()).sum(),
-        _ => 0,
-    };
-    turn.messages.iter().map(batches).sum()
 }
 
 /// Whether the peer's port refuses: its process is gone. Silence is no proof.

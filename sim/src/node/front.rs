@@ -6,6 +6,7 @@ use crate::context::Context;
 use crate::events::NodeEvent;
 use crate::library::{NodeAnswer, StreamId};
 use crate::mutants::Mutant;
+use doug_node::flow::{Class, overloaded};
 use doug_node::host::{Event, ReadKind, ReadyRead, RequestId};
 use doug_node::serving::{
     Asked, Plan, ReadFailure, Served, Site, Work, answer_read, answer_write, gone, just_joined,
@@ -18,6 +19,7 @@ use doug_proto::v1::{self, StreamAnswer, StreamRequest, stream_answer::Answer};
 use doug_raft::Time;
 use doug_storage::tree::ReadError;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// An operation of the library that waits for its answer.
 #[derive(Debug)]
@@ -28,6 +30,8 @@ pub(super) struct Operation {
     /// When it came in, by the node's clock.
     came: Time,
     asked: Asked,
+    class: Class,
+    since: u64,
     leader: bool,
     /// The data of a read is as fresh as this.
     fresh: Option<Time>,
@@ -72,11 +76,17 @@ impl Process {
 
     fn begin(&mut self, stream: StreamId, id: u64, plan: Plan, timeout: u64, cx: &mut Context) {
         let Plan { partition, asked, work } = plan;
+        let (class, since) = (work.class(), cx.now);
+        if let Err(limit) = self.admission.of(class).admit(Time(since)) {
+            cx.coverage.hit("operation refused: enough are under way");
+            return self.answer(stream, id, Err(overloaded(class, limit)), cx);
+        }
         self.next_request += 1;
         let request = RequestId(self.next_request);
         let came = self.clock.local(cx.now);
+        let (leader, fresh) = (false, None);
         let operation =
-            Operation { stream, id, partition, came, asked, leader: false, fresh: None };
+            Operation { stream, id, partition, came, asked, class, since, leader, fresh };
         self.operations.insert(request, operation);
         let deadline = came.after(timeout);
         let event = match mutate(work, cx.plan.mutant) {
@@ -97,6 +107,19 @@ impl Process {
         cx.node_answers.push(NodeAnswer { node, life, stream, answer });
     }
 
+    /// An operation ends, carried out or not.
+    fn take_operation(
+        &mut self,
+        request: RequestId,
+        carried_out: bool,
+        cx: &Context,
+    ) -> Option<Operation> {
+        let operation = self.operations.remove(&request)?;
+        let took = Duration::from_micros(cx.now - operation.since);
+        self.admission.of(operation.class).ended(carried_out.then_some(took));
+        Some(operation)
+    }
+
     /// A host lets a read be served, which says how fresh it is.
     pub(super) fn is_ready(&mut self, ready: &ReadyRead) {
         if let Some(operation) = self.operations.get_mut(&ready.request) {
@@ -114,7 +137,7 @@ impl Process {
         fault: &Fault,
         cx: &mut Context,
     ) -> bool {
-        let Some(operation) = self.operations.remove(&request) else { return false };
+        let Some(operation) = self.take_operation(request, false, cx) else { return false };
         let fault = with_leader_address(fault.clone(), self.map().map(Arc::as_ref));
         self.answer(operation.stream, operation.id, Err(fault), cx);
         true
@@ -127,7 +150,7 @@ impl Process {
         outcome: &v1::Outcome,
         cx: &mut Context,
     ) -> bool {
-        let Some(operation) = self.operations.remove(&request) else { return false };
+        let Some(operation) = self.take_operation(request, true, cx) else { return false };
         let Operation { stream, id, partition, asked, .. } = operation;
         let Some(replica) = self.partitions.get(&partition) else { return true };
         let descriptor = replica.descriptor();
@@ -148,8 +171,8 @@ impl Process {
         request: RequestId,
         cx: &mut Context,
     ) -> Result<bool, Death> {
-        let Some(operation) = self.operations.remove(&request) else { return Ok(false) };
-        let Operation { stream, id, partition, came, asked, leader, fresh } = operation;
+        let Some(operation) = self.take_operation(request, true, cx) else { return Ok(false) };
+        let Operation { stream, id, partition, came, asked, leader, fresh, .. } = operation;
         let Some(replica) = self.partitions.get(&partition).cloned() else {
             let fault = Fault::unavailable("the replica has just left this node");
             self.answer(stream, id, Err(fault), cx);

@@ -10,7 +10,7 @@ use crate::events::{Event, Hello, InFlight, NodeEvent};
 use crate::random::Random;
 use bytes::Bytes;
 use doug_node::apply::{ApplyError, Machine, Partition};
-use doug_node::flow::{ApplyQueue, Inbox};
+use doug_node::flow::{Admission, ApplyQueue, Inbox};
 use doug_node::host::{ApplyWork, Host, HostConfig, LogRecord, RequestId, Sequence};
 use doug_node::membership::HeldDescriptors;
 use doug_node::recovery::restore;
@@ -100,6 +100,7 @@ pub struct Process {
     pub(super) fresh: BTreeSet<RequestId>,
     /// What the library asked.
     pub(super) operations: BTreeMap<RequestId, super::front::Operation>,
+    pub(super) admission: Admission,
     pub(super) leases: Leases,
     pub(super) next_request: u64,
     /// Snapshots received that wait for the word to install them, and that word.
@@ -267,6 +268,7 @@ impl Process {
             requests: BTreeMap::new(),
             fresh: BTreeSet::new(),
             operations: BTreeMap::new(),
+            admission: Admission::new(cx.plan.admission),
             leases: Leases::default(),
             next_request: 0,
             snapshots: BTreeMap::new(),

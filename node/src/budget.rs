@@ -1,0 +1,84 @@
+//! One budget of memory for a node, and what each of its parts may use of it.
+
+/// A part of a node that keeps things in memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Share {
+    /// Memtables of all replicas, active and frozen.
+    Memtables,
+    /// The cache of blocks of tables.
+    Blocks,
+    /// Filters and indexes of open tables.
+    Tables,
+    /// Requests of clients in flight.
+    Requests,
+    /// Answers that clients have yet to read.
+    Answers,
+    /// Client sessions of all replicas.
+    Sessions,
+    /// What waits for the log and to be applied.
+    Replication,
+}
+
+impl Share {
+    /// All parts.
+    pub const ALL: [Share; 7] = [
+        Share::Memtables,
+        Share::Blocks,
+        Share::Tables,
+        Share::Requests,
+        Share::Answers,
+        Share::Sessions,
+        Share::Replication,
+    ];
+
+    /// Its name in metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Share::Memtables => "memtables",
+            Share::Blocks => "blocks",
+            Share::Tables => "tables",
+            Share::Requests => "requests",
+            Share::Answers => "answers",
+            Share::Sessions => "sessions",
+            Share::Replication => "replication",
+        }
+    }
+
+    /// How many sixty-fourths of the budget it has.
+    fn parts(self) -> u64 {
+        match self {
+            Share::Memtables => 24,
+            Share::Blocks => 12,
+            Share::Requests | Share::Answers => 8,
+            Share::Tables => 6,
+            Share::Replication => 4,
+            Share::Sessions => 2,
+        }
+    }
+}
+
+/// All bytes that a node may keep in memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MemoryBudget(pub u64);
+
+impl MemoryBudget {
+    /// What a part may use, in bytes.
+    pub fn of(self, share: Share) -> u64 {
+        self.0 / 64 * share.parts()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_shares_are_the_whole_and_nothing_beyond() {
+        let parts: u64 = Share::ALL.iter().map(|share| share.parts()).sum();
+        assert_eq!(parts, 64);
+        let budget = MemoryBudget(256 << 20);
+        let shares: u64 = Share::ALL.iter().map(|share| budget.of(*share)).sum();
+        assert_eq!(shares, budget.0);
+        assert_eq!(budget.of(Share::Memtables), 96 << 20);
+    }
+}

@@ -1,0 +1,71 @@
+//! Memtables of all replicas together stay within their share of the memory.
+//!
+//! Each replica flushes its own when it is full; a node of many replicas may hold too much
+//! before any of them is. Then the largest are flushed, however small they are.
+
+use super::maintenance::Task;
+use super::shared::Shared;
+use crate::budget::Share;
+use doug_storage::ReplicaKey;
+use std::sync::atomic::Ordering;
+
+/// Bytes in memtables; asks for flushes where that is more than their share, and stops
+/// applying where it is a quarter more.
+pub fn keep_within_share(shared: &Shared) -> u64 {
+    let share = shared.budget.of(Share::Memtables);
+    let held: Vec<_> = shared.partitions.read().values().cloned().collect();
+    let sizes: Vec<_> = held.iter().map(|held| (held.memtable_bytes(), held.key())).collect();
+    let total = sizes.iter().map(|(bytes, _)| bytes).sum();
+    shared.memtables_full.store(total > share + share / 4, Ordering::Relaxed);
+    for replica in to_flush(sizes, share) {
+        // The receiver is gone only while the process ends.
+        drop(shared.maintenance.send(Task::Flush(replica)));
+    }
+    total
+}
+
+/// The largest memtables, so many that the rest use no more than three quarters of the
+/// share; none while all are within it.
+fn to_flush(mut sizes: Vec<(u64, ReplicaKey)>, share: u64) -> Vec<ReplicaKey> {
+    let mut total: u64 = sizes.iter().map(|(bytes, _)| bytes).sum();
+    if total <= share {
+        return Vec::new();
+    }
+    sizes.sort_unstable();
+    let mut flushed = Vec::new();
+    while let Some((bytes, replica)) = sizes.pop_if(|_| total > share / 4 * 3) {
+        total -= bytes;
+        flushed.push(replica);
+    }
+    flushed
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sizes(bytes: &[u64]) -> Vec<(u64, ReplicaKey)> {
+        let key = |partition: u64| ReplicaKey { partition, replica: 1 };
+        bytes.iter().zip(1..).map(|(bytes, partition)| (*bytes, key(partition))).collect()
+    }
+
+    fn flushed(bytes: &[u64], share: u64) -> Vec<u64> {
+        to_flush(sizes(bytes), share).into_iter().map(|key| key.partition).collect()
+    }
+
+    #[test]
+    fn within_the_share_nothing_is_flushed() {
+        assert!(flushed(&[40, 30, 30], 100).is_empty());
+    }
+
+    #[test]
+    fn beyond_it_the_largest_go_until_there_is_room_again() {
+        assert_eq!(flushed(&[10, 60, 30, 20], 100), [2]);
+        assert_eq!(flushed(&[50, 60, 30, 20], 100), [2, 1]);
+    }
+
+    #[test]
+    fn many_small_ones_count_like_a_large_one() {
+        assert_eq!(flushed(&[1; 200], 100).len(), 125);
+    }
+}
