@@ -1,11 +1,12 @@
-//! What happens to volumes at rest: bits flip, sectors are misplaced, whole volumes vanish.
+//! What happens to volumes at rest: bits flip, sectors are misplaced or do not read, whole
+//! volumes vanish.
 //!
 //! Never to a majority of a cluster: nobody promises anything then.
 
 use crate::plan::{FaultKind, SECOND};
 use crate::random::Random;
 use crate::world::World;
-use doug_sim_disk::SECTOR;
+use doug_sim_disk::{Loss, SECTOR};
 use std::path::PathBuf;
 
 impl World {
@@ -22,6 +23,7 @@ impl World {
                 return self.arm_if(armed, node, point);
             }
             FaultKind::BitFlip => self.flip(node, random),
+            FaultKind::LostSector => self.lose_sector(node, random),
             _ => self.misdirect(node, random),
         }
         let points = ["replica fenced: begun", "replica fenced: durable"];
@@ -52,6 +54,20 @@ impl World {
         self.nodes[node].disk.flip_bit(&path, offset, bit);
         let name = &self.nodes[node].name;
         let line = format!("a bit flips on {name}: {} at {offset}", path.display());
+        self.note_damage(node, path);
+        self.tell(&line);
+    }
+
+    fn lose_sector(&mut self, node: usize, random: &mut Random) {
+        let files = self.at_rest(node);
+        if files.is_empty() {
+            return;
+        }
+        let (path, len) = random.pick(&files).clone();
+        let (offset, loss) = (random.below(len), *random.pick(&[Loss::Once, Loss::ForGood]));
+        self.nodes[node].disk.lose_sector(&path, offset, loss);
+        let name = &self.nodes[node].name;
+        let line = format!("a sector of {name} is lost ({loss:?}): {} at {offset}", path.display());
         self.note_damage(node, path);
         self.tell(&line);
     }

@@ -142,7 +142,10 @@ impl World {
             FaultKind::CrashPoint => {
                 self.cx.crash_points.arm(node, random.pick::<&'static str>(&CRASH_POINTS));
             }
-            FaultKind::BitFlip | FaultKind::Misdirected | FaultKind::Wipe => {
+            FaultKind::BitFlip
+            | FaultKind::Misdirected
+            | FaultKind::LostSector
+            | FaultKind::Wipe => {
                 self.damage(kind, node, random);
             }
             FaultKind::Move | FaultKind::MemberReplaced | FaultKind::GoalGivenUp => {

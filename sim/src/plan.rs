@@ -93,11 +93,13 @@ pub enum FaultKind {
     WallClockBack,
     /// The mad wall clock stands still for a while.
     WallClockFrozen,
+    /// A sector of a file does not read, once or for good.
+    LostSector,
 }
 
 impl FaultKind {
     /// All of them.
-    pub const ALL: [FaultKind; 38] = [
+    pub const ALL: [FaultKind; 39] = [
         FaultKind::Kill,
         FaultKind::PowerLoss,
         FaultKind::TornPowerLoss,
@@ -136,6 +138,7 @@ impl FaultKind {
         FaultKind::WallClockAhead,
         FaultKind::WallClockBack,
         FaultKind::WallClockFrozen,
+        FaultKind::LostSector,
     ];
 
     /// Of a thousand plans, how many have it.
@@ -187,6 +190,7 @@ impl FaultKind {
             FaultKind::WallClockAhead => "wall clock an hour ahead",
             FaultKind::WallClockBack => "wall clock an hour back",
             FaultKind::WallClockFrozen => "wall clock frozen",
+            FaultKind::LostSector => "sector lost",
         }
     }
 }

@@ -256,7 +256,7 @@ impl Receiver {
         match std::mem::replace(&mut self.state, Receives::Nothing) {
             Receives::Nothing => Ok(Step::Failed),
             Receives::Chunks(mut incoming, mut sending) => {
-                if let Some(chunk) = sending.next_chunk()? {
+                if let Some(chunk) = sending.next_chunk().map_err(damaged_at_its_source)? {
                     incoming.accept(&damaged_or_not(chunk, cx))?;
                     self.state = Receives::Chunks(incoming, sending);
                     return Ok(Step::More);
@@ -317,6 +317,16 @@ impl Receiver {
             cx.trace.tell(cx.now, &line);
         }
         Ok(Step::Installed(now.index))
+    }
+}
+
+/// What a sender cannot read any more is looked into as what arrives damaged.
+fn damaged_at_its_source(error: StorageError) -> StorageError {
+    match error {
+        StorageError::Corruption(damage) => {
+            StorageError::ArrivedDamaged { table: 0, what: damage.to_string() }
+        }
+        error => error,
     }
 }
 

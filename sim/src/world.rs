@@ -520,7 +520,8 @@ impl World {
     }
 }
 
-/// What a death says of damaged files, if it is about them.
+/// What a death says of damaged files, if it is about such as may end a process: damage of the
+/// log or the manifest is the whole node's, that of a table costs its replica only.
 fn noticed(death: &Death) -> Option<String> {
     let said = match death {
         Death::Broken(violation) if violation.checker == "reads succeed" => violation.to_string(),
@@ -528,7 +529,8 @@ fn noticed(death: &Death) -> Option<String> {
         Death::Apply(error) => error.to_string(),
         Death::Storage(error) => error.to_string(),
     };
-    (!said.contains("simulated")).then_some(said)
+    let of_a_table = said.contains(".sst");
+    (!said.contains("simulated") && !of_a_table).then_some(said)
 }
 
 /// What was being done, and to what kind of file, when a disk failed.

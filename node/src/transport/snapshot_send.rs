@@ -184,9 +184,11 @@ async fn answer(
 /// not for ever, since others wait for their turn.
 fn read(mut sending: Sending, sender: &mpsc::Sender<v1::SnapshotRequest>) -> Result<(), Status> {
     let runtime = tokio::runtime::Handle::current();
-    while let Some(chunk) =
-        sending.next_chunk().map_err(|error| Status::internal(error.to_string()))?
-    {
+    let unread = |error: StorageError| match error {
+        StorageError::Corruption(damage) => Status::data_loss(damage.to_string()),
+        error => Status::internal(error.to_string()),
+    };
+    while let Some(chunk) = sending.next_chunk().map_err(unread)? {
         let chunk = request(snapshot_request::Content::Chunk(to_wire(chunk)));
         match runtime.block_on(sender.send_timeout(chunk, SILENCE)) {
             Ok(()) => {}

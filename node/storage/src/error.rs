@@ -141,6 +141,25 @@ impl StorageError {
         move |source| Self::Io { action, path, source }
     }
 
+    /// Adapter for `map_err` of what only reads, at `offset`: bytes that the medium has lost are
+    /// [`Corruption`](Self::Corruption), as bytes that changed are. Any other failure says nothing
+    /// of what is on disk, and stays an I/O error.
+    pub fn reading(
+        action: &'static str,
+        path: impl AsRef<Path>,
+        offset: u64,
+    ) -> impl FnOnce(io::Error) -> Self {
+        let path = path.as_ref().to_path_buf();
+        move |source| {
+            if crate::disk::is_lost(&source) {
+                let what = format!("could not {action} it: {source}");
+                Corruption::new(path, offset, what).into()
+            } else {
+                Self::Io { action, path, source }
+            }
+        }
+    }
+
     /// Whether the process must end because of this error.
     pub fn is_fatal(&self) -> bool {
         matches!(self, Self::Fatal { .. })

@@ -39,6 +39,15 @@ pub enum Fault {
     PowerLoss,
 }
 
+/// How long a sector does not read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Loss {
+    /// One read fails, and the next succeeds: a bad cable, a drive that tried long enough.
+    Once,
+    /// Until it is written again, which makes the drive put another in its place.
+    ForGood,
+}
+
 /// A simulated disk. Clones are handles to the same disk; see [`SimDisk::fork`] for a copy.
 #[derive(Clone)]
 pub struct SimDisk {
@@ -177,6 +186,17 @@ impl SimDisk {
         change(&mut inode.current);
         inode.durable = inode.current.clone();
         inode.unsynced.clear();
+    }
+
+    /// Lets the sector at `offset` of a file not read, whatever the file is linked as.
+    ///
+    /// # Panics
+    /// If it does not exist.
+    pub fn lose_sector(&self, path: &Path, offset: u64, loss: Loss) {
+        let mut state = self.lock();
+        let inode = state.names[path.as_os_str()];
+        let inode = state.inodes.get_mut(&inode).expect("a name has an inode");
+        inode.lost.insert(offset / SECTOR, loss);
     }
 
     /// Flips one bit of a file, durably.

@@ -33,8 +33,7 @@ impl SimFile {
         self.alive(&self.disk.lock())?;
         self.disk.change(Effect::Volatile, |state| {
             let inode = state.inodes.get_mut(&self.inode).expect("an open file has an inode");
-            change.apply(&mut inode.current);
-            inode.unsynced.push(change);
+            inode.change(change);
             Ok(())
         })
     }
@@ -50,13 +49,10 @@ impl SimFile {
 
 impl DiskFile for SimFile {
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-        let state = self.disk.lock();
+        let mut state = self.disk.lock();
         self.alive(&state)?;
-        let bytes = &state.inodes[&self.inode].current;
-        let start = (offset as usize).min(bytes.len());
-        let n = buffer.len().min(bytes.len() - start);
-        buffer[..n].copy_from_slice(&bytes[start..start + n]);
-        Ok(n)
+        let inode = state.inodes.get_mut(&self.inode).expect("an open file has an inode");
+        inode.read(buffer, offset)
     }
 
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {

@@ -11,5 +11,5 @@ mod file;
 mod omissions;
 mod state;
 
-pub use disk::{Crash, Fault, SECTOR, SimDisk};
+pub use disk::{Crash, Fault, Loss, SECTOR, SimDisk};
 pub use omissions::{Omission, omit};

@@ -3,10 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
 use std::io::{self, ErrorKind};
+use std::ops::Range;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use crate::{Crash, Fault, SECTOR};
+use crate::{Crash, Fault, Loss, SECTOR};
+
+/// What Linux says of a sector that does not read.
+const EIO: i32 = 5;
 
 /// The directory of a path from the root, without looking at its every component.
 pub(crate) fn parent(path: &OsStr) -> &OsStr {
@@ -44,6 +48,8 @@ pub(crate) struct Inode {
     pub(crate) current: Vec<u8>,
     pub(crate) durable: Vec<u8>,
     pub(crate) unsynced: Vec<Change>,
+    /// Sectors that do not read.
+    pub(crate) lost: BTreeMap<u64, Loss>,
     /// A failed sync made the kernel take dirty pages for clean: the current bytes are not all durable.
     pub(crate) deceived: bool,
 }
@@ -52,6 +58,42 @@ impl Inode {
     fn is_dirty(&self) -> bool {
         self.deceived || !self.unsynced.is_empty()
     }
+
+    /// Reads, unless a sector on the way is lost.
+    pub(crate) fn read(&mut self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        let start = (offset as usize).min(self.current.len());
+        let n = buffer.len().min(self.current.len() - start);
+        if n > 0 && !self.lost.is_empty() {
+            let sectors = sectors(start as u64, n as u64);
+            if let Some((sector, loss)) = self.lost.range(sectors).next() {
+                let (sector, loss) = (*sector, *loss);
+                if loss == Loss::Once {
+                    self.lost.remove(&sector);
+                }
+                return Err(io::Error::from_raw_os_error(EIO));
+            }
+        }
+        buffer[..n].copy_from_slice(&self.current[start..start + n]);
+        Ok(n)
+    }
+
+    /// A process changes the file: what is written or cut off is no longer lost.
+    pub(crate) fn change(&mut self, change: Change) {
+        change.apply(&mut self.current);
+        match &change {
+            Change::Length(len) => self.lost.retain(|sector, _| sector * SECTOR < *len),
+            Change::Write { offset, bytes } => {
+                let written = sectors(*offset, bytes.len() as u64);
+                self.lost.retain(|sector, _| !written.contains(sector));
+            }
+        }
+        self.unsynced.push(change);
+    }
+}
+
+/// The sectors that `len` bytes at `offset` touch.
+fn sectors(offset: u64, len: u64) -> Range<u64> {
+    offset / SECTOR..(offset + len).div_ceil(SECTOR)
 }
 
 #[derive(Clone)]

@@ -3,7 +3,7 @@
 use std::io::ErrorKind;
 use std::path::Path;
 
-use doug_sim_disk::{Crash, Fault, SECTOR, SimDisk};
+use doug_sim_disk::{Crash, Fault, Loss, SECTOR, SimDisk};
 use doug_storage::disk::{Disk, OpenMode};
 
 fn path(name: &str) -> std::path::PathBuf {
@@ -99,4 +99,28 @@ fn after_a_power_loss_nothing_works_until_the_restart() {
     assert!(disk.sync_dir(Path::new("/d")).is_err());
     disk.crash(Crash::LoseUnsynced);
     assert_eq!(disk.bytes(&path("f")), b"old");
+}
+
+#[test]
+fn a_lost_sector_fails_reads_under_every_name_until_it_is_written_or_at_once_only() {
+    for loss in [Loss::Once, Loss::ForGood] {
+        let disk = with_file(1);
+        let file = disk.open(&path("f"), OpenMode::ReadWrite).expect("it exists");
+        file.write_at(&[7; 3 * SECTOR as usize], 0).expect("it works");
+        disk.hard_link(&path("f"), &path("g")).expect("it works");
+        disk.lose_sector(&path("g"), SECTOR + 3, loss);
+        let read = |offset, len| {
+            let mut bytes = vec![0; len as usize];
+            file.read_exact_at(&mut bytes, offset)
+        };
+        read(0, SECTOR).expect("the first sector is sound");
+        let error = read(SECTOR - 1, 2).expect_err("the second is not");
+        assert_eq!(error.raw_os_error(), Some(5));
+        assert_eq!(read(SECTOR, 1).is_err(), loss == Loss::ForGood);
+        read(2 * SECTOR, SECTOR).expect("the third sector is sound");
+        disk.crash(Crash::Process);
+        let file = disk.open(&path("f"), OpenMode::ReadWrite).expect("it exists");
+        file.write_at(&[8; 1], SECTOR).expect("it works");
+        file.read_exact_at(&mut [0; 3 * SECTOR as usize], 0).expect("another is in its place");
+    }
 }

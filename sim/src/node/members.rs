@@ -163,6 +163,9 @@ pub(super) fn note_fenced(
     }
     cx.losses.fence(node, key);
     cx.coverage.hit("replica fenced");
+    if error.to_string().contains("could not read it") {
+        cx.coverage.hit("replica fenced: a sector did not read");
+    }
     cx.trace.tell(cx.now, &format!("{name} fences replica {key}: {error}"));
     Ok(())
 }

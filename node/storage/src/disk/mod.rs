@@ -7,6 +7,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 pub use real::RealDisk;
+use rustix::io::Errno;
+
+use crate::{Result, StorageError};
 
 /// How a file is opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,6 +20,42 @@ pub enum OpenMode {
     Create,
     /// For reading and writing; it must exist.
     ReadWrite,
+}
+
+/// What a file system says of bytes that it has lost: the device fails to read them, or what it
+/// read does not match the file system's own checksums. (ENODATA and EILSEQ are what Linux
+/// reports of a bad sector and of bad integrity data where no file system comes between.)
+const LOST: [Errno; 5] = [Errno::IO, Errno::UCLEAN, Errno::BADMSG, Errno::NODATA, Errno::ILSEQ];
+
+/// Whether a failed read or open says that the bytes are lost, rather than that this call could
+/// not be carried out (no memory, no descriptor, no permission). A file that ends too early has
+/// lost its end.
+pub fn is_lost(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::UnexpectedEof
+        || error.raw_os_error().is_some_and(|code| LOST.iter().any(|e| e.raw_os_error() == code))
+}
+
+/// Bytes whose loss is told apart from that of their neighbours.
+const SECTOR: usize = 512;
+
+/// Reads the first `len` bytes of a file.
+///
+/// Errors: [`Corruption`](StorageError::Corruption) at the first sector that is lost; I/O.
+pub(crate) fn read_front(file: &dyn DiskFile, path: &Path, len: u64) -> Result<Vec<u8>> {
+    let mut bytes = vec![0; len as usize];
+    let Err(error) = file.read_exact_at(&mut bytes, 0) else { return Ok(bytes) };
+    let first = if is_lost(&error) { first_lost(file, len) } else { 0 };
+    Err(StorageError::reading("read", path, first)(error))
+}
+
+fn first_lost(file: &dyn DiskFile, len: u64) -> u64 {
+    let mut sector = [0; SECTOR];
+    let lost = |at: &u64| {
+        let len = (len - at).min(SECTOR as u64) as usize;
+        file.read_exact_at(&mut sector[..len], *at).is_err()
+    };
+    // All of them may read this time; then the first is as good a place as any.
+    (0..len).step_by(SECTOR).find(lost).unwrap_or(0)
 }
 
 /// Keeps a directory locked until it is dropped.

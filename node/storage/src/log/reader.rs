@@ -172,10 +172,11 @@ impl LogReader {
 /// Reads and verifies one record.
 pub(super) fn read_record(segment: &Segment, at: Location) -> Result<(Envelope, Bytes)> {
     let mut bytes = vec![0; at.size as usize];
-    segment
-        .file
-        .read_exact_at(&mut bytes, at.offset)
-        .map_err(StorageError::io("read", &segment.path))?;
+    segment.file.read_exact_at(&mut bytes, at.offset).map_err(StorageError::reading(
+        "read",
+        &segment.path,
+        at.offset,
+    ))?;
     let damaged = |what: &str| Corruption::new(&segment.path, at.offset, what);
     let envelope = Envelope::decode(&bytes, at.segment, segment.salt).map_err(damaged)?;
     if envelope.size() != bytes.len() || matches!(envelope.kind, Kind::Mark | Kind::Reset) {

@@ -257,7 +257,8 @@ impl Examined {
             .open(&last.path, OpenMode::ReadWrite)
             .map_err(StorageError::io("open", &last.path))?;
         let mut bytes = vec![0; (last.end - from) as usize];
-        file.read_exact_at(&mut bytes, from).map_err(StorageError::io("read", &last.path))?;
+        file.read_exact_at(&mut bytes, from)
+            .map_err(StorageError::reading("read", &last.path, from))?;
         file.write_at(&bytes, from).map_err(StorageError::io("write", &last.path))?;
         file.sync_data().map_err(StorageError::io("sync", &last.path))
     }

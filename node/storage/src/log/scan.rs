@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::envelope::{ALIGNMENT, Envelope, INCARNATION};
 use super::index::Location;
 use super::segment::{self, HEADER, Header};
-use crate::disk::{Disk, DiskFile, OpenMode};
+use crate::disk::{Disk, DiskFile, OpenMode, read_front};
 use crate::{Corruption, Result, StorageError};
 
 /// A record that counts.
@@ -42,9 +42,10 @@ pub(super) fn scan(disk: &dyn Disk, dir: &Path) -> Result<Scan> {
     let names = disk.list(dir).map_err(StorageError::io("list", dir))?;
     for incarnation in names.iter().filter_map(|name| segment::incarnation_of(name)) {
         let path = dir.join(segment::name(incarnation));
-        let file = disk.open(&path, OpenMode::Read).map_err(StorageError::io("open", &path))?;
+        let file =
+            disk.open(&path, OpenMode::Read).map_err(StorageError::reading("open", &path, 0))?;
         let mut bytes = vec![0; HEADER as usize];
-        let read = file.read_at(&mut bytes, 0).map_err(StorageError::io("read", &path))?;
+        let read = file.read_at(&mut bytes, 0).map_err(StorageError::reading("read", &path, 0))?;
         let header = Header::decode(&bytes[..read], &path, incarnation)?;
         scan.segments.push(ScannedSegment { header, path, file, end: HEADER });
     }
@@ -65,9 +66,7 @@ impl ScannedSegment {
     /// Reads up to `end`, or to the end of the file.
     fn read(&self, end: u64) -> Result<Vec<u8>> {
         let len = self.file.len().map_err(StorageError::io("measure", &self.path))?;
-        let mut bytes = vec![0; end.min(len) as usize];
-        self.file.read_exact_at(&mut bytes, 0).map_err(StorageError::io("read", &self.path))?;
-        Ok(bytes)
+        read_front(&*self.file, &self.path, end.min(len))
     }
 
     fn decode(&self, bytes: &[u8], offset: usize, lsn: u64) -> Result<Envelope, String> {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::frame::{self, HEADER, Kind};
 use super::{Change, ManifestState};
-use crate::disk::{Disk, DiskFile, OpenMode};
+use crate::disk::{Disk, DiskFile, OpenMode, read_front};
 use crate::simulation::crash_point;
 use crate::{Corruption, Result, StorageError};
 
@@ -66,11 +66,9 @@ pub fn load(disk: &dyn Disk, dir: &Path) -> Result<Option<Loaded>> {
 }
 
 fn read_file(disk: &dyn Disk, path: &Path) -> Result<Vec<u8>> {
-    let file = disk.open(path, OpenMode::Read).map_err(StorageError::io("open", path))?;
+    let file = disk.open(path, OpenMode::Read).map_err(StorageError::reading("open", path, 0))?;
     let len = file.len().map_err(StorageError::io("measure", path))?;
-    let mut bytes = vec![0; len as usize];
-    file.read_exact_at(&mut bytes, 0).map_err(StorageError::io("read", path))?;
-    Ok(bytes)
+    read_front(&*file, path, len)
 }
 
 /// `MANIFEST-<number> <checksum of the name, hexadecimal>`, one line.

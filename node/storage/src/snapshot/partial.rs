@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::{MAX_CHUNK_BYTES, chunk_checksum};
-use crate::disk::{Disk, DiskFile, OpenMode};
+use crate::disk::{Disk, DiskFile, OpenMode, is_lost};
 use crate::simulation::crash_point;
 use crate::{Result, StorageError};
 
@@ -41,7 +41,11 @@ impl Partial {
                 break;
             }
             let mut data = vec![0; len as usize];
-            partial.part.read_exact_at(&mut data, partial.len).map_err(io())?;
+            match partial.part.read_exact_at(&mut data, partial.len) {
+                // As if it did not match: it is sent again, and written anew.
+                Err(error) if is_lost(&error) => break,
+                read => read.map_err(io())?,
+            }
             if chunk_checksum(identity, partial.len, &data) != checksum {
                 break;
             }
@@ -58,7 +62,10 @@ impl Partial {
 
     fn record(&self, number: u64) -> std::io::Result<Option<(u64, u32)>> {
         let mut bytes = [0; RECORD as usize];
-        let read = self.sums.read_at(&mut bytes, number * RECORD)?;
+        let read = match self.sums.read_at(&mut bytes, number * RECORD) {
+            Err(error) if is_lost(&error) => 0,
+            read => read?,
+        };
         let word = |at: usize| {
             u32::from_le_bytes(bytes[at..at + 4].try_into().expect("four of eight bytes"))
         };

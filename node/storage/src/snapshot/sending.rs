@@ -50,6 +50,9 @@ impl Sending {
     }
 
     /// The next chunk; `None` once the receiver has everything.
+    ///
+    /// Errors: [`Corruption`](StorageError::Corruption) if it does not read:
+    /// [`Store::look_for_damage`](crate::store::Store::look_for_damage) then; I/O.
     pub fn next_chunk(&mut self) -> Result<Option<Chunk>> {
         let Some((number, offset)) = self.lacking.front().copied() else { return Ok(None) };
         let table = self.snapshot.info().tables[number as usize];
@@ -59,8 +62,11 @@ impl Sending {
         };
         let len = (table.size - offset).min(self.chunk_bytes as u64);
         let mut data = vec![0; len as usize];
-        file.read_exact_at(&mut data, offset)
-            .map_err(|e| StorageError::io("read", self.snapshot.path_of(number as usize))(e))?;
+        file.read_exact_at(&mut data, offset).map_err(StorageError::reading(
+            "read",
+            self.snapshot.path_of(number as usize),
+            offset,
+        ))?;
         if offset + len == table.size {
             self.lacking.pop_front();
             self.file = None;

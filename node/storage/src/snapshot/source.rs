@@ -118,7 +118,7 @@ impl Snapshot {
 
     pub(super) fn open(&self, table: usize) -> Result<Arc<dyn DiskFile>> {
         let path = self.table_path(&self.info.tables[table]);
-        self.disk.open(&path, OpenMode::Read).map_err(StorageError::io("open", path))
+        self.disk.open(&path, OpenMode::Read).map_err(StorageError::reading("open", path, 0))
     }
 
     pub(super) fn path_of(&self, table: usize) -> PathBuf {

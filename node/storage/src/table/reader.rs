@@ -63,8 +63,9 @@ impl Table {
         cache: BlockCache,
         deletions: ObsoleteFiles,
     ) -> Result<Self> {
-        let file = disk.open(path, OpenMode::Read).map_err(StorageError::io("open", path))?;
-        let size = file.len().map_err(StorageError::io("measure", path))?;
+        let file =
+            disk.open(path, OpenMode::Read).map_err(StorageError::reading("open", path, 0))?;
+        let size = file.len().map_err(StorageError::reading("measure", path, 0))?;
         let raw = RawTable { file, path, size };
         let footer = raw.footer()?;
         let identity = footer.identity;
@@ -370,7 +371,7 @@ impl RawTable<'_> {
         let mut buffer = vec![0; len];
         self.file
             .read_exact_at(&mut buffer, offset)
-            .map_err(StorageError::io("read", self.path))?;
+            .map_err(StorageError::reading("read", self.path, offset))?;
         Ok(buffer.into())
     }
 

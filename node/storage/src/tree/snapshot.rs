@@ -95,7 +95,8 @@ impl Drop for SnapshotTables {
 /// Links whole tables with their levels into a tree's directory, under ids of this node, and
 /// checks that they make a tree of nothing above revision `last`.
 ///
-/// Errors: [`Refused`](StorageError::Refused) if they do not; I/O.
+/// Errors: [`Refused`](StorageError::Refused) if they do not, or if one has been damaged since
+/// it arrived, which is then deleted; I/O.
 pub fn adopt(
     context: &TreeContext,
     files: &[(PathBuf, u8)],
@@ -128,6 +129,15 @@ fn adopt_all(
         crash_point("snapshot installed: table linked");
         let table = match workshop.open_table(file) {
             Ok(table) => table,
+            Err(StorageError::Corruption(damage)) => {
+                context.obsolete.push(file);
+                // It was whole when it arrived. Kept, it would be taken for that again.
+                context.disk.remove(path).map_err(StorageError::io("delete", path))?;
+                return Err(StorageError::Refused(format!(
+                    "a table of the snapshot was damaged after it had arrived ({damage}): \
+                     it is received again"
+                )));
+            }
             Err(error) => {
                 context.obsolete.push(file);
                 return Err(error);
