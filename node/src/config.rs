@@ -41,6 +41,8 @@ pub struct Config {
     /// long as by its clock no other can have been elected. To be set alike on all
     /// nodes. It assumes that no clock runs more than 1 % faster than another.
     pub read_leases: bool,
+    /// Most tables whose files are open at a time; at least 1.
+    pub open_tables: usize,
     /// What Raft and Admin calls must show, and this node's own calls do.
     pub access: AccessToken,
     /// Most connections of clients at a time; by default a half of the descriptors
@@ -85,6 +87,7 @@ impl Config {
             ..options.log
         };
         options.cache_bytes = self.budget().of(Share::Blocks);
+        options.open_tables = self.open_tables;
         // A node of the usual size holds about eight replicas, each with an
         // active and a frozen memtable.
         let memtable = (self.budget().of(Share::Memtables) / 16).clamp(1 << 20, 64 << 20);

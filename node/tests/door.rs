@@ -47,6 +47,7 @@ impl Database {
             hosts: 1,
             quiesce_after_milliseconds: 3_000,
             read_leases: false,
+            open_tables: 64,
             access: AccessToken::default(),
             max_connections,
         };

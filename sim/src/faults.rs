@@ -22,6 +22,8 @@ pub enum Relief {
     Link((Place, Place)),
     /// This node's disk is as fast as before.
     Disk(usize),
+    /// This node's process gets descriptors again.
+    Descriptors(usize),
     /// This node, told to stop, ends.
     Stopped(usize),
     /// The mad wall clock is set right.
@@ -138,6 +140,12 @@ impl World {
                 self.cut(kind, node, random);
             }
             FaultKind::StreamReset => self.reset_streams(node, random),
+            FaultKind::NoDescriptors => {
+                let disk = &self.nodes[node].disk;
+                disk.limit_descriptors(Some(disk.descriptors()));
+                let lasts = random.between(50_000, 3 * SECOND);
+                self.cx.after(lasts, Event::Relief(Relief::Descriptors(node)));
+            }
             FaultKind::FailedSync => self.nodes[node].disk.fail_next_sync(),
             FaultKind::CrashPoint => {
                 self.cx.crash_points.arm(node, random.pick::<&'static str>(&CRASH_POINTS));
@@ -307,6 +315,7 @@ impl World {
             Relief::Link(link) => self.cx.network.slow_down(link, 0),
             Relief::Disk(node) => self.nodes[node].slow_disk = 0,
             Relief::WallClock => self.cx.wall_clocks.mend(),
+            Relief::Descriptors(node) => self.nodes[node].disk.limit_descriptors(None),
             Relief::Clock { node, life, by } => {
                 let process = self.nodes[node].process.as_mut();
                 if let Some(process) = process.filter(|process| process.life() == life) {
@@ -325,6 +334,7 @@ impl World {
         for node in &mut self.nodes {
             node.paused_until = 0;
             node.slow_disk = 0;
+            node.disk.limit_descriptors(None);
             node.disk.call_off_faults();
         }
         self.cx.crash_points.disarm();

@@ -95,11 +95,13 @@ pub enum FaultKind {
     WallClockFrozen,
     /// A sector of a file does not read, once or for good.
     LostSector,
+    /// For a while a process gets no descriptor beside those that it has.
+    NoDescriptors,
 }
 
 impl FaultKind {
     /// All of them.
-    pub const ALL: [FaultKind; 39] = [
+    pub const ALL: [FaultKind; 40] = [
         FaultKind::Kill,
         FaultKind::PowerLoss,
         FaultKind::TornPowerLoss,
@@ -139,6 +141,7 @@ impl FaultKind {
         FaultKind::WallClockBack,
         FaultKind::WallClockFrozen,
         FaultKind::LostSector,
+        FaultKind::NoDescriptors,
     ];
 
     /// Of a thousand plans, how many have it.
@@ -191,6 +194,7 @@ impl FaultKind {
             FaultKind::WallClockBack => "wall clock an hour back",
             FaultKind::WallClockFrozen => "wall clock frozen",
             FaultKind::LostSector => "sector lost",
+            FaultKind::NoDescriptors => "no descriptors",
         }
     }
 }
@@ -382,6 +386,7 @@ impl Plan {
             plan.admission = Bounds { least: 1, first: 2, most: 4 };
         }
         draw_geometry(&mut plan.store.tree, &mut Random::for_purpose(seed, 13));
+        plan.store.open_tables = *Random::for_purpose(seed, 16).pick(&[1, 3, 8, 100]);
         plan.library = LibraryPlan::draw(plan.workload.clients, &mut Random::for_purpose(seed, 8));
         plan.workload.clients -= plan.library.clients();
         plan
@@ -427,6 +432,7 @@ fn small_store() -> StoreOptions {
         manifest: ManifestOptions { rewrite_bytes: 16 << 10, salt: 0 },
         tree: TreeOptions::tiny(),
         cache_bytes: 64 << 10,
+        open_tables: 8,
         salt: 0,
     }
 }

@@ -222,6 +222,7 @@ fn give_up(error: StorageError, node: usize) -> Result<Step, Ended> {
         | StorageError::ArrivedDamaged { .. }
         | StorageError::Removed { .. }
         | StorageError::Fenced { .. } => Ok(Step::Failed),
+        error if error.is_out_of_descriptors() => Ok(Step::Failed),
         error => Err((node, error.into())),
     }
 }

@@ -166,6 +166,8 @@ impl Options {
             quiesce_after_milliseconds: self
                 .quiesce_after_milliseconds
                 .unwrap_or(doug_node::host::QUIESCE_AFTER / 1_000),
+            // The rest is for the log, peers and clients.
+            open_tables: (doug_edge::descriptors::limit() / 4) as usize,
             access: layers::token(self.token_file.as_deref())?,
         })
     }

@@ -2,7 +2,7 @@
 
 use crate::{files, reseal};
 use doug_sim_disk::SimDisk;
-use doug_storage::cache::BlockCache;
+use doug_storage::cache::{BlockCache, TableFiles};
 use doug_storage::table::{FileId, FileIds, ObsoleteFiles, Table};
 use doug_storage::tree::{ScanRange, TableMeta, Tree, TreeContext, TreeImage, TreeOptions, View};
 use std::collections::BTreeMap;
@@ -16,6 +16,7 @@ const ENTRIES: usize = 1_000;
 pub fn context(disk: &SimDisk) -> TreeContext {
     TreeContext {
         disk: Arc::new(disk.clone()),
+        files: TableFiles::new(Arc::new(disk.clone()), 8),
         dir: PathBuf::from("/data"),
         cache: BlockCache::new(1 << 20),
         ids: FileIds::starting_at(2),
@@ -37,8 +38,8 @@ fn read(bytes: Vec<u8>) {
     let path = PathBuf::from(format!("/data/sst/{FILE}.sst"));
     let disk = files::disk_with([(path.clone(), bytes)]);
     let context = context(&disk);
-    let cache = context.cache.clone();
-    let Ok(table) = Table::open(&disk, &path, FILE, cache, ObsoleteFiles::default()) else {
+    let (files, cache) = (context.files.clone(), context.cache.clone());
+    let Ok(table) = Table::open(&files, &path, FILE, cache, ObsoleteFiles::default()) else {
         return;
     };
     let _ = table.batches();

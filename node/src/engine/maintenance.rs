@@ -39,7 +39,7 @@ const STEP: usize = 1 << 20;
 /// Works until the node stops. A job that fails because of a failed sync, or of
 /// damage outside the tables, ends the process: going on would answer from data
 /// that is not there. A replica whose tables are damaged leaves its group instead,
-/// and a table that finds no room on the volume is tried again.
+/// and a table that finds no room on the volume, or no descriptor, is tried again.
 pub fn run(tasks: Receiver<Task>, shared: Arc<Shared>, pulse: Pulse) {
     loop {
         pulse.beat();
@@ -122,6 +122,16 @@ fn drive(
             Ok(Progress::More) => {}
             Err(error) if error.is_no_room() => {
                 tracing::warn!(%replica, %error, "a table found no room on the volume: trying on");
+                shared.volume.found_none(shared.clock.now());
+                return Ok(None);
+            }
+            // Nobody relies on its tables yet, and others give descriptors back.
+            Err(error) if error.is_out_of_descriptors() => {
+                tracing::warn!(
+                    %replica, %error,
+                    "a table could not be opened: trying on; raise the limit of open files \
+                     (ulimit -n) or use fewer connections"
+                );
                 shared.volume.found_none(shared.clock.now());
                 return Ok(None);
             }

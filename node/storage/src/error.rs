@@ -160,6 +160,19 @@ impl StorageError {
         }
     }
 
+    /// Adapter for `map_err` of the sync of a directory: [`Fatal`](Self::Fatal), but where there
+    /// was no descriptor to sync it by, for then none was tried.
+    pub fn syncing_dir(dir: impl AsRef<Path>) -> impl FnOnce(io::Error) -> Self {
+        let path = dir.as_ref().to_path_buf();
+        move |source| {
+            if crate::cache::is_out_of_descriptors(&source) {
+                Self::Io { action: "sync the directory", path, source }
+            } else {
+                Self::Fatal { what: format!("could not sync {}: {source}", path.display()) }
+            }
+        }
+    }
+
     /// Whether the process must end because of this error.
     pub fn is_fatal(&self) -> bool {
         matches!(self, Self::Fatal { .. })
@@ -170,6 +183,13 @@ impl StorageError {
     pub fn is_no_room(&self) -> bool {
         let Self::Io { source, .. } = self else { return false };
         matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+    }
+
+    /// Whether this process or the machine had no descriptor left. Of the log and the manifest
+    /// such an error is fatal; a job or a read can be tried again.
+    pub fn is_out_of_descriptors(&self) -> bool {
+        let Self::Io { source, .. } = self else { return false };
+        crate::cache::is_out_of_descriptors(source)
     }
 
     /// Whether the same call may succeed later.

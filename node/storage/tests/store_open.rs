@@ -60,6 +60,8 @@ fn a_removed_replica_stays_removed_and_its_id_is_never_used_again() {
     let view = a.view();
     opened.store.remove_replica(A).expect("the disk works");
     assert_eq!(contents(&view), expected(A, 1), "open views keep reading");
+    drop((view, a));
+    opened.store.delete_obsolete_files().expect("the disk works");
     assert!(
         disk.contents().keys().all(|p| p.extension().is_none_or(|e| e != "sst")),
         "its tables are deleted"

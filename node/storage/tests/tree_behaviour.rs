@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use doug_storage::StorageError;
-use doug_storage::cache::BlockCache;
+use doug_storage::cache::{BlockCache, TableFiles};
 use doug_storage::disk::Disk;
 use doug_storage::table::{Compression, ObsoleteFiles, Table, TimedBatch};
 use doug_storage::tree::{
@@ -515,7 +515,8 @@ fn listed(keeper: &Keeper) -> Vec<TimedBatch> {
     for file in keeper.image.tables.keys() {
         let path = keeper.tree.table_path(*file);
         let (cache, obsolete) = (BlockCache::new(0), ObsoleteFiles::default());
-        let table = Table::open(&keeper.disk, &path, *file, cache, obsolete).unwrap();
+        let files = TableFiles::new(Arc::new(keeper.disk.clone()), 1);
+        let table = Table::open(&files, &path, *file, cache, obsolete).unwrap();
         batches.extend(table.batches().unwrap());
     }
     batches.sort_by_key(|batch| batch.last);

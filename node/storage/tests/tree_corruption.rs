@@ -4,10 +4,11 @@
 mod tree_support;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use doug_sim_disk::SimDisk;
 use doug_storage::StorageError;
-use doug_storage::cache::BlockCache;
+use doug_storage::cache::{BlockCache, TableFiles};
 use doug_storage::disk::{Disk, OpenMode};
 use doug_storage::table::{
     Compression, FileId, ObsoleteFiles, Slot, Table, TableBuilder, TableOptions,
@@ -175,7 +176,8 @@ fn open_any(bytes: &[u8]) -> Result<(), StorageError> {
     let path = PathBuf::from("/t.sst");
     let file = disk.open(&path, OpenMode::Create).expect("new");
     file.write_at(bytes, 0).expect("works");
-    Table::open(&disk, &path, FileId(1), BlockCache::new(1 << 10), ObsoleteFiles::default())
+    let files = TableFiles::new(Arc::new(disk), 1);
+    Table::open(&files, &path, FileId(1), BlockCache::new(1 << 10), ObsoleteFiles::default())
         .map(drop)
 }
 

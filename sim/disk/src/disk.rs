@@ -82,6 +82,7 @@ impl SimDisk {
     pub fn fork(&self) -> Self {
         let mut state = self.lock().clone();
         state.epoch += 1;
+        state.descriptors = 0;
         state.locks.clear();
         let fork = Self::holding(state);
         fork.failed_syncs.store(self.failed_syncs(), Ordering::Relaxed);
@@ -199,6 +200,16 @@ impl SimDisk {
         inode.lost.insert(offset / SECTOR, loss);
     }
 
+    /// Lets whatever needs one more open file than that fail with EMFILE; `None`: never.
+    pub fn limit_descriptors(&self, most: Option<usize>) {
+        self.lock().most_descriptors = most;
+    }
+
+    /// Files that are open now.
+    pub fn descriptors(&self) -> usize {
+        self.lock().descriptors
+    }
+
     /// Flips one bit of a file, durably.
     pub fn flip_bit(&self, path: &Path, offset: u64, bit: u8) {
         self.tamper(path, |bytes| bytes[offset as usize] ^= 1 << bit);
@@ -237,16 +248,21 @@ impl SimDisk {
 
 impl Disk for SimDisk {
     fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn DiskFile>> {
+        self.lock().check_descriptors()?;
         let inode = match mode {
             OpenMode::Create => self.change(Effect::Volatile, |state| state.create(path))?,
             OpenMode::Read | OpenMode::ReadWrite => self.lock().inode(path)?,
         };
-        let epoch = self.lock().epoch;
+        let mut state = self.lock();
+        state.descriptors += 1;
+        let epoch = state.epoch;
+        drop(state);
         Ok(Arc::new(SimFile { disk: self.clone(), inode, epoch, writable: mode != OpenMode::Read }))
     }
 
     fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
         let state = self.lock();
+        state.check_descriptors()?;
         if !state.directories.contains(dir.as_os_str()) {
             return Err(not_found(dir));
         }
@@ -303,6 +319,7 @@ impl Disk for SimDisk {
     }
 
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        self.lock().check_descriptors()?;
         self.change(Effect::Sync, |state| {
             let changes = std::mem::take(&mut state.unsynced_names);
             let (synced, rest): (Vec<_>, Vec<_>) = changes.into_iter().partition(|c| c.is_in(dir));

@@ -47,6 +47,15 @@ impl SimFile {
     }
 }
 
+impl Drop for SimFile {
+    fn drop(&mut self) {
+        let mut state = self.disk.lock();
+        if state.epoch == self.epoch {
+            state.descriptors -= 1;
+        }
+    }
+}
+
 impl DiskFile for SimFile {
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
         let mut state = self.disk.lock();

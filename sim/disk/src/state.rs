@@ -11,6 +11,8 @@ use crate::{Crash, Fault, Loss, SECTOR};
 
 /// What Linux says of a sector that does not read.
 const EIO: i32 = 5;
+/// What it says when a process has as many files open as it may.
+const EMFILE: i32 = 24;
 
 /// The directory of a path from the root, without looking at its every component.
 pub(crate) fn parent(path: &OsStr) -> &OsStr {
@@ -41,6 +43,10 @@ pub(crate) struct State {
     pub(crate) faults: BTreeMap<u64, Fault>,
     pub(crate) down: bool,
     pub(crate) fail_next_sync: bool,
+    /// Files that are open.
+    pub(crate) descriptors: usize,
+    /// Most of them; what would need another fails with EMFILE.
+    pub(crate) most_descriptors: Option<usize>,
 }
 
 #[derive(Clone, Default)]
@@ -139,6 +145,14 @@ impl State {
         Ok(fault)
     }
 
+    /// Whether a call finds a descriptor, which it keeps or gives back when it ends.
+    pub(crate) fn check_descriptors(&self) -> io::Result<()> {
+        match self.most_descriptors {
+            Some(most) if self.descriptors >= most => Err(io::Error::from_raw_os_error(EMFILE)),
+            _ => Ok(()),
+        }
+    }
+
     /// SplitMix64.
     pub(crate) fn random(&mut self) -> u64 {
         self.random = self.random.wrapping_add(0x9E37_79B9_7F4A_7C15);
@@ -150,6 +164,8 @@ impl State {
 
     pub(crate) fn crash(&mut self, crash: Crash) {
         self.epoch += 1;
+        self.descriptors = 0;
+        self.most_descriptors = None;
         self.locks.clear();
         self.faults.clear();
         self.fail_next_sync = false;

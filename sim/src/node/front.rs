@@ -196,7 +196,11 @@ impl Process {
             Err(ReadFailure::Refused(fault)) => Err(fault),
             // Another replica can read what this one cannot.
             Err(ReadFailure::Unreadable(ReadError::Storage(error))) => {
-                self.leave_if_damaged(replica.key(), error, cx)?;
+                if error.is_out_of_descriptors() {
+                    cx.coverage.hit("read without a descriptor");
+                } else {
+                    self.leave_if_damaged(replica.key(), error, cx)?;
+                }
                 Err(Fault::unavailable("this replica cannot read its data: another one can"))
             }
             Err(ReadFailure::Unreadable(let_go)) => {

@@ -73,6 +73,10 @@ impl Process {
         match answer {
             Some((_, Ok(answer))) => cx.reply(self.index, from, Ok(answer)),
             // Another replica can read what this one cannot.
+            Some((_, Err(ReadError::Storage(error)))) if error.is_out_of_descriptors() => {
+                cx.coverage.hit("read without a descriptor");
+                cx.reply(self.index, from, Err(gone));
+            }
             Some((key, Err(ReadError::Storage(error)))) => {
                 self.leave_if_damaged(key, error, cx)?;
                 cx.reply(self.index, from, Err(gone));

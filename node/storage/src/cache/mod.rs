@@ -1,4 +1,10 @@
-//! The block cache: one per node, bounded by bytes, shared by all its trees.
+//! What a node keeps at hand of its tables: blocks, bounded by bytes, and open files, bounded by
+//! descriptors. Both are shared by all its trees.
+
+mod files;
+
+pub(crate) use files::TableFile;
+pub use files::{TableFiles, is_out_of_descriptors};
 
 use std::sync::Arc;
 

@@ -94,7 +94,7 @@ impl Drop for Output {
     fn drop(&mut self) {
         if !self.finished {
             for file in self.created.drain(..) {
-                self.workshop.context.obsolete.push(file);
+                self.workshop.context.obsolete.condemn(file);
             }
         }
     }

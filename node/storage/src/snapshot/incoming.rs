@@ -70,7 +70,7 @@ impl Incoming {
         }
         let own = own.iter().find(|own| own.identity == table.identity);
         // The replica may be here because of damage: what it has of its own is read first.
-        if let Some(own) = own.filter(|own| verify_table(&*self.disk, &own.path, table).is_ok()) {
+        if let Some(own) = own.filter(|own| verify_table(&self.disk, &own.path, table).is_ok()) {
             self.disk.hard_link(&own.path, &whole).map_err(StorageError::io("link", &own.path))?;
             return Ok(table.size);
         }
@@ -160,7 +160,10 @@ impl Incoming {
     /// Verifies a whole table, makes it durable and gives it its name; or begins it anew.
     fn complete(&self, table: &SnapshotTable, partial: &Partial) -> Result<()> {
         let (part, sums) = (self.path(table, "part"), self.path(table, "sums"));
-        if let Err(error) = verify_table(&*self.disk, &part, table) {
+        if let Err(error) = verify_table(&self.disk, &part, table) {
+            if error.is_out_of_descriptors() {
+                return Err(error);
+            }
             remove(&*self.disk, &sums)?;
             remove(&*self.disk, &part)?;
             return Err(match error {
@@ -176,9 +179,7 @@ impl Incoming {
         self.disk.rename(&part, &whole).map_err(StorageError::io("rename", &part))?;
         crash_point("snapshot received: table renamed");
         remove(&*self.disk, &sums)?;
-        self.disk.sync_dir(&self.dir).map_err(|error| StorageError::Fatal {
-            what: format!("could not sync {}: {error}", self.dir.display()),
-        })
+        self.disk.sync_dir(&self.dir).map_err(StorageError::syncing_dir(&self.dir))
     }
 
     /// Removes its files: they are part of the tree now, or will never be.

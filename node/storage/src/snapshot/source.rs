@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::names;
 use super::{SnapshotInfo, SnapshotTable};
-use crate::cache::BlockCache;
+use crate::cache::{BlockCache, TableFiles};
 use crate::disk::{Disk, DiskFile, OpenMode};
 use crate::simulation::crash_point;
 use crate::table::{FileId, ObsoleteFiles, Table};
@@ -50,13 +50,12 @@ impl Snapshot {
         let file = self.disk.open(&path, OpenMode::Create);
         let file = file.map_err(StorageError::io("create", &path))?;
         file.write_at(&self.info.encode(), 0).map_err(StorageError::io("write", &path))?;
-        let fatal = |path: &Path| {
-            let path = path.display().to_string();
-            move |error| StorageError::Fatal { what: format!("could not sync {path}: {error}") }
-        };
-        file.sync_data().map_err(fatal(&path))?;
+        file.sync_data().map_err(|error| StorageError::Fatal {
+            what: format!("could not sync {}: {error}", path.display()),
+        })?;
+        drop(file);
         crash_point("snapshot kept: description synced");
-        self.disk.sync_dir(&self.dir).map_err(fatal(&self.dir))?;
+        self.disk.sync_dir(&self.dir).map_err(StorageError::syncing_dir(&self.dir))?;
         crash_point("snapshot kept: done");
         Ok(())
     }
@@ -130,7 +129,7 @@ impl Snapshot {
     /// Errors: [`Corruption`](StorageError::Corruption): this replica must be fenced.
     pub fn verify(&self) -> Result<()> {
         for table in 0..self.info.tables.len() {
-            verify_table(&*self.disk, &self.path_of(table), &self.info.tables[table])?;
+            verify_table(&self.disk, &self.path_of(table), &self.info.tables[table])?;
         }
         Ok(())
     }
@@ -163,9 +162,14 @@ pub(super) fn remove(disk: &dyn Disk, path: &Path) -> Result<()> {
 }
 
 /// Reads a whole table and checks that it is the one expected.
-pub(super) fn verify_table(disk: &dyn Disk, path: &Path, expected: &SnapshotTable) -> Result<()> {
+pub(super) fn verify_table(
+    disk: &Arc<dyn Disk>,
+    path: &Path,
+    expected: &SnapshotTable,
+) -> Result<()> {
     // Nothing of it is cached: the file will have another id once it belongs to the tree.
-    let table = Table::open(disk, path, FileId(0), BlockCache::new(0), ObsoleteFiles::default())?;
+    let files = TableFiles::new(disk.clone(), 1);
+    let table = Table::open(&files, path, FileId(0), BlockCache::new(0), ObsoleteFiles::default())?;
     if (table.identity(), table.size()) != (expected.identity, expected.size) {
         let what = format!(
             "this should be table {:016x} of {} bytes, and is {:016x} of {}",

@@ -22,7 +22,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::cache::BlockCache;
+use crate::cache::{BlockCache, TableFiles};
 use crate::disk::{DirLock, Disk, Space};
 use crate::log::{HardState, LogOptions, LogReader, LogWriter, LoggedBatch};
 use crate::manifest::{Change, Identity, Manifest, ManifestOptions};
@@ -44,6 +44,9 @@ pub struct StoreOptions {
     pub tree: TreeOptions,
     /// Bytes of the node's block cache (default 64 MiB).
     pub cache_bytes: u64,
+    /// Most tables whose files are open at a time; at least 1 (default 256). A process needs
+    /// about 64 descriptors more for log, manifest and snapshots.
+    pub open_tables: usize,
     /// Random bits of this process, from which its tables get their identities.
     pub salt: u64,
 }
@@ -55,6 +58,7 @@ impl Default for StoreOptions {
             manifest: ManifestOptions::default(),
             tree: TreeOptions::default(),
             cache_bytes: 64 << 20,
+            open_tables: 256,
             salt: 0,
         }
     }
@@ -260,7 +264,7 @@ impl Store {
     /// created again, its records are dead, its tables are deleted. One that was never here
     /// leaves a tombstone too; again is a success.
     ///
-    /// Readers that hold a view keep reading from the files they have open. A change of its
+    /// Readers that hold a view keep reading: its tables go with the last of them. A change of its
     /// tree that a job is still making will be refused as [`Removed`](StorageError::Removed).
     pub fn remove_replica(&self, replica: ReplicaKey) -> Result<()> {
         crash_point("replica removed: begun");
@@ -270,7 +274,8 @@ impl Store {
         self.outgoing.give_up(replica);
         self.incoming.give_up(replica);
         let files = record.iter().flat_map(|record| record.image.tables.keys());
-        files.copied().try_for_each(|file| self.delete_table(file))?;
+        files.for_each(|file| self.context.obsolete.condemn(*file));
+        self.delete_obsolete_files()?;
         crash_point("replica removed: tables deleted");
         Ok(())
     }
@@ -401,6 +406,11 @@ impl Store {
     /// The node's source of file ids.
     pub fn file_ids(&self) -> FileIds {
         self.context.ids.clone()
+    }
+
+    /// The open files of the node's tables.
+    pub fn table_files(&self) -> &TableFiles {
+        &self.context.files
     }
 
     /// The node's block cache.

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::{Opened, Recovered, Store, StoreOptions};
-use crate::cache::BlockCache;
+use crate::cache::{BlockCache, TableFiles};
 use crate::disk::{DirLock, Disk};
 use crate::log::{self, KnownReplicas, RecoveredLog};
 use crate::manifest::{self, Manifest, ManifestState};
@@ -18,6 +18,8 @@ use crate::{Corruption, ReplicaKey, Result, StorageError};
 const LOG: &str = "log";
 
 pub(super) fn open(disk: Arc<dyn Disk>, dir: &Path, options: StoreOptions) -> Result<Opened> {
+    let files = TableFiles::new(disk, options.open_tables);
+    let disk = files.disk();
     disk.create_dir_all(dir).map_err(StorageError::io("create", dir))?;
     let lock = lock(&*disk, dir)?;
     let loaded = manifest::load(&*disk, dir)?;
@@ -36,7 +38,7 @@ pub(super) fn open(disk: Arc<dyn Disk>, dir: &Path, options: StoreOptions) -> Re
     }
     let state = loaded.map(|l| l.state).unwrap_or_default();
     let examined = log::examine(disk.clone(), &log_dir, options.log, &known(&state))?;
-    let context = context(&disk, dir, &options, &state)?;
+    let context = context(files, dir, &options, &state)?;
     let trees = open_trees(&context, &state)?;
     let orphans = tree::orphans(&*disk, dir, |file| is_listed(&state, file))?;
 
@@ -96,13 +98,15 @@ fn is_listed(state: &ManifestState, file: FileId) -> bool {
 
 /// File ids start above everything the manifest or the directory ever named.
 fn context(
-    disk: &Arc<dyn Disk>,
+    files: TableFiles,
     dir: &Path,
     options: &StoreOptions,
     state: &ManifestState,
 ) -> Result<TreeContext> {
+    let disk = files.disk();
     let context = TreeContext {
         disk: disk.clone(),
+        files,
         dir: dir.to_path_buf(),
         cache: BlockCache::new(options.cache_bytes),
         ids: FileIds::starting_at(state.next_file),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::Store;
 use crate::cache::BlockCache;
 use crate::snapshot::{Incoming, OwnTable, Snapshot, SnapshotInfo};
-use crate::table::{FileId, ObsoleteFiles, Table};
+use crate::table::{FileId, Table};
 use crate::tree::{self, Checkpoint, SnapshotTables, Tree};
 use crate::{ReplicaKey, Result, StorageError};
 
@@ -70,10 +70,12 @@ impl Store {
 
     fn verify_table(&self, file: FileId) -> Result<()> {
         let path = self.context.table_path(file);
-        let (cache, deletions) = (BlockCache::new(0), ObsoleteFiles::default());
-        match Table::open(&*self.context.disk, &path, file, cache, deletions) {
+        // With the node's list of obsolete files: a compaction that takes the table out of its
+        // tree meanwhile must not delete it under the reader.
+        let (cache, deletions) = (BlockCache::new(0), self.context.obsolete.clone());
+        match Table::open(&self.context.files, &path, file, cache, deletions) {
             Ok(table) => Arc::new(table).verify(),
-            // A compaction has just taken it out of the tree.
+            // One has done so already.
             Err(StorageError::Io { source, .. }) if source.kind() == ErrorKind::NotFound => Ok(()),
             Err(error) => Err(error),
         }

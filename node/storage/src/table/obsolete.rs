@@ -1,5 +1,6 @@
 //! Names of table files, and the list of those nobody reads any more.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -40,17 +41,53 @@ impl FileIds {
     }
 }
 
-/// Files no manifest names and no reader holds any more: to be deleted by the Store.
+/// Tables that no manifest names any more, to be deleted by the Store once nobody reads them: an
+/// open table may have to open its file again.
 #[derive(Clone, Debug, Default)]
-pub struct ObsoleteFiles(Arc<Mutex<Vec<FileId>>>);
+pub struct ObsoleteFiles(Arc<Mutex<Lists>>);
+
+#[derive(Debug, Default)]
+struct Lists {
+    /// How many open tables there are of a file.
+    held: BTreeMap<FileId, usize>,
+    /// Obsolete, but held.
+    condemned: BTreeSet<FileId>,
+    /// To be deleted.
+    ready: Vec<FileId>,
+}
 
 impl ObsoleteFiles {
-    pub(crate) fn push(&self, id: FileId) {
-        self.0.lock().push(id);
+    /// A table of that file is open from now on.
+    pub(crate) fn hold(&self, id: FileId) {
+        *self.0.lock().held.entry(id).or_default() += 1;
+    }
+
+    /// It is not any more.
+    pub(crate) fn release(&self, id: FileId) {
+        let mut lists = self.0.lock();
+        let held = lists.held.get_mut(&id).expect("a table that was open");
+        *held -= 1;
+        if *held == 0 {
+            lists.held.remove(&id);
+            if lists.condemned.remove(&id) {
+                lists.ready.push(id);
+            }
+        }
+    }
+
+    /// The file is to be deleted as soon as no table of it is open. Call it only for files that
+    /// no durable manifest names.
+    pub(crate) fn condemn(&self, id: FileId) {
+        let mut lists = self.0.lock();
+        if lists.held.contains_key(&id) {
+            lists.condemned.insert(id);
+        } else {
+            lists.ready.push(id);
+        }
     }
 
     /// Takes the list; each file is reported once.
     pub fn drain(&self) -> Vec<FileId> {
-        std::mem::take(&mut *self.0.lock())
+        std::mem::take(&mut self.0.lock().ready)
     }
 }

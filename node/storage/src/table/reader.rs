@@ -1,9 +1,8 @@
 //! Reads a table: footer, properties, filter and index when opened, blocks on demand.
 
 use std::cmp::Ordering;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering as Memory};
 
 use bytes::Bytes;
 
@@ -20,8 +19,7 @@ use super::format::{
 use super::properties::Properties;
 use super::slot::Slot;
 use super::{FileId, ObsoleteFiles};
-use crate::cache::BlockCache;
-use crate::disk::{Disk, DiskFile, OpenMode};
+use crate::cache::{BlockCache, TableFile, TableFiles};
 use crate::{Corruption, Result, StorageError};
 
 /// Whether blocks read go through the cache.
@@ -33,13 +31,13 @@ pub(crate) enum Caching {
     Bypass,
 }
 
-/// An open table. Filter and index stay in memory, data blocks in the cache.
+/// An open table. Filter and index stay in memory, data blocks in the cache, and its descriptor
+/// as long as the node has one to spare.
 ///
 /// A table marked obsolete reports its file for deletion when the last holder drops it.
 pub struct Table {
     id: FileId,
-    path: PathBuf,
-    file: Arc<dyn DiskFile>,
+    file: TableFile,
     size: u64,
     identity: u64,
     /// End of the last data block.
@@ -49,7 +47,6 @@ pub struct Table {
     filter: Filter,
     index: Block,
     cache: BlockCache,
-    obsolete: AtomicBool,
     deletions: ObsoleteFiles,
 }
 
@@ -57,26 +54,26 @@ impl Table {
     /// Opens the table at `path` and verifies all of it but the data blocks.
     /// Errors: I/O, corruption naming file and offset, or a newer format.
     pub fn open(
-        disk: &dyn Disk,
+        files: &TableFiles,
         path: &Path,
         id: FileId,
         cache: BlockCache,
         deletions: ObsoleteFiles,
     ) -> Result<Self> {
-        let file =
-            disk.open(path, OpenMode::Read).map_err(StorageError::reading("open", path, 0))?;
-        let size = file.len().map_err(StorageError::reading("measure", path, 0))?;
-        let raw = RawTable { file, path, size };
+        let file = files.open(path).map_err(StorageError::reading("open", path, 0))?;
+        let size = file.get().and_then(|file| file.len());
+        let size = size.map_err(StorageError::reading("measure", path, 0))?;
+        let raw = RawTable { file: &file, size };
         let footer = raw.footer()?;
         let identity = footer.identity;
         let filter = raw.part(identity, footer.filter, |bytes| Ok(Filter::parse(bytes)?))?;
         let index = raw.part(identity, footer.index, |bytes| Ok(Block::parse(bytes)?))?;
         let properties =
             raw.part(identity, footer.properties, |bytes| Properties::decode(&bytes))?;
+        deletions.hold(id);
         let table = Self {
             id,
-            path: path.to_path_buf(),
-            file: raw.file,
+            file,
             size,
             identity,
             data_end: footer.filter.offset,
@@ -85,7 +82,6 @@ impl Table {
             filter,
             index,
             cache,
-            obsolete: AtomicBool::new(false),
             deletions,
         };
         table.check_index().map_err(|what| table.damaged(footer.index.offset, what))?;
@@ -143,7 +139,7 @@ impl Table {
     /// From now on the file is reported for deletion when the last holder drops it.
     /// Call it only after the manifest edit that removes the table is durable.
     pub(crate) fn mark_obsolete(&self) {
-        self.obsolete.store(true, Memory::Release);
+        self.deletions.condemn(self.id);
     }
 
     /// The newest version of `key` at or below revision `at`; `hash` is the key's.
@@ -214,7 +210,7 @@ impl Table {
         {
             return Ok(block);
         }
-        let raw = RawTable { file: Arc::clone(&self.file), path: &self.path, size: self.size };
+        let raw = RawTable { file: &self.file, size: self.size };
         let block = raw.part(self.identity, handle, |bytes| Ok(Block::parse(bytes)?))?;
         if caching == Caching::Fill {
             self.cache.insert(self.id, handle.offset, block.clone());
@@ -227,7 +223,7 @@ impl Table {
     ///
     /// Errors: I/O, or corruption naming file and offset.
     pub fn batches(&self) -> Result<Vec<TimedBatch>> {
-        let raw = RawTable { file: Arc::clone(&self.file), path: &self.path, size: self.size };
+        let raw = RawTable { file: &self.file, size: self.size };
         raw.part(self.identity, self.batches, |bytes| Ok(batches::decode(&bytes)?))
     }
 
@@ -279,7 +275,7 @@ impl Table {
     }
 
     fn damaged(&self, offset: u64, what: Malformed) -> StorageError {
-        Corruption::new(&self.path, offset, what).into()
+        Corruption::new(self.file.path(), offset, what).into()
     }
 
     /// How `key` lies to the table's keys: `Less` before the first, `Greater` after
@@ -297,9 +293,7 @@ impl Table {
 
 impl Drop for Table {
     fn drop(&mut self) {
-        if *self.obsolete.get_mut() {
-            self.deletions.push(self.id);
-        }
+        self.deletions.release(self.id);
     }
 }
 
@@ -315,8 +309,7 @@ impl std::fmt::Debug for Table {
 
 /// A table's file before anything in it is trusted.
 struct RawTable<'a> {
-    file: Arc<dyn DiskFile>,
-    path: &'a Path,
+    file: &'a TableFile,
     size: u64,
 }
 
@@ -357,7 +350,7 @@ impl RawTable<'_> {
     }
 
     fn refused(&self, offset: u64, refusal: Refusal) -> StorageError {
-        let file = self.path.to_path_buf();
+        let file = self.file.path().to_path_buf();
         match refusal {
             Refusal::Malformed(what) => self.damaged(offset, what),
             Refusal::Newer(found) => {
@@ -369,13 +362,14 @@ impl RawTable<'_> {
 
     fn bytes(&self, offset: u64, len: usize) -> Result<Bytes> {
         let mut buffer = vec![0; len];
-        self.file
-            .read_exact_at(&mut buffer, offset)
-            .map_err(StorageError::reading("read", self.path, offset))?;
+        let path = self.file.path();
+        let file = self.file.get().map_err(StorageError::reading("open", path, offset))?;
+        let read = file.read_exact_at(&mut buffer, offset);
+        read.map_err(StorageError::reading("read", path, offset))?;
         Ok(buffer.into())
     }
 
     fn damaged(&self, offset: u64, what: Malformed) -> StorageError {
-        Corruption::new(self.path, offset, what).into()
+        Corruption::new(self.file.path(), offset, what).into()
     }
 }

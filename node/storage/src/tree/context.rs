@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::{TableMeta, TreeOptions};
-use crate::cache::BlockCache;
+use crate::cache::{BlockCache, TableFiles};
 use crate::disk::Disk;
 use crate::table::{FileId, FileIds, ObsoleteFiles, Table};
 use crate::{Corruption, Result, StorageError};
@@ -14,6 +14,8 @@ use crate::{Corruption, Result, StorageError};
 pub struct TreeContext {
     /// The disk.
     pub disk: Arc<dyn Disk>,
+    /// The node's open tables.
+    pub files: TableFiles,
     /// The tree's directory; tables stand in `dir/sst`.
     pub dir: PathBuf,
     /// The node's block cache.
@@ -58,7 +60,7 @@ impl Workshop {
 
     pub(crate) fn open_table(&self, file: FileId) -> Result<Arc<Table>> {
         let table = Table::open(
-            &*self.context.disk,
+            &self.context.files,
             &self.context.table_path(file),
             file,
             self.context.cache.clone(),
@@ -80,9 +82,7 @@ impl Workshop {
 
     pub(crate) fn sync_tables_dir(&self) -> Result<()> {
         let dir = self.context.tables_dir();
-        self.context.disk.sync_dir(&dir).map_err(|e| StorageError::Fatal {
-            what: format!("could not sync {}: {e}", dir.display()),
-        })
+        self.context.disk.sync_dir(&dir).map_err(StorageError::syncing_dir(dir))
     }
 }
 

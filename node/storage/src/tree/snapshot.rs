@@ -130,7 +130,7 @@ fn adopt_all(
         let table = match workshop.open_table(file) {
             Ok(table) => table,
             Err(StorageError::Corruption(damage)) => {
-                context.obsolete.push(file);
+                context.obsolete.condemn(file);
                 // It was whole when it arrived. Kept, it would be taken for that again.
                 context.disk.remove(path).map_err(StorageError::io("delete", path))?;
                 return Err(StorageError::Refused(format!(
@@ -139,7 +139,7 @@ fn adopt_all(
                 )));
             }
             Err(error) => {
-                context.obsolete.push(file);
+                context.obsolete.condemn(file);
                 return Err(error);
             }
         };

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use doug_sim_disk::{Crash, SimDisk};
-use doug_storage::cache::BlockCache;
+use doug_storage::cache::{BlockCache, TableFiles};
 use doug_storage::disk::Disk;
 use doug_storage::table::{FileIds, ObsoleteFiles, Slot, TableBuilder};
 use doug_storage::tree::{
@@ -33,6 +33,7 @@ pub fn dir() -> PathBuf {
 pub fn context(disk: &SimDisk, ids: &FileIds, options: &TreeOptions) -> TreeContext {
     TreeContext {
         disk: Arc::new(disk.clone()),
+        files: TableFiles::new(Arc::new(disk.clone()), 8),
         dir: dir(),
         cache: BlockCache::new(64 << 10),
         ids: ids.clone(),
