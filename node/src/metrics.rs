@@ -74,6 +74,8 @@ pub struct Metrics {
     volume_free_bytes: Gauge,
     volume_available_bytes: Gauge,
     refuses_writes: Gauge,
+    log_tail_cut: Gauge,
+    open_tables: Gauge,
     partition_bytes: Family<PartitionLabels, Gauge>,
     compaction_debt: Family<PartitionLabels, Gauge>,
     applied: Family<PartitionLabels, Gauge>,
@@ -121,6 +123,7 @@ impl Metrics {
         let (volume_bytes, volume_free_bytes) = (Gauge::default(), Gauge::default());
         let (volume_available_bytes, refuses_writes) = (Gauge::default(), Gauge::default());
         let log_lines_dropped = Counter::default();
+        let (log_tail_cut, open_tables) = (Gauge::default(), Gauge::default());
         let (flushes, compactions) = (Counter::default(), Counter::default());
         register!(registry,
             "operations": "Operations taken up, by kind" => operations,
@@ -140,6 +143,8 @@ impl Metrics {
             "log_lines_dropped": "Lines of the log that standard error did not take" => log_lines_dropped,
             "flushes": "Memtables written to SSTables" => flushes,
             "compactions": "Compactions done" => compactions,
+            "log_tail_cut": "1 if the log ended in a record that did not read when this process started" => log_tail_cut,
+            "open_tables": "Tables whose files are open" => open_tables,
             "refuses_writes": "1 while writes are refused because the volume is full" => refuses_writes,
         );
         for (name, help, gauge) in [
@@ -186,6 +191,8 @@ impl Metrics {
             volume_free_bytes,
             volume_available_bytes,
             refuses_writes,
+            log_tail_cut,
+            open_tables,
             partition_bytes,
             compaction_debt,
             applied,
@@ -263,6 +270,8 @@ impl Metrics {
         }
         let refuses = shared.volume.admission() != Admission::Writes;
         self.refuses_writes.set(i64::from(refuses));
+        self.log_tail_cut.set(i64::from(shared.store.log_cut().is_some()));
+        self.open_tables.set(shared.store.table_files().open_count() as i64);
         self.map_epoch.set(shared.maps.epoch() as i64);
         for share in Share::ALL {
             let bytes = shared.budget.of(share) as i64;

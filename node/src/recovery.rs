@@ -14,7 +14,8 @@ use doug_storage::store::Recovered;
 /// A state block, session or batch that is unreadable: the node must not start, since
 /// what it acknowledged cannot be told. A damaged table: the replica must be fenced.
 pub fn restore(found: Recovered, seed: u64) -> Result<(Partition, RestoredReplica), StorageError> {
-    let Recovered { key, applied, state, hard_state, commit, batches, tree } = found;
+    let Recovered { key, applied, state, hard_state, commit, batches, ambiguous_tail, tree } =
+        found;
     let unreadable =
         |what: String| StorageError::Refused(format!("replica {key} cannot be started: {what}"));
     let tree = tree?;
@@ -40,6 +41,7 @@ pub fn restore(found: Recovered, seed: u64) -> Result<(Partition, RestoredReplic
         applied_time: machine.time(),
         commit,
         feature_level: machine.feature_level(),
+        ambiguous_tail,
         batches: batches.map_err(|error| unreadable(error.to_string()))?,
         seed,
     };

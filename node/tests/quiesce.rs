@@ -124,6 +124,7 @@ impl Trio {
                 commit,
                 feature_level,
                 batches,
+                ambiguous_tail: false,
                 seed,
             };
             started.restore(self.now, found);

@@ -85,6 +85,8 @@ pub enum NodeEvent {
     Synced,
     /// The log has been idle for a while.
     Idle,
+    /// The log has been idle for a moment.
+    Mark,
     /// Committed batches are applied.
     Apply,
     /// A background worker moves on.
@@ -134,6 +136,7 @@ impl NodeEvent {
             NodeEvent::Turn(host) => 32 + *host as u64,
             NodeEvent::Synced => 1,
             NodeEvent::Idle => 2,
+            NodeEvent::Mark => 15,
             NodeEvent::Apply => 3,
             NodeEvent::Work(worker) => 64 + *worker as u64,
             NodeEvent::Tidy => 4,

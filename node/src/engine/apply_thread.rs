@@ -133,6 +133,7 @@ fn finish(partition: &Partition, work: AppliedWork, shared: &Shared) {
         shared.publish(descriptor);
     }
     let AppliedWork { index, feature_level, .. } = work;
+    shared.log_reader.note_commit(replica, index);
     shared.host(replica.partition).send(Event::Applied { replica, index, feature_level });
     if work.wants_maintenance {
         shared.maintain(partition);

@@ -150,6 +150,8 @@ pub struct RestoredReplica {
     pub feature_level: u32,
     /// Batches above the applied index, in order.
     pub batches: Vec<Batch>,
+    /// Batches, terms and votes that it acknowledged may be missing at the end.
+    pub ambiguous_tail: bool,
     /// Seed of its timeouts.
     pub seed: u64,
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use doug_sim_disk::{Crash, SimDisk};
 use doug_storage::store::{Opened, Store, StoreOptions};
-use doug_storage::tree::{Op, Tree};
+use doug_storage::tree::{KeyClass, Op, Tree};
 use doug_storage::{Applied, ReplicaKey, StorageError};
 use store_support::*;
 
@@ -34,7 +34,7 @@ fn put(key: ReplicaKey, tree: &mut Tree, index: u64, held: &mut BTreeMap<String,
         let name = format!("k{:05}", (index * 7919 + n * 104_729) % 6_000);
         let value = format!("{key} at {index}, {n}").repeat(4);
         held.insert(name.clone(), value.clone());
-        Op::Put { key: Bytes::from(name), value: Bytes::from(value) }
+        Op::put(KeyClass::User, name, value)
     });
     tree.apply(index, &ops.collect::<Vec<_>>());
 }

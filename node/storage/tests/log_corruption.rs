@@ -173,3 +173,78 @@ fn a_log_whose_batches_start_above_what_the_tree_holds_refuses() {
     let found = corruption(try_open(&disk, roomy()));
     assert!(found.what.contains("1 is missing"), "{found}");
 }
+
+#[test]
+fn a_cut_that_damage_would_explain_as_well_as_a_power_loss_is_reported_with_its_place() {
+    let disk = SimDisk::new(1);
+    let mut log = open(&disk, roomy());
+    assert_eq!(log.cut, None, "a new log");
+    write_each(&mut log.writer, (1..=3).map(|i| batch(A, i, 1, 1, 30)));
+    let disk = disk.fork();
+    assert_eq!(open(&disk.fork(), roomy()).cut, None, "all of it reads");
+    let path = last_segment(&disk);
+    let (last, size) = records(&disk.bytes(&path))[2];
+    for bit in 0..size * 8 {
+        let disk = disk.fork();
+        disk.flip_bit(&path, (last + bit / 8) as u64, (bit % 8) as u8);
+        let log = open(&disk, roomy());
+        assert_eq!(bases(&log.replicas, A), [1, 2]);
+        let cut = log.cut.unwrap_or_else(|| panic!("bit {bit} of the record went unreported"));
+        assert_eq!((&cut.damage.file, cut.damage.offset, cut.lsn.0), (&path, last as u64, 3));
+    }
+}
+
+#[test]
+fn a_tail_that_never_reached_the_disk_is_cut_without_a_report() {
+    let disk = SimDisk::new(1);
+    let mut log = open(&disk, roomy());
+    write_each(&mut log.writer, (1..=3).map(|i| batch(A, i, 1, 1, 30)));
+    log.writer.append(batch(A, 4, 1, 1, 30)).expect("there is room");
+    drop(log);
+    disk.crash(Crash::LoseUnsynced);
+    let log = open(&disk, roomy());
+    assert_eq!((bases(&log.replicas, A), log.cut), (vec![1, 2, 3], None));
+}
+
+#[test]
+fn what_an_earlier_incarnation_left_in_a_segment_is_no_reason_for_a_report() {
+    let disk = SimDisk::new(1);
+    let mut log = open(&disk, options());
+    for i in 1..=200 {
+        write_each(&mut log.writer, [batch(A, i, 1, 1, 100)]);
+        log.reader.set_flushed(A, Applied { index: i, term: 1 });
+        log.reader.set_floor(A, i);
+        while log.writer.maintain().expect("the disk works") {}
+        let known = known(Applied { index: i, term: 1 }, Applied::default());
+        let fork = disk.fork();
+        let opened = log::open(std::sync::Arc::new(fork), &dir(), options(), &known);
+        assert_eq!(opened.expect("it opens").cut, None, "after record {i}");
+    }
+}
+
+#[test]
+fn a_mark_says_what_is_committed_also_after_its_segment_is_gone() {
+    let disk = SimDisk::new(1);
+    let mut log = open(&disk, options());
+    write_each(&mut log.writer, (1..=3).map(|i| batch(A, i, 1, 1, 30)));
+    write_each(&mut log.writer, [batch(B, 1, 1, 1, 30)]);
+    assert!(log.writer.mark().expect("the disk works"));
+    assert!(!log.writer.wants_mark());
+    assert_eq!(recovered(&disk.fork(), options())[&A].commit, 2, "as the last batch says");
+    log.reader.note_commit(A, 3);
+    assert!(log.writer.mark().expect("the disk works"), "there is news");
+    assert!(!log.writer.mark().expect("the disk works"), "one mark is enough");
+    assert_eq!(recovered(&disk.fork(), options())[&A].commit, 3);
+    let first = segments(&disk)[0].clone();
+    for i in 2..200 {
+        write_each(&mut log.writer, [batch(B, i, 1, 1, 100)]);
+        log.reader.set_flushed(B, Applied { index: i, term: 1 });
+        log.reader.set_floor(B, i);
+        while log.writer.maintain().expect("the disk works") {}
+        log.writer.mark().expect("the disk works");
+        let known = known(Applied::default(), Applied { index: i, term: 1 });
+        let opened = log::open(std::sync::Arc::new(disk.fork()), &dir(), options(), &known);
+        assert_eq!(opened.expect("it opens").replicas[&A].commit, 3, "after batch {i} of B");
+    }
+    assert!(!segments(&disk).contains(&first), "the segment of the mark is gone");
+}

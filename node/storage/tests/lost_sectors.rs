@@ -5,11 +5,10 @@ mod store_support;
 
 use std::path::PathBuf;
 
-use bytes::Bytes;
 use doug_sim_disk::{Crash, Loss, SECTOR, SimDisk};
 use doug_storage::snapshot::{CHUNK_BYTES, Sending};
 use doug_storage::store::Opened;
-use doug_storage::tree::{Op, ReadError, ScanRange, Tree};
+use doug_storage::tree::{KeyClass, Op, ReadError, ScanRange, Tree};
 use doug_storage::{Corruption, ReplicaKey, Result, StorageError};
 use store_support::*;
 
@@ -18,9 +17,9 @@ const FLUSHES: u64 = 3;
 
 fn fill(opened: &Opened, key: ReplicaKey, tree: &mut Tree) {
     for i in 1..=FLUSHES {
-        let op = |n: u64| Op::Put {
-            key: Bytes::from(format!("k{n:03}")),
-            value: Bytes::from(format!("{key} at {i}, {n}").repeat(9)),
+        let op = |n: u64| {
+            let value = format!("{key} at {i}, {n}").repeat(9);
+            Op::put(KeyClass::User, format!("k{n:03}"), value)
         };
         tree.apply(i, &(i..i + 40).map(op).collect::<Vec<_>>());
         let change = flush(tree, i, "").expect("the disk works");

@@ -84,6 +84,7 @@ impl Process {
         if cx.checks.versions.applied(own, replica, (index, feature_level))? {
             return Err(Death::TooOld);
         }
+        self.reader.note_commit(replica, index);
         self.post(host, Event::Applied { replica, index, feature_level }, cx);
         if applied.wants_maintenance {
             self.maintain(&partition, cx);

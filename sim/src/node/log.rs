@@ -1,6 +1,6 @@
 //! A process's log: what arrives while a sync runs shares the next one.
 
-use super::process::{Death, IDLE, Process};
+use super::process::{Death, IDLE, MARK, Process};
 use crate::context::Context;
 use crate::events::NodeEvent;
 use crate::mutants::Mutant;
@@ -88,6 +88,7 @@ impl Process {
             self.post(host, Event::Persisted { sequence }, cx);
         }
         self.keep_room(cx)?;
+        self.schedule(MARK, NodeEvent::Mark, cx);
         self.begin_sync(cx)
     }
 
@@ -104,10 +105,16 @@ impl Process {
         }
     }
 
-    pub(super) fn idle(&mut self, cx: &mut Context) -> Result<(), Death> {
-        if self.syncing.is_none() && self.log.mark()? {
+    /// A moment after a sync: marks, unless the log is busy again.
+    pub(super) fn mark(&mut self, cx: &mut Context) -> Result<(), Death> {
+        if self.syncing.is_none() && self.records.is_empty() && self.log.mark()? {
             cx.coverage.hit("log mark");
         }
+        Ok(())
+    }
+
+    pub(super) fn idle(&mut self, cx: &mut Context) -> Result<(), Death> {
+        self.mark(cx)?;
         self.keep_room(cx)?;
         self.schedule(IDLE, NodeEvent::Idle, cx);
         Ok(())

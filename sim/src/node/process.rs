@@ -158,8 +158,10 @@ const WAITS: u64 = 1_000;
 const WORKERS: usize = 2;
 /// How many ticks an election timeout has, as in a real node.
 const TICKS: u64 = 15;
-/// How long the log is idle before it marks how far it is durable.
+/// Pause before an idle log looks whether there is anything to do.
 pub(super) const IDLE: u64 = 100_000;
+/// How long the log is idle before it marks how far it is durable and what is committed.
+pub(super) const MARK: u64 = 1_000;
 /// Pause between two rounds of tidying.
 pub(super) const TIDY: u64 = 1_000_000;
 
@@ -464,6 +466,7 @@ impl Process {
             NodeEvent::Turn(host) => self.turn(host, cx),
             NodeEvent::Synced => self.synced(cx),
             NodeEvent::Idle => self.idle(cx),
+            NodeEvent::Mark => self.mark(cx),
             NodeEvent::Apply => self.apply(cx),
             NodeEvent::Work(worker) => self.work(worker, cx),
             NodeEvent::Tidy => self.tidy(cx),

@@ -8,6 +8,8 @@ pub(super) const ENVELOPE: usize = 88;
 pub(super) const ALIGNMENT: usize = 8;
 /// Where in a record its incarnation stands, a multiple of the alignment.
 pub(super) const INCARNATION: usize = 16;
+/// Where its position stands.
+pub(super) const LSN: usize = 24;
 
 /// What a record is; the numbers are on disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,7 +17,7 @@ pub(super) const INCARNATION: usize = 16;
 pub(super) enum Kind {
     Batch = 1,
     HardState = 2,
-    /// Carries nothing but its durable mark.
+    /// Carries its durable mark and, if it is of a replica, that replica's commit index.
     Mark = 3,
     Reset = 4,
 }

@@ -47,7 +47,10 @@ pub(super) struct ReplicaLog {
     /// Ascending by index. Contiguous, except in the middle of a replay.
     pub entries: VecDeque<Entry>,
     pub hard: Option<HardEntry>,
+    /// The greatest commit index known.
     pub commit: u64,
+    /// The greatest that a record says which is still there, and the segment of that record.
+    recorded: (u64, u64),
     /// Up to where the tree holds everything durably.
     pub flushed: Applied,
     /// Up to where the host has no more use for the log.
@@ -94,6 +97,8 @@ pub(super) struct Index {
     replicas: BTreeMap<ReplicaKey, ReplicaLog>,
     removed: BTreeSet<ReplicaKey>,
     living: BTreeMap<u64, BTreeMap<ReplicaKey, Living>>,
+    /// Replicas whose commit index stands in no record: a start-up would not know of it.
+    unrecorded: BTreeSet<ReplicaKey>,
 }
 
 impl Index {
@@ -110,6 +115,7 @@ impl Index {
     pub fn forget(&mut self, key: ReplicaKey) {
         self.replicas.remove(&key);
         self.removed.insert(key);
+        self.unrecorded.remove(&key);
         self.living.retain(|_, replicas| {
             replicas.remove(&key);
             !replicas.is_empty()
@@ -169,8 +175,8 @@ impl Index {
 
     /// Adds a batch; what stood at its base and above is dead.
     pub fn batch(&mut self, key: ReplicaKey, entry: Entry, commit: u64) {
+        self.record_commit(key, commit, entry.at.segment);
         let Some(log) = self.replicas.get_mut(&key) else { return };
-        log.commit = log.commit.max(commit);
         while log.entries.back().is_some_and(|e| e.last() >= entry.base) {
             if let Some(dead) = log.entries.pop_back() {
                 bury(&mut self.living, key, dead.at, |l| &mut l.batches);
@@ -183,12 +189,54 @@ impl Index {
 
     /// Takes a newer term and vote.
     pub fn hard_state(&mut self, key: ReplicaKey, hard: HardEntry, commit: u64) {
+        self.record_commit(key, commit, hard.at.segment);
         let Some(log) = self.replicas.get_mut(&key) else { return };
-        log.commit = log.commit.max(commit);
         if let Some(old) = log.hard.replace(hard) {
             bury(&mut self.living, key, old.at, |l| &mut l.hard);
         }
         self.live(key, hard.at).hard += u64::from(hard.at.size);
+    }
+
+    /// Everything up to `commit` is committed, as whoever applies it has been told. Never falls.
+    pub fn note_commit(&mut self, key: ReplicaKey, commit: u64) {
+        let Some(log) = self.replicas.get_mut(&key) else { return };
+        log.commit = log.commit.max(commit);
+        if log.commit > log.recorded.0 {
+            self.unrecorded.insert(key);
+        }
+    }
+
+    /// A record in `segment` says so.
+    pub fn record_commit(&mut self, key: ReplicaKey, commit: u64, segment: u64) {
+        let Some(log) = self.replicas.get_mut(&key) else { return };
+        log.commit = log.commit.max(commit);
+        log.recorded = log.recorded.max((commit, segment));
+        if log.recorded.0 >= log.commit {
+            self.unrecorded.remove(&key);
+        }
+    }
+
+    /// A segment goes, and with it what its records said of commit indexes. What is in the tree
+    /// needs no record.
+    pub fn forget_recorded(&mut self, segment: u64) {
+        for (key, log) in &mut self.replicas {
+            if log.recorded.1 <= segment && log.recorded.0 > 0 {
+                log.recorded = (0, 0);
+                if log.commit > log.flushed.index {
+                    self.unrecorded.insert(*key);
+                }
+            }
+        }
+    }
+
+    /// Replicas whose commit index stands in no record, and that index.
+    pub fn unrecorded(&self) -> Vec<(ReplicaKey, u64)> {
+        let commit = |key: &ReplicaKey| Some((*key, self.replicas.get(key)?.commit));
+        self.unrecorded.iter().filter_map(commit).collect()
+    }
+
+    pub fn has_unrecorded(&self) -> bool {
+        !self.unrecorded.is_empty()
     }
 
     /// Discards all batches of a replica.

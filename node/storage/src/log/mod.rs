@@ -27,7 +27,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 
-use crate::{Applied, ReplicaKey};
+use crate::{Applied, Corruption, ReplicaKey};
 
 pub use reader::LogReader;
 pub use recover::open;
@@ -158,6 +158,17 @@ pub struct RecoveredLog {
     pub batches: Vec<LoggedBatch>,
 }
 
+/// A tail that was cut where a record had been begun. A power loss during a write leaves this;
+/// so does damage to a record that was durable, and acknowledged, if no mark came after it. The
+/// log cannot tell one from the other.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TailCut {
+    /// Where, and what is wrong there.
+    pub damage: Corruption,
+    /// Position of the first record that is lost.
+    pub lsn: Lsn,
+}
+
 /// An opened log.
 pub struct OpenedLog {
     /// The single writer.
@@ -166,4 +177,6 @@ pub struct OpenedLog {
     pub reader: LogReader,
     /// One entry per living replica.
     pub replicas: BTreeMap<ReplicaKey, RecoveredLog>,
+    /// Whether, and where, records may be lost that were acknowledged.
+    pub cut: Option<TailCut>,
 }

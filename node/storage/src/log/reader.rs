@@ -52,6 +52,12 @@ impl LogReader {
         self.shared.set_floor(key, index);
     }
 
+    /// Everything up to `commit` is committed: the next mark says so, and a start-up knows. Never
+    /// falls.
+    pub fn note_commit(&self, key: ReplicaKey, commit: u64) {
+        self.shared.state.lock().index.note_commit(key, commit);
+    }
+
     /// Bytes that can be appended before batches are refused as busy: look before proposing.
     pub fn room(&self) -> u64 {
         self.shared.room()

@@ -10,7 +10,7 @@ use super::reader::read_record;
 use super::scan::{Found, Scan, ScannedSegment, scan};
 use super::segment::{HEADER, Header, SegmentFiles};
 use super::shared::{Segment, Shared, State};
-use super::writer::{Active, LogWriter, salt_of};
+use super::writer::{Active, LogWriter, NOBODY, salt_of};
 use super::{HardState, KnownReplicas, LogOptions, LoggedBatch, OpenedLog, RecoveredLog};
 use crate::disk::{Disk, OpenMode};
 use crate::simulation::{Bug, crash_point, has_bug};
@@ -83,7 +83,7 @@ fn replay(scan: &Scan, known: &KnownReplicas) -> Result<Index> {
         index.forget(*key);
     }
     let mut order: Vec<&Found> =
-        scan.found.iter().filter(|f| f.envelope.kind != Kind::Mark).collect();
+        scan.found.iter().filter(|f| f.envelope.replica != NOBODY).collect();
     order.sort_by_key(|f| (f.envelope.original, f.envelope.lsn));
     for (i, found) in order.iter().enumerate() {
         // A copy made by relocation replaces its original, so that the old segment can go.
@@ -117,8 +117,9 @@ fn replay_one(scan: &Scan, index: &mut Index, found: &Found) -> Result<()> {
             let state = HardState { term, vote: (count > 0).then_some(base) };
             index.hard_state(replica, HardEntry { state, original, at: found.at }, commit);
         }
+        Kind::Mark => index.record_commit(replica, commit, found.at.segment),
         Kind::Reset if count > 0 => index.discard(replica),
-        Kind::Reset | Kind::Mark => {}
+        Kind::Reset => {}
     }
     Ok(())
 }
@@ -235,7 +236,16 @@ impl Examined {
         }
         writer.sync()?;
         crash_point("log recovery: done");
-        Ok(OpenedLog { reader: writer.reader(), writer, replicas: self.replicas })
+        let cut = self.scan.cut.map(|cut| *cut);
+        if let Some(cut) = &cut {
+            tracing::warn!(
+                file = %cut.damage.file.display(), offset = cut.damage.offset, lsn = cut.lsn.0,
+                why = cut.damage.what,
+                "the log ends in a record that does not read: a write cut short by a power loss, \
+                 or damage to what this node had acknowledged; only its peers can tell"
+            );
+        }
+        Ok(OpenedLog { reader: writer.reader(), writer, replicas: self.replicas, cut })
     }
 
     fn next_incarnation(&self) -> u64 {

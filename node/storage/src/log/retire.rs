@@ -92,7 +92,11 @@ impl LogWriter {
         // the buffered records that made other originals dead.
         self.relocate(oldest, &segment)?;
         crash_point("log retirement: survivors moved");
-        self.shared.state.lock().segments.remove(&oldest);
+        {
+            let mut state = self.shared.state.lock();
+            state.segments.remove(&oldest);
+            state.index.forget_recorded(oldest);
+        }
         self.files.retire(&segment.path)?;
         Ok(true)
     }

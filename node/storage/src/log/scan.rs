@@ -3,9 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::envelope::{ALIGNMENT, Envelope, INCARNATION};
+use super::envelope::{ALIGNMENT, Envelope, INCARNATION, LSN};
 use super::index::Location;
 use super::segment::{self, HEADER, Header};
+use super::{Lsn, TailCut};
 use crate::disk::{Disk, DiskFile, OpenMode, read_front};
 use crate::{Corruption, Result, StorageError};
 
@@ -34,6 +35,8 @@ pub(super) struct Scan {
     pub next_lsn: u64,
     /// Offset in the last segment from which on nothing proves that the records were ever synced.
     pub unproven_from: u64,
+    /// The tail was cut where a record of this incarnation had been begun.
+    pub cut: Option<Box<TailCut>>,
 }
 
 /// Examines the log in `dir`. Refuses, naming file and offset, what a power loss cannot explain.
@@ -143,12 +146,17 @@ impl Scan {
                 Err(why) => break why,
             }
         };
-        mark = mark.max(self.segments[i].greatest_mark_beyond(&bytes, offset));
+        let beyond = self.segments[i].greatest_mark_beyond(&bytes, offset);
+        mark = mark.max(beyond.unwrap_or(0));
         if mark >= self.next_lsn {
             let what = format!(
                 "{why}; later records prove that everything up to record {mark} was durable"
             );
             return Err(self.segments[i].damaged(offset as u64, what));
+        }
+        if beyond.is_some() || self.segments[i].was_begun(&bytes, offset, self.next_lsn) {
+            let damage = Corruption::new(&self.segments[i].path, offset as u64, why);
+            self.cut = Some(Box::new(TailCut { damage, lsn: Lsn(self.next_lsn) }));
         }
         let unproven = self.found[first..].iter().find(|f| f.envelope.lsn > mark);
         self.unproven_from = unproven.map_or(offset as u64, |f| f.at.offset);
@@ -157,8 +165,18 @@ impl Scan {
 }
 
 impl ScannedSegment {
-    /// Whole records behind a hole still testify to what was durable when they were written.
-    fn greatest_mark_beyond(&self, bytes: &[u8], from: usize) -> u64 {
+    /// Whether the record at `offset` was begun in this incarnation of the segment, and is not
+    /// room that was never written or that an earlier incarnation left: one flipped bit may have
+    /// hit one of the two numbers that say so, but not both.
+    fn was_begun(&self, bytes: &[u8], offset: usize, lsn: u64) -> bool {
+        let word = |at: usize| bytes.get(offset + at..offset + at + 8);
+        word(INCARNATION) == Some(&self.header.incarnation.to_le_bytes()[..])
+            || word(LSN) == Some(&lsn.to_le_bytes()[..])
+    }
+
+    /// Whole records behind a hole still testify to what was durable when they were written;
+    /// `None` if there is none.
+    fn greatest_mark_beyond(&self, bytes: &[u8], from: usize) -> Option<u64> {
         // Nearly all of it is empty room: only where the incarnation stands can a record be.
         let incarnation = self.header.incarnation.to_le_bytes();
         let words = bytes.get(from..).unwrap_or_default().chunks_exact(ALIGNMENT);
@@ -168,6 +186,6 @@ impl ScannedSegment {
             let rest = &bytes[from + start..];
             Envelope::decode(rest, self.header.incarnation, self.header.salt).ok()
         });
-        whole.map(|envelope| envelope.durable).max().unwrap_or(0)
+        whole.map(|envelope| envelope.durable).max()
     }
 }

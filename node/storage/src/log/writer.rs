@@ -15,6 +15,9 @@ use crate::disk::DiskFile;
 use crate::simulation::{Bug, crash_point, has_bug};
 use crate::{Applied, ReplicaKey, Result, StorageError};
 
+/// Of whom a mark speaks that only says what is durable.
+pub(super) const NOBODY: ReplicaKey = ReplicaKey { partition: 0, replica: 0 };
+
 /// The segment records are written to.
 pub(super) struct Active {
     pub incarnation: u64,
@@ -329,16 +332,31 @@ impl LogWriter {
         Ok(())
     }
 
-    /// For a timer, every second or so: writes what is known durable to disk if no record did since.
+    /// Whether there is anything for [`Self::mark`] to write.
+    pub fn wants_mark(&self) -> bool {
+        let state = self.shared.state.lock();
+        let news = self.marked < self.last_worthy || state.index.has_unrecorded();
+        news && state.buffered == 0
+    }
+
+    /// For a log that is idle: writes to disk what is known durable and what is known committed,
+    /// if no record said so since.
     ///
-    /// Until then, damage to the last records is taken for a power loss and cut. Returns whether it wrote.
+    /// Until then, damage to the last records is taken for a power loss and cut, and a start-up
+    /// does not know that what came last is committed. Returns whether it wrote.
     pub fn mark(&mut self) -> Result<bool> {
         self.shared.check()?;
-        if self.marked >= self.last_worthy || self.shared.state.lock().buffered > 0 {
+        if !self.wants_mark() {
             return Ok(false);
         }
-        let nobody = ReplicaKey { partition: 0, replica: 0 };
-        self.place(self.blank(Kind::Mark, nobody), &[]);
+        let commits = self.shared.state.lock().index.unrecorded();
+        if commits.is_empty() {
+            self.place(self.blank(Kind::Mark, NOBODY), &[]);
+        }
+        for (key, commit) in commits {
+            let (_, at) = self.place(Envelope { commit, ..self.blank(Kind::Mark, key) }, &[]);
+            self.shared.state.lock().index.record_commit(key, commit, at.segment);
+        }
         self.sync()?;
         crash_point("log: durability marked");
         Ok(true)

@@ -24,7 +24,7 @@ use bytes::Bytes;
 
 use crate::cache::{BlockCache, TableFiles};
 use crate::disk::{DirLock, Disk, Space};
-use crate::log::{HardState, LogOptions, LogReader, LogWriter, LoggedBatch};
+use crate::log::{HardState, LogOptions, LogReader, LogWriter, LoggedBatch, TailCut};
 use crate::manifest::{Change, Identity, Manifest, ManifestOptions};
 use crate::simulation::{Bug, crash_point, has_bug};
 use crate::snapshot::{IncomingFiles, Outgoing};
@@ -100,6 +100,9 @@ pub struct Recovered {
     pub commit: u64,
     /// The batches above `applied`, contiguous.
     pub batches: Vec<LoggedBatch>,
+    /// Batches, terms and votes that it acknowledged may be missing at the end, because the
+    /// node's log [was cut](Store::log_cut).
+    pub ambiguous_tail: bool,
     /// Its tree; or why the replica must be fenced: it may neither vote nor acknowledge.
     pub tree: Result<Tree, StorageError>,
 }
@@ -133,6 +136,7 @@ pub struct Store {
     context: TreeContext,
     outgoing: Outgoing,
     incoming: IncomingFiles,
+    log_cut: Option<TailCut>,
     _lock: Box<dyn DirLock>,
 }
 
@@ -401,6 +405,12 @@ impl Store {
         change: TreeChange,
     ) -> Result<bool> {
         self.commit(replica, tree, change)
+    }
+
+    /// Where the log's tail was cut when this was opened, if a record had been begun there: what
+    /// it held may have been acknowledged.
+    pub fn log_cut(&self) -> Option<&TailCut> {
+        self.log_cut.as_ref()
     }
 
     /// The node's source of file ids.

@@ -54,8 +54,10 @@ pub(super) fn open(disk: Arc<dyn Disk>, dir: &Path, options: StoreOptions) -> Re
         context,
         outgoing: Outgoing::load(disk.clone(), dir.join("outgoing"), lives)?,
         incoming: IncomingFiles::load(disk.clone(), dir.join("incoming"), lives)?,
+        log_cut: opened.cut,
         _lock: lock,
     };
+    let ambiguous = store.log_cut.is_some();
     for (key, damage) in trees.iter().filter_map(|(key, tree)| Some((*key, tree.as_ref().err()?))) {
         let why = match damage {
             StorageError::Corruption(damage) => damage.to_string(),
@@ -71,7 +73,7 @@ pub(super) fn open(disk: Arc<dyn Disk>, dir: &Path, options: StoreOptions) -> Re
         map: state.map.clone(),
         creation: state.creation.clone(),
         removed: state.removed.clone(),
-        replicas: recovered(state, opened.replicas, trees),
+        replicas: recovered(state, (opened.replicas, ambiguous), trees),
     })
 }
 
@@ -158,7 +160,7 @@ fn fences(error: &StorageError) -> bool {
 
 fn recovered(
     state: ManifestState,
-    mut logs: BTreeMap<ReplicaKey, RecoveredLog>,
+    (mut logs, ambiguous_tail): (BTreeMap<ReplicaKey, RecoveredLog>, bool),
     trees: Trees,
 ) -> Vec<Recovered> {
     let mut live = state.live;
@@ -172,6 +174,7 @@ fn recovered(
             hard_state: log.hard_state,
             commit: log.commit,
             batches: log.batches,
+            ambiguous_tail,
             tree,
         })
     };
