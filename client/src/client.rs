@@ -1,7 +1,7 @@
 //! The client: one entry, and typed helpers over it.
 
 use crate::builder::{Builder, Mode, Settings};
-use crate::engine::Engine;
+use crate::engine::{Engine, prepare};
 use crate::options::{If, Range, Read, ScanOptions};
 use crate::scan::ScanStream;
 use bytes::Bytes;
@@ -18,6 +18,8 @@ use tokio::time::Instant;
 #[derive(Clone)]
 pub struct Client {
     pub(crate) engine: Arc<Engine>,
+    /// Empty: `default`.
+    keyspace: Arc<str>,
 }
 
 /// One write of [`Client::batch`].
@@ -48,14 +50,24 @@ impl Client {
     }
 
     pub(crate) fn new(endpoints: Vec<String>, mode: Mode, settings: Arc<Settings>) -> Self {
-        Self { engine: Engine::new(endpoints, mode, settings) }
+        Self { engine: Engine::new(endpoints, mode, settings), keyspace: Arc::from("") }
+    }
+
+    /// This client for another keyspace: its operations go there, unless they name a
+    /// keyspace or a partition themselves. A name that no keyspace has is found out by
+    /// the first operation, which ends `NOT_FOUND`.
+    ///
+    /// The keyspace `system` holds the catalog, and can only be read.
+    pub fn in_keyspace(&self, name: &str) -> Self {
+        Self { keyspace: Arc::from(name), ..self.clone() }
     }
 
     /// Carries out one operation as it stands, by `deadline`: routed, retried
     /// where that cannot apply twice, answered with the answer of the same kind,
     /// never with [`Answer::Error`].
     ///
-    /// Without a target it is routed by its key. A write without a session gets
+    /// Without a target it is routed by its key, in the keyspace that it names, or
+    /// else that of [`Client::in_keyspace`]. A write without a session gets
     /// one of this client's, if [`Builder::sessions`] is on; a write with the
     /// end client's own is forwarded with it. Dropping the future abandons the
     /// operation: a write then may or may not be applied.
@@ -64,7 +76,12 @@ impl Client {
     /// With the detail `NotExecuted`: a definite failure. With `OutcomeUnknown`:
     /// a write that may have been applied, or may yet be. Reads are never
     /// unknown: they end `DEADLINE_EXCEEDED`, `UNAVAILABLE` or as the server said.
-    pub async fn execute(&self, operation: Operation, deadline: Instant) -> Result<Answer, Fault> {
+    pub async fn execute(
+        &self,
+        mut operation: Operation,
+        deadline: Instant,
+    ) -> Result<Answer, Fault> {
+        prepare::place_in(&mut operation, &self.keyspace);
         self.engine.execute(operation, deadline).await
     }
 
@@ -84,7 +101,8 @@ impl Client {
     /// # Errors
     /// As [`Client::execute`].
     pub async fn get(&self, key: impl Into<Bytes>, read: Read) -> Result<v1::GetResponse, Fault> {
-        let request = v1::GetRequest { key: key.into(), read: read.to_wire(), target: None };
+        let (key, read) = (key.into(), read.to_wire());
+        let request = v1::GetRequest { key, read, ..Default::default() };
         match self.execute(Operation::Get(request), self.deadline()).await? {
             Answer::Get(answer) => Ok(answer),
             other => Err(mismatch("get", &other)),
@@ -106,8 +124,7 @@ impl Client {
             key: key.into(),
             value: value.into(),
             condition: condition.to_wire(),
-            session: None,
-            target: None,
+            ..Default::default()
         };
         match self.execute(Operation::Put(request), self.deadline()).await? {
             Answer::Put(answer) => Ok(answer),
@@ -128,8 +145,7 @@ impl Client {
         let request = v1::DeleteRequest {
             key: key.into(),
             condition: condition.to_wire(),
-            session: None,
-            target: None,
+            ..Default::default()
         };
         match self.execute(Operation::Delete(request), self.deadline()).await? {
             Answer::Delete(answer) => Ok(answer),
@@ -151,8 +167,7 @@ impl Client {
         let request = v1::BatchRequest {
             conditions,
             operations: writes.iter().map(Write::to_wire).collect(),
-            session: None,
-            target: None,
+            ..Default::default()
         };
         match self.execute(Operation::Batch(request), self.deadline()).await? {
             Answer::Batch(answer) => Ok(answer),

@@ -133,7 +133,7 @@ impl ScanOptions {
             keys_only: self.keys_only,
             page_token,
             read: self.read.to_wire(),
-            target: None,
+            ..Default::default()
         }
     }
 }

@@ -3,6 +3,9 @@
 mod support;
 
 use doug_client::{Fault, If, Read};
+use doug_proto::map::{Keyspace, KeyspaceId};
+use doug_proto::v1::stream_operation::Operation;
+use std::sync::{Arc, Mutex};
 use support::{Net, Reply, address, follower, hash_map, puts, willing};
 
 #[tokio::test(start_paused = true)]
@@ -189,4 +192,32 @@ async fn a_read_that_finds_its_partition_nowhere_until_its_deadline_says_that_it
     let fault = client.get("k", Read::Linearizable).await.unwrap_err();
     assert_eq!(fault.code, tonic::Code::Unavailable, "{fault:?}");
     assert!(fault.wrong_partition().is_none() && fault.is_not_executed(), "{fault:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_of_another_keyspace_asks_for_it_by_name_and_unknown_ones_are_not_found() {
+    let net = Net::default();
+    let mut map = hash_map(&[&[1]]);
+    let catalog = doug_proto::map::Partition {
+        id: 9,
+        keyspace: KeyspaceId::SYSTEM,
+        ..map.partitions[0].clone()
+    };
+    map.partitions.insert(0, catalog);
+    map.keyspaces.insert(0, Keyspace::system());
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let seen = asked.clone();
+    net.serve(&address(1), move |operation| {
+        if let Some(Operation::Get(get)) = &operation.operation {
+            let partition = get.target.as_ref().map_or(0, |target| target.partition);
+            seen.lock().unwrap().push((get.keyspace.clone(), partition));
+        }
+        willing(operation)
+    });
+    let client = net.direct(&map).await;
+    client.get("k", Read::Linearizable).await.unwrap();
+    client.in_keyspace("system").get("k", Read::Linearizable).await.unwrap();
+    let fault = client.in_keyspace("orders").get("k", Read::Linearizable).await.unwrap_err();
+    assert!(fault.code == tonic::Code::NotFound && fault.is_not_executed(), "{fault}");
+    assert_eq!(*asked.lock().unwrap(), [(String::new(), 1), ("system".to_owned(), 9)]);
 }

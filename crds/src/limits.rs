@@ -4,7 +4,7 @@
 pub const CLUSTERS: usize = 64;
 /// Nodes of a database: every cluster with seven.
 pub const NODES: usize = CLUSTERS * 7;
-/// Partitions of a database.
+/// Partitions of a keyspace.
 pub const PARTITIONS: usize = 4_096;
 /// Split keys of range partitioning.
 pub const SPLIT_KEYS: usize = 1_023;

@@ -5,7 +5,8 @@ use crate::limits;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// All descriptors and node addresses, with an epoch.
+/// What the database consists of, with an epoch: its keyspaces `system` and `default`,
+/// its clusters and nodes, and the partitions of these keyspaces.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct StatusMap {
@@ -16,14 +17,57 @@ pub struct StatusMap {
     pub database_id: String,
     /// Rises with each change.
     pub epoch: u64,
-    /// How keys become routing bytes.
-    pub routing: MapRouting,
+    /// The keyspaces, sorted by id.
+    #[schemars(length(min = 1, max = 16), extend("x-kubernetes-list-type" = "atomic"))]
+    pub keyspaces: Vec<MapKeyspace>,
+    /// The clusters and how many nodes each is to have, sorted by name.
+    #[schemars(length(max = limits::CLUSTERS), extend("x-kubernetes-list-type" = "atomic"))]
+    pub clusters: Vec<MapCluster>,
     /// The nodes and where they are.
     #[schemars(length(max = limits::NODES), extend("x-kubernetes-list-type" = "atomic"))]
     pub nodes: Vec<MapNode>,
-    /// Sorted by start; each ends where the next one starts.
-    #[schemars(length(min = 1, max = limits::PARTITIONS), extend("x-kubernetes-list-type" = "atomic"))]
+    /// Sorted by keyspace and start; each ends where the next one starts.
+    #[schemars(length(min = 1, max = limits::PARTITIONS + 1), extend("x-kubernetes-list-type" = "atomic"))]
     pub partitions: Vec<MapPartition>,
+}
+
+impl StatusMap {
+    /// The partitions of the keyspace `default`, which `spec.partitioning` declares.
+    pub fn of_default(&self) -> impl Iterator<Item = &MapPartition> {
+        self.partitions.iter().filter(|partition| partition.keyspace.is_none())
+    }
+}
+
+/// A named set of keys with a routing and partitions of its own.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct MapKeyspace {
+    /// 0: the catalog; 1: where requests go that name no keyspace.
+    pub id: u64,
+    /// Its name.
+    #[schemars(length(max = limits::NAME))]
+    pub name: String,
+    /// How its keys become routing bytes.
+    pub routing: MapRouting,
+    /// Rises with each change of the entry.
+    pub generation: u64,
+    /// Marked as deleted: refused, until it is undeleted or gone for good.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub deleted: bool,
+}
+
+/// A cluster as it was declared.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct MapCluster {
+    /// Its name.
+    #[schemars(length(max = 15))]
+    pub name: String,
+    /// How many nodes it is to have.
+    pub nodes: u32,
+    /// Epoch of the map in which this entry was last changed, unless it is the map's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<u64>,
 }
 
 /// Exactly one of hash and range.
@@ -98,8 +142,11 @@ pub struct MapPorts {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct MapPartition {
-    /// From 1.
+    /// From 1, unique in the database.
     pub id: u64,
+    /// Id of its keyspace; absent for `default`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keyspace: Option<u64>,
     /// First routing bytes in hexadecimal, inclusive; empty for the first partition.
     #[schemars(length(max = 128), regex(pattern = "^[0-9a-f]*$"))]
     pub start: String,

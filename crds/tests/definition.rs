@@ -2,7 +2,9 @@
 
 use doug_crds::{DougCluster, StatusMap, yaml};
 use doug_proto::ids::{DatabaseId, NodeId};
-use doug_proto::map::{Member, Node, Partition, PartitionMap, Ports};
+use doug_proto::map::{
+    Cluster, Keyspace, KeyspaceId, Member, Node, Partition, PartitionMap, Ports,
+};
 use doug_proto::routing::Routing;
 
 /// etcd refuses requests above 1.5 MiB.
@@ -48,7 +50,8 @@ fn largest(partitions: u64) -> PartitionMap {
         let first = (number % 64) as usize * 7;
         let voters = nodes[first..first + 7].iter().map(|n| Member { node: n.id, replica: 0 });
         Partition {
-            id: number + 1,
+            id: number + 2,
+            keyspace: KeyspaceId::DEFAULT,
             start: Routing::hash_start(number, partitions),
             end: if number + 1 == partitions {
                 Default::default()
@@ -65,11 +68,26 @@ fn largest(partitions: u64) -> PartitionMap {
             goal: None,
         }
     };
+    let catalog = Partition {
+        id: Keyspace::SYSTEM_PARTITION,
+        keyspace: KeyspaceId::SYSTEM,
+        start: Default::default(),
+        end: Default::default(),
+        ..partition(0)
+    };
+    let clusters = nodes.iter().step_by(7).map(|node| Cluster {
+        name: node.cluster.clone(),
+        nodes: 7,
+        version: 1_000_000 - 1,
+    });
+    let mut clusters: Vec<_> = clusters.collect();
+    clusters.sort_by(|one, other| one.name.cmp(&other.name));
     PartitionMap {
         database: DatabaseId::from_bits(u64::MAX),
         epoch: 1_000_000,
-        routing: Routing::Hash { prefix_delimiter: Default::default() },
-        partitions: (0..partitions).map(partition).collect(),
+        keyspaces: vec![Keyspace::system(), Keyspace::default_by_hash()],
+        clusters,
+        partitions: [catalog].into_iter().chain((0..partitions).map(partition)).collect(),
         nodes,
     }
 }
@@ -77,7 +95,7 @@ fn largest(partitions: u64) -> PartitionMap {
 #[test]
 fn the_largest_map_fits_into_etcd_and_comes_back_as_it_was() {
     let map = largest(4_096);
-    map.validate().unwrap();
+    map.validate_whole().unwrap();
     let stored: StatusMap = serde_json::from_str(&map.to_json()).unwrap();
     let bytes = serde_json::to_string(&stored).unwrap();
     assert!(bytes.len() < ETCD_BYTES * 3 / 4, "{} bytes", bytes.len());
@@ -87,7 +105,7 @@ fn the_largest_map_fits_into_etcd_and_comes_back_as_it_was() {
 #[test]
 fn routing_by_range_comes_back_as_it_was() {
     let mut map = largest(64);
-    map.routing = Routing::Range;
+    map.keyspaces[1].routing = Routing::Range;
     let stored: StatusMap = serde_json::from_str(&map.to_json()).unwrap();
     let bytes = serde_json::to_string(&stored).unwrap();
     assert_eq!(PartitionMap::from_json(&bytes).unwrap(), map);

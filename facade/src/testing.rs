@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use doug_proto::ids::{DatabaseId, NodeId};
-use doug_proto::map::{Member, Node, Partition, PartitionMap, Ports};
+use doug_proto::map::{Keyspace, KeyspaceId, Member, Node, Partition, PartitionMap, Ports};
 use doug_proto::routing::Routing;
 
 /// `partitions` partitions on one node, at this epoch.
@@ -15,6 +15,7 @@ pub fn map(partitions: u64, epoch: u64) -> PartitionMap {
     };
     let partition = |number| Partition {
         id: number + 1,
+        keyspace: KeyspaceId::DEFAULT,
         start: start(number),
         end: start(number + 1),
         generation: 1,
@@ -29,7 +30,8 @@ pub fn map(partitions: u64, epoch: u64) -> PartitionMap {
     PartitionMap {
         database: DatabaseId::from_bits(0xdb),
         epoch,
-        routing: Routing::Hash { prefix_delimiter: Bytes::new() },
+        keyspaces: vec![Keyspace::default_by_hash()],
+        clusters: Vec::new(),
         nodes: vec![Node {
             id: node,
             name: "a-0".into(),

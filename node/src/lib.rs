@@ -8,6 +8,7 @@
 
 pub mod apply;
 mod budget;
+pub mod catalog;
 mod config;
 mod engine;
 pub mod flow;

@@ -9,7 +9,8 @@ use crate::engine::requests::Requests;
 use crate::engine::shared::{HostHandle, Identity, Shared};
 use crate::engine::threads::{DISK_PATIENCE, HOST_PATIENCE, Threads};
 use crate::engine::{
-    apply_thread, departure, host_thread, log_thread, maintenance, read_pool, volume_watch,
+    apply_thread, departure, founding, host_thread, log_thread, maintenance, read_pool,
+    volume_watch,
 };
 use crate::host::{Event, Host, HostConfig, host_of};
 use crate::metrics::Metrics;
@@ -459,6 +460,7 @@ fn start(
     runtime.spawn(transport::replace_damaged(shared.clone()));
     runtime.spawn(departure::remove_left_out(shared.clone()));
     runtime.spawn(volume_watch::run(shared.clone()));
+    runtime.spawn(founding::write_creation(shared.clone()));
     runtime.spawn(transport::send_snapshots(queues.snapshots, shared));
     Ok(threads)
 }

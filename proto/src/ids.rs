@@ -10,7 +10,7 @@ macro_rules! id48 {
 
         impl $name {
             /// Takes the low 48 bits of `bits`.
-            pub fn from_bits(bits: u64) -> Self {
+            pub const fn from_bits(bits: u64) -> Self {
                 Self(bits & 0xffff_ffff_ffff)
             }
 

@@ -34,8 +34,10 @@ pub const DELIMITER_BYTES: usize = 16;
 pub const SESSION_BYTES: usize = 1 << 20;
 /// Outcomes kept of each session, and the most writes a client leaves unanswered.
 pub const SESSION_WINDOW: u64 = 1_024;
-/// Most partitions of a database.
+/// Most partitions of a keyspace.
 pub const PARTITIONS: u64 = 4_096;
+/// Most partitions of a database: those of `default`, and the catalog.
+pub const DATABASE_PARTITIONS: u64 = PARTITIONS + 1;
 /// A request that names no deadline ends after this many milliseconds.
 pub const DEFAULT_TIMEOUT_MILLISECONDS: u32 = 5_000;
 

@@ -3,7 +3,7 @@
 
 use doug_node::host::WantedReplica;
 use doug_proto::ids::NodeId;
-use doug_proto::map::{Goal, Node, Partition, PartitionMap};
+use doug_proto::map::{Cluster, Goal, Node, Partition, PartitionMap};
 use std::sync::Arc;
 
 /// Who is answered.
@@ -26,8 +26,10 @@ pub enum Call {
     UpdateAddresses {
         /// The epoch of the change.
         epoch: u64,
-        /// The entries.
+        /// Entries of nodes.
         nodes: Vec<Node>,
+        /// Entries of clusters.
+        clusters: Vec<Cluster>,
     },
     /// `Admin.CreateReplica`.
     CreateReplica(Box<WantedReplica>),

@@ -2,7 +2,9 @@
 
 use crate::plan::Plan;
 use doug_proto::ids::{DatabaseId, NodeId};
-use doug_proto::map::{Member, Node, Partition, PartitionMap, Ports};
+use doug_proto::map::{
+    Cluster, Keyspace, KeyspaceId, Member, Node, Partition, PartitionMap, Ports,
+};
 use doug_proto::routing::Routing;
 use rustc_hash::FxHashMap;
 use std::sync::Arc;
@@ -44,8 +46,12 @@ impl Database {
             let (cluster, number) = (spare / plan.spares, plan.nodes + spare % plan.spares);
             entries.push(entry(founders + spare, cluster, number));
         }
-        let start = |number: u64| Routing::hash_start(number, plan.partitions);
-        let partitions = (0..plan.partitions).map(|number| {
+        let start = |number: u64| match number {
+            number if number < plan.partitions => Routing::hash_start(number, plan.partitions),
+            _ => [][..].into(),
+        };
+        // The catalog is the first, and the partitions of `default` follow.
+        let partitions = (0..=plan.partitions).map(|number| {
             let home = number as usize % plan.clusters;
             let turn = number as usize / plan.clusters;
             let member = |i: usize| Member {
@@ -54,10 +60,15 @@ impl Database {
             };
             let mut voters: Vec<_> = (0..plan.nodes).map(member).collect();
             voters.rotate_left(turn % plan.nodes);
+            let (keyspace, start, end) = match number.checked_sub(1) {
+                None => (KeyspaceId::SYSTEM, [][..].into(), [][..].into()),
+                Some(number) => (KeyspaceId::DEFAULT, start(number), start(number + 1)),
+            };
             Partition {
-                id: number + 1,
-                start: start(number),
-                end: if number + 1 < plan.partitions { start(number + 1) } else { [][..].into() },
+                id: Keyspace::SYSTEM_PARTITION + number,
+                keyspace,
+                start,
+                end,
                 generation: 1,
                 cluster: entries[home * plan.nodes].cluster.clone(),
                 voters,
@@ -71,7 +82,14 @@ impl Database {
         let map = PartitionMap {
             database: DatabaseId::from_bits(0xD),
             epoch: 1,
-            routing: Routing::Hash { prefix_delimiter: [][..].into() },
+            keyspaces: vec![Keyspace::system(), Keyspace::default_by_hash()],
+            clusters: (0..plan.clusters)
+                .map(|cluster| Cluster {
+                    name: entries[cluster * plan.nodes].cluster.clone(),
+                    nodes: plan.nodes as u32,
+                    version: 1,
+                })
+                .collect(),
             partitions: partitions.collect(),
             nodes: entries[..founders].to_vec(),
         };
@@ -128,7 +146,13 @@ impl Database {
         self.entries.iter().position(|node| node.address == address)
     }
 
-    /// Ids of the partitions.
+    /// Ids of the partitions that clients write to: those of `default`.
+    pub fn written(&self) -> Vec<u64> {
+        let written = self.map.partitions_in(KeyspaceId::DEFAULT).iter();
+        written.map(|partition| partition.id).collect()
+    }
+
+    /// Ids of all partitions.
     pub fn partitions(&self) -> Vec<u64> {
         self.map.partitions.iter().map(|partition| partition.id).collect()
     }

@@ -10,7 +10,7 @@ use crate::plan::FaultKind;
 use bytes::Bytes;
 use doug_node::host::RequestId;
 use doug_proto::ids::NodeId;
-use doug_proto::map::PartitionMap;
+use doug_proto::map::{PartitionMap, Summary};
 use doug_proto::v1::{self, raft_message::Message};
 use doug_storage::ReplicaKey;
 use std::sync::Arc;
@@ -107,6 +107,8 @@ pub enum NodeEvent {
     AskMap,
     /// The node looks for replicas that their groups have left out.
     LookForLeftOut,
+    /// The creation document is written, where it is missing in the catalog.
+    WriteCreation,
     /// The groups of damaged replicas are asked for successors.
     ReplaceDamaged,
     /// Whoever waited for a host to let go of a replica hears that it has.
@@ -122,8 +124,10 @@ pub struct MapTalk {
     pub to: NodeId,
     /// Of the speaker's map.
     pub digest: u64,
-    /// The map, unless it is only asked for.
-    pub map: Option<Arc<PartitionMap>>,
+    /// Of the groups of its entries.
+    pub summary: Arc<Summary>,
+    /// The entries that the listener may lack, unless they are only asked for.
+    pub changes: Option<Arc<v1::PartitionMap>>,
     /// Whether the listener is to answer.
     pub asks: bool,
 }
@@ -148,6 +152,7 @@ impl NodeEvent {
             NodeEvent::LookForLeftOut => 9,
             NodeEvent::ReplaceDamaged => 10,
             NodeEvent::Probe => 12,
+            NodeEvent::WriteCreation => 13,
             NodeEvent::LetGo(key) => 11 ^ (key.replica << 8),
         }
     }

@@ -149,7 +149,8 @@ impl Operator {
             let present: Vec<_> = present.filter(|id| cx.database.is_present(*id)).collect();
             if !present.is_empty() {
                 let to = *self.random.pick(&present);
-                let call = Call::UpdateAddresses { epoch, nodes: vec![entry.clone()] };
+                let (nodes, clusters) = (vec![entry.clone()], Vec::new());
+                let call = Call::UpdateAddresses { epoch, nodes, clusters };
                 self.call(About::Other, to, call, cx);
             }
         }

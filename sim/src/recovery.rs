@@ -76,6 +76,9 @@ impl World {
                 return Some(format!("{name} still holds replica {key}, which was left out"));
             }
         }
+        if process.lacks_creation() {
+            return Some(format!("the catalog on {name} has no creation document"));
+        }
         if process.has_leaving() {
             return Some(format!("{name} has replicas on their way out"));
         }

@@ -192,6 +192,7 @@ impl Outlook<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use doug_proto::map::KeyspaceId;
 
     #[test]
     fn the_next_goal_may_discard_voters_of_a_group_that_the_last_has_made_smaller() {
@@ -199,6 +200,7 @@ mod tests {
         let voters = (1..=5).map(|n| Member { node: node(n), replica: 10 + n }).collect();
         let descriptor = Partition {
             id: 1,
+            keyspace: KeyspaceId::DEFAULT,
             start: bytes::Bytes::new(),
             end: bytes::Bytes::new(),
             generation: 1,

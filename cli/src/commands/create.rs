@@ -6,6 +6,7 @@ use crate::globals::Globals;
 use anyhow::Context;
 use doug_client::create::{Created, Spec, create};
 use doug_proto::ids::DatabaseId;
+use doug_proto::map::KeyspaceId;
 use serde_json::json;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -70,7 +71,7 @@ fn fresh_id() -> anyhow::Result<DatabaseId> {
 
 fn report(created: &Created, as_json: bool) {
     let Created { map, joined } = created;
-    let (nodes, partitions) = (map.nodes.len(), map.partitions.len());
+    let (nodes, partitions) = (map.nodes.len(), map.partitions_in(KeyspaceId::DEFAULT).len());
     let database = map.database.to_string();
     if as_json {
         let report = json!({

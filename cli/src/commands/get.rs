@@ -29,6 +29,9 @@ pub struct Args {
     key: OsString,
     #[command(flatten)]
     consistency: consistency::Args,
+    /// Keyspace; `system` is the catalog, which can only be read
+    #[arg(long, default_value = "default", value_name = "NAME")]
+    keyspace: String,
     /// Show revision, session token, who served and how stale, on standard error
     #[arg(short, long)]
     verbose: bool,
@@ -38,7 +41,7 @@ pub struct Args {
 pub async fn run(args: Args, globals: &Globals) -> anyhow::Result<Exit> {
     let key = globals.encoding.decode(&args.key).map_err(usage)?;
     let shown = globals.encoding.quote(&key);
-    let client = globals.one_shot().await?;
+    let client = globals.one_shot().await?.in_keyspace(&args.keyspace);
     let answer = client
         .get(key.clone(), args.consistency.read())
         .await

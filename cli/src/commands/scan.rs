@@ -30,6 +30,9 @@ pub struct Args {
     keys_only: bool,
     #[command(flatten)]
     consistency: consistency::Args,
+    /// Keyspace; `system` is the catalog, which can only be read
+    #[arg(long, default_value = "default", value_name = "NAME")]
+    keyspace: String,
 }
 
 /// Runs the command.
@@ -43,7 +46,7 @@ pub async fn run(args: Args, globals: &Globals) -> anyhow::Result<Exit> {
         keys_only: args.keys_only,
         read: args.consistency.read(),
     };
-    let client = globals.one_shot().await?;
+    let client = globals.one_shot().await?.in_keyspace(&args.keyspace);
     let mut out = BufWriter::new(doug_streams::out::Writer);
     let line = |entry: &_| match globals.json() {
         true => entries::json_line(args.keys_only, entry),

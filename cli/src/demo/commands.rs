@@ -127,8 +127,10 @@ fn all(action: Action, state: &State) -> Vec<String> {
 async fn leader_of(of: &str, state: &State) -> anyhow::Result<String> {
     let endpoint = state.endpoint();
     let partition = match of.strip_prefix('P').and_then(|id| id.parse::<u64>().ok()) {
-        Some(id) if (1..=u64::from(state.shape.partitions)).contains(&id) => id,
-        Some(id) => bail!("there is no partition {id}: there are 1 to {}", state.shape.partitions),
+        Some(id) if state.partitions().contains(&id) => id,
+        Some(id) => {
+            bail!("there is no partition {id}: there are 1 to {}", state.partitions().end())
+        }
         None => database::map(&endpoint).await?.partition_of(of.as_bytes()).id,
     };
     let leader = database::until(Instant::now() + ELECTION, || async {

@@ -2,7 +2,7 @@
 
 use super::state::State;
 use doug_proto::error::Fault;
-use doug_proto::map::PartitionMap;
+use doug_proto::map::{KeyspaceId, PartitionMap};
 use doug_proto::v1::doug_client::DougClient;
 use doug_proto::v1::{self, ReplicaRole};
 use futures::future::join_all;
@@ -93,14 +93,14 @@ pub fn leader(status: &v1::StatusResponse, partition: u64) -> Option<&v1::NodeSt
     leaders.max_by_key(|(term, _)| *term).map(|(_, node)| node)
 }
 
-/// For each partition a key in it that no user has: it begins with a zero byte.
+/// For each partition that clients write to a key in it that no user has: it begins
+/// with a zero byte.
 pub fn a_key_of_each(map: &PartitionMap) -> Vec<Vec<u8>> {
+    let written = map.partitions_in(KeyspaceId::DEFAULT);
     let mut missing: std::collections::BTreeSet<u64> =
-        map.partitions.iter().map(|partition| partition.id).collect();
+        written.iter().map(|partition| partition.id).collect();
     let keys = (0_u32..).map(|number| format!("\0doug-demo-ready-{number}").into_bytes());
-    keys.filter(|key| missing.remove(&map.partition_of(key).id))
-        .take(map.partitions.len())
-        .collect()
+    keys.filter(|key| missing.remove(&map.partition_of(key).id)).take(written.len()).collect()
 }
 
 fn fault(status: tonic::Status) -> Fault {

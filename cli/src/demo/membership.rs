@@ -118,7 +118,7 @@ async fn tell_addresses(members: &[&Node], identities: &Identities) -> anyhow::R
         let nodes = &nodes;
         async move {
             let admin = Admin::with_timeout(&node.admin_address(), CALL)?;
-            admin.update_addresses(to.id, epoch, nodes).await
+            admin.update_addresses(to.id, epoch, nodes, &[]).await
         }
     });
     try_join_all(tell).await.context("telling the nodes their new addresses")?;

@@ -51,7 +51,7 @@ pub struct Shape {
     pub clusters: u32,
     /// Nodes of each cluster.
     pub nodes: u32,
-    /// Partitions over all clusters.
+    /// Partitions of `default`, over all clusters.
     pub partitions: u32,
 }
 
@@ -139,6 +139,11 @@ impl Node {
 }
 
 impl State {
+    /// The ids of all partitions: the catalog's, and those of `default`.
+    pub fn partitions(&self) -> std::ops::RangeInclusive<u64> {
+        1..=u64::from(self.shape.partitions) + 1
+    }
+
     /// A demo that has not started anything yet.
     pub fn new(layout: &Layout, shape: Shape, listen: SocketAddr, temporary: bool) -> Self {
         let facade = Facade {

@@ -38,7 +38,8 @@ pub fn lacks(state: &State, facade: Result<(), &Fault>, nodes: &v1::StatusRespon
             lacks.push(format!("the facade ended unasked ({how}) and is about to be restarted"));
         }
     }
-    let without: Vec<String> = (1..=u64::from(state.shape.partitions))
+    let without: Vec<String> = state
+        .partitions()
         .filter(|partition| database::leader(nodes, *partition).is_none())
         .map(|partition| format!("P{partition}"))
         .collect();
@@ -77,7 +78,8 @@ fn processes(state: &State, status: &v1::StatusResponse) -> Table {
 }
 
 fn leads(state: &State, status: &v1::StatusResponse, node: &Node) -> String {
-    let led: Vec<String> = (1..=u64::from(state.shape.partitions))
+    let led: Vec<String> = state
+        .partitions()
         .filter(|partition| {
             database::leader(status, *partition).is_some_and(|leader| leader.name == node.name)
         })

@@ -12,7 +12,7 @@ use crate::builder::address_of;
 use doug_proto::access::AccessToken;
 use doug_proto::error::Fault;
 use doug_proto::ids::NodeId;
-use doug_proto::map::{Goal, Node, Partition, PartitionMap};
+use doug_proto::map::{Cluster, Goal, Node, Partition, PartitionMap};
 use doug_proto::v1::{self, admin_client::AdminClient};
 use std::time::Duration;
 use tonic::service::interceptor::InterceptedService;
@@ -173,8 +173,9 @@ impl Admin {
         self.read(self.client.clone().transfer_leader(self.timed(request)).await)
     }
 
-    /// Gives nodes new addresses: replaces the entries that node `to` knows from
-    /// a smaller `epoch`; it tells the others.
+    /// Gives nodes new addresses and clusters another declared number of nodes:
+    /// replaces the entries that node `to` knows from a smaller `epoch`; it tells the
+    /// others.
     ///
     /// # Errors
     /// The node is another one, or does not answer.
@@ -183,9 +184,11 @@ impl Admin {
         to: NodeId,
         epoch: u64,
         nodes: &[Node],
+        clusters: &[Cluster],
     ) -> Result<v1::UpdateAddressesResponse, Fault> {
         let nodes = nodes.iter().map(Node::to_wire).collect();
-        let request = v1::UpdateAddressesRequest { to: to.to_string(), epoch, nodes };
+        let clusters = clusters.iter().map(Cluster::to_wire).collect();
+        let request = v1::UpdateAddressesRequest { to: to.to_string(), epoch, nodes, clusters };
         self.read(self.client.clone().update_addresses(request).await)
     }
 

@@ -6,7 +6,7 @@ use super::{Admin, TIMEOUT};
 use doug_proto::access::AccessToken;
 use doug_proto::error::Fault;
 use doug_proto::ids::NodeId;
-use doug_proto::map::{Goal, Node, Partition, PartitionMap};
+use doug_proto::map::{Cluster, Goal, Node, Partition, PartitionMap};
 use futures::stream::StreamExt;
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
@@ -224,8 +224,24 @@ impl Steering {
         grown.epoch = version;
         admin.join(entry.id, &grown).await?;
         self.learn(&grown);
-        self.tell(&entry).await?;
+        self.tell(version, std::slice::from_ref(&entry), &[]).await?;
         Ok(entry)
+    }
+
+    /// Declares how many nodes a cluster is to have; a cluster that has so many already
+    /// is left as it is.
+    ///
+    /// # Errors
+    /// No node answers.
+    pub async fn declare(&self, cluster: &str, nodes: u32) -> Result<(), Fault> {
+        let map = self.map();
+        let known = map.cluster(cluster);
+        if known.is_some_and(|known| known.nodes == nodes) {
+            return Ok(());
+        }
+        let version = map.epoch + 1;
+        let declared = Cluster { name: cluster.to_owned(), nodes, version };
+        self.tell(version, &[], std::slice::from_ref(&declared)).await
     }
 
     /// Takes a node that holds nothing any more out of the map, for good. On one that is
@@ -256,13 +272,14 @@ impl Steering {
         }
     }
 
-    /// Every node that answers hears of an entry: a leader must know whom it takes in.
-    async fn tell(&self, entry: &Node) -> Result<(), Fault> {
+    /// Every other node that answers hears of entries: a leader must know whom it takes
+    /// in.
+    async fn tell(&self, version: u64, nodes: &[Node], clusters: &[Cluster]) -> Result<(), Fault> {
         let map = self.map();
-        let calls = map.present().filter(|node| node.id != entry.id).map(|node| async {
-            let nodes = std::slice::from_ref(entry);
+        let others = map.present().filter(|node| nodes.iter().all(|entry| entry.id != node.id));
+        let calls = others.map(|node| async {
             let call = async {
-                self.admin(node.id)?.update_addresses(node.id, entry.version, nodes).await
+                self.admin(node.id)?.update_addresses(node.id, version, nodes, clusters).await
             };
             let late = |_| Fault::unavailable(format!("it did not answer within {PATIENCE:?}"));
             tokio::time::timeout(PATIENCE, call).await.map_err(late).flatten()

@@ -1,9 +1,10 @@
 //! From a specification and the nodes' identities to the first map.
 
-use super::spec::Spec;
+use super::spec::{ClusterSpec, Spec};
+use bytes::Bytes;
 use doug_proto::error::Fault;
 use doug_proto::ids::{DatabaseId, NodeId};
-use doug_proto::map::{Member, Node, Partition, PartitionMap};
+use doug_proto::map::{Cluster, Keyspace, KeyspaceId, Member, Node, Partition, PartitionMap};
 
 const FIRST_EPOCH: u64 = 1;
 
@@ -16,8 +17,9 @@ pub struct NodeIdentity {
     pub database: Option<DatabaseId>,
 }
 
-/// The first map: epoch 1, every generation 1. Partitions are dealt over the
-/// clusters in turn; every node of a cluster votes in each of its partitions,
+/// The first map: epoch 1, every generation 1, with the keyspaces `system` and
+/// `default`. Partitions are dealt over the clusters in turn, the catalog's first, so
+/// that it is in the first cluster; every node of a cluster votes in each of its partitions,
 /// with replica ids from 1. The first voter is the preferred leader, and the
 /// list is rotated from partition to partition, so that leaders spread.
 ///
@@ -37,13 +39,18 @@ pub fn plan(
         return Err(Fault::invalid("not every declared node has an identity"));
     }
     let starts = spec.starts()?;
-    let partitions = starts.iter().enumerate().map(|(number, start)| {
+    let ends = starts.iter().skip(1).cloned().chain([Bytes::new()]);
+    let of_default = starts.iter().cloned().zip(ends);
+    let catalog = (KeyspaceId::SYSTEM, (Bytes::new(), Bytes::new()));
+    let intervals = [catalog].into_iter().chain(of_default.map(|i| (KeyspaceId::DEFAULT, i)));
+    let partitions = intervals.enumerate().map(|(number, (keyspace, (start, end)))| {
         let cluster = number % spec.clusters.len();
         let turn = number / spec.clusters.len();
         Partition {
-            id: number as u64 + 1,
-            start: start.clone(),
-            end: starts.get(number + 1).cloned().unwrap_or_default(),
+            id: Keyspace::SYSTEM_PARTITION + number as u64,
+            keyspace,
+            start,
+            end,
             generation: 1,
             cluster: spec.clusters[cluster].name.clone(),
             voters: voters(&identities[cluster], turn),
@@ -57,11 +64,12 @@ pub fn plan(
     let map = PartitionMap {
         database,
         epoch: FIRST_EPOCH,
-        routing: spec.routing()?,
+        keyspaces: vec![Keyspace::system(), Keyspace::default_with(spec.routing()?)],
+        clusters: clusters(spec),
         nodes: nodes(spec, identities),
         partitions: partitions.collect(),
     };
-    map.validate()?;
+    map.validate_whole()?;
     Ok(map)
 }
 
@@ -72,6 +80,17 @@ fn voters(identities: &[NodeIdentity], turn: usize) -> Vec<Member> {
     let mut voters: Vec<_> = (0..identities.len()).map(member).collect();
     voters.rotate_left(turn % identities.len());
     voters
+}
+
+fn clusters(spec: &Spec) -> Vec<Cluster> {
+    let cluster = |declared: &ClusterSpec| Cluster {
+        name: declared.name.clone(),
+        nodes: declared.nodes.len() as u32,
+        version: FIRST_EPOCH,
+    };
+    let mut clusters: Vec<_> = spec.clusters.iter().map(cluster).collect();
+    clusters.sort_by(|one, other| one.name.cmp(&other.name));
+    clusters
 }
 
 fn nodes(spec: &Spec, identities: &[Vec<NodeIdentity>]) -> Vec<Node> {
@@ -130,6 +149,9 @@ mod tests {
     /// One line a node and a partition: voters in order of preference.
     fn picture(map: &PartitionMap) -> String {
         let mut text = format!("database {} epoch {}\n", map.database, map.epoch);
+        for cluster in &map.clusters {
+            writeln!(text, "cluster {} of {}", cluster.name, cluster.nodes).unwrap();
+        }
         for node in &map.nodes {
             let (name, doug, admin) = (&node.name, node.doug_address(), node.admin_address());
             writeln!(text, "node {} {name} {doug} {admin}", node.id).unwrap();
@@ -139,7 +161,9 @@ mod tests {
             let voters: Vec<_> = partition.voters.iter().map(voter).collect();
             let start: String = partition.start.iter().map(|b| format!("{b:02x}")).collect();
             let (id, cluster) = (partition.id, &partition.cluster);
-            writeln!(text, "partition {id} {cluster} [{start}] {}", voters.join(" ")).unwrap();
+            let keyspace = &map.keyspace_of(partition).name;
+            writeln!(text, "partition {id} {keyspace} {cluster} [{start}] {}", voters.join(" "))
+                .unwrap();
         }
         text
     }

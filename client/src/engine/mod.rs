@@ -4,7 +4,7 @@
 mod course;
 mod group;
 mod pause;
-mod prepare;
+pub(crate) mod prepare;
 mod retry;
 mod routing;
 mod status;
@@ -182,7 +182,7 @@ impl Engine {
     /// What the answers so far have seen.
     pub(crate) fn session_token(&self) -> Bytes {
         let seen = self.seen.lock();
-        if seen.places.is_empty() { Bytes::new() } else { seen.to_bytes() }
+        if seen.is_empty() { Bytes::new() } else { seen.to_bytes() }
     }
 
     fn track(&self, answer: &Answer) {

@@ -127,6 +127,41 @@ fn batch_keys(batch: &v1::BatchRequest) -> impl Iterator<Item = &Bytes> {
     written.chain(batch.conditions.iter().map(|condition| &condition.key))
 }
 
+/// The name of the keyspace that the operation gives; empty if none.
+pub(crate) fn keyspace(operation: &Operation) -> &str {
+    match operation {
+        Operation::Get(get) => &get.keyspace,
+        Operation::Put(put) => &put.keyspace,
+        Operation::Delete(delete) => &delete.keyspace,
+        Operation::Scan(scan) => &scan.keyspace,
+        Operation::Batch(batch) => &batch.keyspace,
+        Operation::Register(_) | Operation::Status(_) => "",
+    }
+}
+
+/// Where the operation keeps the name of its keyspace.
+fn keyspace_mut(operation: &mut Operation) -> Option<&mut String> {
+    match operation {
+        Operation::Get(get) => Some(&mut get.keyspace),
+        Operation::Put(put) => Some(&mut put.keyspace),
+        Operation::Delete(delete) => Some(&mut delete.keyspace),
+        Operation::Scan(scan) => Some(&mut scan.keyspace),
+        Operation::Batch(batch) => Some(&mut batch.keyspace),
+        Operation::Register(_) | Operation::Status(_) => None,
+    }
+}
+
+/// Names the keyspace where neither a name nor a target says it yet.
+pub(crate) fn place_in(operation: &mut Operation, keyspace: &str) {
+    let said = target(operation).and_then(|target| target.as_ref());
+    if said.is_some_and(|target| target.partition != 0) {
+        return;
+    }
+    if let Some(name) = keyspace_mut(operation).filter(|name| name.is_empty()) {
+        name.push_str(keyspace);
+    }
+}
+
 /// Where the operation keeps its target.
 pub(crate) fn target(operation: &mut Operation) -> Option<&mut Option<v1::Target>> {
     match operation {

@@ -151,9 +151,10 @@ impl Engine {
                 .by_id(id)
                 .ok_or_else(|| Fault::invalid(format!("the database has no partition {id}")));
         };
-        let route = table.by_key(key);
+        let keyspace = table.map.keyspace_named(prepare::keyspace(operation))?;
+        let route = table.by_key(keyspace, key);
         for other in prepare::further_keys(operation) {
-            let elsewhere = table.by_key(other);
+            let elsewhere = table.by_key(keyspace, other);
             if elsewhere.id != route.id {
                 return Err(Fault::invalid(format!(
                     "key {} lies in partition {} and key {} in partition {}: all keys of one \

@@ -6,7 +6,7 @@ use crate::builder::Settings;
 use crate::connection::Connection;
 use crate::sessions::SessionSlot;
 use doug_proto::ids::NodeId;
-use doug_proto::map::{Partition, PartitionMap};
+use doug_proto::map::{Keyspace, Partition, PartitionMap};
 use rustc_hash::FxHashMap;
 use std::sync::Arc;
 
@@ -63,9 +63,9 @@ impl Table {
         Self { map, routes, by_id, connections }
     }
 
-    /// The partition of a key.
-    pub(crate) fn by_key(&self, key: &[u8]) -> &Arc<Route> {
-        &self.routes[self.map.position_of(key)]
+    /// The partition of a key in a keyspace of the map.
+    pub(crate) fn by_key(&self, keyspace: &Keyspace, key: &[u8]) -> &Arc<Route> {
+        &self.routes[self.map.position_in(keyspace, key)]
     }
 
     /// The partition with this id.
@@ -108,7 +108,8 @@ fn route(
 pub(crate) fn learn(known: &PartitionMap, descriptor: &Partition) -> Option<PartitionMap> {
     let position = known.partitions.iter().position(|p| p.id == descriptor.id)?;
     let old = &known.partitions[position];
-    let fits = old.start == descriptor.start && old.end == descriptor.end;
+    let place = |p: &Partition| (p.keyspace, p.start.clone(), p.end.clone());
+    let fits = place(old) == place(descriptor);
     if !fits || descriptor.generation <= old.generation {
         return None;
     }
@@ -122,7 +123,7 @@ mod tests {
     use super::*;
     use bytes::Bytes;
     use doug_proto::ids::DatabaseId;
-    use doug_proto::map::{Member, Node, Ports};
+    use doug_proto::map::{KeyspaceId, Member, Node, Ports};
     use doug_proto::routing::Routing;
 
     fn sample() -> PartitionMap {
@@ -137,6 +138,7 @@ mod tests {
         let half = Bytes::from_static(b"m");
         let partition = |id: u64, start: Bytes, end: Bytes| Partition {
             id,
+            keyspace: KeyspaceId::DEFAULT,
             start,
             end,
             generation: 1,
@@ -151,7 +153,8 @@ mod tests {
         PartitionMap {
             database: DatabaseId::from_bits(0xdb),
             epoch: 1,
-            routing: Routing::Range,
+            keyspaces: vec![Keyspace::default_with(Routing::Range)],
+            clusters: Vec::new(),
             nodes: vec![node(1), node(2)],
             partitions: vec![
                 partition(1, Bytes::new(), half.clone()),

@@ -2,7 +2,7 @@
 
 use crate::options::successor;
 use bytes::{BufMut, Bytes, BytesMut};
-use doug_proto::map::PartitionMap;
+use doug_proto::map::{Keyspace, Partition, PartitionMap};
 use doug_proto::routing::Routing;
 
 /// The interval that is left.
@@ -42,26 +42,30 @@ fn next_key(key: &[u8]) -> Bytes {
     next.freeze()
 }
 
-/// The positions, in the map, of the partitions that can hold keys of the
-/// interval, in the order of the scan.
-pub(super) fn partitions(map: &PartitionMap, bounds: &Bounds) -> Vec<usize> {
-    let mut positions: Vec<usize> = match &map.routing {
-        Routing::Range => (0..map.partitions.len())
-            .filter(|position| {
-                let partition = &map.partitions[*position];
+/// The partitions of a keyspace of the map that can hold keys of the interval, in the
+/// order of the scan.
+pub(super) fn partitions<'m>(
+    map: &'m PartitionMap,
+    keyspace: &Keyspace,
+    bounds: &Bounds,
+) -> Vec<&'m Partition> {
+    let all = map.partitions_in(keyspace.id).iter();
+    let mut found: Vec<_> = match &keyspace.routing {
+        Routing::Range => all
+            .filter(|partition| {
                 let begins = bounds.end.is_empty() || partition.start < bounds.end;
                 begins && (partition.end.is_empty() || partition.end > bounds.start)
             })
             .collect(),
         Routing::Hash { prefix_delimiter } => match one_prefix(bounds, prefix_delimiter) {
-            Some(key) => vec![map.position_of(key)],
-            None => (0..map.partitions.len()).collect(),
+            Some(key) => vec![map.partition_in(keyspace, key)],
+            None => all.collect(),
         },
     };
-    if bounds.reverse && map.routing == Routing::Range {
-        positions.reverse();
+    if bounds.reverse && keyspace.routing == Routing::Range {
+        found.reverse();
     }
-    positions
+    found
 }
 
 /// If all keys of the interval begin with the same prefix and delimiter, they

@@ -5,7 +5,6 @@ use super::page::{Headers, Scan};
 use bytes::Bytes;
 use doug_proto::error::Fault;
 use doug_proto::limits;
-use doug_proto::token::ScanToken;
 use doug_proto::v1::{ScanEntry, ScanResponse};
 
 /// Reads partition after partition until the page is full.
@@ -24,7 +23,7 @@ pub(super) async fn page(scan: &Scan<'_>, legs: Vec<Leg>) -> Result<ScanResponse
         let full = entries.len() >= scan.limit || bytes >= limits::SCAN_PAGE_BYTES;
         // A page of a partition ends early only because of its bytes.
         if !part.all || (full && legs.peek().is_some()) {
-            let next_page_token = token(&entries, &leg, part.all);
+            let next_page_token = token(scan, &entries, &leg, part.all);
             return Ok(ScanResponse { header: headers.merged(), entries, next_page_token });
         }
     }
@@ -32,11 +31,11 @@ pub(super) async fn page(scan: &Scan<'_>, legs: Vec<Leg>) -> Result<ScanResponse
 }
 
 /// Partitions before this one need no mention: the last key lies beyond them.
-fn token(entries: &[ScanEntry], leg: &Leg, all: bool) -> Bytes {
+fn token(scan: &Scan<'_>, entries: &[ScanEntry], leg: &Leg, all: bool) -> Bytes {
     let last = entries.last().map(|entry| entry.key.clone()).unwrap_or_default();
     let (places, done) = match (all, leg.place) {
         (true, _) => (Vec::new(), vec![leg.partition]),
         (false, place) => (place.into_iter().collect(), Vec::new()),
     };
-    ScanToken::new(last, places, done).to_bytes()
+    scan.token.after(last, places, done).to_bytes()
 }

@@ -8,7 +8,7 @@ use crate::simulation::{Bug, has_bug};
 use bytes::Bytes;
 use doug_proto::error::Fault;
 use doug_proto::limits;
-use doug_proto::map::PartitionMap;
+use doug_proto::map::{Keyspace, KeyspaceId, PartitionMap};
 use doug_proto::routing::Routing;
 use doug_proto::token::{Place, ScanToken, SessionToken};
 use doug_proto::v1::{
@@ -26,6 +26,7 @@ pub(super) struct Scan<'e> {
     engine: &'e Engine,
     request: ScanRequest,
     pub(super) bounds: Bounds,
+    keyspace: KeyspaceId,
     pub(super) token: ScanToken,
     pub(super) limit: usize,
     deadline: Instant,
@@ -45,9 +46,11 @@ pub(crate) async fn merged_page(
     request: ScanRequest,
     deadline: Instant,
 ) -> Result<ScanResponse, Fault> {
+    let map = engine.map(deadline).await?;
+    let keyspace = map.keyspace_named(&request.keyspace)?;
     let token = match &request.page_token[..] {
-        [] => ScanToken::new(Bytes::new(), Vec::new(), Vec::new()),
-        bytes => ScanToken::from_bytes(bytes)?,
+        [] => ScanToken::new(map.database, keyspace.id),
+        bytes => ScanToken::from_bytes(bytes, map.database, keyspace.id)?,
     };
     let limit = match request.limit {
         0 => limits::SCAN_ENTRIES_DEFAULT,
@@ -58,10 +61,9 @@ pub(crate) async fn merged_page(
     if bounds.is_empty() {
         return Ok(ScanResponse::default());
     }
-    let map = engine.map(deadline).await?;
-    let scan = Scan { engine, request, bounds, token, limit, deadline };
-    let legs = scan.legs(&map);
-    match map.routing {
+    let scan = Scan { engine, request, bounds, keyspace: keyspace.id, token, limit, deadline };
+    let legs = scan.legs(&map, keyspace);
+    match keyspace.routing {
         Routing::Range => concat::page(&scan, legs).await,
         Routing::Hash { .. } => scan.merge(legs).await,
     }
@@ -69,8 +71,8 @@ pub(crate) async fn merged_page(
 
 impl Scan<'_> {
     /// The partitions that may have more, in the order of the scan.
-    fn legs(&self, map: &PartitionMap) -> Vec<Leg> {
-        let ids = partitions(map, &self.bounds).into_iter().map(|i| map.partitions[i].id);
+    fn legs(&self, map: &PartitionMap, keyspace: &Keyspace) -> Vec<Leg> {
+        let ids = partitions(map, keyspace, &self.bounds).into_iter().map(|p| p.id);
         let left = ids.filter(|id| !self.token.done.contains(id));
         let place = |id| self.token.places.iter().find(|place| place.partition == id).copied();
         left.map(|id| Leg::new(id, place(id))).collect()
@@ -113,7 +115,7 @@ impl Scan<'_> {
         let places = left.iter().filter_map(|leg| leg.place).collect();
         let done = legs.iter().filter(|leg| leg.is_done()).map(|leg| leg.partition);
         let done = self.token.done.iter().copied().chain(done).collect();
-        ScanToken::new(last.key.clone(), places, done).to_bytes()
+        self.token.after(last.key.clone(), places, done).to_bytes()
     }
 
     /// Fetches up to `limit` further entries of one partition, at its snapshot.
@@ -123,7 +125,7 @@ impl Scan<'_> {
         // The bounds say already where to go on, so the token only names the snapshot.
         let page_token = match leg.place {
             Some(place) if !has_bug(Bug::SnapshotForgotten) => {
-                ScanToken::new(Bytes::new(), vec![place], Vec::new()).to_bytes()
+                self.token.after(Bytes::new(), vec![place], Vec::new()).to_bytes()
             }
             _ => Bytes::new(),
         };
@@ -147,16 +149,15 @@ impl Scan<'_> {
                 format!("partition {partition} sent an empty page that is not its last"),
             ));
         }
-        let place = leg.place.or_else(|| place_of(page.header.as_ref()));
+        let place = leg.place.or_else(|| place_of(page.header.as_ref(), self.keyspace));
         Ok(Part { entries: page.entries, all, place, header: page.header })
     }
 }
 
 /// The snapshot that a partition's first page was read at.
-fn place_of(header: Option<&ResponseHeader>) -> Option<Place> {
-    let header = header?;
-    let ResponseHeader { partition, generation, revision, .. } = *header;
-    Some(Place { partition, generation, revision })
+fn place_of(header: Option<&ResponseHeader>, keyspace: KeyspaceId) -> Option<Place> {
+    let ResponseHeader { partition, generation, revision, .. } = *header?;
+    Some(Place { partition, generation, revision, keyspace: keyspace.number() })
 }
 
 /// The headers of the parts of a page, made one.
@@ -172,8 +173,9 @@ pub(super) struct Headers {
 impl Headers {
     pub(super) fn add(&mut self, header: Option<ResponseHeader>) {
         let Some(header) = header else { return };
-        let token = SessionToken::of(header.partition, header.generation, header.revision);
-        self.seen.merge(&token);
+        if let Ok(token) = SessionToken::from_bytes(&header.session_token) {
+            self.seen.merge(&token);
+        }
         self.stalest = self.stalest.max(header.staleness_milliseconds);
         self.unknown |= header.staleness_milliseconds.is_none();
         self.followed |= !header.leader;

@@ -5,9 +5,9 @@
 use bytes::Bytes;
 use doug_client::{Builder, Client, Dial, Fault, Io, PartitionMap};
 use doug_proto::ids::{DatabaseId, NodeId};
-use doug_proto::map::{Member, Node, Partition, Ports};
+use doug_proto::map::{Keyspace, KeyspaceId, Member, Node, Partition, Ports};
 use doug_proto::routing::Routing;
-use doug_proto::token::SessionToken;
+use doug_proto::token::{Place, SessionToken};
 use doug_proto::v1::doug_server::{Doug, DougServer};
 use doug_proto::v1::{self, stream_answer::Answer, stream_operation::Operation};
 use futures::future::BoxFuture;
@@ -251,6 +251,7 @@ fn partition(id: u64, start: Bytes, end: Bytes, voters: &[u64]) -> Partition {
     let voter = |(i, number): (usize, &u64)| Member { node: node(*number), replica: i as u64 + 1 };
     Partition {
         id,
+        keyspace: KeyspaceId::DEFAULT,
         start,
         end,
         generation: 1,
@@ -281,9 +282,10 @@ fn map(routing: Routing, starts: &[Bytes], voters: &[&[u64]]) -> PartitionMap {
         version: 1,
     });
     let map = PartitionMap {
-        database: DatabaseId::from_bits(0xdb),
+        database: DATABASE,
         epoch: 1,
-        routing,
+        keyspaces: vec![Keyspace::default_with(routing)],
+        clusters: Vec::new(),
         nodes: nodes.collect(),
         partitions: partitions.collect(),
     };
@@ -305,12 +307,20 @@ pub fn range_map(splits: &[&'static str], voters: &[&[u64]]) -> PartitionMap {
     map(Routing::Range, &starts, voters)
 }
 
+/// The database of these maps.
+pub const DATABASE: DatabaseId = DatabaseId::from_bits(0xdb);
+
+/// A place in tokens of its keyspace `default`.
+pub fn place(partition: u64, revision: u64) -> Place {
+    Place { partition, generation: 1, revision, keyspace: 1 }
+}
+
 pub fn header(partition: u64, revision: u64) -> Option<v1::ResponseHeader> {
     Some(v1::ResponseHeader {
         partition,
         generation: 1,
         revision,
-        session_token: SessionToken::of(partition, 1, revision).to_bytes(),
+        session_token: SessionToken::of(DATABASE, place(partition, revision)).to_bytes(),
         leader: true,
         ..Default::default()
     })

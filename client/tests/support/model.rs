@@ -1,10 +1,11 @@
 //! Fake nodes that hold data: every page of a scan is answered as a node would,
 //! at the snapshot that the token names.
 
-use super::{Net, Reply, address, header, willing};
+use super::{DATABASE, Net, Reply, address, header, place, willing};
 use bytes::Bytes;
 use doug_client::{Fault, PartitionMap};
-use doug_proto::token::{Place, ScanToken};
+use doug_proto::map::KeyspaceId;
+use doug_proto::token::ScanToken;
 use doug_proto::v1::{self, stream_answer::Answer, stream_operation::Operation};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -56,8 +57,7 @@ fn page(id: u64, data: &Data, scan: &v1::ScanRequest) -> Reply {
     if scan.target.as_ref().is_none_or(|target| target.partition != id) {
         return Reply::Fault(Fault::invalid("a node scans one partition"));
     }
-    let token =
-        (!scan.page_token.is_empty()).then(|| ScanToken::from_bytes(&scan.page_token).unwrap());
+    let token = (!scan.page_token.is_empty()).then(|| read(&scan.page_token));
     let revision = match &token {
         None => data.revision(),
         Some(token) => {
@@ -77,9 +77,12 @@ fn page(id: u64, data: &Data, scan: &v1::ScanRequest) -> Reply {
     }
     let more = entries.len() > scan.limit as usize;
     entries.truncate(scan.limit as usize);
-    let place = Place { partition: id, generation: 1, revision };
+    let place = place(id, revision);
     let next_page_token = match entries.last() {
-        Some(last) if more => ScanToken::new(last.key.clone(), vec![place], vec![]).to_bytes(),
+        Some(last) if more => {
+            let token = ScanToken::new(DATABASE, KeyspaceId::DEFAULT);
+            token.after(last.key.clone(), vec![place], vec![]).to_bytes()
+        }
         _ => Bytes::new(),
     };
     Reply::Answer(Answer::Scan(v1::ScanResponse {
@@ -87,4 +90,8 @@ fn page(id: u64, data: &Data, scan: &v1::ScanRequest) -> Reply {
         entries,
         next_page_token,
     }))
+}
+
+fn read(token: &Bytes) -> ScanToken {
+    ScanToken::from_bytes(token, DATABASE, KeyspaceId::DEFAULT).unwrap()
 }

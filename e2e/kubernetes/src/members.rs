@@ -6,7 +6,8 @@ use crate::wait::until;
 use serde_json::Value;
 use std::time::Duration;
 
-/// How many partitions a cluster holds, not counting those whose members change.
+/// How many partitions a cluster holds, the catalog's too, not counting those whose
+/// members change.
 pub fn held(database: &Database<'_>, cluster: &str) -> usize {
     let status = database.status();
     let at_rest = |partition: &&Value| {

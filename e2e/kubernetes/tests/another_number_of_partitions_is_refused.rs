@@ -27,7 +27,11 @@ fn another_number_of_partitions_is_refused() {
     assert_eq!(degraded.reason, "InvalidSpec");
     assert!(degraded.message.contains("Declare 2 again"), "what to do: {degraded:?}");
     database.await_ready();
-    assert_eq!(members::held(&database, "a"), 2, "it has the partitions that it had");
+    assert_eq!(
+        members::held(&database, "a"),
+        3,
+        "it has the partitions that it had, and the catalog"
+    );
     witness.stop().no_failed_request();
 
     // What was said is to be done.

@@ -34,7 +34,8 @@ impl Node {
         deadline: Duration,
     ) -> Result<v1::GetResponse, Fault> {
         let read = v1::ReadOptions { consistency: consistency as i32, ..Default::default() };
-        let request = v1::GetRequest { key: key.to_owned().into(), read: Some(read), target: None };
+        let (key, read) = (key.to_owned().into(), Some(read));
+        let request = v1::GetRequest { key, read, ..Default::default() };
         answer(self.0.clone().get(within(deadline, request)).await)
     }
 

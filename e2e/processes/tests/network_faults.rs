@@ -54,7 +54,8 @@ async fn no_partition_one_way_loss_pause_or_crash_breaks_a_promise() {
         TROUBLES.iter().flat_map(|trouble| [(*trouble, true), (*trouble, false)]).collect();
     dice.shuffle(&mut rounds);
     for (trouble, with_leader) in rounds {
-        let partition = 1 + dice.below(PARTITIONS) as u64;
+        // The catalog's is one more.
+        let partition = 1 + dice.below(PARTITIONS + 1) as u64;
         let node = match with_leader {
             false => dice.below(NODES),
             true => {

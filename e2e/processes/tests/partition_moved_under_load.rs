@@ -35,7 +35,7 @@ async fn no_request_fails_and_no_write_is_lost() {
     ledger::insist(&demo.client().await, &ledger, Read::Linearizable).await;
     let after = until("the map is there", Duration::from_secs(10), || async {
         let map = demo.map().await;
-        (clusters(&map) == ["a", "a", "b", "a"]).then_some(map)
+        (clusters(&map) == ["a", "a", "b", "a", "b"]).then_some(map)
     })
     .await;
     assert!(after.epoch > before.epoch);
@@ -56,7 +56,7 @@ async fn what_cannot_be_is_refused_with_what_to_do_and_a_goal_can_be_given_up() 
     let unknown = refused(&["partition", "move", "1", "--to", "z"]);
     assert!(unknown.contains("there is no cluster z: there are a, b"), "{unknown}");
     let unknown = refused(&["partition", "move", "7", "--to", "b"]);
-    assert!(unknown.contains("there is no partition 7: there are 1 to 2"), "{unknown}");
+    assert!(unknown.contains("there is no partition 7: there are 1 to 3"), "{unknown}");
     demo.insist(&["partition", "move", "1", "--to", "a"]);
 
     demo.act("kill", &["b-0".to_owned()]);

@@ -7,6 +7,7 @@ use doug_process_tests::demo::{self, Demo};
 use doug_process_tests::inputs;
 use doug_process_tests::ledger::{self, Ledger};
 use doug_process_tests::program::printed;
+use doug_proto::map::KeyspaceId;
 use doug_proto::v1;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -89,7 +90,8 @@ async fn scan(demo: &Demo, map: &PartitionMap, node: &str, partition: u64) -> (L
 async fn a_follower_answers_gets(demo: &Demo, expected: &Ledger) {
     let map = demo.map().await;
     for cluster in ["a", "b"] {
-        let partitions = map.partitions.iter().filter(|partition| partition.cluster == cluster);
+        let partitions = map.partitions_in(KeyspaceId::DEFAULT).iter();
+        let partitions = partitions.filter(|partition| partition.cluster == cluster);
         for partition in partitions {
             let (leader, _) = demo.leader(partition.id).await;
             let nodes = demo.nodes();

@@ -7,7 +7,7 @@ pub use node::FakeNode;
 
 use doug_facade::{Config, Facade, MapOrigin};
 use doug_proto::ids::{DatabaseId, NodeId};
-use doug_proto::map::{Member, Node, Partition, PartitionMap, Ports};
+use doug_proto::map::{Keyspace, KeyspaceId, Member, Node, Partition, PartitionMap, Ports};
 use doug_proto::routing::Routing;
 use doug_proto::v1::doug_client::DougClient;
 use std::net::SocketAddr;
@@ -102,6 +102,7 @@ pub fn map(epoch: u64, nodes: &[&Node]) -> PartitionMap {
     let last = nodes.len() - 1;
     let partition = |(number, node): (usize, &&Node)| Partition {
         id: number as u64 + 1,
+        keyspace: KeyspaceId::DEFAULT,
         start: start(number),
         end: if number == last { Default::default() } else { start(number + 1) },
         generation: 1,
@@ -116,7 +117,8 @@ pub fn map(epoch: u64, nodes: &[&Node]) -> PartitionMap {
     PartitionMap {
         database: DatabaseId::from_bits(0xdb),
         epoch,
-        routing: Routing::Range,
+        keyspaces: vec![Keyspace::default_with(Routing::Range)],
+        clusters: Vec::new(),
         partitions: nodes.iter().enumerate().map(partition).collect(),
         nodes: nodes.iter().map(|node| (*node).clone()).collect(),
     }

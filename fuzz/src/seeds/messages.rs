@@ -6,7 +6,7 @@ use doug_client::create::{NodeIdentity, Spec, plan};
 use doug_node::apply::Machine;
 use doug_node::host::wire::{self, Route};
 use doug_proto::ids::{DatabaseId, NodeId};
-use doug_proto::map::PartitionMap;
+use doug_proto::map::{KeyspaceId, PartitionMap};
 use doug_proto::token::{Place, ScanToken, SessionToken};
 use doug_proto::v1::{self, condition::Test, stream_operation::Operation, write_operation};
 use doug_raft::{
@@ -34,8 +34,10 @@ clusters:
 
 pub fn seeds() -> Vec<Seed> {
     let map = map(SPECIFICATION);
-    let token = SessionToken::of(1, 2, 300);
-    let page = ScanToken::new(Bytes::from_static(b"key"), token.places.clone(), vec![2, 3]);
+    let place = Place { partition: 2, generation: 2, revision: 300, keyspace: 1 };
+    let token = SessionToken::of(map.database, place);
+    let key = Bytes::from_static(b"key");
+    let page = ScanToken::new(map.database, KeyspaceId::DEFAULT).after(key, vec![place], vec![3]);
     vec![
         seed("creation_spec", "hash", SPECIFICATION),
         seed("creation_spec", "range", RANGE),
@@ -69,7 +71,8 @@ fn map(specification: &str) -> PartitionMap {
 }
 
 fn machine(map: &PartitionMap) -> Machine {
-    Machine::new(map.database, map.routing.clone(), map.partitions[0].clone())
+    let routing = map.keyspaces[1].routing.clone();
+    Machine::new(map.database, routing, map.partitions[1].clone())
 }
 
 fn session_state() -> Vec<u8> {
@@ -180,14 +183,16 @@ fn peer_turn() -> Vec<u8> {
 
 fn client_request() -> Vec<u8> {
     let key = || Bytes::from_static(b"key");
-    let token = SessionToken::of(1, 1, 9).to_bytes();
+    let database = DatabaseId::from_bits(0xdb);
+    let place = Place { partition: 2, generation: 1, revision: 9, keyspace: 1 };
+    let token = SessionToken::of(database, place).to_bytes();
     let read = v1::ReadOptions { consistency: 2, session_token: token, max_lag_milliseconds: 5 };
-    let place = Place { partition: 1, generation: 1, revision: 9 };
-    let page_token = ScanToken::new(key(), vec![place], vec![]).to_bytes();
-    let target = Some(v1::Target { partition: 1, ..Default::default() });
+    let page = ScanToken::new(database, KeyspaceId::DEFAULT).after(key(), vec![place], vec![]);
+    let page_token = page.to_bytes();
+    let target = Some(v1::Target { partition: 2, ..Default::default() });
     let exists = Some(condition(b"", Test::Exists(true)));
     let operations = [
-        Operation::Get(v1::GetRequest { key: key(), read: Some(read), ..Default::default() }),
+        Operation::Get(v1::GetRequest { key: key(), read: Some(read), keyspace: "default".into(), ..Default::default() }),
         Operation::Put(v1::PutRequest {
             key: key(),
             value: key(),

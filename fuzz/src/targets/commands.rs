@@ -4,7 +4,7 @@ use super::tables::context;
 use bytes::Bytes;
 use doug_node::apply::Machine;
 use doug_proto::ids::{DatabaseId, NodeId};
-use doug_proto::map::{Member, Partition};
+use doug_proto::map::{KeyspaceId, Member, Partition};
 use doug_proto::routing::Routing;
 use doug_proto::v1;
 use doug_raft::{Batch, BatchKind, BatchTime, PartitionId, Stamp};
@@ -51,6 +51,7 @@ fn apply(batches: &[Vec<Bytes>]) -> (Vec<v1::Outcome>, Option<State>) {
 fn descriptor() -> Partition {
     Partition {
         id: 1,
+        keyspace: KeyspaceId::DEFAULT,
         start: Bytes::new(),
         end: Bytes::from_static(b"a"),
         generation: 1,

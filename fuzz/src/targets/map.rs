@@ -24,9 +24,13 @@ pub fn map_document(data: &[u8]) {
 
 fn assert_valid(map: &PartitionMap) {
     assert_eq!(map.validate(), Ok(()));
-    for key in [&b""[..], b"a", b"\xff\xff"] {
-        let partition = map.partition_of(key);
-        assert!(partition.contains(&map.routing.point(key)), "a key has no partition");
+    for keyspace in &map.keyspaces {
+        for key in [&b""[..], b"a", b"\xff\xff"] {
+            let partition = map.partition_in(keyspace, key);
+            let point = keyspace.routing.point(key);
+            assert!(partition.contains(&point), "a key has no partition");
+            assert_eq!(partition.keyspace, keyspace.id);
+        }
     }
 }
 
@@ -35,5 +39,5 @@ fn document_comes_back(map: &PartitionMap) {
     let text = map.to_json();
     let read = PartitionMap::from_json(&text).expect("just written");
     assert_eq!(read.to_json(), text, "written and read it is another");
-    assert_eq!((read.epoch, &read.routing, &read.nodes), (map.epoch, &map.routing, &map.nodes));
+    assert_eq!((read.epoch, &read.keyspaces, &read.clusters), (map.epoch, &map.keyspaces, &map.clusters));
 }

@@ -2,6 +2,8 @@
 
 use doug_node::host::encode_command;
 use doug_proto::limits;
+use doug_proto::ids::DatabaseId;
+use doug_proto::map::KeyspaceId;
 use doug_proto::token::{ScanToken, SessionToken};
 use doug_proto::v1::{self, stream_operation::Operation};
 use prost::Message;
@@ -30,7 +32,8 @@ fn accepted(operation: Operation) {
         Operation::Delete(delete) => assert_key(&delete.key),
         Operation::Scan(scan) => {
             read_token(scan.read.as_ref());
-            let _ = ScanToken::from_bytes(&scan.page_token);
+            let (database, keyspace) = (DatabaseId::from_bits(0xdb), KeyspaceId::DEFAULT);
+            let _ = ScanToken::from_bytes(&scan.page_token, database, keyspace);
         }
         Operation::Batch(batch) => {
             let write = v1::WriteCommand {
@@ -52,6 +55,6 @@ fn assert_key(key: &[u8]) {
 
 fn read_token(read: Option<&v1::ReadOptions>) {
     if let Some(read) = read {
-        let _ = SessionToken::from_bytes(&read.session_token);
+        let _ = SessionToken::of_database(&read.session_token, DatabaseId::from_bits(0xdb));
     }
 }

@@ -7,7 +7,7 @@ use doug_node::apply::{Machine, Partition};
 use doug_node::chunk::{from_wire, info_of};
 use doug_node::recovery::restore;
 use doug_proto::ids::{DatabaseId, NodeId};
-use doug_proto::map::{Member, Partition as Descriptor};
+use doug_proto::map::{KeyspaceId, Member, Partition as Descriptor};
 use doug_proto::routing::Routing;
 use doug_proto::v1::{self, snapshot_request::Content};
 use doug_sim_disk::{Crash, SimDisk};
@@ -153,6 +153,7 @@ fn open(disk: &SimDisk) -> Result<Opened, StorageError> {
 pub fn machine() -> Machine {
     let descriptor = Descriptor {
         id: REPLICA.partition,
+        keyspace: KeyspaceId::DEFAULT,
         start: Bytes::new(),
         end: Bytes::new(),
         generation: 1,

@@ -61,6 +61,11 @@ impl Machine {
         self.time
     }
 
+    /// The database the partition is of.
+    pub fn database(&self) -> DatabaseId {
+        self.database
+    }
+
     /// The partition's descriptor.
     pub fn descriptor(&self) -> &Partition {
         &self.descriptor

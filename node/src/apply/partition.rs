@@ -4,6 +4,7 @@
 use super::machine::{ApplyError, Machine};
 use crate::host::{ApplyBatch, ApplyWork, InstalledSnapshot, RequestId};
 use bytes::Bytes;
+use doug_proto::ids::DatabaseId;
 use doug_proto::map::Partition as Descriptor;
 use doug_proto::v1;
 use doug_storage::compaction::CompactionJob;
@@ -20,6 +21,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 #[derive(Debug)]
 pub struct Partition {
     key: ReplicaKey,
+    database: DatabaseId,
     reader: TreeReader,
     /// Apart from the rest, so that reads never wait for what is being applied.
     descriptor: RwLock<Arc<Descriptor>>,
@@ -92,6 +94,7 @@ impl Partition {
         let descriptor = RwLock::new(Arc::new(machine.descriptor().clone()));
         Self {
             key,
+            database: machine.database(),
             reader,
             descriptor,
             inner: Mutex::new(Inner { tree, machine, applied }),
@@ -104,6 +107,11 @@ impl Partition {
     /// The replica.
     pub fn key(&self) -> ReplicaKey {
         self.key
+    }
+
+    /// The database it is of.
+    pub fn database(&self) -> DatabaseId {
+        self.database
     }
 
     /// Makes views of the keys.

@@ -113,6 +113,7 @@ fn finish(partition: &Partition, work: AppliedWork, shared: &Shared) {
             let Some(mut request) = shared.requests.take(request) else { continue };
             request.permit.carried_out(shared.clock.now());
             let served = Served {
+                database: partition.database(),
                 node: shared.config.node,
                 descriptor: &descriptor,
                 leader: true,

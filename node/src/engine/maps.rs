@@ -4,13 +4,23 @@
 use crate::membership::{HeldDescriptors, MapUpdate};
 use doug_proto::error::Fault;
 use doug_proto::ids::NodeId;
-use doug_proto::map::{Node, Partition, PartitionMap, REMOVED};
+use doug_proto::map::{Cluster, Node, Partition, PartitionMap, REMOVED, Summary};
+use doug_proto::v1;
 use doug_storage::StorageError;
 use doug_storage::store::Store;
 use parking_lot::Mutex;
 use prost::Message;
 use std::sync::Arc;
 use tokio::sync::watch;
+
+/// What tells two maps apart.
+#[derive(Clone, Debug)]
+pub struct Digests {
+    /// Of all of it, the epoch too.
+    pub whole: u64,
+    /// Of its entries, in groups.
+    pub summary: Summary,
+}
 
 /// The newest map this node knows, if it belongs to a database at all.
 pub struct Maps {
@@ -20,8 +30,8 @@ pub struct Maps {
     news: watch::Sender<u64>,
     /// One change at a time, or the older of two could be the one that is stored.
     changing: Mutex<HeldDescriptors>,
-    /// The digest of this map, which is asked for every second and costs a look at all of it.
-    digest: Mutex<Option<(Arc<PartitionMap>, u64)>>,
+    /// The digests of this map, which are asked for every second and cost a look at all of it.
+    digests: Mutex<Option<(Arc<PartitionMap>, Digests)>>,
 }
 
 impl Maps {
@@ -32,7 +42,7 @@ impl Maps {
             current: watch::Sender::new(stored.map(Arc::new)),
             news: watch::Sender::new(0),
             changing: Mutex::default(),
-            digest: Mutex::default(),
+            digests: Mutex::default(),
         }
     }
 
@@ -53,16 +63,20 @@ impl Maps {
         })
     }
 
-    /// Its digest; 0 if there is none.
-    pub fn digest(&self) -> u64 {
-        let Some(map) = self.get() else { return 0 };
-        let mut known = self.digest.lock();
+    /// The map with its digests.
+    ///
+    /// # Errors
+    /// `UNAVAILABLE` on a node that belongs to no database yet.
+    pub fn with_digests(&self) -> Result<(Arc<PartitionMap>, Digests), Fault> {
+        let map = self.required()?;
+        let mut known = self.digests.lock();
         match &*known {
-            Some((of, digest)) if Arc::ptr_eq(of, &map) => *digest,
+            Some((of, digests)) if Arc::ptr_eq(of, &map) => Ok((map, digests.clone())),
             _ => {
-                let digest = map.digest();
-                *known = Some((map, digest));
-                digest
+                let summary = map.summary();
+                let digests = Digests { whole: map.digest_of(&summary), summary };
+                *known = Some((map.clone(), digests.clone()));
+                Ok((map, digests))
             }
         }
     }
@@ -108,6 +122,23 @@ impl Maps {
         }
     }
 
+    /// Takes in entries of another node's map, whose summary is `theirs`.
+    ///
+    /// # Errors
+    /// Entries of another database, ones that need others, or those of the manifest.
+    pub fn merge_changes(
+        &self,
+        changes: &v1::PartitionMap,
+        theirs: &Summary,
+    ) -> Result<(), StorageError> {
+        let mut held = self.changing.lock();
+        let Some(known) = self.get() else {
+            return Err(StorageError::Refused("this node belongs to no database yet".to_owned()));
+        };
+        let update = held.merge_changes(&known, changes, theirs).map_err(StorageError::Refused)?;
+        update.map_or(Ok(()), |update| self.replace(update))
+    }
+
     /// Takes in a descriptor that a replica on this node has applied: it is
     /// committed, so its group stands by it.
     ///
@@ -119,17 +150,24 @@ impl Maps {
         held.publish(&known, descriptor).map_or(Ok(()), |update| self.replace(update))
     }
 
-    /// Takes over entries of nodes that were set at a smaller epoch. Returns the
-    /// map's epoch.
+    /// Takes over entries of nodes and clusters that were set at a smaller epoch.
+    /// Returns the map's epoch.
     ///
     /// # Errors
     /// Those of the manifest.
-    pub fn set_nodes(&self, epoch: u64, nodes: Vec<Node>) -> Result<u64, StorageError> {
+    pub fn set_entries(
+        &self,
+        epoch: u64,
+        nodes: Vec<Node>,
+        clusters: Vec<Cluster>,
+    ) -> Result<u64, StorageError> {
         let mut held = self.changing.lock();
         let Some(known) = self.get() else {
             return Err(StorageError::Refused("this node belongs to no database yet".to_owned()));
         };
-        let Some(update) = held.set_nodes(&known, epoch, nodes) else { return Ok(known.epoch) };
+        let Some(update) = held.set_entries(&known, epoch, nodes, clusters) else {
+            return Ok(known.epoch);
+        };
         let epoch = update.map.epoch;
         self.replace(update)?;
         Ok(epoch)

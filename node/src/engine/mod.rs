@@ -4,6 +4,7 @@ pub mod apply_thread;
 pub mod clock;
 pub mod departure;
 pub mod fatal;
+pub mod founding;
 pub mod host_thread;
 pub mod identity;
 pub mod log_thread;

@@ -54,6 +54,7 @@ fn serve(mut request: Request, leader: bool, fresh: Option<Time>, shared: &Share
         return sink.fail(&replaying());
     }
     let served = Served {
+        database: partition.database(),
         node: shared.config.node,
         descriptor: &descriptor,
         leader,

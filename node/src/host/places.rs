@@ -89,7 +89,7 @@ fn is_same(one: &Bytes, other: &Bytes) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use doug_proto::map::Member;
+    use doug_proto::map::{KeyspaceId, Member};
 
     fn node(number: u64) -> NodeId {
         NodeId::from_bits(number)
@@ -99,6 +99,7 @@ mod tests {
         let member = |replica: &u64| Member { node: node(*replica), replica: *replica };
         Partition {
             id: 1,
+            keyspace: KeyspaceId::DEFAULT,
             start: Bytes::new(),
             end: Bytes::new(),
             generation: 1,

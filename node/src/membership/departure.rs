@@ -49,13 +49,14 @@ pub fn without(descriptor: &Partition, replica: u64) -> Option<Goal> {
 mod tests {
     use super::*;
     use doug_proto::ids::NodeId;
-    use doug_proto::map::Member;
+    use doug_proto::map::{KeyspaceId, Member};
 
     fn descriptor(voters: &[u64], next_replica: u64) -> Partition {
         let member =
             |replica: &u64| Member { node: NodeId::from_bits(*replica), replica: *replica };
         Partition {
             id: 1,
+            keyspace: KeyspaceId::DEFAULT,
             start: Default::default(),
             end: Default::default(),
             generation: 4,

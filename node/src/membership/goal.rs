@@ -89,8 +89,7 @@ mod tests {
     use super::*;
     use bytes::Bytes;
     use doug_proto::ids::{DatabaseId, NodeId};
-    use doug_proto::map::{Member, Node, Ports};
-    use doug_proto::routing::Routing;
+    use doug_proto::map::{Keyspace, KeyspaceId, Member, Node, Ports};
 
     /// Four nodes, and a partition with these voters.
     fn map(voters: u64) -> PartitionMap {
@@ -105,6 +104,7 @@ mod tests {
         let member = |number| Member { node: NodeId::from_bits(number), replica: number };
         let partition = Partition {
             id: 1,
+            keyspace: KeyspaceId::DEFAULT,
             start: Bytes::new(),
             end: Bytes::new(),
             generation: 1,
@@ -119,7 +119,8 @@ mod tests {
         PartitionMap {
             database: DatabaseId::from_bits(1),
             epoch: 1,
-            routing: Routing::Hash { prefix_delimiter: Bytes::new() },
+            keyspaces: vec![Keyspace::default_by_hash()],
+            clusters: Vec::new(),
             nodes: (1..=4).map(node).collect(),
             partitions: vec![partition],
         }

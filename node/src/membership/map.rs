@@ -1,7 +1,8 @@
 //! What a node makes of the maps and descriptors it hears. Pure: the caller stores
 //! what comes out before it acts on it.
 
-use doug_proto::map::{Node, Partition, PartitionMap};
+use doug_proto::map::{Cluster, Node, Partition, PartitionMap, Summary};
+use doug_proto::v1;
 use std::collections::BTreeMap;
 
 /// A map that takes the place of the one known.
@@ -41,6 +42,31 @@ impl HeldDescriptors {
         Ok(Some(MapUpdate { map, news }))
     }
 
+    /// Takes in entries of another node's map, whose summary is `theirs`.
+    ///
+    /// # Errors
+    /// Entries of another database, or ones that mean nothing without others, in a
+    /// sentence.
+    pub fn merge_changes(
+        &mut self,
+        known: &PartitionMap,
+        changes: &v1::PartitionMap,
+        theirs: &Summary,
+    ) -> Result<Option<MapUpdate>, String> {
+        if changes.database != known.database.to_string() {
+            return Err(format!(
+                "this node belongs to database {}, not to {}",
+                known.database, changes.database
+            ));
+        }
+        let merged = known.merge_changes(changes, theirs).map_err(|fault| fault.message)?;
+        let Some(merged) = merged else { return Ok(None) };
+        let map = self.insert_into(merged);
+        // Whoever told it tells everybody; only a mixture is news to others.
+        let news = map.summary() != *theirs;
+        Ok(Some(MapUpdate { map, news }))
+    }
+
     /// Takes in a descriptor that its group has committed, so it stands by it.
     pub fn publish(&mut self, known: &PartitionMap, descriptor: &Partition) -> Option<MapUpdate> {
         let (id, generation) = (descriptor.id, descriptor.generation);
@@ -53,12 +79,13 @@ impl HeldDescriptors {
         (map != *known).then_some(MapUpdate { map, news: true })
     }
 
-    /// Takes over entries of nodes that were set at a smaller epoch.
-    pub fn set_nodes(
+    /// Takes over entries of nodes and clusters that were set at a smaller epoch.
+    pub fn set_entries(
         &mut self,
         known: &PartitionMap,
         epoch: u64,
         nodes: Vec<Node>,
+        clusters: Vec<Cluster>,
     ) -> Option<MapUpdate> {
         let mut changed = known.clone();
         for node in nodes {
@@ -67,6 +94,16 @@ impl HeldDescriptors {
                 Some(known) if known.version < epoch => *known = node,
                 Some(_) => {}
                 None => changed.nodes.push(node),
+            }
+        }
+        for cluster in clusters {
+            let cluster = Cluster { version: epoch, ..cluster };
+            match changed.clusters.binary_search_by(|known| known.name.cmp(&cluster.name)) {
+                Ok(place) if changed.clusters[place].version < epoch => {
+                    changed.clusters[place] = cluster;
+                }
+                Ok(_) => {}
+                Err(place) => changed.clusters.insert(place, cluster),
             }
         }
         if changed == *known {
@@ -103,8 +140,7 @@ mod tests {
     use super::*;
     use bytes::Bytes;
     use doug_proto::ids::{DatabaseId, NodeId};
-    use doug_proto::map::{Member, Ports};
-    use doug_proto::routing::Routing;
+    use doug_proto::map::{Keyspace, KeyspaceId, Member, Ports};
 
     fn entry(node: u64) -> Node {
         Node {
@@ -120,6 +156,7 @@ mod tests {
     fn descriptor(generation: u64, node: u64) -> Partition {
         Partition {
             id: 1,
+            keyspace: KeyspaceId::DEFAULT,
             start: Bytes::new(),
             end: Bytes::new(),
             generation,
@@ -137,7 +174,8 @@ mod tests {
         PartitionMap {
             database: DatabaseId::from_bits(1),
             epoch: 1,
-            routing: Routing::Hash { prefix_delimiter: Bytes::new() },
+            keyspaces: vec![Keyspace::default_by_hash()],
+            clusters: Vec::new(),
             nodes: vec![entry(1)],
             partitions: vec![descriptor(1, 1)],
         }
@@ -158,8 +196,19 @@ mod tests {
         let mut held = HeldDescriptors::default();
         held.publish(&map(), &descriptor(3, 7));
         assert_eq!(held.publish(&map(), &descriptor(2, 7)), None);
-        let update = held.set_nodes(&map(), 5, vec![entry(7)]).unwrap();
+        let update = held.set_entries(&map(), 5, vec![entry(7)], vec![]).unwrap();
         assert_eq!(update.map.partitions, [descriptor(3, 7)]);
+    }
+
+    #[test]
+    fn a_cluster_is_declared_again_only_at_a_greater_epoch() {
+        let (mut held, map) = (HeldDescriptors::default(), map());
+        let declared = |nodes| vec![Cluster { name: "b".into(), nodes, version: 0 }];
+        let three = held.set_entries(&map, 5, vec![], declared(3)).unwrap().map;
+        assert_eq!(three.clusters, [Cluster { name: "b".into(), nodes: 3, version: 5 }]);
+        assert_eq!(held.set_entries(&three, 5, vec![], declared(7)), None);
+        let five = held.set_entries(&three, 6, vec![], declared(5)).unwrap().map;
+        assert_eq!((five.clusters[0].nodes, five.epoch), (5, 6));
     }
 
     #[test]

@@ -58,7 +58,8 @@ pub fn check_newcomer(
 /// replicas of this node. Its members come with the log, from whoever leads by then.
 ///
 /// # Errors
-/// Another replica of the partition that is still here.
+/// Another replica of the partition that is still here, or a keyspace this node has
+/// not heard of.
 pub fn newcomer(
     map: &PartitionMap,
     wanted: &WantedReplica,
@@ -76,7 +77,13 @@ pub fn newcomer(
         None => {}
     }
     let descriptor = wanted.descriptor.before_joining();
-    let machine = Machine::new(map.database, map.routing.clone(), descriptor);
+    let Some(keyspace) = map.keyspace(descriptor.keyspace) else {
+        return Err(Fault::unavailable(format!(
+            "this node has not heard of keyspace {} yet: try again in a moment",
+            descriptor.keyspace
+        )));
+    };
+    let machine = Machine::new(map.database, keyspace.routing.clone(), descriptor);
     let new = NewReplica { key, applied: Applied::default(), state: machine.encode() };
     Ok(Newcomer::New(Box::new((new, machine))))
 }

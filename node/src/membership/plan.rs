@@ -199,6 +199,7 @@ impl Situation<'_> {
 mod tests {
     use super::*;
     use bytes::Bytes;
+    use doug_proto::map::KeyspaceId;
 
     fn member(node: u64, replica: u64) -> Member {
         Member { node: NodeId::from_bits(node), replica }
@@ -208,6 +209,7 @@ mod tests {
     fn descriptor() -> Partition {
         Partition {
             id: 1,
+            keyspace: KeyspaceId::DEFAULT,
             start: Bytes::new(),
             end: Bytes::new(),
             generation: 7,

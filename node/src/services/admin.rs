@@ -8,7 +8,7 @@ use crate::engine::shared::Shared;
 use crate::host::{Event, Reply};
 use doug_proto::error::Fault;
 use doug_proto::ids::NodeId;
-use doug_proto::map::{Node, PartitionMap, REMOVED};
+use doug_proto::map::{Cluster, Node, PartitionMap, REMOVED};
 use doug_proto::v1::admin_server::Admin;
 use doug_proto::{VERSION, deadline, quote, v1};
 use doug_storage::StorageError;
@@ -169,9 +169,12 @@ impl Admin for AdminService {
         let _one_at_a_time = self.changing.lock().await;
         let nodes: Vec<Node> =
             request.nodes.iter().map(Node::from_wire).collect::<Result<_, _>>()?;
+        let clusters: Vec<Cluster> = request.clusters.iter().map(Cluster::from_wire).collect();
         check_versions(request.epoch)?;
+        check_clusters(&clusters)?;
         let shared = self.shared.clone();
-        let epoch = blocking(move || shared.maps.set_nodes(request.epoch, nodes)).await?;
+        let set = move || shared.maps.set_entries(request.epoch, nodes, clusters);
+        let epoch = blocking(set).await?;
         Ok(Response::new(v1::UpdateAddressesResponse { epoch }))
     }
 
@@ -196,6 +199,17 @@ fn check_versions(epoch: u64) -> Result<(), Fault> {
         return Ok(());
     }
     Err(Fault::invalid(format!("{epoch} is no epoch: give one more than the map's")))
+}
+
+/// No map may list what validate() refuses.
+fn check_clusters(clusters: &[Cluster]) -> Result<(), Fault> {
+    match clusters.iter().find(|cluster| cluster.name.is_empty() || cluster.nodes == 0) {
+        None => Ok(()),
+        Some(cluster) => Err(Fault::invalid(format!(
+            "cluster {:?} has no name, or is declared with no nodes: give both",
+            cluster.name
+        ))),
+    }
 }
 
 fn node_id(text: &str) -> Result<NodeId, Fault> {

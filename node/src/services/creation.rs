@@ -25,6 +25,7 @@ use tonic::Code;
 /// not list this node.
 pub fn create(shared: &Shared, wire: &v1::PartitionMap) -> Result<u32, Fault> {
     let map = PartitionMap::from_wire(wire)?;
+    map.validate_whole()?;
     let node = shared.config.node;
     if map.node(node).is_none() {
         return Err(Fault::invalid(format!("the creation does not list this node, {node}")));
@@ -114,7 +115,8 @@ fn replicas(shared: &Shared, map: &PartitionMap) -> Result<Vec<(NewReplica, Mach
                 partition.id
             )));
         }
-        let machine = Machine::new(map.database, map.routing.clone(), partition.clone());
+        let routing = map.keyspace_of(partition).routing.clone();
+        let machine = Machine::new(map.database, routing, partition.clone());
         let new = NewReplica {
             key: ReplicaKey { partition: partition.id, replica: member.replica },
             applied: Applied::default(),
@@ -132,7 +134,7 @@ fn again(shared: &Shared, earlier: &[u8], map: &PartitionMap) -> Result<u32, Fau
     })?;
     let earlier = PartitionMap::from_wire(&earlier)?;
     let same = earlier.database == map.database
-        && earlier.routing == map.routing
+        && earlier.keyspaces == map.keyspaces
         && earlier.partitions == map.partitions;
     if !same {
         return Err(Fault::new(

@@ -10,7 +10,6 @@ use crate::membership::{Newcomer, check_newcomer, newcomer, refusal};
 use doug_proto::error::Fault;
 use doug_proto::ids::NodeId;
 use doug_proto::map::{Goal, Member, Partition as Descriptor};
-use doug_proto::routing::Routing;
 use doug_proto::v1;
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,9 +25,6 @@ pub fn create_replica(shared: &Shared, request: &v1::CreateReplicaRequest) -> Re
     let map = shared.maps.required()?;
     if request.database != map.database.to_string() {
         return Err(another_database(map.database));
-    }
-    if Routing::from_wire(request.routing.as_ref())? != map.routing {
-        return Err(Fault::invalid("the call routes keys otherwise than the database does"));
     }
     let wire = request.descriptor.as_ref();
     let descriptor =

@@ -4,9 +4,9 @@ use super::leases::Leases;
 use super::page;
 use crate::apply::Partition as Replica;
 use doug_proto::error::Fault;
-use doug_proto::ids::NodeId;
+use doug_proto::ids::{DatabaseId, NodeId};
 use doug_proto::map::{Partition, PartitionMap};
-use doug_proto::token::SessionToken;
+use doug_proto::token::{Place, SessionToken};
 use doug_proto::v1::{self, error_detail::Detail, stream_answer::Answer};
 use doug_raft::Time;
 use doug_storage::tree::ReadError;
@@ -25,7 +25,7 @@ pub enum Asked {
     /// One key read.
     Get(v1::GetRequest),
     /// A page of keys read.
-    Scan(v1::ScanRequest),
+    Scan(Box<v1::ScanRequest>),
 }
 
 /// Why a read has no answer.
@@ -52,6 +52,8 @@ impl From<ReadError> for ReadFailure {
 /// Who answers, from which replica.
 #[derive(Clone, Copy, Debug)]
 pub struct Served<'a> {
+    /// The database.
+    pub database: DatabaseId,
     /// The node.
     pub node: NodeId,
     /// The descriptor of the partition.
@@ -66,11 +68,12 @@ impl Served<'_> {
     /// The header of an answer of this revision.
     pub fn header(&self, revision: u64) -> v1::ResponseHeader {
         let Partition { id, generation, .. } = *self.descriptor;
+        let place = Place::new(self.descriptor, revision);
         v1::ResponseHeader {
             partition: id,
             generation,
             revision,
-            session_token: SessionToken::of(id, generation, revision).to_bytes(),
+            session_token: SessionToken::of(self.database, place).to_bytes(),
             served_by: self.node.to_string(),
             leader: self.leader,
             staleness_milliseconds: self.staleness,

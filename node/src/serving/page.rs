@@ -23,9 +23,10 @@ pub fn page(
     leases: &Leases,
     now: Time,
 ) -> Result<v1::ScanResponse, ReadFailure> {
+    let (database, keyspace) = (served.database, served.descriptor.keyspace);
     let token = match &scan.page_token[..] {
         [] => None,
-        bytes => Some(ScanToken::from_bytes(bytes)?),
+        bytes => Some(ScanToken::from_bytes(bytes, database, keyspace)?),
     };
     let id = partition.key().partition;
     let revision = match &token {
@@ -45,9 +46,9 @@ pub fn page(
     let page = read(&view, range(scan, token.as_ref()), revision, scan)?;
     // The lease outlives the last page: whoever merges several partitions may
     // drop some of its entries, and ask for them again.
-    let place = Place { partition: id, generation: served.descriptor.generation, revision };
+    let place = Place::new(served.descriptor, revision);
     let next_page_token = page.last_key.map_or_else(Bytes::new, |last_key| {
-        ScanToken::new(last_key, vec![place], Vec::new()).to_bytes()
+        ScanToken::new(database, keyspace).after(last_key, vec![place], Vec::new()).to_bytes()
     });
     let header = Some(served.header(revision));
     Ok(v1::ScanResponse { header, entries: page.entries, next_page_token })

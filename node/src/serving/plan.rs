@@ -7,8 +7,9 @@ use crate::flow::Class;
 use crate::host::{ReadKind, encode_command};
 use bytes::Bytes;
 use doug_proto::error::Fault;
+use doug_proto::ids::DatabaseId;
 use doug_proto::limits;
-use doug_proto::map::{Partition, PartitionMap};
+use doug_proto::map::{Keyspace, KeyspaceId, Partition, PartitionMap};
 use doug_proto::token::{ScanToken, SessionToken};
 use doug_proto::v1::{self, stream_operation::Operation, write_operation};
 use std::sync::Arc;
@@ -81,21 +82,23 @@ pub fn plan(site: &impl Site, operation: Operation) -> Result<Plan, Fault> {
 
 fn plan_write(site: &impl Site, operation: Operation) -> Result<Plan, Fault> {
     let map = site.map()?;
-    let (asked, target, command) = match operation {
+    let (asked, keyspace, target, command) = match operation {
         Operation::Put(put) => {
             limits::check_key(&put.key)?;
             limits::check_value(&put.value)?;
             let conditions = one_condition(put.condition, &put.key)?;
             let operation = v1::PutOperation { key: put.key, value: put.value };
             let operations = vec![write_operation::Operation::Put(operation)];
-            (Asked::Put, put.target, write_command(put.session, conditions, operations))
+            let command = write_command(put.session, conditions, operations);
+            (Asked::Put, put.keyspace, put.target, command)
         }
         Operation::Delete(delete) => {
             limits::check_key(&delete.key)?;
             let conditions = one_condition(delete.condition, &delete.key)?;
             let operation = v1::DeleteOperation { key: delete.key };
             let operations = vec![write_operation::Operation::Delete(operation)];
-            (Asked::Delete, delete.target, write_command(delete.session, conditions, operations))
+            let command = write_command(delete.session, conditions, operations);
+            (Asked::Delete, delete.keyspace, delete.target, command)
         }
         Operation::Batch(batch) => {
             check_batch(&batch)?;
@@ -104,14 +107,15 @@ fn plan_write(site: &impl Site, operation: Operation) -> Result<Plan, Fault> {
                 conditions: batch.conditions,
                 operations: batch.operations,
             };
-            (Asked::Batch, batch.target, command)
+            (Asked::Batch, batch.keyspace, batch.target, command)
         }
         Operation::Register(register) => return plan_register(site, &map, register.target),
         Operation::Get(_) | Operation::Scan(_) | Operation::Status(_) => {
             unreachable!("reads are planned elsewhere, and a status not at all")
         }
     };
-    let partition = route(site, &map, target.as_ref(), keys(&command))?.id;
+    let partition = route(site, &map, &keyspace, target.as_ref(), keys(&command))?;
+    let partition = written_by_clients(partition)?;
     site.admit(partition, &command)?;
     let command = v1::command::Command::Write(command);
     let command = encode_command(&v1::Command { command: Some(command) });
@@ -126,10 +130,28 @@ fn plan_register(
     let target = target.filter(|target| target.partition != 0).ok_or_else(|| {
         Fault::invalid("a session is registered with one partition: set target.partition")
     })?;
-    let partition = route(site, map, Some(&target), std::iter::empty())?.id;
+    let partition = route(site, map, "", Some(&target), std::iter::empty())?;
+    let partition = written_by_clients(partition)?;
     let command = v1::command::Command::Register(v1::RegisterCommand {});
     let command = encode_command(&v1::Command { command: Some(command) });
     Ok(Plan { partition, asked: Asked::Register, work: Work::Write(command) })
+}
+
+/// The partition's id, unless it is the catalog, which only the database itself
+/// writes: what stands there is what every node goes by.
+fn written_by_clients(partition: &Partition) -> Result<u64, Fault> {
+    if partition.keyspace != KeyspaceId::SYSTEM {
+        return Ok(partition.id);
+    }
+    Err(Fault::new(
+        Code::PermissionDenied,
+        format!(
+            "keyspace {:?} is the catalog, which only the database itself writes: clients can \
+             read and scan it",
+            Keyspace::SYSTEM
+        ),
+    )
+    .not_executed())
 }
 
 fn write_command(
@@ -179,11 +201,12 @@ fn keys(command: &v1::WriteCommand) -> impl Iterator<Item = &Bytes> {
     command.conditions.iter().map(|condition| &condition.key).chain(written)
 }
 
-/// The partition of all these keys; it must be the one the sender meant, if it
-/// named one, and this node must hold a replica of it.
+/// The partition of all these keys in the keyspace that the request names; it must be
+/// the one the sender meant, if it named one, and this node must hold a replica of it.
 fn route<'a, 'm>(
     site: &impl Site,
     map: &'m PartitionMap,
+    keyspace: &str,
     target: Option<&v1::Target>,
     keys: impl Iterator<Item = &'a Bytes>,
 ) -> Result<&'m Partition, Fault> {
@@ -202,8 +225,9 @@ fn route<'a, 'm>(
         })?;
         partition = Some(named);
     }
+    let keyspace = keyspace_of(map, keyspace, partition)?;
     for key in keys {
-        let of_key = map.partition_of(key);
+        let of_key = map.partition_in(keyspace, key);
         match partition {
             Some(partition) if partition.id != of_key.id && target.partition != 0 => {
                 return Err(wrong_partition(of_key, map.epoch));
@@ -224,54 +248,86 @@ fn route<'a, 'm>(
     Ok(partition)
 }
 
+/// The keyspace that a request names, or that of the partition it is for.
+fn keyspace_of<'m>(
+    map: &'m PartitionMap,
+    name: &str,
+    partition: Option<&Partition>,
+) -> Result<&'m Keyspace, Fault> {
+    let Some(partition) = partition else { return map.keyspace_named(name) };
+    let keyspace = map.keyspace_of(partition);
+    if keyspace.deleted {
+        let message = format!("keyspace {:?} was deleted", keyspace.name);
+        return Err(Fault::new(Code::NotFound, message).not_executed());
+    }
+    if name.is_empty() || name == keyspace.name {
+        return Ok(keyspace);
+    }
+    Err(Fault::invalid(format!(
+        "partition {} is of keyspace {:?}, not of {name:?}: name the keyspace or the partition",
+        partition.id, keyspace.name
+    )))
+}
+
 fn plan_read(site: &impl Site, operation: Operation) -> Result<Plan, Fault> {
     let map = site.map()?;
     match operation {
         Operation::Get(get) => {
             limits::check_key(&get.key)?;
-            let partition = route(site, &map, get.target.as_ref(), [&get.key].into_iter())?.id;
-            let work = read_work(get.read.as_ref(), partition)?;
+            let (target, keys) = (get.target.as_ref(), [&get.key].into_iter());
+            let partition = route(site, &map, &get.keyspace, target, keys)?.id;
+            let work = read_work(get.read.as_ref(), map.database, partition)?;
             Ok(Plan { partition, asked: Asked::Get(get), work })
         }
         Operation::Scan(scan) => {
-            let partition = scanned(site, &map, scan.target.as_ref())?;
+            let partition = scanned(site, &map, &scan)?;
+            let (id, keyspace) = (partition.id, partition.keyspace);
             // Later pages see the snapshot of the first, whoever serves them.
             let work = if scan.page_token.is_empty() {
-                read_work(scan.read.as_ref(), partition)?
+                read_work(scan.read.as_ref(), map.database, id)?
             } else {
-                let token = ScanToken::from_bytes(&scan.page_token)?;
-                let index = snapshot_revision(&token, partition)?;
+                let token = ScanToken::from_bytes(&scan.page_token, map.database, keyspace)?;
+                let index = snapshot_revision(&token, id)?;
                 Work::Read(ReadKind::Applied { index })
             };
-            Ok(Plan { partition, asked: Asked::Scan(scan), work })
+            Ok(Plan { partition: id, asked: Asked::Scan(Box::new(scan)), work })
         }
         _ => unreachable!("the caller sends writes elsewhere"),
     }
 }
 
-fn scanned(
+fn scanned<'m>(
     site: &impl Site,
-    map: &PartitionMap,
-    target: Option<&v1::Target>,
-) -> Result<u64, Fault> {
-    let named = target.is_some_and(|target| target.partition != 0);
-    match &map.partitions[..] {
-        [only] if !named => Ok(only.id),
-        _ if !named => Err(Fault::invalid(
-            "a node scans one partition: set target.partition, or ask a facade, which merges all",
-        )),
-        _ => Ok(route(site, map, target, std::iter::empty())?.id),
+    map: &'m PartitionMap,
+    scan: &v1::ScanRequest,
+) -> Result<&'m Partition, Fault> {
+    let target = scan.target.as_ref();
+    if target.is_some_and(|target| target.partition != 0) {
+        return route(site, map, &scan.keyspace, target, std::iter::empty());
     }
+    let keyspace = map.keyspace_named(&scan.keyspace)?;
+    let [only] = map.partitions_in(keyspace.id) else {
+        return Err(Fault::invalid(
+            "a node scans one partition: set target.partition, or ask a facade, which merges all",
+        ));
+    };
+    let target = v1::Target { partition: only.id, ..target.cloned().unwrap_or_default() };
+    route(site, map, "", Some(&target), std::iter::empty())
 }
 
-fn read_work(read: Option<&v1::ReadOptions>, partition: u64) -> Result<Work, Fault> {
+fn read_work(
+    read: Option<&v1::ReadOptions>,
+    database: DatabaseId,
+    partition: u64,
+) -> Result<Work, Fault> {
     let Some(read) = read else { return Ok(Work::Read(ReadKind::Linearizable)) };
     match read.consistency() {
         v1::Consistency::Unspecified | v1::Consistency::Linearizable => {
             Ok(Work::Read(ReadKind::Linearizable))
         }
         v1::Consistency::Session => {
-            let index = SessionToken::from_bytes(&read.session_token)?.revision(partition);
+            let token = SessionToken::of_database(&read.session_token, database)?;
+            let index = token.revision(partition);
             Ok(Work::Read(ReadKind::Applied { index }))
         }
         v1::Consistency::Bounded => {
@@ -279,5 +335,138 @@ fn read_work(read: Option<&v1::ReadOptions>, partition: u64) -> Result<Work, Fau
             Ok(Work::Read(ReadKind::Bounded { max_lag }))
         }
         v1::Consistency::Eventual => Ok(Work::ReadNow),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use doug_proto::ids::NodeId;
+    use doug_proto::map::{Member, Node, Ports};
+    use doug_proto::token::Place;
+
+    /// A node that holds the catalog and two partitions of `default`.
+    struct Holder(Arc<PartitionMap>);
+
+    impl Site for Holder {
+        fn map(&self) -> Result<Arc<PartitionMap>, Fault> {
+            Ok(self.0.clone())
+        }
+
+        fn holds(&self, _: u64) -> bool {
+            true
+        }
+
+        fn admit(&self, _: u64, _: &v1::WriteCommand) -> Result<(), Fault> {
+            Ok(())
+        }
+    }
+
+    fn holder() -> Holder {
+        let node = Node {
+            id: NodeId::from_bits(1),
+            name: "a-0".into(),
+            cluster: "a".into(),
+            address: "host".into(),
+            ports: Ports::default(),
+            version: 1,
+        };
+        let half = Bytes::from_static(&[0x80]);
+        let partition = |id, keyspace, start: &Bytes, end: &Bytes| Partition {
+            id,
+            keyspace,
+            start: start.clone(),
+            end: end.clone(),
+            generation: 1,
+            cluster: "a".into(),
+            voters: vec![Member { node: node.id, replica: 1 }],
+            learners: Vec::new(),
+            parents: Vec::new(),
+            outgoing: Vec::new(),
+            next_replica: 0,
+            goal: None,
+        };
+        let (system, default, open) = (KeyspaceId::SYSTEM, KeyspaceId::DEFAULT, Bytes::new());
+        let map = PartitionMap {
+            database: DatabaseId::from_bits(0xdb),
+            epoch: 1,
+            keyspaces: vec![Keyspace::system(), Keyspace::default_by_hash()],
+            clusters: Vec::new(),
+            partitions: vec![
+                partition(1, system, &open, &open),
+                partition(2, default, &open, &half),
+                partition(3, default, &half, &open),
+            ],
+            nodes: vec![node],
+        };
+        map.validate_whole().unwrap();
+        Holder(Arc::new(map))
+    }
+
+    fn get(keyspace: &str, partition: u64) -> Result<u64, Fault> {
+        let target = v1::Target { partition, ..Default::default() };
+        let get = v1::GetRequest {
+            key: "k".into(),
+            keyspace: keyspace.into(),
+            target: Some(target),
+            ..Default::default()
+        };
+        plan(&holder(), Operation::Get(get)).map(|plan| plan.partition)
+    }
+
+    #[test]
+    fn a_key_is_looked_for_in_the_keyspace_that_the_request_names() {
+        assert_eq!(get("system", 0).unwrap(), 1);
+        let of_default = get("default", 0).unwrap();
+        assert!(of_default == 2 || of_default == 3);
+        assert_eq!(get("", 0).unwrap(), of_default, "who names none means default");
+        assert_eq!(get("", 1).unwrap(), 1, "who names a partition has named its keyspace");
+    }
+
+    #[test]
+    fn an_unknown_keyspace_is_not_found_and_nothing_is_executed() {
+        let fault = get("orders", 0).unwrap_err();
+        assert!(fault.code == Code::NotFound && fault.is_not_executed(), "{fault}");
+        assert!(fault.message.contains("\"orders\""), "{fault}");
+    }
+
+    #[test]
+    fn a_keyspace_that_the_named_partition_is_not_of_is_refused() {
+        let fault = get("default", 1).unwrap_err();
+        assert!(fault.message.contains("partition 1 is of keyspace \"system\""), "{fault}");
+    }
+
+    #[test]
+    fn clients_can_scan_the_catalog_and_not_write_it() {
+        let scan = v1::ScanRequest { keyspace: "system".into(), ..Default::default() };
+        assert_eq!(plan(&holder(), Operation::Scan(scan)).unwrap().partition, 1);
+        let put =
+            v1::PutRequest { key: "k".into(), keyspace: "system".into(), ..Default::default() };
+        let target = Some(v1::Target { partition: 1, ..Default::default() });
+        let register = v1::RegisterRequest { target };
+        for write in [Operation::Put(put), Operation::Register(register)] {
+            let fault = plan(&holder(), write).unwrap_err();
+            assert!(fault.code == Code::PermissionDenied && fault.is_not_executed(), "{fault}");
+            assert!(fault.message.contains("\"system\""), "{fault}");
+        }
+    }
+
+    #[test]
+    fn a_session_token_of_another_database_is_refused() {
+        let read = |database: u64| {
+            let place = Place { partition: 2, generation: 1, revision: 7, keyspace: 1 };
+            let token = SessionToken::of(DatabaseId::from_bits(database), place);
+            let read = v1::ReadOptions {
+                consistency: v1::Consistency::Session.into(),
+                session_token: token.to_bytes(),
+                ..Default::default()
+            };
+            let key = Bytes::from_static(b"k");
+            let get = v1::GetRequest { key, read: Some(read), ..Default::default() };
+            plan(&holder(), Operation::Get(get))
+        };
+        assert!(read(0xdb).is_ok());
+        let fault = read(7).unwrap_err();
+        assert!(fault.message.contains("000000000007"), "{fault}");
     }
 }

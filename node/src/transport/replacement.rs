@@ -54,7 +54,6 @@ async fn create(shared: &Shared, wanted: WantedReplica) -> Result<(), String> {
     let request = v1::CreateReplicaRequest {
         to: node.to_string(),
         database: map.database.to_string(),
-        routing: Some(map.routing.to_wire()),
         descriptor: Some(wanted.descriptor.to_wire()),
         replica: wanted.member.replica,
         feature_level: wanted.feature_level,

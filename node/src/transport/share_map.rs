@@ -1,5 +1,6 @@
-//! Telling other nodes the map: to all of them when this node has news, and
-//! asking one of them in turn, so that whatever was lost on the way arrives.
+//! Telling other nodes the map: to all of them what has changed when this node has
+//! news, and asking one of them in turn, so that whatever was lost on the way arrives.
+//! Only entries travel that the other side may lack.
 
 use super::hello::{check_hello, hello};
 use super::outgoing::endpoint;
@@ -7,7 +8,7 @@ use super::raft_client;
 use crate::engine::fatal::storage_fault;
 use crate::engine::shared::Shared;
 use doug_proto::ids::NodeId;
-use doug_proto::map::{Node, PartitionMap};
+use doug_proto::map::{Node, PartitionMap, Summary};
 use doug_proto::v1;
 use futures::StreamExt;
 use std::collections::BTreeMap;
@@ -29,6 +30,8 @@ pub async fn share(shared: Arc<Shared>) {
     let mut news = shared.maps.news();
     let mut channels = Channels::default();
     let mut turn = shared.config.incarnation as usize;
+    // What all others were told last, or will ask for.
+    let mut told_last: Option<Arc<PartitionMap>> = None;
     while !shared.is_stopping() {
         let told = tokio::time::timeout(QUESTION, news.changed()).await;
         let Some(map) = shared.maps.get() else { continue };
@@ -38,7 +41,13 @@ pub async fn share(shared: Arc<Shared>) {
             continue;
         }
         let tell = matches!(told, Ok(Ok(())));
-        if !tell {
+        let changes = tell.then(|| match &told_last {
+            Some(last) => map.changed_since(last),
+            None => map.to_wire(),
+        });
+        if tell {
+            told_last = Some(map.clone());
+        } else {
             turn = turn.wrapping_add(1);
             others = vec![others[turn % others.len()]];
         }
@@ -46,20 +55,26 @@ pub async fn share(shared: Arc<Shared>) {
         let calls: Vec<_> = others
             .into_iter()
             .filter_map(|node| Some((node.id, channels.to(node)?)))
-            .map(|(node, channel)| exchange(&shared, node, channel, tell))
+            .map(|(node, channel)| exchange(&shared, node, channel, changes.clone()))
             .collect();
         futures::stream::iter(calls).for_each_concurrent(AT_ONCE, |call| call).await;
     }
 }
 
-/// Tells a node the map, or asks whether it has another one and, if it knows less than this
-/// node, tells it: nobody else may ever ask a node that only its own map lists. A node that
-/// is down is told when it asks.
-async fn exchange(shared: &Arc<Shared>, node: NodeId, channel: Channel, tell: bool) {
+/// Tells a node what has changed, or asks whether it has another map; and if it knows less
+/// than this node, tells it that: nobody else may ever ask a node that only its own map
+/// lists. A node that is down is told when it asks.
+async fn exchange(
+    shared: &Arc<Shared>,
+    node: NodeId,
+    channel: Channel,
+    changes: Option<v1::PartitionMap>,
+) {
     let exchanged = async {
-        let answered = call(shared, node, channel.clone(), tell).await?;
-        if !tell && answered.is_some_and(|digest| digest != shared.maps.digest()) {
-            call(shared, node, channel, true).await?;
+        let answered = call(shared, node, channel.clone(), changes).await?;
+        let (map, own) = shared.maps.with_digests()?;
+        if let Some(theirs) = answered.filter(|theirs| *theirs != own.summary) {
+            call(shared, node, channel, Some(map.differing_from(&theirs))).await?;
         }
         Ok::<_, Status>(())
     };
@@ -68,53 +83,62 @@ async fn exchange(shared: &Arc<Shared>, node: NodeId, channel: Channel, tell: bo
     }
 }
 
-/// One call, with the map or the question for it. Takes in the map that is answered, and
-/// returns its digest; `None` if it is the same here.
+/// One call, with changes or a question for them. Takes in the entries that are answered,
+/// and returns the summary of the other's map; `None` if it is the same here.
 async fn call(
     shared: &Arc<Shared>,
     node: NodeId,
     channel: Channel,
-    tell: bool,
-) -> Result<Option<u64>, Status> {
+    changes: Option<v1::PartitionMap>,
+) -> Result<Option<Summary>, Status> {
+    let (_, own) = shared.maps.with_digests()?;
     let request = v1::ShareMapRequest {
         hello: Some(hello(shared, node)),
-        digest: shared.maps.digest(),
-        map: shared.maps.get().filter(|_| tell).map(|map| map.to_wire()),
+        digest: own.whole,
+        summary: own.summary.to_wire(),
+        changes,
     };
     let mut client = raft_client(shared, channel);
     let answer = tokio::time::timeout(PATIENCE, client.share_map(request)).await;
     let response = answer.map_err(|_| Status::deadline_exceeded("no answer"))??;
-    match response.into_inner().map {
-        Some(map) => {
-            let map = PartitionMap::from_wire(&map)?;
-            let digest = map.digest();
-            take_in(shared, map).await?;
-            Ok(Some(digest))
-        }
-        None => Ok(None),
-    }
+    let v1::ShareMapResponse { summary, changes } = response.into_inner();
+    let Some(changes) = changes else { return Ok(None) };
+    let theirs = Summary::from_wire(summary);
+    take_in(shared, changes, theirs.clone()).await?;
+    Ok(Some(theirs))
 }
 
-/// Answers another node: with the map, if it knows another one.
+/// Answers another node: with the entries that its map lacks, if it knows another one.
 ///
 /// # Errors
-/// A hello that is not for this node, or a map that is none.
+/// A hello that is not for this node, or entries that are none.
 pub async fn answer(
     shared: &Arc<Shared>,
     request: v1::ShareMapRequest,
 ) -> Result<v1::ShareMapResponse, Status> {
     check_hello(shared, request.hello.as_ref())?;
-    if let Some(map) = request.map {
-        take_in(shared, PartitionMap::from_wire(&map)?).await?;
+    let theirs = Summary::from_wire(request.summary);
+    if let Some(changes) = request.changes {
+        take_in(shared, changes, theirs.clone()).await?;
     }
-    let map = shared.maps.required()?;
-    let differs = shared.maps.digest() != request.digest;
-    Ok(v1::ShareMapResponse { map: differs.then(|| map.to_wire()) })
+    let (map, own) = shared.maps.with_digests()?;
+    if own.whole == request.digest {
+        return Ok(v1::ShareMapResponse::default());
+    }
+    Ok(v1::ShareMapResponse {
+        summary: own.summary.to_wire(),
+        changes: Some(map.differing_from(&theirs)),
+    })
 }
 
-async fn take_in(shared: &Arc<Shared>, map: PartitionMap) -> Result<(), Status> {
+async fn take_in(
+    shared: &Arc<Shared>,
+    changes: v1::PartitionMap,
+    theirs: Summary,
+) -> Result<(), Status> {
     let shared = shared.clone();
-    let merged = tokio::task::spawn_blocking(move || shared.maps.merge(&map)).await;
+    let merged =
+        tokio::task::spawn_blocking(move || shared.maps.merge_changes(&changes, &theirs)).await;
     merged
         .map_err(|error| Status::internal(error.to_string()))?
         .map_err(|error| Status::from(storage_fault(error)))

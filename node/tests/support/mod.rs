@@ -5,7 +5,7 @@ use bytes::Bytes;
 use doug_node::apply::{Machine, Partition};
 use doug_node::host::{ApplyBatch, ApplyWork, RequestId, encode_command};
 use doug_proto::ids::{DatabaseId, NodeId};
-use doug_proto::map::{Member, Partition as Descriptor};
+use doug_proto::map::{KeyspaceId, Member, Partition as Descriptor};
 use doug_proto::routing::Routing;
 use doug_proto::v1::{self, command, condition::Test, write_operation::Operation};
 use doug_raft::{Batch, BatchKind, BatchTime, PartitionId, Stamp};
@@ -22,6 +22,7 @@ pub const KEY: ReplicaKey = ReplicaKey { partition: 1, replica: 1 };
 pub fn descriptor(start: &'static [u8], end: &'static [u8]) -> Descriptor {
     Descriptor {
         id: 1,
+        keyspace: KeyspaceId::DEFAULT,
         start: start.into(),
         end: end.into(),
         generation: 1,

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use doug_node::host::{Effects, Event, Host, HostConfig, Reply, RequestId, WantedReplica};
 use doug_proto::error::Fault;
 use doug_proto::ids::NodeId;
-use doug_proto::map::{Goal, Member, Partition};
+use doug_proto::map::{Goal, KeyspaceId, Member, Partition};
 use doug_proto::v1::{self, command::Command};
 use doug_raft::{BatchKind, Clock, Membership, Time};
 use doug_storage::ReplicaKey;
@@ -24,6 +24,7 @@ pub fn node(number: usize) -> NodeId {
 fn first_descriptor() -> Partition {
     Partition {
         id: 1,
+        keyspace: KeyspaceId::DEFAULT,
         start: Bytes::new(),
         end: Bytes::new(),
         generation: 1,

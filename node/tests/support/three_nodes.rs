@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use doug_proto::ids::NodeId;
-use doug_proto::map::{Member, Partition};
+use doug_proto::map::{KeyspaceId, Member, Partition};
 
 /// The id of a node, counted from 0.
 pub fn node(number: usize) -> NodeId {
@@ -15,6 +15,7 @@ pub fn descriptor(partition: u64) -> Partition {
     let first = partition as usize - 1;
     Partition {
         id: partition,
+        keyspace: KeyspaceId::DEFAULT,
         start: Bytes::new(),
         end: Bytes::new(),
         generation: 1,

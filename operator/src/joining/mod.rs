@@ -1,18 +1,20 @@
-//! New nodes become members of the database that exists: first the map lists
-//! them, then they are told what they belong to. Which partitions they get is
+//! New clusters and nodes become part of the database that exists: first the map
+//! lists them, then they are told what they belong to. Which partitions they get is
 //! decided elsewhere. Pure.
 
 use crate::dereference::Observed;
 use crate::validate::{Database, Place};
 use doug_client::PartitionMap;
 use doug_proto::ids::NodeId;
-use doug_proto::map::{Node, Ports};
+use doug_proto::map::{Cluster, Node, Ports};
 
 /// What is to be done; nothing of it, where all nodes are members.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Joining {
     /// Entries that the map lacks, or has otherwise.
     pub entries: Vec<Node>,
+    /// Clusters that the map lacks, or has with another number of nodes.
+    pub clusters: Vec<Cluster>,
     /// Empty nodes that the map lists.
     pub empty: Vec<(Place, NodeId)>,
     /// Nodes with volumes that were removed from the database for good.
@@ -22,7 +24,7 @@ pub struct Joining {
 /// Decides. A node is told only once the map lists it: the first that it does as
 /// a member is to talk to the others.
 pub fn next(database: &Database, map: &PartitionMap, observed: &Observed) -> Joining {
-    let mut joining = Joining::default();
+    let mut joining = Joining { clusters: clusters(database, map), ..Joining::default() };
     for place in database.places() {
         let Some(answer) = observed.answers.get(&place) else { continue };
         let Some(id) = answer.node() else { continue };
@@ -39,6 +41,18 @@ pub fn next(database: &Database, map: &PartitionMap, observed: &Observed) -> Joi
         }
     }
     joining
+}
+
+fn clusters(database: &Database, map: &PartitionMap) -> Vec<Cluster> {
+    let declared = database.spec.clusters.iter().map(|cluster| Cluster {
+        name: cluster.name.clone(),
+        nodes: cluster.nodes,
+        version: map.epoch + 1,
+    });
+    let is_known = |cluster: &Cluster| {
+        map.cluster(&cluster.name).is_some_and(|known| known.nodes == cluster.nodes)
+    };
+    declared.filter(|cluster| !is_known(cluster)).collect()
 }
 
 fn entry(database: &Database, place: &Place, id: NodeId, version: u64) -> Node {
@@ -76,11 +90,14 @@ mod tests {
         assert_eq!(names, ["c-0", "c-1", "c-2"]);
         assert_eq!(found.entries[0].address, "orders-c-0.orders-c.shop.svc");
         assert_eq!(found.entries[0].version, scene.map.epoch + 1);
+        let clusters: Vec<_> = found.clusters.iter().map(|c| (c.name.as_str(), c.nodes)).collect();
+        assert_eq!(clusters, [("c", 3)], "the catalog knows how many it is to have");
         assert!(found.empty.is_empty());
 
         scene.map.nodes.extend(found.entries);
+        scene.map.clusters.extend(found.clusters);
         let found = joining(&scene);
-        assert!(found.entries.is_empty());
+        assert!(found.entries.is_empty() && found.clusters.is_empty());
         let told: Vec<NodeId> = found.empty.iter().map(|(_, id)| *id).collect();
         assert_eq!(told, [0, 1, 2].map(|ordinal| node("c", ordinal)));
     }
@@ -115,6 +132,7 @@ mod tests {
     fn a_silent_node_waits() {
         let mut scene = Scene::new();
         scene.declare("c");
-        assert_eq!(joining(&scene), Joining::default());
+        let found = joining(&scene);
+        assert!(found.entries.is_empty() && found.empty.is_empty());
     }
 }

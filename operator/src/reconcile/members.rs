@@ -17,6 +17,7 @@ use doug_client::admin::Admin;
 use doug_client::{Fault, PartitionMap};
 use doug_crds::{DougCluster, Replacing};
 use doug_proto::ids::NodeId;
+use doug_proto::map::Cluster;
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod, Service};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
@@ -149,17 +150,24 @@ async fn forget(scene: &Scene<'_>, map: &PartitionMap, members: &mut Members) {
 }
 
 async fn join(scene: &Scene<'_>, map: &PartitionMap, members: &mut Members) {
-    let Joining { entries, empty, .. } = members.joining.clone();
-    if !entries.is_empty() {
-        let (epoch, nodes) = (map.epoch + 1, &entries);
+    let Joining { entries, clusters, empty, .. } = members.joining.clone();
+    if !entries.is_empty() || !clusters.is_empty() {
+        let (epoch, nodes, clusters) = (map.epoch + 1, &entries, &clusters);
         let listed = tell(scene, map, |admin, member| async move {
-            admin.update_addresses(member, epoch, nodes).await.map(drop)
+            admin.update_addresses(member, epoch, nodes, clusters).await.map(drop)
         });
         match listed.await {
             Ok(()) => {
+                for Cluster { name, nodes, .. } in clusters {
+                    let note = format!("cluster {name} is to have {nodes} nodes");
+                    scene.say("ClusterDeclared", note).await;
+                }
                 let names: Vec<&str> = entries.iter().map(|entry| entry.name.as_str()).collect();
-                scene.say("NodesJoin", format!("the map lists nodes {}", names.join(", "))).await;
-                scene.context.metrics.members("join");
+                if !names.is_empty() {
+                    let note = format!("the map lists nodes {}", names.join(", "));
+                    scene.say("NodesJoin", note).await;
+                    scene.context.metrics.members("join");
+                }
             }
             Err(fault) => members.objections.push(fault.message),
         }

@@ -34,7 +34,8 @@ pub fn status(old: &DougClusterStatus, outcome: &Outcome) -> DougClusterStatus {
     let version = nodes.iter().filter_map(|node| node.version.clone()).min();
     let summary = Summary {
         clusters: database.spec.clusters.len() as u32,
-        partitions: map.as_ref().map_or(0, |map| map.partitions.len() as u32),
+        // As many as spec.partitioning declares.
+        partitions: map.as_ref().map_or(0, |map| map.of_default().count() as u32),
         nodes: nodes.len() as u32,
         ready_nodes: nodes.iter().filter(|node| node.state == NodeState::Ready).count() as u32,
     };

@@ -21,10 +21,11 @@ pub fn resource(spec: Value) -> DougCluster {
     .unwrap()
 }
 
-/// The spec of a database of four partitions on one cluster of three nodes.
+/// The spec of a database of three partitions, and the catalog's, on one cluster of
+/// three nodes.
 pub fn spec() -> Value {
     json!({
-        "partitioning": {"hash": {"partitions": 4}},
+        "partitioning": {"hash": {"partitions": 3}},
         "clusters": [{"name": "a", "nodes": 3}],
         "node": {"storage": {"size": "1Gi"}},
     })

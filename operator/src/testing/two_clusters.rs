@@ -1,5 +1,5 @@
-//! A database that runs: six partitions on the clusters `a` and `b` of three nodes
-//! each, and what can happen to it.
+//! A database that runs: six partitions, one of them the catalog, on the clusters `a`
+//! and `b` of three nodes each, and what can happen to it.
 
 use super::{facade, resource};
 use crate::dereference::{Answer, Observed};
@@ -39,7 +39,7 @@ pub fn place(cluster: &str, ordinal: u32) -> Place {
 impl Scene {
     pub fn new() -> Self {
         let spec = json!({
-            "partitioning": {"hash": {"partitions": 6}},
+            "partitioning": {"hash": {"partitions": 5}},
             "clusters": [{"name": "a", "nodes": NODES}, {"name": "b", "nodes": NODES}],
             "node": {"storage": {"size": "1Gi"}, "replaceAfter": "10m"},
         });

@@ -1,6 +1,6 @@
 //! The map as a document: what a map file and the resource's status hold.
 
-use super::{Member, Node, Partition, PartitionMap, Ports};
+use super::{Cluster, Keyspace, KeyspaceId, Member, Node, Partition, PartitionMap, Ports};
 use crate::error::Fault;
 use crate::quote;
 use crate::routing::Routing;
@@ -27,9 +27,32 @@ struct Document {
     format_version: u32,
     database_id: String,
     epoch: u64,
-    routing: DocumentRouting,
+    keyspaces: Vec<DocumentKeyspace>,
+    clusters: Vec<DocumentCluster>,
     nodes: Vec<DocumentNode>,
     partitions: Vec<DocumentPartition>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct DocumentKeyspace {
+    id: u64,
+    name: String,
+    routing: DocumentRouting,
+    generation: u64,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    deleted: bool,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct DocumentCluster {
+    name: String,
+    /// How many it is to have.
+    nodes: u32,
+    /// Absent: as new as the document.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    version: Option<u64>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -77,6 +100,9 @@ struct DocumentPorts {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct DocumentPartition {
     id: u64,
+    /// Absent: `default`.
+    #[serde(default = "default_keyspace", skip_serializing_if = "is_default_keyspace")]
+    keyspace: u64,
     start: String,
     generation: u64,
     cluster: String,
@@ -89,6 +115,14 @@ struct DocumentPartition {
     outgoing: Vec<String>,
 }
 
+fn default_keyspace() -> u64 {
+    KeyspaceId::DEFAULT.number()
+}
+
+fn is_default_keyspace(id: &u64) -> bool {
+    *id == default_keyspace()
+}
+
 impl PartitionMap {
     /// The JSON document of a map file.
     pub fn to_json(&self) -> String {
@@ -96,7 +130,8 @@ impl PartitionMap {
             format_version: FORMAT_VERSION,
             database_id: self.database.to_string(),
             epoch: self.epoch,
-            routing: routing_document(&self.routing),
+            keyspaces: self.keyspaces.iter().map(keyspace_document).collect(),
+            clusters: self.clusters.iter().map(|c| cluster_document(c, self.epoch)).collect(),
             nodes: self.listed().map(|n| node_document(n, self.epoch)).collect(),
             partitions: self.partitions.iter().map(partition_document).collect(),
         };
@@ -124,13 +159,16 @@ impl PartitionMap {
         let mut partitions: Vec<Partition> =
             document.partitions.into_iter().map(partition).collect::<Result<_, _>>()?;
         for i in 1..partitions.len() {
-            partitions[i - 1].end = partitions[i].start.clone();
+            if partitions[i - 1].keyspace == partitions[i].keyspace {
+                partitions[i - 1].end = partitions[i].start.clone();
+            }
         }
         let epoch = document.epoch;
         let map = Self {
             database: document.database_id.parse().map_err(fault)?,
             epoch,
-            routing: routing(document.routing)?,
+            keyspaces: document.keyspaces.into_iter().map(keyspace).collect::<Result<_, _>>()?,
+            clusters: document.clusters.into_iter().map(|c| cluster(c, epoch)).collect(),
             nodes: document.nodes.into_iter().map(|n| node(n, epoch)).collect::<Result<_, _>>()?,
             partitions,
         };
@@ -141,6 +179,42 @@ impl PartitionMap {
 
 fn fault(error: impl std::fmt::Display) -> Fault {
     Fault::invalid(error.to_string())
+}
+
+fn keyspace_document(keyspace: &Keyspace) -> DocumentKeyspace {
+    DocumentKeyspace {
+        id: keyspace.id.number(),
+        name: keyspace.name.clone(),
+        routing: routing_document(&keyspace.routing),
+        generation: keyspace.generation,
+        deleted: keyspace.deleted,
+    }
+}
+
+fn keyspace(document: DocumentKeyspace) -> Result<Keyspace, Fault> {
+    Ok(Keyspace {
+        id: KeyspaceId::new(document.id),
+        name: document.name,
+        routing: routing(document.routing)?,
+        generation: document.generation,
+        deleted: document.deleted,
+    })
+}
+
+fn cluster_document(cluster: &Cluster, epoch: u64) -> DocumentCluster {
+    DocumentCluster {
+        name: cluster.name.clone(),
+        nodes: cluster.nodes,
+        version: (cluster.version != epoch).then_some(cluster.version),
+    }
+}
+
+fn cluster(document: DocumentCluster, epoch: u64) -> Cluster {
+    Cluster {
+        name: document.name,
+        nodes: document.nodes,
+        version: document.version.unwrap_or(epoch),
+    }
 }
 
 fn routing_document(routing: &Routing) -> DocumentRouting {
@@ -207,6 +281,7 @@ fn partition_document(partition: &Partition) -> DocumentPartition {
     let ids = |members: &[Member]| members.iter().map(|m| m.node.to_string()).collect();
     DocumentPartition {
         id: partition.id,
+        keyspace: partition.keyspace.number(),
         start: partition.start.iter().map(|byte| format!("{byte:02x}")).collect(),
         generation: partition.generation,
         cluster: partition.cluster.clone(),
@@ -225,6 +300,7 @@ fn partition(document: DocumentPartition) -> Result<Partition, Fault> {
     };
     Ok(Partition {
         id: document.id,
+        keyspace: KeyspaceId::new(document.keyspace),
         start: from_hex(&document.start)?,
         end: Bytes::new(),
         generation: document.generation,
@@ -252,7 +328,7 @@ fn from_hex(text: &str) -> Result<Bytes, Fault> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::sample;
+    use super::super::tests::{sample, sample_with_catalog};
     use super::*;
 
     fn without_replicas(mut map: PartitionMap) -> PartitionMap {
@@ -264,7 +340,7 @@ mod tests {
 
     #[test]
     fn a_map_survives_its_document() {
-        let map = without_replicas(sample(3));
+        let map = without_replicas(sample_with_catalog(3));
         assert_eq!(PartitionMap::from_json(&map.to_json()).unwrap(), map);
     }
 

@@ -1,67 +1,39 @@
 //! Merging the maps of two places: the result depends on what they hold, never
 //! on who asked whom, or in which order.
 
-use super::{Node, Partition, PartitionMap};
+use super::{Cluster, Keyspace, KeyspaceId, Node, Partition, PartitionMap};
 use prost::Message;
 use std::borrow::Cow;
 use std::cmp::Ordering;
-use xxhash_rust::xxh3::xxh3_64;
 
 impl PartitionMap {
     /// What this map becomes when `heard`, a map of the same database, is taken
     /// in; `None` if it stays as it is.
     ///
-    /// Per partition the higher generation wins, for its group is right about
-    /// itself; per node the greater version. So merging is commutative,
-    /// associative and idempotent, and maps that are passed on in any order end
-    /// up equal. The epoch decides nothing: it only rises above every different
-    /// map that was seen, so that watchers wake up.
+    /// Keyspaces, clusters, nodes and partitions are merged each for itself: the
+    /// greater generation or version wins, for a group is right about itself. So
+    /// merging is commutative, associative and idempotent, and maps that are passed
+    /// on in any order end up equal. The epoch decides nothing: it only rises above
+    /// every different map that was seen, so that watchers wake up.
     ///
-    /// Maps that divide the keys differently have no common partitions to
-    /// compare: of those the one with the greater epoch is taken whole.
+    /// Where two maps divide a keyspace differently, the division with the greater
+    /// partition id is the later one, for ids are never used again.
     #[must_use]
     pub fn merge(&self, heard: &PartitionMap) -> Option<PartitionMap> {
-        if !self.divides_alike(heard) {
-            let newer = (heard.epoch, heard.digest()) > (self.epoch, self.digest());
-            return newer.then(|| heard.clone());
-        }
         // Most maps are heard in vain: only news is worth a copy.
         let mut merged = Cow::Borrowed(self);
-        for (place, heard) in heard.partitions.iter().enumerate() {
-            if newer_descriptor(heard, &merged.partitions[place]) == Ordering::Greater {
-                merged.to_mut().partitions[place].clone_from(heard);
-            }
-        }
-        for node in &heard.nodes {
-            match merged.nodes.iter().position(|known| known.id == node.id) {
-                Some(place) if newer_entry(node, &merged.nodes[place]) == Ordering::Greater => {
-                    merged.to_mut().nodes[place].clone_from(node);
-                }
-                Some(_) => {}
-                None => merged.to_mut().nodes.push(node.clone()),
-            }
+        take_entries(&mut merged, heard);
+        for keyspace in &heard.keyspaces {
+            take_partitions(&mut merged, keyspace.id, heard);
         }
         let epoch = epoch(&merged, self, heard);
         (epoch > self.epoch).then(|| PartitionMap { epoch, ..merged.into_owned() })
     }
 
-    /// xxh3-64 of the map, whatever the order of its nodes.
-    #[must_use]
-    pub fn digest(&self) -> u64 {
-        let mut canonical = self.to_wire();
-        canonical.nodes.sort_by(|one, other| one.id.cmp(&other.id));
-        xxh3_64(&canonical.encode_to_vec())
-    }
-
-    fn divides_alike(&self, other: &PartitionMap) -> bool {
-        self.partitions.len() == other.partitions.len()
-            && self.partitions.iter().zip(&other.partitions).all(|(one, other)| {
-                (one.id, &one.start, &one.end) == (other.id, &other.start, &other.end)
-            })
-    }
-
     fn says_the_same(&self, other: &PartitionMap) -> bool {
-        self.partitions == other.partitions
+        self.keyspaces == other.keyspaces
+            && self.clusters == other.clusters
+            && self.partitions == other.partitions
             && self.nodes.len() == other.nodes.len()
             && self.nodes.iter().all(|node| other.node(node.id) == Some(node))
     }
@@ -73,31 +45,155 @@ fn epoch(merged: &PartitionMap, one: &PartitionMap, other: &PartitionMap) -> u64
     least(one).max(least(other))
 }
 
-/// A group commits one descriptor per generation; the bytes only keep the order
-/// total.
-fn newer_descriptor(one: &Partition, other: &Partition) -> Ordering {
-    let generations = one.generation.cmp(&other.generation);
-    generations.then_with(|| {
-        if one == other {
-            return Ordering::Equal;
-        }
-        one.to_wire().encode_to_vec().cmp(&other.to_wire().encode_to_vec())
-    })
+/// Takes in keyspaces, clusters and nodes, each for itself.
+pub(super) fn take_entries(merged: &mut Cow<PartitionMap>, heard: &PartitionMap) {
+    for keyspace in &heard.keyspaces {
+        let known = merged.keyspaces.binary_search_by_key(&keyspace.id, |k| k.id);
+        take_newer(merged, known, keyspace, |map| &mut map.keyspaces, |map| &map.keyspaces);
+    }
+    for cluster in &heard.clusters {
+        let known = merged.clusters.binary_search_by(|k| k.name.cmp(&cluster.name));
+        take_newer(merged, known, cluster, |map| &mut map.clusters, |map| &map.clusters);
+    }
+    for node in &heard.nodes {
+        let known = merged.nodes.iter().position(|known| known.id == node.id);
+        let known = known.ok_or(merged.nodes.len());
+        take_newer(merged, known, node, |map| &mut map.nodes, |map| &map.nodes);
+    }
 }
 
-/// Two operators may give one node two addresses under one version: then either
-/// may win, but everywhere the same.
-fn newer_entry(one: &Node, other: &Node) -> Ordering {
-    if one == other {
-        return Ordering::Equal;
+/// An entry of a map, of which the newer one wins.
+trait Entry: Clone + PartialEq {
+    /// What a newer entry has more of.
+    fn version(&self) -> u64;
+    /// All it says. Two operators may give one node two addresses under one version:
+    /// then either may win, but everywhere the same.
+    fn bytes(&self) -> Vec<u8>;
+
+    fn is_newer_than(&self, known: &Self) -> bool {
+        match self.version().cmp(&known.version()) {
+            Ordering::Equal => self != known && self.bytes() > known.bytes(),
+            order => order == Ordering::Greater,
+        }
     }
-    let key = |node: &Node| (node.version, node.to_wire().encode_to_vec());
-    key(one).cmp(&key(other))
+}
+
+impl Entry for Keyspace {
+    fn version(&self) -> u64 {
+        self.generation
+    }
+
+    fn bytes(&self) -> Vec<u8> {
+        self.to_wire().encode_to_vec()
+    }
+}
+
+impl Entry for Cluster {
+    fn version(&self) -> u64 {
+        self.version
+    }
+
+    fn bytes(&self) -> Vec<u8> {
+        self.to_wire().encode_to_vec()
+    }
+}
+
+impl Entry for Node {
+    fn version(&self) -> u64 {
+        self.version
+    }
+
+    fn bytes(&self) -> Vec<u8> {
+        self.to_wire().encode_to_vec()
+    }
+}
+
+/// A group commits one descriptor per generation.
+impl Entry for Partition {
+    fn version(&self) -> u64 {
+        self.generation
+    }
+
+    fn bytes(&self) -> Vec<u8> {
+        self.to_wire().encode_to_vec()
+    }
+}
+
+/// Takes in one entry: `known` is the place of the one known, or else where it goes.
+fn take_newer<T: Entry>(
+    merged: &mut Cow<PartitionMap>,
+    known: Result<usize, usize>,
+    heard: &T,
+    list_mut: impl Fn(&mut PartitionMap) -> &mut Vec<T>,
+    list: impl Fn(&PartitionMap) -> &Vec<T>,
+) {
+    match known {
+        Ok(place) if heard.is_newer_than(&list(merged)[place]) => {
+            list_mut(merged.to_mut())[place].clone_from(heard);
+        }
+        Ok(_) => {}
+        Err(place) => list_mut(merged.to_mut()).insert(place, heard.clone()),
+    }
+}
+
+/// Takes in what is heard of the partitions of one keyspace. If nothing is heard or
+/// known of them, the other side is right: a map has all partitions of a keyspace, or
+/// none.
+pub(super) fn take_partitions(
+    merged: &mut Cow<PartitionMap>,
+    keyspace: KeyspaceId,
+    heard: &PartitionMap,
+) {
+    let places = merged.places_in(keyspace);
+    let known = &merged.partitions[places.clone()];
+    let heard = heard.partitions_in(keyspace);
+    if later_division(heard, known) {
+        let known = known.to_vec();
+        let newest = heard.iter().map(|heard| match same_interval(&known, heard) {
+            Some(known) if known.is_newer_than(heard) => known.clone(),
+            _ => heard.clone(),
+        });
+        let newest: Vec<_> = newest.collect();
+        merged.to_mut().partitions.splice(places, newest);
+        return;
+    }
+    for place in places {
+        let newer = same_interval(heard, &merged.partitions[place])
+            .filter(|heard| heard.is_newer_than(&merged.partitions[place]));
+        if let Some(heard) = newer {
+            merged.to_mut().partitions[place].clone_from(heard);
+        }
+    }
+}
+
+/// Takes in the descriptor of the partition that stands at `place`, if it is newer.
+pub(super) fn take_descriptor(merged: &mut Cow<PartitionMap>, place: usize, heard: &Partition) {
+    if heard.is_newer_than(&merged.partitions[place]) {
+        merged.to_mut().partitions[place].clone_from(heard);
+    }
+}
+
+fn same_interval<'a>(partitions: &'a [Partition], one: &Partition) -> Option<&'a Partition> {
+    let place = partitions.binary_search_by(|other| other.start.cmp(&one.start)).ok()?;
+    Some(&partitions[place]).filter(|other| other.id == one.id && other.end == one.end)
+}
+
+/// Whether the first of two divisions of a keyspace is another one, and the later.
+fn later_division(one: &[Partition], other: &[Partition]) -> bool {
+    let alike = one.len() == other.len()
+        && one.iter().zip(other).all(|(one, other)| {
+            (one.id, &one.start, &one.end) == (other.id, &other.start, &other.end)
+        });
+    let order = |partitions: &[Partition]| {
+        let ids: Vec<_> = partitions.iter().map(|p| (p.id, p.start.clone())).collect();
+        (partitions.iter().map(|p| p.id).max(), ids)
+    };
+    !alike && order(one) > order(other)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::tests::sample;
+pub(super) mod tests {
+    use super::super::tests::{sample, sample_with_catalog};
     use super::super::{Member, Ports, REMOVED};
     use super::*;
     use crate::ids::NodeId;
@@ -114,21 +210,56 @@ mod tests {
         }
     }
 
-    /// Maps of one database as its nodes might hold them.
-    fn maps() -> impl Strategy<Value = PartitionMap> {
+    fn keyspace(id: u64, generation: u64, deleted: bool) -> Keyspace {
+        let name = format!("k{id}");
+        Keyspace {
+            id: KeyspaceId::new(id),
+            name,
+            generation,
+            deleted,
+            ..Keyspace::default_by_hash()
+        }
+    }
+
+    /// Maps of one database as its nodes might hold them: some know a keyspace that
+    /// others do not, or know that it is deleted.
+    pub(crate) fn maps() -> impl Strategy<Value = PartitionMap> {
         let nodes = prop::collection::btree_map(0..4_u64, 1..4_u64, 0..4);
-        let generations = prop::collection::vec((1..4_u64, 0..2_u64), 3);
-        (1..5_u64, nodes, generations).prop_map(|(epoch, nodes, generations)| {
-            let mut map = sample(3);
-            map.epoch = epoch;
-            map.nodes.extend(nodes.into_iter().map(|(id, version)| entry(id, version)));
-            for (partition, (generation, replica)) in map.partitions.iter_mut().zip(generations) {
-                partition.generation = generation;
-                let node = partition.voters[0].node;
-                partition.voters = vec![Member { node, replica: replica + 1 }];
-            }
-            map
-        })
+        let clusters = prop::collection::btree_map(0..3_u64, (1..4_u64, 1..3_u32), 0..3);
+        let generations = prop::collection::vec((1..4_u64, 0..2_u64), 4);
+        let third = prop::option::of((1..4_u64, any::<bool>(), 1..4_u64));
+        (1..5_u64, nodes, clusters, generations, third).prop_map(
+            |(epoch, nodes, clusters, generations, third)| {
+                let mut map = sample_with_catalog(3);
+                map.epoch = epoch;
+                map.nodes.extend(nodes.into_iter().map(|(id, version)| entry(id, version)));
+                map.clusters = clusters
+                    .into_iter()
+                    .map(|(id, (version, nodes))| Cluster {
+                        name: format!("c{id}"),
+                        nodes,
+                        version,
+                    })
+                    .collect();
+                for (partition, (generation, replica)) in map.partitions.iter_mut().zip(generations)
+                {
+                    partition.generation = generation;
+                    let node = partition.voters[0].node;
+                    partition.voters = vec![Member { node, replica: replica + 1 }];
+                }
+                if let Some((generation, deleted, of_partition)) = third {
+                    map.keyspaces.push(keyspace(7, generation, deleted));
+                    map.partitions.push(Partition {
+                        id: 9,
+                        keyspace: KeyspaceId::new(7),
+                        generation: of_partition,
+                        ..sample(1).partitions.remove(0)
+                    });
+                }
+                map.validate_whole().unwrap();
+                map
+            },
+        )
     }
 
     fn merged(one: &PartitionMap, other: &PartitionMap) -> PartitionMap {
@@ -146,6 +277,11 @@ mod tests {
             let left = merged(&merged(&a, &b), &c);
             let right = merged(&a, &merged(&b, &c));
             prop_assert!(left.says_the_same(&right));
+        }
+
+        #[test]
+        fn merged_maps_are_maps(one in maps(), other in maps()) {
+            prop_assert_eq!(merged(&one, &other).validate_whole(), Ok(()));
         }
 
         #[test]
@@ -225,10 +361,43 @@ mod tests {
     }
 
     #[test]
-    fn of_maps_that_divide_the_keys_differently_the_greater_epoch_is_taken_whole() {
-        let (known, mut heard) = (sample(2), sample(4));
-        heard.epoch = 2;
-        assert_eq!(known.merge(&heard), Some(heard.clone()));
-        assert_eq!(heard.merge(&known), None);
+    fn of_two_divisions_of_a_keyspace_the_one_with_the_greater_id_is_the_later() {
+        let (mut known, mut split) = (sample_with_catalog(2), sample_with_catalog(2));
+        known.partitions[1].generation = 5;
+        known.partitions[0].generation = 7;
+        let half = split.partitions[2].clone();
+        let middle = bytes::Bytes::from_static(&[0xc0]);
+        split.partitions[2].end = middle.clone();
+        split.partitions.push(Partition { id: 4, start: middle, ..half });
+        for merged in [merged(&known, &split), merged(&split, &known)] {
+            merged.validate_whole().unwrap();
+            let pictures = merged.partitions.iter().map(|p| (p.id, p.generation));
+            assert_eq!(pictures.collect::<Vec<_>>(), [(1, 7), (2, 5), (3, 1), (4, 1)]);
+        }
+    }
+
+    #[test]
+    fn a_keyspace_that_only_one_map_lists_is_taken_in_with_its_partitions() {
+        let (known, mut heard) = (sample_with_catalog(1), sample_with_catalog(1));
+        heard.keyspaces.push(keyspace(7, 1, false));
+        let of_it =
+            Partition { id: 9, keyspace: KeyspaceId::new(7), ..known.partitions[1].clone() };
+        heard.partitions.push(of_it);
+        for merged in [merged(&known, &heard), merged(&heard, &known)] {
+            assert_eq!(merged.partitions_in(KeyspaceId::new(7)).len(), 1);
+        }
+    }
+
+    #[test]
+    fn a_deletion_is_heard_of_and_undone_by_generation() {
+        let map = |generation, deleted| {
+            let mut map = sample_with_catalog(1);
+            map.keyspaces[1] = Keyspace { generation, deleted, ..Keyspace::default_by_hash() };
+            map
+        };
+        let (alive, deleted, undeleted) = (map(1, false), map(2, true), map(3, false));
+        assert!(merged(&alive, &deleted).keyspaces[1].deleted);
+        assert!(!merged(&deleted, &undeleted).keyspaces[1].deleted);
+        assert!(!merged(&undeleted, &deleted).keyspaces[1].deleted);
     }
 }

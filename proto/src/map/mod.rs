@@ -1,30 +1,36 @@
-//! The partition map: all descriptors and node addresses, with an epoch.
+//! The map of a database: its keyspaces, clusters, nodes and partitions, with an
+//! epoch.
 
+mod changes;
 mod document;
+mod keyspace;
 mod merge;
+mod validate;
 mod wire;
 
+pub use changes::Summary;
 pub use document::FORMAT_VERSION;
+pub use keyspace::{Cluster, Keyspace, KeyspaceId};
 
 use crate::error::Fault;
 use crate::ids::{DatabaseId, NodeId};
-use crate::limits;
-use crate::routing::Routing;
 use bytes::Bytes;
-use std::collections::BTreeSet;
+use tonic::Code;
 
-/// All descriptors and node addresses of one database.
+/// What one database consists of.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PartitionMap {
     /// The database.
     pub database: DatabaseId,
     /// Rises with each change; nothing is decided by it alone.
     pub epoch: u64,
-    /// How keys become routing bytes.
-    pub routing: Routing,
+    /// Keyspaces, sorted by id.
+    pub keyspaces: Vec<Keyspace>,
+    /// Clusters, sorted by name.
+    pub clusters: Vec<Cluster>,
     /// Nodes, in any order.
     pub nodes: Vec<Node>,
-    /// Partitions, sorted by start, without gap.
+    /// Partitions, sorted by keyspace and, within it, by start, without gap.
     pub partitions: Vec<Partition>,
 }
 
@@ -104,8 +110,10 @@ fn join(host: &str, port: u16) -> String {
 /// A partition's descriptor.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Partition {
-    /// From 1.
+    /// From 1, unique in the database.
     pub id: u64,
+    /// The keyspace whose routing space its interval lies in.
+    pub keyspace: KeyspaceId,
     /// First routing bytes, inclusive; empty for the first partition.
     pub start: Bytes,
     /// End of the interval, exclusive; empty for the last partition.
@@ -184,17 +192,74 @@ impl Partition {
 }
 
 impl PartitionMap {
-    /// The partition `key` belongs to.
+    /// The keyspace with this id, deleted or not.
+    pub fn keyspace(&self, id: KeyspaceId) -> Option<&Keyspace> {
+        let found = self.keyspaces.binary_search_by_key(&id, |keyspace| keyspace.id);
+        found.ok().map(|place| &self.keyspaces[place])
+    }
+
+    /// The keyspace that a request names; the empty name means `default`.
+    ///
+    /// # Errors
+    /// `NOT_FOUND`, and nothing was executed: there is no such keyspace, or none any
+    /// more.
+    pub fn keyspace_named(&self, name: &str) -> Result<&Keyspace, Fault> {
+        let name = if name.is_empty() { Keyspace::DEFAULT } else { name };
+        let found = self.keyspaces.iter().find(|known| !known.deleted && known.name == name);
+        found.ok_or_else(|| {
+            let message = format!("the database has no keyspace {name:?}: check the name");
+            Fault::new(Code::NotFound, message).not_executed()
+        })
+    }
+
+    /// The keyspace of a partition of this map.
+    ///
+    /// # Panics
+    /// For a partition of another map: validate() finds partitions of unknown keyspaces.
+    pub fn keyspace_of(&self, partition: &Partition) -> &Keyspace {
+        self.keyspace(partition.keyspace).expect("a partition of this map")
+    }
+
+    /// The partitions of one keyspace, sorted by start.
+    pub fn partitions_in(&self, keyspace: KeyspaceId) -> &[Partition] {
+        &self.partitions[self.places_in(keyspace)]
+    }
+
+    /// Where the partitions of one keyspace stand in `partitions`.
+    pub fn places_in(&self, keyspace: KeyspaceId) -> std::ops::Range<usize> {
+        let start = self.partitions.partition_point(|p| p.keyspace < keyspace);
+        let end = self.partitions.partition_point(|p| p.keyspace <= keyspace);
+        start..end
+    }
+
+    /// The partition `key` belongs to in the keyspace `default`.
+    ///
+    /// # Panics
+    /// If the map does not list that keyspace: see [`PartitionMap::validate_whole`].
     pub fn partition_of(&self, key: &[u8]) -> &Partition {
-        &self.partitions[self.position_of(key)]
+        let default = self.keyspace(KeyspaceId::DEFAULT);
+        &self.partitions[self.position_in(default.expect("a map of `default`"), key)]
+    }
+
+    /// The partition `key` belongs to in a keyspace of this map.
+    ///
+    /// # Panics
+    /// For a keyspace of another map.
+    pub fn partition_in(&self, keyspace: &Keyspace, key: &[u8]) -> &Partition {
+        &self.partitions[self.position_in(keyspace, key)]
     }
 
     /// Where the partition `key` belongs to stands in `partitions`.
-    pub fn position_of(&self, key: &[u8]) -> usize {
-        let point = self.routing.point(key);
-        let next = self.partitions.partition_point(|p| p.start[..] <= *point);
+    ///
+    /// # Panics
+    /// As [`PartitionMap::partition_in`].
+    pub fn position_in(&self, keyspace: &Keyspace, key: &[u8]) -> usize {
+        let point = keyspace.routing.point(key);
+        let places = self.places_in(keyspace.id);
+        let partitions = &self.partitions[places.clone()];
+        let next = partitions.partition_point(|p| p.start[..] <= *point);
         // validate() guarantees that the first partition starts at the empty bytes.
-        next - 1
+        places.start + next - 1
     }
 
     /// The partition with this id.
@@ -216,84 +281,24 @@ impl PartitionMap {
         })
     }
 
+    /// The cluster with this name, if it is declared.
+    pub fn cluster(&self, name: &str) -> Option<&Cluster> {
+        let found = self.clusters.binary_search_by(|cluster| cluster.name.as_str().cmp(name));
+        found.ok().map(|place| &self.clusters[place])
+    }
+
     /// The node with this id.
     pub fn node(&self, id: NodeId) -> Option<&Node> {
         self.nodes.iter().find(|node| node.id == id)
     }
-
-    /// Checks what everything else relies on: sorted, gapless, members known.
-    ///
-    /// # Errors
-    /// The first thing that is wrong, in a sentence.
-    pub fn validate(&self) -> Result<(), Fault> {
-        let count = self.partitions.len() as u64;
-        if count == 0 || count > limits::PARTITIONS {
-            let most = limits::PARTITIONS;
-            return invalid(format!("the map has {count} partitions; it must have 1 to {most}"));
-        }
-        let mut nodes = BTreeSet::new();
-        for node in &self.nodes {
-            if !nodes.insert(node.id) {
-                return invalid(format!("the map lists node {} twice", node.id));
-            }
-        }
-        let mut ids = BTreeSet::new();
-        let mut expected = Bytes::new();
-        for (position, partition) in self.partitions.iter().enumerate() {
-            let id = partition.id;
-            if id == 0 || !ids.insert(id) {
-                return invalid(format!("partition id {id} is zero or listed twice"));
-            }
-            if partition.start != expected {
-                return invalid(format!(
-                    "partition {id} does not start where the one before it ends"
-                ));
-            }
-            let last = position + 1 == self.partitions.len();
-            if partition.end.is_empty() != last || (!last && partition.end <= partition.start) {
-                return invalid(format!("partition {id} ends before it starts, or too early"));
-            }
-            expected = partition.end.clone();
-            if partition.voters.is_empty() {
-                return invalid(format!("partition {id} has no voters"));
-            }
-            check_members(partition, &nodes)?;
-        }
-        Ok(())
-    }
-}
-
-/// A node has one replica of a partition. While members change, an incoming
-/// voter may be an outgoing one as well: then it is the same replica.
-fn check_members(partition: &Partition, nodes: &BTreeSet<NodeId>) -> Result<(), Fault> {
-    let id = partition.id;
-    if let Some(member) = partition.members().find(|member| !nodes.contains(&member.node)) {
-        let node = member.node;
-        return invalid(format!("partition {id} names node {node}, which the map does not list"));
-    }
-    let mut listed = BTreeSet::new();
-    for member in partition.voters.iter().chain(&partition.learners) {
-        if !listed.insert(member.node) {
-            return invalid(format!("partition {id} lists node {} twice", member.node));
-        }
-    }
-    for member in &partition.outgoing {
-        let other = partition.members().any(|m| m.node == member.node && m != *member);
-        if other || partition.outgoing.iter().filter(|m| m.node == member.node).count() > 1 {
-            return invalid(format!("partition {id} lists node {} twice", member.node));
-        }
-    }
-    Ok(())
-}
-
-fn invalid(message: String) -> Result<(), Fault> {
-    Err(Fault::invalid(message))
 }
 
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use crate::routing::Routing;
 
+    /// A map of the keyspace `default` alone.
     pub(crate) fn sample(partitions: u64) -> PartitionMap {
         let node = Node {
             id: NodeId::from_bits(0xa0),
@@ -307,10 +312,12 @@ pub(crate) mod tests {
         PartitionMap {
             database: DatabaseId::from_bits(0xdb),
             epoch: 1,
-            routing: Routing::Hash { prefix_delimiter: Bytes::new() },
+            keyspaces: vec![Keyspace::default_by_hash()],
+            clusters: vec![Cluster { name: "a".into(), nodes: 1, version: 1 }],
             partitions: (0..partitions)
                 .map(|i| Partition {
                     id: i + 1,
+                    keyspace: KeyspaceId::DEFAULT,
                     start: start(i),
                     end: if i + 1 == partitions { Bytes::new() } else { start(i + 1) },
                     generation: 1,
@@ -327,29 +334,52 @@ pub(crate) mod tests {
         }
     }
 
+    /// The map of a whole database: the catalog, and so many partitions of `default`.
+    pub(crate) fn sample_with_catalog(partitions: u64) -> PartitionMap {
+        let mut map = sample(partitions);
+        for partition in &mut map.partitions {
+            partition.id += 1;
+        }
+        let catalog = Partition {
+            id: Keyspace::SYSTEM_PARTITION,
+            keyspace: KeyspaceId::SYSTEM,
+            ..sample(1).partitions.remove(0)
+        };
+        map.partitions.insert(0, catalog);
+        map.keyspaces.insert(0, Keyspace::system());
+        map
+    }
+
     #[test]
-    fn every_key_has_exactly_one_partition() {
-        let map = sample(8);
-        map.validate().unwrap();
-        for number in 0..1_000_u32 {
-            let key = number.to_string().into_bytes();
-            let point = map.routing.point(&key);
-            let holders: Vec<_> = map.partitions.iter().filter(|p| p.contains(&point)).collect();
-            assert_eq!(holders, [map.partition_of(&key)]);
+    fn every_key_of_a_keyspace_has_exactly_one_partition_there() {
+        let map = sample_with_catalog(8);
+        map.validate_whole().unwrap();
+        for keyspace in &map.keyspaces {
+            for number in 0..1_000_u32 {
+                let key = number.to_string().into_bytes();
+                let point = keyspace.routing.point(&key);
+                let partitions = map.partitions_in(keyspace.id).iter();
+                let holders: Vec<_> = partitions.filter(|p| p.contains(&point)).collect();
+                assert_eq!(holders, [map.partition_in(keyspace, &key)]);
+            }
         }
     }
 
     #[test]
-    fn a_gap_between_partitions_is_refused() {
-        let mut map = sample(4);
-        map.partitions.remove(2);
-        assert!(map.validate().unwrap_err().to_string().contains("partition 4 does not start"));
-    }
-
-    #[test]
-    fn a_member_on_an_unlisted_node_is_refused() {
-        let mut map = sample(1);
-        map.partitions[0].voters[0].node = NodeId::from_bits(7);
-        assert!(map.validate().unwrap_err().to_string().contains("000000000007"));
+    fn a_request_that_names_no_keyspace_means_default_and_an_unknown_one_is_not_executed() {
+        let mut map = sample_with_catalog(1);
+        assert_eq!(map.keyspace_named("").unwrap().id, KeyspaceId::DEFAULT);
+        assert_eq!(map.keyspace_named("system").unwrap().id, KeyspaceId::SYSTEM);
+        map.keyspaces.push(Keyspace {
+            id: KeyspaceId::new(7),
+            name: "gone".into(),
+            deleted: true,
+            ..Keyspace::system()
+        });
+        for name in ["gone", "orders"] {
+            let fault = map.keyspace_named(name).unwrap_err();
+            assert!(fault.code == Code::NotFound && fault.is_not_executed(), "{fault}");
+            assert!(fault.message.contains(name), "{fault}");
+        }
     }
 }

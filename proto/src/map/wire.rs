@@ -1,6 +1,9 @@
 //! The map's form on the wire, which is also how nodes store it.
 
-use super::{FORMAT_VERSION, Goal, Member, Node, Partition, PartitionMap, Ports};
+use super::{
+    Cluster, FORMAT_VERSION, Goal, Keyspace, KeyspaceId, Member, Node, Partition, PartitionMap,
+    Ports,
+};
 use crate::error::Fault;
 use crate::ids::{DatabaseId, NodeId};
 use crate::routing::Routing;
@@ -15,7 +18,8 @@ impl PartitionMap {
             format_version: FORMAT_VERSION,
             database: self.database.to_string(),
             epoch: self.epoch,
-            routing: Some(self.routing.to_wire()),
+            keyspaces: self.keyspaces.iter().map(Keyspace::to_wire).collect(),
+            clusters: self.clusters.iter().map(Cluster::to_wire).collect(),
             nodes: self.nodes.iter().map(Node::to_wire).collect(),
             partitions: self.partitions.iter().map(Partition::to_wire).collect(),
         }
@@ -26,20 +30,65 @@ impl PartitionMap {
     /// # Errors
     /// A newer format, or what [`PartitionMap::validate`] finds.
     pub fn from_wire(wire: &v1::PartitionMap) -> Result<Self, Fault> {
+        let map = Self::unchecked(wire)?;
+        map.validate()?;
+        Ok(map)
+    }
+
+    /// Reads the wire form of some entries of a map.
+    pub(super) fn unchecked(wire: &v1::PartitionMap) -> Result<Self, Fault> {
         super::document::check_version(wire.format_version)?;
-        let map = Self {
+        Ok(Self {
             database: parse(&wire.database)?,
             epoch: wire.epoch,
-            routing: Routing::from_wire(wire.routing.as_ref())?,
+            keyspaces: wire.keyspaces.iter().map(Keyspace::from_wire).collect::<Result<_, _>>()?,
+            clusters: wire.clusters.iter().map(Cluster::from_wire).collect(),
             nodes: wire.nodes.iter().map(Node::from_wire).collect::<Result<_, _>>()?,
             partitions: wire
                 .partitions
                 .iter()
                 .map(Partition::from_wire)
                 .collect::<Result<_, _>>()?,
-        };
-        map.validate()?;
-        Ok(map)
+        })
+    }
+}
+
+impl Keyspace {
+    /// The wire form.
+    pub fn to_wire(&self) -> v1::Keyspace {
+        v1::Keyspace {
+            id: self.id.number(),
+            name: self.name.clone(),
+            routing: Some(self.routing.to_wire()),
+            generation: self.generation,
+            deleted: self.deleted,
+        }
+    }
+
+    /// Reads the wire form.
+    ///
+    /// # Errors
+    /// A routing that is none.
+    pub fn from_wire(wire: &v1::Keyspace) -> Result<Self, Fault> {
+        Ok(Self {
+            id: KeyspaceId::new(wire.id),
+            name: wire.name.clone(),
+            routing: Routing::from_wire(wire.routing.as_ref())?,
+            generation: wire.generation,
+            deleted: wire.deleted,
+        })
+    }
+}
+
+impl Cluster {
+    /// The wire form.
+    pub fn to_wire(&self) -> v1::MapCluster {
+        v1::MapCluster { name: self.name.clone(), nodes: self.nodes, version: self.version }
+    }
+
+    /// Reads the wire form.
+    pub fn from_wire(wire: &v1::MapCluster) -> Self {
+        Self { name: wire.name.clone(), nodes: wire.nodes, version: wire.version }
     }
 }
 
@@ -77,6 +126,7 @@ impl Partition {
     pub fn to_wire(&self) -> v1::PartitionDescriptor {
         v1::PartitionDescriptor {
             id: self.id,
+            keyspace: self.keyspace.number(),
             start: self.start.clone(),
             end: self.end.clone(),
             generation: self.generation,
@@ -100,6 +150,7 @@ impl Partition {
         };
         Ok(Self {
             id: wire.id,
+            keyspace: KeyspaceId::new(wire.keyspace),
             start: wire.start.clone(),
             end: wire.end.clone(),
             generation: wire.generation,
@@ -208,12 +259,12 @@ fn parse(text: &str) -> Result<DatabaseId, Fault> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::sample;
+    use super::super::tests::{sample, sample_with_catalog};
     use super::*;
 
     #[test]
     fn a_map_survives_the_wire() {
-        let map = sample(8);
+        let map = sample_with_catalog(8);
         assert_eq!(PartitionMap::from_wire(&map.to_wire()).unwrap(), map);
     }
 

@@ -68,7 +68,7 @@ impl Asked {
             Action::Get { key, freshness } => Asked::One(Wire::Get(v1::GetRequest {
                 key: key.clone(),
                 read: read_of(*freshness, token).to_wire(),
-                target: None,
+                ..Default::default()
             })),
             Action::Scan { freshness, reverse } => Asked::Scan {
                 partition,

@@ -39,9 +39,9 @@ impl Process {
                 self.join(map, cx)?;
                 Said::Done
             }
-            Call::UpdateAddresses { epoch, nodes } => {
+            Call::UpdateAddresses { epoch, nodes, clusters } => {
                 let Some(known) = self.map.clone() else { return Ok(()) };
-                if let Some(update) = self.held.set_nodes(&known, epoch, nodes) {
+                if let Some(update) = self.held.set_entries(&known, epoch, nodes, clusters) {
                     self.replace_map(update, cx)?;
                 }
                 Said::Done

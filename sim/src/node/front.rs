@@ -155,7 +155,8 @@ impl Process {
         let Some(replica) = self.partitions.get(&partition) else { return true };
         let descriptor = replica.descriptor();
         let (node, leader, staleness) = (self.id, true, None);
-        let served = Served { node, descriptor: &descriptor, leader, staleness };
+        let database = replica.database();
+        let served = Served { database, node, descriptor: &descriptor, leader, staleness };
         let epoch = self.map().map_or(0, |map| map.epoch);
         let answer = answer_write(&asked, served, epoch, outcome);
         self.answer(stream, id, answer, cx);
@@ -190,7 +191,8 @@ impl Process {
         let now = self.clock.local(cx.now);
         let staleness = fresh.map(|fresh| staleness(came, fresh));
         let staleness = if leader { Some(0) } else { staleness };
-        let served = Served { node: self.id, descriptor: &descriptor, leader, staleness };
+        let (node, database) = (self.id, replica.database());
+        let served = Served { database, node, descriptor: &descriptor, leader, staleness };
         let answer = match answer_read(&replica, &asked, served, &self.leases, now) {
             Ok(answer) => Ok(answer),
             Err(ReadFailure::Refused(fault)) => Err(fault),

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use doug_node::membership::MapUpdate;
 use doug_proto::ids::NodeId;
 use doug_proto::map::{Partition, PartitionMap};
+use doug_proto::v1;
 use doug_storage::StorageError;
 use prost::Message;
 use std::sync::Arc;
@@ -33,6 +34,18 @@ impl Process {
     /// Takes in a descriptor that came with a snapshot.
     pub fn publish_soon(&mut self, descriptor: Arc<Partition>, cx: &mut Context) {
         self.enqueue(Task::Publish(descriptor), cx);
+    }
+
+    /// Takes in entries of another's map.
+    fn merge_changes(&mut self, talk: &MapTalk, cx: &mut Context) -> Result<(), Death> {
+        let (Some(known), Some(changes)) = (self.map.clone(), &talk.changes) else {
+            return Ok(());
+        };
+        if changes.partitions.len() < known.partitions.len() {
+            cx.coverage.hit("part of a map told");
+        }
+        let merged = self.held.merge_changes(&known, changes, &talk.summary);
+        merged.map_err(StorageError::Refused)?.map_or(Ok(()), |update| self.replace_map(update, cx))
     }
 
     /// Takes in another's map.
@@ -84,9 +97,13 @@ impl Process {
     pub(super) fn tell_map(&mut self, cx: &mut Context) {
         self.tells_map = false;
         let Some(map) = self.map.clone() else { return };
-        let digest = self.digest();
+        let changes = match self.told_last.replace(map.clone()) {
+            Some(last) => map.changed_since(&last),
+            None => map.to_wire(),
+        };
+        let changes = Arc::new(changes);
         for to in self.others(&map) {
-            let talk = MapTalk { from: self.id, to, digest, map: Some(map.clone()), asks: true };
+            let talk = self.talk(to, &map, Some(changes.clone()), true);
             cx.send_map(self.index, talk);
         }
     }
@@ -100,25 +117,37 @@ impl Process {
         }
         self.map_turn = self.map_turn.wrapping_add(1);
         let to = others[self.map_turn % others.len()];
-        let talk = MapTalk { from: self.id, to, digest: self.digest(), map: None, asks: true };
+        let talk = self.talk(to, &map, None, true);
         cx.send_map(self.index, talk);
     }
 
     pub(super) fn hear_map(&mut self, talk: MapTalk, cx: &mut Context) -> Result<(), Death> {
         // The same map says nothing new.
         let differs = talk.digest != self.digest();
-        if let Some(heard) = talk.map.as_ref().filter(|_| differs) {
-            self.merge_map(heard, cx)?;
+        if differs {
+            self.merge_changes(&talk, cx)?;
         }
         // Whoever was asked and knows less hears the rest at once: nobody else may ever ask
         // a node that only its own map lists.
         let asks = !talk.asks;
-        let digest = self.digest();
-        if digest != talk.digest {
-            let (from, to) = (self.id, talk.from);
-            cx.send_map(self.index, MapTalk { from, to, digest, map: self.map.clone(), asks });
+        let Some(map) = self.map.clone() else { return Ok(()) };
+        if self.digest() != talk.digest {
+            let changes = Arc::new(map.differing_from(&talk.summary));
+            let answer = self.talk(talk.from, &map, Some(changes), asks);
+            cx.send_map(self.index, answer);
         }
         Ok(())
+    }
+
+    fn talk(
+        &mut self,
+        to: NodeId,
+        map: &PartitionMap,
+        changes: Option<Arc<v1::PartitionMap>>,
+        asks: bool,
+    ) -> MapTalk {
+        let (from, digest) = (self.id, self.digest());
+        MapTalk { from, to, digest, summary: Arc::new(map.summary()), changes, asks }
     }
 
     fn others(&self, map: &PartitionMap) -> Vec<NodeId> {

@@ -2,6 +2,7 @@
 
 mod admin;
 mod apply;
+mod catalog;
 mod front;
 mod hosts;
 mod log;

@@ -116,6 +116,8 @@ pub struct Process {
     pub(super) held: HeldDescriptors,
     /// Whether the others are about to be told the map.
     pub(super) tells_map: bool,
+    /// What all others were told last, or will ask for.
+    pub(super) told_last: Option<Arc<PartitionMap>>,
     /// Who is asked for its map next.
     pub(super) map_turn: usize,
     /// What this process says of itself, and what its peers have said.
@@ -280,6 +282,7 @@ impl Process {
             map_is_new: false,
             held: HeldDescriptors::default(),
             tells_map: false,
+            told_last: None,
             map_turn: start.life as usize,
             hello: Hello {
                 level: start.level,
@@ -304,7 +307,8 @@ impl Process {
         let map = cx.database.map.clone();
         let own = map.partitions.iter().filter_map(|partition| {
             let member = partition.voter_on(self.id)?;
-            let machine = Machine::new(map.database, map.routing.clone(), partition.clone());
+            let routing = map.keyspace_of(partition).routing.clone();
+            let machine = Machine::new(map.database, routing, partition.clone());
             let key = ReplicaKey { partition: partition.id, replica: member.replica };
             let new = NewReplica { key, applied: Applied::default(), state: machine.encode() };
             Some((new, machine))
@@ -346,6 +350,7 @@ impl Process {
         self.schedule(first, NodeEvent::AskMap, cx);
         self.schedule(first, NodeEvent::LookForLeftOut, cx);
         self.schedule(first, NodeEvent::ReplaceDamaged, cx);
+        self.schedule(first, NodeEvent::WriteCreation, cx);
     }
 
     /// A name for something that a host is asked.
@@ -486,6 +491,7 @@ impl Process {
                 self.schedule(super::members::LOOK, NodeEvent::LookForLeftOut, cx);
                 Ok(())
             }
+            NodeEvent::WriteCreation => self.write_creation(cx),
             NodeEvent::ReplaceDamaged => {
                 self.replace_damaged(cx);
                 Ok(())

@@ -62,7 +62,7 @@ impl Target {
                 answer.map(|answer| answer.found)
             }
             Self::Unary(channels, timeout) => {
-                let get = GetRequest { key, read: read.to_wire(), target: None };
+                let get = GetRequest { key, read: read.to_wire(), ..Default::default() };
                 let mut channel = channels[turn % channels.len()].clone();
                 let answer = channel.get(request(get, *timeout)).await;
                 answer.map(|a| a.into_inner().found).map_err(|s| Fault::from_status(&s))

@@ -42,11 +42,13 @@ pub async fn run(args: Args, globals: &Globals) -> anyhow::Result<Exit> {
 fn table(survey: &Survey, partitions: &[Partition]) -> Table {
     let mut table = Table::new();
     table.load_style(NOTHING);
-    table.set_header(["partition", "cluster", "generation", "leader", "voters", "change"]);
+    let head = ["partition", "keyspace", "cluster", "generation", "leader", "voters", "change"];
+    table.set_header(head);
     for partition in partitions {
         let leader = survey.leader(partition.id).map(|(node, _)| names_of(&survey.map, [node]));
         table.add_row([
             partition.id.to_string(),
+            keyspace(survey, partition),
             partition.cluster.clone(),
             partition.generation.to_string(),
             leader.map_or_else(|| "none".into(), |name| name.concat()),
@@ -71,6 +73,7 @@ pub fn document(survey: &Survey, partition: &Partition) -> Value {
     });
     json!({
         "id": partition.id,
+        "keyspace": keyspace(survey, partition),
         "cluster": partition.cluster,
         "generation": partition.generation,
         "leader": leader,
@@ -80,6 +83,12 @@ pub fn document(survey: &Survey, partition: &Partition) -> Value {
         "goal": goal,
         "phase": goal_of(survey, partition).map(|_| describe(survey, partition)),
     })
+}
+
+/// The keyspace's name; its id where the map does not list it yet.
+fn keyspace(survey: &Survey, partition: &Partition) -> String {
+    let known = survey.map.keyspace(partition.keyspace);
+    known.map_or_else(|| partition.keyspace.to_string(), |keyspace| keyspace.name.clone())
 }
 
 fn nodes(survey: &Survey, members: &[Member]) -> Vec<String> {

@@ -48,6 +48,7 @@ fn partition(partition: &Partition) -> Value {
     let members = partition.members.iter().map(|(id, place)| member(id, *place));
     json!({
         "id": partition.id,
+        "keyspace": partition.keyspace,
         "cluster": partition.cluster,
         "leader": partition.leader,
         "sinceMilliseconds": partition.since_milliseconds,

@@ -37,13 +37,14 @@ fn table(view: &View, cluster: &str) -> Table {
     let nodes: Vec<&Node> = view.nodes.iter().filter(|node| node.cluster == cluster).collect();
     let mut table = Table::new();
     table.load_style(NOTHING);
-    let head = ["partition", "leader", "since"].map(str::to_owned);
+    let head = ["partition", "keyspace", "leader", "since"].map(str::to_owned);
     table.set_header(head.into_iter().chain(nodes.iter().map(|node| node.name.clone())));
     for partition in view.partitions.iter().filter(|partition| partition.cluster == cluster) {
         let leader = partition.leader.as_deref().map_or("none", |id| view.name_of(id)).to_owned();
         let since = partition.since_milliseconds.map_or_else(|| "?".into(), show_milliseconds);
         let places = nodes.iter().map(|node| place(partition, node));
-        table.add_row([partition.id.to_string(), leader, since].into_iter().chain(places));
+        let (id, keyspace) = (partition.id.to_string(), partition.keyspace.clone());
+        table.add_row([id, keyspace, leader, since].into_iter().chain(places));
     }
     table
 }

@@ -48,6 +48,8 @@ pub struct Node {
 pub struct Partition {
     /// Id.
     pub id: u64,
+    /// Name of its keyspace.
+    pub keyspace: String,
     /// Cluster that holds it.
     pub cluster: String,
     /// Node that leads, by id.
@@ -101,7 +103,7 @@ impl View {
             .collect();
         nodes.sort_by(|a, b| (&a.cluster, &a.name, &a.id).cmp(&(&b.cluster, &b.name, &b.id)));
         let mut partitions: Vec<Partition> =
-            map.partitions.iter().map(|partition| placed(partition, &said)).collect();
+            map.partitions.iter().map(|partition| placed(map, partition, &said)).collect();
         let survey = survey(map, status);
         for partition in &mut partitions {
             partition.change = change(&survey, partition.id);
@@ -158,6 +160,7 @@ fn change(survey: &Survey, partition: u64) -> Option<Change> {
 }
 
 fn placed<'a>(
+    map: &PartitionMap,
     partition: &doug_proto::map::Partition,
     said: &BTreeMap<&str, &'a NodeStatus>,
 ) -> Partition {
@@ -188,6 +191,7 @@ fn placed<'a>(
     let longest = || replicas.values().flatten().map(|r| r.since_milliseconds).max();
     Partition {
         id: partition.id,
+        keyspace: map.keyspace_of(partition).name.clone(),
         cluster: partition.cluster.clone(),
         leader: leader.map(|(id, _)| id.to_owned()),
         since_milliseconds: leader.map(|(_, r)| r.since_milliseconds).or_else(longest),
@@ -238,7 +242,9 @@ fn place(
 pub mod tests {
     use super::*;
     use doug_proto::ids::{DatabaseId, NodeId};
-    use doug_proto::map::{Member, Node as MapNode, Partition as MapPartition, Ports, REMOVED};
+    use doug_proto::map::{
+        Keyspace, KeyspaceId, Member, Node as MapNode, Partition as MapPartition, Ports, REMOVED,
+    };
     use doug_proto::routing::Routing;
     use doug_proto::v1::PeerProgress;
 
@@ -257,6 +263,7 @@ pub mod tests {
         };
         let partition = |number: u64| MapPartition {
             id: number + 1,
+            keyspace: KeyspaceId::DEFAULT,
             start: Routing::hash_start(number, 2),
             end: if number == 0 { Routing::hash_start(1, 2) } else { Default::default() },
             generation: 1,
@@ -271,7 +278,8 @@ pub mod tests {
         PartitionMap {
             database: DatabaseId::from_bits(0xdb),
             epoch: 4,
-            routing: Routing::Hash { prefix_delimiter: Default::default() },
+            keyspaces: vec![Keyspace::default_by_hash()],
+            clusters: Vec::new(),
             nodes: (0..3).map(node).collect(),
             partitions: (0..2).map(partition).collect(),
         }

@@ -59,7 +59,7 @@ pub fn destination(
 pub mod tests {
     use super::*;
     use doug_proto::ids::DatabaseId;
-    use doug_proto::map::{Member, Partition, Ports};
+    use doug_proto::map::{Keyspace, KeyspaceId, Member, Partition, Ports};
     use doug_proto::routing::Routing;
 
     fn node(cluster: char, number: u64) -> Node {
@@ -85,6 +85,7 @@ pub mod tests {
         };
         let partition = |id: u64| Partition {
             id,
+            keyspace: KeyspaceId::DEFAULT,
             start: start(id),
             end: if id == 4 { Default::default() } else { start(id + 1) },
             generation: 3,
@@ -99,7 +100,8 @@ pub mod tests {
         PartitionMap {
             database: DatabaseId::from_bits(0xdb),
             epoch: 1,
-            routing: Routing::Hash { prefix_delimiter: Default::default() },
+            keyspaces: vec![Keyspace::default_by_hash()],
+            clusters: Vec::new(),
             partitions: (1..=4).map(partition).collect(),
             nodes: nodes.clone(),
         }

@@ -8,6 +8,7 @@ use crate::status::Finding;
 use crate::validate::Database;
 use doug_client::PartitionMap;
 use doug_crds::Partitioning;
+use doug_proto::map::KeyspaceId;
 
 /// What is under way, the most urgent first.
 pub fn progressing(observed: &Observed, members: &Members) -> Option<Finding> {
@@ -139,7 +140,7 @@ pub fn differs(database: &Database, map: &PartitionMap) -> Option<Finding> {
         Partitioning { range: Some(range), .. } => (range.split_keys.len() + 1, "ranges"),
         Partitioning { hash: None, range: None } => return None,
     };
-    let found = map.partitions.len();
+    let found = map.partitions_in(KeyspaceId::DEFAULT).len();
     (declared != found).then(|| {
         Finding::yes(
             "InvalidSpec",

@@ -1,0 +1,39 @@
+//! The catalog: the keyspace `system`, which is partition 1 of every database. Clients
+//! read it; what stands in it is written by its leader, through the log like any write.
+
+use crate::apply::Partition;
+use crate::host::encode_command;
+use bytes::Bytes;
+use doug_proto::map::Keyspace;
+use doug_proto::v1::{self, condition::Test, write_operation::Operation};
+use doug_storage::tree::ReadError;
+
+/// The catalog's partition.
+pub const PARTITION: u64 = Keyspace::SYSTEM_PARTITION;
+
+/// The key of the creation document: the database's first map, as every founding node
+/// has stored it (`dougdb.v1.PartitionMap`).
+pub const CREATION: &[u8] = b"creation";
+
+/// The command by which the catalog's leader writes the creation document, unless
+/// `catalog`, its replica, has applied one already.
+///
+/// It may be proposed any number of times, by one leader after the other: it is
+/// conditional, and all founding nodes have stored the same document.
+///
+/// # Errors
+/// The replica cannot read.
+pub fn creation_write(catalog: &Partition, creation: &Bytes) -> Result<Option<Bytes>, ReadError> {
+    if catalog.reader().view().get(CREATION, None)?.is_some() {
+        return Ok(None);
+    }
+    let key = Bytes::from_static(CREATION);
+    let absent = v1::Condition { key: key.clone(), test: Some(Test::Exists(false)) };
+    let put = Operation::Put(v1::PutOperation { key, value: creation.clone() });
+    let command = v1::command::Command::Write(v1::WriteCommand {
+        session: None,
+        conditions: vec![absent],
+        operations: vec![v1::WriteOperation { operation: Some(put) }],
+    });
+    Ok(Some(encode_command(&v1::Command { command: Some(command) })))
+}

@@ -1,0 +1,60 @@
+//! The creation document is written into the catalog by whoever leads it first.
+
+use super::requests::{Asked, Sink};
+use super::shared::Shared;
+use crate::catalog;
+use crate::host::Event;
+use crate::serving;
+use doug_proto::error::Fault;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::oneshot;
+
+/// Pause between looks.
+const LOOK: Duration = Duration::from_secs(1);
+/// How long a write of the document may take before it is looked for again.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Has the document written once this node leads the catalog without it, until it has
+/// seen it there or stops.
+pub async fn write_creation(shared: Arc<Shared>) {
+    while !shared.is_stopping() {
+        match written(&shared).await {
+            Ok(true) => return,
+            Ok(false) => {}
+            Err(fault) => {
+                tracing::warn!(why = fault.message, "the catalog has no creation document yet");
+            }
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+/// Whether this node's replica of the catalog has the document.
+async fn written(shared: &Arc<Shared>) -> Result<bool, Fault> {
+    let Some(creation) = shared.store.creation() else { return Ok(false) };
+    let Some(replica) = shared.partition(catalog::PARTITION) else { return Ok(false) };
+    let leads = replica.leads();
+    let write = tokio::task::spawn_blocking(move || catalog::creation_write(&replica, &creation));
+    let write = write.await.map_err(|error| Fault::unavailable(error.to_string()))?;
+    let Some(command) = write.map_err(|error| Fault::unavailable(format!("{error:?}")))? else {
+        return Ok(true);
+    };
+    if !leads {
+        return Ok(false);
+    }
+    let (sender, answered) = oneshot::channel();
+    let permit = shared.requests.admit(command.len())?;
+    let deadline = shared.clock.after(PATIENCE);
+    let partition = catalog::PARTITION;
+    let asked = Asked::Operation { asked: serving::Asked::Put, came: shared.clock.now() };
+    shared.submit(partition, asked, Some(Sink::Unary(sender)), permit, |request| Event::Write {
+        request,
+        partition,
+        command,
+        deadline,
+    });
+    // Whatever came of it is seen at the next look.
+    drop(tokio::time::timeout(PATIENCE, answered).await);
+    Ok(false)
+}

@@ -1,0 +1,49 @@
+//! A process's part in the catalog: whoever leads it first writes the creation document.
+
+use super::process::{Death, Process};
+use crate::context::Context;
+use crate::events::NodeEvent;
+use doug_node::catalog::{self, creation_write};
+use doug_node::host::Event;
+use doug_raft::Role;
+use doug_storage::tree::ReadError;
+
+/// Pause between looks, in microseconds.
+pub(super) const LOOK: u64 = 300_000;
+/// How long a write of the document may take, in microseconds.
+const PATIENCE: u64 = 1_000_000;
+
+impl Process {
+    /// Has the creation document written, if this process leads the catalog without it.
+    pub(super) fn write_creation(&mut self, cx: &mut Context) -> Result<(), Death> {
+        self.schedule(LOOK, NodeEvent::WriteCreation, cx);
+        let Some(replica) = self.partitions().get(&catalog::PARTITION).cloned() else {
+            return Ok(());
+        };
+        let creation = self.store().creation();
+        let leads = self.raft(catalog::PARTITION).is_some_and(|raft| raft.role() == Role::Leader);
+        let Some(creation) = creation.filter(|_| leads) else { return Ok(()) };
+        let command = match creation_write(&replica, &creation) {
+            Ok(None) => return Ok(()),
+            Ok(Some(command)) => command,
+            Err(ReadError::Storage(error)) => {
+                return self.leave_if_damaged(replica.key(), error, cx).map(drop);
+            }
+            Err(_) => return Ok(()),
+        };
+        cx.coverage.hit("creation document proposed");
+        let (request, partition) = (self.next_request(), catalog::PARTITION);
+        let deadline = self.clock.local(cx.now).after(PATIENCE);
+        let event = Event::Write { request, partition, command, deadline };
+        self.post(self.host_of(partition), event, cx);
+        Ok(())
+    }
+
+    /// Whether a replica of the catalog lacks the creation document.
+    pub(crate) fn lacks_creation(&self) -> bool {
+        self.partitions().get(&catalog::PARTITION).is_some_and(|replica| {
+            let found = replica.reader().view().get(catalog::CREATION, None);
+            !matches!(found, Ok(Some(_)))
+        })
+    }
+}
