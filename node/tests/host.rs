@@ -12,6 +12,7 @@ use doug_node::host::{
 };
 use doug_proto::error::Fault;
 use doug_proto::ids::NodeId;
+use doug_proto::v1::raft_message::Message;
 use doug_raft::{Clock, Time};
 use doug_storage::ReplicaKey;
 use std::collections::{BTreeMap, BTreeSet};
@@ -35,6 +36,7 @@ struct Seen {
     applied: Vec<RequestId>,
     /// Turns sent: sender, receiver, how many heartbeats.
     turns: Vec<(usize, usize, usize)>,
+    hand_overs_lost: usize,
 }
 
 /// Hosts 0 to 2 on nodes 1 to 3.
@@ -47,6 +49,8 @@ struct Trio {
     stalled: BTreeSet<usize>,
     /// What is given out to be applied never is.
     applies_nothing: bool,
+    /// Whether the network loses "campaign now".
+    loses_hand_overs: bool,
     /// The last record each host has handed to its log.
     logged: [Sequence; 3],
 }
@@ -57,9 +61,9 @@ impl Trio {
         let hosts = (0..3).map(|i| Host::new(config(i))).collect();
         let (cut, stalled) = (BTreeSet::new(), BTreeSet::new());
         let (seen, logged) = (Seen::default(), [Sequence(0); 3]);
-        let applies_nothing = false;
+        let (now, applies_nothing, loses_hand_overs) = (Time(SECOND), false, false);
         let mut trio =
-            Self { hosts, now: Time(SECOND), cut, seen, stalled, applies_nothing, logged };
+            Self { hosts, now, cut, seen, stalled, applies_nothing, loses_hand_overs, logged };
         for partition in 1..=partitions {
             for host in 0..3 {
                 let replica = ReplicaKey { partition, replica: host as u64 + 1 };
@@ -133,7 +137,12 @@ impl Trio {
                 self.hosts[host].step(self.now, event);
             }
         }
-        for (to, turn) in effects.turns {
+        for (to, mut turn) in effects.turns {
+            if self.loses_hand_overs {
+                let sent = turn.messages.len();
+                turn.messages.retain(|m| !matches!(m.message, Some(Message::TimeoutNow(_))));
+                self.seen.hand_overs_lost += sent - turn.messages.len();
+            }
             let receiver = to.bits() as usize - 1;
             self.seen.turns.push((host, receiver, turn.heartbeats.len()));
             if !self.cut.contains(&host) && !self.cut.contains(&receiver) {
@@ -410,4 +419,22 @@ fn a_told_hand_over_is_answered_with_the_new_leader() {
     trio.pass(100 * MILLISECOND);
     let reply = &trio.seen.replies[&RequestId(1)];
     assert!(matches!(reply, Ok(Reply::Transferred(leader)) if *leader == node(2)), "{reply:?}");
+}
+
+#[test]
+fn a_preferred_voter_that_cannot_take_over_is_tried_less_and_less_often() {
+    let mut trio = Trio::new();
+    let deadline = trio.now.after(SECOND);
+    let (request, partition, to) = (RequestId(7), 1, Some(node(1)));
+    trio.tell(0, Event::Transfer { request, partition, to, deadline });
+    trio.pass(SECOND);
+    assert_eq!(trio.leaders(), [1]);
+    trio.loses_hand_overs = true;
+    trio.pass(60 * SECOND);
+    assert_eq!(trio.leaders(), [1]);
+    // After 5, 15 and 35 seconds: each costs writes an election timeout.
+    assert_eq!(trio.seen.hand_overs_lost, 3);
+    trio.loses_hand_overs = false;
+    trio.pass(60 * SECOND);
+    assert_eq!(trio.leaders(), [0], "it is tried again, and leads");
 }

@@ -174,6 +174,7 @@ impl Client {
             action,
             asked: cx.now,
             answered: None,
+            staleness: None,
             server: 0,
             tries: 0,
         };

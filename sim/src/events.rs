@@ -8,7 +8,7 @@ use crate::network::Place;
 use crate::operator::OperatorEvent;
 use crate::plan::FaultKind;
 use bytes::Bytes;
-use doug_node::host::RequestId;
+use doug_node::host::{ReadyRead, RequestId};
 use doug_proto::ids::NodeId;
 use doug_proto::map::{PartitionMap, Summary};
 use doug_proto::v1::{self, raft_message::Message};
@@ -96,7 +96,7 @@ pub enum NodeEvent {
     /// Its supervisor asks whether it lives.
     Probe,
     /// A read is served.
-    Serve(RequestId),
+    Serve(RequestId, Option<ReadyRead>),
     /// A call is carried out.
     Call(Caller, Box<Call>),
     /// Another node's word about the map is taken in.
@@ -144,7 +144,7 @@ impl NodeEvent {
             NodeEvent::Apply => 3,
             NodeEvent::Work(worker) => 64 + *worker as u64,
             NodeEvent::Tidy => 4,
-            NodeEvent::Serve(request) => 1_000 + request.0,
+            NodeEvent::Serve(request, _) => 1_000 + request.0,
             NodeEvent::Call(..) => 5,
             NodeEvent::HearMap(talk) => 6 ^ (talk.digest << 8),
             NodeEvent::TellMap => 7,

@@ -111,6 +111,9 @@ pub struct Operation {
     pub asked: u64,
     /// What was answered and when; `None`: nobody knows what became of it.
     pub answered: Option<(u64, Answer)>,
+    /// The answer claims to see all that was answered more than so many microseconds before it was
+    /// asked.
+    pub staleness: Option<u64>,
     /// The node that answered.
     pub server: usize,
     /// How often it was sent.

@@ -47,6 +47,7 @@ fn lean(bug: Core, plan: &mut Plan) {
         Core::QuiesceWithoutEveryVoter | Core::IncarnationIgnored | Core::ReadServedQuiesced => {
             quiescing(plan);
         }
+        Core::PausesCompensatedWithoutBound => late(plan),
         Core::SnapshotKeepsStaleMembership => moving_by_snapshot(plan),
         Core::TruncationKeepsStaleMembership => moving_in_vain(plan),
         Core::OneClockBelieved => {
@@ -240,6 +241,13 @@ fn quiescing(plan: &mut Plan) {
     {
         plan.faults.insert(kind, mean * 1_000);
     }
+}
+
+/// Leaders that end, on nodes whose ticks are always late.
+fn late(plan: &mut Plan) {
+    trio(plan, 20, &[(FaultKind::Kill, 1_500), (FaultKind::Transfer, 700)]);
+    plan.late_nodes = plan.nodes;
+    plan.workload.acknowledged = 200;
 }
 
 /// Elections without end, on nodes whose log is soon full and that often start again.

@@ -272,6 +272,8 @@ pub struct Plan {
     pub upgrades: bool,
     /// How long partitions are idle before they quiesce, in microseconds; `None`: they never do.
     pub quiesce_after: Option<u64>,
+    /// So many of the nodes, counted from the first, are so busy that every tick comes late.
+    pub late_nodes: usize,
     /// A bug put in on purpose.
     pub mutant: Mutant,
 }
@@ -319,6 +321,7 @@ impl Plan {
             leases: false,
             upgrades: false,
             quiesce_after: Some(100_000),
+            late_nodes: 0,
             mutant: Mutant::None,
         }
     }
@@ -389,6 +392,8 @@ impl Plan {
         plan.store.open_tables = *Random::for_purpose(seed, 16).pick(&[1, 3, 8, 100]);
         plan.library = LibraryPlan::draw(plan.workload.clients, &mut Random::for_purpose(seed, 8));
         plan.workload.clients -= plan.library.clients();
+        let all = plan.nodes * plan.clusters;
+        plan.late_nodes = *Random::for_purpose(seed, 14).pick(&[0, 0, 0, 0, 0, 0, 1, all]);
         plan
     }
 

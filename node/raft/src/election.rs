@@ -28,12 +28,19 @@ pub(crate) struct Election {
     pub(crate) suspected: bool,
     /// Campaigns since the leader was last heard.
     pub(crate) attempts: u32,
+    /// Pauses for which the deadline was put off since the leader was last heard or a tick came on
+    /// time, in microseconds; counted up to the longest election timeout.
+    pub(crate) compensated: u64,
+    /// A pause was compensated since the last tick.
+    pub(crate) tick_is_late: bool,
     pub(crate) votes: BTreeMap<ReplicaId, bool>,
 }
 
 impl Election {
-    fn told_apart_by(&self) -> (Time, bool, u32, &BTreeMap<ReplicaId, bool>) {
-        (self.heard, self.suspected, self.attempts, &self.votes)
+    fn told_apart_by(&self) -> (Time, bool, u32, u64, bool, &BTreeMap<ReplicaId, bool>) {
+        let Election { heard, suspected, attempts, compensated, tick_is_late, ref votes, .. } =
+            *self;
+        (heard, suspected, attempts, compensated, tick_is_late, votes)
     }
 }
 
@@ -75,16 +82,37 @@ impl Raft {
         }
     }
 
-    /// This process did not run for so many microseconds until `now`: silence during that time says nothing about the
-    /// others, whose messages may be waiting. Timeouts that measure it begin anew. Only liveness hangs on them.
+    /// This process did not run for so many microseconds until `now`: silence during that time says
+    /// nothing about the others, whose messages may be waiting. So timeouts that measure it are put
+    /// off by as much. Only liveness hangs on them.
+    ///
+    /// Each pause is put down with the longest election timeout at most, and once the pauses put
+    /// down reach that, no more are compensated until the other side is heard or a tick comes on
+    /// time. Otherwise a process whose ticks are always late would put its election off for ever,
+    /// and as leader would never notice that it has lost its quorum.
     pub fn compensate_pause(&mut self, now: Time, microseconds: u64) {
         self.advance_clock(now);
-        // Never further away than a new timeout: a clock that fell back and came to itself looks like a
-        // long pause too, although no time passed here.
-        let latest = self.now.after(self.config.election_timeout_max);
-        self.election.deadline = self.election.deadline.after(microseconds).min(latest);
-        for peer in self.lead.peers.values_mut() {
+        let most = self.config.election_timeout_max;
+        let unbounded = mutant!(self.config, PausesCompensatedWithoutBound);
+        self.election.tick_is_late = true;
+        if self.election.compensated < most || unbounded {
+            self.election.compensated =
+                most.min(self.election.compensated + microseconds.min(most));
+            // Never further away than a new timeout: a clock that fell back and came to itself
+            // looks like a long pause too, although no time passed here.
+            let latest = self.now.after(most);
+            self.election.deadline = self.election.deadline.after(microseconds).min(latest);
+        }
+        for peer in self.lead.peers.values_mut().filter(|p| p.compensated < most || unbounded) {
+            peer.compensated = most.min(peer.compensated + microseconds.min(most));
             peer.heard = peer.heard.after(microseconds).min(now);
+        }
+    }
+
+    /// Ticks that come on time end the need for compensation.
+    pub(crate) fn note_tick(&mut self) {
+        if !std::mem::take(&mut self.election.tick_is_late) {
+            self.election.compensated = 0;
         }
     }
 
@@ -142,6 +170,7 @@ impl Raft {
         self.election.heard = self.now;
         self.election.suspected = false;
         self.election.attempts = 0;
+        self.election.compensated = 0;
         self.restart_election_timer();
     }
 

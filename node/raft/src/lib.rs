@@ -22,6 +22,7 @@ mod election;
 mod follow;
 mod ids;
 mod inflight;
+mod invariants;
 mod lease;
 mod log;
 mod membership;

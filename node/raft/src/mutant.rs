@@ -48,12 +48,14 @@ pub enum Mutant {
     OneClockBelieved,
     /// Cutting the log's end leaves the membership in force that was cut off.
     TruncationKeepsStaleMembership,
+    /// Every pause puts elections off by as long, however many there are.
+    PausesCompensatedWithoutBound,
 }
 
 #[cfg(feature = "mutants")]
 impl Mutant {
     /// All of them.
-    pub const ALL: [Mutant; 21] = [
+    pub const ALL: [Mutant; 22] = [
         Mutant::VoteCountedInLaterTerm,
         Mutant::VoteForShorterLog,
         Mutant::OlderTermCommittedByCounting,
@@ -75,6 +77,7 @@ impl Mutant {
         Mutant::StampGoesBack,
         Mutant::StampIgnoresToken,
         Mutant::OneClockBelieved,
+        Mutant::PausesCompensatedWithoutBound,
     ];
 }
 

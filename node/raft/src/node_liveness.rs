@@ -18,6 +18,8 @@ pub struct NodeLiveness<N> {
 struct KnownNode {
     liveness: LivenessEpoch,
     heard: Time,
+    /// Pauses of the own process for which `heard` was put off since, in microseconds.
+    compensated: u64,
     silent: bool,
 }
 
@@ -30,7 +32,7 @@ impl<N: Copy + Ord> NodeLiveness<N> {
 
     /// `node` sent a node heartbeat. Returns whether its liveness epoch is another than before.
     pub fn heard(&mut self, now: Time, node: N, liveness: LivenessEpoch) -> bool {
-        let heard = KnownNode { liveness, heard: now, silent: false };
+        let heard = KnownNode { liveness, heard: now, compensated: 0, silent: false };
         self.known.insert(node, heard).is_some_and(|before| before.liveness != liveness)
     }
 
@@ -47,9 +49,13 @@ impl<N: Copy + Ord> NodeLiveness<N> {
     }
 
     /// The own process did not run for so many microseconds until `now`, so silence during that
-    /// time says nothing about the others.
+    /// time says nothing about the others. Once the pauses since a node was heard, each counted up
+    /// to what is silence, reach that, no more of them count for it: a process whose ticks are
+    /// always late must notice deaths too.
     pub fn compensate_pause(&mut self, now: Time, microseconds: u64) {
-        for known in self.known.values_mut() {
+        let most = self.silence;
+        for known in self.known.values_mut().filter(|known| known.compensated < most) {
+            known.compensated = most.min(known.compensated + microseconds.min(most));
             known.heard = known.heard.after(microseconds).min(now);
         }
     }
@@ -113,12 +119,24 @@ mod tests {
     }
 
     #[test]
-    fn silence_while_the_own_process_stood_still_is_excused() {
+    fn silence_while_the_own_process_stood_still_does_not_count() {
         let mut liveness = NodeLiveness::new(300);
         liveness.heard(Time(1_000), 'a', ONE);
         liveness.compensate_pause(Time(9_000), 7_900);
         assert!(liveness.newly_expired(Time(9_000)).is_empty());
         assert_eq!(liveness.newly_expired(Time(9_201)), ['a']);
+    }
+
+    #[test]
+    fn pauses_one_after_the_other_do_not_hide_a_death() {
+        let mut liveness = NodeLiveness::new(300);
+        liveness.heard(Time(1_000), 'a', ONE);
+        for pause in 1..=6 {
+            liveness.compensate_pause(Time(1_000 + 100 * pause), 100);
+            assert!(liveness.newly_expired(Time(1_000 + 100 * pause)).is_empty());
+        }
+        liveness.compensate_pause(Time(1_700), 100);
+        assert_eq!(liveness.newly_expired(Time(1_700)), ['a']);
     }
 
     #[test]

@@ -34,9 +34,15 @@ pub(crate) struct Progress {
     pub(crate) acked_round: u64,
     /// When the peer was last heard in this term; its start counts.
     pub(crate) heard: Time,
+    /// Pauses of this process for which `heard` was put off since then, in microseconds.
+    pub(crate) compensated: u64,
 }
 
 impl Progress {
+    pub(crate) fn note_heard(&mut self, now: Time) {
+        (self.heard, self.compensated) = (now, 0);
+    }
+
     pub(crate) fn new(next: Index, now: Time) -> Progress {
         Progress {
             matched: 0,
@@ -49,6 +55,7 @@ impl Progress {
             commit_told: 0,
             acked_round: 0,
             heard: now,
+            compensated: 0,
         }
     }
 

@@ -85,6 +85,13 @@ pub(crate) struct Quiescence {
     active_at: Time,
 }
 
+impl Quiescence {
+    /// Whether the leader's proposal to quiesce waits for answers.
+    pub(crate) fn has_proposed(&self) -> bool {
+        self.proposal.is_some()
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct QuiescedUnder {
     round: u64,
@@ -199,7 +206,7 @@ impl Raft {
         if self.role == Role::Leader {
             // Nobody had to answer while quiesced; a quorum has the usual time to from now on.
             self.lead.heartbeat_at = self.now;
-            self.lead.peers.values_mut().for_each(|peer| peer.heard = self.now);
+            self.lead.peers.values_mut().for_each(|peer| peer.note_heard(self.now));
         } else {
             let (low, high) = (self.config.election_timeout_min, self.config.election_timeout_max);
             let usual = self.election.heard.after(self.random.between(low, high));
@@ -333,7 +340,7 @@ impl Raft {
 
     pub(crate) fn on_quiesce_response(&mut self, from: ReplicaId, round: u64, agreed: bool) {
         let Some(peer) = self.lead.peers.get_mut(&from) else { return };
-        peer.heard = self.now;
+        peer.note_heard(self.now);
         if let Some(proposal) = self.quiescence.proposal.take_if(|proposal| proposal.round == round)
         {
             if agreed {

@@ -33,6 +33,26 @@ pub enum Role {
 }
 
 /// One replica of one partition. See the crate's documentation.
+///
+/// Several modules write these fields. Between two calls, all of the following hold;
+/// [`check_invariants`](Raft::check_invariants) asserts them, in this order.
+///
+/// 1. *The log.* `base <= applied <= applying <= commit <= last_index`, and
+///    `applying <= durable <= last_index`: only what is committed and durable here is applied, and
+///    only what is applied is compacted. `verified <= last_index`.
+/// 2. *The term.* No entry of the log is of a later term than `term`.
+/// 3. *The leader.* A leader that is followed is the term's only one: `leader` is `None` or
+///    `term_leader`.
+/// 4. *A follower* collects no votes. *A candidate* has voted for itself in its term.
+/// 5. *The leader of a term* follows itself, and its term and its vote for itself are durable.
+///    Nobody else holds anything of [`Leadership`].
+/// 6. *Progress*, at the leader, is kept of all other members, and of nobody twice or of itself. A
+///    peer has acknowledged less than is sent next, and nothing beyond the log's end; it has been
+///    told no commit beyond the leader's.
+/// 7. *Forwarded reads* are a follower's, and it knows the leader that is to answer them.
+/// 8. *A quiesced replica* leads or knows its leader, has everything committed, durable and applied,
+///    and has proposed nothing that is not answered.
+/// 9. *Pauses* for which timeouts were put off are counted up to one timeout.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Raft {
     pub(crate) config: Config,
@@ -134,6 +154,7 @@ impl Raft {
     /// Lets time pass: elections, heartbeats, and everything that is given up after a while.
     pub fn tick(&mut self, now: Time) {
         self.advance_clock(now);
+        self.note_tick();
         if self.is_quiesced() {
             return;
         }

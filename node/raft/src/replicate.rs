@@ -121,7 +121,7 @@ impl Raft {
 
     pub(crate) fn on_append_response(&mut self, from: ReplicaId, verdict: Verdict) {
         let Some(peer) = self.lead.peers.get_mut(&from) else { return };
-        peer.heard = self.now;
+        peer.note_heard(self.now);
         match verdict {
             Verdict::Accepted { matched } => self.acknowledged(from, matched),
             Verdict::Rejected { prev_index, conflict_term, first_index } => {
@@ -182,7 +182,7 @@ impl Raft {
         let last_index = self.log.last_index();
         let Some(peer) = self.lead.peers.get_mut(&from) else { return };
         let newest = round > peer.acked_round;
-        peer.heard = self.now;
+        peer.note_heard(self.now);
         peer.acked_round = peer.acked_round.max(round);
         let marked = peer.mark.take_if(|(marked, _)| *marked <= round);
         let arrived = marked.is_some_and(|(_, sent)| matched >= sent);

@@ -104,6 +104,9 @@ impl Raft {
         self.applied = index;
         // Committed, so every leader that can still be heard has it.
         self.verified = self.verified.max(index);
-        self.lead.uncommitted_bytes = self.log.bytes_between(self.commit, self.log.last_index());
+        if self.role == Role::Leader {
+            self.lead.uncommitted_bytes =
+                self.log.bytes_between(self.commit, self.log.last_index());
+        }
     }
 }

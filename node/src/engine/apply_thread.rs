@@ -121,7 +121,7 @@ fn finish(partition: &Partition, work: AppliedWork, shared: &Shared) {
             };
             shared.metrics.written(&outcome);
             // Only operations are proposed for an answer.
-            let (Some(sink), Asked::Operation { asked, .. }) = (request.sink, request.asked) else {
+            let (Some(sink), Asked::Operation(asked)) = (request.sink, request.asked) else {
                 continue;
             };
             match answer_write(&asked, served, epoch, &outcome) {

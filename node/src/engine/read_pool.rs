@@ -7,10 +7,11 @@ use super::shared::Shared;
 use super::threads::Pulse;
 use crate::apply::Partition;
 use crate::host::ReadyRead;
-use crate::serving::{ReadFailure, Served, answer_read, gone, just_joined, replaying, staleness};
+use crate::serving::{
+    ReadFailure, Served, answer_read, gone, just_joined, just_left, replaying, serves,
+};
 use crossbeam_channel::Receiver;
 use doug_proto::error::Fault;
-use doug_raft::Time;
 use doug_storage::tree::ReadError;
 use std::sync::Arc;
 
@@ -29,37 +30,42 @@ pub fn run(tasks: Receiver<ReadTask>, shared: Arc<Shared>, pulse: Pulse) {
         match task {
             ReadTask::Ready(ready) => {
                 if let Some(request) = shared.requests.take(ready.request) {
-                    serve(request, ready.leader, ready.fresh, &shared);
+                    serve(request, Some(ready), &shared);
                 }
             }
-            ReadTask::Now(request) => serve(*request, false, None, &shared),
+            ReadTask::Now(request) => serve(*request, None, &shared),
         }
     }
 }
 
-/// Serves a read from data that is as fresh as `fresh`, if that is known.
-fn serve(mut request: Request, leader: bool, fresh: Option<Time>, shared: &Shared) {
-    let (Some(sink), Asked::Operation { asked, came }) = (request.sink, request.asked) else {
+/// `ready`: what its host has proven, and of which replica.
+fn serve(mut request: Request, ready: Option<ReadyRead>, shared: &Shared) {
+    let (Some(sink), Asked::Operation(asked)) = (request.sink, request.asked) else {
         return;
     };
     let Some(partition) = shared.partition(request.partition) else {
-        return sink.fail(&Fault::unavailable("the replica has just left this node"));
+        return sink.fail(&just_left());
     };
+    if let Some(ready) = ready
+        && let Err(fault) = serves(partition.key(), ready.replica)
+    {
+        return sink.fail(&fault);
+    }
     let descriptor = partition.descriptor();
     if descriptor.generation == 0 {
         return sink.fail(&just_joined());
     }
     // What rests on a leader's word is fresh enough; all else waits for the replay.
-    if fresh.is_none() && !partition.serves() {
+    let staleness = ready.and_then(|ready| ready.staleness);
+    if staleness.is_none() && !partition.serves() {
         return sink.fail(&replaying());
     }
     let served = Served {
         database: partition.database(),
         node: shared.config.node,
         descriptor: &descriptor,
-        leader,
-        // A leader that has just proved its leadership is as fresh as can be.
-        staleness: if leader { Some(0) } else { fresh.map(|fresh| staleness(came, fresh)) },
+        leader: ready.is_some_and(|ready| ready.leader),
+        staleness,
     };
     let now = shared.clock.now();
     match answer_read(&partition, &asked, served, &shared.leases, now) {

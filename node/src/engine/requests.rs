@@ -52,12 +52,7 @@ impl Sink {
 #[derive(Debug)]
 pub enum Asked {
     /// An operation of a client.
-    Operation {
-        /// What.
-        asked: serving::Asked,
-        /// When it came in.
-        came: Time,
-    },
+    Operation(serving::Asked),
     /// A leadership handed over, or a status: see [`crate::host::Reply`].
     Control(oneshot::Sender<Result<Reply, Fault>>),
 }

@@ -1,10 +1,59 @@
 //! Which leaderships to hand over, so that leaders stay spread over the nodes.
 
 use doug_raft::{Index, PeerStatus, ReplicaId, Time};
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
 
 /// A leader hands over to the preferred voter only after leading this long, in
 /// microseconds: a node that comes and goes must not drag leaderships along.
 pub(super) const SETTLE: u64 = 5_000_000;
+
+/// The longest time for which a voter to which hand-overs failed is not tried again, in microseconds.
+const MOST_BACK_OFF: u64 = 320_000_000;
+
+/// Hand-overs begun by this replica that had no lasting success, by target.
+///
+/// Each costs its partition up to an election timeout without a leader, or more if the target can
+/// depose the leader and not lead: one with a single bad link. So each failure doubles the time
+/// until the same target is tried again; that it has led for [`SETTLE`] clears its record. The
+/// record is kept across terms, for a failure ends the leadership of whoever began it.
+#[derive(Debug, Default)]
+pub(super) struct HandOvers(BTreeMap<ReplicaId, Failures>);
+
+#[derive(Clone, Copy, Debug)]
+struct Failures {
+    count: u32,
+    not_before: Time,
+}
+
+impl HandOvers {
+    /// A hand-over to `to` begins. It counts as failed until the target has led for long.
+    pub(super) fn begun(&mut self, now: Time, to: ReplicaId) {
+        let count = self.failures(to) + 1;
+        let pause = SETTLE.saturating_mul(1 << count.min(16)).min(MOST_BACK_OFF);
+        self.0.insert(to, Failures { count, not_before: now.after(pause) });
+    }
+
+    /// `leader` has led for so many microseconds, and does no more.
+    pub(super) fn led(&mut self, leader: ReplicaId, microseconds: u64) {
+        if microseconds >= SETTLE {
+            self.0.remove(&leader);
+        }
+    }
+
+    /// Forgets those that `keep` does not select.
+    pub(super) fn retain(&mut self, keep: impl Fn(ReplicaId) -> bool) {
+        self.0.retain(|id, _| keep(*id));
+    }
+
+    fn failures(&self, to: ReplicaId) -> u32 {
+        self.0.get(&to).map_or(0, |failures| failures.count)
+    }
+
+    fn is_backing_off(&self, now: Time, to: ReplicaId) -> bool {
+        self.0.get(&to).is_some_and(|failures| now < failures.not_before)
+    }
+}
 
 /// What decides over one leadership.
 #[derive(Clone, Copy, Debug)]
@@ -17,6 +66,8 @@ pub(super) struct Leadership<'a> {
     pub preferred: ReplicaId,
     /// The peers as the leader sees them.
     pub peers: &'a [PeerStatus],
+    /// Hand-overs that failed.
+    pub hand_overs: &'a HandOvers,
 }
 
 /// The voter to hand over to, if it is time.
@@ -25,7 +76,8 @@ pub(super) fn hand_over_to_preferred(
     now: Time,
     l: Leadership,
 ) -> Option<ReplicaId> {
-    if own == l.preferred || now.since(l.since) < SETTLE {
+    let too_early = now.since(l.since) < SETTLE || l.hand_overs.is_backing_off(now, l.preferred);
+    if own == l.preferred || too_early {
         return None;
     }
     let peer = l.peers.iter().find(|peer| peer.id == l.preferred)?;
@@ -35,10 +87,14 @@ pub(super) fn hand_over_to_preferred(
     (peer.recently_active && !peer.learner && close).then_some(peer.id)
 }
 
-/// The voter that a leader about to stop hands over to: the most caught-up one.
-pub(super) fn best_successor(peers: &[PeerStatus]) -> Option<ReplicaId> {
+/// The voter that a leader about to stop hands over to: of those to which the fewest hand-overs
+/// have failed, the most caught-up one.
+pub(super) fn best_successor(peers: &[PeerStatus], hand_overs: &HandOvers) -> Option<ReplicaId> {
     let candidates = peers.iter().filter(|peer| peer.recently_active && !peer.learner);
-    candidates.max_by_key(|peer| (peer.matched, std::cmp::Reverse(peer.id))).map(|peer| peer.id)
+    let rank = |peer: &&PeerStatus| {
+        (Reverse(hand_overs.failures(peer.id)), peer.matched, Reverse(peer.id))
+    };
+    candidates.max_by_key(rank).map(|peer| peer.id)
 }
 
 #[cfg(test)]
@@ -59,9 +115,46 @@ mod tests {
     }
 
     fn decide(now: u64, peers: &[PeerStatus]) -> Option<ReplicaId> {
-        let leadership =
-            Leadership { since: Time(0), last_index: 1_000, preferred: ReplicaId(1), peers };
+        decide_after(&HandOvers::default(), now, peers)
+    }
+
+    fn decide_after(hand_overs: &HandOvers, now: u64, peers: &[PeerStatus]) -> Option<ReplicaId> {
+        let (since, preferred) = (Time(0), ReplicaId(1));
+        let leadership = Leadership { since, last_index: 1_000, preferred, peers, hand_overs };
         hand_over_to_preferred(ReplicaId(2), Time(now), leadership)
+    }
+
+    #[test]
+    fn each_hand_over_that_fails_doubles_the_time_until_the_next() {
+        let (peers, mut hand_overs) = ([peer(1, 999, true)], HandOvers::default());
+        let (mut now, mut begun) = (SETTLE, Vec::new());
+        while begun.len() < 9 {
+            if decide_after(&hand_overs, now, &peers).is_some() {
+                hand_overs.begun(Time(now), ReplicaId(1));
+                begun.push(now / SETTLE);
+            }
+            now += SETTLE;
+        }
+        assert_eq!(begun, [1, 3, 7, 15, 31, 63, 127, 191, 255]);
+    }
+
+    #[test]
+    fn a_target_that_has_led_for_long_is_tried_as_if_nothing_had_failed() {
+        let (peers, mut hand_overs) = ([peer(1, 999, true)], HandOvers::default());
+        hand_overs.begun(Time(SETTLE), ReplicaId(1));
+        hand_overs.led(ReplicaId(1), SETTLE - 1);
+        assert_eq!(decide_after(&hand_overs, 2 * SETTLE, &peers), None);
+        hand_overs.led(ReplicaId(1), SETTLE);
+        assert_eq!(decide_after(&hand_overs, 2 * SETTLE, &peers), Some(ReplicaId(1)));
+    }
+
+    #[test]
+    fn a_stopping_leader_tries_another_voter_after_a_hand_over_that_failed() {
+        let (peers, mut hand_overs) = ([peer(1, 9, true), peer(3, 8, true)], HandOvers::default());
+        hand_overs.begun(Time(0), ReplicaId(1));
+        assert_eq!(best_successor(&peers, &hand_overs), Some(ReplicaId(3)));
+        hand_overs.begun(Time(1), ReplicaId(3));
+        assert_eq!(best_successor(&peers, &hand_overs), Some(ReplicaId(1)));
     }
 
     #[test]
@@ -75,7 +168,8 @@ mod tests {
     #[test]
     fn a_stopping_leader_hands_over_to_the_most_caught_up_active_voter() {
         let peers = [peer(1, 5, true), peer(3, 9, false), peer(4, 8, true), peer(5, 8, true)];
-        assert_eq!(best_successor(&peers), Some(ReplicaId(4)));
-        assert_eq!(best_successor(&[peer(3, 9, false)]), None);
+        let none = HandOvers::default();
+        assert_eq!(best_successor(&peers, &none), Some(ReplicaId(4)));
+        assert_eq!(best_successor(&[peer(3, 9, false)], &none), None);
     }
 }

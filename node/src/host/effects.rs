@@ -7,9 +7,10 @@ use doug_proto::error::Fault;
 use doug_proto::ids::NodeId;
 use doug_proto::map::{Member, Partition};
 use doug_proto::v1;
-use doug_raft::{Batch, Index, ReplicaId, Term, Time, UnquiesceCause};
+use doug_raft::{Batch, Index, ReplicaId, Term, UnquiesceCause};
 use doug_storage::ReplicaKey;
 use doug_storage::log::Record;
+use std::time::Duration;
 
 /// All that one turn asks for. The groups may be carried out side by side;
 /// inside a group, in order.
@@ -176,9 +177,10 @@ pub struct ReadyRead {
     pub request: RequestId,
     /// The replica that serves.
     pub replica: ReplicaKey,
-    /// The data is as fresh as this moment; `None`: not known.
-    pub fresh: Option<Time>,
-    /// Whether the replica leads.
+    /// How long before the read came to this node a write may have been answered that the read
+    /// does not see, at most. Proven by a read round or a lease; `None`: nothing proves it.
+    pub staleness: Option<Duration>,
+    /// Whether the replica leads, as far as it knows.
     pub leader: bool,
 }
 

@@ -7,7 +7,7 @@ use super::replica::{AwaitedTransfer, Replica};
 use super::{Host, preferred};
 use doug_proto::error::Fault;
 use doug_proto::ids::NodeId;
-use doug_raft::{PeerStatus, Time};
+use doug_raft::{PeerStatus, ReplicaId, Time, TransferError};
 
 impl Host {
     pub(super) fn balance(&mut self, now: Time) {
@@ -24,11 +24,12 @@ impl Host {
                 last_index: replica.raft.last_index(),
                 preferred,
                 peers: &peers,
+                hand_overs: &replica.hand_overs,
             };
             let own = replica.raft.id();
-            if let Some(to) = balance::hand_over_to_preferred(own, now, leadership) {
-                // Refused while another hand-over is under way: the next look decides again.
-                let _ = replica.raft.transfer(now, to);
+            if let Some(to) = balance::hand_over_to_preferred(own, now, leadership)
+                && replica.hand_over(now, to).is_ok()
+            {
                 self.dirty.insert(*partition);
             }
         }
@@ -37,9 +38,10 @@ impl Host {
     pub(super) fn hand_over(&mut self, now: Time) {
         for partition in &self.led {
             let Some(replica) = self.replicas.get_mut(partition) else { continue };
-            if let Some(to) = balance::best_successor(&successors(replica)) {
-                // Refused while another hand-over is under way: the next tick tries again.
-                let _ = replica.raft.transfer(now, to);
+            if replica.raft.transferring_to().is_none()
+                && let Some(to) = balance::best_successor(&successors(replica), &replica.hand_overs)
+                && replica.hand_over(now, to).is_ok()
+            {
                 self.dirty.insert(*partition);
             }
         }
@@ -76,22 +78,40 @@ impl Host {
             Some(node) => replica.replica_on(node).ok_or_else(|| {
                 Fault::invalid(format!("node {node} holds no voter of partition {partition}"))
             })?,
-            None => balance::best_successor(&successors(replica)).ok_or_else(|| {
-                Fault::unavailable(format!(
-                    "no other voter of partition {partition} is in touch: nobody can take over"
-                ))
-            })?,
+            None => balance::best_successor(&successors(replica), &replica.hand_overs).ok_or_else(
+                || {
+                    Fault::unavailable(format!(
+                        "no other voter of partition {partition} is in touch: nobody can take over"
+                    ))
+                },
+            )?,
         };
         let from_term = replica.raft.term();
         replica
-            .raft
-            .transfer(now, target)
+            .hand_over(now, target)
             .map_err(|error| Fault::new(tonic::Code::FailedPrecondition, error.to_string()))?;
         if let Some(earlier) = replica.transfer.take() {
             self.effects.replies.push((earlier.request, Err(transfer_expired(partition))));
         }
         replica.transfer = Some(AwaitedTransfer { request, deadline, from_term });
         self.dirty.insert(partition);
+        Ok(())
+    }
+}
+
+impl Replica {
+    /// Begins a hand-over, unless one to the same target is under way.
+    ///
+    /// # Errors
+    /// As [`Raft::transfer`](doug_raft::Raft::transfer).
+    fn hand_over(&mut self, now: Time, to: ReplicaId) -> Result<(), TransferError> {
+        let under_way = self.raft.transferring_to() == Some(to);
+        self.raft.transfer(now, to)?;
+        if !under_way {
+            let configuration = self.raft.configuration();
+            self.hand_overs.retain(|id| configuration.is_voter(id));
+            self.hand_overs.begun(now, to);
+        }
         Ok(())
     }
 }

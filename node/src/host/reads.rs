@@ -1,8 +1,9 @@
 //! Reads that wait for an index, or for an index to be applied.
 
-use super::event::{ReadKind, RequestId};
+use super::event::RequestId;
 use doug_raft::{Index, ReadId, Time};
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 /// Reads of one replica.
 #[derive(Debug, Default)]
@@ -14,7 +15,8 @@ pub(super) struct Reads {
     /// Groups and token reads that wait until an index is applied.
     applying: BTreeMap<Index, Vec<Group>>,
     next_id: u64,
-    /// The data is at least as fresh as this moment.
+    /// When the latest round (or lease) began whose index is applied: the data holds every write
+    /// answered before that moment. A replica that only believes it leads knows no such moment.
     fresh: Option<Time>,
     /// No waiting read has an earlier deadline.
     next_deadline: Option<Time>,
@@ -33,14 +35,17 @@ struct Group {
 #[derive(Clone, Copy, Debug)]
 struct WaitingRead {
     request: RequestId,
-    kind: ReadKind,
+    /// When it came to this host.
+    begun: Time,
     deadline: Time,
 }
 
 impl Reads {
-    /// The moment the replica's data is known to be as fresh as.
-    pub(super) fn fresh(&self) -> Option<Time> {
-        self.fresh
+    /// How long before `begun` a write may have been answered that this replica's data lacks, at
+    /// most. It is counted from the read's beginning, not its answer: what is written while a read
+    /// waits owes it nothing.
+    pub(super) fn staleness(&self, begun: Time) -> Option<Duration> {
+        self.fresh.map(|fresh| Duration::from_micros(begun.since(fresh)))
     }
 
     /// Whether no read waits.
@@ -50,15 +55,21 @@ impl Reads {
 
     /// Adds a read that needs an index of the leader. The caller has served the
     /// bounded reads that need none.
-    pub(super) fn gather(&mut self, request: RequestId, kind: ReadKind, deadline: Time) {
+    pub(super) fn gather(&mut self, request: RequestId, begun: Time, deadline: Time) {
         self.note_deadline(deadline);
-        self.gathering.push(WaitingRead { request, kind, deadline });
+        self.gathering.push(WaitingRead { request, begun, deadline });
     }
 
     /// Adds a read that waits for `index` to be applied.
-    pub(super) fn wait_applied(&mut self, request: RequestId, index: Index, deadline: Time) {
+    pub(super) fn wait_applied(
+        &mut self,
+        request: RequestId,
+        begun: Time,
+        index: Index,
+        deadline: Time,
+    ) {
         self.note_deadline(deadline);
-        let read = WaitingRead { request, kind: ReadKind::Applied { index }, deadline };
+        let read = WaitingRead { request, begun, deadline };
         let group = Group { since: None, reads: vec![read] };
         self.applying.entry(index).or_default().push(group);
     }
@@ -95,8 +106,8 @@ impl Reads {
         groups.flat_map(|group| group.reads).map(|read| read.request).collect()
     }
 
-    /// Everything up to `index` is applied: the reads that can be served now.
-    pub(super) fn applied(&mut self, index: Index) -> Vec<(RequestId, ReadKind)> {
+    /// Everything up to `index` is applied: the reads that can be served now, and when each began.
+    pub(super) fn applied(&mut self, index: Index) -> Vec<(RequestId, Time)> {
         if self.applying.first_key_value().is_none_or(|(first, _)| *first > index) {
             return Vec::new();
         }
@@ -105,7 +116,7 @@ impl Reads {
         let mut ready = Vec::new();
         for group in groups {
             self.fresh = self.fresh.max(group.since);
-            ready.extend(group.reads.into_iter().map(|read| (read.request, read.kind)));
+            ready.extend(group.reads.into_iter().map(|read| (read.request, read.begun)));
         }
         ready
     }
@@ -138,28 +149,26 @@ impl Reads {
 mod tests {
     use super::*;
 
-    const LINEARIZABLE: ReadKind = ReadKind::Linearizable;
-
     #[test]
     fn the_reads_of_a_turn_share_one_question() {
         let mut reads = Reads::default();
-        reads.gather(RequestId(1), LINEARIZABLE, Time(100));
-        reads.gather(RequestId(2), LINEARIZABLE, Time(100));
+        reads.gather(RequestId(1), Time(5), Time(100));
+        reads.gather(RequestId(2), Time(5), Time(100));
         let id = reads.ask(Time(5)).unwrap();
         assert_eq!(reads.ask(Time(5)), None);
         reads.index_known(&[id], 7);
         assert!(reads.applied(6).is_empty());
         assert_eq!(reads.applied(7).len(), 2);
-        assert_eq!(reads.fresh(), Some(Time(5)));
+        assert_eq!(reads.staleness(Time(5)), Some(Duration::ZERO));
     }
 
     #[test]
     fn reads_that_come_while_a_question_is_open_share_the_next() {
         let mut reads = Reads::default();
-        reads.gather(RequestId(1), LINEARIZABLE, Time(100));
+        reads.gather(RequestId(1), Time(5), Time(100));
         let first = reads.ask(Time(5)).unwrap();
-        reads.gather(RequestId(2), LINEARIZABLE, Time(100));
-        reads.gather(RequestId(3), LINEARIZABLE, Time(100));
+        reads.gather(RequestId(2), Time(5), Time(100));
+        reads.gather(RequestId(3), Time(5), Time(100));
         assert_eq!(reads.ask(Time(6)), None);
         reads.index_known(&[first], 7);
         let second = reads.ask(Time(7)).unwrap();
@@ -169,24 +178,45 @@ mod tests {
     #[test]
     fn freshness_is_that_of_the_question_not_of_the_answer() {
         let mut reads = Reads::default();
-        reads.gather(RequestId(1), LINEARIZABLE, Time(100));
+        reads.gather(RequestId(1), Time(5), Time(100));
         let early = reads.ask(Time(5)).unwrap();
-        reads.gather(RequestId(2), LINEARIZABLE, Time(100));
+        reads.gather(RequestId(2), Time(5), Time(100));
         reads.index_known(&[early], 4);
         let late = reads.ask(Time(9)).unwrap();
         reads.index_known(&[late], 3);
-        assert_eq!(reads.applied(3), [(RequestId(2), LINEARIZABLE)]);
-        assert_eq!(reads.fresh(), Some(Time(9)));
+        assert_eq!(reads.applied(3), [(RequestId(2), Time(5))]);
+        assert_eq!(reads.staleness(Time(12)), Some(Duration::from_micros(3)));
         reads.applied(4);
-        assert_eq!(reads.fresh(), Some(Time(9)));
+        assert_eq!(reads.staleness(Time(12)), Some(Duration::from_micros(3)));
+    }
+
+    #[test]
+    fn without_a_proven_round_nothing_is_known_of_staleness() {
+        let mut reads = Reads::default();
+        reads.gather(RequestId(1), Time(5), Time(100));
+        let id = reads.ask(Time(5)).unwrap();
+        reads.aborted(&[id]);
+        reads.wait_applied(RequestId(2), Time(6), 3, Time(100));
+        assert_eq!(reads.applied(9), [(RequestId(2), Time(6))]);
+        assert_eq!(reads.staleness(Time(6)), None);
+    }
+
+    #[test]
+    fn staleness_does_not_grow_while_a_read_waits() {
+        let mut reads = Reads::default();
+        reads.gather(RequestId(1), Time(5), Time(100));
+        let id = reads.ask(Time(5)).unwrap();
+        reads.index_known(&[id], 3);
+        let ready = reads.applied(3);
+        assert_eq!(reads.staleness(ready[0].1), Some(Duration::ZERO));
     }
 
     #[test]
     fn a_read_past_its_deadline_is_given_up_once() {
         let mut reads = Reads::default();
-        reads.gather(RequestId(1), LINEARIZABLE, Time(100));
+        reads.gather(RequestId(1), Time(5), Time(100));
         let id = reads.ask(Time(5)).unwrap();
-        reads.wait_applied(RequestId(2), 50, Time(200));
+        reads.wait_applied(RequestId(2), Time(5), 50, Time(200));
         assert_eq!(reads.expire(Time(150)), [RequestId(1)]);
         assert!(reads.aborted(&[id]).is_empty());
         assert_eq!(reads.expire(Time(200)), [RequestId(2)]);

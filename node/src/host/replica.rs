@@ -1,6 +1,7 @@
 //! One replica: its consensus core, and who waits for what.
 
 use super::backlog::Applying;
+use super::balance::HandOvers;
 use super::effects::{ApplyBatch, ApplyWork};
 use super::event::RequestId;
 use super::membership::AwaitedGoal;
@@ -44,8 +45,11 @@ pub(super) struct Replica {
     pub applied: Index,
     /// When it was last shown the nodes' wall clocks.
     pub clocks_seen: Time,
+    /// Whom it follows, itself if it leads; since when, see `since`.
+    pub follows: Option<ReplicaId>,
     /// Since when it has had its present leader, or none.
     pub since: Time,
+    pub hand_overs: HandOvers,
     /// Whether it has caught up with a leader once since the process started.
     pub caught_up: bool,
     pub transfer: Option<AwaitedTransfer>,
@@ -87,7 +91,9 @@ impl Replica {
             retention: Retention::new(applied),
             applied,
             clocks_seen: Time(0),
+            follows: None,
             since: now,
+            hand_overs: HandOvers::default(),
             caught_up: false,
             transfer: None,
             snapshot: None,

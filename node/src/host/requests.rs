@@ -6,6 +6,7 @@ use super::queue::QueuedWrite;
 use super::turn::ready_read;
 use super::{Host, is_full};
 use doug_raft::Time;
+use std::time::Duration;
 
 impl Host {
     pub(super) fn write(&mut self, request: RequestId, partition: u64, write: QueuedWrite) {
@@ -45,20 +46,25 @@ impl Host {
                 return;
             }
             ReadKind::Bounded { max_lag }
-                if replica.reads.fresh().is_some_and(|fresh| now.since(fresh) <= max_lag) =>
+                if replica
+                    .reads
+                    .staleness(now)
+                    .is_some_and(|stale| stale <= Duration::from_micros(max_lag)) =>
             {
-                let ready = ready_read(replica, request, kind);
+                let ready = ready_read(replica, request, now);
                 self.effects.ready.push(ready);
                 return;
             }
             ReadKind::Applied { index } if replica.applied >= index => {
-                let ready = ready_read(replica, request, kind);
+                let ready = ready_read(replica, request, now);
                 self.effects.ready.push(ready);
                 return;
             }
-            ReadKind::Applied { index } => replica.reads.wait_applied(request, index, deadline),
+            ReadKind::Applied { index } => {
+                replica.reads.wait_applied(request, now, index, deadline)
+            }
             ReadKind::Linearizable | ReadKind::Bounded { .. } => {
-                replica.reads.gather(request, kind, deadline);
+                replica.reads.gather(request, now, deadline);
             }
         }
         self.dirty.insert(partition);

@@ -2,7 +2,7 @@
 
 use super::backlog::Persisting;
 use super::effects::{Effects, Fetch, LogContent, LogRecord, ReadyRead, RoleChange, SendSnapshot};
-use super::event::{ReadKind, RequestId};
+use super::event::RequestId;
 use super::faults::{not_leader, overwritten};
 use super::membership::pursue_goal;
 use super::replica::{self, AwaitedTransfer, Replica};
@@ -25,6 +25,8 @@ impl Host {
             replica.raft.read(now, read);
         }
         loop {
+            #[cfg(feature = "simulation")]
+            replica.raft.check_invariants();
             let effects = replica.raft.take_effects();
             if effects.is_empty() {
                 break;
@@ -34,8 +36,8 @@ impl Host {
                 carry_out(effect, replica, now, &mut self.effects, &mut self.persisting);
             }
         }
-        for (request, kind) in replica.reads.applied(replica.applied) {
-            let ready = ready_read(replica, request, kind);
+        for (request, begun) in replica.reads.applied(replica.applied) {
+            let ready = ready_read(replica, request, begun);
             self.effects.ready.push(ready);
         }
         self.liveness.peers_changed |= replica.follow_membership();
@@ -121,6 +123,9 @@ fn role_changed(
     term: Term,
     leader: Option<ReplicaId>,
 ) {
+    if let Some(before) = std::mem::replace(&mut replica.follows, leader) {
+        replica.hand_overs.led(before, now.since(replica.since));
+    }
     replica.since = now;
     let leader = leader.and_then(|leader| replica.node_of(leader));
     let leads = role == Role::Leader;
@@ -131,10 +136,7 @@ fn role_changed(
     }
 }
 
-pub(super) fn ready_read(replica: &Replica, request: RequestId, kind: ReadKind) -> ReadyRead {
-    let fresh = match kind {
-        ReadKind::Applied { .. } => None,
-        ReadKind::Linearizable | ReadKind::Bounded { .. } => replica.reads.fresh(),
-    };
-    ReadyRead { request, replica: replica.key, fresh, leader: replica.leads() }
+pub(super) fn ready_read(replica: &Replica, request: RequestId, begun: Time) -> ReadyRead {
+    let staleness = replica.reads.staleness(begun);
+    ReadyRead { request, replica: replica.key, staleness, leader: replica.leads() }
 }

@@ -73,7 +73,7 @@ fn start(shared: &Shared, plan: Plan, deadline: Time, sink: Sink, mut permit: Pe
         shared.metrics.refused(work.class());
         return sink.fail(&fault);
     }
-    let asked = Asked::Operation { asked, came: shared.clock.now() };
+    let asked = Asked::Operation(asked);
     match work {
         Work::Write(command) => {
             shared.submit(partition, asked, Some(sink), permit, |request| Event::Write {

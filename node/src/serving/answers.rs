@@ -9,7 +9,9 @@ use doug_proto::map::{Partition, PartitionMap};
 use doug_proto::token::{Place, SessionToken};
 use doug_proto::v1::{self, error_detail::Detail, stream_answer::Answer};
 use doug_raft::Time;
+use doug_storage::ReplicaKey;
 use doug_storage::tree::ReadError;
+use std::time::Duration;
 
 /// What a client's operation asked, as far as its answer needs it.
 #[derive(Clone, Debug)]
@@ -60,8 +62,10 @@ pub struct Served<'a> {
     pub descriptor: &'a Partition,
     /// Whether its replica led.
     pub leader: bool,
-    /// Bound on the staleness, in milliseconds, if known.
-    pub staleness: Option<u64>,
+    /// Bound on the staleness, if a read round or a lease has proven one: see
+    /// [`ReadyRead`](crate::host::ReadyRead). That a replica leads proves nothing: it may have been
+    /// deposed without having heard of it.
+    pub staleness: Option<Duration>,
 }
 
 impl Served<'_> {
@@ -76,16 +80,23 @@ impl Served<'_> {
             session_token: SessionToken::of(self.database, place).to_bytes(),
             served_by: self.node.to_string(),
             leader: self.leader,
-            staleness_milliseconds: self.staleness,
+            staleness_milliseconds: self.staleness.map(whole_milliseconds),
         }
     }
 }
 
-/// How stale data that is as fresh as `fresh` was when a read `came` in, in
-/// milliseconds. How long the read waited since does not make its answer older than
-/// the bound it was allowed by.
-pub fn staleness(came: Time, fresh: Time) -> u64 {
-    came.since(fresh).div_ceil(1_000)
+/// Rounded up, for it is a bound.
+fn whole_milliseconds(bound: Duration) -> u64 {
+    (bound.as_micros() as u64).div_ceil(1_000)
+}
+
+/// A read was made ready for one replica; nothing that proved counts for another that its node has
+/// made in its place since, which may hold less.
+///
+/// # Errors
+/// The replica has left this node.
+pub fn serves(held: ReplicaKey, ready: ReplicaKey) -> Result<(), Fault> {
+    if held == ready { Ok(()) } else { Err(just_left()) }
 }
 
 /// The answer to a write whose outcome is known.
@@ -185,6 +196,11 @@ pub fn just_joined() -> Fault {
     Fault::unavailable("this replica has just joined its group and holds nothing yet: ask another")
 }
 
+/// A replica that was removed while a read waited for it.
+pub fn just_left() -> Fault {
+    Fault::unavailable("the replica has just left this node")
+}
+
 /// A snapshot that was let go.
 pub fn gone(error: &ReadError) -> Fault {
     Fault::new(
@@ -241,15 +257,4 @@ fn session_expired(partition: u64) -> Fault {
         ),
     )
     .with(Detail::SessionExpired(v1::SessionExpired { partition, session_id: 0 }))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn staleness_is_that_of_the_moment_the_read_came_in() {
-        assert_eq!(staleness(Time(90_000), Time(60_500)), 30);
-        assert_eq!(staleness(Time(90_000), Time(95_000)), 0, "proved while the read waited");
-    }
 }

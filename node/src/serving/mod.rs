@@ -8,8 +8,8 @@ mod page;
 mod plan;
 
 pub use answers::{
-    Asked, ReadFailure, Served, answer_read, answer_write, gone, just_joined, replaying, staleness,
-    with_leader_address, wrong_partition,
+    Asked, ReadFailure, Served, answer_read, answer_write, gone, just_joined, just_left, replaying,
+    serves, with_leader_address, wrong_partition,
 };
 pub use leases::Leases;
 pub use page::snapshot_revision;

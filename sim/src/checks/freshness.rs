@@ -1,6 +1,6 @@
 //! "Reads as fresh as promised": linearizable ones see all that anybody was told
 //! before they began; session reads their token; bounded ones all that was told
-//! before their lag.
+//! before their lag; and any that claims a staleness all that was told before it.
 
 use super::Violation;
 use crate::history::{ANY_SERVER, Action, Answer, Freshness as Asked, Operation};
@@ -13,6 +13,8 @@ pub(super) struct Freshness {
     /// Nodes whose clocks stood still or went back: they cannot tell how long ago anything was.
     untimely: BTreeSet<usize>,
 }
+
+const NAME: &str = "reads as fresh as promised";
 
 /// How much faster or slower a node's clock may run, of a thousand.
 const DRIFT: u64 = 20;
@@ -71,7 +73,7 @@ impl Freshness {
             }
         };
         if revision(answer) >= least {
-            return Ok(());
+            return self.check_claim(operation, answer);
         }
         let what = format!(
             "partition {partition}: a {promise} operation of client {} asked at {} µs answers of \
@@ -80,6 +82,58 @@ impl Freshness {
             operation.asked,
             revision(answer)
         );
-        Err(Violation::new("reads as fresh as promised", what))
+        Err(Violation::new(NAME, what))
+    }
+
+    /// What the answer itself says of its staleness holds too, whatever was asked for.
+    fn check_claim(&self, operation: &Operation, answer: &Answer) -> Result<(), Violation> {
+        let Some(claim) = operation.staleness else { return Ok(()) };
+        if self.is_untimely(operation.server) {
+            return Ok(());
+        }
+        let since = operation.asked.saturating_sub(claim + claim * DRIFT / 1_000);
+        let least = self.floor(operation.partition, since);
+        if revision(answer) >= least {
+            return Ok(());
+        }
+        let what = format!(
+            "partition {}: an answer to client {}, which asked at {} µs, claims to be at most {claim} µs \
+             stale and is of revision {}, but must know {least} for that",
+            operation.partition,
+            operation.client,
+            operation.asked,
+            revision(answer)
+        );
+        Err(Violation::new(NAME, what))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn session_read(asked: u64, staleness: Option<u64>) -> Operation {
+        Operation {
+            client: 0,
+            partition: 1,
+            action: Action::Get { key: bytes::Bytes::new(), freshness: Asked::Session(1) },
+            asked,
+            answered: None,
+            staleness,
+            server: 0,
+            tries: 1,
+        }
+    }
+
+    #[test]
+    fn a_staleness_that_is_claimed_has_to_hold() {
+        let mut freshness = Freshness::default();
+        freshness.note(1, 1_000, &Answer::Registered(7));
+        let old = Answer::Got { revision: 3, found: None };
+        let check = |claim| freshness.check(&session_read(3_000, claim), &old);
+        assert!(check(None).is_ok(), "its token asked for no more");
+        assert!(check(Some(2_000)).is_ok(), "that far back nothing was told");
+        assert!(check(Some(0)).is_err());
+        assert!(check(Some(1_000)).is_err());
     }
 }

@@ -57,6 +57,7 @@ mod tests {
             action: Action::Put { keys, value, condition },
             asked: 0,
             answered: None,
+            staleness: None,
             server: 0,
             tries: 1,
         }

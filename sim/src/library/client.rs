@@ -1,6 +1,6 @@
 //! A client that runs the library that ships: straight to the nodes, or through facades.
 
-use super::operations::{Asked, Done, Page};
+use super::operations::{Asked, Done, Header, Page};
 use super::program::Running;
 use crate::checks::Violation;
 use crate::clients::count;
@@ -123,6 +123,7 @@ impl Caller {
             action,
             asked: cx.now,
             answered: None,
+            staleness: None,
             server: 0,
             tries: 1,
         };
@@ -164,10 +165,10 @@ impl Caller {
         match done {
             Done::Answered(answer) => {
                 let answered = asked.understand(&answer, operation.partition, cx);
-                let (answer, server) = answered.map_err(|what| {
+                let (answer, header) = answered.map_err(|what| {
                     Violation::new(NAME, format!("client {}: {what}", self.index))
                 })?;
-                self.answered(operation, answer, server, cx)?;
+                self.answered(operation, answer, header, cx)?;
             }
             Done::Scanned(pages) => self.scanned(&operation, &seen, &pages, cx)?,
             Done::Failed(fault) => return self.failed(operation, &fault, cx),
@@ -182,7 +183,7 @@ impl Caller {
         &mut self,
         mut operation: Operation,
         answer: Answer,
-        server: usize,
+        header: Header,
         cx: &mut Context,
     ) -> Result<(), Violation> {
         if let Answer::Written { met: true, .. } = answer {
@@ -190,7 +191,7 @@ impl Caller {
         }
         count(&operation.action, &answer, cx);
         self.memory.learn(operation.partition, &operation.action, &answer);
-        operation.server = server;
+        (operation.server, operation.staleness) = (header.server, header.staleness);
         operation.answered = Some((cx.now, answer));
         cx.checks.ended(operation)
     }
@@ -218,7 +219,8 @@ impl Caller {
                 *least = seen.revision(partition);
             }
             // Which node served which partition the library does not say.
-            self.answered(operation, answer, crate::history::ANY_SERVER, cx)?;
+            let header = Header { server: crate::history::ANY_SERVER, staleness: None };
+            self.answered(operation, answer, header, cx)?;
         }
         Ok(())
     }

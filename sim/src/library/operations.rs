@@ -27,6 +27,15 @@ pub enum Asked {
 /// One page of a scan, and where the next begins.
 pub type Page = ScanResponse;
 
+/// What an answer says of itself.
+#[derive(Clone, Copy, Debug)]
+pub struct Header {
+    /// The node that gave it.
+    pub server: usize,
+    /// Its bound on the staleness, in microseconds.
+    pub staleness: Option<u64>,
+}
+
 /// What the library reported.
 #[derive(Debug)]
 pub enum Done {
@@ -100,7 +109,7 @@ impl Asked {
         result.unwrap_or_else(Done::Failed)
     }
 
-    /// The history's form of an answer to one operation, and the node that gave it.
+    /// The history's form of an answer to one operation, and what its header says.
     ///
     /// # Errors
     /// What is wrong with the answer.
@@ -109,7 +118,7 @@ impl Asked {
         told: &Told,
         partition: u64,
         cx: &Context,
-    ) -> Result<(Answer, usize), String> {
+    ) -> Result<(Answer, Header), String> {
         let Asked::One(asked) = self else { unreachable!("scans have pages") };
         let (header, answer): (_, Box<dyn Fn(u64) -> Answer>) = match (asked, told) {
             (Wire::Put(_), Told::Put(put)) => {
@@ -138,7 +147,8 @@ impl Asked {
         if header.partition != partition {
             return Err(format!("partition {partition} was asked, and {header:?} answers"));
         }
-        Ok((answer(header.revision), server_of(header, cx)))
+        let staleness = header.staleness_milliseconds.map(|milliseconds| milliseconds * 1_000);
+        Ok((answer(header.revision), Header { server: server_of(header, cx), staleness }))
     }
 }
 

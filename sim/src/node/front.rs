@@ -10,7 +10,7 @@ use doug_node::flow::{Class, overloaded};
 use doug_node::host::{Event, ReadKind, ReadyRead, RequestId};
 use doug_node::serving::{
     Asked, Plan, ReadFailure, Served, Site, Work, answer_read, answer_write, gone, just_joined,
-    plan, replaying, staleness, with_leader_address,
+    just_left, plan, replaying, serves, with_leader_address,
 };
 use doug_proto::deadline;
 use doug_proto::error::Fault;
@@ -27,14 +27,9 @@ pub(super) struct Operation {
     stream: StreamId,
     id: u64,
     partition: u64,
-    /// When it came in, by the node's clock.
-    came: Time,
     asked: Asked,
     class: Class,
     since: u64,
-    leader: bool,
-    /// The data of a read is as fresh as this.
-    fresh: Option<Time>,
 }
 
 /// What a node knows when it takes operations up.
@@ -83,18 +78,15 @@ impl Process {
         }
         self.next_request += 1;
         let request = RequestId(self.next_request);
-        let came = self.clock.local(cx.now);
-        let (leader, fresh) = (false, None);
-        let operation =
-            Operation { stream, id, partition, came, asked, class, since, leader, fresh };
+        let operation = Operation { stream, id, partition, asked, class, since };
         self.operations.insert(request, operation);
-        let deadline = came.after(timeout);
+        let deadline = self.clock.local(cx.now).after(timeout);
         let event = match mutate(work, cx.plan.mutant) {
             Work::Write(command) => Event::Write { request, partition, command, deadline },
             Work::Read(kind) => Event::Read { request, partition, kind, deadline },
             Work::ReadNow => {
                 let delay = cx.random.below(300);
-                return self.schedule(delay, NodeEvent::Serve(request), cx);
+                return self.schedule(delay, NodeEvent::Serve(request, None), cx);
             }
         };
         self.post(self.host_of(partition), event, cx);
@@ -118,16 +110,6 @@ impl Process {
         let took = Duration::from_micros(cx.now - operation.since);
         self.admission.of(operation.class).ended(carried_out.then_some(took));
         Some(operation)
-    }
-
-    /// A host lets a read be served, which says how fresh it is.
-    pub(super) fn is_ready(&mut self, ready: &ReadyRead) {
-        if let Some(operation) = self.operations.get_mut(&ready.request) {
-            operation.leader = ready.leader;
-            operation.fresh = ready.fresh;
-        } else if ready.fresh.is_some() {
-            self.fresh.insert(ready.request);
-        }
     }
 
     /// A host refuses an operation. Whether it was one.
@@ -170,27 +152,36 @@ impl Process {
     pub(super) fn serve_operation(
         &mut self,
         request: RequestId,
+        ready: Option<ReadyRead>,
         cx: &mut Context,
     ) -> Result<bool, Death> {
         let Some(operation) = self.take_operation(request, true, cx) else { return Ok(false) };
-        let Operation { stream, id, partition, came, asked, leader, fresh, .. } = operation;
+        let Operation { stream, id, partition, asked, .. } = operation;
         let Some(replica) = self.partitions.get(&partition).cloned() else {
-            let fault = Fault::unavailable("the replica has just left this node");
-            self.answer(stream, id, Err(fault), cx);
+            self.answer(stream, id, Err(just_left()), cx);
             return Ok(true);
         };
+        if let Some(ready) = ready
+            && let Err(fault) = serves(replica.key(), ready.replica)
+        {
+            cx.coverage.hit("read made ready for a replica that has left");
+            self.answer(stream, id, Err(fault), cx);
+            return Ok(true);
+        }
         let descriptor = replica.descriptor();
         if descriptor.generation == 0 {
             self.answer(stream, id, Err(just_joined()), cx);
             return Ok(true);
         }
-        if !self.may_serve(&replica, fresh.is_some(), cx)? {
+        let proven = ready.and_then(|ready| ready.staleness);
+        if !self.may_serve(&replica, proven.is_some(), cx)? {
             self.answer(stream, id, Err(replaying()), cx);
             return Ok(true);
         }
         let now = self.clock.local(cx.now);
-        let staleness = fresh.map(|fresh| staleness(came, fresh));
-        let staleness = if leader { Some(0) } else { staleness };
+        let leader = ready.is_some_and(|ready| ready.leader);
+        let unproven = leader && cx.plan.mutant == Mutant::StalenessUnproven;
+        let staleness = if unproven { Some(Duration::ZERO) } else { proven };
         let (node, database) = (self.id, replica.database());
         let served = Served { database, node, descriptor: &descriptor, leader, staleness };
         let answer = match answer_read(&replica, &asked, served, &self.leases, now) {

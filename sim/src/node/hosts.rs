@@ -248,9 +248,8 @@ impl Process {
 
     fn serve_soon(&mut self, ready: Vec<ReadyRead>, cx: &mut Context) {
         for ready in ready {
-            self.is_ready(&ready);
             let delay = cx.random.below(300);
-            self.schedule(delay, NodeEvent::Serve(ready.request), cx);
+            self.schedule(delay, NodeEvent::Serve(ready.request, Some(ready)), cx);
         }
     }
 

@@ -7,7 +7,8 @@ use crate::history::{Answer, Freshness};
 use crate::mutants::Mutant;
 use bytes::Bytes;
 use doug_node::apply::Partition;
-use doug_node::host::{Event, ReadKind, RequestId};
+use doug_node::host::{Event, ReadKind, ReadyRead, RequestId};
+use doug_node::serving::serves;
 use doug_proto::error::Fault;
 use doug_proto::v1;
 use doug_storage::tree::{ReadError, ScanRange};
@@ -43,29 +44,34 @@ impl Process {
             Freshness::Session(index) => ReadKind::Applied { index },
             Freshness::Eventual => {
                 let delay = cx.random.below(300);
-                return self.schedule(delay, NodeEvent::Serve(id), cx);
+                return self.schedule(delay, NodeEvent::Serve(id, None), cx);
             }
         };
         let event = Event::Read { request: id, partition, kind, deadline };
         self.post(self.host_of(partition), event, cx);
     }
 
-    pub(super) fn serve(&mut self, request: RequestId, cx: &mut Context) -> Result<(), Death> {
-        if self.serve_operation(request, cx)? {
+    /// `ready`: what a host has proven for the read.
+    pub(super) fn serve(
+        &mut self,
+        request: RequestId,
+        ready: Option<ReadyRead>,
+        cx: &mut Context,
+    ) -> Result<(), Death> {
+        if self.serve_operation(request, ready, cx)? {
             return Ok(());
         }
         let Some((from, asked)) = self.requests.remove(&request) else {
             return Ok(());
         };
-        let fresh = self.fresh.remove(&request);
         let answer = match asked {
             Asked::Write => return Ok(()),
             Asked::Get(partition, key) => {
-                let held = self.readable(partition, fresh, cx)?;
+                let held = self.readable(partition, ready, cx)?;
                 held.map(|held| (held.key(), get(&held, &key)))
             }
             Asked::Scan(partition, reverse) => {
-                let held = self.readable(partition, fresh, cx)?;
+                let held = self.readable(partition, ready, cx)?;
                 held.map(|held| (held.key(), scan(&held, reverse)))
             }
         };
@@ -87,18 +93,22 @@ impl Process {
         Ok(())
     }
 
-    /// A replica that holds anything yet, and that must not wait for its replay. `fresh`:
-    /// a leader has said what the read must see.
+    /// A replica that holds anything yet, and that must not wait for its replay. `ready`:
+    /// what a host has proven, and of which replica.
     fn readable(
         &self,
         partition: u64,
-        fresh: bool,
+        ready: Option<ReadyRead>,
         cx: &mut Context,
     ) -> Result<Option<Arc<Partition>>, Death> {
         let held = self.partitions.get(&partition).filter(|p| p.descriptor().generation > 0);
         let Some(held) = held else { return Ok(None) };
-        let serves = self.may_serve(held, fresh, cx)?;
-        Ok(serves.then(|| held.clone()))
+        if ready.is_some_and(|ready| serves(held.key(), ready.replica).is_err()) {
+            return Ok(None);
+        }
+        let proven = ready.is_some_and(|ready| ready.staleness.is_some());
+        let may = self.may_serve(held, proven, cx)?;
+        Ok(may.then(|| held.clone()))
     }
 
     /// Whether a replica may serve what it holds.

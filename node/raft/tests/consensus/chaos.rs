@@ -1,5 +1,6 @@
 //! Groups under faults drawn from a seed: losses, delays, duplicates, partitions, crashes that lose what was not durable;
-//! in half of them members come and go, in half of them clocks drift and leaders read by lease, in half of them idle groups quiesce.
+//! in half of them members come and go, in half of them clocks drift and leaders read by lease, in half of them idle groups quiesce, in
+//! a few every tick is late.
 //! The checker watches every step; when the faults stop, the group has to come to agreement.
 
 #[path = "chaos/members.rs"]
@@ -55,6 +56,7 @@ fn cluster(seed: u64, also: impl Fn(&mut Config)) -> Cluster {
     cluster.story.silent = true;
     cluster.changes_members = seed % 2 == 1;
     cluster.quiesce_after = (seed % 8 >= 4).then(|| cluster.dice.between(1, 60) * MILLISECOND);
+    cluster.ticks_late_by = (seed % 16 == 10).then_some(60 * MILLISECOND);
     (1..=size).for_each(|number| cluster.begin_to_look(number));
     cluster.let_clocks_drift(lease.map_or(0, |lease| lease.max_drift_ppm.into()));
     cluster

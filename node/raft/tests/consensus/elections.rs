@@ -294,3 +294,44 @@ fn a_follower_whose_process_stood_still_waits_for_the_leaders_messages() {
     replica.wait(300 * MILLISECOND);
     assert_eq!(replica.raft.role(), Role::PreCandidate);
 }
+
+#[test]
+fn a_follower_whose_ticks_are_always_late_campaigns_all_the_same() {
+    let mut replica = follower_of_three();
+    // Each pause is shorter than the shortest election timeout, and nobody is heard in any of them.
+    let mut waited = 0;
+    while replica.raft.role() == Role::Follower {
+        waited += 100;
+        assert!(waited <= 700, "two election timeouts are over, and it has not campaigned");
+        pause(&mut replica, 100 * MILLISECOND);
+    }
+    assert!(waited > 300, "one election timeout is put off");
+}
+
+#[test]
+fn a_tick_on_time_lets_the_next_pause_be_compensated() {
+    let mut replica = follower_of_three();
+    pause(&mut replica, 300 * MILLISECOND);
+    replica.wait(MILLISECOND);
+    pause(&mut replica, 10_000 * MILLISECOND);
+    replica.wait(100 * MILLISECOND);
+    assert_eq!(replica.raft.role(), Role::Follower);
+}
+
+#[test]
+fn a_leader_whose_ticks_are_always_late_notices_that_it_has_no_quorum() {
+    let mut replica = Replica::leader();
+    let mut waited = 0;
+    while replica.raft.role() == Role::Leader {
+        waited += 100;
+        assert!(waited <= 700, "two election timeouts are over, and it leads without a quorum");
+        pause(&mut replica, 100 * MILLISECOND);
+    }
+}
+
+/// A tick that comes so late.
+fn pause(replica: &mut Replica, microseconds: u64) {
+    let now = replica.now.after(microseconds);
+    replica.raft.compensate_pause(now, microseconds);
+    replica.wait(microseconds);
+}

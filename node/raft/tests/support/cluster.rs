@@ -147,6 +147,8 @@ pub struct Cluster {
     pub changes_members: bool,
     /// How long a leader is idle before it proposes to quiesce; `None`: it never does.
     pub quiesce_after: Option<u64>,
+    /// Ticks come only so often, in microseconds, and nodes take each for the end of a pause.
+    pub ticks_late_by: Option<u64>,
     drift_ppm: u64,
     /// Of wall clocks and tokens alone.
     clock_dice: Dice,
@@ -193,6 +195,7 @@ impl Cluster {
             counts: BTreeMap::new(),
             changes_members: false,
             quiesce_after: None,
+            ticks_late_by: None,
             drift_ppm: 0,
             clock_dice: Dice::new(seed ^ 0xc10c),
             last_number: disks.keys().next_back().copied().unwrap_or(0),
@@ -426,7 +429,12 @@ impl Cluster {
         let (process, local) = (node.process, node.clock.local(now));
         let Some(raft) = &mut node.raft else { return };
         match event {
-            Event::Tick if node.tick_at == now => raft.tick(local),
+            Event::Tick if node.tick_at == now => {
+                if let Some(late) = self.ticks_late_by {
+                    raft.compensate_pause(local, late);
+                }
+                raft.tick(local);
+            }
             Event::Deliver { from, message } => node.hear(local, from, message),
             Event::Look { process: of } if of == process => {
                 self.look(number, local);
@@ -469,6 +477,7 @@ impl Cluster {
     fn settle(&mut self, number: u64) {
         loop {
             let Some(raft) = &mut self.node(number).raft else { return };
+            raft.check_invariants();
             let effects = raft.take_effects();
             if effects.is_empty() {
                 break;
@@ -481,7 +490,13 @@ impl Cluster {
         let raft = nodes[&number].raft.as_ref().expect("it was just seen");
         self.checker.committed(raft, |id| nodes.get(&id.0).map(|node| &node.disk));
         let clock = nodes[&number].clock;
-        let at = clock.when(raft.next_tick()).max(self.now.after(1));
+        let next = clock.when(raft.next_tick()).max(self.now.after(1));
+        let before = nodes[&number].tick_at;
+        let at = match self.ticks_late_by {
+            Some(_) if before > self.now => before,
+            Some(late) => self.now.after(late),
+            None => next,
+        };
         let node = self.node(number);
         if node.tick_at != at {
             node.tick_at = at;

@@ -74,6 +74,7 @@ impl Replica {
 
     /// Takes effects; nothing becomes durable.
     pub fn take(&mut self) {
+        self.raft.check_invariants();
         for effect in self.raft.take_effects() {
             if let Effect::Persist { ticket, .. } = &effect {
                 assert!(*ticket > self.issued, "tickets strictly increase");
