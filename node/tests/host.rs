@@ -12,11 +12,16 @@ use doug_node::host::{
 };
 use doug_proto::error::Fault;
 use doug_proto::ids::NodeId;
+use doug_proto::v1::error_detail::Detail;
 use doug_proto::v1::raft_message::Message;
-use doug_raft::{Clock, Time};
+use doug_raft::{BatchTime, Clock, Stamp, Time};
 use doug_storage::ReplicaKey;
 use std::collections::{BTreeMap, BTreeSet};
 use three_nodes::{descriptor, node};
+
+/// In milliseconds since 1970.
+const MIDNIGHT: u64 = 1_767_225_600_000;
+const HOUR: u64 = 3_600_000;
 
 const MILLISECOND: u64 = 1_000;
 const SECOND: u64 = 1_000_000;
@@ -100,10 +105,17 @@ impl Trio {
         while self.now < end {
             self.now = self.now.after(10 * MILLISECOND);
             for host in 0..3 {
-                self.hosts[host].step(self.now, Event::Tick { wall: Clock(0) });
+                let wall = self.wall(host);
+                self.hosts[host].step(self.now, Event::Tick { wall });
             }
             self.settle();
         }
+    }
+
+    /// The wall clocks begin at midnight, and that of host 0 an hour later.
+    fn wall(&self, host: usize) -> Clock {
+        let hour = if host == 0 { HOUR } else { 0 };
+        Clock(MIDNIGHT + hour + self.now.0 / MILLISECOND)
     }
 
     fn settle(&mut self) {
@@ -156,8 +168,17 @@ impl Trio {
     }
 
     fn write(&mut self, host: usize, request: u64, deadline: Time) {
+        self.write_after(host, request, Stamp(0), deadline);
+    }
+
+    fn write_after(&mut self, host: usize, request: u64, seen: Stamp, deadline: Time) {
         let (request, command) = (RequestId(request), Bytes::from_static(b"command"));
-        self.tell(host, Event::Write { request, partition: 1, command, deadline });
+        self.tell(host, Event::Write { request, partition: 1, command, seen, deadline });
+    }
+
+    /// Clock and stamp of the last batch of a host's log.
+    fn last_time(&self, host: usize) -> BatchTime {
+        self.hosts[host].raft(1).expect("it holds a replica").last_time()
     }
 
     fn read(&mut self, host: usize, request: u64, kind: ReadKind) {
@@ -176,6 +197,50 @@ impl Trio {
 
 fn last_index(work: &ApplyWork) -> u64 {
     work.batches.last().expect("work is never empty").batch.last()
+}
+
+#[test]
+fn a_leader_whose_own_clock_is_an_hour_ahead_follows_the_majority() {
+    let mut trio = Trio::new();
+    trio.write(0, 1, NEVER);
+    let now = trio.wall(1);
+    let clock = trio.last_time(0).clock;
+    assert!(clock.since(now) < 1_000 && now.since(clock) < 1_000, "{clock} at {now}");
+    assert_eq!(trio.last_time(1), trio.last_time(0));
+}
+
+#[test]
+fn every_host_knows_by_how_much_its_clock_is_off() {
+    let trio = Trio::new();
+    let offsets = [0, 1, 2].map(|host: usize| trio.hosts[host].clock_offset(trio.now));
+    assert!(offsets[0] > HOUR as i64 - 1_000, "{offsets:?}");
+    assert!(offsets[1].abs() < 1_000 && offsets[2].abs() < 1_000, "{offsets:?}");
+}
+
+#[test]
+fn a_write_is_stamped_later_than_what_its_client_has_seen_elsewhere() {
+    let mut trio = Trio::new();
+    let seen = Stamp::first_of(Clock(trio.wall(1).0 + 9_000));
+    trio.write_after(0, 1, seen, NEVER);
+    assert_eq!(trio.seen.applied, [RequestId(1)]);
+    assert!(trio.last_time(0).stamp > seen);
+    assert!(trio.last_time(0).clock.since(trio.wall(1)) < 1_000, "the clock does not follow");
+}
+
+#[test]
+fn a_token_more_than_ten_seconds_ahead_is_refused_with_the_reason() {
+    let mut trio = Trio::new();
+    let before = trio.last_time(0);
+    let seen = Stamp::first_of(Clock(trio.wall(1).0 + 12_000));
+    trio.write_after(0, 1, seen, NEVER);
+    let fault = trio.fault(1);
+    assert!(fault.is_not_executed() && fault.code == tonic::Code::Unavailable, "{fault:?}");
+    let by = fault.details.iter().find_map(|detail| match detail {
+        Detail::ClockAhead(ahead) => Some(ahead.by_milliseconds),
+        _ => None,
+    });
+    assert!(by.is_some_and(|by| (11_000..13_000).contains(&by)), "{fault:?}");
+    assert_eq!(trio.last_time(0), before, "nothing was proposed");
 }
 
 #[test]
@@ -268,7 +333,10 @@ fn flood(trio: &mut Trio) -> u64 {
     let writes = BACKLOG / command.len() as u64 + 8;
     for request in 1..=writes {
         let (request, command) = (RequestId(request), command.clone());
-        trio.tell(0, Event::Write { request, partition: 1, command, deadline: NEVER });
+        trio.tell(
+            0,
+            Event::Write { request, partition: 1, command, seen: Stamp(0), deadline: NEVER },
+        );
     }
     writes
 }

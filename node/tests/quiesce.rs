@@ -9,7 +9,7 @@ use doug_node::host::{
     Sequence,
 };
 use doug_proto::v1;
-use doug_raft::{Batch, BatchTime, Clock, ReplicaId, Role, Term, Time, UnquiesceCause};
+use doug_raft::{Batch, BatchTime, Clock, ReplicaId, Role, Stamp, Term, Time, UnquiesceCause};
 use doug_storage::ReplicaKey;
 use std::collections::{BTreeMap, BTreeSet};
 use three_nodes::{descriptor, node};
@@ -228,7 +228,10 @@ impl Trio {
 
     fn write(&mut self, host: usize, request: u64, partition: u64) {
         let (request, command) = (RequestId(request), Bytes::from_static(b"command"));
-        self.tell(host, Event::Write { request, partition, command, deadline: NEVER });
+        self.tell(
+            host,
+            Event::Write { request, partition, command, seen: Stamp(0), deadline: NEVER },
+        );
     }
 
     fn read(&mut self, host: usize, request: u64, partition: u64, kind: ReadKind) {

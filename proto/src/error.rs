@@ -113,6 +113,15 @@ impl Fault {
         }))
     }
 
+    /// `UNAVAILABLE`: the write's session token is so many milliseconds ahead of the partition's clock; not executed.
+    pub fn clock_ahead(partition: u64, by_milliseconds: u64) -> Self {
+        let message = format!(
+            "the session token of this write is {by_milliseconds} ms ahead of the clock of partition {partition}: set the clocks of \
+             the nodes (`doug doctor` names those that are off), or write without the token"
+        );
+        Self::unavailable(message).with(Detail::ClockAhead(v1::ClockAhead { by_milliseconds }))
+    }
+
     /// Whether it promises that the operation never will be applied.
     pub fn is_not_executed(&self) -> bool {
         self.details.iter().any(|d| matches!(d, Detail::NotExecuted(_)))
@@ -242,7 +251,15 @@ macro_rules! details {
     };
 }
 
-details!(NotLeader, WrongPartition, NotExecuted, OutcomeUnknown, SessionExpired, LimitExceeded);
+details!(
+    NotLeader,
+    WrongPartition,
+    NotExecuted,
+    OutcomeUnknown,
+    SessionExpired,
+    LimitExceeded,
+    ClockAhead
+);
 
 /// `INVALID_ARGUMENT` for a whole request beyond its limit.
 ///

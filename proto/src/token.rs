@@ -46,12 +46,20 @@ pub struct SessionToken {
     /// The 48 bits of the id of the database.
     #[prost(fixed64, tag = "3")]
     database: u64,
+    /// The greatest stamp seen, of whichever partition.
+    #[prost(fixed64, tag = "4")]
+    pub stamp: u64,
 }
 
 impl SessionToken {
     /// The token of one answer.
-    pub fn of(database: DatabaseId, place: Place) -> Self {
-        Self { version: VERSION, places: vec![place], database: database.bits() }
+    pub fn of(database: DatabaseId, place: Place, stamp: u64) -> Self {
+        Self { version: VERSION, places: vec![place], database: database.bits(), stamp }
+    }
+
+    /// What a write needs of a session: its greatest stamp alone.
+    pub fn stamp_alone(&self) -> Self {
+        Self { places: Vec::new(), ..self.clone() }
     }
 
     /// The opaque bytes.
@@ -89,7 +97,7 @@ impl SessionToken {
 
     /// Whether it has seen nothing yet.
     pub fn is_empty(&self) -> bool {
-        self.places.is_empty()
+        self.places.is_empty() && self.stamp == 0
     }
 
     /// The revision the token has seen of `partition`; 0 if none.
@@ -108,6 +116,7 @@ impl SessionToken {
             self.clone_from(other);
             return;
         }
+        self.stamp = self.stamp.max(other.stamp);
         for place in &other.places {
             match self.places.iter_mut().find(|p| p.partition == place.partition) {
                 Some(known) if known.revision < place.revision => *known = *place,
@@ -221,7 +230,7 @@ mod tests {
 
     fn token(partition: u64, revision: u64) -> SessionToken {
         let place = Place { partition, generation: 1, revision, keyspace: 1 };
-        SessionToken::of(DatabaseId::from_bits(HERE), place)
+        SessionToken::of(DatabaseId::from_bits(HERE), place, revision + 50)
     }
 
     fn scan() -> ScanToken {
@@ -229,13 +238,15 @@ mod tests {
     }
 
     #[test]
-    fn merged_tokens_keep_the_greatest_revision_of_each_partition() {
+    fn merged_tokens_keep_the_greatest_revision_of_each_partition_and_the_greatest_stamp() {
         let mut merged = SessionToken::default();
         for (partition, revision) in [(1, 10), (2, 5), (1, 7), (1, 12)] {
             merged.merge(&token(partition, revision));
         }
         let read = SessionToken::from_bytes(&merged.to_bytes()).unwrap();
         assert_eq!((read.revision(1), read.revision(2), read.revision(3)), (12, 5, 0));
+        assert_eq!(read.stamp, 62);
+        assert_eq!((read.stamp_alone().stamp, read.stamp_alone().places), (62, Vec::new()));
     }
 
     #[test]
@@ -281,7 +292,7 @@ mod tests {
     fn what_was_seen_of_another_database_is_forgotten() {
         let mut seen = token(1, 10);
         let place = Place { partition: 2, generation: 1, revision: 3, keyspace: 1 };
-        seen.merge(&SessionToken::of(DatabaseId::from_bits(7), place));
+        seen.merge(&SessionToken::of(DatabaseId::from_bits(7), place, 0));
         seen.merge(&SessionToken::default());
         assert_eq!((seen.revision(1), seen.revision(2)), (0, 3));
     }

@@ -103,6 +103,7 @@ impl Mutant {
         Mutant::Consensus(Core::IncarnationIgnored),
         Mutant::Consensus(Core::ReadServedQuiesced),
         Mutant::Consensus(Core::StampGoesBack),
+        Mutant::Consensus(Core::StampIgnoresToken),
         Mutant::Consensus(Core::OneClockBelieved),
         Mutant::Consensus(Core::PausesCompensatedWithoutBound),
         Mutant::Library(LibraryBug::LostWriteRepeated),

@@ -100,6 +100,9 @@ impl Engine {
         mut operation: Operation,
         deadline: Instant,
     ) -> Result<Answer, Fault> {
+        if self.settings.track_session {
+            prepare::follow(&mut operation, &self.seen.lock());
+        }
         prepare::check(&mut operation)?;
         let answer = match &operation {
             Operation::Status(request) if self.front.is_none() => {

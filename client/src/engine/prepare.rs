@@ -4,6 +4,7 @@ use crate::builder::Settings;
 use bytes::Bytes;
 use doug_proto::error::{Fault, check_request_bytes};
 use doug_proto::limits;
+use doug_proto::token::SessionToken;
 use doug_proto::v1::{self, Consistency, stream_operation::Operation, write_operation};
 use prost::Message;
 
@@ -192,6 +193,19 @@ pub(crate) fn session(operation: &mut Operation) -> Option<&mut Option<v1::Sessi
         Operation::Delete(delete) => Some(&mut delete.session),
         Operation::Batch(batch) => Some(&mut batch.session),
         _ => None,
+    }
+}
+
+/// Gives a write that brings no session token one with the stamp of `seen`, if anything was seen yet.
+pub(crate) fn follow(operation: &mut Operation, seen: &SessionToken) {
+    let token = match operation {
+        Operation::Put(put) => &mut put.session_token,
+        Operation::Delete(delete) => &mut delete.session_token,
+        Operation::Batch(batch) => &mut batch.session_token,
+        _ => return,
+    };
+    if seen.stamp > 0 && token.is_empty() {
+        *token = seen.stamp_alone().to_bytes();
     }
 }
 

@@ -186,6 +186,7 @@ impl Headers {
     pub(super) fn merged(self) -> Option<ResponseHeader> {
         let mut header = self.last?;
         header.session_token = self.seen.to_bytes();
+        header.stamp = self.seen.stamp;
         header.staleness_milliseconds = self.stalest.filter(|_| !self.unknown);
         header.leader = !self.followed;
         Some(header)

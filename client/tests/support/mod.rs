@@ -320,7 +320,7 @@ pub fn header(partition: u64, revision: u64) -> Option<v1::ResponseHeader> {
         partition,
         generation: 1,
         revision,
-        session_token: SessionToken::of(DATABASE, place(partition, revision)).to_bytes(),
+        session_token: SessionToken::of(DATABASE, place(partition, revision), 0).to_bytes(),
         leader: true,
         ..Default::default()
     })

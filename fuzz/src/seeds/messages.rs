@@ -35,7 +35,7 @@ clusters:
 pub fn seeds() -> Vec<Seed> {
     let map = map(SPECIFICATION);
     let place = Place { partition: 2, generation: 2, revision: 300, keyspace: 1 };
-    let token = SessionToken::of(map.database, place);
+    let token = SessionToken::of(map.database, place, 7 << 16);
     let key = Bytes::from_static(b"key");
     let page = ScanToken::new(map.database, KeyspaceId::DEFAULT).after(key, vec![place], vec![3]);
     vec![
@@ -185,7 +185,7 @@ fn client_request() -> Vec<u8> {
     let key = || Bytes::from_static(b"key");
     let database = DatabaseId::from_bits(0xdb);
     let place = Place { partition: 2, generation: 1, revision: 9, keyspace: 1 };
-    let token = SessionToken::of(database, place).to_bytes();
+    let token = SessionToken::of(database, place, 7 << 16).to_bytes();
     let read = v1::ReadOptions { consistency: 2, session_token: token, max_lag_milliseconds: 5 };
     let page = ScanToken::new(database, KeyspaceId::DEFAULT).after(key(), vec![place], vec![]);
     let page_token = page.to_bytes();

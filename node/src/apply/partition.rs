@@ -7,6 +7,7 @@ use bytes::Bytes;
 use doug_proto::ids::DatabaseId;
 use doug_proto::map::Partition as Descriptor;
 use doug_proto::v1;
+use doug_raft::Stamp;
 use doug_storage::compaction::CompactionJob;
 use doug_storage::simulation::{Bug, crash_point, has_bug};
 use doug_storage::store::Store;
@@ -15,7 +16,7 @@ use doug_storage::tree::{Tree, TreeChange, TreeReader, View};
 use doug_storage::{Applied, ReplicaKey, StorageError};
 use parking_lot::{Mutex, RwLock};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// One replica's data.
 #[derive(Debug)]
@@ -28,6 +29,8 @@ pub struct Partition {
     inner: Mutex<Inner>,
     maintenance_asked: AtomicBool,
     leads: AtomicBool,
+    /// Of the last batch applied, or being applied.
+    stamp: AtomicU64,
     serves: AtomicBool,
 }
 
@@ -41,8 +44,8 @@ struct Inner {
 /// What became of one piece of [`ApplyWork`].
 #[derive(Debug)]
 pub struct AppliedWork {
-    /// The outcomes, for those that wait for them.
-    pub outcomes: Vec<(RequestId, v1::Outcome)>,
+    /// The outcomes, for those that wait for them, each with the stamp of its batch.
+    pub outcomes: Vec<(RequestId, v1::Outcome, Stamp)>,
     /// Those that wait in vain: a snapshot contained their commands.
     pub overtaken: Vec<RequestId>,
     /// The last index of the work: at most what is applied now.
@@ -92,6 +95,7 @@ impl Partition {
     pub fn new(key: ReplicaKey, tree: Tree, machine: Machine, applied: Applied) -> Self {
         let reader = tree.reader();
         let descriptor = RwLock::new(Arc::new(machine.descriptor().clone()));
+        let stamp = AtomicU64::new(machine.time().stamp.0);
         Self {
             key,
             database: machine.database(),
@@ -100,6 +104,7 @@ impl Partition {
             inner: Mutex::new(Inner { tree, machine, applied }),
             maintenance_asked: AtomicBool::new(false),
             leads: AtomicBool::new(false),
+            stamp,
             serves: AtomicBool::new(false),
         }
     }
@@ -141,6 +146,11 @@ impl Partition {
         }
     }
 
+    /// A stamp at or above those of all batches that a view taken before has seen.
+    pub fn stamp(&self) -> Stamp {
+        Stamp(self.stamp.load(Ordering::Acquire))
+    }
+
     /// The last command applied.
     pub fn applied(&self) -> Applied {
         self.inner.lock().applied
@@ -153,7 +163,8 @@ impl Partition {
     pub fn apply(&self, work: ApplyWork) -> Result<AppliedWork, Unapplied> {
         let mut inner = self.inner.lock();
         let Inner { tree, machine, applied } = &mut *inner;
-        let (mut outcomes, mut overtaken) = (Vec::new(), Vec::new());
+        let (mut outcomes, mut overtaken) =
+            (Vec::<(RequestId, v1::Outcome, Stamp)>::new(), Vec::new());
         let index = work.batches.last().map_or(applied.index, |last| last.batch.last());
         let mut batches = work.batches.into_iter();
         while let Some(ApplyBatch { batch, waiting }) = batches.next() {
@@ -171,10 +182,12 @@ impl Partition {
                 applied.index
             );
             crash_point("apply: batch begun");
+            // Before anything of it can be read: what a read has seen is never later than this.
+            self.stamp.store(batch.time.stamp.0, Ordering::Release);
             let results = match machine.apply(tree, &batch) {
                 Ok(results) => results,
                 Err(error) => {
-                    let before = outcomes.into_iter().map(|(request, _)| request);
+                    let before = outcomes.into_iter().map(|(request, ..)| request);
                     let after = waiting.into_iter().chain(batches.flat_map(|next| next.waiting));
                     let waiting = overtaken.into_iter().chain(before).chain(after).collect();
                     return Err(Unapplied { error, waiting });
@@ -182,7 +195,8 @@ impl Partition {
             };
             crash_point("apply: batch done");
             *applied = Applied { index: batch.last(), term: batch.term };
-            outcomes.extend(waiting.into_iter().zip(results));
+            let outcome = |(request, outcome)| (request, outcome, batch.time.stamp);
+            outcomes.extend(waiting.into_iter().zip(results).map(outcome));
         }
         let wants_maintenance = tree.wants_rotation();
         let feature_level = machine.feature_level();
@@ -346,6 +360,7 @@ impl Partition {
         crash_point("snapshot installed: to be published");
         let change = store.publish(self.key, change)?;
         crash_point("snapshot installed: published");
+        self.stamp.store(machine.time().stamp.0, Ordering::Release);
         inner.tree.install(change);
         *self.descriptor.write() = Arc::new(machine.descriptor().clone());
         inner.machine = machine;

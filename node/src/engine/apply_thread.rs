@@ -109,7 +109,7 @@ fn finish(partition: &Partition, work: AppliedWork, shared: &Shared) {
     if !work.outcomes.is_empty() {
         let descriptor = partition.descriptor();
         let epoch = shared.maps.epoch();
-        for (request, outcome) in work.outcomes {
+        for (request, outcome, stamp) in work.outcomes {
             let Some(mut request) = shared.requests.take(request) else { continue };
             request.permit.carried_out(shared.clock.now());
             let served = Served {
@@ -124,7 +124,7 @@ fn finish(partition: &Partition, work: AppliedWork, shared: &Shared) {
             let (Some(sink), Asked::Operation(asked)) = (request.sink, request.asked) else {
                 continue;
             };
-            match answer_write(&asked, served, epoch, &outcome) {
+            match answer_write(&asked, served, epoch, (&outcome, stamp)) {
                 Ok(answer) => sink.answer(answer),
                 Err(fault) => sink.fail(&fault),
             }

@@ -6,6 +6,7 @@ use crate::catalog;
 use crate::host::Event;
 use crate::serving;
 use doug_proto::error::Fault;
+use doug_raft::Stamp;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::oneshot;
@@ -52,6 +53,7 @@ async fn written(shared: &Arc<Shared>) -> Result<bool, Fault> {
         request,
         partition,
         command,
+        seen: Stamp(0),
         deadline,
     });
     // Whatever came of it is seen at the next look.

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use doug_proto::ids::NodeId;
 use doug_proto::map::{Goal, Partition};
 use doug_proto::v1;
-use doug_raft::{Batch, BatchTime, Clock, Index, ReplicaId, Term, Time};
+use doug_raft::{Batch, BatchTime, Clock, Index, ReplicaId, Stamp, Term, Time};
 use doug_storage::ReplicaKey;
 
 /// Names one client request while its node works on it. Never used again by
@@ -83,6 +83,8 @@ pub enum Event {
         partition: u64,
         /// An encoded [`v1::Command`].
         command: Bytes,
+        /// The greatest stamp its client has seen: its batch gets a later one.
+        seen: Stamp,
         /// When its outcome is reported unknown.
         deadline: Time,
     },

@@ -249,8 +249,9 @@ impl Host {
                 self.tick(now);
             }
             Event::Turn { from, turn } => self.turn(now, from, turn),
-            Event::Write { request, partition, command, deadline } => {
-                self.write(request, partition, QueuedWrite { request, command, deadline });
+            Event::Write { request, partition, command, seen, deadline } => {
+                let write = QueuedWrite { request, command, seen, deadline };
+                self.write(now, partition, write);
             }
             Event::Read { request, partition, kind, deadline } => {
                 self.read(now, request, partition, kind, deadline);

@@ -2,7 +2,7 @@
 
 use super::event::RequestId;
 use bytes::Bytes;
-use doug_raft::Time;
+use doug_raft::{Stamp, Time};
 use std::collections::VecDeque;
 
 /// A write that waits to be proposed.
@@ -10,6 +10,8 @@ use std::collections::VecDeque;
 pub(super) struct QueuedWrite {
     pub request: RequestId,
     pub command: Bytes,
+    /// The greatest stamp its client has seen.
+    pub seen: Stamp,
     pub deadline: Time,
 }
 
@@ -25,6 +27,8 @@ pub(super) struct WriteQueue {
 pub(super) struct Taken {
     pub commands: Vec<Bytes>,
     pub requests: Vec<(RequestId, Time)>,
+    /// The greatest stamp that one of their clients has seen.
+    pub seen: Stamp,
 }
 
 impl WriteQueue {
@@ -52,6 +56,7 @@ impl WriteQueue {
             let Some(write) = self.writes.pop_front() else { break };
             bytes += write.command.len();
             taken.commands.push(write.command);
+            taken.seen = taken.seen.max(write.seen);
             taken.requests.push((write.request, write.deadline));
         }
         self.bytes -= bytes;
@@ -83,6 +88,7 @@ mod tests {
             queue.push(QueuedWrite {
                 request: RequestId(number as u64),
                 command: vec![0; *size].into(),
+                seen: Stamp(number as u64),
                 deadline: Time(100 + number as u64),
             });
         }

@@ -200,8 +200,8 @@ impl Replica {
             if self.leads() && (full || crowded && self.queue.bytes() < batch_bytes) {
                 break;
             }
-            let Taken { commands, requests } = self.queue.take(batch_bytes);
-            match self.raft.propose(now, &commands) {
+            let Taken { commands, requests, seen } = self.queue.take(batch_bytes);
+            match self.raft.propose_after(now, seen, &commands) {
                 Ok(at) => self.pending.insert(at.term, at.base, requests),
                 Err(error) => {
                     refused.extend(requests.into_iter().map(|(request, _)| (request, error)));

@@ -5,11 +5,17 @@ use super::faults::{backlog_full, not_here, not_leader};
 use super::queue::QueuedWrite;
 use super::turn::ready_read;
 use super::{Host, is_full};
-use doug_raft::Time;
+use doug_proto::error::Fault;
+use doug_raft::{Stamp, Time};
 use std::time::Duration;
 
+/// A token so many milliseconds ahead of the partition's clock is refused: stamps would follow
+/// it, and stay there.
+const MOST_AHEAD: u64 = 10_000;
+
 impl Host {
-    pub(super) fn write(&mut self, request: RequestId, partition: u64, write: QueuedWrite) {
+    pub(super) fn write(&mut self, now: Time, partition: u64, write: QueuedWrite) {
+        let request = write.request;
         let Some(replica) = self.replicas.get_mut(&partition) else {
             self.effects.replies.push((request, Err(not_here(self.config.node, partition))));
             return;
@@ -22,6 +28,16 @@ impl Host {
         if is_full(&self.config, &self.persisting, replica) {
             self.effects.replies.push((request, Err(backlog_full(partition))));
             return;
+        }
+        if write.seen > Stamp(0) {
+            self.clocks.show_to(now, replica);
+            let clock = replica.raft.clock(now).0;
+            let ahead = write.seen.milliseconds().saturating_sub(clock);
+            if ahead > MOST_AHEAD {
+                let fault = Fault::clock_ahead(partition, ahead);
+                self.effects.replies.push((request, Err(fault)));
+                return;
+            }
         }
         replica.queue.push(write);
         self.dirty.insert(partition);

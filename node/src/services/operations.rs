@@ -75,11 +75,12 @@ fn start(shared: &Shared, plan: Plan, deadline: Time, sink: Sink, mut permit: Pe
     }
     let asked = Asked::Operation(asked);
     match work {
-        Work::Write(command) => {
+        Work::Write { command, seen } => {
             shared.submit(partition, asked, Some(sink), permit, |request| Event::Write {
                 request,
                 partition,
                 command,
+                seen,
                 deadline,
             });
         }

@@ -8,7 +8,7 @@ use doug_proto::ids::{DatabaseId, NodeId};
 use doug_proto::map::{Partition, PartitionMap};
 use doug_proto::token::{Place, SessionToken};
 use doug_proto::v1::{self, error_detail::Detail, stream_answer::Answer};
-use doug_raft::Time;
+use doug_raft::{Stamp, Time};
 use doug_storage::ReplicaKey;
 use doug_storage::tree::ReadError;
 use std::time::Duration;
@@ -69,18 +69,19 @@ pub struct Served<'a> {
 }
 
 impl Served<'_> {
-    /// The header of an answer of this revision.
-    pub fn header(&self, revision: u64) -> v1::ResponseHeader {
+    /// The header of an answer of this revision, which saw nothing later than `stamp`.
+    pub fn header(&self, revision: u64, stamp: Stamp) -> v1::ResponseHeader {
         let Partition { id, generation, .. } = *self.descriptor;
         let place = Place::new(self.descriptor, revision);
         v1::ResponseHeader {
             partition: id,
             generation,
             revision,
-            session_token: SessionToken::of(self.database, place).to_bytes(),
+            session_token: SessionToken::of(self.database, place, stamp.0).to_bytes(),
             served_by: self.node.to_string(),
             leader: self.leader,
             staleness_milliseconds: self.staleness.map(whole_milliseconds),
+            stamp: stamp.0,
         }
     }
 }
@@ -110,7 +111,7 @@ pub fn answer_write(
     asked: &Asked,
     served: Served,
     epoch: u64,
-    outcome: &v1::Outcome,
+    (outcome, stamp): (&v1::Outcome, Stamp),
 ) -> Result<Answer, Fault> {
     if outcome.wrong_partition {
         return Err(wrong_partition(served.descriptor, epoch));
@@ -118,7 +119,7 @@ pub fn answer_write(
     if outcome.session_expired {
         return Err(session_expired(served.descriptor.id));
     }
-    let header = Some(served.header(outcome.revision));
+    let header = Some(served.header(outcome.revision, stamp));
     let condition_met = outcome.conditions_met;
     let current_revision = outcome.current_revision;
     Ok(match asked {
@@ -172,7 +173,7 @@ fn read_one(
 ) -> Result<v1::GetResponse, ReadError> {
     let view = replica.reader().view();
     let found = view.get(&get.key, None)?;
-    let header = Some(served.header(view.revision()));
+    let header = Some(served.header(view.revision(), replica.stamp()));
     Ok(match found {
         Some(found) => v1::GetResponse {
             header,

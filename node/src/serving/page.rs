@@ -50,7 +50,7 @@ pub fn page(
     let next_page_token = page.last_key.map_or_else(Bytes::new, |last_key| {
         ScanToken::new(database, keyspace).after(last_key, vec![place], Vec::new()).to_bytes()
     });
-    let header = Some(served.header(revision));
+    let header = Some(served.header(revision, partition.stamp()));
     Ok(v1::ScanResponse { header, entries: page.entries, next_page_token })
 }
 

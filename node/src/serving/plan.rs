@@ -12,6 +12,7 @@ use doug_proto::limits;
 use doug_proto::map::{Keyspace, KeyspaceId, Partition, PartitionMap};
 use doug_proto::token::{ScanToken, SessionToken};
 use doug_proto::v1::{self, stream_operation::Operation, write_operation};
+use doug_raft::Stamp;
 use std::sync::Arc;
 use tonic::Code;
 
@@ -47,8 +48,13 @@ pub struct Plan {
 /// What an operation asks of a host.
 #[derive(Debug)]
 pub enum Work {
-    /// To propose this command.
-    Write(Bytes),
+    /// To propose this command, in a batch stamped later than what its client has seen.
+    Write {
+        /// Encoded.
+        command: Bytes,
+        /// The greatest stamp of its session token.
+        seen: Stamp,
+    },
     /// To say when a read may be served.
     Read(ReadKind),
     /// Nothing: whatever is applied will do.
@@ -59,7 +65,7 @@ impl Work {
     /// What it waits for.
     pub fn class(&self) -> Class {
         match self {
-            Work::Write(_) => Class::Write,
+            Work::Write { .. } => Class::Write,
             Work::Read(ReadKind::Linearizable | ReadKind::Bounded { .. }) => Class::Read,
             Work::Read(ReadKind::Applied { .. }) | Work::ReadNow => Class::StaleRead,
         }
@@ -82,6 +88,7 @@ pub fn plan(site: &impl Site, operation: Operation) -> Result<Plan, Fault> {
 
 fn plan_write(site: &impl Site, operation: Operation) -> Result<Plan, Fault> {
     let map = site.map()?;
+    let seen = Stamp(SessionToken::of_database(session_token(&operation), map.database)?.stamp);
     let (asked, keyspace, target, command) = match operation {
         Operation::Put(put) => {
             limits::check_key(&put.key)?;
@@ -119,7 +126,16 @@ fn plan_write(site: &impl Site, operation: Operation) -> Result<Plan, Fault> {
     site.admit(partition, &command)?;
     let command = v1::command::Command::Write(command);
     let command = encode_command(&v1::Command { command: Some(command) });
-    Ok(Plan { partition, asked, work: Work::Write(command) })
+    Ok(Plan { partition, asked, work: Work::Write { command, seen } })
+}
+
+fn session_token(write: &Operation) -> &[u8] {
+    match write {
+        Operation::Put(put) => &put.session_token,
+        Operation::Delete(delete) => &delete.session_token,
+        Operation::Batch(batch) => &batch.session_token,
+        _ => &[],
+    }
 }
 
 fn plan_register(
@@ -134,7 +150,7 @@ fn plan_register(
     let partition = written_by_clients(partition)?;
     let command = v1::command::Command::Register(v1::RegisterCommand {});
     let command = encode_command(&v1::Command { command: Some(command) });
-    Ok(Plan { partition, asked: Asked::Register, work: Work::Write(command) })
+    Ok(Plan { partition, asked: Asked::Register, work: Work::Write { command, seen: Stamp(0) } })
 }
 
 /// The partition's id, unless it is the catalog, which only the database itself
@@ -455,7 +471,7 @@ mod tests {
     fn a_session_token_of_another_database_is_refused() {
         let read = |database: u64| {
             let place = Place { partition: 2, generation: 1, revision: 7, keyspace: 1 };
-            let token = SessionToken::of(DatabaseId::from_bits(database), place);
+            let token = SessionToken::of(DatabaseId::from_bits(database), place, 0);
             let read = v1::ReadOptions {
                 consistency: v1::Consistency::Session.into(),
                 session_token: token.to_bytes(),

@@ -78,7 +78,7 @@ impl Bench {
         let waiting = (0..commands.len() as u64).map(RequestId).collect();
         let batches = vec![ApplyBatch { batch, waiting }];
         let work = self.partition.apply(ApplyWork { replica: KEY, batches }).unwrap();
-        work.outcomes.into_iter().map(|(_, outcome)| outcome).collect()
+        work.outcomes.into_iter().map(|(_, outcome, _)| outcome).collect()
     }
 
     pub fn apply_one(&mut self, command: v1::Command) -> v1::Outcome {

@@ -7,7 +7,7 @@ use doug_proto::error::Fault;
 use doug_proto::ids::NodeId;
 use doug_proto::map::{Goal, KeyspaceId, Member, Partition};
 use doug_proto::v1::{self, command::Command};
-use doug_raft::{BatchKind, Clock, Membership, Time};
+use doug_raft::{BatchKind, Clock, Membership, Stamp, Time};
 use doug_storage::ReplicaKey;
 use prost::Message;
 use std::collections::{BTreeMap, BTreeSet};
@@ -268,7 +268,8 @@ impl Database {
             };
             let request = self.request();
             let command = Bytes::from_static(b"");
-            let event = Event::Write { request, partition: 1, command, deadline: NEVER };
+            let event =
+                Event::Write { request, partition: 1, command, seen: Stamp(0), deadline: NEVER };
             self.hosts[leader].step(self.now, event);
             self.settle();
             for _ in 0..500 {

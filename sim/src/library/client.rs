@@ -13,6 +13,7 @@ use crate::random::Random;
 use crate::workload::{self, Memory};
 use doug_client::{Client, Fault};
 use doug_proto::token::SessionToken;
+use doug_proto::v1::stream_answer::Answer as Wire;
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::time::Duration;
@@ -164,6 +165,7 @@ impl Caller {
         }
         match done {
             Done::Answered(answer) => {
+                stamped_later(&answer, &seen)?;
                 let answered = asked.understand(&answer, operation.partition, cx);
                 let (answer, header) = answered.map_err(|what| {
                     Violation::new(NAME, format!("client {}: {what}", self.index))
@@ -266,6 +268,24 @@ impl Caller {
             }
             (true, true) => wrong("an error says that it is certain and that it is not"),
             (false, false) => wrong("an error of a write does not say what became of it"),
+        }
+    }
+}
+
+/// A write has a later stamp than all that its client had seen, of whichever partition, before it began.
+fn stamped_later(answer: &Wire, seen: &SessionToken) -> Result<(), Violation> {
+    let header = match answer {
+        Wire::Put(answer) => &answer.header,
+        Wire::Delete(answer) => &answer.header,
+        Wire::Batch(answer) => &answer.header,
+        _ => return Ok(()),
+    };
+    match header.as_ref().map(|header| header.stamp) {
+        Some(stamp) if stamp > seen.stamp => Ok(()),
+        stamp => {
+            let what =
+                format!("a write has stamp {stamp:?}, and its client had seen {}", seen.stamp);
+            Err(Violation::new("a write that follows another is stamped later", what))
         }
     }
 }

@@ -71,8 +71,8 @@ impl Process {
         if let Some(descriptor) = applied.descriptor {
             self.enqueue(Task::Publish(descriptor), cx);
         }
-        for (request, outcome) in applied.outcomes {
-            if !self.answer_outcome(request, &outcome, cx)
+        for (request, outcome, stamp) in applied.outcomes {
+            if !self.answer_outcome(request, (&outcome, stamp), cx)
                 && let Some((request, _)) = self.requests.remove(&request)
             {
                 cx.reply(self.index, request, written(&outcome));

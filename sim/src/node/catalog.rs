@@ -6,6 +6,7 @@ use crate::events::NodeEvent;
 use doug_node::catalog::{self, creation_write};
 use doug_node::host::Event;
 use doug_raft::Role;
+use doug_raft::Stamp;
 use doug_storage::tree::ReadError;
 
 /// Pause between looks, in microseconds.
@@ -34,7 +35,7 @@ impl Process {
         cx.coverage.hit("creation document proposed");
         let (request, partition) = (self.next_request(), catalog::PARTITION);
         let deadline = self.clock.local(cx.now).after(PATIENCE);
-        let event = Event::Write { request, partition, command, deadline };
+        let event = Event::Write { request, partition, command, seen: Stamp(0), deadline };
         self.post(self.host_of(partition), event, cx);
         Ok(())
     }

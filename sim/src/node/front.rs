@@ -16,6 +16,7 @@ use doug_proto::deadline;
 use doug_proto::error::Fault;
 use doug_proto::map::PartitionMap;
 use doug_proto::v1::{self, StreamAnswer, StreamRequest, stream_answer::Answer};
+use doug_raft::Stamp;
 use doug_raft::Time;
 use doug_storage::tree::ReadError;
 use std::sync::Arc;
@@ -82,7 +83,9 @@ impl Process {
         self.operations.insert(request, operation);
         let deadline = self.clock.local(cx.now).after(timeout);
         let event = match mutate(work, cx.plan.mutant) {
-            Work::Write(command) => Event::Write { request, partition, command, deadline },
+            Work::Write { command, seen } => {
+                Event::Write { request, partition, command, seen, deadline }
+            }
             Work::Read(kind) => Event::Read { request, partition, kind, deadline },
             Work::ReadNow => {
                 let delay = cx.random.below(300);
@@ -129,7 +132,7 @@ impl Process {
     pub(super) fn answer_outcome(
         &mut self,
         request: RequestId,
-        outcome: &v1::Outcome,
+        outcome: (&v1::Outcome, Stamp),
         cx: &mut Context,
     ) -> bool {
         let Some(operation) = self.take_operation(request, true, cx) else { return false };

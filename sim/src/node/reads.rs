@@ -11,6 +11,7 @@ use doug_node::host::{Event, ReadKind, ReadyRead, RequestId};
 use doug_node::serving::serves;
 use doug_proto::error::Fault;
 use doug_proto::v1;
+use doug_raft::Stamp;
 use doug_storage::tree::{ReadError, ScanRange};
 use std::sync::Arc;
 
@@ -31,7 +32,8 @@ impl Process {
         let (asked, freshness) = match ask {
             Ask::Write(command) => {
                 self.requests.insert(id, (from, Asked::Write));
-                let event = Event::Write { request: id, partition, command, deadline };
+                let seen = Stamp(0);
+                let event = Event::Write { request: id, partition, command, seen, deadline };
                 return self.post(self.host_of(partition), event, cx);
             }
             Ask::Get(key, freshness) => (Asked::Get(partition, key), freshness),
