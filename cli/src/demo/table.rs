@@ -131,17 +131,17 @@ mod tests {
 
     #[test]
     fn a_demo_is_ready_while_its_facade_answers_and_every_partition_is_led() {
-        assert_eq!(lacks(&state(Condition::Running), Ok(()), &led(&[1, 2])), [""; 0]);
+        assert_eq!(lacks(&state(Condition::Running), Ok(()), &led(&[1, 2, 3])), [""; 0]);
     }
 
     #[test]
     fn beside_a_dead_facade_or_a_partition_without_a_leader_it_is_not() {
-        let died = lacks(&state(Condition::Died("signal: 9".into())), Ok(()), &led(&[1, 2]));
+        let died = lacks(&state(Condition::Died("signal: 9".into())), Ok(()), &led(&[1, 2, 3]));
         assert!(died[0].contains("signal: 9"), "{died:?}");
         let silent = Fault::unavailable("it hangs");
-        let silent = lacks(&state(Condition::Running), Err(&silent), &led(&[1, 2]));
+        let silent = lacks(&state(Condition::Running), Err(&silent), &led(&[1, 2, 3]));
         assert!(silent[0].contains("it hangs"), "{silent:?}");
-        let headless = lacks(&state(Condition::Running), Ok(()), &led(&[1]));
+        let headless = lacks(&state(Condition::Running), Ok(()), &led(&[1, 3]));
         assert_eq!(headless, ["without a leader: P2"]);
     }
 }
