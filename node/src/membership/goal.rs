@@ -26,6 +26,16 @@ pub fn refusal(partition: u64, goal: &Goal, map: &PartitionMap) -> Option<Fault>
              majority, and survives no more failures"
         ));
     }
+    if let Some(cluster) = map.cluster(&goal.cluster)
+        && count < cluster.nodes as usize
+        && !as_many
+    {
+        return wrong(format!(
+            "the goal names {count} nodes, and cluster {} is to have {}: a partition is never \
+             placed on fewer; let more nodes join, or declare the cluster smaller",
+            cluster.name, cluster.nodes
+        ));
+    }
     let distinct: BTreeSet<_> = goal.nodes.iter().collect();
     if distinct.len() != count {
         return wrong("the goal names a node twice: a node holds one replica".to_owned());
@@ -89,7 +99,7 @@ mod tests {
     use super::*;
     use bytes::Bytes;
     use doug_proto::ids::{DatabaseId, NodeId};
-    use doug_proto::map::{Keyspace, KeyspaceId, Member, Node, Ports};
+    use doug_proto::map::{Cluster, Keyspace, KeyspaceId, Member, Node, Ports};
 
     /// Four nodes, and a partition with these voters.
     fn map(voters: u64) -> PartitionMap {
@@ -135,6 +145,21 @@ mod tests {
     fn an_even_number_of_nodes_is_refused() {
         assert!(refusal(1, &goal(2), &map(3)).is_some());
         assert!(refusal(1, &goal(3), &map(3)).is_none());
+    }
+
+    #[test]
+    fn fewer_voters_than_the_cluster_was_declared_with_are_refused_where_there_were_more() {
+        let mut map = map(1);
+        map.clusters = vec![Cluster { name: "a".into(), nodes: 5, version: 1 }];
+        let fault = refusal(1, &goal(3), &map).expect("three of five");
+        assert!(fault.message.contains("is to have 5"), "{fault}");
+        // One of the three that it has can be replaced all the same.
+        map.partitions[0].voters =
+            goal(3).nodes.iter().map(|node| Member { node: *node, replica: 1 }).collect();
+        assert!(refusal(1, &goal(3), &map).is_none());
+        map.clusters[0].nodes = 3;
+        map.partitions[0].voters.truncate(1);
+        assert!(refusal(1, &goal(3), &map).is_none());
     }
 
     #[test]

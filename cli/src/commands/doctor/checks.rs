@@ -2,7 +2,7 @@
 //! answers alone, without any clock.
 
 use super::reach::Reached;
-use crate::commands::status::{Node, Partition, Place, View};
+use crate::commands::status::{Node, Partition, Place, Shortage, View};
 use doug_proto::v1::{self, NodeState};
 
 /// Followers lag by what is in flight; more than this is falling behind.
@@ -30,6 +30,8 @@ pub fn check(reached: &Reached) -> Vec<Finding> {
     findings.extend(view.partitions.iter().flat_map(|partition| check_lag(view, partition)));
     findings.extend(view.partitions.iter().flat_map(|partition| check_damage(view, partition)));
     findings.extend(view.partitions.iter().filter_map(check_change));
+    findings.extend(view.shortages.iter().map(check_cluster));
+    findings.extend(view.partitions.iter().filter_map(check_voters));
     findings.extend(check_versions(view, own_version));
     findings
 }
@@ -170,6 +172,38 @@ fn check_change(partition: &Partition) -> Option<Finding> {
     })
 }
 
+fn check_cluster(short: &Shortage) -> Finding {
+    let Shortage { cluster, nodes, declared } = short;
+    Finding {
+        subject: format!("cluster {cluster}"),
+        problem: format!("it is to have {declared} nodes, and {nodes} are members"),
+        remedy: format!(
+            "start others with `doug node --cluster {cluster}`, and make them members: `doug \
+             member add HOST:PORT`; no partition can be moved to it before"
+        ),
+    }
+}
+
+/// A partition that survives the loss of fewer nodes than its cluster promises.
+fn check_voters(partition: &Partition) -> Option<Finding> {
+    if partition.lacks() == 0 {
+        return None;
+    }
+    let Partition { id, cluster, voters, .. } = partition;
+    let wanted = voters + partition.lacks();
+    let survives = |voters: usize| voters.saturating_sub(1) / 2;
+    Some(Finding {
+        subject: format!("partition {id} (cluster {cluster})"),
+        problem: format!(
+            "it has {voters} voters, and its cluster is to have {wanted} nodes: it survives the \
+             loss of {}, not of {}",
+            survives(*voters),
+            survives(wanted)
+        ),
+        remedy: format!("give it the missing ones: `doug partition move {id} --to {cluster}`"),
+    })
+}
+
 /// One version everywhere is the rule; two during an upgrade are not wrong, but
 /// whoever looks for a cause wants to know.
 fn check_versions(view: &View, own: &str) -> Option<Finding> {
@@ -200,7 +234,7 @@ fn check_versions(view: &View, own: &str) -> Option<Finding> {
 mod tests {
     use super::*;
     use crate::commands::status::Change;
-    use crate::commands::status::tests::{changing, sample};
+    use crate::commands::status::tests::{changing, sample, short};
 
     fn subjects(view: View) -> Vec<String> {
         let own_version = "0.1.0".into();
@@ -280,6 +314,21 @@ mod tests {
         }
         let found = ["partition 1 on node a-1", "partition 2 (cluster a)"];
         assert_eq!(subjects(view), found);
+    }
+
+    #[test]
+    fn clusters_and_partitions_below_the_declared_number_are_named() {
+        let mut view = short();
+        for node in &mut view.nodes {
+            node.state = NodeState::Ready;
+        }
+        view.partitions[1].change = None;
+        let own_version = view.version.clone();
+        let found = check(&Reached { view, own_version });
+        let subjects: Vec<_> = found.iter().map(|finding| finding.subject.as_str()).collect();
+        assert_eq!(subjects, ["cluster a", "partition 1 (cluster a)"]);
+        assert!(found[1].problem.contains("survives the loss of 1, not of 2"), "{found:?}");
+        assert!(found[1].remedy.contains("doug partition move 1 --to a"), "{found:?}");
     }
 
     #[test]

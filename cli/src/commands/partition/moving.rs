@@ -110,7 +110,11 @@ fn intent(now: &Partition, goal: &Goal) -> Result<Intent, Fault> {
                 other.cluster, now.id
             ),
         )),
-        None if now.cluster == goal.cluster && now.outgoing.is_empty() => {
+        // Fewer voters than its cluster is to have, or more, are mended by the same command.
+        None if now.cluster == goal.cluster
+            && now.outgoing.is_empty()
+            && now.voters.len() == goal.nodes.len() =>
+        {
             doug_streams::errln!("partition {} is in cluster {} already", now.id, goal.cluster);
             Ok(Intent::Keep)
         }
@@ -169,6 +173,13 @@ mod tests {
         assert_eq!(intent(&there, &goal()), Ok(Intent::Keep));
         let on_its_way = Partition { goal: Some(goal()), ..partition() };
         assert_eq!(intent(&on_its_way, &goal()), Ok(Intent::Keep));
+    }
+
+    #[test]
+    fn one_that_has_fewer_voters_than_its_cluster_is_to_have_gets_the_missing_ones() {
+        let mut there = Partition { cluster: "b".into(), ..partition() };
+        there.voters.pop();
+        assert_eq!(intent(&there, &goal()), Ok(Intent::Reach(goal())));
     }
 
     #[test]

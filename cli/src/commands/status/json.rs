@@ -10,6 +10,9 @@ pub fn document(view: &View) -> Value {
         "database": view.database,
         "epoch": view.epoch,
         "version": view.version,
+        "shortClusters": view.shortages.iter().map(|short| {
+            json!({"cluster": short.cluster, "nodes": short.nodes, "declared": short.declared})
+        }).collect::<Vec<_>>(),
         "nodes": view.nodes.iter().map(node).collect::<Vec<_>>(),
         "partitions": view.partitions.iter().map(partition).collect::<Vec<_>>(),
     })
@@ -53,6 +56,8 @@ fn partition(partition: &Partition) -> Value {
         "leader": partition.leader,
         "sinceMilliseconds": partition.since_milliseconds,
         "lastIndex": partition.last_index,
+        "voters": partition.voters,
+        "wantedVoters": partition.wanted,
         "members": members.collect::<Vec<_>>(),
         "change": partition.change.as_ref().map(|change| {
             json!({"goal": change.goal, "phase": change.phase, "waitsFor": change.waits_for})

@@ -13,7 +13,7 @@ pub use ask::ask;
 pub use view::Change;
 #[cfg(test)]
 pub use view::tests;
-pub use view::{Node, Partition, Place, View};
+pub use view::{Node, Partition, Place, Shortage, View};
 
 /// Options of `doug status`.
 #[derive(clap::Args)]

@@ -1,7 +1,7 @@
 //! The view as tables, one a cluster, because only its own nodes hold a
 //! cluster's partitions.
 
-use super::view::{Change, Node, Partition, Place, View};
+use super::view::{Change, Node, Partition, Place, Shortage, View};
 use crate::units::show_milliseconds;
 use comfy_table::Table;
 use comfy_table::presets::NOTHING;
@@ -25,6 +25,13 @@ pub fn render(view: &View) -> String {
             let (id, Change { goal, phase, .. }) = (partition.id, change);
             let _ = writeln!(text, "partition {id}: on its way {goal}; {phase}");
         }
+    }
+    for partition in view.partitions.iter().filter(|partition| partition.lacks() > 0) {
+        let (id, voters, lacks) = (partition.id, partition.voters, partition.lacks());
+        let _ = writeln!(text, "partition {id}: {voters} voters, {lacks} fewer than declared");
+    }
+    for Shortage { cluster, nodes, declared } in &view.shortages {
+        let _ = writeln!(text, "cluster {cluster}: {nodes} nodes of {declared} declared");
     }
     for node in view.nodes.iter().filter(|node| node.state != NodeState::Ready) {
         let _ = writeln!(text, "{} ({}): {}", node.name, node.id, state(node));
@@ -90,12 +97,20 @@ fn summary(view: &View) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::view::tests::{changing, sample};
+    use super::super::view::tests::{changing, sample, short};
     use super::*;
 
     #[test]
     fn the_tables_show_who_leads_who_lags_and_who_is_down() {
         insta::assert_snapshot!(render(&sample()));
+    }
+
+    #[test]
+    fn what_is_below_the_declared_number_stands_below_the_tables() {
+        let text = render(&short());
+        assert!(text.contains("partition 1: 3 voters, 2 fewer than declared\n"), "{text}");
+        assert!(text.contains("cluster a: 3 nodes of 5 declared\n"), "{text}");
+        assert!(!text.contains("partition 2: 3 voters"), "{text}");
     }
 
     #[test]

@@ -20,6 +20,8 @@ pub struct View {
     pub version: String,
     /// In order of cluster and name.
     pub nodes: Vec<Node>,
+    /// Clusters that have fewer nodes than they are to have.
+    pub shortages: Vec<Shortage>,
     /// In order of id.
     pub partitions: Vec<Partition>,
 }
@@ -62,8 +64,30 @@ pub struct Partition {
     pub members: BTreeMap<String, Place>,
     /// What changes about its members, and how far that is.
     pub change: Option<Change>,
+    /// Voters that it has, or is on its way to have.
+    pub voters: usize,
+    /// Voters that it is to have: the nodes that its cluster was declared with.
+    pub wanted: Option<usize>,
     /// Replicas whose files are damaged: the node's id, and why.
     pub damaged: Vec<(String, String)>,
+}
+
+/// A cluster that has fewer nodes than it was declared with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shortage {
+    /// The cluster.
+    pub cluster: String,
+    /// Its nodes.
+    pub nodes: usize,
+    /// What it was declared with.
+    pub declared: usize,
+}
+
+impl Partition {
+    /// Voters that it lacks.
+    pub fn lacks(&self) -> usize {
+        self.wanted.unwrap_or(0).saturating_sub(self.voters)
+    }
 }
 
 /// A change of members under way.
@@ -107,12 +131,18 @@ impl View {
         let survey = survey(map, status);
         for partition in &mut partitions {
             partition.change = change(&survey, partition.id);
+            if let Some(now) = survey.descriptor(partition.id) {
+                partition.voters = now.goal.map_or(now.voters.len(), |goal| goal.nodes.len());
+            }
+            let declared = map.cluster(&partition.cluster);
+            partition.wanted = declared.map(|cluster| cluster.nodes as usize);
         }
         partitions.sort_by_key(|partition| partition.id);
         Self {
             database: map.database.to_string(),
             epoch: map.epoch,
             version: status.version.clone(),
+            shortages: shortages(map),
             nodes,
             partitions,
         }
@@ -122,6 +152,16 @@ impl View {
     pub fn name_of<'a>(&'a self, id: &'a str) -> &'a str {
         self.nodes.iter().find(|node| node.id == id).map_or(id, |node| &node.name)
     }
+}
+
+fn shortages(map: &PartitionMap) -> Vec<Shortage> {
+    let short = map.clusters.iter().map(|cluster| Shortage {
+        cluster: cluster.name.clone(),
+        nodes: map.present().filter(|node| node.cluster == cluster.name).count(),
+        declared: cluster.nodes as usize,
+    });
+    // One without any node was taken out as a whole.
+    short.filter(|cluster| cluster.nodes > 0 && cluster.nodes < cluster.declared).collect()
 }
 
 fn described(node: &doug_proto::map::Node, said: Option<&NodeStatus>) -> Node {
@@ -198,6 +238,8 @@ fn placed<'a>(
         last_index,
         members,
         change: None,
+        voters: partition.voters.len(),
+        wanted: None,
         damaged,
     }
 }
@@ -243,7 +285,8 @@ pub mod tests {
     use super::*;
     use doug_proto::ids::{DatabaseId, NodeId};
     use doug_proto::map::{
-        Keyspace, KeyspaceId, Member, Node as MapNode, Partition as MapPartition, Ports, REMOVED,
+        Cluster, Keyspace, KeyspaceId, Member, Node as MapNode, Partition as MapPartition, Ports,
+        REMOVED,
     };
     use doug_proto::routing::Routing;
     use doug_proto::v1::PeerProgress;
@@ -379,6 +422,28 @@ pub mod tests {
         let change = view.partitions[1].change.as_ref().unwrap();
         assert!(change.goal.contains("damaged replica 2"), "{change:?}");
         assert_eq!(change.waits_for, ["a-2"]);
+    }
+
+    /// Cluster a is to have five nodes and has three, and so many voters of partition 1;
+    /// partition 2 is on its way to five.
+    pub fn short() -> View {
+        let mut map = map();
+        map.clusters = vec![Cluster { name: "a".into(), nodes: 5, version: 1 }];
+        map.partitions[1].goal = Some(doug_proto::map::Goal {
+            nodes: (0..5).map(NodeId::from_bits).collect(),
+            cluster: "a".into(),
+            discarded: Vec::new(),
+        });
+        View::new(&map, &sample_status())
+    }
+
+    #[test]
+    fn clusters_and_partitions_below_the_declared_number_are_seen() {
+        let view = short();
+        let expected = Shortage { cluster: "a".into(), nodes: 3, declared: 5 };
+        assert_eq!(view.shortages, [expected]);
+        assert_eq!([0, 1].map(|number| view.partitions[number].lacks()), [2, 0]);
+        assert_eq!(sample().shortages, []);
     }
 
     #[test]

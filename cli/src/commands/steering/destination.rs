@@ -7,15 +7,13 @@ use doug_proto::ids::NodeId;
 use doug_proto::map::{Goal, Node};
 use std::collections::BTreeSet;
 
-/// Most voters of a partition: more cost every write, and hardly fail together.
-const MOST: usize = 7;
-
-/// The voters of a partition in a cluster: all its nodes, or one less where their
-/// number is even. From partition to partition the list is rotated, so that
-/// leaders, and the nodes left out, spread.
+/// The voters of a partition in a cluster: as many of its nodes as it was declared to
+/// have, never fewer. Where there are more, those that hold the partition already come
+/// first; from partition to partition the rest is rotated, so that leaders, and the nodes
+/// left out, spread.
 ///
 /// # Errors
-/// No such cluster, too few nodes, nodes that do not answer.
+/// No such cluster, fewer nodes than declared, or than that which answer.
 pub fn destination(
     map: &PartitionMap,
     partition: u64,
@@ -28,6 +26,26 @@ pub fn destination(
         let clusters = clusters.into_iter().collect::<Vec<_>>().join(", ");
         bail!("there is no cluster {cluster}: there are {clusters}");
     }
+    let Some(declared) = map.cluster(cluster).map(|declared| declared.nodes as usize) else {
+        bail!(
+            "it is not declared how many nodes cluster {cluster} is to have: say it with `doug \
+             member add --cluster-size`"
+        );
+    };
+    let count = nodes.len();
+    if count < declared {
+        bail!(
+            "cluster {cluster} is to have {declared} nodes and has {count}, and a partition is \
+             never placed on fewer: start another with `doug node --cluster {cluster}`, and make \
+             it a member: `doug member add HOST:PORT`"
+        );
+    }
+    nodes.sort_by(|one, other| (&one.name, one.id).cmp(&(&other.name, other.id)));
+    nodes.rotate_left(partition as usize % count);
+    let held = map.partition(partition).filter(|held| held.cluster == cluster);
+    let holds = |node: &Node| held.is_some_and(|held| held.voter_on(node.id).is_some());
+    nodes.sort_by_key(|node| (!answers(node.id), !holds(node)));
+    nodes.truncate(declared);
     let silent = nodes.iter().map(|node| node.id).filter(|id| !answers(*id));
     let silent = names_of(map, silent).join(", ");
     if !silent.is_empty() {
@@ -36,18 +54,6 @@ pub fn destination(
              that take it in: {silent}. Start them, or replace them: `doug member replace NODE`"
         );
     }
-    if nodes.len() == 2 {
-        bail!(
-            "cluster {cluster} has not enough nodes: 2, and 3 are needed to survive the loss of \
-             one. Start another with `doug node --cluster {cluster}`, and make it a member: `doug \
-             member add`"
-        );
-    }
-    nodes.sort_by(|one, other| (&one.name, one.id).cmp(&(&other.name, other.id)));
-    let turn = partition as usize % nodes.len();
-    nodes.rotate_left(turn);
-    let odd = nodes.len() - usize::from(nodes.len().is_multiple_of(2));
-    nodes.truncate(odd.min(MOST));
     Ok(Goal {
         nodes: nodes.into_iter().map(|node| node.id).collect(),
         cluster: cluster.to_owned(),
@@ -59,7 +65,7 @@ pub fn destination(
 pub mod tests {
     use super::*;
     use doug_proto::ids::DatabaseId;
-    use doug_proto::map::{Keyspace, KeyspaceId, Member, Partition, Ports};
+    use doug_proto::map::{Cluster, Keyspace, KeyspaceId, Member, Partition, Ports};
     use doug_proto::routing::Routing;
 
     fn node(cluster: char, number: u64) -> Node {
@@ -73,7 +79,12 @@ pub mod tests {
         }
     }
 
-    /// Clusters a and b of three nodes, c of four, d of two; four partitions in a.
+    fn declared((name, nodes): (char, u32)) -> Cluster {
+        Cluster { name: name.to_string(), nodes, version: 1 }
+    }
+
+    /// Clusters a and b of three nodes, c of four and d of two although three are declared;
+    /// four partitions in a.
     pub fn map() -> PartitionMap {
         let sizes = [('a', 3), ('b', 3), ('c', 4), ('d', 2)];
         let nodes = sizes.into_iter().flat_map(|(c, size)| (0..size).map(move |n| node(c, n)));
@@ -101,7 +112,7 @@ pub mod tests {
             database: DatabaseId::from_bits(0xdb),
             epoch: 1,
             keyspaces: vec![Keyspace::default_by_hash()],
-            clusters: Vec::new(),
+            clusters: [('a', 3), ('b', 3), ('c', 3), ('d', 3)].map(declared).into(),
             partitions: (1..=4).map(partition).collect(),
             nodes: nodes.clone(),
         }
@@ -120,9 +131,19 @@ pub mod tests {
     }
 
     #[test]
-    fn of_an_even_number_of_nodes_one_is_left_out_in_turn() {
+    fn of_more_nodes_than_declared_some_are_left_out_in_turn() {
         assert_eq!(names(1, "c").unwrap(), ["c-1", "c-2", "c-3"]);
         assert_eq!(names(2, "c").unwrap(), ["c-2", "c-3", "c-0"]);
+    }
+
+    #[test]
+    fn nodes_that_hold_it_already_come_first_and_silent_ones_last() {
+        let mut map = map();
+        map.partitions[0].cluster = "c".into();
+        map.partitions[0].voters =
+            [8, 9].map(|at| Member { node: map.nodes[at].id, replica: 1 }).into();
+        let goal = destination(&map, 1, "c", |id| id != map.nodes[7].id).unwrap();
+        assert_eq!(names_of(&map, goal.nodes), ["c-2", "c-3", "c-0"]);
     }
 
     #[test]
