@@ -188,8 +188,10 @@ async fn a_removal_that_was_carried_out_is_a_success_although_its_answer_was_los
     let gone = database.map.nodes[0].id;
     let mut map = database.map.clone();
     map.nodes[0].version = REMOVED;
-    // Its map changes, and then the connection breaks.
-    database.nodes[1].refusals.lock().unwrap().push(Fault::unknown("the connection broke"));
+    // The map changes, and then every connection breaks.
+    for node in &database.nodes[1..] {
+        node.refusals.lock().unwrap().push(Fault::unknown("the connection broke"));
+    }
     database.nodes[2].describe(&map.nodes[2], &map, None);
     database.steering.remove_node(gone).await.unwrap();
 }
