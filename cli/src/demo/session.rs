@@ -70,6 +70,7 @@ async fn serve(
     });
     let mut facade = Supervised::default();
     loop {
+        let mut answered = None;
         tokio::select! {
             () = stop.asked() => return Ok(Exit::Done),
             outcome = &mut tour, if touring => return outcome?,
@@ -84,13 +85,17 @@ async fn serve(
                     Ok(()) => Reply::Done,
                     Err(error) => Reply::Failed(format!("{error:#}")),
                 };
-                let _ = reply.send(answer);
+                answered = Some((reply, answer));
             }
         }
         start::note(&mut prepared.state, processes);
         // A full disk ends no database: this file is what `doug demo status` shows.
         if let Err(error) = prepared.state.save(&prepared.layout) {
             errln!("doug: {error:#}");
+        }
+        // Whoever is told that something is done finds it in the status.
+        if let Some((reply, answer)) = answered {
+            let _ = reply.send(answer);
         }
     }
 }
