@@ -48,7 +48,7 @@ async fn written(shared: &Arc<Shared>) -> Result<bool, Fault> {
     let permit = shared.requests.admit(command.len())?;
     let deadline = shared.clock.after(PATIENCE);
     let partition = catalog::PARTITION;
-    let asked = Asked::Operation { asked: serving::Asked::Put, came: shared.clock.now() };
+    let asked = Asked::Operation(serving::Asked::Put);
     shared.submit(partition, asked, Some(Sink::Unary(sender)), permit, |request| Event::Write {
         request,
         partition,
