@@ -44,8 +44,14 @@ impl Process {
         if changes.partitions.len() < known.partitions.len() {
             cx.coverage.hit("part of a map told");
         }
-        let merged = self.held.merge_changes(&known, changes, &talk.summary);
-        merged.map_err(StorageError::Refused)?.map_or(Ok(()), |update| self.replace_map(update, cx))
+        match self.held.merge_changes(&known, changes, &talk.summary) {
+            Ok(update) => update.map_or(Ok(()), |update| self.replace_map(update, cx)),
+            // What came before was lost on the way: the next question brings all of it.
+            Err(_) => {
+                cx.coverage.hit("part of a map refused: it needs others");
+                Ok(())
+            }
+        }
     }
 
     /// Takes in another's map.
