@@ -142,7 +142,7 @@ impl World {
                 self.cx.after(delay, Event::Start { node });
             }
         }
-        let partitions = self.cx.database.partitions();
+        let partitions = self.cx.database.written();
         self.clients.iter_mut().for_each(|client| client.rest_after(&partitions));
         self.library.rest_after(&partitions);
         let healed = self.cx.now;
