@@ -297,7 +297,18 @@ impl Receiver {
             process.post(host, event, cx);
             return Ok(Step::Failed);
         }
-        let now = self.partition.install_snapshot(process.store(), tables, applied, state)?;
+        let now = match self.partition.install_snapshot(process.store(), tables, applied, state) {
+            Ok(now) => now,
+            // As in transport/snapshot_receive.rs: all of it is received again.
+            Err(StorageError::Corruption(_)) => {
+                cx.coverage.hit("snapshot damaged before it was installed");
+                incoming.delete()?;
+                let event = HostEvent::SnapshotInstalled { replica, id: number, installed: None };
+                process.post(host, event, cx);
+                return Ok(Step::Failed);
+            }
+            Err(error) => return Err(error.into()),
+        };
         let installed = (now == applied).then(|| Box::new(self.partition.installed(applied)));
         let arrived = installed.is_some();
         if arrived {

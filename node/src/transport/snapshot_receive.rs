@@ -198,9 +198,23 @@ async fn install(
         }
         Ok(_) => {
             let store = shared.store.clone();
-            let partition = partition.clone();
-            blocking(move || partition.install_snapshot(&store, tables, applied, state)).await
+            let receiver = partition.clone();
+            let install = move || {
+                let result = receiver.install_snapshot(&store, tables, applied, state);
+                // What was whole when it arrived may not read any more. It must go, or every
+                // later snapshot would find it here and fail on it again.
+                if let Err(StorageError::Corruption(_)) = &result {
+                    incoming.delete()?;
+                    return result.map(|applied| (applied, None));
+                }
+                result.map(|applied| (applied, Some(incoming)))
+            };
+            blocking(install).await
         }
+    };
+    let (result, incoming) = match result {
+        Ok((applied, incoming)) => (Ok(applied), incoming),
+        Err(status) => (Err(status), None),
     };
     let installed = result.as_ref().is_ok_and(|installed| *installed == applied);
     let said = installed.then(|| Box::new(partition.installed(applied)));
@@ -208,7 +222,7 @@ async fn install(
         shared.publish(partition.descriptor());
     }
     shared.hosts[host].send(Event::SnapshotInstalled { replica, id, installed: said });
-    if result.is_ok() {
+    if let Some(incoming) = incoming {
         tracing::info!(%replica, index = applied.index, installed, "a snapshot has arrived");
         blocking(move || incoming.delete()).await?;
     }

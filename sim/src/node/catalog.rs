@@ -44,7 +44,7 @@ impl Process {
     pub(crate) fn lacks_creation(&self) -> bool {
         self.partitions().get(&catalog::PARTITION).is_some_and(|replica| {
             let found = replica.reader().view().get(catalog::CREATION, None);
-            !matches!(found, Ok(Some(_)))
+            matches!(found, Ok(None))
         })
     }
 }
