@@ -178,12 +178,13 @@ impl Outlook<'_> {
             return true;
         }
         // Damage is over when its file is gone. Tables are linked under several names; a segment
-        // that is renamed is written anew.
+        // that is renamed is written anew, but for the sectors that do not read: they wait behind
+        // what the next segment has written so far.
         let Some(index) = self.world.cx.database.index_of(node) else { return false };
         let disk = &self.world.nodes[index].disk;
         let lasts = |(path, inode): &(PathBuf, u64)| match path.extension() {
             Some(kind) if kind == "sst" => disk.names_inode(*inode),
-            _ => disk.inode(path).is_some(),
+            _ => disk.inode(path).is_some() || disk.has_lost_sectors(*inode),
         };
         losses.files.get(&node).is_some_and(|files| files.iter().any(lasts))
     }

@@ -534,7 +534,9 @@ fn noticed(death: &Death) -> Option<String> {
         Death::Storage(error) => error.to_string(),
     };
     let of_a_table = said.contains(".sst");
-    (!said.contains("simulated") && !of_a_table).then_some(said)
+    // A process that found no descriptor ends, and its files are as good as they were.
+    let out_of_descriptors = said.contains("Too many open files");
+    (!said.contains("simulated") && !of_a_table && !out_of_descriptors).then_some(said)
 }
 
 /// What was being done, and to what kind of file, when a disk failed.

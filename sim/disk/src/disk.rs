@@ -167,6 +167,13 @@ impl SimDisk {
         self.lock().names.values().any(|named| *named == inode)
     }
 
+    /// Whether a file of this inode, under whatever name, has sectors that do not read.
+    pub fn has_lost_sectors(&self, inode: u64) -> bool {
+        let state = self.lock();
+        let named = state.names.values().any(|named| *named == inode);
+        named && !state.inodes[&inode].lost.is_empty()
+    }
+
     /// The bytes of one file.
     ///
     /// # Panics
