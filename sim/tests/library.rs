@@ -23,7 +23,7 @@ fn plan(seed: u64) -> Plan {
 
 fn calm(seed: u64) -> Report {
     let drawn = plan(seed);
-    let workload = Workload { acknowledged: 350, ..drawn.workload };
+    let workload = Workload { acknowledged: 700, ..drawn.workload };
     run(Plan { library: drawn.library, workload, ..Plan::calm(seed) }, Tracing::Off)
 }
 
