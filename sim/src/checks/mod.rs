@@ -60,6 +60,8 @@ impl std::fmt::Display for Violation {
 #[derive(Debug, Default)]
 pub struct Checks {
     references: BTreeMap<u64, Reference>,
+    /// Partitions whose group had a single voter once.
+    decided_by_one_clock: BTreeSet<u64>,
     leaders: leaders::Leaders,
     members: members::Members,
     machines: machines::Machines,
@@ -224,7 +226,10 @@ impl Checks {
         for batch in work.batches.iter().map(|apply| &apply.batch) {
             let is_new = batch.base > reference.last();
             committed::commit(reference, node, batch)?;
-            times::check(reference, batch, clock_bound)?;
+            let alone = &mut self.decided_by_one_clock;
+            times::note_voters(alone, batch);
+            let bound = (!alone.contains(&work.replica.partition)).then_some(clock_bound);
+            times::check(reference, batch, bound)?;
             if is_new && batch.kind == doug_raft::BatchKind::Configuration {
                 changes.extend(self.members.commit(batch)?);
             }

@@ -27,6 +27,8 @@ impl Process {
         let command = match creation_write(&replica, &creation) {
             Ok(None) => return Ok(()),
             Ok(Some(command)) => command,
+            // The next look may find a descriptor.
+            Err(ReadError::Storage(error)) if error.is_out_of_descriptors() => return Ok(()),
             Err(ReadError::Storage(error)) => {
                 return self.leave_if_damaged(replica.key(), error, cx).map(drop);
             }
