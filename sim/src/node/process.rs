@@ -7,6 +7,7 @@ use super::threads::{PROBE, Threads};
 use crate::checks::Violation;
 use crate::context::Context;
 use crate::events::{Event, Hello, InFlight, NodeEvent};
+use crate::mutants::Mutant;
 use crate::plan::Plan;
 use crate::random::Random;
 use bytes::Bytes;
@@ -239,7 +240,7 @@ impl Process {
             let key = found.key;
             let restored = restore(found, random.next());
             let restored = restored.map_err(|error| opened.store.fence_if_damaged(key, error));
-            let (partition, restored) = match restored {
+            let (partition, mut restored) = match restored {
                 Ok(restored) => restored,
                 Err(error @ StorageError::Fenced { .. }) => {
                     super::members::note_fenced(&start.name, (start.id, key), &error, cx)?;
@@ -251,6 +252,10 @@ impl Process {
             partitions.insert(id, Arc::new(partition));
             let number = doug_node::host::host_of(id, hosts.len());
             cx.checks.voter_restored(start.id, &restored)?;
+            // The log's word on what is committed would nearly always hide the bug.
+            if cx.plan.mutant == Mutant::ReadBeforeReplay {
+                restored.commit = restored.applied.0;
+            }
             hosts[number].host.restore(start.clock.local(cx.now), restored);
         }
         Ok(Self {
