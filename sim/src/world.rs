@@ -380,6 +380,13 @@ impl World {
                 self.tell(&format!("{} starts (process {life})", self.nodes[node].name));
                 Ok(())
             }
+            // A start that finds no descriptor for a table changes nothing, and is made again.
+            Err(Death::Storage(error)) if error.is_out_of_descriptors() => {
+                self.tell(&format!("{} cannot start: {error}", self.nodes[node].name));
+                self.cx.coverage.hit("start without a descriptor");
+                self.crash(node, Crash::Process, SECOND);
+                Ok(())
+            }
             Err(death) => self.died(node, death),
         }
     }
