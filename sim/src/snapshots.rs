@@ -307,6 +307,13 @@ impl Receiver {
                 process.post(host, event, cx);
                 return Ok(Step::Failed);
             }
+            // Its sessions could not be read for want of a descriptor: it is sent again.
+            Err(error) if error.is_out_of_descriptors() => {
+                cx.coverage.hit("snapshot not installed: no descriptor");
+                let event = HostEvent::SnapshotInstalled { replica, id: number, installed: None };
+                process.post(host, event, cx);
+                return Ok(Step::Failed);
+            }
             Err(error) => return Err(error.into()),
         };
         let installed = (now == applied).then(|| Box::new(self.partition.installed(applied)));
