@@ -291,11 +291,14 @@ impl Receiver {
         let SnapshotInfo { applied, state, .. } = incoming.info().clone();
         let replica = self.partition.key();
         let host = doug_node::host::host_of(replica.partition, cx.plan.hosts);
-        if !word {
-            tables.discard();
+        let not_installed = |process: &mut Process, cx: &mut Context| {
             let event = HostEvent::SnapshotInstalled { replica, id: number, installed: None };
             process.post(host, event, cx);
-            return Ok(Step::Failed);
+            Step::Failed
+        };
+        if !word {
+            tables.discard();
+            return Ok(not_installed(process, cx));
         }
         let now = match self.partition.install_snapshot(process.store(), tables, applied, state) {
             Ok(now) => now,
@@ -303,16 +306,12 @@ impl Receiver {
             Err(StorageError::Corruption(_)) => {
                 cx.coverage.hit("snapshot damaged before it was installed");
                 incoming.delete()?;
-                let event = HostEvent::SnapshotInstalled { replica, id: number, installed: None };
-                process.post(host, event, cx);
-                return Ok(Step::Failed);
+                return Ok(not_installed(process, cx));
             }
             // Its sessions could not be read for want of a descriptor: it is sent again.
             Err(error) if error.is_out_of_descriptors() => {
                 cx.coverage.hit("snapshot not installed: no descriptor");
-                let event = HostEvent::SnapshotInstalled { replica, id: number, installed: None };
-                process.post(host, event, cx);
-                return Ok(Step::Failed);
+                return Ok(not_installed(process, cx));
             }
             Err(error) => return Err(error.into()),
         };

@@ -296,7 +296,7 @@ impl Checks {
 
     /// A replica has waited long enough for a leader, and may go back.
     pub fn may_go_back(&mut self, node: NodeId, replica: ReplicaKey) {
-        self.never_back.excuse(node, replica);
+        self.never_back.forget(node, replica);
     }
 
     /// An operation ended, with an answer or without.

@@ -31,7 +31,7 @@ impl NeverBack {
     }
 
     /// It heard no leader in time, and serves what its log knew committed.
-    pub(super) fn excuse(&mut self, node: NodeId, replica: ReplicaKey) {
+    pub(super) fn forget(&mut self, node: NodeId, replica: ReplicaKey) {
         self.served.remove(&(node, replica));
     }
 }
