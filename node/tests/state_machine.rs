@@ -154,6 +154,42 @@ fn whoever_waits_for_what_a_snapshot_contained_is_named() {
     assert_eq!(applied.outcomes[0].0, RequestId(12));
 }
 
+#[test]
+fn a_batch_that_finds_no_descriptor_to_read_with_goes_on_later_where_it_stopped() {
+    let one_table = StoreOptions { open_tables: 1, cache_bytes: 0, ..StoreOptions::default() };
+    let mut bench = Bench::storing(descriptor(b"", b""), one_table);
+    for key in ["a", "b"] {
+        bench.apply_one(write(None, vec![], vec![put(key, "old")]));
+        bench.flush();
+    }
+    let begun = write(None, vec![], vec![put("c", "of the same batch")]);
+    let reads = write(None, vec![when("a", Test::Value("old".into()))], vec![put("a", "new")]);
+    let stamp = Stamp(3);
+    let commands = [begun, reads].map(|command| encode_command(&command));
+    let time = BatchTime { stamp, ..BatchTime::default() };
+    let batch = Batch::encode(PartitionId(1), BatchKind::Commands, 1, 3, time, &commands);
+    let waiting = vec![RequestId(3), RequestId(4)];
+    bench.disk.limit_descriptors(Some(0));
+    let first = work(vec![ApplyBatch { batch, waiting }]);
+    let stopped = bench.partition.apply(first).expect("it passes by itself");
+    assert_eq!((stopped.index, stopped.outcomes.len()), (2, 0));
+    let rest = stopped.rest.expect("what is to be tried again");
+    assert!(bench.partition.jobs(true).flush.is_none(), "nothing is frozen amid a batch");
+    let again = bench.partition.apply(rest).expect("it passes by itself").rest;
+    bench.disk.limit_descriptors(None);
+    let done = bench.partition.apply(again.expect("still none")).expect("descriptors are back");
+    assert!(done.rest.is_none());
+    let revisions: Vec<_> = done
+        .outcomes
+        .iter()
+        .map(|(request, outcome, at)| (*request, outcome.revision, *at))
+        .collect();
+    assert_eq!(revisions, [(RequestId(3), 3, stamp), (RequestId(4), 4, stamp)]);
+    assert!(done.outcomes.iter().all(|(_, outcome, _)| outcome.conditions_met));
+    assert_eq!(bench.get(b"a").unwrap(), "new");
+    assert!(bench.partition.jobs(true).flush.is_some(), "the batch has ended");
+}
+
 /// A kind of command that no program writes.
 fn unknown() -> Bytes {
     Bytes::from_static(&[0x7a, 0x00])

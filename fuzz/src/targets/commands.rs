@@ -38,8 +38,9 @@ fn apply(batches: &[Vec<Bytes>]) -> (Vec<v1::Outcome>, Option<State>) {
         let time = BatchTime { stamp, ..BatchTime::default() };
         let batch = Batch::encode(PartitionId(1), BatchKind::Commands, 1, base, time, commands);
         base = batch.last() + 1;
-        match machine.apply(&mut tree, &batch) {
-            Ok(applied) => outcomes.extend(applied),
+        let mut applied = Vec::new();
+        match machine.apply(&mut tree, &batch, &mut applied) {
+            Ok(()) => outcomes.extend(applied),
             // The replica stops: how far it came within the batch nobody sees.
             Err(_) => return (Vec::new(), None),
         }

@@ -45,7 +45,7 @@ pub enum Role {
 ///    `term_leader`.
 /// 4. *A follower* collects no votes. *A candidate* has voted for itself in its term.
 /// 5. *The leader of a term* follows itself, and its term and its vote for itself are durable.
-///    Nobody else holds anything of [`Leadership`].
+///    Nobody else holds anything of `Leadership`.
 /// 6. *Progress*, at the leader, is kept of all other members, and of nobody twice or of itself. A
 ///    peer has acknowledged less than is sent next, and nothing beyond the log's end; it has been
 ///    told no commit beyond the leader's.

@@ -157,17 +157,19 @@ impl Machine {
         Ok(machine)
     }
 
-    /// Applies one batch: one outcome per command, none for a no-op. Panics if it is not
-    /// later than the one before.
+    /// Applies one batch: an outcome of each command is added to `outcomes`, none for a no-op.
+    /// Panics if it is not later than the one before.
     ///
     /// # Errors
-    /// What the tree reports when a condition reads damaged data: the replica
-    /// must stop, since skipping the command would make it differ from others.
+    /// What the tree reports when a condition cannot be read. The command changed nothing, and
+    /// those before it have their outcomes: the batch may go on there once it can be read. A
+    /// replica that skipped the command would differ from others.
     pub fn apply(
         &mut self,
         tree: &mut Tree,
         batch: &Batch,
-    ) -> Result<Vec<v1::Outcome>, ApplyError> {
+        outcomes: &mut Vec<v1::Outcome>,
+    ) -> Result<(), ApplyError> {
         assert!(
             batch.time.may_follow(self.time),
             "partition {}: {batch} of {:?} was committed after {:?}",
@@ -175,26 +177,23 @@ impl Machine {
             batch.time,
             self.time
         );
-        self.time = batch.time;
-        let outcomes = match batch.kind {
-            BatchKind::Noop => {
-                tree.apply(batch.last(), &[]);
-                Vec::new()
-            }
+        match batch.kind {
+            BatchKind::Noop => tree.apply(batch.last(), &[]),
             BatchKind::Configuration => {
                 self.descriptor = descriptor_in(batch)?;
                 tree.apply(batch.last(), &[]);
-                Vec::new()
             }
             BatchKind::Commands => {
                 let commands = (batch.base..).zip(batch.commands());
-                let outcomes = commands.map(|(index, bytes)| self.command(tree, index, bytes));
-                outcomes.collect::<Result<_, _>>()?
+                for (index, bytes) in commands.skip(outcomes.len()) {
+                    outcomes.push(self.command(tree, index, bytes)?);
+                }
             }
-        };
+        }
+        self.time = batch.time;
         let BatchTime { clock, stamp } = batch.time;
         tree.end_batch(TimedBatch { last: batch.last(), stamp: stamp.0, clock: clock.0 });
-        Ok(outcomes)
+        Ok(())
     }
 
     fn command(
@@ -231,6 +230,7 @@ impl Machine {
         write: v1::WriteCommand,
     ) -> Result<v1::Outcome, ApplyError> {
         if let Some(session) = &write.session {
+            // Admitted twice if the batch went on here: the second time changes nothing.
             match self.sessions.admit(index, session) {
                 Admission::Fresh => {}
                 Admission::Repeated(outcome) => {
@@ -347,8 +347,8 @@ fn test(tree: &Tree, condition: &v1::Condition, index: u64) -> Result<(bool, u64
     Ok((met, revision))
 }
 
-/// Why a committed command could not be applied. The replica must stop: going
-/// on without it would let replicas differ.
+/// Why a committed command could not be applied. The replica must wait until it can be,
+/// or stop: going on without it would let replicas differ.
 #[derive(Debug, thiserror::Error)]
 pub enum ApplyError {
     /// The log holds bytes that are no command.
@@ -386,4 +386,13 @@ pub enum ApplyError {
         /// What is wrong.
         error: ReadError,
     },
+}
+
+impl ApplyError {
+    /// Whether it passes by itself: the command may be applied once reads have given their
+    /// descriptors back.
+    pub fn is_passing(&self) -> bool {
+        matches!(self, Self::Read { error: ReadError::Storage(error), .. }
+            if error.is_out_of_descriptors())
+    }
 }

@@ -15,6 +15,7 @@ use doug_storage::tree::{self, FlushJob, Pressure, SnapshotTables};
 use doug_storage::tree::{Tree, TreeChange, TreeReader, View};
 use doug_storage::{Applied, ReplicaKey, StorageError};
 use parking_lot::{Mutex, RwLock};
+use std::iter;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -39,6 +40,9 @@ struct Inner {
     tree: Tree,
     machine: Machine,
     applied: Applied,
+    /// Of the commands after `applied`, those that tree and machine contain already: their batch
+    /// waits for a descriptor to read a table with.
+    begun: Vec<v1::Outcome>,
 }
 
 /// What became of one piece of [`ApplyWork`].
@@ -48,7 +52,7 @@ pub struct AppliedWork {
     pub outcomes: Vec<(RequestId, v1::Outcome, Stamp)>,
     /// Those that wait in vain: a snapshot contained their commands.
     pub overtaken: Vec<RequestId>,
-    /// The last index of the work: at most what is applied now.
+    /// The last index of the work that was applied: at most what is applied now.
     pub index: u64,
     /// Whether the memtable has grown to where it should be flushed.
     pub wants_maintenance: bool,
@@ -57,6 +61,9 @@ pub struct AppliedWork {
     pub descriptor: Option<Arc<Descriptor>>,
     /// The partition's feature level now.
     pub feature_level: u32,
+    /// Work to be given again after a pause: the table it reads could not be opened for want of a
+    /// descriptor.
+    pub rest: Option<ApplyWork>,
 }
 
 /// Work that could not be applied to its end.
@@ -101,7 +108,7 @@ impl Partition {
             database: machine.database(),
             reader,
             descriptor,
-            inner: Mutex::new(Inner { tree, machine, applied }),
+            inner: Mutex::new(Inner { tree, machine, applied, begun: Vec::new() }),
             maintenance_asked: AtomicBool::new(false),
             leads: AtomicBool::new(false),
             stamp,
@@ -162,13 +169,14 @@ impl Partition {
     /// When a command cannot be applied; the replica must leave, or the node stop.
     pub fn apply(&self, work: ApplyWork) -> Result<AppliedWork, Unapplied> {
         let mut inner = self.inner.lock();
-        let Inner { tree, machine, applied } = &mut *inner;
+        let Inner { tree, machine, applied, begun } = &mut *inner;
         let (mut outcomes, mut overtaken) =
             (Vec::<(RequestId, v1::Outcome, Stamp)>::new(), Vec::new());
-        let index = work.batches.last().map_or(applied.index, |last| last.batch.last());
+        let (mut index, mut rest) = (applied.index, None);
         let mut batches = work.batches.into_iter();
         while let Some(ApplyBatch { batch, waiting }) = batches.next() {
             if batch.last() <= applied.index {
+                index = batch.last();
                 overtaken.extend(waiting);
                 continue;
             }
@@ -184,19 +192,25 @@ impl Partition {
             crash_point("apply: batch begun");
             // Before anything of it can be read: what a read has seen is never later than this.
             self.stamp.store(batch.time.stamp.0, Ordering::Release);
-            let results = match machine.apply(tree, &batch) {
-                Ok(results) => results,
+            match machine.apply(tree, &batch, begun) {
+                Ok(()) => {}
+                Err(error) if error.is_passing() => {
+                    let batches = iter::once(ApplyBatch { batch, waiting }).chain(batches);
+                    rest = Some(ApplyWork { replica: self.key, batches: batches.collect() });
+                    break;
+                }
                 Err(error) => {
                     let before = outcomes.into_iter().map(|(request, ..)| request);
                     let after = waiting.into_iter().chain(batches.flat_map(|next| next.waiting));
                     let waiting = overtaken.into_iter().chain(before).chain(after).collect();
                     return Err(Unapplied { error, waiting });
                 }
-            };
+            }
             crash_point("apply: batch done");
             *applied = Applied { index: batch.last(), term: batch.term };
+            index = applied.index;
             let outcome = |(request, outcome)| (request, outcome, batch.time.stamp);
-            outcomes.extend(waiting.into_iter().zip(results).map(outcome));
+            outcomes.extend(waiting.into_iter().zip(std::mem::take(begun)).map(outcome));
         }
         let wants_maintenance = tree.wants_rotation();
         let feature_level = machine.feature_level();
@@ -206,7 +220,15 @@ impl Partition {
             *descriptor = Arc::new(machine.descriptor().clone());
         }
         let descriptor = changed.then(|| descriptor.clone());
-        Ok(AppliedWork { outcomes, overtaken, index, wants_maintenance, descriptor, feature_level })
+        Ok(AppliedWork {
+            outcomes,
+            overtaken,
+            index,
+            wants_maintenance,
+            descriptor,
+            feature_level,
+            rest,
+        })
     }
 
     /// Notes that maintenance is wanted; false if that was known already.
@@ -218,10 +240,13 @@ impl Partition {
     pub fn jobs(&self, force: bool) -> Jobs {
         self.maintenance_asked.store(false, Ordering::Relaxed);
         let mut inner = self.inner.lock();
-        let Inner { tree, machine, applied } = &mut *inner;
+        let Inner { tree, machine, applied, begun } = &mut *inner;
+        // What is frozen ends with a batch: the position beside it is one, and a command above
+        // it would be applied twice when the log is replayed from there.
+        let between_batches = begun.is_empty();
         // Even an empty memtable is worth publishing when the log is short of
         // room: no-ops and refused writes advance the applied index too.
-        if tree.wants_rotation() || (force && tree.frozen_count() == 0) {
+        if between_batches && (tree.wants_rotation() || (force && tree.frozen_count() == 0)) {
             let late = has_bug(Bug::SessionFrozenLate);
             // Under one lock with the position: a session that knew of a later command would
             // have it refused as a repetition when the log is replayed from that position.
@@ -365,6 +390,7 @@ impl Partition {
         *self.descriptor.write() = Arc::new(machine.descriptor().clone());
         inner.machine = machine;
         inner.applied = applied;
+        inner.begun.clear();
         Ok(applied)
     }
 

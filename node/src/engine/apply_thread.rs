@@ -29,7 +29,9 @@ pub fn run(work: Receiver<ApplyWork>, shared: Arc<Shared>, pulse: Pulse) {
         let now = shared.clock.now();
         let wait = match queue.next(now, |replica| pressure(replica, &shared)) {
             Next::Work(work) => {
-                apply(work, &shared);
+                if let Some(rest) = apply(work, &shared) {
+                    queue.put_back(shared.clock.now(), rest.replica, rest);
+                }
                 continue;
             }
             Next::Wait(until) => Duration::from_micros(until.since(now)).min(IDLE),
@@ -43,15 +45,20 @@ pub fn run(work: Receiver<ApplyWork>, shared: Arc<Shared>, pulse: Pulse) {
     }
 }
 
-fn apply(work: ApplyWork, shared: &Arc<Shared>) {
+/// Applies what can be applied now; the rest is to be tried again.
+fn apply(work: ApplyWork, shared: &Arc<Shared>) -> Option<ApplyWork> {
     let replica = work.replica;
     let held = shared.partition(replica.partition);
     let Some(partition) = held.filter(|partition| partition.key() == replica) else {
         leave_undecided(replica, work.waiting(), shared);
-        return;
+        return None;
     };
     match partition.apply(work) {
-        Ok(applied) => finish(&partition, applied, shared),
+        Ok(mut applied) => {
+            let rest = applied.rest.take();
+            finish(&partition, applied, shared);
+            rest
+        }
         Err(Unapplied { error, waiting }) => {
             match error {
                 ApplyError::Read { error: ReadError::Storage(error), .. } => {
@@ -61,6 +68,7 @@ fn apply(work: ApplyWork, shared: &Arc<Shared>) {
                 error => end(replica, &error),
             }
             leave_undecided(replica, waiting, shared);
+            None
         }
     }
 }

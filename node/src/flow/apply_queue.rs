@@ -13,6 +13,8 @@ use std::time::Duration;
 /// Pause of a partition whose flushes or compactions fall behind, before each piece of
 /// work: they catch up, and its writers feel it before it must stop.
 const SLOW: Duration = Duration::from_millis(1);
+/// Pause before work that found no descriptor to read a table with is tried again.
+const RETRY: Duration = Duration::from_millis(5);
 /// Pause before a partition that must stop is looked at again.
 const STOP: Duration = Duration::from_millis(2);
 
@@ -52,11 +54,22 @@ impl<W> Default for ApplyQueue<W> {
 impl<W> ApplyQueue<W> {
     /// Adds work of a replica behind all it has waiting.
     pub fn push(&mut self, replica: ReplicaKey, work: W) {
-        let lane = self.lanes.entry(replica).or_insert_with(|| {
+        self.lane(replica).work.push_back(work);
+    }
+
+    /// Gives back what [`next`](Self::next) gave, to be tried again after a pause, before all
+    /// that its replica has waiting.
+    pub fn put_back(&mut self, now: Time, replica: ReplicaKey, work: W) {
+        let lane = self.lane(replica);
+        lane.work.push_front(work);
+        lane.not_before = after(now, RETRY);
+    }
+
+    fn lane(&mut self, replica: ReplicaKey) -> &mut Lane<W> {
+        self.lanes.entry(replica).or_insert_with(|| {
             self.turns.push_back(replica);
             Lane { work: VecDeque::new(), not_before: Time(0), slowed: false }
-        });
-        lane.work.push_back(work);
+        })
     }
 
     /// Whether nothing waits.
@@ -140,6 +153,22 @@ mod tests {
         let again = after(NOW, STOP);
         assert_eq!(queue.next(NOW, debt), Next::Wait(again));
         assert_eq!(queue.next(again, |_| Pressure::None), Next::Work("a"));
+    }
+
+    #[test]
+    fn what_is_put_back_comes_first_after_a_pause_and_holds_no_other_up() {
+        let mut queue = queue();
+        assert_eq!(queue.next(NOW, |_| Pressure::None), Next::Work("a"));
+        queue.put_back(NOW, OWES, "rest of a");
+        let again = after(NOW, RETRY);
+        let at = |queue: &mut ApplyQueue<_>, now| queue.next(now, |_| Pressure::None);
+        assert_eq!(at(&mut queue, NOW), Next::Work("c"));
+        assert_eq!(at(&mut queue, NOW), Next::Work("d"));
+        assert_eq!(at(&mut queue, NOW), Next::Wait(again));
+        assert_eq!(at(&mut queue, again), Next::Work("rest of a"));
+        assert_eq!(at(&mut queue, again), Next::Work("b"));
+        queue.put_back(again, OWES, "rest of b");
+        assert_eq!(at(&mut queue, again), Next::Wait(after(again, RETRY)));
     }
 
     #[test]

@@ -56,8 +56,11 @@ impl Bench {
     }
 
     pub fn owning(descriptor: Descriptor) -> Self {
+        Self::storing(descriptor, StoreOptions::default())
+    }
+
+    pub fn storing(descriptor: Descriptor, options: StoreOptions) -> Self {
         let disk = Arc::new(SimDisk::new(1));
-        let options = StoreOptions::default();
         let opened = Store::open(disk.clone(), Path::new("node"), options).unwrap();
         let machine = Machine::new(DatabaseId::from_bits(7), Routing::Range, descriptor);
         let new = NewReplica { key: KEY, applied: Applied::default(), state: machine.encode() };

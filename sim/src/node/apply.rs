@@ -54,7 +54,7 @@ impl Process {
         };
         let last = work.batches.last().map(|apply| (apply.batch.base, apply.batch.last()));
         let before = partition.applied().index;
-        let applied = match partition.apply(work) {
+        let mut applied = match partition.apply(work) {
             Ok(applied) => applied,
             Err(Unapplied {
                 error: ApplyError::Read { error: ReadError::Storage(error), .. },
@@ -67,6 +67,10 @@ impl Process {
             }
             Err(Unapplied { error, .. }) => return Err(error.into()),
         };
+        if let Some(rest) = applied.rest.take() {
+            cx.coverage.hit("applying waited for a descriptor");
+            self.to_apply.put_back(now, replica, rest);
+        }
         self.leave_undecided(replica, applied.overtaken, cx);
         if let Some(descriptor) = applied.descriptor {
             self.enqueue(Task::Publish(descriptor), cx);
