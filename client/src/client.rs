@@ -246,6 +246,14 @@ impl Client {
     pub fn session_token(&self) -> Bytes {
         self.engine.session_token()
     }
+
+    /// Forgets what answers have seen, as a client does that begins. What follows is not ordered
+    /// behind what this client has read and written so far: for when that is no longer possible,
+    /// because a database whose clocks were wrong gave out stamps of the future
+    /// ([`Fault::clock_ahead_by`]).
+    pub fn forget_session_token(&self) {
+        self.engine.forget_session_token();
+    }
 }
 
 fn mismatch(asked: &str, answer: &Answer) -> Fault {

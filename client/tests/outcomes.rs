@@ -118,6 +118,22 @@ async fn a_write_that_all_refuse_is_not_tried_so_late_that_the_deadline_could_cu
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_token_of_the_future_is_named_at_the_deadline_and_can_be_let_go() {
+    let net = Net::default();
+    let ahead = |_, _: &_| Reply::Fault(Fault::clock_ahead(1, 7_200_000));
+    let refusing = net.serve(&address(1), puts(ahead));
+    let direct = net.builder().direct(fixed(&hash_map(&[&[1]])));
+    let client = direct.sessions(false).track_session(true).connect().await.unwrap();
+    client.get("k", Read::default()).await.unwrap();
+    assert!(!client.session_token().is_empty());
+    let fault = client.put("k", "v", If::Always).await.unwrap_err();
+    assert_eq!(fault.clock_ahead_by(), Some(7_200_000), "{fault:?}");
+    assert!(fault.is_not_executed() && !refusing.writes().is_empty());
+    client.forget_session_token();
+    assert!(client.session_token().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_lost_attempt_followed_by_refusals_until_the_deadline_is_unknown() {
     let net = Net::default();
     let script = |number, _: &_| match number {

@@ -119,7 +119,12 @@ impl Fault {
             "the session token of this write is {by_milliseconds} ms ahead of the clock of partition {partition}: set the clocks of \
              the nodes (`doug doctor` names those that are off), or write without the token"
         );
-        Self::unavailable(message).with(Detail::ClockAhead(v1::ClockAhead { by_milliseconds }))
+        Self::unavailable(message).with(Self::ahead(by_milliseconds))
+    }
+
+    /// What says that a session token is so many milliseconds ahead.
+    pub fn ahead(by_milliseconds: u64) -> Detail {
+        Detail::ClockAhead(v1::ClockAhead { by_milliseconds })
     }
 
     /// Whether it promises that the operation never will be applied.
@@ -144,6 +149,15 @@ impl Fault {
     pub fn wrong_partition(&self) -> Option<&v1::WrongPartition> {
         self.details.iter().find_map(|d| match d {
             Detail::WrongPartition(wrong) => Some(wrong),
+            _ => None,
+        })
+    }
+
+    /// By how many milliseconds the session token is ahead of the partition's clock, if that is
+    /// what the error says.
+    pub fn clock_ahead_by(&self) -> Option<u64> {
+        self.details.iter().find_map(|d| match d {
+            Detail::ClockAhead(ahead) => Some(ahead.by_milliseconds),
             _ => None,
         })
     }

@@ -443,9 +443,16 @@ impl<'e> Course<'e> {
             (Kind::Write, Some(fault)) if fault.code == Code::ResourceExhausted => {
                 Fault::exhausted(fault.message.clone())
             }
-            (Kind::Write, _) => Fault::unavailable(format!(
-                "no server took the write within the deadline, so it was not applied{last}"
-            )),
+            (Kind::Write, last_fault) => {
+                let fault = Fault::unavailable(format!(
+                    "no server took the write within the deadline, so it was not applied{last}"
+                ));
+                // No other try helps: the caller has to let go of its token.
+                match last_fault.as_ref().and_then(Fault::clock_ahead_by) {
+                    Some(by) => fault.with(Fault::ahead(by)),
+                    None => fault,
+                }
+            }
             // Without the details: whoever asked a facade is told of no leader, nor that
             // something is wrong with the request where only the map was.
             (_, Some(fault)) if !applied => {

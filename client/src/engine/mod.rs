@@ -188,6 +188,10 @@ impl Engine {
         if seen.is_empty() { Bytes::new() } else { seen.to_bytes() }
     }
 
+    pub(crate) fn forget_session_token(&self) {
+        *self.seen.lock() = SessionToken::default();
+    }
+
     fn track(&self, answer: &Answer) {
         let header = match answer {
             Answer::Get(answer) => &answer.header,

@@ -256,6 +256,11 @@ impl Caller {
                 false => Ok(()),
             };
         }
+        // Until the clocks of its partition have caught up no write with this token is taken.
+        if fault.clock_ahead_by().is_some() {
+            cx.coverage.hit("session token let go: ahead of the clock");
+            self.client.forget_session_token();
+        }
         match (fault.is_not_executed(), fault.is_outcome_unknown()) {
             (true, false) => {
                 cx.coverage.hit("library write failed for certain");
