@@ -11,9 +11,8 @@ use doug_proto::map::Partition as Descriptor;
 use doug_proto::v1::condition::Test;
 use doug_raft::{Batch, BatchKind, BatchTime, PartitionId, Stamp};
 use doug_sim_disk::Crash;
-use doug_storage::snapshot::{Sending, SnapshotInfo};
+use doug_storage::snapshot::SnapshotInfo;
 use doug_storage::store::{Store, StoreOptions};
-use doug_storage::tree::Progress;
 use doug_storage::{Applied, StorageError};
 use std::path::Path;
 use support::{Bench, KEY, contents, delete, descriptor, put, register, when, write};
@@ -348,22 +347,7 @@ fn the_state_of_another_partition_is_never_installed() {
 }
 
 fn install(source: &Bench, target: &Bench) -> Result<Applied, StorageError> {
-    let mut flush = source.partition.jobs(true).flush.unwrap();
-    let change = loop {
-        if let Progress::Done(change) = flush.step(1 << 20).unwrap() {
-            break change;
-        }
-    };
-    source.partition.publish(&source.store, change).unwrap();
-    let checkpoint = source.partition.published(&source.store).unwrap();
-    let snapshot = source.store.keep_snapshot(source.partition.key(), &checkpoint).unwrap();
-    let info = snapshot.info().clone();
-    let mut incoming = target.store.receive_snapshot(target.partition.key(), info.clone()).unwrap();
-    let mut sending = Sending::new(snapshot, incoming.lacking(), 1 << 10).unwrap();
-    while let Some(chunk) = sending.next_chunk().unwrap() {
-        incoming.accept(&chunk).unwrap();
-    }
-    let tables = target.store.adopt_snapshot(&incoming).unwrap();
+    let (tables, info) = target.receive(source);
     let SnapshotInfo { applied, state, .. } = info;
     target.partition.install_snapshot(&target.store, tables, applied, state)
 }

@@ -27,6 +27,10 @@ pub struct Partition {
     reader: TreeReader,
     /// Apart from the rest, so that reads never wait for what is being applied.
     descriptor: RwLock<Arc<Descriptor>>,
+    /// Held from the look whether a change of the tables still fits until it is installed: so
+    /// changes go into the manifest one after the other, each on top of the last. Taken before
+    /// `inner`, never after it, so that nobody who holds `inner` waits for an fsync.
+    publishing: Mutex<()>,
     inner: Mutex<Inner>,
     maintenance_asked: AtomicBool,
     leads: AtomicBool,
@@ -43,6 +47,9 @@ struct Inner {
     /// Of the commands after `applied`, those that tree and machine contain already: their batch
     /// waits for a descriptor to read a table with.
     begun: Vec<v1::Outcome>,
+    /// A snapshot is on its way into the manifest and will replace all of this. What is applied
+    /// until then could be beyond it, and would be lost without a trace.
+    replacing: bool,
 }
 
 /// What became of one piece of [`ApplyWork`].
@@ -62,7 +69,7 @@ pub struct AppliedWork {
     /// The partition's feature level now.
     pub feature_level: u32,
     /// Work to be given again after a pause: the table it reads could not be opened for want of a
-    /// descriptor.
+    /// descriptor, or a snapshot is on its way into the manifest.
     pub rest: Option<ApplyWork>,
 }
 
@@ -108,7 +115,14 @@ impl Partition {
             database: machine.database(),
             reader,
             descriptor,
-            inner: Mutex::new(Inner { tree, machine, applied, begun: Vec::new() }),
+            publishing: Mutex::new(()),
+            inner: Mutex::new(Inner {
+                tree,
+                machine,
+                applied,
+                begun: Vec::new(),
+                replacing: false,
+            }),
             maintenance_asked: AtomicBool::new(false),
             leads: AtomicBool::new(false),
             stamp,
@@ -169,12 +183,16 @@ impl Partition {
     /// When a command cannot be applied; the replica must leave, or the node stop.
     pub fn apply(&self, work: ApplyWork) -> Result<AppliedWork, Unapplied> {
         let mut inner = self.inner.lock();
-        let Inner { tree, machine, applied, begun } = &mut *inner;
+        let Inner { tree, machine, applied, begun, replacing } = &mut *inner;
         let (mut outcomes, mut overtaken) =
             (Vec::<(RequestId, v1::Outcome, Stamp)>::new(), Vec::new());
         let (mut index, mut rest) = (applied.index, None);
         let mut batches = work.batches.into_iter();
         while let Some(ApplyBatch { batch, waiting }) = batches.next() {
+            if *replacing {
+                rest = Some(self.work(ApplyBatch { batch, waiting }, batches));
+                break;
+            }
             if batch.last() <= applied.index {
                 index = batch.last();
                 overtaken.extend(waiting);
@@ -195,8 +213,7 @@ impl Partition {
             match machine.apply(tree, &batch, begun) {
                 Ok(()) => {}
                 Err(error) if error.is_passing() => {
-                    let batches = iter::once(ApplyBatch { batch, waiting }).chain(batches);
-                    rest = Some(ApplyWork { replica: self.key, batches: batches.collect() });
+                    rest = Some(self.work(ApplyBatch { batch, waiting }, batches));
                     break;
                 }
                 Err(error) => {
@@ -231,6 +248,10 @@ impl Partition {
         })
     }
 
+    fn work(&self, first: ApplyBatch, others: impl Iterator<Item = ApplyBatch>) -> ApplyWork {
+        ApplyWork { replica: self.key, batches: iter::once(first).chain(others).collect() }
+    }
+
     /// Notes that maintenance is wanted; false if that was known already.
     pub fn ask_for_maintenance(&self) -> bool {
         !self.maintenance_asked.swap(true, Ordering::Relaxed)
@@ -240,7 +261,7 @@ impl Partition {
     pub fn jobs(&self, force: bool) -> Jobs {
         self.maintenance_asked.store(false, Ordering::Relaxed);
         let mut inner = self.inner.lock();
-        let Inner { tree, machine, applied, begun } = &mut *inner;
+        let Inner { tree, machine, applied, begun, .. } = &mut *inner;
         // What is frozen ends with a batch: the position beside it is one, and a command above
         // it would be applied twice when the log is replayed from there.
         let between_batches = begun.is_empty();
@@ -323,6 +344,19 @@ impl Partition {
     /// `None` if a snapshot has made it void, or the replica was removed. Returns what is in
     /// tables now, if it was a flush.
     ///
+    /// In two phases: batches are applied and read while the edit goes to the disk. The change
+    /// fits when it is installed because it fitted at the look, and what happens in between
+    /// cannot make it void:
+    /// - Another change, a snapshot too, waits for `publishing`.
+    /// - What is applied goes into newer memtables; a rotation adds one behind the oldest.
+    /// - A removal or a fence goes through the manifest, too. If it comes first, the edit is
+    ///   refused and the new tables go. If it comes second, it finds the new tables listed,
+    ///   and condemns them with the others.
+    ///
+    /// A crash before the edit is durable leaves tables that the next start deletes, and the log
+    /// still has their batches: it forgets them only after the edit. A crash after that starts
+    /// from the new tables, and replays what was applied in between from the log.
+    ///
     /// # Errors
     /// Those of the manifest; fatal ones must end the process.
     pub fn publish(
@@ -330,10 +364,18 @@ impl Partition {
         store: &Store,
         change: TreeChange,
     ) -> Result<Option<Applied>, StorageError> {
-        let mut inner = self.inner.lock();
+        let _one_at_a_time = self.publishing.lock();
+        if !self.inner.lock().tree.accepts(&change) {
+            change.discard();
+            return Ok(None);
+        }
         let flushed = change.applied().map(|(applied, _)| applied);
-        let installed = store.commit(self.key, &mut inner.tree, change)?;
-        Ok(flushed.filter(|_| installed))
+        match store.publish(self.key, change) {
+            Ok(change) => self.inner.lock().tree.install(change),
+            Err(StorageError::Removed { .. } | StorageError::Fenced { .. }) => return Ok(None),
+            Err(error) => return Err(error),
+        }
+        Ok(flushed)
     }
 
     /// The partition as it is now.
@@ -353,12 +395,17 @@ impl Partition {
     /// # Errors
     /// If the replica was removed or fenced.
     pub fn published(&self, store: &Store) -> Result<tree::Checkpoint, StorageError> {
+        // Manifest and tree differ while a change is between its two phases.
+        let _none_under_way = self.publishing.lock();
         store.checkpoint(self.key, &self.inner.lock().tree)
     }
 
     /// Replaces everything by a snapshot, in one manifest edit. Returns what is
     /// applied now: more than the snapshot if the log had overtaken it, and then
     /// the snapshot is dropped.
+    ///
+    /// In two phases as well, see [`Self::publish`]: while the edit goes to the disk nothing is
+    /// applied here, but nobody waits: work is given back, and sizes are told.
     ///
     /// # Errors
     /// A state block that is unreadable or of another partition, or those of the manifest.
@@ -376,14 +423,20 @@ impl Partition {
                 return Err(error);
             }
         };
+        let _one_at_a_time = self.publishing.lock();
         let mut inner = self.inner.lock();
         if inner.applied.index >= applied.index {
             tables.discard();
             return Ok(inner.applied);
         }
         let change = inner.tree.snapshot_change(tables, applied, state);
+        inner.replacing = true;
+        drop(inner);
         crash_point("snapshot installed: to be published");
-        let change = store.publish(self.key, change)?;
+        let published = store.publish(self.key, change);
+        let mut inner = self.inner.lock();
+        inner.replacing = false;
+        let change = published?;
         crash_point("snapshot installed: published");
         self.stamp.store(machine.time().stamp.0, Ordering::Release);
         inner.tree.install(change);

@@ -13,7 +13,7 @@ use std::time::Duration;
 /// Pause of a partition whose flushes or compactions fall behind, before each piece of
 /// work: they catch up, and its writers feel it before it must stop.
 const SLOW: Duration = Duration::from_millis(1);
-/// Pause before work that found no descriptor to read a table with is tried again.
+/// Pause before work that could not be applied yet is tried again.
 const RETRY: Duration = Duration::from_millis(5);
 /// Pause before a partition that must stop is looked at again.
 const STOP: Duration = Duration::from_millis(2);

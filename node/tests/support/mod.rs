@@ -11,8 +11,9 @@ use doug_proto::v1::{self, command, condition::Test, write_operation::Operation}
 use doug_raft::{Batch, BatchKind, BatchTime, PartitionId, Stamp};
 use doug_sim_disk::SimDisk;
 use doug_storage::manifest::Identity;
+use doug_storage::snapshot::{Sending, SnapshotInfo};
 use doug_storage::store::{NewReplica, Store, StoreOptions};
-use doug_storage::tree::{Progress, ScanRange};
+use doug_storage::tree::{Progress, ScanRange, SnapshotTables, TreeChange};
 use doug_storage::{Applied, ReplicaKey};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -90,13 +91,32 @@ impl Bench {
 
     /// Flushes everything that is applied.
     pub fn flush(&self) {
+        let change = self.flushed();
+        self.partition.publish(&self.store, change).unwrap().expect("nothing made it void");
+    }
+
+    /// A flush of everything that is applied, not published yet.
+    pub fn flushed(&self) -> TreeChange {
         let mut job = self.partition.jobs(true).flush.expect("a forced flush");
-        let change = loop {
+        loop {
             if let Progress::Done(change) = job.step(1 << 10).unwrap() {
                 break change;
             }
-        };
-        self.partition.publish(&self.store, change).unwrap().expect("nothing made it void");
+        }
+    }
+
+    /// A snapshot of another partition, arrived whole and not installed yet.
+    pub fn receive(&self, source: &Bench) -> (SnapshotTables, SnapshotInfo) {
+        source.flush();
+        let checkpoint = source.partition.published(&source.store).unwrap();
+        let snapshot = source.store.keep_snapshot(source.partition.key(), &checkpoint).unwrap();
+        let info = snapshot.info().clone();
+        let mut incoming = self.store.receive_snapshot(self.partition.key(), info.clone()).unwrap();
+        let mut sending = Sending::new(snapshot, incoming.lacking(), 1 << 10).unwrap();
+        while let Some(chunk) = sending.next_chunk().unwrap() {
+            incoming.accept(&chunk).unwrap();
+        }
+        (self.store.adopt_snapshot(&incoming).unwrap(), info)
     }
 
     pub fn get(&self, key: &[u8]) -> Option<Bytes> {

@@ -6,7 +6,7 @@ use std::io::{self, ErrorKind};
 use std::ops::Bound;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use doug_storage::disk::{DirLock, Disk, DiskFile, OpenMode};
 
@@ -54,6 +54,20 @@ pub struct SimDisk {
     state: Arc<Mutex<State>>,
     /// Outside of the lock: the simulator asks after every event.
     failed_syncs: Arc<AtomicU64>,
+    gate: Arc<Gate>,
+}
+
+/// Where syncs of files wait, for tests of what must not wait for them.
+#[derive(Default)]
+struct Gate {
+    held: Mutex<Held>,
+    opened: Condvar,
+}
+
+#[derive(Default)]
+struct Held {
+    closed: bool,
+    waiting: usize,
 }
 
 /// What an operation does, for deciding what a fault leaves behind.
@@ -75,7 +89,8 @@ impl SimDisk {
     }
 
     fn holding(state: State) -> Self {
-        Self { state: Arc::new(Mutex::new(state)), failed_syncs: Arc::default() }
+        let state = Arc::new(Mutex::new(state));
+        Self { state, failed_syncs: Arc::default(), gate: Arc::default() }
     }
 
     /// An independent copy of this disk, with nothing open or locked in it.
@@ -118,6 +133,31 @@ impl SimDisk {
     /// Lets the next sync fail, of whatever file or directory.
     pub fn fail_next_sync(&self) {
         self.lock().fail_next_sync = true;
+    }
+
+    /// Lets every sync of a file wait from now on, in the thread that asked for it; or lets all
+    /// of them go on.
+    pub fn hold_syncs(&self, hold: bool) {
+        self.held().closed = hold;
+        self.gate.opened.notify_all();
+    }
+
+    /// Number of syncs that wait because they are held.
+    pub fn held_syncs(&self) -> usize {
+        self.held().waiting
+    }
+
+    fn held(&self) -> MutexGuard<'_, Held> {
+        self.gate.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn wait_while_held(&self) {
+        let mut held = self.held();
+        held.waiting += 1;
+        while held.closed {
+            held = self.gate.opened.wait(held).unwrap_or_else(PoisonError::into_inner);
+        }
+        held.waiting -= 1;
     }
 
     /// Number of syncs that failed although the power was on: a process must not go on after one.

@@ -69,6 +69,7 @@ impl DiskFile for SimFile {
     }
 
     fn sync_data(&self) -> io::Result<()> {
+        self.disk.wait_while_held();
         self.alive(&self.disk.lock())?;
         let synced = self.disk.change(Effect::Sync, |state| {
             let inode = state.inodes.get_mut(&self.inode).expect("an open file has an inode");
