@@ -134,8 +134,8 @@ impl Trio {
     fn carry_out(&mut self, host: usize, effects: Effects) {
         self.seen.replies.extend(effects.replies);
         self.seen.ready.extend(effects.ready);
-        if let Some(last) = effects.records.last() {
-            self.logged[host] = last.sequence;
+        if let Some((sequence, _)) = effects.records.last() {
+            self.logged[host] = *sequence;
             if !self.stalled.contains(&host) {
                 self.persisted(host);
             }

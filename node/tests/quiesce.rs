@@ -5,12 +5,12 @@ mod three_nodes;
 
 use bytes::Bytes;
 use doug_node::host::{
-    Effects, Event, Host, HostConfig, LogContent, LogRecord, ReadKind, RequestId, RestoredReplica,
-    Sequence,
+    Effects, Event, Host, HostConfig, ReadKind, RequestId, RestoredReplica, Sequence,
 };
 use doug_proto::v1;
 use doug_raft::{Batch, BatchTime, Clock, ReplicaId, Role, Stamp, Term, Time, UnquiesceCause};
 use doug_storage::ReplicaKey;
+use doug_storage::log::Record;
 use std::collections::{BTreeMap, BTreeSet};
 use three_nodes::{descriptor, node};
 
@@ -39,14 +39,16 @@ struct Log {
 }
 
 impl Log {
-    fn append(&mut self, content: &LogContent) {
-        match content {
-            LogContent::Batch { batch, .. } => {
-                self.batches.retain(|held| held.base < batch.base);
-                self.batches.push(batch.clone());
+    fn append(&mut self, record: &Record) {
+        match record {
+            Record::Batch { base, data, .. } => {
+                self.batches.retain(|held| held.base < *base);
+                self.batches.push(Batch::decode(data.clone()).expect("a host has encoded it"));
             }
-            LogContent::HardState { term, vote } => (self.term, self.vote) = (*term, *vote),
-            LogContent::Reset { .. } => unreachable!("nobody sends snapshots here"),
+            Record::HardState { term, vote, .. } => {
+                (self.term, self.vote) = (*term, vote.map(ReplicaId));
+            }
+            Record::Reset { .. } => unreachable!("nobody sends snapshots here"),
         }
     }
 }
@@ -200,11 +202,11 @@ impl Trio {
         for (cause, count) in effects.unquiesces {
             *self.seen.unquiesces.entry(cause).or_default() += count;
         }
-        for LogRecord { replica, content, .. } in &effects.records {
-            self.logs.entry((host, replica.partition)).or_default().append(content);
+        for (_, record) in &effects.records {
+            self.logs.entry((host, record.replica().partition)).or_default().append(record);
         }
-        if let Some(last) = effects.records.last() {
-            self.persisted.push((host, last.sequence));
+        if let Some((sequence, _)) = effects.records.last() {
+            self.persisted.push((host, *sequence));
         }
         for work in effects.apply {
             let (replica, last) = (work.replica, work.batches.last().expect("never empty"));

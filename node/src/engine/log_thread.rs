@@ -3,10 +3,10 @@
 
 use super::shared::Shared;
 use super::threads::Pulse;
-use crate::host::{Event, LogRecord, Sequence, host_of};
+use crate::host::{Event, Sequence, host_of};
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 use doug_storage::StorageError;
-use doug_storage::log::LogWriter;
+use doug_storage::log::{LogWriter, Record};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -18,7 +18,7 @@ pub struct LogWork {
     /// Number of the host.
     pub host: usize,
     /// What to append.
-    pub records: Vec<LogRecord>,
+    pub records: Vec<(Sequence, Record)>,
 }
 
 /// An idle log writes after this long how far it is durable and what is committed. Until then,
@@ -61,8 +61,8 @@ fn turn(
 ) {
     let mut reached: BTreeMap<usize, Sequence> = BTreeMap::new();
     for work in std::iter::once(first).chain(more.try_iter().take(TURN)) {
-        for record in work.records {
-            reached.insert(work.host, record.sequence);
+        for (sequence, record) in work.records {
+            reached.insert(work.host, sequence);
             append(log, record, shared, pulse);
         }
     }
@@ -72,8 +72,7 @@ fn turn(
     }
 }
 
-fn append(log: &mut LogWriter, record: LogRecord, shared: &Shared, pulse: &Pulse) {
-    let record = record.into_log();
+fn append(log: &mut LogWriter, record: Record, shared: &Shared, pulse: &Pulse) {
     loop {
         match log.append(record.clone()) {
             // What a removed replica still had on its way is of no use to anyone.

@@ -16,8 +16,9 @@ use std::time::Duration;
 /// inside a group, in order.
 #[derive(Debug, Default)]
 pub struct Effects {
-    /// To be appended to the log, in order.
-    pub records: Vec<LogRecord>,
+    /// To be appended to the log, in order. [`super::Event::Persisted`] names the last one that
+    /// is durable.
+    pub records: Vec<(Sequence, Record)>,
     /// To be sent, one message per peer, in the order in which they were first written to.
     pub turns: Vec<(NodeId, v1::PeerTurn)>,
     /// To be applied, in order.
@@ -84,65 +85,6 @@ impl Effects {
             && self.dropped_appends == 0
             && self.unquiesces.is_empty()
     }
-}
-
-/// One record for the log.
-#[derive(Clone, Debug)]
-pub struct LogRecord {
-    /// Named by [`super::Event::Persisted`].
-    pub sequence: Sequence,
-    /// The replica it belongs to.
-    pub replica: ReplicaKey,
-    /// What to write.
-    pub content: LogContent,
-}
-
-impl LogRecord {
-    /// The record as the log takes it; shares the batch's bytes.
-    pub fn into_log(self) -> Record {
-        let replica = self.replica;
-        match self.content {
-            LogContent::Batch { batch, commit } => Record::Batch {
-                replica,
-                base: batch.base,
-                count: batch.count,
-                term: batch.term,
-                commit,
-                data: batch.encoded,
-            },
-            LogContent::HardState { term, vote } => {
-                Record::HardState { replica, term, vote: vote.map(|vote| vote.0) }
-            }
-            LogContent::Reset { index, term } => Record::Reset { replica, index, term },
-        }
-    }
-}
-
-/// What a record holds.
-#[derive(Clone, Debug)]
-pub enum LogContent {
-    /// A batch, with the commit index known when it was written.
-    Batch {
-        /// The batch.
-        batch: Batch,
-        /// The replica's commit index.
-        commit: Index,
-    },
-    /// The term, and the vote given in it.
-    HardState {
-        /// The current term.
-        term: Term,
-        /// Whom the replica voted for.
-        vote: Option<ReplicaId>,
-    },
-    /// A snapshot took the place of the log, unless that holds an entry of this
-    /// index and term.
-    Reset {
-        /// The last index the snapshot holds.
-        index: Index,
-        /// Its term.
-        term: Term,
-    },
 }
 
 /// Committed batches, with the requests that wait for their outcomes.

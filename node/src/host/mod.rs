@@ -32,8 +32,8 @@ mod turn;
 pub mod wire;
 
 pub use effects::{
-    ApplyBatch, ApplyWork, Effects, Fetch, LogContent, LogRecord, ReadyRead, Reply, RoleChange,
-    SendSnapshot, WantedReplica, encode_command,
+    ApplyBatch, ApplyWork, Effects, Fetch, ReadyRead, Reply, RoleChange, SendSnapshot,
+    WantedReplica, encode_command,
 };
 pub use event::{Event, InstalledSnapshot, ReadKind, RequestId, Sequence};
 pub use faults::undecided;

@@ -1,6 +1,6 @@
 //! Taking a snapshot in: the replica stands still while its data is replaced.
 
-use super::effects::{LogContent, LogRecord, Reply};
+use super::effects::Reply;
 use super::event::{InstalledSnapshot, RequestId};
 use super::faults::{not_here, not_leader, undecided};
 use super::replica::Replica;
@@ -8,6 +8,7 @@ use super::{Host, membership};
 use doug_proto::error::Fault;
 use doug_raft::Time;
 use doug_storage::ReplicaKey;
+use doug_storage::log::Record;
 
 /// A snapshot that a replica is about to take in. From its arrival until it is
 /// installed the replica hears no message and campaigns for nothing: a record
@@ -76,11 +77,8 @@ impl Host {
         for request in unknown {
             self.effects.replies.push((request, Err(undecided(key.partition))));
         }
-        self.effects.records.push(LogRecord {
-            sequence: self.persisting.number(),
-            replica: key,
-            content: LogContent::Reset { index, term },
-        });
+        let reset = Record::Reset { replica: key, index, term };
+        self.effects.records.push((self.persisting.number(), reset));
         self.effects.floors.push((key, index));
     }
 }

@@ -1,7 +1,7 @@
 //! The end of a turn: proposals, read rounds, and the core's effects carried on.
 
 use super::backlog::Persisting;
-use super::effects::{Effects, Fetch, LogContent, LogRecord, ReadyRead, RoleChange, SendSnapshot};
+use super::effects::{Effects, Fetch, ReadyRead, RoleChange, SendSnapshot};
 use super::event::RequestId;
 use super::faults::{not_leader, overwritten};
 use super::membership::pursue_goal;
@@ -9,6 +9,7 @@ use super::replica::{self, AwaitedTransfer, Replica};
 use super::snapshots::let_in;
 use super::{Host, Reply, is_full, wire};
 use doug_raft::{Effect, Record, ReplicaId, Role, Term, Time};
+use doug_storage::log;
 
 impl Host {
     pub(super) fn finish_turn(&mut self, now: Time, partition: u64) {
@@ -50,6 +51,23 @@ impl Host {
     }
 }
 
+/// The record as the log takes it; shares the batch's bytes.
+fn into_log(record: Record, replica: &Replica) -> log::Record {
+    match record {
+        Record::Append(batch) => log::Record::Batch {
+            replica: replica.key,
+            base: batch.base,
+            count: batch.count,
+            term: batch.term,
+            commit: replica.raft.commit(),
+            data: batch.encoded,
+        },
+        Record::HardState { term, vote } => {
+            log::Record::HardState { replica: replica.key, term, vote: vote.map(|vote| vote.0) }
+        }
+    }
+}
+
 fn carry_out(
     effect: Effect,
     replica: &mut Replica,
@@ -64,11 +82,7 @@ fn carry_out(
                 Record::HardState { .. } => 0,
             };
             let sequence = persisting.give(replica.key.partition, ticket, bytes);
-            let content = match record {
-                Record::Append(batch) => LogContent::Batch { batch, commit: replica.raft.commit() },
-                Record::HardState { term, vote } => LogContent::HardState { term, vote },
-            };
-            effects.records.push(LogRecord { sequence, replica: replica.key, content });
+            effects.records.push((sequence, into_log(record, replica)));
         }
         Effect::Send { to, message } => {
             let Some(node) = replica.node_of(to) else { return };

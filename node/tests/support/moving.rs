@@ -182,8 +182,8 @@ impl Database {
 
     fn carry_out(&mut self, host: usize, effects: Effects) {
         self.replies.extend(effects.replies);
-        if let Some(last) = effects.records.last() {
-            self.hosts[host].step(self.now, Event::Persisted { sequence: last.sequence });
+        if let Some((sequence, _)) = effects.records.last() {
+            self.hosts[host].step(self.now, Event::Persisted { sequence: *sequence });
         }
         for work in effects.apply {
             let mut level = 1;

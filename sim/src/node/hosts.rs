@@ -11,8 +11,7 @@ use crate::events::{Arrival, Hello, NodeEvent};
 use crate::wall_clocks::WallClocks;
 use doug_node::host::wire::Route;
 use doug_node::host::{
-    ApplyWork, Effects, Event, LogContent, LogRecord, ReadyRead, Replayed, Reply, RequestId,
-    RoleChange, split,
+    ApplyWork, Effects, Event, ReadyRead, Replayed, Reply, RequestId, RoleChange, Sequence, split,
 };
 use doug_proto::error::Fault;
 use doug_proto::ids::NodeId;
@@ -20,6 +19,7 @@ use doug_proto::map::{Member, Partition};
 use doug_proto::v1::{self, command::Command};
 use doug_raft::{Batch, BatchKind, Membership, ReplicaId, Role};
 use doug_storage::ReplicaKey;
+use doug_storage::log::Record;
 use prost::Message as _;
 
 /// Replicas are compared whenever one applies past a multiple of this index.
@@ -276,18 +276,19 @@ impl Process {
     fn check_proposals(
         &self,
         host: usize,
-        records: &[LogRecord],
+        records: &[(Sequence, Record)],
         cx: &mut Context,
     ) -> Result<(), Death> {
-        for record in records {
-            if let LogContent::Batch { batch, .. } = &record.content
-                && let Some(raft) = self.hosts[host].host.raft(record.replica.partition)
+        for (_, record) in records {
+            if let Record::Batch { replica, data, .. } = record
+                && let Some(raft) = self.hosts[host].host.raft(replica.partition)
             {
+                let batch = Batch::decode(data.clone()).expect("this node has encoded it");
                 if batch.kind == BatchKind::Configuration {
-                    cx.checks.proposed(raft, batch)?;
+                    cx.checks.proposed(raft, &batch)?;
                 }
                 if cx.plan.upgrades && raft.role() == Role::Leader && batch.term == raft.term() {
-                    self.check_levels(record.replica.partition, batch, cx)?;
+                    self.check_levels(replica.partition, &batch, cx)?;
                 }
             }
         }

@@ -4,8 +4,9 @@ use super::process::{Death, IDLE, MARK, Process};
 use crate::context::Context;
 use crate::events::NodeEvent;
 use crate::mutants::Mutant;
-use doug_node::host::{Event, LogContent, LogRecord, Sequence};
+use doug_node::host::{Event, Sequence};
 use doug_storage::StorageError;
+use doug_storage::log::Record;
 use std::collections::BTreeMap;
 
 /// Pause before a log without room is tried again, in microseconds.
@@ -18,17 +19,24 @@ const LOG_PRESSURE_INTERVAL: u64 = 50_000;
 /// Records of one turn, with their host.
 pub(super) fn pending(
     host: usize,
-    records: Vec<LogRecord>,
-) -> impl Iterator<Item = (usize, LogRecord)> {
-    records.into_iter().map(move |record| (host, record))
+    records: Vec<(Sequence, Record)>,
+) -> impl Iterator<Item = Pending> {
+    records.into_iter().map(move |(sequence, record)| Pending { host, sequence, record })
 }
 
-fn is_batch(record: &LogRecord) -> bool {
-    matches!(record.content, LogContent::Batch { .. })
+/// A record that waits for its place in the log.
+pub(super) struct Pending {
+    host: usize,
+    sequence: Sequence,
+    record: Record,
 }
 
-fn is_vote(record: &LogRecord) -> bool {
-    matches!(record.content, LogContent::HardState { .. })
+fn is_batch(record: &Record) -> bool {
+    matches!(record, Record::Batch { .. })
+}
+
+fn is_vote(record: &Record) -> bool {
+    matches!(record, Record::HardState { .. })
 }
 
 impl Process {
@@ -39,16 +47,16 @@ impl Process {
         }
         let mut reached: BTreeMap<usize, Sequence> = BTreeMap::new();
         let mut full = false;
-        while let Some((host, record)) = self.records.pop_front() {
-            let sequence = record.sequence;
-            if cx.plan.mutant == Mutant::VoteNotPersisted && is_vote(&record) {
+        while let Some(pending) = self.records.pop_front() {
+            let Pending { host, sequence, ref record } = pending;
+            if cx.plan.mutant == Mutant::VoteNotPersisted && is_vote(record) {
                 reached.insert(host, sequence);
                 continue;
             }
-            let appended = if self.full_log.is_some() && is_batch(&record) {
+            let appended = if self.full_log.is_some() && is_batch(record) {
                 Err(StorageError::Busy { what: "the log", used: 0, limit: 0 })
             } else {
-                self.log.append(record.clone().into_log())
+                self.log.append(record.clone())
             };
             match appended {
                 // What a removed replica still had on its way is of no use to anyone.
@@ -57,7 +65,7 @@ impl Process {
                 }
                 Err(error) if error.is_busy() => {
                     cx.coverage.hit("log full");
-                    self.records.push_front((host, record));
+                    self.records.push_front(pending);
                     full = true;
                     break;
                 }

@@ -2,6 +2,7 @@
 
 use super::Clock;
 use super::admin::Control;
+use super::log::Pending;
 use super::maintenance::{Task, Work};
 use super::threads::{PROBE, Threads};
 use crate::checks::Violation;
@@ -13,7 +14,7 @@ use crate::random::Random;
 use bytes::Bytes;
 use doug_node::apply::{ApplyError, Machine, Partition};
 use doug_node::flow::{Admission, ApplyQueue, Inbox};
-use doug_node::host::{ApplyWork, Host, HostConfig, LogRecord, RequestId, Sequence};
+use doug_node::host::{ApplyWork, Host, HostConfig, RequestId, Sequence};
 use doug_node::membership::HeldDescriptors;
 use doug_node::recovery::restore;
 use doug_node::serving::Leases;
@@ -90,7 +91,7 @@ pub struct Process {
     pub(super) hosts: Vec<HostSlot>,
     pub(super) partitions: BTreeMap<u64, Arc<Partition>>,
     /// Records that wait for the log, with the host they come from.
-    pub(super) records: VecDeque<(usize, LogRecord)>,
+    pub(super) records: VecDeque<Pending>,
     /// A sync is under way: up to where each host is durable once it ends.
     pub(super) syncing: Option<BTreeMap<usize, Sequence>>,
     pub(super) to_apply: ApplyQueue<ApplyWork>,
