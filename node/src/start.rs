@@ -27,10 +27,10 @@ use doug_edge::incoming::Incoming;
 use doug_edge::{ConnectionLimits, descriptors, stall};
 use doug_proto::ids::NodeId;
 use doug_proto::map::PartitionMap;
+use doug_proto::v1::FILE_DESCRIPTOR_SET;
 use doug_proto::v1::admin_server::AdminServer;
 use doug_proto::v1::doug_server::DougServer;
 use doug_proto::v1::raft_server::RaftServer;
-use doug_proto::v1::{self, FILE_DESCRIPTOR_SET};
 use doug_raft::LeaseConfig;
 use doug_storage::disk::RealDisk;
 use doug_storage::log::LogWriter;
@@ -38,7 +38,6 @@ use doug_storage::manifest;
 use doug_storage::store::{Opened, Recovered, Store};
 use doug_storage::{ReplicaKey, StorageError};
 use parking_lot::{Mutex, RwLock};
-use prost::Message;
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::net::SocketAddr;
@@ -303,10 +302,7 @@ fn identify(opened: &Opened) -> Result<NodeId> {
 }
 
 fn stored_map(opened: &Opened) -> Result<Option<PartitionMap>> {
-    let Some(bytes) = &opened.map else { return Ok(None) };
-    let wire =
-        v1::PartitionMap::decode(&bytes[..]).context("the stored partition map is unreadable")?;
-    Ok(Some(PartitionMap::from_wire(&wire)?))
+    PartitionMap::from_stored(&opened.map).context("the stored partition map is unreadable")
 }
 
 /// What was found of the replicas: those that run, and why the others do not.

@@ -8,7 +8,9 @@ use bytes::Bytes;
 use doug_sim_disk::SimDisk;
 use doug_storage::disk::Disk;
 use doug_storage::log::{self, Record};
-use doug_storage::manifest::{Change, Identity, Manifest, ManifestOptions, ManifestState};
+use doug_storage::manifest::{
+    Change, Identity, Manifest, ManifestOptions, ManifestState, MapChange,
+};
 use doug_storage::table::TimedBatch;
 use doug_storage::tree::{KeyClass, Op, Progress, TableMeta, Tree, TreeEdit, TreeImage};
 use doug_storage::{Applied, ReplicaKey};
@@ -98,7 +100,8 @@ fn manifest() -> (Vec<u8>, Vec<u8>) {
     let create = |replica| Change::Create { replica, applied, state: state.clone() };
     let edits = [
         vec![Change::Identity(Identity { node: 0xa0, database: Some(0xdb) })],
-        vec![Change::Map(Bytes::from_static(b"map")), Change::NextFile(9)],
+        vec![map_entry(b"k1", b"one"), map_entry(b"k2", b"two"), Change::NextFile(9)],
+        vec![Change::Map(MapChange::remove(Bytes::from_static(b"k2")))],
         vec![Change::Creation(Bytes::from_static(b"creation")), create(A), create(B)],
         vec![publish(applied), Change::Remove(B)],
         vec![Change::Compact { replica: A, tree: moved() }],
@@ -112,6 +115,10 @@ fn manifest() -> (Vec<u8>, Vec<u8>) {
         found.expect("it was written").1.clone()
     };
     (named("MANIFEST"), named("CURRENT"))
+}
+
+fn map_entry(key: &'static [u8], content: &'static [u8]) -> Change {
+    Change::Map(MapChange::set(Bytes::from_static(key), Bytes::from_static(content)))
 }
 
 fn listed(level: u8) -> TableMeta {

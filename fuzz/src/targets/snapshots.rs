@@ -11,7 +11,7 @@ use doug_proto::map::{KeyspaceId, Member, Partition as Descriptor};
 use doug_proto::routing::Routing;
 use doug_proto::v1::{self, snapshot_request::Content};
 use doug_sim_disk::{Crash, SimDisk};
-use doug_storage::manifest::{Identity, ManifestOptions};
+use doug_storage::manifest::{Identity, ManifestOptions, MapEntries};
 use doug_storage::snapshot::{Incoming, Sending, SnapshotInfo, SnapshotTable, chunk_checksum};
 use doug_storage::store::{NewReplica, Opened, Store, StoreOptions};
 use doug_storage::{Applied, ReplicaKey, StorageError};
@@ -172,8 +172,7 @@ pub fn machine() -> Machine {
 fn create(store: &Store) -> Partition {
     let machine = machine();
     let new = NewReplica { key: REPLICA, applied: Applied::default(), state: machine.encode() };
-    let empty = Bytes::new();
-    let trees = store.join_database(IDENTITY, empty.clone(), empty, &[new]);
+    let trees = store.join_database(IDENTITY, Bytes::new(), MapEntries::new(), &[new]);
     let tree = trees.expect("the disk works").pop().expect("one replica, one tree");
     Partition::new(REPLICA, tree, machine, Applied::default())
 }

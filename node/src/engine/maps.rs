@@ -9,7 +9,6 @@ use doug_proto::v1;
 use doug_storage::StorageError;
 use doug_storage::store::Store;
 use parking_lot::Mutex;
-use prost::Message;
 use std::sync::Arc;
 use tokio::sync::watch;
 
@@ -191,7 +190,8 @@ impl Maps {
     }
 
     fn replace(&self, MapUpdate { map, news }: MapUpdate) -> Result<(), StorageError> {
-        self.store.set_map(map.to_wire().encode_to_vec().into())?;
+        let changes = self.get().map_or_else(Vec::new, |known| map.stored_changes(&known));
+        self.store.change_map(changes)?;
         self.current.send_replace(Some(Arc::new(map)));
         if news {
             self.news.send_modify(|count| *count += 1);

@@ -39,7 +39,7 @@ pub fn create(shared: &Shared, wire: &v1::PartitionMap) -> Result<u32, Fault> {
     let document = Bytes::from(map.to_wire().encode_to_vec());
     let trees = shared
         .store
-        .join_database(identity, document.clone(), document, &new)
+        .join_database(identity, document, map.to_stored(), &new)
         .map_err(storage_fault)?;
     for ((new, machine), tree) in replicas.into_iter().zip(trees) {
         let descriptor = Box::new(machine.descriptor().clone());
@@ -84,8 +84,7 @@ pub fn join(shared: &Shared, map: PartitionMap) -> Result<(), Fault> {
         return shared.maps.merge(&map).map_err(storage_fault);
     }
     let identity = Identity { node: node.bits(), database: Some(map.database.bits()) };
-    let document = Bytes::from(map.to_wire().encode_to_vec());
-    shared.store.join(identity, document).map_err(storage_fault)?;
+    shared.store.join(identity, map.to_stored()).map_err(storage_fault)?;
     tracing::info!(database = %map.database, "this node joined a database, without replicas so far");
     shared.maps.begin(map);
     Ok(())

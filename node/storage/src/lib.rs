@@ -6,6 +6,7 @@
 #![deny(missing_docs)]
 
 pub mod cache;
+mod codec;
 pub mod compaction;
 pub mod disk;
 pub mod error;

@@ -101,8 +101,8 @@ fn when_others_have_taken_all_descriptors_tables_give_theirs_to_whoever_needs_on
         put(A, &mut tree, index, &mut held);
         opened.log.append(record(A, index)).expect("there is room");
         opened.log.sync().expect("the log gets its segments");
-        let map = Bytes::from(vec![7; 300]);
-        opened.store.set_map(map).expect("the manifest is rewritten");
+        let change = map_entry(vec![7; 300]);
+        opened.store.change_map([change]).expect("the manifest is rewritten");
         settle(&opened, A, &mut tree, index);
         while opened.log.maintain().expect("segments are retired") {}
     }

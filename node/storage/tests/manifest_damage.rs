@@ -8,8 +8,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use doug_sim_disk::{Crash, Fault, SimDisk};
 use doug_storage::StorageError;
-use doug_storage::manifest::{Change, Manifest, ManifestOptions, ManifestState, load};
-use store_support::{A, B, dir};
+use doug_storage::manifest::{Change, Manifest, ManifestOptions, ManifestState, MapChange, load};
+use store_support::{A, B, dir, map_entry};
 
 /// Bytes of a mark, the last frame of a manifest at rest.
 const MARK: usize = 32;
@@ -43,10 +43,10 @@ fn path(disk: &SimDisk) -> PathBuf {
 fn three_edits() -> SimDisk {
     let disk = SimDisk::new(1);
     let manifest = start(&disk, ManifestState::default());
-    manifest.commit(&[Change::Map(Bytes::from_static(b"the first map"))]).expect("the disk works");
+    manifest.commit(&[Change::Map(map_entry("the first"))]).expect("the disk works");
     manifest.commit(&[create(A), create(B)]).expect("the disk works");
     manifest
-        .commit(&[Change::Map(Bytes::from_static(b"the second map")), Change::NextFile(7)])
+        .commit(&[Change::Map(map_entry("the second")), Change::NextFile(7)])
         .expect("the disk works");
     disk
 }
@@ -141,6 +141,43 @@ fn an_edit_that_does_not_fit_is_refused_and_leaves_no_trace() {
 }
 
 #[test]
+fn an_entry_of_the_map_is_replaced_alone_however_large_the_map() {
+    let disk = SimDisk::new(1);
+    let manifest = start(&disk, ManifestState::default());
+    let entry = |i: u64, content: &str| {
+        let key = Bytes::from(format!("partition {i}"));
+        Change::Map(MapChange::set(key, Bytes::copy_from_slice(content.as_bytes())))
+    };
+    let all: Vec<_> = (0..4_096).map(|i| entry(i, "as it was at the beginning")).collect();
+    manifest.commit(&all).expect("the disk works");
+    let before = disk.bytes(&path(&disk)).len();
+    manifest.commit(&[entry(77, "otherwise")]).expect("the disk works");
+    let written = disk.bytes(&path(&disk)).len() - before;
+    assert!(written < 128, "{written} bytes");
+    disk.crash(Crash::LoseUnsynced);
+    let map = loaded(&disk).map;
+    assert_eq!(map.len(), 4_096);
+    assert_eq!(map[&b"partition 77"[..]], "otherwise");
+}
+
+#[test]
+fn a_manifest_of_a_newer_format_is_refused_with_a_sentence() {
+    let disk = three_edits();
+    let manifest = path(&disk);
+    disk.tamper(&manifest, |bytes| {
+        bytes[12..16].copy_from_slice(&2_u32.to_le_bytes());
+        let sum = crc32fast::hash(&bytes[12..64]);
+        bytes[8..12].copy_from_slice(&sum.to_le_bytes());
+    });
+    let error = load(&disk, &dir()).err().expect("it is newer");
+    assert!(
+        matches!(&error, StorageError::NewerFormat { file, found: 2, supported: 1 }
+            if *file == manifest),
+        "{error}"
+    );
+}
+
+#[test]
 fn a_long_manifest_is_rewritten_and_says_the_same() {
     let disk = SimDisk::new(1);
     let manifest = start(&disk, ManifestState::default());
@@ -148,7 +185,7 @@ fn a_long_manifest_is_rewritten_and_says_the_same() {
     manifest.commit(&[create(A), create(B)]).expect("the disk works");
     for i in 0..200u64 {
         manifest
-            .commit(&[Change::Map(Bytes::from(vec![i as u8; 100])), Change::NextFile(i)])
+            .commit(&[Change::Map(map_entry(vec![i as u8; 100])), Change::NextFile(i)])
             .expect("the disk works");
     }
     manifest.commit(&[Change::Remove(B)]).expect("the disk works");

@@ -8,7 +8,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use doug_sim_disk::SimDisk;
 use doug_storage::disk::Disk;
-use doug_storage::manifest::{Change, Identity, Manifest, ManifestOptions, ManifestState};
+use doug_storage::manifest::{
+    Change, Identity, Manifest, ManifestOptions, ManifestState, MapChange,
+};
 use doug_storage::{Applied, ReplicaKey};
 use hexdump::hexdump;
 
@@ -24,9 +26,14 @@ fn the_documented_example_is_what_is_written() {
     let replica = ReplicaKey { partition: 1, replica: 11 };
     let (applied, state) = (Applied::default(), Bytes::from_static(b"state"));
     let why = "7.sst".to_owned();
+    let entry = |key, content| {
+        Change::Map(MapChange::set(Bytes::from_static(key), Bytes::from_static(content)))
+    };
+    let gone = Change::Map(MapChange::remove(Bytes::from_static(b"k2")));
     manifest
-        .commit(&[Change::Identity(identity), Change::Map(Bytes::from_static(b"map"))])
+        .commit(&[Change::Identity(identity), entry(b"k1", b"one"), entry(b"k2", b"two")])
         .expect("works");
+    manifest.commit(&[entry(b"k1", b"newer"), gone]).expect("works");
     manifest.commit(&[Change::Create { replica, applied, state }]).expect("works");
     manifest.commit(&[Change::Fence { replica, why }]).expect("works");
     manifest.remove(replica).expect("works");

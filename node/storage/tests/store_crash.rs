@@ -6,7 +6,6 @@ mod store_support;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use bytes::Bytes;
 use doug_sim_disk::{Crash, Fault, SimDisk};
 use doug_storage::log::{HardState, Record};
 use doug_storage::snapshot::Sending;
@@ -79,7 +78,7 @@ impl Life<'_> {
 
     fn set_map(&mut self, version: u64) -> Result<(), StorageError> {
         self.promises.map.1 = version;
-        self.opened.store.set_map(Bytes::from(format!("{version:0100}")))?;
+        self.opened.store.change_map([map_entry(format!("{version:0100}"))])?;
         self.promises.map.0 = version;
         Ok(())
     }
@@ -157,8 +156,8 @@ fn check(disk: &SimDisk, promises: &Promises, context: &str) {
         assert!(!promises.created, "{context}: the replicas are gone");
         return;
     }
-    let map =
-        opened.map.as_ref().map_or(0, |m| String::from_utf8_lossy(m).parse().expect("a number"));
+    let entry = opened.map.values().next();
+    let map = entry.map_or(0, |m| String::from_utf8_lossy(m).parse().expect("a number"));
     assert!(map == promises.map.0 || map == promises.map.1, "{context}: map {map}");
     assert!(!promises.removed.0 || opened.removed.contains(&C), "{context}: C is back");
     assert!(promises.removed.1 || !opened.removed.contains(&C), "{context}: C is gone");

@@ -5,7 +5,6 @@ mod store_support;
 
 use std::path::PathBuf;
 
-use bytes::Bytes;
 use doug_sim_disk::{Crash, SimDisk};
 use doug_storage::store::Opened;
 use doug_storage::tree::{KeyClass, Op, ReadError, ScanRange, Tree};
@@ -126,7 +125,7 @@ fn a_sector_written_into_the_table_of_another_replica_is_noticed() {
 fn an_edit_written_into_another_manifest_is_noticed() {
     let disk = SimDisk::new(1);
     let maps = |opened: &Opened, fill: u8| {
-        opened.store.set_map(Bytes::from(vec![fill; 200])).expect("the disk works");
+        opened.store.change_map([map_entry(vec![fill; 200])]).expect("the disk works");
     };
     let opened = open(&disk);
     maps(&opened, 1);

@@ -13,7 +13,6 @@ use doug_storage::{ReplicaKey, StorageError};
 use store_support::*;
 
 const NODE: Identity = Identity { node: 0x9f3c_21d0_7be4, database: Some(0x5d0c_9a41_f7e2) };
-const MAP: Bytes = Bytes::from_static(b"the map");
 /// A's successor on this node.
 const AGAIN: ReplicaKey = ReplicaKey { partition: A.partition, replica: 12 };
 
@@ -47,13 +46,13 @@ fn damage_a_table(disk: &SimDisk) {
 fn a_node_joins_without_replicas_and_gets_them_later() {
     let disk = SimDisk::new(1);
     let opened = open(&disk);
-    opened.store.join(NODE, MAP).expect("an empty volume");
-    opened.store.join(NODE, MAP).expect("again");
+    opened.store.join(NODE, map_of("the map")).expect("an empty volume");
+    opened.store.join(NODE, map_of("the map")).expect("again");
     disk.crash(Crash::LoseUnsynced);
     let mut opened = open(&disk);
     assert_eq!(
         (opened.identity, opened.map.clone(), opened.creation.clone()),
-        (Some(NODE), Some(MAP), None)
+        (Some(NODE), map_of("the map"), None)
     );
     let mut tree = opened.store.create_replica(&new_replica(A)).expect("new");
     filled(&mut opened, A, &mut tree);
@@ -67,12 +66,13 @@ fn a_node_joins_without_replicas_and_gets_them_later() {
 fn a_node_that_joined_refuses_to_be_created_again() {
     let disk = SimDisk::new(1);
     let opened = open(&disk);
-    opened.store.join(NODE, MAP).expect("an empty volume");
-    let creation = opened.store.join_database(NODE, MAP, MAP, &[new_replica(A)]);
+    opened.store.join(NODE, map_of("the map")).expect("an empty volume");
+    let creation =
+        opened.store.join_database(NODE, Bytes::new(), map_of("a map"), &[new_replica(A)]);
     let error = creation.expect_err("it belongs to a database");
     assert!(error.to_string().contains("empty volumes only"), "{error}");
     let other = Identity { database: Some(1), ..NODE };
-    assert!(matches!(opened.store.join(other, MAP), Err(StorageError::Refused(_))));
+    assert!(matches!(opened.store.join(other, map_of("the map")), Err(StorageError::Refused(_))));
 }
 
 #[test]
@@ -103,7 +103,7 @@ fn tombstones_survive_every_switch_of_the_manifest() {
     let (opened, _a, _b) = initialised(&disk);
     opened.store.remove_replica(A).expect("the disk works");
     for i in 0..100 {
-        opened.store.set_map(Bytes::from(vec![i; 100])).expect("the disk works");
+        opened.store.change_map([map_entry(vec![i; 100])]).expect("the disk works");
     }
     let mut manifests =
         disk.contents().into_keys().filter(|p| p.to_string_lossy().contains("MANIFEST-"));

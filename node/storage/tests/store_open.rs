@@ -20,7 +20,7 @@ fn what_was_stored_is_there_after_a_power_loss() {
     let (mut opened, mut a, _b) = initialised(&disk);
     let store = opened.store.clone();
     store.set_identity(NODE).expect("the disk works");
-    store.set_map(Bytes::from_static(b"the map")).expect("the disk works");
+    store.change_map([map_entry("the map")]).expect("the disk works");
     store.set_creation(Bytes::from_static(b"the creation")).expect("the disk works");
     for i in 1..=9 {
         opened.log.append(record(A, i)).expect("there is room");
@@ -37,7 +37,7 @@ fn what_was_stored_is_there_after_a_power_loss() {
 
     let mut opened = open(&disk);
     assert_eq!(opened.identity, Some(NODE));
-    assert_eq!(opened.map.as_deref(), Some(&b"the map"[..]));
+    assert_eq!(opened.map, map_of("the map"));
     assert_eq!(opened.creation.as_deref(), Some(&b"the creation"[..]));
     let a = replica(&mut opened, A);
     assert_eq!((a.applied, a.state.as_ref()), (Applied { index: 9, term: 1 }, &b"state at 9"[..]));

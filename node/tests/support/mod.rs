@@ -10,7 +10,7 @@ use doug_proto::routing::Routing;
 use doug_proto::v1::{self, command, condition::Test, write_operation::Operation};
 use doug_raft::{Batch, BatchKind, BatchTime, PartitionId, Stamp};
 use doug_sim_disk::SimDisk;
-use doug_storage::manifest::Identity;
+use doug_storage::manifest::{Identity, MapEntries};
 use doug_storage::snapshot::{Sending, SnapshotInfo};
 use doug_storage::store::{NewReplica, Store, StoreOptions};
 use doug_storage::tree::{Progress, ScanRange, SnapshotTables, TreeChange};
@@ -66,8 +66,8 @@ impl Bench {
         let machine = Machine::new(DatabaseId::from_bits(7), Routing::Range, descriptor);
         let new = NewReplica { key: KEY, applied: Applied::default(), state: machine.encode() };
         let identity = Identity { node: 1, database: Some(7) };
-        let none = Bytes::new();
-        let mut trees = opened.store.join_database(identity, none.clone(), none, &[new]).unwrap();
+        let (creation, map) = (Bytes::new(), MapEntries::new());
+        let mut trees = opened.store.join_database(identity, creation, map, &[new]).unwrap();
         let partition = Partition::new(KEY, trees.remove(0), machine, Applied::default());
         Self { disk, store: opened.store, partition, next: 1 }
     }

@@ -1,10 +1,9 @@
 //! Merging the maps of two places: the result depends on what they hold, never
 //! on who asked whom, or in which order.
 
-use super::{Cluster, Keyspace, KeyspaceId, Node, Partition, PartitionMap};
-use prost::Message;
+use super::entry::Entry;
+use super::{KeyspaceId, Partition, PartitionMap};
 use std::borrow::Cow;
-use std::cmp::Ordering;
 
 impl PartitionMap {
     /// What this map becomes when `heard`, a map of the same database, is taken
@@ -49,90 +48,27 @@ fn epoch(merged: &PartitionMap, one: &PartitionMap, other: &PartitionMap) -> u64
 pub(super) fn take_entries(merged: &mut Cow<PartitionMap>, heard: &PartitionMap) {
     for keyspace in &heard.keyspaces {
         let known = merged.keyspaces.binary_search_by_key(&keyspace.id, |k| k.id);
-        take_newer(merged, known, keyspace, |map| &mut map.keyspaces, |map| &map.keyspaces);
+        take_newer(merged, known, keyspace);
     }
     for cluster in &heard.clusters {
         let known = merged.clusters.binary_search_by(|k| k.name.cmp(&cluster.name));
-        take_newer(merged, known, cluster, |map| &mut map.clusters, |map| &map.clusters);
+        take_newer(merged, known, cluster);
     }
     for node in &heard.nodes {
         let known = merged.nodes.iter().position(|known| known.id == node.id);
         let known = known.ok_or(merged.nodes.len());
-        take_newer(merged, known, node, |map| &mut map.nodes, |map| &map.nodes);
-    }
-}
-
-/// An entry of a map, of which the newer one wins.
-trait Entry: Clone + PartialEq {
-    /// What a newer entry has more of.
-    fn version(&self) -> u64;
-    /// All it says. Two operators may give one node two addresses under one version:
-    /// then either may win, but everywhere the same.
-    fn bytes(&self) -> Vec<u8>;
-
-    fn is_newer_than(&self, known: &Self) -> bool {
-        match self.version().cmp(&known.version()) {
-            Ordering::Equal => self != known && self.bytes() > known.bytes(),
-            order => order == Ordering::Greater,
-        }
-    }
-}
-
-impl Entry for Keyspace {
-    fn version(&self) -> u64 {
-        self.generation
-    }
-
-    fn bytes(&self) -> Vec<u8> {
-        self.to_wire().encode_to_vec()
-    }
-}
-
-impl Entry for Cluster {
-    fn version(&self) -> u64 {
-        self.version
-    }
-
-    fn bytes(&self) -> Vec<u8> {
-        self.to_wire().encode_to_vec()
-    }
-}
-
-impl Entry for Node {
-    fn version(&self) -> u64 {
-        self.version
-    }
-
-    fn bytes(&self) -> Vec<u8> {
-        self.to_wire().encode_to_vec()
-    }
-}
-
-/// A group commits one descriptor per generation.
-impl Entry for Partition {
-    fn version(&self) -> u64 {
-        self.generation
-    }
-
-    fn bytes(&self) -> Vec<u8> {
-        self.to_wire().encode_to_vec()
+        take_newer(merged, known, node);
     }
 }
 
 /// Takes in one entry: `known` is the place of the one known, or else where it goes.
-fn take_newer<T: Entry>(
-    merged: &mut Cow<PartitionMap>,
-    known: Result<usize, usize>,
-    heard: &T,
-    list_mut: impl Fn(&mut PartitionMap) -> &mut Vec<T>,
-    list: impl Fn(&PartitionMap) -> &Vec<T>,
-) {
+fn take_newer<T: Entry>(merged: &mut Cow<PartitionMap>, known: Result<usize, usize>, heard: &T) {
     match known {
-        Ok(place) if heard.is_newer_than(&list(merged)[place]) => {
-            list_mut(merged.to_mut())[place].clone_from(heard);
+        Ok(place) if heard.is_newer_than(&T::list(merged)[place]) => {
+            T::list_mut(merged.to_mut())[place].clone_from(heard);
         }
         Ok(_) => {}
-        Err(place) => list_mut(merged.to_mut()).insert(place, heard.clone()),
+        Err(place) => T::list_mut(merged.to_mut()).insert(place, heard.clone()),
     }
 }
 
@@ -194,7 +130,7 @@ fn later_division(one: &[Partition], other: &[Partition]) -> bool {
 #[cfg(test)]
 pub(super) mod tests {
     use super::super::tests::{sample, sample_with_catalog};
-    use super::super::{Member, Ports, REMOVED};
+    use super::super::{Cluster, Keyspace, Member, Node, Ports, REMOVED};
     use super::*;
     use crate::ids::NodeId;
     use proptest::prelude::*;

@@ -3,14 +3,17 @@
 
 mod changes;
 mod document;
+mod entry;
 mod keyspace;
 mod merge;
+mod stored;
 mod validate;
 mod wire;
 
 pub use changes::Summary;
 pub use document::FORMAT_VERSION;
 pub use keyspace::{Cluster, Keyspace, KeyspaceId};
+pub use stored::{Stored, StoredChange};
 
 use crate::error::Fault;
 use crate::ids::{DatabaseId, NodeId};

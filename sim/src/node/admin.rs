@@ -5,14 +5,12 @@ use super::process::{Death, Process};
 use crate::calls::{Call, Caller, Said};
 use crate::context::Context;
 use crate::events::NodeEvent;
-use bytes::Bytes;
 use doug_node::host::{Event, Reply, RequestId};
 use doug_node::membership::refusal;
 use doug_proto::error::Fault;
 use doug_proto::map::{Goal, PartitionMap};
 use doug_storage::ReplicaKey;
 use doug_storage::manifest::Identity;
-use prost::Message;
 use std::sync::Arc;
 
 /// How long a host tries to take up a goal, in microseconds.
@@ -87,7 +85,7 @@ impl Process {
             return self.merge_map(&map, cx);
         }
         let identity = Identity { node: self.id.bits(), database: Some(map.database.bits()) };
-        self.store.join(identity, Bytes::from(map.to_wire().encode_to_vec()))?;
+        self.store.join(identity, map.to_stored())?;
         cx.checks.map_stored(self.id, &map)?;
         cx.coverage.hit("node joined");
         cx.trace.tell(cx.now, &format!("{} joins the database as {}", self.name, self.id));

@@ -5,13 +5,11 @@ use super::maintenance::Task;
 use super::process::{Death, Process};
 use crate::context::Context;
 use crate::events::{MapTalk, NodeEvent};
-use bytes::Bytes;
 use doug_node::membership::MapUpdate;
 use doug_proto::ids::NodeId;
 use doug_proto::map::{Partition, PartitionMap};
 use doug_proto::v1;
 use doug_storage::StorageError;
-use prost::Message;
 use std::sync::Arc;
 
 /// Pause between two questions, in microseconds.
@@ -67,7 +65,8 @@ impl Process {
 
     pub(super) fn replace_map(&mut self, update: MapUpdate, cx: &mut Context) -> Result<(), Death> {
         let MapUpdate { map, news } = update;
-        self.store.set_map(Bytes::from(map.to_wire().encode_to_vec()))?;
+        let changes = self.map.as_ref().map_or_else(Vec::new, |known| map.stored_changes(known));
+        self.store.change_map(changes)?;
         cx.checks.map_stored(self.id, &map)?;
         cx.coverage.hit("map stored");
         self.hold_map(Arc::new(map));

@@ -21,7 +21,6 @@ use doug_node::serving::Leases;
 use doug_node::watchdog::Complaint;
 use doug_proto::ids::NodeId;
 use doug_proto::map::PartitionMap;
-use doug_proto::v1;
 use doug_raft::LeaseConfig;
 use doug_storage::disk::Disk;
 use doug_storage::log::{LogReader, LogWriter};
@@ -201,7 +200,8 @@ impl Process {
         random: &mut Random,
         cx: &mut Context,
     ) -> Result<Self, Death> {
-        let map = opened.map.as_ref().map(|bytes| decode_map(bytes)).transpose()?;
+        let map = PartitionMap::from_stored(&opened.map)
+            .map_err(|fault| StorageError::Refused(format!("the stored map: {}", fault.message)))?;
         let live = opened.replicas.iter().map(|replica| replica.key).collect();
         cx.checks.opened(start.id, map.as_ref(), &live, &opened.removed)?;
         let config = HostConfig {
@@ -326,7 +326,7 @@ impl Process {
         for new in &new {
             cx.checks.changing(self.id, new.key, true)?;
         }
-        let trees = self.store.join_database(identity, document.clone(), document, &new)?;
+        let trees = self.store.join_database(identity, document, map.to_stored(), &new)?;
         cx.checks.map_stored(self.id, &map)?;
         self.hold_map(map);
         for ((new, machine), tree) in own.into_iter().zip(trees) {
@@ -513,12 +513,6 @@ impl Process {
 /// A life is a process, so this tells them apart as random numbers would.
 fn incarnation(start: &Start) -> u64 {
     start.life << 8 | start.index as u64
-}
-
-fn decode_map(bytes: &[u8]) -> Result<PartitionMap, StorageError> {
-    let unreadable = |what: String| StorageError::Refused(format!("the stored map: {what}"));
-    let wire = v1::PartitionMap::decode(bytes).map_err(|error| unreadable(error.to_string()))?;
-    PartitionMap::from_wire(&wire).map_err(|fault| unreadable(fault.message))
 }
 
 fn tick_interval(node: usize, plan: &Plan) -> u64 {

@@ -1,6 +1,7 @@
 //! Byte layout of a record: an envelope of fixed size, then the payload.
 
 use crate::ReplicaKey;
+use crate::codec::{salted_checksum, u32_at, u64_at};
 
 /// Bytes of an envelope.
 pub(super) const ENVELOPE: usize = 88;
@@ -87,7 +88,7 @@ impl Envelope {
         }
         out.extend_from_slice(payload);
         out.resize(start + self.size(), 0);
-        let sum = checksum(salt, &out[start + 4..]);
+        let sum = salted_checksum(salt, &out[start + 4..]);
         out[start..start + 4].copy_from_slice(&sum.to_le_bytes());
     }
 
@@ -107,7 +108,7 @@ impl Envelope {
         if size > bytes.len() {
             return Err("the record's length reaches beyond the segment");
         }
-        if checksum(salt, &bytes[4..size]) != u32_at(bytes, 0) {
+        if salted_checksum(salt, &bytes[4..size]) != u32_at(bytes, 0) {
             return Err("the record's checksum does not match");
         }
         let kind = Kind::from_byte(bytes[8]).ok_or("the record is of an unknown kind")?;
@@ -138,24 +139,6 @@ impl Envelope {
         let ordered = (1..=self.lsn).contains(&self.original) && self.durable < self.lsn;
         self.lsn < u64::MAX && ordered && (self.kind != Kind::Batch || batch)
     }
-}
-
-/// Covers everything behind the checksum, padding included.
-fn checksum(salt: u64, bytes: &[u8]) -> u32 {
-    let mut hasher = crc32fast::Hasher::new();
-    hasher.update(&salt.to_le_bytes());
-    hasher.update(bytes);
-    hasher.finalize()
-}
-
-/// A little-endian `u32`; the caller has checked the bounds.
-pub(super) fn u32_at(bytes: &[u8], at: usize) -> u32 {
-    u32::from_le_bytes(bytes[at..at + 4].try_into().expect("four bytes"))
-}
-
-/// A little-endian `u64`; the caller has checked the bounds.
-pub(super) fn u64_at(bytes: &[u8], at: usize) -> u64 {
-    u64::from_le_bytes(bytes[at..at + 8].try_into().expect("eight bytes"))
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::envelope::{u32_at, u64_at};
+use crate::codec::{u32_at, u64_at};
 use crate::disk::{Disk, DiskFile, OpenMode};
 use crate::simulation::crash_point;
 use crate::{Corruption, Result, StorageError};

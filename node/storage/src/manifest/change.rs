@@ -2,9 +2,36 @@
 
 use bytes::Bytes;
 
-use super::codec::{Fields, put_applied, put_bytes, put_key, put_u64};
+use crate::codec::{Decoder, Malformed, put_bytes, put_varint};
 use crate::tree::TreeEdit;
 use crate::{Applied, ReplicaKey};
+
+/// A change of one entry of the partition map. Key and content are opaque to the manifest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MapChange {
+    /// Names the entry.
+    pub key: Bytes,
+    /// What the entry says from now on; `None` if it leaves the map.
+    pub content: Option<Bytes>,
+}
+
+impl MapChange {
+    /// The entry `key` says `content` from now on.
+    pub fn set(key: Bytes, content: Bytes) -> Self {
+        Self { key, content: Some(content) }
+    }
+
+    /// The entry `key` leaves the map.
+    pub fn remove(key: Bytes) -> Self {
+        Self { key, content: None }
+    }
+}
+
+impl From<(Bytes, Option<Bytes>)> for MapChange {
+    fn from((key, content): (Bytes, Option<Bytes>)) -> Self {
+        Self { key, content }
+    }
+}
 
 /// Who this volume belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,8 +57,8 @@ impl std::fmt::Display for Identity {
 pub enum Change {
     /// The volume belongs to this node and database.
     Identity(Identity),
-    /// The newest partition map, opaque.
-    Map(Bytes),
+    /// One entry of the partition map is another one, or is gone.
+    Map(MapChange),
     /// The creation document, opaque.
     Creation(Bytes),
     /// A replica exists from now on.
@@ -74,110 +101,136 @@ pub enum Change {
     NextFile(u64),
 }
 
-const IDENTITY: u8 = 1;
-const MAP: u8 = 2;
-const CREATION: u8 = 3;
-const CREATE: u8 = 4;
-const REMOVE: u8 = 5;
-const PUBLISH: u8 = 6;
-const COMPACT: u8 = 7;
-const NEXT_FILE: u8 = 8;
-const FENCE: u8 = 9;
+/// The kinds of changes; the numbers are on disk.
+mod kind {
+    pub const IDENTITY: u8 = 1;
+    pub const MAP_SET: u8 = 2;
+    pub const MAP_REMOVED: u8 = 3;
+    pub const CREATION: u8 = 4;
+    pub const CREATE: u8 = 5;
+    pub const REMOVE: u8 = 6;
+    pub const FENCE: u8 = 7;
+    pub const PUBLISH: u8 = 8;
+    pub const COMPACT: u8 = 9;
+    pub const NEXT_FILE: u8 = 10;
+}
 
 impl Change {
     pub(super) fn encode(&self, out: &mut Vec<u8>) {
         match self {
             Self::Identity(identity) => {
-                out.push(IDENTITY);
-                put_u64(out, identity.node);
+                out.push(kind::IDENTITY);
+                put_varint(out, identity.node);
                 out.push(u8::from(identity.database.is_some()));
-                put_u64(out, identity.database.unwrap_or(0));
+                put_varint(out, identity.database.unwrap_or(0));
             }
-            Self::Map(bytes) => put_blob(out, MAP, bytes),
-            Self::Creation(bytes) => put_blob(out, CREATION, bytes),
+            Self::Map(MapChange { key, content: Some(content) }) => {
+                out.push(kind::MAP_SET);
+                put_bytes(out, key);
+                put_bytes(out, content);
+            }
+            Self::Map(MapChange { key, content: None }) => {
+                out.push(kind::MAP_REMOVED);
+                put_bytes(out, key);
+            }
+            Self::Creation(document) => {
+                out.push(kind::CREATION);
+                put_bytes(out, document);
+            }
             Self::Create { replica, applied, state } => {
-                put_state(out, CREATE, *replica, *applied, state)
+                put_replica(out, kind::CREATE, *replica);
+                put_applied(out, *applied);
+                put_bytes(out, state);
             }
-            Self::Remove(replica) => {
-                out.push(REMOVE);
-                put_key(out, *replica);
-            }
+            Self::Remove(replica) => put_replica(out, kind::REMOVE, *replica),
             Self::Fence { replica, why } => {
-                out.push(FENCE);
-                put_key(out, *replica);
+                put_replica(out, kind::FENCE, *replica);
                 put_bytes(out, why.as_bytes());
             }
             Self::Publish { replica, applied, state, tree } => {
-                put_state(out, PUBLISH, *replica, *applied, state);
-                put_bytes(out, &tree.encode());
+                put_replica(out, kind::PUBLISH, *replica);
+                put_applied(out, *applied);
+                put_bytes(out, state);
+                tree.encode(out);
             }
             Self::Compact { replica, tree } => {
-                out.push(COMPACT);
-                put_key(out, *replica);
-                put_bytes(out, &tree.encode());
+                put_replica(out, kind::COMPACT, *replica);
+                tree.encode(out);
             }
             Self::NextFile(id) => {
-                out.push(NEXT_FILE);
-                put_u64(out, *id);
+                out.push(kind::NEXT_FILE);
+                put_varint(out, *id);
             }
         }
     }
 
-    fn decode(fields: &mut Fields<'_>) -> Result<Self, String> {
-        Ok(match fields.byte()? {
-            IDENTITY => {
-                let node = fields.u64()?;
-                let known = fields.byte()? != 0;
-                let database = fields.u64()?;
+    fn decode(from: &mut Decoder<'_>) -> Result<Self, String> {
+        Ok(match from.u8()? {
+            kind::IDENTITY => {
+                let node = from.varint()?;
+                let known = from.u8()? != 0;
+                let database = from.varint()?;
                 Self::Identity(Identity { node, database: known.then_some(database) })
             }
-            MAP => Self::Map(fields.owned()?),
-            CREATION => Self::Creation(fields.owned()?),
-            CREATE => Self::Create {
-                replica: fields.key()?,
-                applied: fields.applied()?,
-                state: fields.owned()?,
+            kind::MAP_SET => Self::Map(MapChange::set(owned(from)?, owned(from)?)),
+            kind::MAP_REMOVED => Self::Map(MapChange::remove(owned(from)?)),
+            kind::CREATION => Self::Creation(owned(from)?),
+            kind::CREATE => Self::Create {
+                replica: replica(from)?,
+                applied: applied(from)?,
+                state: owned(from)?,
             },
-            REMOVE => Self::Remove(fields.key()?),
-            FENCE => Self::Fence {
-                replica: fields.key()?,
-                why: String::from_utf8_lossy(fields.bytes()?).into_owned(),
+            kind::REMOVE => Self::Remove(replica(from)?),
+            kind::FENCE => Self::Fence {
+                replica: replica(from)?,
+                why: String::from_utf8_lossy(from.bytes()?).into_owned(),
             },
-            PUBLISH => Self::Publish {
-                replica: fields.key()?,
-                applied: fields.applied()?,
-                state: fields.owned()?,
-                tree: tree(fields)?,
+            kind::PUBLISH => Self::Publish {
+                replica: replica(from)?,
+                applied: applied(from)?,
+                state: owned(from)?,
+                tree: TreeEdit::decode(from)?,
             },
-            COMPACT => Self::Compact { replica: fields.key()?, tree: tree(fields)? },
-            NEXT_FILE => Self::NextFile(fields.u64()?),
-            unknown => return Err(format!("an edit holds a change of unknown kind {unknown}")),
+            kind::COMPACT => {
+                Self::Compact { replica: replica(from)?, tree: TreeEdit::decode(from)? }
+            }
+            kind::NEXT_FILE => Self::NextFile(from.varint()?),
+            unknown => return Err(format!("a change is of unknown kind {unknown}")),
         })
     }
 
     /// Reads an edit. The error says what is malformed.
     pub(super) fn decode_all(bytes: &[u8]) -> Result<Vec<Self>, String> {
-        let mut fields = Fields(bytes);
+        let mut from = Decoder::new(bytes);
         let mut changes = Vec::new();
-        while !fields.0.is_empty() {
-            changes.push(Self::decode(&mut fields)?);
+        while from.position() < bytes.len() {
+            changes.push(
+                Self::decode(&mut from).map_err(|why| format!("an edit is malformed: {why}"))?,
+            );
         }
         Ok(changes)
     }
 }
 
-fn put_blob(out: &mut Vec<u8>, kind: u8, bytes: &[u8]) {
+fn put_replica(out: &mut Vec<u8>, kind: u8, replica: ReplicaKey) {
     out.push(kind);
-    put_bytes(out, bytes);
+    put_varint(out, replica.partition);
+    put_varint(out, replica.replica);
 }
 
-fn put_state(out: &mut Vec<u8>, kind: u8, replica: ReplicaKey, applied: Applied, state: &[u8]) {
-    out.push(kind);
-    put_key(out, replica);
-    put_applied(out, applied);
-    put_bytes(out, state);
+fn put_applied(out: &mut Vec<u8>, applied: Applied) {
+    put_varint(out, applied.index);
+    put_varint(out, applied.term);
 }
 
-fn tree(fields: &mut Fields<'_>) -> Result<TreeEdit, String> {
-    TreeEdit::decode(fields.bytes()?).map_err(str::to_owned)
+fn replica(from: &mut Decoder<'_>) -> Result<ReplicaKey, Malformed> {
+    Ok(ReplicaKey { partition: from.varint()?, replica: from.varint()? })
+}
+
+fn applied(from: &mut Decoder<'_>) -> Result<Applied, Malformed> {
+    Ok(Applied { index: from.varint()?, term: from.varint()? })
+}
+
+fn owned(from: &mut Decoder<'_>) -> Result<Bytes, Malformed> {
+    Ok(Bytes::copy_from_slice(from.bytes()?))
 }

@@ -2,12 +2,13 @@
 
 use std::path::Path;
 
+use crate::codec::{salted_checksum, u32_at, u64_at};
 use crate::{Corruption, Result, StorageError};
 
 /// Bytes of the file's header.
 pub(super) const HEADER: usize = 64;
 const MAGIC: &[u8; 8] = b"DOUGMAN\0";
-const VERSION: u32 = 2;
+const VERSION: u32 = 1;
 /// Bytes in front of a frame's payload.
 const ENVELOPE: usize = 32;
 const ALIGNMENT: usize = 8;
@@ -54,8 +55,7 @@ pub(super) fn read_header(bytes: &[u8], path: &Path, number: u64) -> Result<u64>
         });
     }
     if found < VERSION {
-        let what = "it is of format version 1, which no release wrote: make the data anew";
-        return Err(damaged(12, what));
+        return Err(damaged(12, "format version 0 was never written"));
     }
     if u64_at(bytes, 16) != number {
         return Err(damaged(16, "the header is of another manifest"));
@@ -87,7 +87,7 @@ pub(super) fn encode(
     out.extend_from_slice(&durable.to_le_bytes());
     out.extend_from_slice(payload);
     out.resize(out.len().next_multiple_of(ALIGNMENT), 0);
-    let sum = checksum(salt, &out[begin + 4..]);
+    let sum = salted_checksum(salt, &out[begin + 4..]);
     out[begin..begin + 4].copy_from_slice(&sum.to_le_bytes());
 }
 
@@ -114,7 +114,7 @@ pub(super) fn decode(bytes: &[u8], at: usize, salt: u64) -> Result<Frame<'_>, &'
     if u64_at(frame, 16) != at as u64 {
         return Err("no edit starts here");
     }
-    if checksum(salt, &frame[4..size]) != u32_at(frame, 0) {
+    if salted_checksum(salt, &frame[4..size]) != u32_at(frame, 0) {
         return Err("the edit's checksum does not match");
     }
     let kind = match frame[8] {
@@ -138,19 +138,4 @@ pub(super) fn greatest_mark_beyond(bytes: &[u8], from: usize, salt: u64) -> u64 
         .map(|frame| frame.durable)
         .max()
         .unwrap_or(0)
-}
-
-fn checksum(salt: u64, bytes: &[u8]) -> u32 {
-    let mut hasher = crc32fast::Hasher::new();
-    hasher.update(&salt.to_le_bytes());
-    hasher.update(bytes);
-    hasher.finalize()
-}
-
-fn u32_at(bytes: &[u8], at: usize) -> u32 {
-    u32::from_le_bytes(bytes[at..at + 4].try_into().expect("four bytes"))
-}
-
-fn u64_at(bytes: &[u8], at: usize) -> u64 {
-    u64::from_le_bytes(bytes[at..at + 8].try_into().expect("eight bytes"))
 }

@@ -5,13 +5,12 @@
 //! finds them agreeing. Byte layout: docs/formats.md.
 
 mod change;
-mod codec;
 mod files;
 mod frame;
 mod state;
 mod writer;
 
-pub use change::{Change, Identity};
+pub use change::{Change, Identity, MapChange};
 pub use files::{Loaded, load};
-pub use state::{ManifestState, ReplicaRecord};
+pub use state::{ManifestState, MapEntries, ReplicaRecord};
 pub use writer::{Manifest, ManifestOptions};

@@ -4,9 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 
-use super::{Change, Identity};
+use super::{Change, Identity, MapChange};
 use crate::tree::TreeImage;
 use crate::{Applied, ReplicaKey};
+
+/// What each entry of the partition map says, by its key; both are opaque here.
+pub type MapEntries = BTreeMap<Bytes, Bytes>;
 
 /// A living replica.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -26,8 +29,8 @@ pub struct ReplicaRecord {
 pub struct ManifestState {
     /// Whose volume this is, once told.
     pub identity: Option<Identity>,
-    /// The newest partition map, opaque.
-    pub map: Option<Bytes>,
+    /// The newest partition map, entry by entry; empty before there is one.
+    pub map: MapEntries,
     /// The creation document, opaque.
     pub creation: Option<Bytes>,
     /// The replicas that live here.
@@ -43,7 +46,12 @@ impl ManifestState {
     pub(super) fn apply(&mut self, change: &Change) -> Result<(), String> {
         match change {
             Change::Identity(identity) => self.identity = Some(*identity),
-            Change::Map(map) => self.map = Some(map.clone()),
+            Change::Map(MapChange { key, content: Some(content) }) => {
+                self.map.insert(key.clone(), content.clone());
+            }
+            Change::Map(MapChange { key, content: None }) => {
+                self.map.remove(key);
+            }
             Change::Creation(creation) => self.creation = Some(creation.clone()),
             Change::Create { replica, applied, state } => {
                 self.check_new(*replica)?;
@@ -65,12 +73,12 @@ impl ManifestState {
             Change::Publish { replica, applied, state, tree } => {
                 let record = self.record(*replica)?;
                 check_rises(*replica, record.applied, *applied)?;
-                record.image = applied_to(&record.image, tree)?;
+                record.image.apply(tree)?;
                 (record.applied, record.state) = (*applied, state.clone());
             }
             Change::Compact { replica, tree } => {
                 let record = self.record(*replica)?;
-                record.image = applied_to(&record.image, tree)?;
+                record.image.apply(tree)?;
             }
             Change::NextFile(id) => self.next_file = self.next_file.max(*id),
         }
@@ -84,10 +92,10 @@ impl ManifestState {
                 "replica {replica} was removed from this node, its id must not be used again"
             ));
         }
-        match self.live.contains_key(&replica) {
-            true => Err(format!("replica {replica} exists already")),
-            false => Ok(()),
+        if self.live.contains_key(&replica) {
+            return Err(format!("replica {replica} exists already"));
         }
+        Ok(())
     }
 
     pub(super) fn check_sound(&self, replica: ReplicaKey) -> crate::Result<()> {
@@ -114,7 +122,10 @@ impl ManifestState {
     pub(super) fn to_changes(&self) -> Vec<Change> {
         let mut changes = vec![Change::NextFile(self.next_file)];
         changes.extend(self.identity.map(Change::Identity));
-        changes.extend(self.map.clone().map(Change::Map));
+        let entries = self.map.iter();
+        changes.extend(
+            entries.map(|(key, content)| Change::Map(MapChange::set(key.clone(), content.clone()))),
+        );
         changes.extend(self.creation.clone().map(Change::Creation));
         for (&replica, record) in &self.live {
             let (applied, state) = (record.applied, record.state.clone());
@@ -136,10 +147,4 @@ fn check_rises(replica: ReplicaKey, from: Applied, to: Applied) -> Result<(), St
         ));
     }
     Ok(())
-}
-
-fn applied_to(image: &TreeImage, edit: &crate::tree::TreeEdit) -> Result<TreeImage, String> {
-    let mut image = image.clone();
-    image.apply(edit)?;
-    Ok(image)
 }

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use crate::table::codec::{Decoder, Malformed, put_bytes, put_varint};
+use crate::codec::{Decoder, Malformed, put_bytes, put_varint};
 use crate::{Applied, Result, StorageError};
 
 const MAGIC: &[u8; 8] = b"DOUGSNAP";

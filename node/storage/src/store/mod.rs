@@ -25,7 +25,7 @@ use bytes::Bytes;
 use crate::cache::{BlockCache, TableFiles};
 use crate::disk::{DirLock, Disk, Space};
 use crate::log::{HardState, LogOptions, LogReader, LogWriter, LoggedBatch, TailCut};
-use crate::manifest::{Change, Identity, Manifest, ManifestOptions};
+use crate::manifest::{Change, Identity, Manifest, ManifestOptions, MapChange, MapEntries};
 use crate::simulation::{Bug, crash_point, has_bug};
 use crate::snapshot::{IncomingFiles, Outgoing};
 use crate::table::{FileId, FileIds};
@@ -117,8 +117,8 @@ pub struct Opened {
     pub reader: LogReader,
     /// Whose volume this is; `None` on an empty one.
     pub identity: Option<Identity>,
-    /// The partition map last stored.
-    pub map: Option<Bytes>,
+    /// The partition map last stored; empty before there is one.
+    pub map: MapEntries,
     /// The creation document.
     pub creation: Option<Bytes>,
     /// Living replicas, by key.
@@ -175,15 +175,16 @@ impl Store {
         Ok(())
     }
 
-    /// The partition map last stored.
-    pub fn map(&self) -> Option<Bytes> {
+    /// The partition map last stored; empty before there is one.
+    pub fn map(&self) -> MapEntries {
         self.manifest.with_state(|state| state.map.clone())
     }
 
-    /// Stores a partition map.
-    pub fn set_map(&self, map: Bytes) -> Result<()> {
+    /// Changes entries of the partition map, all or none.
+    pub fn change_map(&self, changes: impl IntoIterator<Item: Into<MapChange>>) -> Result<()> {
         crash_point("map stored: begun");
-        self.manifest.commit(&[Change::Map(map)])?;
+        let changes: Vec<_> = changes.into_iter().map(|c| Change::Map(c.into())).collect();
+        self.manifest.commit(&changes)?;
         crash_point("map stored: durable");
         Ok(())
     }
@@ -207,7 +208,7 @@ impl Store {
         &self,
         identity: Identity,
         creation: Bytes,
-        map: Bytes,
+        map: MapEntries,
         replicas: &[NewReplica],
     ) -> Result<Vec<Tree>> {
         if let Some(found) = self.identity().filter(|found| found.database.is_some()) {
@@ -217,8 +218,8 @@ impl Store {
             )));
         }
         self.check_identity(identity)?;
-        let mut changes =
-            vec![Change::Identity(identity), Change::Creation(creation), Change::Map(map)];
+        let mut changes = vec![Change::Identity(identity), Change::Creation(creation)];
+        changes.extend(self.replaced_map(map));
         changes.extend(replicas.iter().map(creation_of));
         crash_point("joining: begun");
         self.manifest.commit(&changes)?;
@@ -230,12 +231,23 @@ impl Store {
     /// edit, and no replica yet. Again is a success, and stores the map given.
     ///
     /// Refused if the volume belongs to another node or database already.
-    pub fn join(&self, identity: Identity, map: Bytes) -> Result<()> {
+    pub fn join(&self, identity: Identity, map: MapEntries) -> Result<()> {
         self.check_identity(identity)?;
+        let mut changes = vec![Change::Identity(identity)];
+        changes.extend(self.replaced_map(map));
         crash_point("node joining: begun");
-        self.manifest.commit(&[Change::Identity(identity), Change::Map(map)])?;
+        self.manifest.commit(&changes)?;
         crash_point("node joining: durable");
         Ok(())
+    }
+
+    /// The changes after which the map stored is `map`.
+    fn replaced_map(&self, map: MapEntries) -> Vec<Change> {
+        let known = self.map();
+        let gone = known.into_keys().filter(|key| !map.contains_key(key)).map(MapChange::remove);
+        let mut changes: Vec<_> = gone.collect();
+        changes.extend(map.into_iter().map(|(key, content)| MapChange::set(key, content)));
+        changes.into_iter().map(Change::Map).collect()
     }
 
     /// Creates replicas, all or none, and returns their empty trees in the same order.

@@ -11,7 +11,7 @@
 
 use std::sync::Arc;
 
-use super::codec::{Decoder, Malformed, put_varint};
+use crate::codec::{Decoder, Malformed, put_varint};
 
 /// A batch that was applied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

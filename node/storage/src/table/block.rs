@@ -16,9 +16,9 @@ use std::ops::Range;
 
 use bytes::Bytes;
 
-use super::codec::{Decoder, Malformed, put_varint};
 use super::entry::{Place, compare};
 use super::slot::Slot;
+use crate::codec::{Decoder, Malformed, put_varint};
 
 /// Builds one block; reusable.
 pub(crate) struct BlockBuilder {

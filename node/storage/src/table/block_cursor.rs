@@ -4,9 +4,9 @@ use std::cmp::Ordering;
 use std::ops::Range;
 
 use super::block::Block;
-use super::codec::Malformed;
 use super::entry::{Place, compare};
 use super::slot::{DeletionCause, Slot};
+use crate::codec::Malformed;
 
 /// Walks forward; the key is rebuilt in place from shared prefixes.
 pub(crate) struct ForwardBlock {

@@ -11,7 +11,7 @@
 use bytes::Bytes;
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::codec::{Decoder, Malformed};
+use crate::codec::{Decoder, Malformed};
 use crate::simulation::{Bug, has_bug};
 
 const KIND: u8 = 1;

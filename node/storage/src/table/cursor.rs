@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use super::block_cursor::{ForwardBlock, ReverseBlock};
-use super::codec::Malformed;
 use super::entry::{Cursor, Place};
 use super::reader::{Caching, Table};
 use super::slot::Slot;
 use crate::Result;
+use crate::codec::Malformed;
 
 /// A cursor over one table.
 pub(crate) struct TableCursor {

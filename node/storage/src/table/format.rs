@@ -18,7 +18,7 @@
 use bytes::Bytes;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
-use super::codec::{Decoder, Malformed, put_varint};
+use crate::codec::{Decoder, Malformed, put_varint};
 use crate::simulation::{Bug, has_bug};
 
 /// The last eight bytes of every table.

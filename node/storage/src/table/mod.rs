@@ -10,7 +10,6 @@ pub(crate) mod block;
 pub(crate) mod block_cursor;
 pub(crate) mod bloom;
 mod builder;
-pub(crate) mod codec;
 mod compress;
 pub(crate) mod cursor;
 pub(crate) mod entry;

@@ -9,9 +9,9 @@
 
 use bytes::Bytes;
 
-use super::codec::{Decoder, put_bytes};
 use super::format::Refusal;
 use super::slot::check_tags;
+use crate::codec::{Decoder, put_bytes};
 use crate::tree::KeyClass;
 
 /// What a table holds, counted while it was written.

@@ -10,7 +10,6 @@ use super::batches::{self, TimedBatch};
 use super::block::Block;
 use super::block_cursor::ForwardBlock;
 use super::bloom::Filter;
-use super::codec::Malformed;
 use super::cursor::TableCursor;
 use super::entry::{Cursor, Place, compare};
 use super::format::{
@@ -20,6 +19,7 @@ use super::properties::Properties;
 use super::slot::Slot;
 use super::{FileId, ObsoleteFiles};
 use crate::cache::{BlockCache, TableFile, TableFiles};
+use crate::codec::Malformed;
 use crate::{Corruption, Result, StorageError};
 
 /// Whether blocks read go through the cache.

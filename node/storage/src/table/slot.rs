@@ -13,7 +13,7 @@ use std::ops::Range;
 
 use bytes::Bytes;
 
-use super::codec::{Decoder, Malformed, put_varint};
+use crate::codec::{Decoder, Malformed, put_varint};
 
 const TOMBSTONE: u8 = 1;
 const ATTRIBUTES: u8 = 2;

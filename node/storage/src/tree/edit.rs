@@ -1,7 +1,7 @@
 //! What the manifest knows of a tree, and how a change of it is written.
 //!
 //! ```text
-//! edit := version:u8 = 1  gc floor:varint
+//! edit := gc floor:varint
 //!         removed count:varint  file id:varint*
 //!         added count:varint    meta*
 //! meta := file id:varint level:varint size:varint identity:varint
@@ -9,16 +9,14 @@
 //!         min revision:varint max revision:varint
 //!         min key (varint length, bytes)  max key (varint length, bytes)
 //! ```
-//! The manifest frames and checksums it.
+//! It is part of an edit of the manifest, which frames and checksums it and says the version.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 
-use crate::table::codec::{Decoder, Malformed, put_bytes, put_varint};
+use crate::codec::{Decoder, Malformed, put_bytes, put_varint};
 use crate::table::{FileId, Table};
-
-const VERSION: u8 = 1;
 
 /// A table as the manifest lists it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -124,28 +122,21 @@ impl TreeEdit {
         self.added.is_empty() && self.removed.is_empty()
     }
 
-    /// Bytes for the manifest.
-    pub fn encode(&self) -> Vec<u8> {
-        let mut out = vec![VERSION];
-        put_varint(&mut out, self.gc_floor);
-        put_varint(&mut out, self.removed.len() as u64);
+    /// Appends its bytes in the manifest.
+    pub(crate) fn encode(&self, out: &mut Vec<u8>) {
+        put_varint(out, self.gc_floor);
+        put_varint(out, self.removed.len() as u64);
         for file in &self.removed {
-            put_varint(&mut out, file.0);
+            put_varint(out, file.0);
         }
-        put_varint(&mut out, self.added.len() as u64);
+        put_varint(out, self.added.len() as u64);
         for meta in &self.added {
-            meta.encode(&mut out);
+            meta.encode(out);
         }
-        out
     }
 
-    /// Reads what [`Self::encode`] wrote. The error says what is malformed, for the
-    /// manifest to add its file and offset.
-    pub fn decode(bytes: &[u8]) -> Result<Self, &'static str> {
-        let mut decoder = Decoder::new(bytes);
-        if decoder.u8()? != VERSION {
-            return Err("a tree edit has an unknown version");
-        }
+    /// Reads what [`Self::encode`] wrote.
+    pub(crate) fn decode(decoder: &mut Decoder<'_>) -> Result<Self, Malformed> {
         let gc_floor = decoder.varint()?;
         let mut removed = Vec::new();
         for _ in 0..decoder.varint()? {
@@ -153,9 +144,8 @@ impl TreeEdit {
         }
         let mut added = Vec::new();
         for _ in 0..decoder.varint()? {
-            added.push(TableMeta::decode(&mut decoder)?);
+            added.push(TableMeta::decode(decoder)?);
         }
-        decoder.finish()?;
         Ok(Self { added, removed, gc_floor })
     }
 }
@@ -170,20 +160,32 @@ pub struct TreeImage {
 }
 
 impl TreeImage {
-    /// Adds an edit. Errors if it removes a table that is not there or adds one that
-    /// is: then edits are missing or out of order.
+    /// Adds an edit. Errors, and changes nothing, if it removes a table that is not there
+    /// or adds one that is: then edits are missing or out of order.
     pub fn apply(&mut self, edit: &TreeEdit) -> Result<(), String> {
+        self.check(edit)?;
         for file in &edit.removed {
-            if self.tables.remove(file).is_none() {
+            self.tables.remove(file);
+        }
+        self.tables.extend(edit.added.iter().map(|meta| (meta.file, meta.clone())));
+        self.gc_floor = self.gc_floor.max(edit.gc_floor);
+        Ok(())
+    }
+
+    fn check(&self, edit: &TreeEdit) -> Result<(), String> {
+        let mut leaving = BTreeSet::new();
+        for file in &edit.removed {
+            if !self.tables.contains_key(file) || !leaving.insert(*file) {
                 return Err(format!("an edit removes table {file}, which is not there"));
             }
         }
-        for meta in &edit.added {
-            if self.tables.insert(meta.file, meta.clone()).is_some() {
-                return Err(format!("an edit adds table {} twice", meta.file));
+        let mut entering = BTreeSet::new();
+        for TableMeta { file, .. } in &edit.added {
+            let stays = self.tables.contains_key(file) && !leaving.contains(file);
+            if stays || !entering.insert(*file) {
+                return Err(format!("an edit adds table {file} twice"));
             }
         }
-        self.gc_floor = self.gc_floor.max(edit.gc_floor);
         Ok(())
     }
 
@@ -224,20 +226,32 @@ mod tests {
         }
     }
 
+    fn encoded(edit: &TreeEdit) -> Vec<u8> {
+        let mut out = Vec::new();
+        edit.encode(&mut out);
+        out
+    }
+
+    fn decoded(bytes: &[u8]) -> Result<TreeEdit, Malformed> {
+        let mut decoder = Decoder::new(bytes);
+        let edit = TreeEdit::decode(&mut decoder)?;
+        decoder.finish().map(|()| edit)
+    }
+
     #[test]
     fn an_edit_comes_back_as_it_was_written() {
-        assert_eq!(TreeEdit::decode(&edit().encode()), Ok(edit()));
+        assert_eq!(decoded(&encoded(&edit())), Ok(edit()));
     }
 
     #[test]
     fn an_edit_cut_or_flipped_anywhere_never_panics() {
-        let bytes = edit().encode();
+        let bytes = encoded(&edit());
         for cut in 0..bytes.len() {
-            assert!(TreeEdit::decode(&bytes[..cut]).is_err());
+            assert!(decoded(&bytes[..cut]).is_err());
             for bit in 0..8 {
                 let mut flipped = bytes.clone();
                 flipped[cut] ^= 1 << bit;
-                let _ = TreeEdit::decode(&flipped);
+                let _ = decoded(&flipped);
             }
         }
     }
@@ -254,9 +268,29 @@ mod tests {
     }
 
     #[test]
-    fn an_edit_that_does_not_fit_is_refused() {
+    fn an_edit_that_does_not_fit_is_refused_and_changes_nothing() {
+        let enter = |metas: &[u64]| TreeEdit {
+            added: metas.iter().map(|file| meta(*file, 1)).collect(),
+            ..TreeEdit::default()
+        };
         let mut image = TreeImage::default();
-        assert!(image.apply(&edit()).is_err());
+        image.apply(&enter(&[7])).expect("new");
+        let before = image.clone();
+        let leave = |files: &[u64], then: &[u64]| TreeEdit {
+            removed: files.iter().copied().map(FileId).collect(),
+            gc_floor: 9,
+            ..enter(then)
+        };
+        for wrong in [
+            leave(&[8], &[]),
+            leave(&[7, 7], &[]),
+            leave(&[7, 8], &[9]),
+            leave(&[], &[7]),
+            leave(&[7], &[9, 9]),
+        ] {
+            assert!(image.apply(&wrong).is_err(), "{wrong:?}");
+            assert_eq!(image, before);
+        }
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use doug_sim_disk::SimDisk;
 use doug_storage::log::{LogOptions, Record};
-use doug_storage::manifest::ManifestOptions;
+use doug_storage::manifest::{ManifestOptions, MapChange, MapEntries};
 use doug_storage::snapshot::Snapshot;
 use doug_storage::store::{NewReplica, Opened, Recovered, Store, StoreOptions};
 use doug_storage::tree::{KeyClass, Op, Progress, ScanRange, Tree, TreeChange, TreeOptions, View};
@@ -49,6 +49,16 @@ pub fn open(disk: &SimDisk) -> Opened {
 
 pub fn new_replica(key: ReplicaKey) -> NewReplica {
     NewReplica { key, applied: Applied::default(), state: Bytes::from_static(b"new") }
+}
+
+/// A change of the only entry of a map.
+pub fn map_entry(content: impl Into<Bytes>) -> MapChange {
+    MapChange::set(Bytes::from_static(b"entry"), content.into())
+}
+
+/// A map of one entry.
+pub fn map_of(content: impl Into<Bytes>) -> MapEntries {
+    MapEntries::from([(Bytes::from_static(b"entry"), content.into())])
 }
 
 /// A store with A and B, both empty.

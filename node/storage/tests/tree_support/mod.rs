@@ -12,7 +12,7 @@ use doug_storage::disk::Disk;
 use doug_storage::table::{FileIds, ObsoleteFiles, Slot, TableBuilder};
 use doug_storage::tree::{
     Applied, Entry, KeyClass, Op, Progress, ScanRange, SnapshotTables, Tree, TreeChange,
-    TreeContext, TreeEdit, TreeImage, TreeOptions, View, orphans,
+    TreeContext, TreeImage, TreeOptions, View, orphans,
 };
 
 /// A tree and what a Store would know of it.
@@ -99,8 +99,7 @@ impl Keeper {
             change.discard();
             return;
         }
-        let edit = TreeEdit::decode(&change.edit().encode()).expect("just encoded");
-        self.image.apply(&edit).expect("the edit fits the image");
+        self.image.apply(change.edit()).expect("the edit fits the image");
         if let Some((applied, state)) = change.applied() {
             self.applied = applied;
             self.state = state;

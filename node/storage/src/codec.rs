@@ -1,4 +1,8 @@
-//! Reading and writing the small integers of our formats, with every bound checked.
+//! How every format of this crate writes numbers and byte strings, with every bound checked.
+//!
+//! Log and manifest have envelopes of fixed size, so that a search beyond damage can read
+//! them anywhere: these use [`u32_at`], [`u64_at`] and [`salted_checksum`]. What an envelope
+//! holds, and all of tables and descriptions, is written with varints.
 //!
 //! Decoding runs over bytes that may be anything: it answers [`Malformed`], it
 //! never panics and never reserves more memory than the input could fill.
@@ -13,6 +17,24 @@ pub(crate) fn put_varint(out: &mut Vec<u8>, mut value: u64) {
         value >>= 7;
     }
     out.push(value as u8);
+}
+
+/// A little-endian `u32`; the caller has checked the bounds.
+pub(crate) fn u32_at(bytes: &[u8], at: usize) -> u32 {
+    u32::from_le_bytes(bytes[at..at + 4].try_into().expect("four bytes"))
+}
+
+/// A little-endian `u64`; the caller has checked the bounds.
+pub(crate) fn u64_at(bytes: &[u8], at: usize) -> u64 {
+    u64::from_le_bytes(bytes[at..at + 8].try_into().expect("eight bytes"))
+}
+
+/// CRC-32 of a salt and `bytes`: what was written under another salt does not match.
+pub(crate) fn salted_checksum(salt: u64, bytes: &[u8]) -> u32 {
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(&salt.to_le_bytes());
+    hasher.update(bytes);
+    hasher.finalize()
 }
 
 /// Appends a varint length and the bytes.
