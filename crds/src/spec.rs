@@ -267,11 +267,11 @@ pub struct NodeConfig {
     #[x_kube(validation = Rule::new("isQuantity(self) && quantity(self).compareTo(quantity('16Mi')) >= 0")
         .message("memoryBudget is a quantity of at least 16Mi, for instance 512Mi"))]
     pub memory_budget: Option<String>,
-    /// Most bytes of log on the volume, for instance `512Mi`. At least 16Mi.
+    /// Most bytes of log on the volume, for instance `512Mi`. At least 64Mi.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = limits::QUANTITY))]
-    #[x_kube(validation = Rule::new("isQuantity(self) && quantity(self).compareTo(quantity('16Mi')) >= 0")
-        .message("logLimit is a quantity of at least 16Mi, for instance 512Mi"))]
+    #[x_kube(validation = Rule::new("isQuantity(self) && quantity(self).compareTo(quantity('64Mi')) >= 0")
+        .message("logLimit is a quantity of at least 64Mi, for instance 512Mi"))]
     pub log_limit: Option<String>,
 }
 

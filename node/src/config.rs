@@ -29,7 +29,7 @@ pub struct Config {
     pub election_timeout_milliseconds: u64,
     /// Bytes of memory for everything that grows with data and load. At least 16 MiB.
     pub memory_budget: u64,
-    /// Bytes of log on disk. At least 16 MiB.
+    /// Bytes of log on disk. At least 64 MiB.
     pub log_limit: u64,
     /// State machines that share the partitions; at least 1. More than one pays
     /// on a machine with cores to spare.
@@ -50,7 +50,10 @@ pub struct Config {
     pub max_connections: Option<usize>,
 }
 
-const LEAST_BYTES: u64 = 16 << 20;
+const LEAST_MEMORY: u64 = 16 << 20;
+/// Eight segments, each of which holds the largest batch.
+const LEAST_LOG: u64 = 64 << 20;
+const _: () = assert!(LEAST_LOG / 8 > limits::MESSAGE_BYTES as u64 + (1 << 20));
 
 impl Config {
     /// Checks what can be checked before anything is opened.
@@ -63,10 +66,12 @@ impl Config {
             (10..=60_000).contains(&timeout),
             "the election timeout is {timeout} ms; it must be 10 to 60000"
         );
-        let least = LEAST_BYTES;
         let (memory, log) = (self.memory_budget, self.log_limit);
-        ensure!(memory >= least, "the memory budget is {memory} bytes; give at least {least}");
-        ensure!(log >= least, "the log limit is {log} bytes; give at least {least}");
+        ensure!(
+            memory >= LEAST_MEMORY,
+            "the memory budget is {memory} bytes; give at least {LEAST_MEMORY}"
+        );
+        ensure!(log >= LEAST_LOG, "the log limit is {log} bytes; give at least {LEAST_LOG}");
         ensure!(
             (1..=64).contains(&self.hosts),
             "{} hosts were asked for; give 1 to 64",
@@ -82,7 +87,7 @@ impl Config {
     pub(crate) fn store_options(&self) -> StoreOptions {
         let mut options = StoreOptions::default();
         options.log = LogOptions {
-            segment_bytes: (self.log_limit / 8).clamp(6 << 20, 16 << 20),
+            segment_bytes: (self.log_limit / 8).clamp(LEAST_LOG / 8, 16 << 20),
             limit_bytes: self.log_limit,
             ..options.log
         };

@@ -322,6 +322,7 @@ fn hosts(
     store: &Store,
 ) -> Result<Held> {
     let replication = config.budget().of(Share::Replication) / config.hosts as u64;
+    let log = config.store_options().log;
     let host_config = HostConfig {
         election_timeout: config.election_timeout_milliseconds * 1_000,
         lease: config.read_leases.then_some(LeaseConfig { max_drift_ppm: MAX_DRIFT_PPM }),
@@ -333,6 +334,8 @@ fn hosts(
         retained_log_bytes: config.log_limit / 32,
         log_backlog_bytes: replication / 2,
         apply_backlog_bytes: replication / 4,
+        uncommitted_log_bytes: log.uncommitted_bytes() / config.hosts as u64,
+        largest_batch_bytes: log.largest_batch(),
         ..HostConfig::new(identity.node)
     };
     let host = |number| Host::new(HostConfig { number, ..host_config.clone() });

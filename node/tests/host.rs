@@ -14,7 +14,7 @@ use doug_proto::error::Fault;
 use doug_proto::ids::NodeId;
 use doug_proto::v1::error_detail::Detail;
 use doug_proto::v1::raft_message::Message;
-use doug_raft::{BatchTime, Clock, Stamp, Time};
+use doug_raft::{BatchTime, Clock, ReplicaId, Stamp, Time};
 use doug_storage::ReplicaKey;
 use std::collections::{BTreeMap, BTreeSet};
 use three_nodes::{descriptor, node};
@@ -30,8 +30,15 @@ const NEVER: Time = Time(u64::MAX - 1);
 /// Bytes that may wait for the log.
 const BACKLOG: u64 = 1 << 20;
 
+/// Bytes without a majority that the log can bear.
+const BEARABLE: u64 = 24 << 20;
+
 fn config(host: usize) -> HostConfig {
-    HostConfig { log_backlog_bytes: BACKLOG, ..HostConfig::new(node(host)) }
+    HostConfig {
+        log_backlog_bytes: BACKLOG,
+        uncommitted_log_bytes: BEARABLE,
+        ..HostConfig::new(node(host))
+    }
 }
 
 #[derive(Default)]
@@ -373,6 +380,53 @@ fn a_follower_whose_log_stands_still_takes_in_no_more_than_its_bound_and_catches
     trio.pass(5 * SECOND);
     let (leader, follower) = (trio.hosts[0].raft(1).unwrap(), trio.hosts[1].raft(1).unwrap());
     assert_eq!(follower.last_index(), leader.last_index());
+}
+
+#[test]
+fn leaders_propose_no_more_without_a_majority_than_their_share_of_what_the_log_bears() {
+    let mut trio = Trio::with_partitions(15);
+    let led = |trio: &Trio| {
+        let leads = |p: &u64| trio.hosts[0].raft(*p).unwrap().leader() == Some(ReplicaId(1));
+        (1..=15).filter(leads).collect::<Vec<u64>>()
+    };
+    let led = led(&trio);
+    assert!(led.len() > 4, "{led:?}");
+    trio.cut = BTreeSet::from([0]);
+    let command = Bytes::from(vec![0; 100 << 10]);
+    let mut request = 0;
+    for partition in led.iter().flat_map(|partition| [*partition; 40]) {
+        request += 1;
+        let (id, command) = (RequestId(request), command.clone());
+        let write =
+            Event::Write { request: id, partition, command, seen: Stamp(0), deadline: NEVER };
+        trio.tell(0, write);
+    }
+    let bytes = |p: &u64| trio.hosts[0].raft(*p).unwrap().uncommitted_bytes();
+    let total: u64 = led.iter().map(bytes).sum();
+    assert!(total <= BEARABLE / 6 + (2 << 20), "{total} bytes wait for a majority");
+    assert!(led.iter().filter(|p| bytes(p) > 0).count() > 1, "one leaves room to another");
+    let fault = trio.fault(request);
+    assert_eq!(fault.code, tonic::Code::ResourceExhausted);
+    assert!(fault.is_not_executed());
+    trio.cut.clear();
+    trio.pass(5 * SECOND);
+    let total: u64 = (0..3)
+        .flat_map(|host| led.iter().map(move |p| (host, *p)))
+        .map(|(host, p)| trio.hosts[host].raft(p).unwrap().uncommitted_bytes())
+        .sum();
+    assert_eq!(total, 0, "with a majority all is committed");
+}
+
+#[test]
+fn a_batch_larger_than_a_segment_of_the_log_is_not_taken_from_a_leader() {
+    let mut trio = Trio::new();
+    let end = trio.hosts[1].raft(1).unwrap().last_index();
+    let command = Bytes::from(vec![0; 9 << 20]);
+    let (request, partition) = (RequestId(1), 1);
+    let write = Event::Write { request, partition, command, seen: Stamp(0), deadline: NEVER };
+    trio.tell(0, write);
+    assert_eq!(trio.hosts[0].raft(1).unwrap().last_index(), end + 1);
+    assert_eq!(trio.hosts[1].raft(1).unwrap().last_index(), end, "its log could not hold it");
 }
 
 #[test]

@@ -5,7 +5,7 @@ use crate::effects::Effect;
 use crate::ids::Index;
 use crate::log::Limits;
 use crate::mutant::mutant;
-use crate::raft::Raft;
+use crate::raft::{Raft, Role};
 
 impl Raft {
     /// The state machine holds everything up to `index`, the end of a batch handed out. Allows compaction up to there.
@@ -28,6 +28,15 @@ impl Raft {
     pub fn fetched(&mut self, batches: Vec<Batch>) {
         for batch in batches {
             self.log.fetched(batch);
+        }
+    }
+
+    /// Bytes of the batches that it does not know committed. As follower it may know late.
+    #[must_use]
+    pub fn uncommitted_bytes(&self) -> u64 {
+        match self.role {
+            Role::Leader => self.lead.uncommitted_bytes,
+            _ => self.log.bytes_between(self.commit, self.log.last_index()),
         }
     }
 

@@ -23,6 +23,14 @@ pub(super) fn backlog_full(partition: u64) -> Fault {
     ))
 }
 
+pub(super) fn majority_awaited(partition: u64) -> Fault {
+    Fault::exhausted(format!(
+        "as much as this node's log can bear waits for a majority: followers are slow or \
+         unreachable. No write of partition {partition} is taken until some of it is committed: \
+         try again later"
+    ))
+}
+
 /// `UNAVAILABLE`, for it passes: whoever asked had good reason to come here, and the
 /// replica left between the look at what the node holds and the turn of its host.
 pub(super) fn not_here(node: NodeId, partition: u64) -> Fault {

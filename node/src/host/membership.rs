@@ -105,9 +105,10 @@ impl Host {
     pub(super) fn remove(&mut self, now: Time, request: RequestId, key: ReplicaKey) {
         let own = |replica: &Replica| replica.key == key;
         if self.replicas.get(&key.partition).is_some_and(own)
-            && let Some(replica) = self.replicas.remove(&key.partition)
+            && let Some(mut replica) = self.replicas.remove(&key.partition)
         {
             self.persisting.forget(key.partition);
+            self.uncommitted.recount(&mut replica.uncommitted, 0);
             self.end_liveness_of(&replica);
             self.update_indexes(now, key.partition);
             let (applied, until) = (replica.applied, replica.raft.applying());

@@ -29,6 +29,7 @@ mod retention;
 mod shares;
 mod snapshots;
 mod turn;
+mod uncommitted;
 pub mod wire;
 
 pub use effects::{
@@ -61,6 +62,7 @@ use queue::QueuedWrite;
 use quiesce::{Candidacy, PeerLiveness};
 use replica::Replica;
 use std::collections::{BTreeMap, BTreeSet};
+use uncommitted::Uncommitted;
 
 /// Settings of a host.
 #[derive(Clone, Debug)]
@@ -95,6 +97,10 @@ pub struct HostConfig {
     pub log_backlog_bytes: u64,
     /// Bytes that wait to be applied to one replica, likewise.
     pub apply_backlog_bytes: u64,
+    /// Bytes of batches without a majority that the log can bear, of all replicas of this host.
+    pub uncommitted_log_bytes: u64,
+    /// Bytes of the largest batch that the log can bear: a larger one is not taken from a peer.
+    pub largest_batch_bytes: u64,
     /// A known bug of consensus that the simulator puts in.
     #[cfg(feature = "simulation")]
     pub mutant: Option<doug_raft::Mutant>,
@@ -121,6 +127,8 @@ impl HostConfig {
             payload_cache_bytes: 4 << 20,
             log_backlog_bytes: 16 << 20,
             apply_backlog_bytes: 8 << 20,
+            uncommitted_log_bytes: 192 << 20,
+            largest_batch_bytes: 8 << 20,
             #[cfg(feature = "simulation")]
             mutant: None,
             #[cfg(feature = "simulation")]
@@ -167,6 +175,7 @@ pub struct Host {
     /// Replicas let go of that have yet to apply what was given out.
     leaving: Vec<Leaving>,
     persisting: Persisting,
+    uncommitted: Uncommitted,
     draining: bool,
     next_balance: Time,
     last_tick: Time,
@@ -203,6 +212,7 @@ impl Host {
         let programs = Programs::new(&config);
         let clocks = WallClocks::new(config.node);
         let liveness = PeerLiveness::new(config.incarnation, 2 * config.election_timeout);
+        let uncommitted = Uncommitted::new(config.uncommitted_log_bytes);
         Self {
             config,
             liveness,
@@ -212,6 +222,7 @@ impl Host {
             dirty: DirtyPartitions::default(),
             leaving: Vec::new(),
             persisting: Persisting::default(),
+            uncommitted,
             draining: false,
             next_balance: Time(0),
             last_tick: Time(0),
@@ -368,6 +379,8 @@ impl Host {
         config.heartbeat_interval = self.config.election_timeout / 3;
         config.lease = self.config.lease;
         config.max_append_bytes = self.config.append_bytes;
+        config.max_uncommitted_bytes =
+            Uncommitted::of_one_replica(self.config.uncommitted_log_bytes);
         #[cfg(feature = "simulation")]
         {
             config.mutant = self.config.mutant;
@@ -486,8 +499,20 @@ impl Host {
         if !replica.places.admit(&replica.descriptor, route.from, from) {
             return;
         }
+        if let Some(bytes) = larger_batch(&message, self.config.largest_batch_bytes) {
+            tracing::error!(
+                %from, partition = route.partition, bytes,
+                "a leader sends a batch that this node's log cannot hold: run the same version \
+                 on all nodes, with log limits alike"
+            );
+            return;
+        }
         // The leader sends it again. Its heartbeats pass, so it goes on leading.
-        if carries_batches(&message) && is_full(&self.config, &self.persisting, replica) {
+        let carries_batches = carries_batches(&message);
+        if carries_batches
+            && (is_full(&self.config, &self.persisting, replica)
+                || !self.uncommitted.takes_append(makes_longer(&message, replica)))
+        {
             self.effects.dropped_appends += 1;
             return;
         }
@@ -497,6 +522,9 @@ impl Host {
         self.clocks.show_to(now, replica);
         self.liveness.refresh_leader_heard(replica);
         replica.raft.step(now, route.from, message);
+        if carries_batches {
+            replica.recount_uncommitted(&mut self.uncommitted);
+        }
         self.dirty.insert(route.partition);
     }
 
@@ -560,6 +588,19 @@ fn is_full(config: &HostConfig, persisting: &Persisting, replica: &Replica) -> b
 
 fn carries_batches(message: &doug_raft::Message) -> bool {
     matches!(message, doug_raft::Message::Append { batches, .. } if !batches.is_empty())
+}
+
+/// The size of a batch in a message that is larger than the log can bear.
+fn larger_batch(message: &doug_raft::Message, most: u64) -> Option<u64> {
+    let doug_raft::Message::Append { batches, .. } = message else { return None };
+    batches.iter().map(doug_raft::Batch::size).find(|size| *size > most)
+}
+
+/// Whether an append begins at the log's end. One that begins before it replaces what is there,
+/// or repeats it.
+fn makes_longer(message: &doug_raft::Message, replica: &Replica) -> bool {
+    matches!(message, doug_raft::Message::Append { prev_index, .. }
+        if *prev_index >= replica.raft.last_index())
 }
 
 /// Ends the requests whose time is over.

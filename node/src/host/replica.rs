@@ -13,6 +13,7 @@ use super::reads::Reads;
 use super::replay::{Replay, Replayed};
 use super::retention::Retention;
 use super::snapshots::IncomingSnapshot;
+use super::uncommitted::Uncommitted;
 use doug_proto::error::Fault;
 use doug_proto::ids::NodeId;
 use doug_proto::map::Partition;
@@ -68,6 +69,8 @@ pub(super) struct Replica {
     pub next_quiesce: Time,
     /// In which sets of its host it is.
     pub indexed: Indexes,
+    /// Bytes without a majority that its host counts for it.
+    pub uncommitted: u64,
 }
 
 impl Replica {
@@ -105,7 +108,13 @@ impl Replica {
             nudged: Time(0),
             next_quiesce: Time(0),
             indexed: Indexes::default(),
+            uncommitted: 0,
         }
+    }
+
+    /// Has its host count what it holds without a majority now.
+    pub(super) fn recount_uncommitted(&mut self, of_host: &mut Uncommitted) {
+        of_host.recount(&mut self.uncommitted, self.raft.uncommitted_bytes());
     }
 
     pub(super) fn leads(&self) -> bool {
@@ -184,23 +193,25 @@ impl Replica {
     ///
     /// Each batch costs a record, a message to every peer and an answer, so while
     /// [`OPEN_BATCHES`] of them wait for their commit, writes gather for the next,
-    /// unless they fill one already. While the log or the applying of this replica is
-    /// `full` they wait, too.
+    /// unless they fill one already. They wait, too, once more than `room` bytes would be
+    /// proposed: 0 where nothing may be.
     pub(super) fn propose_queued(
         &mut self,
         now: Time,
         batch_bytes: usize,
-        full: bool,
+        room: u64,
     ) -> Vec<(RequestId, ProposeError)> {
-        let mut refused = Vec::new();
+        let (mut refused, mut proposed) = (Vec::new(), 0);
         // While the leadership is handed over, writes wait: either the next leader
         // is named to their senders, or they are proposed here after all.
         while !self.queue.is_empty() && self.raft.transferring_to().is_none() {
             let crowded = self.pending.batches() >= OPEN_BATCHES;
-            if self.leads() && (full || crowded && self.queue.bytes() < batch_bytes) {
+            let no_room = proposed >= room;
+            if self.leads() && (no_room || crowded && self.queue.bytes() < batch_bytes) {
                 break;
             }
             let Taken { commands, requests, seen } = self.queue.take(batch_bytes);
+            proposed += commands.iter().map(|command| command.len() as u64).sum::<u64>();
             match self.raft.propose_after(now, seen, &commands) {
                 Ok(at) => self.pending.insert(at.term, at.base, requests),
                 Err(error) => {

@@ -1,7 +1,7 @@
 //! What clients ask of a host.
 
 use super::event::{ReadKind, RequestId};
-use super::faults::{backlog_full, not_here, not_leader};
+use super::faults::{backlog_full, majority_awaited, not_here, not_leader};
 use super::queue::QueuedWrite;
 use super::turn::ready_read;
 use super::{Host, is_full};
@@ -27,6 +27,10 @@ impl Host {
         }
         if is_full(&self.config, &self.persisting, replica) {
             self.effects.replies.push((request, Err(backlog_full(partition))));
+            return;
+        }
+        if self.uncommitted.room_to_propose() == 0 {
+            self.effects.replies.push((request, Err(majority_awaited(partition))));
             return;
         }
         if write.seen > Stamp(0) {

@@ -17,7 +17,8 @@ impl Host {
         self.clocks.show_to(now, replica);
         pursue_goal(now, replica, &self.programs, &mut self.effects);
         let full = is_full(&self.config, &self.persisting, replica);
-        for (request, error) in replica.propose_queued(now, self.config.batch_bytes, full) {
+        let room = if full { 0 } else { self.uncommitted.room_to_propose() };
+        for (request, error) in replica.propose_queued(now, self.config.batch_bytes, room) {
             let fault = replica::refusal(error, || not_leader(replica));
             self.effects.replies.push((request, Err(fault)));
         }
@@ -47,6 +48,7 @@ impl Host {
         if let Some(replayed) = replica.note_replayed(now) {
             self.effects.replayed.push((replica.key, replayed));
         }
+        replica.recount_uncommitted(&mut self.uncommitted);
         self.effects.replies.extend(let_in(replica));
     }
 }

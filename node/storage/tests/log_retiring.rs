@@ -142,6 +142,75 @@ fn many_restarts_do_not_fill_the_disk() {
     assert_eq!(reopen(&disk, b).replicas[&A].hard_state, Some(HardState { term: 100, vote: None }));
 }
 
+/// Batches of A that nobody has committed, so many that they fill more than one segment.
+fn append_without_majority(log: &mut OpenedLog, batches: u64) {
+    for base in 1..=batches {
+        let Record::Batch { replica, count, term, data, .. } = batch(A, base, 1, 1, 400) else {
+            unreachable!("a batch is a batch")
+        };
+        write_each(
+            &mut log.writer,
+            [Record::Batch { replica, base, count, term, commit: 0, data }],
+        );
+    }
+}
+
+#[test]
+fn a_partition_without_majority_that_fills_whole_segments_stops_the_log_for_nobody() {
+    let disk = SimDisk::new(1);
+    let mut log = open(&disk, options());
+    // A batch and its envelope are 488 bytes: four fill a segment of 2,048 bytes.
+    append_without_majority(&mut log, 12);
+    assert!(12 * 488 < options().uncommitted_bytes(), "the hosts would have taken so much");
+    for i in 1..=400 {
+        write_each(&mut log.writer, [batch(B, i, 1, 1, 150)]);
+        flush(&log, B, i);
+        while log.writer.maintain().expect("the disk works") {}
+        assert!(!log.writer.is_wedged());
+        assert_ne!(log.reader.pressure(), Some(A), "no flush frees what is not committed");
+    }
+    drop(log);
+    disk.crash(Crash::LoseUnsynced);
+    let found = reopen(&disk, 400);
+    assert_eq!(bases(&found.replicas, A), (1..=12).collect::<Vec<_>>());
+    assert_eq!(found.replicas[&A].batches[11].data, payload(A, 12, 1, 400));
+}
+
+#[test]
+fn while_the_log_is_full_of_what_cannot_be_freed_the_volume_keeps_what_moving_it_takes() {
+    let disk = SimDisk::new(1);
+    let mut log = open(&disk, options());
+    append_without_majority(&mut log, 12);
+    let most = files(&disk) + log.reader.growth();
+    for i in 1..=400 {
+        write_each(&mut log.writer, [batch(B, i, 1, 1, 150)]);
+        flush(&log, B, i);
+        while log.writer.maintain().expect("the disk works") {
+            assert!(files(&disk) <= most, "{} bytes of {most}", files(&disk));
+        }
+    }
+}
+
+/// Bytes of all files of the log.
+fn files(disk: &SimDisk) -> u64 {
+    disk.contents().values().map(|bytes| bytes.len() as u64).sum()
+}
+
+#[test]
+fn pressure_names_whom_a_flush_helps_though_another_holds_the_oldest_segment() {
+    let disk = SimDisk::new(1);
+    let mut log = open(&disk, options());
+    append_without_majority(&mut log, 12);
+    let mut index = 0;
+    while log.reader.pressure().is_none() {
+        index += 1;
+        assert!(index < 40, "nobody is asked to flush");
+        write_each(&mut log.writer, [batch(B, index, 1, 1, 150)]);
+        log.reader.note_commit(B, index);
+    }
+    assert_eq!(log.reader.pressure(), Some(B));
+}
+
 /// Votes, batches that stay, batches that are replaced, flushes and retirement, until the power fails.
 /// Returns what was issued, how much of it was acknowledged, and up to where B was flushed.
 fn eventful_life(disk: &SimDisk) -> (Vec<Record>, usize, u64) {

@@ -65,6 +65,12 @@ impl Process {
                 }
                 Err(error) if error.is_busy() => {
                     cx.coverage.hit("log full");
+                    assert!(
+                        !self.log.is_wedged(),
+                        "{}: the log is full and can make no room: more than half of it waits \
+                         for a majority",
+                        self.name()
+                    );
                     self.records.push_front(pending);
                     full = true;
                     break;

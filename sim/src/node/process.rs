@@ -215,6 +215,8 @@ impl Process {
             retained_log_bytes: cx.plan.retained_log_bytes,
             payload_cache_bytes: cx.plan.payload_cache_bytes,
             log_backlog_bytes: cx.plan.backlog_bytes,
+            largest_batch_bytes: cx.plan.store.log.largest_batch(),
+            uncommitted_log_bytes: cx.plan.store.log.uncommitted_bytes() / cx.plan.hosts as u64,
             apply_backlog_bytes: cx.plan.backlog_bytes,
             quiesce_after: cx.plan.quiesce_after,
             incarnation: incarnation(start),

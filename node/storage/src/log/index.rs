@@ -78,6 +78,22 @@ impl ReplicaLog {
         self.entries.get(self.position(index)).filter(|e| e.base <= index)
     }
 
+    /// Batches that are not known committed. No flush frees them: what they hold is in no
+    /// memtable, and may be in none for as long as a majority is away.
+    pub fn uncommitted(&self) -> impl Iterator<Item = &Entry> {
+        self.entries.range(self.position(self.known_committed() + 1)..)
+    }
+
+    /// Whether a flush, or a floor that rises, frees a batch: the oldest is committed.
+    pub fn can_be_freed(&self) -> bool {
+        self.entries.front().is_some_and(|oldest| oldest.last() <= self.known_committed())
+    }
+
+    /// What is in the tree was committed, whoever said so.
+    fn known_committed(&self) -> u64 {
+        self.commit.max(self.flushed.index)
+    }
+
     /// Whether a snapshot up to `(index, term)` contradicts what is logged.
     pub fn disagrees(&self, index: u64, term: u64) -> bool {
         self.covering(index).is_some_and(|e| e.term != term)
@@ -142,6 +158,23 @@ impl Index {
     /// Bytes of all living records in a segment.
     pub fn living_bytes(&self, segment: u64) -> u64 {
         self.living(segment).map(|(_, l)| l.batches + l.hard).sum()
+    }
+
+    /// Bytes that live in a segment and that no flush frees: terms and votes, and batches that
+    /// are not known committed.
+    pub fn unfreeable_bytes(&self, segment: u64) -> u64 {
+        let of_replica = |(key, living): (ReplicaKey, Living)| {
+            let uncommitted = self.replicas.get(&key).into_iter().flat_map(ReplicaLog::uncommitted);
+            let here = uncommitted.filter(|entry| entry.at.segment == segment);
+            living.hard + here.map(|entry| u64::from(entry.at.size)).sum::<u64>()
+        };
+        self.living(segment).map(of_replica).sum()
+    }
+
+    /// Bytes of all batches that are not known committed.
+    pub fn uncommitted_bytes(&self) -> u64 {
+        let uncommitted = self.replicas.values().flat_map(ReplicaLog::uncommitted);
+        uncommitted.map(|entry| u64::from(entry.at.size)).sum()
     }
 
     /// Why a batch cannot follow what is logged, if so.

@@ -132,6 +132,21 @@ pub struct LogOptions {
     pub salt: u64,
 }
 
+impl LogOptions {
+    /// Most bytes of batches that no majority has, of all replicas together, that the log can
+    /// bear: no flush frees them, so they are moved on from segment to segment, and what is
+    /// moved must leave room. An eighth less than half of the limit: records are somewhat
+    /// larger than their batches.
+    pub fn uncommitted_bytes(&self) -> u64 {
+        self.limit_bytes / 8 * 3
+    }
+
+    /// Bytes of the largest batch that a segment holds.
+    pub fn largest_batch(&self) -> u64 {
+        self.segment_bytes - segment::HEADER - envelope::padded(0) as u64
+    }
+}
+
 impl Default for LogOptions {
     fn default() -> Self {
         Self { segment_bytes: 16 << 20, limit_bytes: 512 << 20, buffer_bytes: 8 << 20, salt: 0 }

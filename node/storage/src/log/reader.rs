@@ -63,8 +63,8 @@ impl LogReader {
         self.shared.room()
     }
 
-    /// Bytes of the volume that the log may still take: its limit, the segment that is
-    /// being written beyond it and the spare ones, less the segments that are there.
+    /// Bytes of the volume that the log may still take: its limit, what it is beyond it while
+    /// records are moved, and the spare files, less the segments that are there.
     pub fn growth(&self) -> u64 {
         self.shared.growth()
     }

@@ -166,7 +166,7 @@ fn settle(
 }
 
 fn read_recovered(scan: &Scan, index: &Index) -> Result<BTreeMap<ReplicaKey, RecoveredLog>> {
-    let segments = segments_of(scan);
+    let segments = segments_of(scan)?;
     let mut recovered = BTreeMap::new();
     for (key, log) in index.replicas() {
         let mut batches = Vec::new();
@@ -187,14 +187,14 @@ fn read_recovered(scan: &Scan, index: &Index) -> Result<BTreeMap<ReplicaKey, Rec
     Ok(recovered)
 }
 
-fn segments_of(scan: &Scan) -> BTreeMap<u64, Segment> {
-    let segment = |s: &ScannedSegment| Segment {
-        path: s.path.clone(),
-        file: s.file.clone(),
-        salt: s.header.salt,
-        end: s.end,
+fn segments_of(scan: &Scan) -> Result<BTreeMap<u64, Segment>> {
+    let segment = |s: &ScannedSegment| {
+        // Shorter than the header says, where it was the last one at an earlier start.
+        let bytes = s.file.len().map_err(StorageError::reading("measure", &s.path, 0))?;
+        let (path, file, salt) = (s.path.clone(), s.file.clone(), s.header.salt);
+        Ok((s.header.incarnation, Segment { path, file, salt, end: s.end, bytes }))
     };
-    scan.segments.iter().map(|s| (s.header.incarnation, segment(s))).collect()
+    scan.segments.iter().map(segment).collect()
 }
 
 impl Examined {
@@ -220,11 +220,17 @@ impl Examined {
         self.release_sealed_room()?;
         crash_point("log recovery: sealed room released");
         let mut state =
-            State { index: self.index, segments: segments_of(&self.scan), ..State::default() };
+            State { index: self.index, segments: segments_of(&self.scan)?, ..State::default() };
         state.durable = self.scan.next_lsn - 1;
         state.segments.insert(
             incarnation,
-            Segment { path, file: file.clone(), salt: header.salt, end: HEADER },
+            Segment {
+                path,
+                file: file.clone(),
+                salt: header.salt,
+                end: HEADER,
+                bytes: header.size,
+            },
         );
         let shared = Arc::new(Shared::new(self.options, state));
         // The bug leaves a hole where the torn tail would have been.

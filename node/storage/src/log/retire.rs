@@ -1,6 +1,18 @@
-//! Frees the oldest segment by moving the little that still lives in it.
+//! Frees the oldest segment by moving what still lives in it.
+//!
+//! What lives in a segment is of two kinds. Batches that are committed die once their replica
+//! is flushed and its floor raised, which [`LogWriter::pressure`] asks for: they are moved only
+//! while they are few. Batches that no majority has, and terms and votes, die of no flush: they
+//! are moved however many there are, or one partition without a majority would keep the oldest
+//! segment for ever, and the log would fill up behind it for all the others.
+//!
+//! Moving frees room only while what cannot be freed is less than the log. **Invariant:** the
+//! hosts keep the uncommitted batches of a node within [`LogOptions::uncommitted_bytes`], so
+//! that they never fill half of the log, and each round of moving leaves the other half free.
+//!
+//! [`LogOptions::uncommitted_bytes`]: super::LogOptions::uncommitted_bytes
 
-use super::index::Location;
+use super::index::{Location, ReplicaLog};
 use super::reader::read_record;
 use super::shared::{Segment, Shared, State};
 use super::{HardState, LogWriter};
@@ -29,10 +41,19 @@ impl Shared {
             state.segments.first_key_value().filter(|(oldest, _)| **oldest != newest)?;
         let living = state.index.living_bytes(oldest);
         let quarter = self.options.segment_bytes / 4;
+        let freeable = || living - state.index.unfreeable_bytes(oldest);
         let worth = living == 0
             || self.uses_quarters(&state, 2) && living <= quarter
-            || self.uses_quarters(&state, 3) && living <= 2 * quarter;
+            || self.uses_quarters(&state, 3)
+                && (living <= 2 * quarter
+                    || freeable() <= 2 * quarter && self.can_be_moved(&state));
         worth.then(|| (oldest, segment.clone()))
+    }
+
+    /// Whether moving what cannot be freed gets anywhere: more than half a log of it would be
+    /// copied round and round.
+    fn can_be_moved(&self, state: &State) -> bool {
+        state.index.uncommitted_bytes() <= self.options.limit_bytes / 2
     }
 
     pub(super) fn pressure(&self) -> Option<ReplicaKey> {
@@ -40,9 +61,21 @@ impl Shared {
         if !self.uses_quarters(&state, 2) {
             return None;
         }
-        let (&oldest, _) = state.segments.first_key_value()?;
-        let pins = state.index.living(oldest).filter(|(_, living)| living.batches > 0);
-        pins.max_by_key(|(_, living)| living.batches).map(|(key, _)| key)
+        // In the oldest segment there may be nothing that a flush frees.
+        state.segments.keys().find_map(|segment| {
+            let living = state.index.living(*segment).filter(|(_, living)| living.batches > 0);
+            let can_be_freed =
+                |key: &ReplicaKey| state.index.get(*key).is_some_and(ReplicaLog::can_be_freed);
+            let freeable = living.filter(|(key, _)| can_be_freed(key));
+            freeable.max_by_key(|(_, living)| living.batches).map(|(key, _)| key)
+        })
+    }
+
+    /// Whether the log is past three quarters of its limit, nothing of it can be retired, and
+    /// no flush would change that.
+    pub(super) fn is_wedged(&self) -> bool {
+        let past = self.uses_quarters(&self.state.lock(), 3);
+        past && self.retirable().is_none() && self.pressure().is_none()
     }
 
     fn survivors(&self, segment: u64) -> Vec<Survivor> {
@@ -78,9 +111,16 @@ impl LogWriter {
 
     /// The replica that keeps the oldest segment from being retired, once half of the limit is used.
     ///
-    /// The host then flushes that replica's memtable and raises its floor.
+    /// The host then flushes that replica's memtable and raises its floor. Of replicas that no
+    /// flush helps, because nothing they hold is committed, it names none.
     pub fn pressure(&self) -> Option<ReplicaKey> {
         self.shared.pressure()
+    }
+
+    /// Whether the log can make no room, whatever the host does. Never true while the hosts
+    /// keep to [`LogOptions::uncommitted_bytes`](super::LogOptions::uncommitted_bytes).
+    pub fn is_wedged(&self) -> bool {
+        self.shared.is_wedged()
     }
 
     fn retire_oldest(&mut self) -> Result<bool> {
@@ -101,6 +141,8 @@ impl LogWriter {
         Ok(true)
     }
 
+    /// Copies what lives in the segment behind the log's end: into the next segments, if need
+    /// be, for it may be as much as a segment holds.
     fn relocate(&mut self, oldest: u64, segment: &Segment) -> Result<()> {
         let survivors = self.shared.survivors(oldest);
         let mut moved = Vec::new();

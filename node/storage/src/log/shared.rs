@@ -21,6 +21,8 @@ pub(super) struct Segment {
     pub salt: u64,
     /// Where its records end.
     pub end: u64,
+    /// Bytes of its file, which may be more.
+    pub bytes: u64,
 }
 
 #[derive(Default)]
@@ -36,9 +38,16 @@ pub(super) struct State {
 }
 
 impl State {
-    /// Bytes of the log that count against its limit.
+    /// Bytes of the log that count against its limit: the files of all segments, of the one
+    /// that is written what it holds, and what is to be written. The end of a segment that the
+    /// next record did not fit into is room that is gone until the segment is retired.
     pub fn used(&self) -> u64 {
-        self.segments.values().map(|s| s.end).sum::<u64>() + self.buffered
+        let newest = self.segments.keys().next_back();
+        let bytes = |(number, segment): (&u64, &Segment)| match Some(number) == newest {
+            true => segment.end,
+            false => segment.bytes,
+        };
+        self.segments.iter().map(bytes).sum::<u64>() + self.buffered
     }
 }
 
@@ -87,7 +96,9 @@ impl Shared {
 
     pub fn growth(&self) -> u64 {
         let segment = self.options.segment_bytes;
-        let most = self.options.limit_bytes + segment * (1 + SPARE_FILES as u64);
+        // Beyond the limit: what a segment's records are moved into before it is retired, two
+        // segments as not all fit into the first, one of which is begun, and the spare files.
+        let most = self.options.limit_bytes + segment * (3 + SPARE_FILES as u64);
         most.saturating_sub(self.state.lock().segments.len() as u64 * segment)
     }
 

@@ -325,7 +325,8 @@ impl LogWriter {
             size: self.shared.options.segment_bytes,
         };
         let (path, file) = self.files.activate(&header)?;
-        let segment = Segment { path, file: file.clone(), salt: header.salt, end: HEADER };
+        let Header { salt, size: bytes, .. } = header;
+        let segment = Segment { path, file: file.clone(), salt, end: HEADER, bytes };
         self.shared.state.lock().segments.insert(header.incarnation, segment);
         self.active = Active { incarnation: header.incarnation, file, end: HEADER };
         self.marked = self.marked.max(header.first_lsn - 1);
