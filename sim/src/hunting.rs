@@ -20,6 +20,7 @@ pub fn hunt(mutant: Mutant, plan: Plan) -> Plan {
         Mutant::Storage(Bug::VoteFreedWithSegment) => restless(&mut plan),
         Mutant::Library(_) => cut_off(&mut plan),
         Mutant::HostWaitsForLog => full_logs(&mut plan),
+        Mutant::StalenessUnproven => deposed(&mut plan),
         Mutant::HalfDeadThread => {
             plan.last(40 * SECOND);
             plan.faults.insert(FaultKind::StuckThread, 5 * SECOND);
@@ -184,7 +185,14 @@ fn left_behind(plan: &mut Plan) {
     plan.network.reorder = true;
 }
 
-/// The same, and leaders that read by lease.
+/// The same, with clients that hear how stale what they read may be.
+fn deposed(plan: &mut Plan) {
+    left_behind(plan);
+    plan.workload.clients = 4;
+    plan.library = LibraryPlan { direct: 8, through_facades: 0, facades: Vec::new() };
+}
+
+/// Hand-overs like these, and leaders that read by lease.
 fn handed_over(plan: &mut Plan) {
     left_behind(plan);
     plan.read_by_lease();

@@ -28,6 +28,8 @@ pub enum Mutant {
     TokenIgnored,
     /// Bounded reads are served at once.
     LagIgnored,
+    /// A replica that believes it leads says that its reads are not stale at all.
+    StalenessUnproven,
     /// A write sent again is sent as a new one.
     RetryAsNewWrite,
     /// A node that lost its volume comes back under its old id, with its old replica ids.
@@ -59,6 +61,7 @@ impl Mutant {
         Mutant::ReadWithoutRound,
         Mutant::TokenIgnored,
         Mutant::LagIgnored,
+        Mutant::StalenessUnproven,
         Mutant::RetryAsNewWrite,
         Mutant::Storage(Bug::SnapshotWithoutSessions),
         Mutant::Storage(Bug::SessionLostByFlush),

@@ -33,6 +33,12 @@ impl Raft {
             self.verified
         );
         assert!(
+            self.log.memberships_stand_in_batches(),
+            "{}: a membership is in force that is not in the log: {:?}",
+            self.who(),
+            self.log.memberships()
+        );
+        assert!(
             self.applying <= durable,
             "{}: {} is applied, and only {durable} is durable",
             self.who(),

@@ -122,6 +122,16 @@ impl Log {
         &self.memberships
     }
 
+    /// Whether each membership in force stands in a batch of its own, one after the other.
+    pub(crate) fn memberships_stand_in_batches(&self) -> bool {
+        let is_one = |index| {
+            let batch = self.batch_at(index);
+            batch.is_some_and(|at| at.base == index && at.kind == BatchKind::Configuration)
+        };
+        self.memberships.indices().all(is_one)
+            && self.memberships.indices().is_sorted_by(|a, b| a < b)
+    }
+
     /// Forgets everything up to `index`, a batch end, where `membership` holds.
     pub(crate) fn compact_to_snapshot(&mut self, index: Index, membership: Membership) {
         self.compact(index);

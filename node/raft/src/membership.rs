@@ -177,6 +177,11 @@ impl Memberships {
         }
     }
 
+    /// Where those that the log holds stand, in order.
+    pub(crate) fn indices(&self) -> impl Iterator<Item = Index> {
+        self.later.iter().map(|&(index, _)| index)
+    }
+
     pub(crate) fn push(&mut self, index: Index, membership: Membership) {
         self.later.push_back((index, membership));
     }

@@ -39,7 +39,8 @@ pub enum Role {
 ///
 /// 1. *The log.* `base <= applied <= applying <= commit <= last_index`, and
 ///    `applying <= durable <= last_index`: only what is committed and durable here is applied, and
-///    only what is applied is compacted. `verified <= last_index`.
+///    only what is applied is compacted. `verified <= last_index`. Each membership that the log
+///    holds is the one of a batch in it: one that was cut off is no longer in force (paper, §6).
 /// 2. *The term.* No entry of the log is of a later term than `term`.
 /// 3. *The leader.* A leader that is followed is the term's only one: `leader` is `None` or
 ///    `term_leader`.

@@ -183,7 +183,8 @@ impl Process {
         }
         let now = self.clock.local(cx.now);
         let leader = ready.is_some_and(|ready| ready.leader);
-        let staleness = proven;
+        let unproven = leader && cx.plan.mutant == Mutant::StalenessUnproven;
+        let staleness = if unproven { Some(Duration::ZERO) } else { proven };
         let (node, database) = (self.id, replica.database());
         let served = Served { database, node, descriptor: &descriptor, leader, staleness };
         let answer = match answer_read(&replica, &asked, served, &self.leases, now) {
