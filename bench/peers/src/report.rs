@@ -72,7 +72,11 @@ impl Report {
 
     /// What etcd's own tool found for a cell of etcd.
     pub fn cross_check(&mut self, cell: Cell, rate: f64) {
-        doug_streams::errln!("etcd's own tool, {:?}, {} clients: {rate:.0}/s", cell.operation, cell.clients);
+        doug_streams::errln!(
+            "etcd's own tool, {:?}, {} clients: {rate:.0}/s",
+            cell.operation,
+            cell.clients
+        );
         self.checks.push((cell, rate));
     }
 
