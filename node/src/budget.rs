@@ -47,12 +47,11 @@ impl Share {
     /// How many sixty-fourths of the budget it has.
     fn parts(self) -> u64 {
         match self {
-            Share::Memtables => 24,
-            Share::Blocks => 12,
-            Share::Requests | Share::Answers => 8,
+            Share::Memtables => 20,
+            Share::Blocks => 10,
+            Share::Requests | Share::Answers | Share::Sessions => 8,
             Share::Tables => 6,
             Share::Replication => 4,
-            Share::Sessions => 2,
         }
     }
 }
@@ -79,6 +78,6 @@ mod tests {
         let budget = MemoryBudget(256 << 20);
         let shares: u64 = Share::ALL.iter().map(|share| budget.of(*share)).sum();
         assert_eq!(shares, budget.0);
-        assert_eq!(budget.of(Share::Memtables), 96 << 20);
+        assert_eq!(budget.of(Share::Memtables), 80 << 20);
     }
 }

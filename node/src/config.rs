@@ -92,6 +92,7 @@ impl Config {
             ..options.log
         };
         options.cache_bytes = self.budget().of(Share::Blocks);
+        options.lookup_bytes = self.budget().of(Share::Tables);
         options.open_tables = self.open_tables;
         // A node of the usual size holds about eight replicas, each with an
         // active and a frozen memtable.

@@ -76,6 +76,8 @@ pub struct Metrics {
     refuses_writes: Gauge,
     log_tail_cut: Gauge,
     open_tables: Gauge,
+    lookup_bytes: Gauge,
+    session_bytes: Gauge,
     partition_bytes: Family<PartitionLabels, Gauge>,
     compaction_debt: Family<PartitionLabels, Gauge>,
     applied: Family<PartitionLabels, Gauge>,
@@ -124,6 +126,7 @@ impl Metrics {
         let (volume_available_bytes, refuses_writes) = (Gauge::default(), Gauge::default());
         let log_lines_dropped = Counter::default();
         let (log_tail_cut, open_tables) = (Gauge::default(), Gauge::default());
+        let (lookup_bytes, session_bytes) = (Gauge::default(), Gauge::default());
         let (flushes, compactions) = (Counter::default(), Counter::default());
         register!(registry,
             "operations": "Operations taken up, by kind" => operations,
@@ -151,6 +154,8 @@ impl Metrics {
             ("request", "Requests in flight", &request_bytes),
             ("answer", "Answers that clients have not read yet", &answer_bytes),
             ("log", "The log on disk", &log_bytes),
+            ("lookup", "Filters and indexes of tables", &lookup_bytes),
+            ("session", "Client sessions of all replicas", &session_bytes),
             ("memtable", "Memtables of all replicas", &memtable_bytes),
             ("log_backlog", "Given to the log and not yet durable", &log_backlog_bytes),
             ("volume", "The volume altogether", &volume_bytes),
@@ -193,6 +198,8 @@ impl Metrics {
             refuses_writes,
             log_tail_cut,
             open_tables,
+            lookup_bytes,
+            session_bytes,
             partition_bytes,
             compaction_debt,
             applied,
@@ -271,6 +278,8 @@ impl Metrics {
         let refuses = shared.volume.admission() != Admission::Writes;
         self.refuses_writes.set(i64::from(refuses));
         self.log_tail_cut.set(i64::from(shared.store.log_cut().is_some()));
+        self.lookup_bytes.set(shared.store.cache().lookup_bytes() as i64);
+        self.session_bytes.set(shared.session_memory.used() as i64);
         self.open_tables.set(shared.store.table_files().open_count() as i64);
         self.map_epoch.set(shared.maps.epoch() as i64);
         for share in Share::ALL {

@@ -5,6 +5,7 @@ use crate::config::Config;
 use crate::engine::clock::Clock;
 use crate::engine::identity::random_bits;
 use crate::engine::maps::Maps;
+use crate::engine::memory::SessionMemory;
 use crate::engine::requests::Requests;
 use crate::engine::shared::{HostHandle, Identity, Shared};
 use crate::engine::threads::{DISK_PATIENCE, HOST_PATIENCE, Threads};
@@ -401,6 +402,7 @@ fn share(
         log_limit: config.log_limit,
         budget: config.budget(),
         memtables_full: AtomicBool::new(false),
+        session_memory: SessionMemory::new(config.budget().of(Share::Sessions)),
         log,
         apply,
         reads,

@@ -389,11 +389,12 @@ impl Plan {
             plan.admission = Bounds { least: 1, first: 2, most: 4 };
         }
         draw_geometry(&mut plan.store.tree, &mut Random::for_purpose(seed, 13));
+        plan.store.lookup_bytes = *Random::for_purpose(seed, 17).pick(&[0, 1 << 10, 64 << 10]);
         plan.store.open_tables = *Random::for_purpose(seed, 16).pick(&[1, 3, 8, 100]);
         plan.library = LibraryPlan::draw(plan.workload.clients, &mut Random::for_purpose(seed, 8));
         plan.workload.clients -= plan.library.clients();
         let all = plan.nodes * plan.clusters;
-        plan.late_nodes = *Random::for_purpose(seed, 14).pick(&[0, 0, 0, 0, 0, 0, 1, all]);
+        plan.late_nodes = *Random::for_purpose(seed, 18).pick(&[0, 0, 0, 0, 0, 0, 1, all]);
         plan
     }
 
@@ -437,6 +438,7 @@ fn small_store() -> StoreOptions {
         manifest: ManifestOptions { rewrite_bytes: 16 << 10, salt: 0 },
         tree: TreeOptions::tiny(),
         cache_bytes: 64 << 10,
+        lookup_bytes: 16 << 10,
         open_tables: 8,
         salt: 0,
     }

@@ -38,7 +38,7 @@ pub struct WallClocks {
 impl WallClocks {
     /// Those of so many nodes.
     pub fn new(seed: u64, nodes: usize) -> Self {
-        let mut random = Random::for_purpose(seed, 13);
+        let mut random = Random::for_purpose(seed, 19);
         let mut around = |most: i64| random.below(2 * most as u64) as i64 - most;
         let mut clock = || WallClock { offset: around(APART), drift: around(DRIFT), frozen: None };
         let clocks = (0..nodes).map(|_| clock()).collect();

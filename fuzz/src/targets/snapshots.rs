@@ -144,6 +144,7 @@ fn open(disk: &SimDisk) -> Result<Opened, StorageError> {
         manifest: ManifestOptions { rewrite_bytes: 4 << 10, salt: 9 },
         tree: context(disk).options,
         cache_bytes: 1 << 20,
+        lookup_bytes: 16 << 10,
         open_tables: 8,
         salt: 5,
     };

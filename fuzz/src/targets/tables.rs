@@ -18,7 +18,7 @@ pub fn context(disk: &SimDisk) -> TreeContext {
         disk: Arc::new(disk.clone()),
         files: TableFiles::new(Arc::new(disk.clone()), 8),
         dir: PathBuf::from("/data"),
-        cache: BlockCache::new(1 << 20),
+        cache: BlockCache::new(1 << 20, 1 << 20),
         ids: FileIds::starting_at(2),
         options: TreeOptions::tiny(),
         obsolete: ObsoleteFiles::default(),

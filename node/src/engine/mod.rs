@@ -11,7 +11,7 @@ pub mod log_thread;
 pub mod mailbox;
 pub mod maintenance;
 pub mod maps;
-pub mod memtables;
+pub mod memory;
 mod queue;
 pub mod read_pool;
 pub mod requests;

@@ -6,6 +6,7 @@ use super::log_thread::LogWork;
 use super::mailbox::Mailbox;
 use super::maintenance::Task;
 use super::maps::Maps;
+use super::memory::SessionMemory;
 use super::read_pool::ReadTask;
 use super::requests::{Asked, Request, Requests, Sink};
 use crate::apply::Partition;
@@ -169,6 +170,8 @@ pub struct Shared {
     pub budget: MemoryBudget,
     /// Set while memtables use more than their share, and nothing more is applied.
     pub memtables_full: AtomicBool,
+    /// What client sessions take, and may take.
+    pub session_memory: SessionMemory,
     /// Most bytes of log on disk.
     pub log_limit: u64,
     /// To the log's thread.
@@ -207,6 +210,11 @@ impl Shared {
     /// A replica this node holds.
     pub fn partition(&self, id: u64) -> Option<Arc<Partition>> {
         self.partitions.read().get(&id).cloned()
+    }
+
+    /// Whether this node leads a partition, as its host last said.
+    pub fn leads(&self, partition: u64) -> bool {
+        self.partition(partition).is_some_and(|partition| partition.leads())
     }
 
     /// The host that owns a partition.

@@ -1,6 +1,6 @@
 //! Measures the node's volume, again and again.
 
-use super::memtables::keep_within_share;
+use super::memory::keep_within_shares;
 use super::shared::Shared;
 use crate::volume::{Admission, Needs};
 use std::sync::Arc;
@@ -23,7 +23,7 @@ pub async fn run(shared: Arc<Shared>) {
 
 /// Measures once.
 pub fn measure(shared: &Shared) {
-    let memtables = keep_within_share(shared);
+    let memtables = keep_within_shares(shared);
     // Where nothing can be known of it, the volume is left to whoever watches it.
     let Ok(space) = shared.store.space() else { return };
     let needs = Needs { log: shared.log_reader.growth(), memtables };

@@ -60,10 +60,11 @@ impl Site for Shared {
             .operations
             .iter()
             .all(|op| matches!(op.operation, Some(write_operation::Operation::Delete(_))));
-        match self.partition(partition).is_some_and(|partition| partition.leads()) {
-            true => self.volume.admit(only_deletes),
-            false => Ok(()),
-        }
+        if self.leads(partition) { self.volume.admit(only_deletes) } else { Ok(()) }
+    }
+
+    fn admit_session(&self, partition: u64) -> Result<(), Fault> {
+        if self.leads(partition) { self.session_memory.admit() } else { Ok(()) }
     }
 }
 

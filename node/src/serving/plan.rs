@@ -32,6 +32,12 @@ pub trait Site {
     /// # Errors
     /// `RESOURCE_EXHAUSTED` on a volume that is nearly full.
     fn admit(&self, partition: u64, command: &v1::WriteCommand) -> Result<(), Fault>;
+
+    /// Whether the partition takes a new client session now.
+    ///
+    /// # Errors
+    /// `RESOURCE_EXHAUSTED` where sessions fill their share of the memory.
+    fn admit_session(&self, partition: u64) -> Result<(), Fault>;
 }
 
 /// An operation made ready.
@@ -148,6 +154,7 @@ fn plan_register(
     })?;
     let partition = route(site, map, "", Some(&target), std::iter::empty())?;
     let partition = written_by_clients(partition)?;
+    site.admit_session(partition)?;
     let command = v1::command::Command::Register(v1::RegisterCommand {});
     let command = encode_command(&v1::Command { command: Some(command) });
     Ok(Plan { partition, asked: Asked::Register, work: Work::Write { command, seen: Stamp(0) } })
@@ -374,6 +381,10 @@ mod tests {
         }
 
         fn admit(&self, _: u64, _: &v1::WriteCommand) -> Result<(), Fault> {
+            Ok(())
+        }
+
+        fn admit_session(&self, _: u64) -> Result<(), Fault> {
             Ok(())
         }
     }

@@ -514,7 +514,7 @@ fn listed(keeper: &Keeper) -> Vec<TimedBatch> {
     let mut batches = Vec::new();
     for file in keeper.image.tables.keys() {
         let path = keeper.tree.table_path(*file);
-        let (cache, obsolete) = (BlockCache::new(0), ObsoleteFiles::default());
+        let (cache, obsolete) = (BlockCache::new(0, 0), ObsoleteFiles::default());
         let files = TableFiles::new(Arc::new(keeper.disk.clone()), 1);
         let table = Table::open(&files, &path, *file, cache, obsolete).unwrap();
         batches.extend(table.batches().unwrap());

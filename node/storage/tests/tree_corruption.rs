@@ -177,8 +177,14 @@ fn open_any(bytes: &[u8]) -> Result<(), StorageError> {
     let file = disk.open(&path, OpenMode::Create).expect("new");
     file.write_at(bytes, 0).expect("works");
     let files = TableFiles::new(Arc::new(disk), 1);
-    Table::open(&files, &path, FileId(1), BlockCache::new(1 << 10), ObsoleteFiles::default())
-        .map(drop)
+    Table::open(
+        &files,
+        &path,
+        FileId(1),
+        BlockCache::new(1 << 10, 1 << 10),
+        ObsoleteFiles::default(),
+    )
+    .map(drop)
 }
 
 proptest! {

@@ -53,6 +53,11 @@ impl Site for Here<'_> {
     fn admit(&self, _: u64, _: &v1::WriteCommand) -> Result<(), Fault> {
         Ok(())
     }
+
+    /// So is their memory.
+    fn admit_session(&self, _: u64) -> Result<(), Fault> {
+        Ok(())
+    }
 }
 
 impl Process {

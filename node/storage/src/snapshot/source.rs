@@ -169,7 +169,8 @@ pub(super) fn verify_table(
 ) -> Result<()> {
     // Nothing of it is cached: the file will have another id once it belongs to the tree.
     let files = TableFiles::new(disk.clone(), 1);
-    let table = Table::open(&files, path, FileId(0), BlockCache::new(0), ObsoleteFiles::default())?;
+    let table =
+        Table::open(&files, path, FileId(0), BlockCache::new(0, 0), ObsoleteFiles::default())?;
     if (table.identity(), table.size()) != (expected.identity, expected.size) {
         let what = format!(
             "this should be table {:016x} of {} bytes, and is {:016x} of {}",

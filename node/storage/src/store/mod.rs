@@ -44,6 +44,8 @@ pub struct StoreOptions {
     pub tree: TreeOptions,
     /// Bytes of the node's block cache (default 64 MiB).
     pub cache_bytes: u64,
+    /// Bytes of filters and indexes of tables (default 32 MiB).
+    pub lookup_bytes: u64,
     /// Most tables whose files are open at a time; at least 1 (default 256). A process needs
     /// about 64 descriptors more for log, manifest and snapshots.
     pub open_tables: usize,
@@ -58,6 +60,7 @@ impl Default for StoreOptions {
             manifest: ManifestOptions::default(),
             tree: TreeOptions::default(),
             cache_bytes: 64 << 20,
+            lookup_bytes: 32 << 20,
             open_tables: 256,
             salt: 0,
         }

@@ -110,7 +110,7 @@ fn context(
         disk: disk.clone(),
         files,
         dir: dir.to_path_buf(),
-        cache: BlockCache::new(options.cache_bytes),
+        cache: BlockCache::new(options.cache_bytes, options.lookup_bytes),
         ids: FileIds::starting_at(state.next_file),
         obsolete: ObsoleteFiles::default(),
         salt: options.salt,

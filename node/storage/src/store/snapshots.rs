@@ -72,7 +72,7 @@ impl Store {
         let path = self.context.table_path(file);
         // With the node's list of obsolete files: a compaction that takes the table out of its
         // tree meanwhile must not delete it under the reader.
-        let (cache, deletions) = (BlockCache::new(0), self.context.obsolete.clone());
+        let (cache, deletions) = (BlockCache::new(0, 0), self.context.obsolete.clone());
         match Table::open(&self.context.files, &path, file, cache, deletions) {
             Ok(table) => Arc::new(table).verify(),
             // One has done so already.

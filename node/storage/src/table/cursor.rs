@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::block_cursor::{ForwardBlock, ReverseBlock};
 use super::entry::{Cursor, Place};
+use super::lookup::Lookup;
 use super::reader::{Caching, Table};
 use super::slot::Slot;
 use crate::Result;
@@ -12,6 +13,8 @@ use crate::codec::Malformed;
 /// A cursor over one table.
 pub(crate) struct TableCursor {
     table: Arc<Table>,
+    /// Held as long as the cursor lives, whatever the cache keeps.
+    lookup: Arc<Lookup>,
     caching: Caching,
     block: usize,
     walk: Walk,
@@ -30,10 +33,11 @@ impl TableCursor {
         start: Option<Place<'_>>,
         caching: Caching,
     ) -> Result<Self> {
-        let block = start.map_or(Ok(0), |start| table.block_for(start))?;
-        let mut cursor = Self { table, caching, block, walk: Walk::Done };
-        if block < cursor.table.blocks() {
-            let walk = cursor.table.in_block(block, caching, |block| match start {
+        let lookup = table.lookup()?;
+        let block = start.map_or(Ok(0), |start| table.block_for(&lookup, start))?;
+        let mut cursor = Self { table, lookup, caching, block, walk: Walk::Done };
+        if block < cursor.lookup.blocks() {
+            let walk = cursor.open(|block| match start {
                 Some(start) => ForwardBlock::seek(block, start),
                 None => ForwardBlock::first(block),
             })?;
@@ -48,13 +52,15 @@ impl TableCursor {
         end: Option<Place<'_>>,
         caching: Caching,
     ) -> Result<Self> {
-        let last = table.blocks() - 1;
-        let block = end.map_or(Ok(last), |end| table.block_for(end))?.min(last);
-        let walk = table.in_block(block, caching, |block| match end {
+        let lookup = table.lookup()?;
+        let last = lookup.blocks() - 1;
+        let block = end.map_or(Ok(last), |end| table.block_for(&lookup, end))?.min(last);
+        let mut cursor = Self { table, lookup, caching, block, walk: Walk::Done };
+        let walk = cursor.open(|block| match end {
             Some(end) => ReverseBlock::before(block, end),
             None => ReverseBlock::last(block),
         })?;
-        let mut cursor = Self { table, caching, block, walk: Walk::Reverse(walk) };
+        cursor.walk = Walk::Reverse(walk);
         cursor.leave_exhausted_block()?;
         Ok(cursor)
     }
@@ -68,7 +74,7 @@ impl TableCursor {
         match &self.walk {
             Walk::Forward(walk) if !walk.valid() => {
                 self.block += 1;
-                self.walk = if self.block < self.table.blocks() {
+                self.walk = if self.block < self.lookup.blocks() {
                     Walk::Forward(self.open(ForwardBlock::first)?)
                 } else {
                     Walk::Done
@@ -88,7 +94,7 @@ impl TableCursor {
     }
 
     fn open<T>(&self, walk: impl FnOnce(super::block::Block) -> Result<T, Malformed>) -> Result<T> {
-        self.table.in_block(self.block, self.caching, walk)
+        self.table.in_block(&self.lookup, self.block, self.caching, walk)
     }
 }
 
@@ -131,7 +137,7 @@ impl Cursor for TableCursor {
             Walk::Reverse(walk) => walk.advance(),
             Walk::Done => Ok(()),
         };
-        moved.map_err(|what| self.table.damaged_in(self.block, what))?;
+        moved.map_err(|what| self.table.damaged_in(&self.lookup, self.block, what))?;
         self.leave_exhausted_block()
     }
 }

@@ -14,6 +14,7 @@ mod compress;
 pub(crate) mod cursor;
 pub(crate) mod entry;
 pub(crate) mod format;
+pub(crate) mod lookup;
 mod obsolete;
 mod properties;
 pub(crate) mod reader;

@@ -1,4 +1,4 @@
-//! Reads a table: footer, properties, filter and index when opened, blocks on demand.
+//! Reads a table: footer and properties when opened, filter, index and blocks on demand.
 
 use std::cmp::Ordering;
 use std::path::Path;
@@ -12,9 +12,8 @@ use super::block_cursor::ForwardBlock;
 use super::bloom::Filter;
 use super::cursor::TableCursor;
 use super::entry::{Cursor, Place, compare};
-use super::format::{
-    FOOTER, FORMAT_VERSION, Footer, Handle, IndexEntry, Refusal, Site, TRAILER, unseal,
-};
+use super::format::{FOOTER, FORMAT_VERSION, Footer, Handle, IndexEntry, Refusal, Site, unseal};
+use super::lookup::Lookup;
 use super::properties::Properties;
 use super::slot::Slot;
 use super::{FileId, ObsoleteFiles};
@@ -31,8 +30,8 @@ pub(crate) enum Caching {
     Bypass,
 }
 
-/// An open table. Filter and index stay in memory, data blocks in the cache, and its descriptor
-/// as long as the node has one to spare.
+/// An open table. Filter, index and data blocks stay in the cache as long as there is room, and
+/// its descriptor as long as the node has one to spare.
 ///
 /// A table marked obsolete reports its file for deletion when the last holder drops it.
 pub struct Table {
@@ -42,10 +41,10 @@ pub struct Table {
     identity: u64,
     /// End of the last data block.
     data_end: u64,
+    filter: Handle,
+    index: Handle,
     batches: Handle,
     properties: Properties,
-    filter: Filter,
-    index: Block,
     cache: BlockCache,
     deletions: ObsoleteFiles,
 }
@@ -66,8 +65,6 @@ impl Table {
         let raw = RawTable { file: &file, size };
         let footer = raw.footer()?;
         let identity = footer.identity;
-        let filter = raw.part(identity, footer.filter, |bytes| Ok(Filter::parse(bytes)?))?;
-        let index = raw.part(identity, footer.index, |bytes| Ok(Block::parse(bytes)?))?;
         let properties =
             raw.part(identity, footer.properties, |bytes| Properties::decode(&bytes))?;
         deletions.hold(id);
@@ -77,38 +74,16 @@ impl Table {
             size,
             identity,
             data_end: footer.filter.offset,
+            filter: footer.filter,
+            index: footer.index,
             batches: footer.batches,
             properties,
-            filter,
-            index,
             cache,
             deletions,
         };
-        table.check_index().map_err(|what| table.damaged(footer.index.offset, what))?;
+        let checked = table.lookup()?.check(table.data_end, &table.properties);
+        checked.map_err(|what| table.damaged(footer.index.offset, what))?;
         Ok(table)
-    }
-
-    /// Data blocks must tile the file up to the filter: a gap would hold lost versions.
-    fn check_index(&self) -> Result<(), Malformed> {
-        let mut end = 0;
-        let (mut least, mut greatest) = (u64::MAX, 0);
-        for i in 0..self.blocks() {
-            let entry = self.index_entry(i)?;
-            least = least.min(entry.least);
-            greatest = greatest.max(entry.greatest);
-            let handle = entry.handle;
-            if handle.offset != end || (handle.len as usize) < TRAILER {
-                return Err("the index does not list adjacent blocks");
-            }
-            end = handle.end().ok_or("a block length overflows")?;
-        }
-        if end != self.data_end {
-            return Err("the index does not cover all data blocks");
-        }
-        if (least, greatest) != (self.properties.min_revision, self.properties.max_revision) {
-            return Err("the revisions in the index are not those in the properties");
-        }
-        Ok(())
     }
 
     /// The file's id.
@@ -131,11 +106,6 @@ impl Table {
         &self.properties
     }
 
-    /// Bytes of memory that filter and index hold as long as the table is open.
-    pub fn resident_bytes(&self) -> usize {
-        self.filter.weight() + self.index.weight()
-    }
-
     /// From now on the file is reported for deletion when the last holder drops it.
     /// Call it only after the manifest edit that removes the table is durable.
     pub(crate) fn mark_obsolete(&self) {
@@ -146,61 +116,69 @@ impl Table {
     pub(crate) fn get(&self, key: &[u8], hash: u64, at: u64) -> Result<Option<(u64, Slot)>> {
         let p = &self.properties;
         let outside = key < p.min_key || key > p.max_key || at < p.min_revision;
-        if outside || !self.filter.may_contain(hash) {
+        if outside {
             return Ok(None);
         }
-        let block = self.block_for((key, at))?;
+        let lookup = self.lookup()?;
+        if !lookup.may_contain(hash) {
+            return Ok(None);
+        }
+        let block = self.block_for(&lookup, (key, at))?;
         // The version sought stands in this block or nowhere: the next one begins behind it.
-        if block == self.blocks() || at < self.entry_of(block)?.least {
+        if block == lookup.blocks() || at < self.entry_of(&lookup, block)?.least {
             return Ok(None);
         }
-        let cursor = self.in_block(block, Caching::Fill, |b| ForwardBlock::seek(b, (key, at)))?;
+        let seek = |block| ForwardBlock::seek(block, (key, at));
+        let cursor = self.in_block(&lookup, block, Caching::Fill, seek)?;
         let found = cursor.valid() && cursor.place().0 == key;
         Ok(found.then(|| (cursor.place().1, cursor.slot())))
     }
 
-    /// Number of data blocks.
-    pub(crate) fn blocks(&self) -> usize {
-        self.index.restarts()
-    }
-
-    /// The first block that may hold a version at or after `target`;
-    /// [`Self::blocks`] if none does.
-    pub(crate) fn block_for(&self, target: Place<'_>) -> Result<usize> {
-        // The index keys are last places: the sought block is the first not before it.
-        self.index.restarts_before(target).map_err(|what| self.damaged(self.data_end, what))
-    }
-
-    fn index_entry(&self, block: usize) -> Result<IndexEntry, Malformed> {
-        let entry = self.index.restart_entry(block)?;
-        if entry.next != self.index.restart_end(block) {
-            return Err("the index holds entries between its restart points");
+    /// Filter and index, read anew if they had to leave the cache.
+    ///
+    /// Errors: I/O, or corruption naming file and offset.
+    pub(crate) fn lookup(&self) -> Result<Arc<Lookup>> {
+        if let Some(lookup) = self.cache.lookup(self.id) {
+            return Ok(lookup);
         }
-        match entry.slot {
-            Slot::Value { value, .. } => IndexEntry::decode(self.index.slice(value)),
-            Slot::Tombstone { .. } => Err("the index holds a tombstone"),
-        }
+        let raw = RawTable { file: &self.file, size: self.size };
+        let filter = raw.part(self.identity, self.filter, |bytes| Ok(Filter::parse(bytes)?))?;
+        let index = raw.part(self.identity, self.index, |bytes| Ok(Block::parse(bytes)?))?;
+        let lookup = Arc::new(Lookup { filter, index });
+        self.cache.insert_lookup(self.id, lookup.clone());
+        Ok(lookup)
     }
 
-    fn entry_of(&self, block: usize) -> Result<IndexEntry> {
-        self.index_entry(block).map_err(|what| self.damaged(self.data_end, what))
+    /// The first block that may hold a version at or after `target`; [`Lookup::blocks`] if none does.
+    pub(crate) fn block_for(&self, lookup: &Lookup, target: Place<'_>) -> Result<usize> {
+        lookup.block_for(target).map_err(|what| self.damaged(self.index.offset, what))
+    }
+
+    fn entry_of(&self, lookup: &Lookup, block: usize) -> Result<IndexEntry> {
+        lookup.entry(block).map_err(|what| self.damaged(self.index.offset, what))
     }
 
     /// Reads block `block` and works on it; what `work` finds malformed is damage there.
     pub(crate) fn in_block<T>(
         &self,
+        lookup: &Lookup,
         block: usize,
         caching: Caching,
         work: impl FnOnce(Block) -> Result<T, Malformed>,
     ) -> Result<T> {
-        let handle = self.entry_of(block)?.handle;
+        let handle = self.entry_of(lookup, block)?.handle;
         let block = self.read(handle, caching)?;
         work(block).map_err(|what| self.damaged(handle.offset, what))
     }
 
     /// Offset of a block, for errors met while walking in it.
-    pub(crate) fn damaged_in(&self, block: usize, what: Malformed) -> StorageError {
-        let offset = self.index_entry(block).map_or(self.data_end, |entry| entry.handle.offset);
+    pub(crate) fn damaged_in(
+        &self,
+        lookup: &Lookup,
+        block: usize,
+        what: Malformed,
+    ) -> StorageError {
+        let offset = lookup.entry(block).map_or(self.data_end, |entry| entry.handle.offset);
         self.damaged(offset, what)
     }
 
@@ -232,6 +210,7 @@ impl Table {
     ///
     /// Errors: I/O, or corruption naming file and offset.
     pub fn verify(self: &Arc<Self>) -> Result<()> {
+        let lookup = self.lookup()?;
         let mut cursor = TableCursor::forward(Arc::clone(self), None, Caching::Bypass)?;
         self.batches()?;
         let (mut entries, mut tombstones) = (0, 0);
@@ -250,7 +229,7 @@ impl Table {
             if slot.tags() & !p.tags != 0 {
                 return damaged("a slot carries attributes that the properties do not list");
             }
-            let block = self.entry_of(cursor.block())?;
+            let block = self.entry_of(&lookup, cursor.block())?;
             if !(block.least..=block.greatest).contains(&revision) {
                 return damaged("a version lies outside what the index says of its block");
             }
@@ -293,6 +272,7 @@ impl Table {
 
 impl Drop for Table {
     fn drop(&mut self) {
+        self.cache.forget_lookup(self.id);
         self.deletions.release(self.id);
     }
 }

@@ -342,12 +342,6 @@ impl Tree {
         self.level_stats().iter().map(|level| level.bytes).sum()
     }
 
-    /// Bytes of memory that filters and indexes of the open tables hold.
-    pub fn resident_bytes(&self) -> usize {
-        let tables = self.version.levels.all();
-        tables.map(|placed| placed.table.resident_bytes()).sum()
-    }
-
     /// Contents of each level.
     pub fn level_stats(&self) -> Vec<LevelStats> {
         self.version.levels.stats()

@@ -33,6 +33,7 @@ pub fn options() -> StoreOptions {
         manifest: ManifestOptions { rewrite_bytes: 1500, salt: 0 },
         tree: TreeOptions::tiny(),
         cache_bytes: 64 << 10,
+        lookup_bytes: 16 << 10,
         open_tables: 8,
         salt: 0,
     }

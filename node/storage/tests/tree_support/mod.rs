@@ -35,7 +35,7 @@ pub fn context(disk: &SimDisk, ids: &FileIds, options: &TreeOptions) -> TreeCont
         disk: Arc::new(disk.clone()),
         files: TableFiles::new(Arc::new(disk.clone()), 8),
         dir: dir(),
-        cache: BlockCache::new(64 << 10),
+        cache: BlockCache::new(64 << 10, 16 << 10),
         ids: ids.clone(),
         obsolete: ObsoleteFiles::default(),
         salt: 5,
