@@ -2,8 +2,8 @@
 //! members are where they are to be, those left out are gone, clients rest.
 
 use crate::node::Process;
+use crate::upgrades::NEW;
 use crate::world::World;
-use doug_node::apply::FEATURE_LEVEL;
 use doug_proto::map::Partition;
 use doug_storage::ReplicaKey;
 
@@ -82,10 +82,9 @@ impl World {
         if process.has_leaving() {
             return Some(format!("{name} has replicas on their way out"));
         }
-        let low =
-            |partition: &&u64| process.partitions()[partition].feature_level() < FEATURE_LEVEL;
+        let low = |partition: &&u64| process.partitions()[partition].feature_level() < NEW;
         if let Some(id) = process.partitions().keys().find(low) {
-            return Some(format!("partition {id} is still below level {FEATURE_LEVEL} on {name}"));
+            return Some(format!("partition {id} is still below level {NEW} on {name}"));
         }
         process.partitions().iter().find_map(|(id, partition)| {
             let committed = self.cx.checks.reference(*id).map_or(0, |r| r.last());

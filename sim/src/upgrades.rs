@@ -7,12 +7,14 @@ use crate::node::Node;
 use crate::plan::SECOND;
 use crate::random::Random;
 use crate::world::World;
-use doug_node::apply::FEATURE_LEVEL;
+use doug_node::apply::{FEATURE_LEVEL, KNOWN_LEVEL};
 use doug_node::host::Event as HostEvent;
 use doug_sim_disk::Crash;
 
 /// The level of the older program.
-pub const OLD: u32 = FEATURE_LEVEL - 1;
+pub const OLD: u32 = FEATURE_LEVEL;
+/// The level of the newer one.
+pub const NEW: u32 = KNOWN_LEVEL;
 /// Of a hundred nodes, how many begin with the older program.
 const OLDER: u64 = 75;
 /// Of a hundred upgrades, how many are taken back.
@@ -35,12 +37,12 @@ pub fn begin(nodes: &mut [Node], cx: &mut Context) {
             slot.level = OLD;
             let at = random.between(SECOND, end);
             let clean = random.chance(500);
-            cx.schedule.add(at, Event::Upgrade { node, level: FEATURE_LEVEL, clean });
+            cx.schedule.add(at, Event::Upgrade { node, level: NEW, clean });
             if random.below(100) < TAKEN_BACK {
                 let back = at + random.below(5 * SECOND);
                 let again = back + random.between(SETTLED, 4 * SETTLED);
                 cx.schedule.add(back, Event::Upgrade { node, level: OLD, clean: false });
-                cx.schedule.add(again, Event::Upgrade { node, level: FEATURE_LEVEL, clean });
+                cx.schedule.add(again, Event::Upgrade { node, level: NEW, clean });
             }
         }
         cx.checks.versions.starts(slot.id, slot.level);
@@ -89,7 +91,7 @@ impl World {
         }
         if self.cx.checks.versions.needs(slot.id, slot.level) {
             self.cx.coverage.hit("program upgraded: the level rose without the node");
-            slot.level = FEATURE_LEVEL;
+            slot.level = NEW;
         }
         self.cx.checks.versions.starts(slot.id, slot.level);
     }
@@ -97,7 +99,7 @@ impl World {
     /// Whoever runs the older program still is upgraded when the faults are over.
     pub(crate) fn upgrade_all(&mut self) {
         for node in 0..self.nodes.len() {
-            self.upgrade(node, FEATURE_LEVEL, false);
+            self.upgrade(node, NEW, false);
         }
     }
 }

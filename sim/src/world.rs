@@ -409,11 +409,6 @@ impl World {
                 let what = format!("{name} cannot apply what is committed: {error}");
                 return Err(Violation::new("nodes keep running", what));
             }
-            Death::TooOld => {
-                self.tell(&format!("{name} stops: its program is too old"));
-                self.crash(node, Crash::Process, SECOND);
-                return Ok(());
-            }
             Death::Stuck(complaint) => {
                 self.tell(&format!("{name} fails its liveness probe: {complaint}"));
                 let delay = self.random.between(1_000, SECOND);
@@ -536,7 +531,7 @@ impl World {
 fn noticed(death: &Death) -> Option<String> {
     let said = match death {
         Death::Broken(violation) if violation.checker == "reads succeed" => violation.to_string(),
-        Death::Broken(_) | Death::TooOld | Death::Stuck(_) => return None,
+        Death::Broken(_) | Death::Stuck(_) => return None,
         Death::Apply(error) => error.to_string(),
         Death::Storage(error) => error.to_string(),
     };

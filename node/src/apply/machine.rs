@@ -20,11 +20,15 @@ pub const STATE_FORMAT_VERSION: u32 = 1;
 /// Bytes of a state block at most, beside the bounds of its partition, which are keys.
 const STATE_BYTES: usize = 4 << 10;
 
-/// The greatest feature level this program supports. At 1 the log holds what the
-/// first release wrote; at 2 configurations too, on which that one would stop.
-pub const FEATURE_LEVEL: u32 = 2;
-/// From this level on a partition's members may change.
-pub const MEMBERS_CHANGE: u32 = 2;
+/// The feature level of a new partition: what every program supports.
+pub const LEAST_LEVEL: u32 = 1;
+/// The greatest feature level this program supports: at 1 the log holds what the first release
+/// writes.
+pub const FEATURE_LEVEL: u32 = 1;
+/// The greatest that the state machine takes: in the simulator one more, which changes nothing, so
+/// that it can play upgrades before there was any.
+pub const KNOWN_LEVEL: u32 =
+    if cfg!(feature = "simulation") { FEATURE_LEVEL + 1 } else { FEATURE_LEVEL };
 
 /// A partition's replicated state beside its keys.
 #[derive(Clone, Debug, PartialEq)]
@@ -46,7 +50,7 @@ impl Machine {
             routing,
             sessions: Sessions::new(descriptor.id),
             descriptor,
-            feature_level: 1,
+            feature_level: LEAST_LEVEL,
             time: BatchTime::default(),
         }
     }
@@ -133,9 +137,11 @@ impl Machine {
                 state.format_version
             )));
         }
-        // Blocks of the first release do not say; it knew only the first level.
-        let feature_level = state.feature_level.max(1);
-        if feature_level > FEATURE_LEVEL {
+        let feature_level = state.feature_level;
+        if feature_level < LEAST_LEVEL {
+            return Err(Fault::invalid("the partition's state block says no feature level"));
+        }
+        if feature_level > KNOWN_LEVEL {
             return Err(Fault::invalid(format!(
                 "the partition is at feature level {feature_level}, and this program supports \
                  {FEATURE_LEVEL}: run a newer one on this node"
@@ -211,7 +217,7 @@ impl Machine {
                 Ok(v1::Outcome { revision: index, conditions_met: true, ..Default::default() })
             }
             Some(command::Command::Write(write)) => self.write(tree, index, write),
-            Some(command::Command::RaiseFeatureLevel(raise)) if raise.level <= FEATURE_LEVEL => {
+            Some(command::Command::RaiseFeatureLevel(raise)) if raise.level <= KNOWN_LEVEL => {
                 self.feature_level = self.feature_level.max(raise.level);
                 tree.apply(index, &[]);
                 Ok(v1::Outcome { revision: index, conditions_met: true, ..Default::default() })

@@ -5,6 +5,8 @@ mod partition;
 mod session_keys;
 mod sessions;
 
-pub use machine::{ApplyError, FEATURE_LEVEL, MEMBERS_CHANGE, Machine, STATE_FORMAT_VERSION};
+pub use machine::{
+    ApplyError, FEATURE_LEVEL, KNOWN_LEVEL, LEAST_LEVEL, Machine, STATE_FORMAT_VERSION,
+};
 pub use partition::{AppliedWork, Checkpoint, Jobs, Partition, Unapplied};
 pub use sessions::{Admission, Sessions};

@@ -226,7 +226,7 @@ impl Shared {
     pub fn greeted(&self, node: NodeId, hello: &v1::Hello) {
         for host in &self.hosts {
             // Programs from before there were levels do not say.
-            host.send(Event::Supports { node, level: hello.feature_level.max(1) });
+            host.send(Event::Supports { node, level: hello.feature_level });
             host.send(Event::Hello { node, incarnation: hello.incarnation });
         }
     }

@@ -3,20 +3,16 @@
 
 #[cfg(feature = "simulation")]
 use super::LevelBug;
-use super::effects::{Reply, encode_command};
-use super::event::RequestId;
+use super::effects::encode_command;
 use super::quiesce::PeerLiveness;
 use super::replica::Replica;
 use super::{AGAIN, Host, HostConfig};
-use crate::apply::MEMBERS_CHANGE;
-use crate::membership::{Contact, GONE, Program, common_level, obstacle};
-use doug_proto::error::Fault;
+use crate::membership::common_level;
 use doug_proto::ids::NodeId;
 use doug_proto::map::Partition;
 use doug_proto::v1::{self, command};
 use doug_raft::{PeerStatus, Time};
 use std::collections::BTreeMap;
-use tonic::Code;
 
 /// What the programs of the nodes support.
 #[derive(Debug)]
@@ -52,21 +48,17 @@ impl Programs {
         }
     }
 
-    /// The other members of a partition led from here, and those just left out that
-    /// are still sent its log.
-    fn of_peers(&self, replica: &Replica, liveness: &PeerLiveness) -> Vec<Program> {
+    /// What the programs of the other members of a partition led from here support, and of those
+    /// just left out that are still sent its log; `None` of one that is not heard or has not said.
+    fn of_peers(&self, replica: &Replica, liveness: &PeerLiveness) -> Vec<Option<u32>> {
         let partition = replica.key.partition;
-        let program = |peer: &PeerStatus| {
+        let known = |peer: &PeerStatus| {
             let node = replica.node_of(peer.id)?;
             // A replica that is fenced or not made yet is silent on a node that is well.
-            let contact = match peer.recently_active || liveness.is_live(node, partition) {
-                true => Contact::Heard,
-                false if peer.silence < GONE => Contact::Silent,
-                false => Contact::Gone,
-            };
-            Some(Program { node, supports: self.of(node), contact })
+            let is_heard = peer.recently_active || liveness.is_live(node, partition);
+            Some(self.of(node).filter(|_| is_heard))
         };
-        replica.raft.peers().iter().filter_map(program).collect()
+        replica.raft.peers().iter().filter_map(known).collect()
     }
 
     /// The first node that `next` takes in and that is not known to support `level`.
@@ -120,33 +112,16 @@ pub(super) fn raise_level(
     replica: &mut Replica,
     programs: &Programs,
     liveness: &PeerLiveness,
-    replies: &mut Vec<(RequestId, Result<Reply, Fault>)>,
 ) -> bool {
     if replica.feature_level >= programs.supports || now.since(replica.nudged) < AGAIN {
         return false;
     }
-    let others = programs.of_peers(replica, liveness);
-    let mut level = common_level(programs.supports, &others);
+    let level = common_level(programs.supports, programs.of_peers(replica, liveness));
     #[cfg(feature = "simulation")]
-    if programs.bug == Some(LevelBug::RaisedEarly) {
-        level = programs.supports;
-    }
-    let asked = replica.goal.as_ref().is_some_and(|goal| !goal.is_proposed());
-    if asked && level < MEMBERS_CHANGE && programs.supports >= MEMBERS_CHANGE {
-        match obstacle(MEMBERS_CHANGE, &others) {
-            None => level = MEMBERS_CHANGE,
-            Some(program) if program.is_older_than(MEMBERS_CHANGE) => {
-                let goal = replica.goal.take();
-                let fault = too_old(replica.key.partition, program.node);
-                replies.extend(goal.map(|goal| (goal.request, Err(fault))));
-                return true;
-            }
-            Some(program) => {
-                let goal = replica.goal.as_mut();
-                goal.into_iter().for_each(|goal| goal.waits_for = Some(program.node));
-            }
-        }
-    }
+    let level = match programs.bug {
+        Some(LevelBug::RaisedEarly) => programs.supports,
+        _ => level,
+    };
     if level <= replica.feature_level {
         return false;
     }
@@ -158,16 +133,4 @@ pub(super) fn raise_level(
         replica.raised = Some((at.term, level));
     }
     proposed.is_ok()
-}
-
-fn too_old(partition: u64, node: NodeId) -> Fault {
-    Fault::new(
-        Code::FailedPrecondition,
-        format!(
-            "partition {partition} is at feature level 1, and its members can change from \
-             {MEMBERS_CHANGE} on, which the program on node {node} does not support: upgrade that \
-             node first"
-        ),
-    )
-    .not_executed()
 }

@@ -6,7 +6,6 @@ use super::faults::{not_here, not_leader, removed, transfer_expired, undecided};
 use super::levels::{Programs, level_of_log, raise_level};
 use super::replica::Replica;
 use super::{AGAIN, Host, membership};
-use crate::apply::MEMBERS_CHANGE;
 use crate::membership::{Peer, Situation, Step, next_step, with_goal};
 use doug_proto::error::Fault;
 use doug_proto::ids::NodeId;
@@ -93,8 +92,7 @@ impl Host {
                     self.effects.turn_for(*node);
                 }
             }
-            let replies = &mut self.effects.replies;
-            if raise_level(now, replica, &self.programs, &self.liveness, replies)
+            if raise_level(now, replica, &self.programs, &self.liveness)
                 || carry_on(now, replica, &self.programs, &mut self.effects)
             {
                 self.dirty.insert(*partition);
@@ -210,10 +208,6 @@ fn answer_goal(
         Err(fault) => return Some(Err(fault)),
     };
     let level = level_of_log(replica)?;
-    if level < MEMBERS_CHANGE {
-        // It is raised for this goal, if the programs let it.
-        return None;
-    }
     let nodes = awaited.goal.nodes.iter().copied();
     awaited.waits_for = programs.unready(&replica.descriptor, nodes, level);
     match awaited.waits_for {
@@ -306,9 +300,9 @@ fn goal_expired(replica: &Replica, awaited: &AwaitedGoal) -> Fault {
     let partition = replica.key.partition;
     if let Some(node) = awaited.waits_for {
         return Fault::unavailable(format!(
-            "the members of partition {partition} could not change in time: node {node} has not \
-             said yet which feature level its program supports, or is not heard; if it is gone \
-             for good, try again in a moment"
+            "the members of partition {partition} could not change in time: node {node} is \
+             not heard, so it has not said which feature level its program supports: start it, or \
+             choose another node"
         ));
     }
     if awaited.proposed.is_none() {

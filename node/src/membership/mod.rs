@@ -13,7 +13,7 @@ mod plan;
 
 pub use departure::{is_left_out, left_out, without};
 pub use goal::{refusal, with_goal};
-pub use level::{Contact, GONE, Program, common_level, obstacle};
+pub use level::common_level;
 pub use map::{HeldDescriptors, MapUpdate};
 pub use newcomer::{Newcomer, check_newcomer, newcomer};
 pub use plan::{LAG, Peer, Situation, Step, next_step};

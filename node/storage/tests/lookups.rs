@@ -68,8 +68,7 @@ fn with_little_room_they_stay_within_it() {
     let room = 4 << 10;
     let (opened, tree) = filled(room);
     check(&tree);
-    let (held, read) =
-        (opened.store.cache().lookup_bytes(), opened.store.cache().lookups_read());
+    let (held, read) = (opened.store.cache().lookup_bytes(), opened.store.cache().lookups_read());
     assert!(held > 0 && held <= room, "{held} bytes");
     assert!(read < KEYS, "those read again and again stay: {read}");
 }

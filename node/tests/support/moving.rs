@@ -44,7 +44,7 @@ pub fn goal(nodes: &[usize]) -> Goal {
 
 /// Nobody here reads payloads back that a partition lets go of when it quiesces.
 fn config(number: usize) -> HostConfig {
-    HostConfig { quiesce_after: None, ..HostConfig::new(node(number)) }
+    HostConfig { quiesce_after: None, supports: 2, ..HostConfig::new(node(number)) }
 }
 
 /// One partition on nodes 0 to 2 of six.

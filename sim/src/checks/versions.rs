@@ -4,7 +4,7 @@
 use super::Violation;
 use doug_proto::ids::NodeId;
 use doug_storage::ReplicaKey;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 /// Which programs run, and which levels have been raised.
 #[derive(Debug, Default)]
@@ -15,8 +15,6 @@ pub struct Versions {
     raised: BTreeMap<u64, u32>,
     /// The levels that nodes need for what their groups' logs may hold.
     needed: BTreeMap<NodeId, u32>,
-    /// Nodes left uncounted, since their groups had long not heard them.
-    uncounted: BTreeSet<NodeId>,
     /// Where each partition's level was first seen applied.
     applied: BTreeMap<u64, (u64, u32)>,
 }
@@ -33,8 +31,7 @@ impl Versions {
         self.needed.get(&node).is_some_and(|needed| *needed > level)
     }
 
-    /// A leader puts a level into a partition's log; `members` with whether it has not heard
-    /// them for long.
+    /// A leader puts a level into a partition's log.
     ///
     /// # Errors
     /// One of them does not support it.
@@ -42,17 +39,15 @@ impl Versions {
         &mut self,
         leader: &str,
         (partition, level): (u64, u32),
-        members: impl IntoIterator<Item = (NodeId, bool)>,
+        members: impl IntoIterator<Item = NodeId>,
     ) -> Result<(), Violation> {
         let greatest = self.raised.entry(partition).or_default();
         *greatest = level.max(*greatest);
-        for (node, is_gone) in members {
+        for node in members {
             let needed = self.needed.entry(node).or_default();
             *needed = level.max(*needed);
             let runs = self.runs.get(&node).copied().unwrap_or(level);
-            if runs < level && is_gone {
-                self.uncounted.insert(node);
-            } else if runs < level {
+            if runs < level {
                 let what = format!(
                     "{leader} raises partition {partition} to level {level}, and member {node} \
                      runs a program of level {runs}"
@@ -86,17 +81,16 @@ impl Versions {
         Err(Violation::new("old programs meet nothing new", what))
     }
 
-    /// A replica has applied everything up to `index`, and is at this level. Returns whether its
-    /// program has to stop there.
+    /// A replica has applied everything up to `index`, and is at this level.
     ///
     /// # Errors
     /// The program should not have met this; or the level falls.
     pub fn applied(
         &mut self,
-        (name, node, supports): (&str, NodeId, u32),
+        (name, supports): (&str, u32),
         replica: ReplicaKey,
         (index, level): (u64, u32),
-    ) -> Result<bool, Violation> {
+    ) -> Result<(), Violation> {
         let first = self.applied.entry(replica.partition).or_insert((index, level));
         if level > first.1 {
             *first = (index, level);
@@ -110,10 +104,7 @@ impl Versions {
             return Err(Violation::new("levels never fall", what));
         }
         if level <= supports {
-            return Ok(false);
-        }
-        if self.uncounted.contains(&node) {
-            return Ok(true);
+            return Ok(());
         }
         let what = format!(
             "{name}, whose program is of level {supports}, meets level {level} in {replica}"

@@ -84,10 +84,8 @@ impl Process {
         }
         let host = self.host_of(replica.partition);
         let (index, feature_level) = (applied.index, applied.feature_level);
-        let own = (self.name.as_str(), self.id, self.hello.level);
-        if cx.checks.versions.applied(own, replica, (index, feature_level))? {
-            return Err(Death::TooOld);
-        }
+        let own = (self.name.as_str(), self.hello.level);
+        cx.checks.versions.applied(own, replica, (index, feature_level))?;
         self.reader.note_commit(replica, index);
         self.post(host, Event::Applied { replica, index, feature_level }, cx);
         if applied.wants_maintenance {

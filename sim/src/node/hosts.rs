@@ -25,9 +25,6 @@ use prost::Message as _;
 /// Replicas are compared whenever one applies past a multiple of this index.
 const SAMPLE: u64 = 256;
 
-/// A leader that has not heard a node for this long, in microseconds, may think it gone.
-const NOT_HEARD: u64 = 9_000_000;
-
 impl Process {
     /// Puts an event into a host's mail.
     pub fn post(&mut self, host: usize, event: Event, cx: &mut Context) {
@@ -60,7 +57,6 @@ impl Process {
                 self.schedule(delay, NodeEvent::HearMap(talk), cx);
             }
             Arrival::Turn { from, hello, turn, .. } => {
-                self.heard.insert(from, cx.now);
                 self.greeted(from, hello, cx);
                 for (host, turn) in split(turn, self.hosts.len()) {
                     self.hear(host, Event::Turn { from, turn }, cx)?;
@@ -327,11 +323,7 @@ impl Process {
                     let key = ReplicaKey { partition, replica: member.replica };
                     !cx.losses.is_fenced(member.node, key)
                 };
-                let members = descriptor.members().filter(takes_part).map(|member| {
-                    let node = member.node;
-                    let heard = self.heard.get(&node).copied().unwrap_or(0);
-                    (node, node != self.id && cx.now - heard > NOT_HEARD)
-                });
+                let members = descriptor.members().filter(takes_part).map(|member| member.node);
                 let members: Vec<_> = members.collect();
                 cx.checks.versions.raises(&self.name, (partition, raise.level), members)?;
             }

@@ -17,7 +17,7 @@ pub use process::{Death, Process};
 
 use crate::context::Context;
 use crate::random::Random;
-use doug_node::apply::FEATURE_LEVEL;
+use doug_node::apply::KNOWN_LEVEL;
 use doug_proto::ids::NodeId;
 use doug_raft::Time;
 use doug_sim_disk::SimDisk;
@@ -114,7 +114,7 @@ impl Node {
             paused_until: 0,
             slow_disk: 0,
             founder: cx.database.is_founder(index),
-            level: FEATURE_LEVEL,
+            level: KNOWN_LEVEL,
             older_at: None,
             failed_syncs: 0,
             random: Random::for_purpose(cx.plan.seed, 1_000 + index as u64),

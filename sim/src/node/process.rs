@@ -40,8 +40,6 @@ pub enum Death {
     Storage(StorageError),
     /// A committed command could not be applied.
     Apply(ApplyError),
-    /// Its group uses what its program does not know, and had long not heard it.
-    TooOld,
     /// One of its threads is stuck, and its supervisor ends it.
     Stuck(Complaint),
     /// It broke a promise.
@@ -123,8 +121,6 @@ pub struct Process {
     /// What this process says of itself, and what its peers have said.
     pub(super) hello: Hello,
     pub(super) hellos: FxHashMap<NodeId, Hello>,
-    /// When each node was last heard.
-    pub(super) heard: FxHashMap<NodeId, u64>,
     /// Damaged replicas whose groups must replace them, and who is asked next.
     pub(super) fenced: BTreeSet<ReplicaKey>,
     pub(super) replacing_turn: usize,
@@ -299,7 +295,6 @@ impl Process {
                 asks: false,
             },
             hellos: FxHashMap::default(),
-            heard: FxHashMap::default(),
             fenced,
             replacing_turn: 0,
             leaving: BTreeSet::new(),
