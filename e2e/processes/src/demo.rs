@@ -9,7 +9,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -43,9 +43,21 @@ impl Demo {
     /// # Panics
     /// With what it printed, when it is not ready in time.
     pub async fn start(folder: &Path, options: &[&str]) -> Self {
+        Self::start_in(folder, options, program::command(folder)).await
+    }
+
+    /// The same where no process may have more than so many open files.
+    ///
+    /// # Panics
+    /// With what it printed, when it is not ready in time.
+    pub async fn start_with_descriptors(folder: &Path, most: u64, options: &[&str]) -> Self {
+        Self::start_in(folder, options, program::command_with_descriptors(folder, most)).await
+    }
+
+    async fn start_in(folder: &Path, options: &[&str], program: Command) -> Self {
         let data = folder.join("data");
         let place = ["--data", data.to_str().expect("a path of the test is UTF-8")];
-        Self::launch(folder, Some(data.clone()), &[&place, options].concat()).await
+        Self::launch(folder, Some(data.clone()), &[&place, options].concat(), program).await
     }
 
     /// The same with its data in a temporary folder of the demo's own, in `folder`.
@@ -53,12 +65,17 @@ impl Demo {
     /// # Panics
     /// With what it printed, when it is not ready in time.
     pub async fn start_temporary(folder: &Path, options: &[&str]) -> Self {
-        Self::launch(folder, None, options).await
+        Self::launch(folder, None, options, program::command(folder)).await
     }
 
-    async fn launch(folder: &Path, data: Option<PathBuf>, options: &[&str]) -> Self {
+    async fn launch(
+        folder: &Path,
+        data: Option<PathBuf>,
+        options: &[&str],
+        program: Command,
+    ) -> Self {
         let began = Instant::now();
-        let process = spawn(folder, options);
+        let process = spawn(folder, options, program);
         let mut demo = Self { folder: folder.to_owned(), data, process, took: Duration::ZERO };
         while !demo.is_ready() {
             let ended = demo.process.try_wait().expect("the demo can be waited for");
@@ -291,17 +308,16 @@ impl Drop for Demo {
 }
 
 /// Starts a demo that ends with the thread that calls this, however that ends.
-fn spawn(folder: &Path, options: &[&str]) -> Child {
+fn spawn(folder: &Path, options: &[&str], mut program: Command) -> Child {
     let log = File::create(folder.join("demo.log")).expect("a log");
-    let mut command = program::command(folder);
-    command
+    program
         .args(["demo", "--listen", "127.0.0.1:0"])
         .args(options)
         .env("DOUG_PARENT_PID", std::process::id().to_string())
         .stdin(Stdio::piped())
         .stdout(log.try_clone().expect("a log"))
         .stderr(log);
-    command.spawn().expect("the program starts")
+    program.spawn().expect("the program starts")
 }
 
 /// Of a test that failed, the logs are kept for whoever looks into it.

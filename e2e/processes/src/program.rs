@@ -24,7 +24,17 @@ pub fn path() -> PathBuf {
 /// A command of the program that sees the demos of `folder` only: where none is
 /// named, the one started last is found through the temporary folder.
 pub fn command(folder: &Path) -> Command {
-    let mut command = Command::new(path());
+    among_demos_of(folder, Command::new(path()))
+}
+
+/// The same, in a process that may not have more than so many open files, whatever it asks for.
+pub fn command_with_descriptors(folder: &Path, most: u64) -> Command {
+    let mut shell = Command::new("sh");
+    shell.args(["-c", &format!("ulimit -n {most} && exec \"$0\" \"$@\"")]).arg(path());
+    among_demos_of(folder, shell)
+}
+
+fn among_demos_of(folder: &Path, mut command: Command) -> Command {
     command.env("TMPDIR", folder).env_remove("DOUG_ENDPOINT").stdin(Stdio::null());
     command
 }
