@@ -3,7 +3,8 @@
 
 use crate::builder::Settings;
 use crate::engine::Engine;
-use doug_proto::map::PartitionMap;
+use doug_proto::map::{MapFollower, PartitionMap};
+use doug_proto::v1::WatchMapRequest;
 use futures::StreamExt;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -74,8 +75,9 @@ async fn watch_at(engine: &Weak<Engine>, address: &str, settings: &Settings) -> 
         .upgrade()
         .and_then(|engine| engine.current_table())
         .map_or(0, |table| table.map.epoch);
-    let mut maps = settings.transport.watch_map(address.to_owned(), after_epoch).await?;
-    let mut given = false;
+    let request = WatchMapRequest { after_epoch, keyspaces: Vec::new() };
+    let mut maps = settings.transport.watch_map(address.to_owned(), request).await?;
+    let (mut follower, mut given) = (MapFollower::default(), false);
     loop {
         let message = match maps.next().await {
             Some(Ok(message)) => message,
@@ -84,8 +86,7 @@ async fn watch_at(engine: &Weak<Engine>, address: &str, settings: &Settings) -> 
             Some(Err(why)) => return Err(why),
         };
         let Some(engine) = engine.upgrade() else { return Ok(()) };
-        let wire = message.map.ok_or("it sent no map")?;
-        engine.adopt(&PartitionMap::from_wire(&wire).map_err(|fault| fault.message)?);
+        engine.adopt(follower.hear(&message).map_err(|fault| fault.message)?);
         given = true;
     }
 }

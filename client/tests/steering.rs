@@ -124,8 +124,8 @@ async fn a_node_that_joins_is_given_the_map_with_itself_and_the_others_are_told(
     *new.description.lock().unwrap() = Ok(description);
     let joined = database.steering.join(&address.to_string(), "a", "n4").await.unwrap();
     assert_eq!((joined.name.as_str(), joined.cluster.as_str()), ("n4", "a"));
-    let given = new.stored.lock().unwrap().clone().unwrap();
-    assert!(given.nodes.iter().any(|node| node.id == joined.id.to_string()));
+    let given = PartitionMap::from_wire(new.stored.lock().unwrap().as_ref().unwrap()).unwrap();
+    assert!(given.node(joined.id).is_some());
     for node in &database.nodes {
         assert_eq!(node.told.lock().unwrap()[0].nodes[0].id, joined.id.to_string());
     }

@@ -83,12 +83,12 @@ fn largest(partitions: u64) -> PartitionMap {
     let mut clusters: Vec<_> = clusters.collect();
     clusters.sort_by(|one, other| one.name.cmp(&other.name));
     PartitionMap {
-        database: DatabaseId::from_bits(u64::MAX),
         epoch: 1_000_000,
         keyspaces: vec![Keyspace::system(), Keyspace::default_by_hash()],
         clusters,
         partitions: [catalog].into_iter().chain((0..partitions).map(partition)).collect(),
         nodes,
+        ..PartitionMap::empty(DatabaseId::from_bits(u64::MAX))
     }
 }
 

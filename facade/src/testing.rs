@@ -28,7 +28,6 @@ pub fn map(partitions: u64, epoch: u64) -> PartitionMap {
         goal: None,
     };
     PartitionMap {
-        database: DatabaseId::from_bits(0xdb),
         epoch,
         keyspaces: vec![Keyspace::default_by_hash()],
         clusters: Vec::new(),
@@ -41,5 +40,6 @@ pub fn map(partitions: u64, epoch: u64) -> PartitionMap {
             version: 1,
         }],
         partitions: (0..partitions).map(partition).collect(),
+        ..PartitionMap::empty(DatabaseId::from_bits(0xdb))
     }
 }

@@ -3,6 +3,7 @@
 mod support;
 
 use doug_facade::MapOrigin;
+use doug_proto::map::PartitionMap;
 use doug_proto::v1::{GetRequest, PutRequest, WatchMapRequest};
 use support::{FakeNode, Running, map};
 
@@ -47,9 +48,14 @@ async fn maps_of_nodes_are_merged_and_other_nodes_are_learnt_from_them() {
     two.map.send_replace(Some(newer));
     facade.until_page("/readyz", "epoch 6").await;
 
-    let mut maps =
-        facade.client().await.watch_map(WatchMapRequest { after_epoch: 5 }).await.unwrap();
+    let mut maps = facade
+        .client()
+        .await
+        .watch_map(WatchMapRequest { after_epoch: 5, keyspaces: Vec::new() })
+        .await
+        .unwrap();
     let merged = maps.get_mut().message().await.unwrap().unwrap().map.unwrap();
+    let merged = PartitionMap::from_wire(&merged).unwrap();
     let generations: Vec<u64> = merged.partitions.iter().map(|p| p.generation).collect();
     assert_eq!(generations, [1, 8]);
 }

@@ -6,6 +6,7 @@ use doug_proto::map::{
     Cluster, Keyspace, KeyspaceId, Member, Node, Partition, PartitionMap, Ports,
 };
 use doug_proto::routing::Routing;
+use doug_proto::v1;
 use rustc_hash::FxHashMap;
 use std::sync::Arc;
 
@@ -80,7 +81,6 @@ impl Database {
             }
         });
         let map = PartitionMap {
-            database: DatabaseId::from_bits(0xD),
             epoch: 1,
             keyspaces: vec![Keyspace::system(), Keyspace::default_by_hash()],
             clusters: (0..plan.clusters)
@@ -92,9 +92,10 @@ impl Database {
                 .collect(),
             partitions: partitions.collect(),
             nodes: entries[..founders].to_vec(),
+            ..PartitionMap::empty(DatabaseId::from_bits(0xD))
         };
         let indexes = entries.iter().enumerate().map(|(index, node)| (node.id, index)).collect();
-        Self { map: Arc::new(map), entries, indexes }
+        Self { map: Arc::new(of_a_newer_program(&map)), entries, indexes }
     }
 
     /// How many nodes there are, spare ones too.
@@ -156,4 +157,21 @@ impl Database {
     pub fn partitions(&self) -> Vec<u64> {
         self.map.partitions.iter().map(|partition| partition.id).collect()
     }
+}
+
+/// The map as a newer program would have made it: with an entry of a kind that this one does
+/// not know, and a field in every cluster.
+fn of_a_newer_program(map: &PartitionMap) -> PartitionMap {
+    let mut wire = map.to_wire();
+    wire.others.push(v1::MapEntry {
+        kind: 1_000,
+        key: "of a newer program".into(),
+        version: 1,
+        content: "must be kept".into(),
+    });
+    for cluster in &mut wire.clusters {
+        // Field 1,000, a number.
+        *cluster = [&cluster[..], &[0xc0, 0x3e, 7]].concat().into();
+    }
+    PartitionMap::from_wire(&wire).expect("what is unknown is kept")
 }

@@ -46,7 +46,7 @@ where
 /// The map as a node or facade knows it.
 pub async fn map(address: &str) -> Result<PartitionMap, Fault> {
     let watch = async {
-        let request = v1::WatchMapRequest { after_epoch: 0 };
+        let request = v1::WatchMapRequest::default();
         let mut maps = doug(address)?.watch_map(request).await.map_err(fault)?.into_inner();
         let first = maps.message().await.map_err(fault)?.and_then(|answer| answer.map);
         let none = || Fault::unavailable(format!("{address} knows no partition map yet"));

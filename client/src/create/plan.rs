@@ -62,12 +62,12 @@ pub fn plan(
         }
     });
     let map = PartitionMap {
-        database,
         epoch: FIRST_EPOCH,
         keyspaces: vec![Keyspace::system(), Keyspace::default_with(spec.routing()?)],
         clusters: clusters(spec),
         nodes: nodes(spec, identities),
         partitions: partitions.collect(),
+        ..PartitionMap::empty(database)
     };
     map.validate_whole()?;
     Ok(map)

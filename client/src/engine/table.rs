@@ -151,7 +151,6 @@ mod tests {
             goal: None,
         };
         PartitionMap {
-            database: DatabaseId::from_bits(0xdb),
             epoch: 1,
             keyspaces: vec![Keyspace::default_with(Routing::Range)],
             clusters: Vec::new(),
@@ -160,6 +159,7 @@ mod tests {
                 partition(1, Bytes::new(), half.clone()),
                 partition(2, half, Bytes::new()),
             ],
+            ..PartitionMap::empty(DatabaseId::from_bits(0xdb))
         }
     }
 

@@ -65,13 +65,13 @@ impl Transport for Grpc {
     fn watch_map(
         &self,
         address: String,
-        after_epoch: u64,
+        request: WatchMapRequest,
     ) -> BoxFuture<'static, Result<Maps, String>> {
         let this = self.clone();
         Box::pin(async move {
             let mut client = DougClient::new(this.channel(&address).await?)
                 .max_decoding_message_size(limits::MESSAGE_BYTES);
-            let maps = client.watch_map(WatchMapRequest { after_epoch }).await;
+            let maps = client.watch_map(request).await;
             let maps = maps.map_err(|status| describe(&status))?.into_inner();
             Ok(maps.map_err(|status| describe(&status)).boxed())
         })

@@ -8,7 +8,7 @@ pub use grpc::Grpc;
 pub(crate) use grpc::describe;
 
 use crate::connection::Requests;
-use doug_proto::v1::{StreamResponse, WatchMapResponse};
+use doug_proto::v1::{StreamResponse, WatchMapRequest, WatchMapResponse};
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 
@@ -37,11 +37,11 @@ pub trait Transport: Send + Sync + 'static {
         requests: Requests,
     ) -> BoxFuture<'static, Result<Responses, OpenError>>;
 
-    /// `Doug.WatchMap` of `address`: its map once that is newer than `after_epoch`,
-    /// and every later one.
+    /// `Doug.WatchMap` of `address`. What the messages sum up to, a
+    /// [`MapFollower`](doug_proto::map::MapFollower) says.
     fn watch_map(
         &self,
         address: String,
-        after_epoch: u64,
+        request: WatchMapRequest,
     ) -> BoxFuture<'static, Result<Maps, String>>;
 }

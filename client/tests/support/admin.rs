@@ -1,6 +1,7 @@
 //! Admin services on real ports, which remember what they were asked.
 
 use doug_client::{Fault, v1};
+use doug_proto::map::{Partition, PartitionMap};
 use doug_proto::v1::admin_server::{Admin, AdminServer};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -81,8 +82,9 @@ impl Admin for FakeNode {
             return Err(refusals.remove(0).into());
         }
         let stored = self.stored.lock().unwrap();
-        let partitions = stored.iter().flat_map(|map| &map.partitions);
-        let mut descriptor = partitions.into_iter().find(|p| p.id == request.partition).cloned();
+        let map = stored.as_ref().map(|wire| PartitionMap::from_wire(wire).unwrap());
+        let descriptor = map.as_ref().and_then(|map| map.partition(request.partition));
+        let mut descriptor = descriptor.map(Partition::to_wire);
         if let Some(descriptor) = &mut descriptor {
             descriptor.generation += 1;
             descriptor.goal.clone_from(&request.goal);

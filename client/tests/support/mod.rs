@@ -189,7 +189,7 @@ impl Doug for Fake {
     ) -> Result<Response<Self::WatchMapStream>, Status> {
         let map = self.map.lock().unwrap().clone();
         let map = map.ok_or_else(|| Status::unavailable("no map here"))?;
-        let first = v1::WatchMapResponse { map: Some(map.to_wire()) };
+        let first = v1::WatchMapResponse { map: Some(map.to_wire()), changes: false };
         let forever = futures::stream::iter([Ok(first)]).chain(futures::stream::pending());
         Ok(Response::new(forever.boxed()))
     }
@@ -282,12 +282,12 @@ fn map(routing: Routing, starts: &[Bytes], voters: &[&[u64]]) -> PartitionMap {
         version: 1,
     });
     let map = PartitionMap {
-        database: DATABASE,
         epoch: 1,
         keyspaces: vec![Keyspace::default_with(routing)],
         clusters: Vec::new(),
         nodes: nodes.collect(),
         partitions: partitions.collect(),
+        ..PartitionMap::empty(DATABASE)
     };
     map.validate().unwrap();
     map

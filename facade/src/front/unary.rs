@@ -53,12 +53,12 @@ impl Front {
         stream::serve(self.router.clone(), requests, messages, account, self.stop.clone())
     }
 
-    /// The map once its epoch is greater than `after_epoch`, and each later one.
+    /// What is asked for of the map, then what changes of that.
     pub fn maps(
         &self,
-        after_epoch: u64,
+        request: WatchMapRequest,
     ) -> impl Stream<Item = Result<WatchMapResponse, Status>> + Send + 'static {
-        watch::maps(self.router.map(), after_epoch, self.stop.clone())
+        watch::maps(self.router.map(), request, self.stop.clone())
     }
 
     async fn call<Q: Message, A>(
@@ -159,7 +159,7 @@ impl Doug for Front {
         &self,
         request: Request<WatchMapRequest>,
     ) -> Result<Response<Self::WatchMapStream>, Status> {
-        let after = request.into_inner().after_epoch;
-        Ok(Response::new(Box::pin(self.maps(after))))
+        let request = request.into_inner();
+        Ok(Response::new(Box::pin(self.maps(request))))
     }
 }

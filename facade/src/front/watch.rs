@@ -1,18 +1,20 @@
-//! `WatchMap`: the map, then again each time it changes.
+//! `WatchMap`: the map, then what changes of it.
 
 use crate::map_source::MapReceiver;
-use doug_proto::v1::WatchMapResponse;
+use doug_proto::map::MapTeller;
+use doug_proto::v1::{WatchMapRequest, WatchMapResponse};
 use futures::stream::{Stream, StreamExt, unfold};
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
-/// The map once its epoch is greater than `after`, and each later one.
+/// What was asked for of the map, then what changes of that.
 pub fn maps(
     map: MapReceiver,
-    after: u64,
+    request: WatchMapRequest,
     stop: CancellationToken,
 ) -> impl Stream<Item = Result<WatchMapResponse, Status>> {
-    let newer = unfold((map, after, true), |(mut map, after, mut first)| async move {
+    let teller = MapTeller::new(request);
+    let newer = unfold((map, teller, true), |(mut map, mut teller, mut first)| async move {
         loop {
             // The value there at the start counts as a change, too.
             if !first && map.changed().await.is_err() {
@@ -20,9 +22,8 @@ pub fn maps(
             }
             first = false;
             let now = map.borrow_and_update().clone();
-            if let Some(now) = now.filter(|now| now.epoch > after) {
-                let answer = WatchMapResponse { map: Some(now.to_wire()) };
-                return Some((Ok(answer), (map, now.epoch, false)));
+            if let Some(answer) = now.and_then(|now| teller.tell(&now)) {
+                return Some((Ok(answer), (map, teller, false)));
             }
         }
     });

@@ -5,7 +5,8 @@
 
 use super::{MapReceiver, MapSender, MapSource};
 use doug_client::{Grpc, Runtime, Tokio, Transport};
-use doug_proto::map::PartitionMap;
+use doug_proto::map::{MapFollower, PartitionMap};
+use doug_proto::v1::WatchMapRequest;
 use futures::StreamExt;
 use futures::future::{AbortHandle, abortable};
 use std::collections::BTreeMap;
@@ -152,12 +153,13 @@ async fn watch_until_error(
     heard: &mpsc::Sender<PartitionMap>,
     silent: &mut bool,
 ) -> Result<(), String> {
-    let mut maps = world.transport.watch_map(address.to_owned(), 0).await?;
-    while let Some(answer) = maps.next().await {
-        let Some(wire) = answer?.map else { continue };
-        let map = PartitionMap::from_wire(&wire).map_err(|fault| fault.message)?;
+    let request = WatchMapRequest::default();
+    let mut maps = world.transport.watch_map(address.to_owned(), request).await?;
+    let mut follower = MapFollower::default();
+    while let Some(message) = maps.next().await {
+        let map = follower.hear(&message?).map_err(|fault| fault.message)?;
         *silent = false;
-        if heard.send(map).await.is_err() {
+        if heard.send(map.clone()).await.is_err() {
             return Ok(());
         }
     }

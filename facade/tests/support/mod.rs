@@ -115,11 +115,11 @@ pub fn map(epoch: u64, nodes: &[&Node]) -> PartitionMap {
         goal: None,
     };
     PartitionMap {
-        database: DatabaseId::from_bits(0xdb),
         epoch,
         keyspaces: vec![Keyspace::default_with(Routing::Range)],
         clusters: Vec::new(),
         partitions: nodes.iter().enumerate().map(partition).collect(),
         nodes: nodes.iter().map(|node| (*node).clone()).collect(),
+        ..PartitionMap::empty(DatabaseId::from_bits(0xdb))
     }
 }

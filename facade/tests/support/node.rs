@@ -168,7 +168,7 @@ impl Doug for Service {
     ) -> Result<Response<Self::WatchMapStream>, Status> {
         let maps = WatchStream::new(self.maps.clone())
             .filter_map(std::future::ready)
-            .map(|map| Ok(WatchMapResponse { map: Some(map.to_wire()) }));
+            .map(|map| Ok(WatchMapResponse { map: Some(map.to_wire()), changes: false }));
         Ok(Response::new(maps.boxed()))
     }
 }

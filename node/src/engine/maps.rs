@@ -4,7 +4,7 @@
 use crate::membership::{HeldDescriptors, MapUpdate};
 use doug_proto::error::Fault;
 use doug_proto::ids::NodeId;
-use doug_proto::map::{Cluster, Node, Partition, PartitionMap, REMOVED, Summary};
+use doug_proto::map::{Cluster, Node, Partition, PartitionMap, Summary};
 use doug_proto::v1;
 use doug_storage::StorageError;
 use doug_storage::store::Store;
@@ -172,20 +172,17 @@ impl Maps {
         Ok(epoch)
     }
 
-    /// Marks a node as removed for good. Returns the map's epoch.
+    /// Marks a node as removed for good; with its last node a cluster departs. Returns the
+    /// map's epoch.
     ///
     /// # Errors
     /// Those of the manifest.
     pub fn remove_node(&self, id: NodeId) -> Result<u64, StorageError> {
         let _one_at_a_time = self.changing.lock();
         let Some(known) = self.get() else { return Ok(0) };
-        let mut changed = PartitionMap::clone(&known);
-        let entry = changed.nodes.iter_mut().find(|node| node.id == id && !node.is_removed());
-        let Some(entry) = entry else { return Ok(known.epoch) };
-        entry.version = REMOVED;
-        changed.epoch += 1;
-        let epoch = changed.epoch;
-        self.replace(MapUpdate { map: changed, news: true })?;
+        let Some(update) = MapUpdate::without_node(&known, id) else { return Ok(known.epoch) };
+        let epoch = update.map.epoch;
+        self.replace(update)?;
         Ok(epoch)
     }
 

@@ -127,12 +127,12 @@ mod tests {
             goal: None,
         };
         PartitionMap {
-            database: DatabaseId::from_bits(1),
             epoch: 1,
             keyspaces: vec![Keyspace::default_by_hash()],
             clusters: Vec::new(),
             nodes: (1..=4).map(node).collect(),
             partitions: vec![partition],
+            ..PartitionMap::empty(DatabaseId::from_bits(1))
         }
     }
 

@@ -1,7 +1,8 @@
 //! What a node makes of the maps and descriptors it hears. Pure: the caller stores
 //! what comes out before it acts on it.
 
-use doug_proto::map::{Cluster, Node, Partition, PartitionMap, Summary};
+use doug_proto::ids::NodeId;
+use doug_proto::map::{Cluster, Node, Partition, PartitionMap, REMOVED, Summary};
 use doug_proto::v1;
 use std::collections::BTreeMap;
 
@@ -12,6 +13,34 @@ pub struct MapUpdate {
     pub map: PartitionMap,
     /// Whether it says what no other node has told: then the others must hear it.
     pub news: bool,
+}
+
+impl MapUpdate {
+    /// The map with a node marked as removed for good, unless it is already. A cluster departs
+    /// with its last node, if it holds no partition and is to get none.
+    pub fn without_node(known: &PartitionMap, id: NodeId) -> Option<Self> {
+        let mut map = known.clone();
+        map.epoch += 1;
+        let entry = map.nodes.iter_mut().find(|node| node.id == id && !node.is_removed())?;
+        entry.version = REMOVED;
+        let name = entry.cluster.clone();
+        if !is_in_use(&map, &name)
+            && let Some(cluster) = map.clusters.iter_mut().find(|c| c.name == name)
+            && !cluster.has_departed()
+        {
+            cluster.nodes = 0;
+            cluster.version = map.epoch.max(cluster.version + 1);
+        }
+        Some(Self { map, news: true })
+    }
+}
+
+fn is_in_use(map: &PartitionMap, cluster: &str) -> bool {
+    map.present().any(|node| node.cluster == cluster)
+        || map.partitions.iter().any(|partition| {
+            let goal = partition.goal.as_ref();
+            partition.cluster == cluster || goal.is_some_and(|goal| goal.cluster == cluster)
+        })
 }
 
 /// Descriptors that name nodes the map does not list yet. The leader that took
@@ -139,7 +168,7 @@ impl HeldDescriptors {
 mod tests {
     use super::*;
     use bytes::Bytes;
-    use doug_proto::ids::{DatabaseId, NodeId};
+    use doug_proto::ids::DatabaseId;
     use doug_proto::map::{Keyspace, KeyspaceId, Member, Ports};
 
     fn entry(node: u64) -> Node {
@@ -172,12 +201,12 @@ mod tests {
 
     fn map() -> PartitionMap {
         PartitionMap {
-            database: DatabaseId::from_bits(1),
             epoch: 1,
             keyspaces: vec![Keyspace::default_by_hash()],
             clusters: Vec::new(),
             nodes: vec![entry(1)],
             partitions: vec![descriptor(1, 1)],
+            ..PartitionMap::empty(DatabaseId::from_bits(1))
         }
     }
 
@@ -209,6 +238,32 @@ mod tests {
         assert_eq!(held.set_entries(&three, 5, vec![], declared(7)), None);
         let five = held.set_entries(&three, 6, vec![], declared(5)).unwrap().map;
         assert_eq!((five.clusters[0].nodes, five.epoch), (5, 6));
+    }
+
+    #[test]
+    fn a_cluster_departs_with_its_last_node_and_may_be_declared_again() {
+        let of_b = |id| Node { cluster: "b".into(), ..entry(id) };
+        let mut held = HeldDescriptors::default();
+        let declared = vec![Cluster { name: "b".into(), nodes: 3, version: 0 }];
+        let nodes = vec![of_b(7), of_b(8)];
+        let with_b = held.set_entries(&map(), 5, nodes, declared.clone()).unwrap().map;
+        let without = |map, id| MapUpdate::without_node(map, NodeId::from_bits(id)).unwrap().map;
+        let one_left = without(&with_b, 7);
+        assert!(one_left.cluster("b").is_some(), "a node of it is left");
+        let departed = without(&one_left, 8);
+        assert_eq!(departed.cluster("b"), None);
+        assert_eq!(with_b.merge(&departed).unwrap().cluster("b"), None, "it stays away");
+        let epoch = departed.epoch + 1;
+        let again = held.set_entries(&departed, epoch, vec![], declared).unwrap().map;
+        assert_eq!(again.cluster("b").map(|b| b.nodes), Some(3));
+    }
+
+    #[test]
+    fn a_cluster_that_holds_a_partition_does_not_depart_with_its_last_node() {
+        let declared = vec![Cluster { name: "a".into(), nodes: 1, version: 0 }];
+        let known = HeldDescriptors::default().set_entries(&map(), 5, vec![], declared);
+        let without = MapUpdate::without_node(&known.unwrap().map, NodeId::from_bits(1));
+        assert!(without.unwrap().map.cluster("a").is_some());
     }
 
     #[test]

@@ -201,8 +201,8 @@ fn check_versions(epoch: u64) -> Result<(), Fault> {
     Err(Fault::invalid(format!("{epoch} is no epoch: give one more than the map's")))
 }
 
-/// No map may list what validate() refuses.
-fn check_clusters(clusters: &[Cluster]) -> Result<(), Fault> {
+/// A cluster of no nodes is one that has departed: nobody declares that.
+pub(super) fn check_clusters(clusters: &[Cluster]) -> Result<(), Fault> {
     match clusters.iter().find(|cluster| cluster.name.is_empty() || cluster.nodes == 0) {
         None => Ok(()),
         Some(cluster) => Err(Fault::invalid(format!(

@@ -26,6 +26,7 @@ use tonic::Code;
 pub fn create(shared: &Shared, wire: &v1::PartitionMap) -> Result<u32, Fault> {
     let map = PartitionMap::from_wire(wire)?;
     map.validate_whole()?;
+    super::admin::check_clusters(&map.clusters)?;
     let node = shared.config.node;
     if map.node(node).is_none() {
         return Err(Fault::invalid(format!("the creation does not list this node, {node}")));

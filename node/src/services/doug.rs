@@ -8,6 +8,7 @@ use doug_edge::HeldByBody;
 use doug_edge::incoming::Peer;
 use doug_edge::outbox::Messages;
 use doug_proto::error::Fault;
+use doug_proto::map::MapTeller;
 use doug_proto::v1::doug_server::Doug;
 use doug_proto::v1::{self, stream_answer::Answer, stream_operation::Operation};
 use std::sync::Arc;
@@ -124,18 +125,16 @@ impl Doug for DougService {
         &self,
         request: Request<v1::WatchMapRequest>,
     ) -> Result<Response<Self::WatchMapStream>, Status> {
-        let mut sent = request.into_inner().after_epoch;
+        let mut teller = MapTeller::new(request.into_inner());
         let mut maps = self.shared.maps.watch();
         let (sender, receiver) = mpsc::channel(1);
         tokio::spawn(async move {
             loop {
-                let newer = maps.borrow_and_update().clone().filter(|map| map.epoch > sent);
-                if let Some(map) = newer {
-                    sent = map.epoch;
-                    let response = v1::WatchMapResponse { map: Some(map.to_wire()) };
-                    if sender.send(Ok(response)).await.is_err() {
-                        return;
-                    }
+                let map = maps.borrow_and_update().clone();
+                if let Some(news) = map.and_then(|map| teller.tell(&map))
+                    && sender.send(Ok(news)).await.is_err()
+                {
+                    return;
                 }
                 tokio::select! {
                     changed = maps.changed() => if changed.is_err() { return },

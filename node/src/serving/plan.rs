@@ -415,7 +415,6 @@ mod tests {
         };
         let (system, default, open) = (KeyspaceId::SYSTEM, KeyspaceId::DEFAULT, Bytes::new());
         let map = PartitionMap {
-            database: DatabaseId::from_bits(0xdb),
             epoch: 1,
             keyspaces: vec![Keyspace::system(), Keyspace::default_by_hash()],
             clusters: Vec::new(),
@@ -425,6 +424,7 @@ mod tests {
                 partition(3, default, &half, &open),
             ],
             nodes: vec![node],
+            ..PartitionMap::empty(DatabaseId::from_bits(0xdb))
         };
         map.validate_whole().unwrap();
         Holder(Arc::new(map))

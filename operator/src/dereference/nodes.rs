@@ -126,7 +126,7 @@ async fn ask_facade(pod: &Pod) -> FacadeAnswer {
 
 /// The map a server has now: the first message of the stream of its maps.
 async fn first_map(client: &mut DougClient<Channel>) -> Result<PartitionMap, String> {
-    let request = with_deadline(v1::WatchMapRequest { after_epoch: 0 });
+    let request = with_deadline(v1::WatchMapRequest::default());
     let answer = tokio::time::timeout(PATIENCE, async {
         let mut maps = client.watch_map(request).await?.into_inner();
         maps.message().await

@@ -1,12 +1,15 @@
 //! What one map says that another does not: nodes tell each other that, not the
 //! whole map.
 
-use super::merge::{take_entries, take_partitions};
-use super::{KeyspaceId, Partition, PartitionMap};
+use super::entry::Entry;
+use super::merge::{same_division, take_at, take_entries, take_partitions};
+use super::{FORMAT_VERSION, KeyspaceId, Partition, PartitionMap};
 use crate::error::Fault;
 use crate::v1;
+use bytes::Bytes;
 use prost::Message;
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use xxhash_rust::xxh3::xxh3_64;
 
 /// Groups of entries in a summary: of the largest map each has about twenty.
@@ -33,30 +36,78 @@ impl Summary {
 }
 
 /// The group of an entry, by its key.
-fn group(kind: u8, key: &[u8]) -> usize {
-    let keyed = [&[kind], key].concat();
+fn group(kind: u32, key: &[u8]) -> usize {
+    let keyed = [&kind.to_be_bytes(), key].concat();
     xxh3_64(&keyed) as usize % GROUPS
 }
 
-/// The groups of the entries of each kind.
-mod kinds {
-    use super::super::{Cluster, Keyspace, Node, Partition};
-    use super::group;
+/// The group of an entry of a known kind.
+fn group_of<T: Entry>(entry: &T) -> usize {
+    group(T::KIND as u32, &entry.key())
+}
 
-    pub fn keyspace(keyspace: &Keyspace) -> usize {
-        group(0, &keyspace.id.number().to_be_bytes())
+/// The group of the ids of removed keyspaces.
+fn group_of_removed() -> usize {
+    group(0, &[])
+}
+
+/// What of a map is to be told.
+trait Selection {
+    fn takes<T: Entry>(&self, entry: &T) -> bool;
+    fn takes_other(&self, other: &v1::MapEntry) -> bool;
+    fn takes_removed(&self) -> bool;
+}
+
+/// What is in groups that differ.
+struct Differing<'a> {
+    own: Summary,
+    theirs: &'a Summary,
+}
+
+impl Selection for Differing<'_> {
+    fn takes<T: Entry>(&self, entry: &T) -> bool {
+        self.own.differs(self.theirs, group_of(entry))
     }
 
-    pub fn cluster(cluster: &Cluster) -> usize {
-        group(1, cluster.name.as_bytes())
+    fn takes_other(&self, other: &v1::MapEntry) -> bool {
+        self.own.differs(self.theirs, group(other.kind, &other.key))
     }
 
-    pub fn node(node: &Node) -> usize {
-        group(2, &node.id.bits().to_be_bytes())
+    fn takes_removed(&self) -> bool {
+        self.own.differs(self.theirs, group_of_removed())
+    }
+}
+
+/// What an earlier map has not, or has otherwise.
+struct ChangedSince<'a> {
+    map: &'a PartitionMap,
+    earlier: &'a PartitionMap,
+    /// Keyspaces that are divided otherwise: a part of their partitions means nothing.
+    divided: BTreeSet<KeyspaceId>,
+}
+
+impl<'a> ChangedSince<'a> {
+    fn new(map: &'a PartitionMap, earlier: &'a PartitionMap) -> Self {
+        let ids = map.keyspaces.iter().map(|keyspace| keyspace.id);
+        let divided =
+            ids.filter(|id| !same_division(map.partitions_in(*id), earlier.partitions_in(*id)));
+        Self { map, earlier, divided: divided.collect() }
+    }
+}
+
+impl Selection for ChangedSince<'_> {
+    fn takes<T: Entry>(&self, entry: &T) -> bool {
+        let same = entry.find_in(self.earlier);
+        !same.is_some_and(|same| self.map.has_as(entry, self.earlier, same))
+            || entry.keyspace().is_some_and(|id| self.divided.contains(&id))
     }
 
-    pub fn partition(partition: &Partition) -> usize {
-        group(3, &partition.id.to_be_bytes())
+    fn takes_other(&self, other: &v1::MapEntry) -> bool {
+        !self.earlier.others().any(|known| known == *other)
+    }
+
+    fn takes_removed(&self) -> bool {
+        self.map.removed_keyspaces != self.earlier.removed_keyspaces
     }
 }
 
@@ -65,18 +116,24 @@ impl PartitionMap {
     #[must_use]
     pub fn summary(&self) -> Summary {
         let mut groups = vec![0_u64; GROUPS];
-        // A sum, so that the order says nothing.
-        let mut add = |group: usize, entry: Vec<u8>| {
-            groups[group] = groups[group].wrapping_add(xxh3_64(&entry));
-        };
-        let keyspaces = self.keyspaces.iter();
-        keyspaces.for_each(|k| add(kinds::keyspace(k), k.to_wire().encode_to_vec()));
-        let clusters = self.clusters.iter();
-        clusters.for_each(|c| add(kinds::cluster(c), c.to_wire().encode_to_vec()));
-        self.nodes.iter().for_each(|n| add(kinds::node(n), n.to_wire().encode_to_vec()));
-        let partitions = self.partitions.iter();
-        partitions.for_each(|p| add(kinds::partition(p), p.to_wire().encode_to_vec()));
+        self.sum_up(&self.keyspaces, &mut groups);
+        self.sum_up(&self.clusters, &mut groups);
+        self.sum_up(&self.nodes, &mut groups);
+        self.sum_up(&self.partitions, &mut groups);
+        for other in self.others() {
+            add(&mut groups, group(other.kind, &other.key), &other.encode_to_vec());
+        }
+        for (start, end) in self.removed_keyspaces.ranges() {
+            let range = [start.to_be_bytes(), end.to_be_bytes()].concat();
+            add(&mut groups, group_of_removed(), &range);
+        }
         Summary(groups)
+    }
+
+    fn sum_up<T: Entry>(&self, entries: &[T], groups: &mut [u64]) {
+        for entry in entries {
+            add(groups, group_of(entry), &self.content_of(entry));
+        }
     }
 
     /// xxh3-64 of the map, whatever the order of its nodes.
@@ -96,42 +153,33 @@ impl PartitionMap {
     /// lacks, and little besides.
     #[must_use]
     pub fn differing_from(&self, theirs: &Summary) -> v1::PartitionMap {
-        let own = self.summary();
-        self.only(
-            |k| own.differs(theirs, kinds::keyspace(k)),
-            |c| own.differs(theirs, kinds::cluster(c)),
-            |n| own.differs(theirs, kinds::node(n)),
-            |p| own.differs(theirs, kinds::partition(p)),
-        )
+        self.only(&Differing { own: self.summary(), theirs })
     }
 
     /// The entries that `earlier`, a map of the same database, has not, or has otherwise.
     #[must_use]
     pub fn changed_since(&self, earlier: &PartitionMap) -> v1::PartitionMap {
-        self.only(
-            |k| earlier.keyspace(k.id) != Some(k),
-            |c| earlier.cluster(&c.name) != Some(c),
-            |n| earlier.node(n.id) != Some(n),
-            |p| earlier.partition(p.id) != Some(p),
-        )
+        self.only(&ChangedSince::new(self, earlier))
     }
 
-    fn only(
-        &self,
-        keyspaces: impl Fn(&super::Keyspace) -> bool,
-        clusters: impl Fn(&super::Cluster) -> bool,
-        nodes: impl Fn(&super::Node) -> bool,
-        partitions: impl Fn(&Partition) -> bool,
-    ) -> v1::PartitionMap {
-        PartitionMap {
-            database: self.database,
+    fn only(&self, selection: &impl Selection) -> v1::PartitionMap {
+        let removed = &self.removed_keyspaces;
+        v1::PartitionMap {
+            format_version: FORMAT_VERSION,
+            database: self.database.to_string(),
             epoch: self.epoch,
-            keyspaces: self.keyspaces.iter().filter(|k| keyspaces(k)).cloned().collect(),
-            clusters: self.clusters.iter().filter(|c| clusters(c)).cloned().collect(),
-            nodes: self.nodes.iter().filter(|n| nodes(n)).cloned().collect(),
-            partitions: self.partitions.iter().filter(|p| partitions(p)).cloned().collect(),
+            keyspaces: self.selected(&self.keyspaces, selection),
+            clusters: self.selected(&self.clusters, selection),
+            nodes: self.selected(&self.nodes, selection),
+            partitions: self.selected(&self.partitions, selection),
+            others: self.others().filter(|other| selection.takes_other(other)).collect(),
+            removed_keyspaces: if selection.takes_removed() { removed.to_wire() } else { vec![] },
         }
-        .to_wire()
+    }
+
+    fn selected<T: Entry>(&self, entries: &[T], selection: &impl Selection) -> Vec<Bytes> {
+        let selected = entries.iter().filter(|entry| selection.takes(*entry));
+        selected.map(|entry| self.content_of(entry)).collect()
     }
 
     /// What this map becomes when entries of another map of the same database are taken
@@ -147,23 +195,7 @@ impl PartitionMap {
         changes: &v1::PartitionMap,
         theirs: &Summary,
     ) -> Result<Option<PartitionMap>, Fault> {
-        let mut changes = PartitionMap::unchecked(changes)?;
-        changes.partitions.sort_by(|a, b| (a.keyspace, &a.start).cmp(&(b.keyspace, &b.start)));
-        let mut merged = Cow::Borrowed(self);
-        take_entries(&mut merged, &changes);
-        let mut ids: Vec<KeyspaceId> = changes.partitions.iter().map(|p| p.keyspace).collect();
-        ids.dedup();
-        for id in ids {
-            let heard = changes.partitions_in(id);
-            if is_whole(heard) {
-                take_partitions(&mut merged, id, &changes);
-            } else {
-                heard.iter().try_for_each(|heard| take_one(&mut merged, heard))?;
-            }
-        }
-        if let Cow::Owned(merged) = &merged {
-            merged.validate()?;
-        }
+        let merged = self.with_changes(changes)?;
         let differs = u64::from(merged.summary() != *theirs);
         let epoch = match &merged {
             Cow::Borrowed(_) => self.epoch.max(changes.epoch + differs),
@@ -171,11 +203,46 @@ impl PartitionMap {
         };
         Ok((epoch > self.epoch).then(|| PartitionMap { epoch, ..merged.into_owned() }))
     }
+
+    /// This map with entries of another one, as far as they are newer; its epoch stays.
+    ///
+    /// # Errors
+    /// As [`PartitionMap::merge_changes`].
+    pub(super) fn with_changes(
+        &self,
+        changes: &v1::PartitionMap,
+    ) -> Result<Cow<'_, PartitionMap>, Fault> {
+        let mut changes = PartitionMap::unchecked(changes)?;
+        changes.sort_partitions();
+        let mut merged = Cow::Borrowed(self);
+        take_entries(&mut merged, &changes);
+        let mut ids: Vec<KeyspaceId> = changes.partitions.iter().map(|p| p.keyspace).collect();
+        ids.dedup();
+        ids.retain(|id| !merged.removed_keyspaces.contains(*id));
+        for id in ids {
+            let heard = changes.partitions_in(id);
+            if is_whole(heard) {
+                take_partitions(&mut merged, id, &changes);
+            } else {
+                heard.iter().try_for_each(|heard| take_one(&mut merged, heard, &changes))?;
+            }
+        }
+        if let Cow::Owned(merged) = &mut merged {
+            merged.prune_kept();
+            merged.validate()?;
+        }
+        Ok(merged)
+    }
+}
+
+/// Adds an entry to its group: a sum, so that the order says nothing.
+fn add(groups: &mut [u64], group: usize, entry: &[u8]) {
+    groups[group] = groups[group].wrapping_add(xxh3_64(entry));
 }
 
 /// Whether these are all partitions of a keyspace.
 fn is_whole(partitions: &[Partition]) -> bool {
-    let mut expected = &bytes::Bytes::new();
+    let mut expected = &Bytes::new();
     let gapless = partitions.iter().all(|partition| {
         let follows = partition.start == *expected;
         expected = &partition.end;
@@ -185,7 +252,11 @@ fn is_whole(partitions: &[Partition]) -> bool {
 }
 
 /// Takes in one descriptor of a partition that is known.
-fn take_one(merged: &mut Cow<PartitionMap>, heard: &Partition) -> Result<(), Fault> {
+fn take_one(
+    merged: &mut Cow<PartitionMap>,
+    heard: &Partition,
+    from: &PartitionMap,
+) -> Result<(), Fault> {
     let place = merged.partitions.iter().position(|known| known.id == heard.id);
     let interval = |p: &Partition| (p.keyspace, p.start.clone(), p.end.clone());
     let known = place.filter(|place| interval(&merged.partitions[*place]) == interval(heard));
@@ -195,7 +266,7 @@ fn take_one(merged: &mut Cow<PartitionMap>, heard: &Partition) -> Result<(), Fau
             heard.id, heard.keyspace
         )));
     };
-    super::merge::take_descriptor(merged, place, heard);
+    take_at(merged, place, heard, from);
     Ok(())
 }
 

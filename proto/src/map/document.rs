@@ -124,14 +124,15 @@ fn is_default_keyspace(id: &u64) -> bool {
 }
 
 impl PartitionMap {
-    /// The JSON document of a map file.
+    /// The JSON document of a map file: without departed clusters, removed keyspaces and what
+    /// newer programs have put into the map. Whoever reads it hears of these from nodes.
     pub fn to_json(&self) -> String {
         let document = Document {
             format_version: FORMAT_VERSION,
             database_id: self.database.to_string(),
             epoch: self.epoch,
             keyspaces: self.keyspaces.iter().map(keyspace_document).collect(),
-            clusters: self.clusters.iter().map(|c| cluster_document(c, self.epoch)).collect(),
+            clusters: self.declared().map(|c| cluster_document(c, self.epoch)).collect(),
             nodes: self.listed().map(|n| node_document(n, self.epoch)).collect(),
             partitions: self.partitions.iter().map(partition_document).collect(),
         };
@@ -165,12 +166,12 @@ impl PartitionMap {
         }
         let epoch = document.epoch;
         let map = Self {
-            database: document.database_id.parse().map_err(fault)?,
             epoch,
             keyspaces: document.keyspaces.into_iter().map(keyspace).collect::<Result<_, _>>()?,
             clusters: document.clusters.into_iter().map(|c| cluster(c, epoch)).collect(),
             nodes: document.nodes.into_iter().map(|n| node(n, epoch)).collect::<Result<_, _>>()?,
             partitions,
+            ..Self::empty(document.database_id.parse().map_err(fault)?)
         };
         map.validate()?;
         Ok(map)

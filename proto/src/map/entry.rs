@@ -1,9 +1,9 @@
 //! The entries of a map: what is merged, told and stored one by one.
 
-use super::{Cluster, Keyspace, Node, Partition, PartitionMap};
+use super::{Cluster, Keyspace, KeyspaceId, Node, Partition, PartitionMap};
+use crate::error::Fault;
 use bytes::Bytes;
 use prost::Message;
-use std::cmp::Ordering;
 
 /// What an entry is about; the numbers are on disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -26,16 +26,21 @@ pub(super) trait Entry: Clone + PartialEq {
     /// What a newer entry has more of.
     fn version(&self) -> u64;
 
-    /// All it says.
+    /// All it says, as this program understands it.
     fn encode(&self) -> Bytes;
 
-    /// Whether it takes the place of `known`. Two operators may give one node two
-    /// addresses under one version: then either may win, but everywhere the same.
-    fn is_newer_than(&self, known: &Self) -> bool {
-        match self.version().cmp(&known.version()) {
-            Ordering::Equal => self != known && self.encode() > known.encode(),
-            order => order == Ordering::Greater,
-        }
+    /// Reads what [`Entry::encode`] wrote, here or in a newer program.
+    ///
+    /// # Errors
+    /// Bytes that are no such entry.
+    fn decode(content: &[u8]) -> Result<Self, Fault>;
+
+    /// The entry of another map with the same key.
+    fn find_in<'a>(&self, map: &'a PartitionMap) -> Option<&'a Self>;
+
+    /// The keyspace whose division it is part of.
+    fn keyspace(&self) -> Option<KeyspaceId> {
+        None
     }
 
     /// The entries of this kind.
@@ -58,6 +63,14 @@ impl Entry for Keyspace {
 
     fn encode(&self) -> Bytes {
         self.to_wire().encode_to_vec().into()
+    }
+
+    fn decode(content: &[u8]) -> Result<Self, Fault> {
+        Self::from_wire(&message(content)?)
+    }
+
+    fn find_in<'a>(&self, map: &'a PartitionMap) -> Option<&'a Self> {
+        map.keyspace(self.id)
     }
 
     fn list(map: &PartitionMap) -> &Vec<Self> {
@@ -84,6 +97,15 @@ impl Entry for Cluster {
         self.to_wire().encode_to_vec().into()
     }
 
+    fn decode(content: &[u8]) -> Result<Self, Fault> {
+        Ok(Self::from_wire(&message(content)?))
+    }
+
+    fn find_in<'a>(&self, map: &'a PartitionMap) -> Option<&'a Self> {
+        let found = map.clusters.binary_search_by(|cluster| cluster.name.cmp(&self.name));
+        found.ok().map(|place| &map.clusters[place])
+    }
+
     fn list(map: &PartitionMap) -> &Vec<Self> {
         &map.clusters
     }
@@ -106,6 +128,14 @@ impl Entry for Node {
 
     fn encode(&self) -> Bytes {
         self.to_wire().encode_to_vec().into()
+    }
+
+    fn decode(content: &[u8]) -> Result<Self, Fault> {
+        Self::from_wire(&message(content)?)
+    }
+
+    fn find_in<'a>(&self, map: &'a PartitionMap) -> Option<&'a Self> {
+        map.node(self.id)
     }
 
     fn list(map: &PartitionMap) -> &Vec<Self> {
@@ -133,6 +163,20 @@ impl Entry for Partition {
         Partition::encode(self)
     }
 
+    fn decode(content: &[u8]) -> Result<Self, Fault> {
+        Self::from_wire(&message(content)?)
+    }
+
+    fn find_in<'a>(&self, map: &'a PartitionMap) -> Option<&'a Self> {
+        let others = map.partitions_in(self.keyspace);
+        let place = others.binary_search_by(|other| other.start.cmp(&self.start)).ok()?;
+        Some(&others[place]).filter(|other| other.id == self.id)
+    }
+
+    fn keyspace(&self) -> Option<KeyspaceId> {
+        Some(self.keyspace)
+    }
+
     fn list(map: &PartitionMap) -> &Vec<Self> {
         &map.partitions
     }
@@ -140,6 +184,12 @@ impl Entry for Partition {
     fn list_mut(map: &mut PartitionMap) -> &mut Vec<Self> {
         &mut map.partitions
     }
+}
+
+/// The message of an entry.
+fn message<M: Message + Default>(content: &[u8]) -> Result<M, Fault> {
+    M::decode(content)
+        .map_err(|error| Fault::invalid(format!("an entry of the map is unreadable: {error}")))
 }
 
 /// Big-endian, so that keys sort as the numbers do.

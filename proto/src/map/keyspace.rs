@@ -89,9 +89,17 @@ pub struct Cluster {
     /// Its name.
     pub name: String,
     /// How many nodes it is to have: 1, 3, 5 or 7. So many voters each of its
-    /// partitions gets, whatever of its nodes happens to be there.
+    /// partitions gets, whatever of its nodes happens to be there. 0 once it has departed.
     pub nodes: u32,
     /// Epoch of the map in which this entry was last changed: of two entries of one
     /// cluster, the greater wins.
     pub version: u64,
+}
+
+impl Cluster {
+    /// Whether it has left the database. Its entry stays, or a map heard late would bring
+    /// it back; a later declaration does.
+    pub fn has_departed(&self) -> bool {
+        self.nodes == 0
+    }
 }

@@ -2,8 +2,9 @@
 //! on who asked whom, or in which order.
 
 use super::entry::Entry;
-use super::{KeyspaceId, Partition, PartitionMap};
+use super::{KeyspaceId, Node, Partition, PartitionMap};
 use std::borrow::Cow;
+use std::cmp::Ordering;
 
 impl PartitionMap {
     /// What this map becomes when `heard`, a map of the same database, is taken
@@ -25,17 +26,29 @@ impl PartitionMap {
         for keyspace in &heard.keyspaces {
             take_partitions(&mut merged, keyspace.id, heard);
         }
+        if let Cow::Owned(merged) = &mut merged {
+            merged.prune_kept();
+        }
         let epoch = epoch(&merged, self, heard);
         (epoch > self.epoch).then(|| PartitionMap { epoch, ..merged.into_owned() })
     }
 
     fn says_the_same(&self, other: &PartitionMap) -> bool {
-        self.keyspaces == other.keyspaces
-            && self.clusters == other.clusters
-            && self.partitions == other.partitions
+        let node_is_same =
+            |node: &Node| other.node(node.id).is_some_and(|same| self.has_as(node, other, same));
+        all_same(self, &self.keyspaces, other, &other.keyspaces)
+            && all_same(self, &self.clusters, other, &other.clusters)
+            && all_same(self, &self.partitions, other, &other.partitions)
             && self.nodes.len() == other.nodes.len()
-            && self.nodes.iter().all(|node| other.node(node.id) == Some(node))
+            && self.nodes.iter().all(node_is_same)
+            && self.removed_keyspaces == other.removed_keyspaces
+            && self.kept.has_others_of(&other.kept)
+            && other.kept.has_others_of(&self.kept)
     }
+}
+
+fn all_same<T: Entry>(one: &PartitionMap, own: &[T], other: &PartitionMap, others: &[T]) -> bool {
+    own.len() == others.len() && own.iter().zip(others).all(|(a, b)| one.has_as(a, other, b))
 }
 
 /// Greater than that of any merged map that says something else.
@@ -44,31 +57,74 @@ fn epoch(merged: &PartitionMap, one: &PartitionMap, other: &PartitionMap) -> u64
     least(one).max(least(other))
 }
 
-/// Takes in keyspaces, clusters and nodes, each for itself.
+/// Takes in everything but partitions, each entry for itself.
 pub(super) fn take_entries(merged: &mut Cow<PartitionMap>, heard: &PartitionMap) {
+    if !merged.removed_keyspaces.includes(&heard.removed_keyspaces) {
+        let merged = merged.to_mut();
+        merged.removed_keyspaces.extend(&heard.removed_keyspaces);
+        merged.drop_removed();
+    }
     for keyspace in &heard.keyspaces {
-        let known = merged.keyspaces.binary_search_by_key(&keyspace.id, |k| k.id);
-        take_newer(merged, known, keyspace);
+        if !merged.removed_keyspaces.contains(keyspace.id) {
+            let known = merged.keyspaces.binary_search_by_key(&keyspace.id, |k| k.id);
+            take_newer(merged, known, keyspace, heard);
+        }
     }
     for cluster in &heard.clusters {
         let known = merged.clusters.binary_search_by(|k| k.name.cmp(&cluster.name));
-        take_newer(merged, known, cluster);
+        take_newer(merged, known, cluster, heard);
     }
     for node in &heard.nodes {
         let known = merged.nodes.iter().position(|known| known.id == node.id);
         let known = known.ok_or(merged.nodes.len());
-        take_newer(merged, known, node);
+        take_newer(merged, known, node, heard);
+    }
+    if !merged.kept.has_others_of(&heard.kept) {
+        merged.to_mut().kept.take_others(&heard.kept);
     }
 }
 
-/// Takes in one entry: `known` is the place of the one known, or else where it goes.
-fn take_newer<T: Entry>(merged: &mut Cow<PartitionMap>, known: Result<usize, usize>, heard: &T) {
+/// Takes in one entry of `from`: `known` is the place of the one known, or else where it
+/// goes.
+fn take_newer<T: Entry>(
+    merged: &mut Cow<PartitionMap>,
+    known: Result<usize, usize>,
+    heard: &T,
+    from: &PartitionMap,
+) {
     match known {
-        Ok(place) if heard.is_newer_than(&T::list(merged)[place]) => {
-            T::list_mut(merged.to_mut())[place].clone_from(heard);
+        Ok(place) => take_at(merged, place, heard, from),
+        Err(place) => {
+            let merged = merged.to_mut();
+            T::list_mut(merged).insert(place, heard.clone());
+            merged.kept.take(heard, &from.kept);
         }
-        Ok(_) => {}
-        Err(place) => T::list_mut(merged.to_mut()).insert(place, heard.clone()),
+    }
+}
+
+/// Takes in an entry of `from` in place of the one at `place`, if it is newer.
+pub(super) fn take_at<T: Entry>(
+    merged: &mut Cow<PartitionMap>,
+    place: usize,
+    heard: &T,
+    from: &PartitionMap,
+) {
+    if is_newer(from, heard, merged, &T::list(merged)[place]) {
+        let merged = merged.to_mut();
+        T::list_mut(merged)[place].clone_from(heard);
+        merged.kept.take(heard, &from.kept);
+    }
+}
+
+/// Whether an entry takes the place of `known`. Two operators may give one node two
+/// addresses under one version, and of two programs one may know more fields: then either
+/// may win, but everywhere the same.
+fn is_newer<T: Entry>(from: &PartitionMap, heard: &T, of: &PartitionMap, known: &T) -> bool {
+    match heard.version().cmp(&known.version()) {
+        Ordering::Equal => {
+            !from.has_as(heard, of, known) && from.content_of(heard) > of.content_of(known)
+        }
+        order => order == Ordering::Greater,
     }
 }
 
@@ -78,34 +134,30 @@ fn take_newer<T: Entry>(merged: &mut Cow<PartitionMap>, known: Result<usize, usi
 pub(super) fn take_partitions(
     merged: &mut Cow<PartitionMap>,
     keyspace: KeyspaceId,
-    heard: &PartitionMap,
+    from: &PartitionMap,
 ) {
+    if merged.removed_keyspaces.contains(keyspace) {
+        return;
+    }
     let places = merged.places_in(keyspace);
     let known = &merged.partitions[places.clone()];
-    let heard = heard.partitions_in(keyspace);
+    let heard = from.partitions_in(keyspace);
     if later_division(heard, known) {
-        let known = known.to_vec();
-        let newest = heard.iter().map(|heard| match same_interval(&known, heard) {
-            Some(known) if known.is_newer_than(heard) => known.clone(),
-            _ => heard.clone(),
-        });
-        let newest: Vec<_> = newest.collect();
-        merged.to_mut().partitions.splice(places, newest);
+        let stays = |heard: &&Partition| {
+            same_interval(known, heard).filter(|known| is_newer(merged, *known, from, *heard))
+        };
+        let newest: Vec<_> =
+            heard.iter().map(|heard| stays(&heard).unwrap_or(heard).clone()).collect();
+        let taken: Vec<_> = heard.iter().filter(|heard| stays(heard).is_none()).collect();
+        let merged = merged.to_mut();
+        merged.partitions.splice(places, newest);
+        taken.into_iter().for_each(|heard| merged.kept.take(heard, &from.kept));
         return;
     }
     for place in places {
-        let newer = same_interval(heard, &merged.partitions[place])
-            .filter(|heard| heard.is_newer_than(&merged.partitions[place]));
-        if let Some(heard) = newer {
-            merged.to_mut().partitions[place].clone_from(heard);
+        if let Some(heard) = same_interval(heard, &merged.partitions[place]) {
+            take_at(merged, place, heard, from);
         }
-    }
-}
-
-/// Takes in the descriptor of the partition that stands at `place`, if it is newer.
-pub(super) fn take_descriptor(merged: &mut Cow<PartitionMap>, place: usize, heard: &Partition) {
-    if heard.is_newer_than(&merged.partitions[place]) {
-        merged.to_mut().partitions[place].clone_from(heard);
     }
 }
 
@@ -114,25 +166,30 @@ fn same_interval<'a>(partitions: &'a [Partition], one: &Partition) -> Option<&'a
     Some(&partitions[place]).filter(|other| other.id == one.id && other.end == one.end)
 }
 
-/// Whether the first of two divisions of a keyspace is another one, and the later.
-fn later_division(one: &[Partition], other: &[Partition]) -> bool {
-    let alike = one.len() == other.len()
+/// Whether two lists of a keyspace's partitions divide it alike.
+pub(super) fn same_division(one: &[Partition], other: &[Partition]) -> bool {
+    one.len() == other.len()
         && one.iter().zip(other).all(|(one, other)| {
             (one.id, &one.start, &one.end) == (other.id, &other.start, &other.end)
-        });
+        })
+}
+
+/// Whether the first of two divisions of a keyspace is another one, and the later.
+fn later_division(one: &[Partition], other: &[Partition]) -> bool {
     let order = |partitions: &[Partition]| {
         let ids: Vec<_> = partitions.iter().map(|p| (p.id, p.start.clone())).collect();
         (partitions.iter().map(|p| p.id).max(), ids)
     };
-    !alike && order(one) > order(other)
+    !same_division(one, other) && order(one) > order(other)
 }
 
 #[cfg(test)]
 pub(super) mod tests {
     use super::super::tests::{sample, sample_with_catalog};
-    use super::super::{Cluster, Keyspace, Member, Node, Ports, REMOVED};
+    use super::super::{Cluster, Keyspace, Member, Ports, REMOVED};
     use super::*;
     use crate::ids::NodeId;
+    use crate::v1;
     use proptest::prelude::*;
 
     fn entry(id: u64, version: u64) -> Node {
@@ -157,11 +214,41 @@ pub(super) mod tests {
         }
     }
 
+    /// The map as a newer program would send it: with entries of a kind that this one does
+    /// not know, and a field in every cluster.
+    pub(crate) fn of_a_newer_program(map: &PartitionMap, version: u64) -> PartitionMap {
+        let mut wire = map.to_wire();
+        wire.others.push(v1::MapEntry {
+            kind: 200,
+            key: "placement".into(),
+            version,
+            content: format!("spread {version}").into(),
+        });
+        for cluster in &mut wire.clusters {
+            // Field 15, of bytes.
+            *cluster = [&cluster[..], &[0x7a, 1, version as u8]].concat().into();
+        }
+        PartitionMap::from_wire(&wire).unwrap()
+    }
+
     /// Maps of one database as its nodes might hold them: some know a keyspace that
-    /// others do not, or know that it is deleted.
+    /// others do not, or know that it is deleted or gone; some have heard newer programs.
     pub(crate) fn maps() -> impl Strategy<Value = PartitionMap> {
+        let newer = prop::option::of(1..4_u64);
+        let removed = prop::collection::btree_set(5..9_u64, 0..3);
+        (known_maps(), newer, removed).prop_map(|(map, newer, removed)| {
+            let mut map = newer.map_or_else(|| map.clone(), |v| of_a_newer_program(&map, v));
+            for id in removed {
+                map.remove_keyspace(KeyspaceId::new(id)).unwrap();
+            }
+            map.validate_whole().unwrap();
+            map
+        })
+    }
+
+    fn known_maps() -> impl Strategy<Value = PartitionMap> {
         let nodes = prop::collection::btree_map(0..4_u64, 1..4_u64, 0..4);
-        let clusters = prop::collection::btree_map(0..3_u64, (1..4_u64, 1..3_u32), 0..3);
+        let clusters = prop::collection::btree_map(0..3_u64, (1..4_u64, 0..3_u32), 0..3);
         let generations = prop::collection::vec((1..4_u64, 0..2_u64), 4);
         let third = prop::option::of((1..4_u64, any::<bool>(), 1..4_u64));
         (1..5_u64, nodes, clusters, generations, third).prop_map(
@@ -335,5 +422,65 @@ pub(super) mod tests {
         assert!(merged(&alive, &deleted).keyspaces[1].deleted);
         assert!(!merged(&deleted, &undeleted).keyspaces[1].deleted);
         assert!(!merged(&undeleted, &deleted).keyspaces[1].deleted);
+    }
+
+    #[test]
+    fn what_a_newer_program_has_put_into_a_map_is_kept_and_passed_on() {
+        let map = sample_with_catalog(2);
+        let newer = of_a_newer_program(&map, 3);
+        let passed_on = merged(&map, &newer).to_wire();
+        assert_eq!(passed_on.others, newer.to_wire().others);
+        assert_eq!(passed_on.clusters, newer.to_wire().clusters);
+        assert!(passed_on.clusters[0].ends_with(&[0x7a, 1, 3]), "{passed_on:?}");
+    }
+
+    #[test]
+    fn unknown_fields_go_with_the_entry_that_they_were_part_of() {
+        let map = sample_with_catalog(1);
+        let newer = of_a_newer_program(&map, 3);
+        let mut changed = map.clone();
+        changed.clusters[0] = Cluster { nodes: 5, version: 9, ..changed.clusters[0].clone() };
+        let merged = merged(&newer, &changed);
+        assert_eq!(merged.to_wire().clusters, changed.to_wire().clusters);
+        let wire = merged.to_wire();
+        assert_eq!(PartitionMap::from_wire(&wire), Ok(merged));
+    }
+
+    #[test]
+    fn of_an_entry_of_an_unknown_kind_the_greater_version_wins() {
+        let map = sample_with_catalog(1);
+        let (old, new) = (of_a_newer_program(&map, 2), of_a_newer_program(&map, 3));
+        for merged in [merged(&old, &new), merged(&new, &old)] {
+            assert_eq!(merged.to_wire().others, new.to_wire().others);
+        }
+    }
+
+    #[test]
+    fn a_keyspace_that_was_removed_never_comes_back() {
+        let (mut known, mut heard) = (sample_with_catalog(1), sample_with_catalog(1));
+        known.remove_keyspace(KeyspaceId::new(7)).unwrap();
+        heard.keyspaces.push(keyspace(7, 1_000_000, false));
+        let of_it =
+            Partition { id: 9, keyspace: KeyspaceId::new(7), ..heard.partitions[1].clone() };
+        heard.partitions.push(of_it);
+        for merged in [merged(&known, &heard), merged(&heard, &known)] {
+            assert_eq!(merged.keyspaces.len(), 2);
+            assert_eq!(merged.partitions.len(), 2);
+        }
+    }
+
+    #[test]
+    fn a_departed_cluster_comes_back_only_by_a_later_declaration() {
+        let map = |nodes, version| {
+            let mut map = sample_with_catalog(1);
+            map.clusters = vec![Cluster { name: "b".into(), nodes, version }];
+            map
+        };
+        let (before, departed, again) = (map(3, 4), map(0, 5), map(3, 6));
+        for merged in [merged(&before, &departed), merged(&departed, &before)] {
+            assert_eq!(merged.cluster("b"), None);
+            assert_eq!(merged.declared().count(), 0);
+        }
+        assert_eq!(merged(&departed, &again).cluster("b").map(|b| b.nodes), Some(3));
     }
 }

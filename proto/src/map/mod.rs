@@ -4,16 +4,22 @@
 mod changes;
 mod document;
 mod entry;
+mod kept;
 mod keyspace;
 mod merge;
+mod removed;
 mod stored;
 mod validate;
+mod watch;
 mod wire;
 
 pub use changes::Summary;
 pub use document::FORMAT_VERSION;
+pub use kept::Kept;
 pub use keyspace::{Cluster, Keyspace, KeyspaceId};
+pub use removed::RemovedKeyspaces;
 pub use stored::{Stored, StoredChange};
+pub use watch::{MapFollower, MapTeller};
 
 use crate::error::Fault;
 use crate::ids::{DatabaseId, NodeId};
@@ -29,12 +35,16 @@ pub struct PartitionMap {
     pub epoch: u64,
     /// Keyspaces, sorted by id.
     pub keyspaces: Vec<Keyspace>,
-    /// Clusters, sorted by name.
+    /// Clusters, sorted by name; [departed](Cluster::has_departed) ones too.
     pub clusters: Vec<Cluster>,
     /// Nodes, in any order.
     pub nodes: Vec<Node>,
     /// Partitions, sorted by keyspace and, within it, by start, without gap.
     pub partitions: Vec<Partition>,
+    /// Keyspaces that are gone for good.
+    pub removed_keyspaces: RemovedKeyspaces,
+    /// What newer programs have put into it.
+    pub kept: Kept,
 }
 
 /// A node as the map lists it.
@@ -195,6 +205,20 @@ impl Partition {
 }
 
 impl PartitionMap {
+    /// The map of a database without any entry: what others are made from.
+    pub fn empty(database: DatabaseId) -> Self {
+        Self {
+            database,
+            epoch: 0,
+            keyspaces: Vec::new(),
+            clusters: Vec::new(),
+            nodes: Vec::new(),
+            partitions: Vec::new(),
+            removed_keyspaces: RemovedKeyspaces::default(),
+            kept: Kept::default(),
+        }
+    }
+
     /// The keyspace with this id, deleted or not.
     pub fn keyspace(&self, id: KeyspaceId) -> Option<&Keyspace> {
         let found = self.keyspaces.binary_search_by_key(&id, |keyspace| keyspace.id);
@@ -284,10 +308,20 @@ impl PartitionMap {
         })
     }
 
-    /// The cluster with this name, if it is declared.
+    /// The cluster with this name, if it is declared and has not departed.
     pub fn cluster(&self, name: &str) -> Option<&Cluster> {
         let found = self.clusters.binary_search_by(|cluster| cluster.name.as_str().cmp(name));
-        found.ok().map(|place| &self.clusters[place])
+        let cluster = found.ok().map(|place| &self.clusters[place]);
+        cluster.filter(|cluster| !cluster.has_departed())
+    }
+
+    /// The clusters that are declared and have not departed.
+    pub fn declared(&self) -> impl Iterator<Item = &Cluster> {
+        self.clusters.iter().filter(|cluster| !cluster.has_departed())
+    }
+
+    pub(crate) fn sort_partitions(&mut self) {
+        self.partitions.sort_by(|a, b| (a.keyspace, &a.start).cmp(&(b.keyspace, &b.start)));
     }
 
     /// The node with this id.
@@ -313,7 +347,6 @@ pub(crate) mod tests {
         };
         let start = |i| Routing::hash_start(i, partitions);
         PartitionMap {
-            database: DatabaseId::from_bits(0xdb),
             epoch: 1,
             keyspaces: vec![Keyspace::default_by_hash()],
             clusters: vec![Cluster { name: "a".into(), nodes: 1, version: 1 }],
@@ -334,6 +367,7 @@ pub(crate) mod tests {
                 })
                 .collect(),
             nodes: vec![node],
+            ..PartitionMap::empty(DatabaseId::from_bits(0xdb))
         }
     }
 

@@ -14,6 +14,10 @@ use std::collections::BTreeMap;
 /// The key of what is of the map as a whole.
 const HEADER: &[u8] = &[0];
 
+/// How the keys of entries begin whose kind this program does not know: a
+/// [`v1::MapEntry`] each, under the kind (4 bytes, big-endian) and its key.
+const OTHER: u8 = 255;
+
 /// What each stored key holds.
 pub type Stored = BTreeMap<Bytes, Bytes>;
 
@@ -24,11 +28,16 @@ impl PartitionMap {
     /// All of it, as a node stores it.
     pub fn to_stored(&self) -> Stored {
         let mut stored = Stored::from([self.stored_header()]);
-        store_all(&self.keyspaces, &mut stored);
-        store_all(&self.clusters, &mut stored);
-        store_all(&self.nodes, &mut stored);
-        store_all(&self.partitions, &mut stored);
+        self.store_all(&self.keyspaces, &mut stored);
+        self.store_all(&self.clusters, &mut stored);
+        self.store_all(&self.nodes, &mut stored);
+        self.store_all(&self.partitions, &mut stored);
+        stored.extend(self.others().map(stored_other));
         stored
+    }
+
+    fn store_all<T: Entry>(&self, entries: &[T], stored: &mut Stored) {
+        stored.extend(entries.iter().map(|entry| (stored_key(entry), self.content_of(entry))));
     }
 
     /// What is stored otherwise than of `earlier`, a map of the same database.
@@ -39,6 +48,9 @@ impl PartitionMap {
         differing::<Cluster>(self, earlier, &mut changes);
         differing::<Node>(self, earlier, &mut changes);
         differing::<Partition>(self, earlier, &mut changes);
+        let known: Vec<_> = earlier.others().collect();
+        let others = self.others().filter(|other| !known.contains(other)).map(stored_other);
+        changes.extend(others.map(|(key, content)| (key, Some(content))));
         changes
     }
 
@@ -49,25 +61,23 @@ impl PartitionMap {
     /// finds.
     pub fn from_stored(stored: &Stored) -> Result<Option<Self>, Fault> {
         let Some(header) = stored.get(HEADER) else { return Ok(None) };
-        let mut map = Self::unchecked(&decode::<v1::PartitionMap>(header)?)?;
+        let mut wire: v1::PartitionMap = decode(header)?;
         for (key, content) in stored {
-            match key.first().copied() {
-                Some(kind) if kind == Kind::Keyspace as u8 => {
-                    map.keyspaces.push(Keyspace::from_wire(&decode(content)?)?);
+            let list = match key.first().copied() {
+                Some(kind) if kind == Kind::Keyspace as u8 => &mut wire.keyspaces,
+                Some(kind) if kind == Kind::Cluster as u8 => &mut wire.clusters,
+                Some(kind) if kind == Kind::Node as u8 => &mut wire.nodes,
+                Some(kind) if kind == Kind::Partition as u8 => &mut wire.partitions,
+                Some(OTHER) => {
+                    wire.others.push(decode(content)?);
+                    continue;
                 }
-                Some(kind) if kind == Kind::Cluster as u8 => {
-                    map.clusters.push(Cluster::from_wire(&decode(content)?));
-                }
-                Some(kind) if kind == Kind::Node as u8 => {
-                    map.nodes.push(Node::from_wire(&decode(content)?)?);
-                }
-                Some(kind) if kind == Kind::Partition as u8 => {
-                    map.partitions.push(Partition::decode(content)?);
-                }
-                _ => {}
-            }
+                _ => continue,
+            };
+            list.push(content.clone());
         }
-        map.partitions.sort_by(|a, b| (a.keyspace, &a.start).cmp(&(b.keyspace, &b.start)));
+        let mut map = Self::unchecked(&wire)?;
+        map.sort_partitions();
         map.validate()?;
         Ok(Some(map))
     }
@@ -77,6 +87,7 @@ impl PartitionMap {
             format_version: FORMAT_VERSION,
             database: self.database.to_string(),
             epoch: self.epoch,
+            removed_keyspaces: self.removed_keyspaces.to_wire(),
             ..v1::PartitionMap::default()
         };
         (Bytes::from_static(HEADER), header.encode_to_vec().into())
@@ -87,8 +98,9 @@ fn stored_key<T: Entry>(entry: &T) -> Bytes {
     [&[T::KIND as u8], &entry.key()[..]].concat().into()
 }
 
-fn store_all<T: Entry>(entries: &[T], stored: &mut Stored) {
-    stored.extend(entries.iter().map(|entry| (stored_key(entry), entry.encode())));
+fn stored_other(entry: v1::MapEntry) -> (Bytes, Bytes) {
+    let key = [&[OTHER], &entry.kind.to_be_bytes()[..], &entry.key[..]].concat();
+    (key.into(), entry.encode_to_vec().into())
 }
 
 fn differing<T: Entry>(
@@ -99,8 +111,9 @@ fn differing<T: Entry>(
     let mut known: BTreeMap<Bytes, &T> =
         T::list(earlier).iter().map(|entry| (entry.key(), entry)).collect();
     for entry in T::list(newer) {
-        if known.remove(&entry.key()) != Some(entry) {
-            changes.push((stored_key(entry), Some(entry.encode())));
+        let same = known.remove(&entry.key());
+        if !same.is_some_and(|same| newer.has_as(entry, earlier, same)) {
+            changes.push((stored_key(entry), Some(newer.content_of(entry))));
         }
     }
     changes.extend(known.into_values().map(|gone| (stored_key(gone), None)));
@@ -135,7 +148,8 @@ mod tests {
         }
 
         #[test]
-        fn changes_stored_one_by_one_make_the_newer_map(earlier in maps(), newer in maps()) {
+        fn changes_stored_one_by_one_make_the_newer_map(earlier in maps(), other in maps()) {
+            let newer = earlier.merge(&other).unwrap_or_else(|| earlier.clone());
             let stored = after(earlier.to_stored(), newer.stored_changes(&earlier));
             prop_assert_eq!(stored, newer.to_stored());
         }

@@ -16,9 +16,9 @@ impl PartitionMap {
     /// The first thing that is wrong, in a sentence.
     pub fn validate(&self) -> Result<(), Fault> {
         let count = self.partitions.len() as u64;
-        if count == 0 || count > limits::DATABASE_PARTITIONS {
+        if count > limits::DATABASE_PARTITIONS {
             let most = limits::DATABASE_PARTITIONS;
-            return invalid(format!("the map has {count} partitions; it must have 1 to {most}"));
+            return invalid(format!("the map has {count} partitions; it may have {most}"));
         }
         self.check_keyspaces()?;
         self.check_clusters()?;
@@ -59,6 +59,10 @@ impl PartitionMap {
             if name.is_empty() || (!keyspace.deleted && !names.insert(name)) {
                 return invalid(format!("a keyspace has no name, or the name {name:?} twice"));
             }
+            if self.removed_keyspaces.contains(keyspace.id) {
+                let id = keyspace.id;
+                return invalid(format!("keyspace {name:?} is listed, though id {id} was removed"));
+            }
             if self.partitions_in(keyspace.id).is_empty() {
                 return invalid(format!("keyspace {name:?} has no partition"));
             }
@@ -77,13 +81,10 @@ impl PartitionMap {
         if !self.clusters.is_sorted_by(|one, next| one.name < next.name) {
             return invalid("the map's clusters are not sorted by name, each once".to_owned());
         }
-        match self.clusters.iter().find(|cluster| cluster.name.is_empty() || cluster.nodes == 0) {
-            Some(cluster) => invalid(format!(
-                "cluster {:?} has no name, or is declared with no nodes",
-                cluster.name
-            )),
-            None => Ok(()),
+        if self.clusters.iter().any(|cluster| cluster.name.is_empty()) {
+            return invalid("a cluster has no name".to_owned());
         }
+        Ok(())
     }
 
     fn check_partitions(&self, nodes: &BTreeSet<NodeId>) -> Result<(), Fault> {
@@ -200,10 +201,10 @@ mod tests {
     }
 
     #[test]
-    fn a_cluster_is_declared_once_and_with_nodes() {
+    fn a_cluster_is_declared_once_and_with_a_name() {
         let mut map = sample(1);
-        map.clusters = vec![Cluster { name: "a".into(), nodes: 0, version: 1 }];
-        assert!(refusal(&map).contains("declared with no nodes"));
+        map.clusters = vec![Cluster { name: String::new(), nodes: 3, version: 1 }];
+        assert!(refusal(&map).contains("has no name"));
         map.clusters = vec![Cluster { name: "a".into(), nodes: 3, version: 1 }; 2];
         assert!(refusal(&map).contains("sorted by name, each once"));
     }

@@ -1,8 +1,9 @@
 //! The map's form on the wire, which is also how nodes store it.
 
+use super::entry::Entry;
 use super::{
-    Cluster, FORMAT_VERSION, Goal, Keyspace, KeyspaceId, Member, Node, Partition, PartitionMap,
-    Ports,
+    Cluster, FORMAT_VERSION, Goal, Kept, Keyspace, KeyspaceId, Member, Node, Partition,
+    PartitionMap, Ports, RemovedKeyspaces,
 };
 use crate::error::Fault;
 use crate::ids::{DatabaseId, NodeId};
@@ -18,11 +19,17 @@ impl PartitionMap {
             format_version: FORMAT_VERSION,
             database: self.database.to_string(),
             epoch: self.epoch,
-            keyspaces: self.keyspaces.iter().map(Keyspace::to_wire).collect(),
-            clusters: self.clusters.iter().map(Cluster::to_wire).collect(),
-            nodes: self.nodes.iter().map(Node::to_wire).collect(),
-            partitions: self.partitions.iter().map(Partition::to_wire).collect(),
+            keyspaces: self.contents(&self.keyspaces),
+            clusters: self.contents(&self.clusters),
+            nodes: self.contents(&self.nodes),
+            partitions: self.contents(&self.partitions),
+            others: self.others().collect(),
+            removed_keyspaces: self.removed_keyspaces.to_wire(),
         }
+    }
+
+    fn contents<T: Entry>(&self, entries: &[T]) -> Vec<Bytes> {
+        entries.iter().map(|entry| self.content_of(entry)).collect()
     }
 
     /// Reads and validates the wire form.
@@ -38,19 +45,28 @@ impl PartitionMap {
     /// Reads the wire form of some entries of a map.
     pub(super) fn unchecked(wire: &v1::PartitionMap) -> Result<Self, Fault> {
         super::document::check_version(wire.format_version)?;
+        let mut kept = Kept::default();
+        wire.others.iter().cloned().try_for_each(|other| kept.take_other(other))?;
         Ok(Self {
             database: parse(&wire.database)?,
             epoch: wire.epoch,
-            keyspaces: wire.keyspaces.iter().map(Keyspace::from_wire).collect::<Result<_, _>>()?,
-            clusters: wire.clusters.iter().map(Cluster::from_wire).collect(),
-            nodes: wire.nodes.iter().map(Node::from_wire).collect::<Result<_, _>>()?,
-            partitions: wire
-                .partitions
-                .iter()
-                .map(Partition::from_wire)
-                .collect::<Result<_, _>>()?,
+            keyspaces: read(&wire.keyspaces, &mut kept)?,
+            clusters: read(&wire.clusters, &mut kept)?,
+            nodes: read(&wire.nodes, &mut kept)?,
+            partitions: read(&wire.partitions, &mut kept)?,
+            removed_keyspaces: RemovedKeyspaces::from_wire(&wire.removed_keyspaces)?,
+            kept,
         })
     }
+}
+
+fn read<T: Entry>(contents: &[Bytes], kept: &mut Kept) -> Result<Vec<T>, Fault> {
+    let read = |content: &Bytes| {
+        let entry = T::decode(content)?;
+        kept.note(&entry, content);
+        Ok(entry)
+    };
+    contents.iter().map(read).collect()
 }
 
 impl Keyspace {

@@ -1,10 +1,13 @@
 //! Promises about members that change: "members change by legal steps", "one change of
-//! members at a time", "replica ids are used once", "generations and epochs never fall".
+//! members at a time", "replica ids are used once", "generations and epochs never fall",
+//! "what newer programs put into the map is kept".
 
 use super::Violation;
+use bytes::Bytes;
 use doug_node::host::wire::Route;
 use doug_proto::ids::NodeId;
 use doug_proto::map::{Member, Partition, PartitionMap};
+use doug_proto::v1;
 use doug_raft::{Batch, BatchKind, Membership, Raft, Role};
 use doug_storage::ReplicaKey;
 use rustc_hash::FxHashMap;
@@ -24,6 +27,10 @@ enum Place {
 /// The last that a node has stored of the map: its epoch, and generations by partition.
 type Stored = (u64, BTreeMap<u64, u64>);
 
+/// Entries of kinds that this program does not know, and those of clusters as they came: with
+/// fields that it does not know. The simulator changes neither.
+type NewerEntries = (Vec<v1::MapEntry>, Vec<Bytes>);
+
 #[derive(Debug, Default)]
 pub(super) struct Members {
     /// Committed descriptors of each partition, with their indexes; the first map's at 0.
@@ -31,6 +38,8 @@ pub(super) struct Members {
     /// Descriptors that stand in maps, and must be committed ones.
     claimed: BTreeMap<(u64, u64), Partition>,
     stored: BTreeMap<NodeId, Stored>,
+    /// What newer programs have put into the first map: every map must have it.
+    newer: NewerEntries,
     places: FxHashMap<(NodeId, ReplicaKey), Place>,
     /// The last configuration that a leader put into its log: its term and index.
     proposals: BTreeMap<u64, (u64, u64)>,
@@ -41,11 +50,18 @@ pub(super) struct Members {
 const STEPS: &str = "members change by legal steps";
 const ONE: &str = "one change of members at a time";
 const ONCE: &str = "replica ids are used once";
+const KEPT: &str = "what newer programs put into the map is kept";
 const RISE: &str = "generations and epochs never fall";
+
+fn newer_entries(map: &PartitionMap) -> NewerEntries {
+    let wire = map.to_wire();
+    (wire.others, wire.clusters)
+}
 
 impl Members {
     /// The database begins with this map.
     pub(super) fn begin(&mut self, map: &PartitionMap) {
+        self.newer = newer_entries(map);
         for partition in &map.partitions {
             self.committed.insert(partition.id, vec![(0, partition.clone())]);
         }
@@ -129,6 +145,11 @@ impl Members {
     }
 
     fn check_stored(&self, node: NodeId, map: &PartitionMap) -> Result<(), Violation> {
+        let newer = newer_entries(map);
+        if newer != self.newer {
+            let what = format!("node {node} has {newer:?}, and not {:?}", self.newer);
+            return Err(Violation::new(KEPT, what));
+        }
         let Some((epoch, generations)) = self.stored.get(&node) else { return Ok(()) };
         if map.epoch < *epoch {
             let what = format!("node {node} goes back from epoch {epoch} to {}", map.epoch);

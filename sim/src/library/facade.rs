@@ -9,7 +9,7 @@ use doug_edge::outbox::WAITING_MESSAGES;
 use doug_facade::map_source::{MapReceiver, MapSource, NodesSource};
 use doug_facade::{Admission, Front, Metrics, Router};
 use doug_proto::map::PartitionMap;
-use doug_proto::v1::StreamRequest;
+use doug_proto::v1::{StreamRequest, WatchMapRequest};
 use futures::future::{AbortHandle, FutureExt, abortable};
 use futures::stream::{StreamExt, unfold};
 use parking_lot::Mutex;
@@ -89,12 +89,12 @@ impl Facade {
         }
     }
 
-    /// A client's call begins: a stream of operations, or a watch of maps newer than `watch`.
+    /// A client's call begins: a stream of operations, or a watch of the map.
     /// Returns the task that serves it.
     pub fn call(
         &mut self,
         stream: StreamId,
-        watch: Option<u64>,
+        watch: Option<WatchMapRequest>,
     ) -> impl Future<Output = ()> + Send + 'static + use<> {
         let (requests, incoming) = mpsc::unbounded_channel();
         let said = self.said.clone();
@@ -102,8 +102,8 @@ impl Facade {
         let (front, account) = (self.front.clone(), self.answers.account());
         let (task, answering) = abortable(async move {
             let say = |packet| said.lock().push((stream, packet));
-            if let Some(after) = watch {
-                let mut maps = Box::pin(front.maps(after));
+            if let Some(request) = watch {
+                let mut maps = Box::pin(front.maps(request));
                 while let Some(Ok(map)) = maps.next().await {
                     say(Packet::Told(Told::Map(Box::new(map))));
                 }

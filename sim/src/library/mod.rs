@@ -23,8 +23,9 @@ use crate::node::Node;
 use crate::random::Random;
 use client::Caller;
 use doug_client::Client;
+use doug_proto::map::MapTeller;
 use doug_proto::map::PartitionMap;
-use doug_proto::v1::{StreamAnswer, StreamResponse, WatchMapResponse};
+use doug_proto::v1::{StreamAnswer, StreamResponse, WatchMapRequest};
 use facade::Facade;
 use futures::future::FutureExt;
 use program::Program;
@@ -139,8 +140,8 @@ pub struct Library {
     programs: Vec<Program>,
     callers: Vec<Caller>,
     streams: Streams,
-    /// Watches of nodes' maps, each with the epoch that it was told last.
-    watches: BTreeMap<(Place, StreamId), u64>,
+    /// Watches of nodes' maps.
+    watches: BTreeMap<(Place, StreamId), MapTeller>,
     random: Random,
 }
 
@@ -352,7 +353,7 @@ impl Library {
     fn at_node(
         &mut self,
         stream: StreamId,
-        (end, watch): (End, Option<u64>),
+        (end, watch): (End, Option<WatchMapRequest>),
         packet: Packet,
         node: &mut Node,
         cx: &mut Context,
@@ -384,8 +385,8 @@ impl Library {
         match packet {
             Packet::Call => {
                 self.streams.tell(stream, life, Packet::Begin, cx);
-                if let Some(after) = watch {
-                    self.watches.insert((end.place, stream), after);
+                if let Some(request) = watch {
+                    self.watches.insert((end.place, stream), MapTeller::new(request));
                     self.tell_map(node, cx);
                 }
             }
@@ -401,11 +402,12 @@ impl Library {
             return;
         };
         let watches = (node.index, 0)..=(node.index, StreamId::MAX);
-        for ((_, stream), sent) in self.watches.range_mut(watches) {
-            if map.epoch > *sent {
-                *sent = map.epoch;
-                let told = Told::Map(Box::new(WatchMapResponse { map: Some(map.to_wire()) }));
-                self.streams.tell(*stream, node.life, Packet::Told(told), cx);
+        for ((_, stream), teller) in self.watches.range_mut(watches) {
+            if let Some(news) = teller.tell(map) {
+                if news.changes {
+                    cx.coverage.hit("a watcher was told what changed of the map");
+                }
+                self.streams.tell(*stream, node.life, Packet::Told(Told::Map(Box::new(news))), cx);
             }
         }
     }
@@ -413,7 +415,7 @@ impl Library {
     fn at_facade(
         &mut self,
         stream: StreamId,
-        (end, watch): (End, Option<u64>),
+        (end, watch): (End, Option<WatchMapRequest>),
         packet: Packet,
         cx: &mut Context,
     ) -> Result<(), Violation> {

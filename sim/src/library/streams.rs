@@ -8,7 +8,7 @@ use crate::context::Context;
 use crate::events::Event;
 use crate::network::Place;
 use crate::random::Random;
-use doug_proto::v1::StreamRequest;
+use doug_proto::v1::{StreamRequest, WatchMapRequest};
 use std::collections::{BTreeMap, VecDeque};
 
 /// A connection is given up that was not accepted after so many microseconds.
@@ -92,7 +92,7 @@ pub struct End {
 struct Stream {
     client: End,
     server: End,
-    watch: Option<u64>,
+    watch: Option<WatchMapRequest>,
     connected: bool,
     heard: u64,
     up: Pipe,
@@ -115,8 +115,8 @@ pub enum Arrived {
         end: End,
         /// From where.
         client: End,
-        /// A watch for maps newer than this.
-        watch: Option<u64>,
+        /// A watch of the map.
+        watch: Option<WatchMapRequest>,
         /// What.
         packet: Packet,
     },
@@ -147,7 +147,7 @@ impl Streams {
         stream: StreamId,
         client: (Place, u64),
         server: Place,
-        watch: Option<u64>,
+        watch: Option<WatchMapRequest>,
         cx: &mut Context,
     ) {
         let end = |place, life| End { place, life, open: true };
@@ -220,7 +220,7 @@ impl Streams {
         let Some(known) = self.streams.get_mut(&stream) else { return Arrived::Nothing };
         let Some(packet) = known.pipe(up).on_way.pop_front() else { return Arrived::Nothing };
         if up {
-            let (end, client, watch) = (known.server, known.client, known.watch);
+            let (end, client, watch) = (known.server, known.client, known.watch.clone());
             if let Packet::End = packet {
                 known.server.open = false;
                 self.tidy(stream);

@@ -3,7 +3,7 @@
 
 use super::executor::Clock;
 use doug_client::{Maps, OpenError, Requests, Responses, Runtime, Transport};
-use doug_proto::v1::{StreamRequest, StreamResponse, WatchMapResponse};
+use doug_proto::v1::{StreamRequest, StreamResponse, WatchMapRequest, WatchMapResponse};
 use futures::future::BoxFuture;
 use futures::stream::{Stream, StreamExt};
 use parking_lot::Mutex;
@@ -28,8 +28,8 @@ pub enum Command {
         stream: StreamId,
         /// To whom, `host:port`.
         address: String,
-        /// A watch for maps newer than this, and not a stream of operations.
-        watch: Option<u64>,
+        /// A watch of the map, and not a stream of operations.
+        watch: Option<WatchMapRequest>,
     },
     /// To carry a message.
     Send {
@@ -135,7 +135,7 @@ impl Wire {
         self.change(stream, |link| link.room += 1);
     }
 
-    fn open(&self, address: String, watch: Option<u64>) -> End {
+    fn open(&self, address: String, watch: Option<WatchMapRequest>) -> End {
         let mut inner = self.0.lock();
         let stream = inner.next;
         inner.next += 1;
@@ -258,9 +258,9 @@ impl Transport for Simulated {
     fn watch_map(
         &self,
         address: String,
-        after_epoch: u64,
+        request: WatchMapRequest,
     ) -> BoxFuture<'static, Result<Maps, String>> {
-        let end = self.wire.open(address, Some(after_epoch));
+        let end = self.wire.open(address, Some(request));
         Box::pin(async move {
             let open = end.once(|link| link.begun).await;
             open.map_err(|(OpenError::Unread(why) | OpenError::Broken(why))| why)?;

@@ -155,7 +155,7 @@ impl View {
 }
 
 fn shortages(map: &PartitionMap) -> Vec<Shortage> {
-    let short = map.clusters.iter().map(|cluster| Shortage {
+    let short = map.declared().map(|cluster| Shortage {
         cluster: cluster.name.clone(),
         nodes: map.present().filter(|node| node.cluster == cluster.name).count(),
         declared: cluster.nodes as usize,
@@ -319,12 +319,12 @@ pub mod tests {
             goal: None,
         };
         PartitionMap {
-            database: DatabaseId::from_bits(0xdb),
             epoch: 4,
             keyspaces: vec![Keyspace::default_by_hash()],
             clusters: Vec::new(),
             nodes: (0..3).map(node).collect(),
             partitions: (0..2).map(partition).collect(),
+            ..PartitionMap::empty(DatabaseId::from_bits(0xdb))
         }
     }
 

@@ -109,12 +109,12 @@ pub mod tests {
             goal: None,
         };
         PartitionMap {
-            database: DatabaseId::from_bits(0xdb),
             epoch: 1,
             keyspaces: vec![Keyspace::default_by_hash()],
             clusters: [('a', 3), ('b', 3), ('c', 3), ('d', 3)].map(declared).into(),
             partitions: (1..=4).map(partition).collect(),
             nodes: nodes.clone(),
+            ..PartitionMap::empty(DatabaseId::from_bits(0xdb))
         }
     }
 
