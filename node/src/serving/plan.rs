@@ -45,6 +45,8 @@ pub trait Site {
 pub struct Plan {
     /// The partition it concerns.
     pub partition: u64,
+    /// The keyspace of that.
+    pub keyspace: KeyspaceId,
     /// What its answer needs of it.
     pub asked: Asked,
     /// What is to be done.
@@ -128,11 +130,11 @@ fn plan_write(site: &impl Site, operation: Operation) -> Result<Plan, Fault> {
         }
     };
     let partition = route(site, &map, &keyspace, target.as_ref(), keys(&command))?;
-    let partition = written_by_clients(partition)?;
+    let (partition, keyspace) = written_by_clients(partition)?;
     site.admit(partition, &command)?;
     let command = v1::command::Command::Write(command);
     let command = encode_command(&v1::Command { command: Some(command) });
-    Ok(Plan { partition, asked, work: Work::Write { command, seen } })
+    Ok(Plan { partition, keyspace, asked, work: Work::Write { command, seen } })
 }
 
 fn session_token(write: &Operation) -> &[u8] {
@@ -153,18 +155,19 @@ fn plan_register(
         Fault::invalid("a session is registered with one partition: set target.partition")
     })?;
     let partition = route(site, map, "", Some(&target), std::iter::empty())?;
-    let partition = written_by_clients(partition)?;
+    let (partition, keyspace) = written_by_clients(partition)?;
     site.admit_session(partition)?;
     let command = v1::command::Command::Register(v1::RegisterCommand {});
     let command = encode_command(&v1::Command { command: Some(command) });
-    Ok(Plan { partition, asked: Asked::Register, work: Work::Write { command, seen: Stamp(0) } })
+    let work = Work::Write { command, seen: Stamp(0) };
+    Ok(Plan { partition, keyspace, asked: Asked::Register, work })
 }
 
-/// The partition's id, unless it is the catalog, which only the database itself
+/// The partition's id and keyspace, unless it is the catalog, which only the database itself
 /// writes: what stands there is what every node goes by.
-fn written_by_clients(partition: &Partition) -> Result<u64, Fault> {
+fn written_by_clients(partition: &Partition) -> Result<(u64, KeyspaceId), Fault> {
     if partition.keyspace != KeyspaceId::SYSTEM {
-        return Ok(partition.id);
+        return Ok((partition.id, partition.keyspace));
     }
     Err(Fault::new(
         Code::PermissionDenied,
@@ -298,9 +301,10 @@ fn plan_read(site: &impl Site, operation: Operation) -> Result<Plan, Fault> {
         Operation::Get(get) => {
             limits::check_key(&get.key)?;
             let (target, keys) = (get.target.as_ref(), [&get.key].into_iter());
-            let partition = route(site, &map, &get.keyspace, target, keys)?.id;
+            let found = route(site, &map, &get.keyspace, target, keys)?;
+            let (partition, keyspace) = (found.id, found.keyspace);
             let work = read_work(get.read.as_ref(), map.database, partition)?;
-            Ok(Plan { partition, asked: Asked::Get(get), work })
+            Ok(Plan { partition, keyspace, asked: Asked::Get(get), work })
         }
         Operation::Scan(scan) => {
             let partition = scanned(site, &map, &scan)?;
@@ -313,7 +317,7 @@ fn plan_read(site: &impl Site, operation: Operation) -> Result<Plan, Fault> {
                 let index = snapshot_revision(&token, id)?;
                 Work::Read(ReadKind::Applied { index })
             };
-            Ok(Plan { partition: id, asked: Asked::Scan(Box::new(scan)), work })
+            Ok(Plan { partition: id, keyspace, asked: Asked::Scan(Box::new(scan)), work })
         }
         _ => unreachable!("the caller sends writes elsewhere"),
     }
@@ -364,8 +368,7 @@ fn read_work(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use doug_proto::ids::NodeId;
-    use doug_proto::map::{Member, Node, Ports};
+    use doug_proto::map::testing::sample_with_catalog;
     use doug_proto::token::Place;
 
     /// A node that holds the catalog and two partitions of `default`.
@@ -390,44 +393,7 @@ mod tests {
     }
 
     fn holder() -> Holder {
-        let node = Node {
-            id: NodeId::from_bits(1),
-            name: "a-0".into(),
-            cluster: "a".into(),
-            address: "host".into(),
-            ports: Ports::default(),
-            version: 1,
-        };
-        let half = Bytes::from_static(&[0x80]);
-        let partition = |id, keyspace, start: &Bytes, end: &Bytes| Partition {
-            id,
-            keyspace,
-            start: start.clone(),
-            end: end.clone(),
-            generation: 1,
-            cluster: "a".into(),
-            voters: vec![Member { node: node.id, replica: 1 }],
-            learners: Vec::new(),
-            parents: Vec::new(),
-            outgoing: Vec::new(),
-            next_replica: 0,
-            goal: None,
-        };
-        let (system, default, open) = (KeyspaceId::SYSTEM, KeyspaceId::DEFAULT, Bytes::new());
-        let map = PartitionMap {
-            epoch: 1,
-            keyspaces: vec![Keyspace::system(), Keyspace::default_by_hash()],
-            clusters: Vec::new(),
-            partitions: vec![
-                partition(1, system, &open, &open),
-                partition(2, default, &open, &half),
-                partition(3, default, &half, &open),
-            ],
-            nodes: vec![node],
-            ..PartitionMap::empty(DatabaseId::from_bits(0xdb))
-        };
-        map.validate_whole().unwrap();
-        Holder(Arc::new(map))
+        Holder(Arc::new(sample_with_catalog(2)))
     }
 
     fn get(keyspace: &str, partition: u64) -> Result<u64, Fault> {

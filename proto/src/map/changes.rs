@@ -273,7 +273,7 @@ fn take_one(
 #[cfg(test)]
 mod tests {
     use super::super::merge::tests::maps;
-    use super::super::tests::sample_with_catalog;
+    use super::super::testing::sample_with_catalog;
     use super::*;
     use proptest::prelude::*;
 

@@ -329,7 +329,7 @@ fn from_hex(text: &str) -> Result<Bytes, Fault> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{sample, sample_with_catalog};
+    use super::super::testing::{sample, sample_with_catalog};
     use super::*;
 
     fn without_replicas(mut map: PartitionMap) -> PartitionMap {

@@ -185,7 +185,7 @@ fn later_division(one: &[Partition], other: &[Partition]) -> bool {
 
 #[cfg(test)]
 pub(super) mod tests {
-    use super::super::tests::{sample, sample_with_catalog};
+    use super::super::testing::{sample, sample_with_catalog};
     use super::super::{Cluster, Keyspace, Member, Ports, REMOVED};
     use super::*;
     use crate::ids::NodeId;

@@ -117,7 +117,7 @@ impl PartitionMap {
 #[cfg(test)]
 mod tests {
     use super::super::Keyspace;
-    use super::super::tests::sample_with_catalog;
+    use super::super::testing::sample_with_catalog;
     use super::*;
     use proptest::prelude::*;
     use std::collections::BTreeSet;

@@ -126,7 +126,7 @@ fn decode<M: Message + Default>(bytes: &[u8]) -> Result<M, Fault> {
 #[cfg(test)]
 mod tests {
     use super::super::merge::tests::maps;
-    use super::super::tests::sample_with_catalog;
+    use super::super::testing::sample_with_catalog;
     use super::*;
     use proptest::prelude::*;
 

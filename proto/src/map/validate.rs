@@ -150,7 +150,7 @@ fn invalid(message: String) -> Result<(), Fault> {
 #[cfg(test)]
 mod tests {
     use super::super::Cluster;
-    use super::super::tests::{sample, sample_with_catalog};
+    use super::super::testing::{sample, sample_with_catalog};
     use super::*;
 
     fn refusal(map: &PartitionMap) -> String {

@@ -86,7 +86,7 @@ impl MapFollower {
 #[cfg(test)]
 mod tests {
     use super::super::merge::tests::maps;
-    use super::super::tests::sample_with_catalog;
+    use super::super::testing::sample_with_catalog;
     use super::super::{KeyspaceId, Partition};
     use super::*;
     use proptest::prelude::*;

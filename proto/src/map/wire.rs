@@ -275,7 +275,7 @@ fn parse(text: &str) -> Result<DatabaseId, Fault> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{sample, sample_with_catalog};
+    use super::super::testing::{sample, sample_with_catalog};
     use super::*;
 
     #[test]

@@ -76,7 +76,7 @@ impl Process {
     }
 
     fn begin(&mut self, stream: StreamId, id: u64, plan: Plan, timeout: u64, cx: &mut Context) {
-        let Plan { partition, asked, work } = plan;
+        let Plan { partition, asked, work, .. } = plan;
         let (class, since) = (work.class(), cx.now);
         if let Err(limit) = self.admission.of(class).admit(Time(since)) {
             cx.coverage.hit("operation refused: enough are under way");
