@@ -1,5 +1,6 @@
 //! What the facade counts, for Prometheus.
 
+use doug_edge::keyspaces::KeyspaceLabels;
 use doug_proto::v1::stream_operation::Operation;
 use doug_streams::err;
 use prometheus_client::encoding::{EncodeLabelSet, text};
@@ -8,6 +9,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tonic::Code;
@@ -19,6 +21,7 @@ const OPERATIONS: [&str; 7] = ["get", "put", "delete", "scan", "batch", "registe
 struct Outcome {
     op: &'static str,
     code: &'static str,
+    keyspace: Arc<str>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -29,9 +32,10 @@ struct Kind {
 /// All metrics of a facade.
 pub struct Metrics {
     registry: Registry,
+    keyspaces: KeyspaceLabels,
     outcomes: Family<Outcome, Counter>,
-    /// Looked up once, because nearly every operation ends here.
-    kinds: Vec<(Counter, Histogram)>,
+    /// Looked up once, because every operation ends here.
+    latencies: Vec<Histogram>,
     in_flight_bytes: Gauge,
     answer_bytes: Gauge,
     map_epoch: Gauge,
@@ -64,15 +68,13 @@ impl Metrics {
         let log_lines_dropped = Counter::default();
         let help = "Lines of the log that standard error did not take";
         registry.register("log_lines_dropped", help, log_lines_dropped.clone());
-        let kind = |op| {
-            let ok = outcomes.get_or_create(&Outcome { op, code: name_of(Code::Ok) }).clone();
-            (ok, latency.get_or_create(&Kind { op }).clone())
-        };
-        let kinds = OPERATIONS.into_iter().map(kind).collect();
+        let latency_of = |op| latency.get_or_create(&Kind { op }).clone();
+        let latencies = OPERATIONS.into_iter().map(latency_of).collect();
         Self {
             registry,
+            keyspaces: KeyspaceLabels::default(),
             outcomes,
-            kinds,
+            latencies,
             in_flight_bytes,
             answer_bytes,
             map_epoch,
@@ -81,16 +83,18 @@ impl Metrics {
         }
     }
 
-    /// Counts one operation answered.
-    pub fn answered(&self, kind: OperationKind, code: Code, took: Duration) {
-        let (ok, latency) = &self.kinds[kind.0];
-        latency.observe(took.as_secs_f64());
-        if code == Code::Ok {
-            ok.inc();
-        } else {
-            let outcome = Outcome { op: OPERATIONS[kind.0], code: name_of(code) };
-            self.outcomes.get_or_create(&outcome).inc();
-        }
+    /// Counts one operation answered, in a keyspace that the map lists or in none.
+    pub fn answered(
+        &self,
+        kind: OperationKind,
+        code: Code,
+        keyspace: Option<&str>,
+        took: Duration,
+    ) {
+        self.latencies[kind.0].observe(took.as_secs_f64());
+        let keyspace = self.keyspaces.of(keyspace);
+        let outcome = Outcome { op: OPERATIONS[kind.0], code: name_of(code), keyspace };
+        self.outcomes.get_or_create(&outcome).inc();
     }
 
     /// Notes the epoch of the map in use.
@@ -177,15 +181,18 @@ mod tests {
     use doug_proto::v1::GetRequest;
 
     #[test]
-    fn operations_are_counted_by_kind_and_code() {
+    fn operations_are_counted_by_kind_code_and_keyspace() {
         let metrics = Metrics::new();
         let get = OperationKind::from(&Operation::Get(GetRequest::default()));
-        metrics.answered(get, Code::Ok, Duration::from_millis(1));
-        metrics.answered(get, Code::Ok, Duration::from_millis(1));
-        metrics.answered(get, Code::Unavailable, Duration::from_millis(1));
+        let took = Duration::from_millis(1);
+        metrics.answered(get, Code::Ok, Some("default"), took);
+        metrics.answered(get, Code::Ok, Some("default"), took);
+        metrics.answered(get, Code::Unavailable, Some("tenant"), took);
         let text = metrics.encode(77, 88);
-        assert!(text.contains(r#"dougdb_facade_requests_total{op="get",code="OK"} 2"#), "{text}");
-        assert!(text.contains(r#"{op="get",code="UNAVAILABLE"} 1"#), "{text}");
+        let ok = r#"dougdb_facade_requests_total{op="get",code="OK",keyspace="default"} 2"#;
+        assert!(text.contains(ok), "{text}");
+        let failed = r#"{op="get",code="UNAVAILABLE",keyspace="tenant"} 1"#;
+        assert!(text.contains(failed), "{text}");
         assert!(text.contains(r#"request_duration_seconds_count{op="get"} 3"#), "{text}");
         assert!(text.contains("dougdb_facade_in_flight_bytes 77"), "{text}");
         assert!(text.contains("dougdb_facade_answer_bytes 88"), "{text}");

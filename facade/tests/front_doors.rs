@@ -211,7 +211,9 @@ async fn health_and_metrics_tell_what_a_probe_and_a_dashboard_need() {
     let node = FakeNode::start(1, "a").await;
     let facade = facade_of(&[&node]).await;
     facade.client().await.get(get("k")).await.unwrap();
-    facade.until_page("/metrics", r#"requests_total{op="get",code="OK"} 1"#).await;
+    facade
+        .until_page("/metrics", r#"requests_total{op="get",code="OK",keyspace="default"} 1"#)
+        .await;
 
     let mut health = tonic_health::pb::health_client::HealthClient::new(facade.channel().await);
     let service = "dougdb.v1.Doug".to_owned();

@@ -1,10 +1,13 @@
 //! Counters for Prometheus.
 
+use crate::apply::Partition;
 use crate::budget::Share;
 use crate::engine::shared::Shared;
 use crate::flow::Class;
 use crate::host::RoleChange;
 use crate::volume::Admission;
+use doug_edge::keyspaces::KeyspaceLabels;
+use doug_proto::map::PartitionMap;
 use doug_proto::v1::{Outcome, stream_operation::Operation};
 use doug_raft::UnquiesceCause;
 use doug_streams::err;
@@ -14,12 +17,28 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Registry, Unit};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-/// Which kind of operation.
+/// Which kind of operation, and where.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct OperationLabels {
     operation: &'static str,
+    keyspace: Arc<str>,
+}
+
+/// Which keyspace.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct KeyspaceLabel {
+    keyspace: Arc<str>,
+}
+
+/// What was refused, and where.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RefusedLabels {
+    class: &'static str,
+    keyspace: Arc<str>,
 }
 
 /// Which partition.
@@ -50,8 +69,10 @@ struct ClassLabels {
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
+    keyspaces: KeyspaceLabels,
     operations: Family<OperationLabels, Counter>,
-    conditions_unmet: Counter,
+    conditions_unmet: Family<KeyspaceLabel, Counter>,
+    sessions: Family<KeyspaceLabel, Gauge>,
     role_changes: Family<PartitionLabels, Counter>,
     clock_offset: Gauge,
     leaderships: Gauge,
@@ -64,7 +85,7 @@ pub struct Metrics {
     log_backlog_bytes: Gauge,
     memtable_bytes: Gauge,
     memory_share_bytes: Family<ShareLabels, Gauge>,
-    refused: Family<ClassLabels, Counter>,
+    refused: Family<RefusedLabels, Counter>,
     under_way: Family<ClassLabels, Gauge>,
     admission_limit: Family<ClassLabels, Gauge>,
     request_bytes: Gauge,
@@ -106,7 +127,8 @@ impl Metrics {
     pub fn new() -> Self {
         let mut registry = Registry::with_prefix("dougdb_node");
         let operations = Family::<OperationLabels, Counter>::default();
-        let conditions_unmet = Counter::default();
+        let conditions_unmet = Family::<KeyspaceLabel, Counter>::default();
+        let sessions = Family::<KeyspaceLabel, Gauge>::default();
         let role_changes = Family::<PartitionLabels, Counter>::default();
         let (leaderships, quiesced) = (Gauge::default(), Gauge::default());
         let clock_offset = Gauge::default();
@@ -114,7 +136,7 @@ impl Metrics {
         let (peer_turns, dropped_appends) = (Counter::default(), Counter::default());
         let (log_backlog_bytes, memtable_bytes) = (Gauge::default(), Gauge::default());
         let memory_share_bytes = Family::<ShareLabels, Gauge>::default();
-        let refused = Family::<ClassLabels, Counter>::default();
+        let refused = Family::<RefusedLabels, Counter>::default();
         let under_way = Family::<ClassLabels, Gauge>::default();
         let admission_limit = Family::<ClassLabels, Gauge>::default();
         let partition_bytes = Family::<PartitionLabels, Gauge>::default();
@@ -131,6 +153,7 @@ impl Metrics {
         register!(registry,
             "operations": "Operations taken up, by kind" => operations,
             "conditions_unmet": "Writes whose condition did not hold" => conditions_unmet,
+            "sessions": "Client sessions of the partitions led from this node" => sessions,
             "role_changes": "Changes of role, term or leader" => role_changes,
             "clock_offset_milliseconds": "By how much this node's wall clock is ahead of the median of those it hears, or behind it if negative" => clock_offset,
             "leaderships": "Partitions led from this node" => leaderships,
@@ -174,8 +197,10 @@ impl Metrics {
         registry.register_with_unit("memory_share", help, Unit::Bytes, memory_share_bytes.clone());
         Self {
             registry,
+            keyspaces: KeyspaceLabels::default(),
             operations,
             conditions_unmet,
+            sessions,
             role_changes,
             clock_offset,
             leaderships,
@@ -210,29 +235,23 @@ impl Metrics {
         }
     }
 
-    /// An operation was taken up.
-    pub fn operation(&self, operation: &Operation) {
-        let operation = match operation {
-            Operation::Get(_) => "get",
-            Operation::Put(_) => "put",
-            Operation::Delete(_) => "delete",
-            Operation::Scan(_) => "scan",
-            Operation::Batch(_) => "batch",
-            Operation::Register(_) => "register",
-            Operation::Status(_) => "status",
-        };
-        self.operations.get_or_create(&OperationLabels { operation }).inc();
+    /// An operation of this kind was taken up, in a keyspace that the map lists or in none.
+    pub fn operation(&self, operation: &'static str, keyspace: Option<&str>) {
+        let keyspace = self.keyspaces.of(keyspace);
+        self.operations.get_or_create(&OperationLabels { operation, keyspace }).inc();
     }
 
-    /// An operation was refused, because enough are under way.
-    pub fn refused(&self, class: Class) {
-        self.refused.get_or_create(&ClassLabels { class: class.name() }).inc();
+    /// An operation in a keyspace was refused, because enough are under way.
+    pub fn refused(&self, class: Class, keyspace: Option<&str>) {
+        let (class, keyspace) = (class.name(), self.keyspaces.of(keyspace));
+        self.refused.get_or_create(&RefusedLabels { class, keyspace }).inc();
     }
 
-    /// A write was applied.
-    pub fn written(&self, outcome: &Outcome) {
+    /// A write in a keyspace was applied.
+    pub fn written(&self, outcome: &Outcome, keyspace: Option<&str>) {
         if !outcome.conditions_met && !outcome.wrong_partition && !outcome.session_expired {
-            self.conditions_unmet.inc();
+            let keyspace = self.keyspaces.of(keyspace);
+            self.conditions_unmet.get_or_create(&KeyspaceLabel { keyspace }).inc();
         }
     }
 
@@ -246,6 +265,23 @@ impl Metrics {
     pub fn unquiesced(&self, unquiesces: &[(UnquiesceCause, u64)]) {
         for (cause, count) in unquiesces {
             self.unquiesces.get_or_create(&UnquiesceLabels { cause: cause.name() }).inc_by(*count);
+        }
+    }
+
+    /// Every member of a partition has the same sessions: only its leader counts them, so that
+    /// the sum over nodes is right.
+    fn count_sessions(&self, partitions: &[Arc<Partition>], map: Option<&PartitionMap>) {
+        let mut counts: BTreeMap<Arc<str>, usize> = BTreeMap::new();
+        for partition in partitions.iter().filter(|partition| partition.leads()) {
+            let id = partition.descriptor().keyspace;
+            let keyspace = map.and_then(|map| map.keyspace(id));
+            let label = self.keyspaces.of(keyspace.map(|keyspace| &*keyspace.name));
+            *counts.entry(label).or_default() += partition.session_count();
+        }
+        // A node that leads nothing in a keyspace any more counts nothing there.
+        self.sessions.clear();
+        for (keyspace, count) in counts {
+            self.sessions.get_or_create(&KeyspaceLabel { keyspace }).set(count as i64);
         }
     }
 
@@ -289,6 +325,7 @@ impl Metrics {
         let partitions: Vec<_> = shared.partitions.read().values().cloned().collect();
         let memtables: u64 = partitions.iter().map(|partition| partition.memtable_bytes()).sum();
         self.memtable_bytes.set(memtables as i64);
+        self.count_sessions(&partitions, shared.maps.get().as_deref());
         for partition in partitions {
             let labels = PartitionLabels { partition: partition.key().partition };
             self.partition_bytes.get_or_create(&labels).set(partition.bytes() as i64);
@@ -300,5 +337,44 @@ impl Metrics {
         let mut text = String::new();
         encode(&mut text, &self.registry)?;
         Ok(text)
+    }
+}
+
+/// The kind of an operation, as the label `operation` names it.
+pub fn kind_of(operation: &Operation) -> &'static str {
+    match operation {
+        Operation::Get(_) => "get",
+        Operation::Put(_) => "put",
+        Operation::Delete(_) => "delete",
+        Operation::Scan(_) => "scan",
+        Operation::Batch(_) => "batch",
+        Operation::Register(_) => "register",
+        Operation::Status(_) => "status",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_counted_by_keyspace_says_which() {
+        let metrics = Metrics::new();
+        metrics.operation("put", Some("default"));
+        metrics.operation("put", Some("tenant"));
+        metrics.operation("put", None);
+        metrics.refused(Class::Write, Some("tenant"));
+        metrics.written(&Outcome::default(), Some("tenant"));
+        let mut text = String::new();
+        encode(&mut text, &metrics.registry).unwrap();
+        for line in [
+            r#"dougdb_node_operations_total{operation="put",keyspace="default"} 1"#,
+            r#"dougdb_node_operations_total{operation="put",keyspace="tenant"} 1"#,
+            r#"dougdb_node_operations_total{operation="put",keyspace="(none)"} 1"#,
+            r#"dougdb_node_refused_operations_total{class="write",keyspace="tenant"} 1"#,
+            r#"dougdb_node_conditions_unmet_total{keyspace="tenant"} 1"#,
+        ] {
+            assert!(text.contains(line), "{line} is not in\n{text}");
+        }
     }
 }

@@ -10,6 +10,7 @@ use crate::map_source::MapReceiver;
 use crate::metrics::{Metrics, OperationKind};
 use doug_client::{Builder, Client};
 use doug_proto::error::Fault;
+use doug_proto::map::PartitionMap;
 use doug_proto::v1::stream_answer::Answer;
 use doug_proto::v1::stream_operation::Operation;
 use std::sync::Arc;
@@ -73,13 +74,15 @@ impl Router {
     ) -> Result<Answer, Fault> {
         let started = self.client.now();
         let kind = OperationKind::from(&operation);
+        let map = self.map.borrow().clone();
+        let keyspace = map.as_ref().and_then(|map| keyspace_of(map, &operation));
         let result = match self.admit(&operation, bytes) {
             Ok(_permit) => self.client.execute(operation, started + timeout).await,
             Err(fault) => Err(fault),
         };
         let code = result.as_ref().err().map_or(tonic::Code::Ok, |fault| fault.code);
         let took = self.client.now().saturating_duration_since(started);
-        self.metrics.answered(kind, code, took);
+        self.metrics.answered(kind, code, keyspace, took);
         result
     }
 
@@ -87,4 +90,23 @@ impl Router {
         validate::check(operation, bytes)?;
         self.admission.admit(bytes)
     }
+}
+
+/// The name of the keyspace that an operation is for, if the map lists it.
+fn keyspace_of<'m>(map: &'m PartitionMap, operation: &Operation) -> Option<&'m str> {
+    let (name, target) = match operation {
+        Operation::Get(get) => (&*get.keyspace, get.target.as_ref()),
+        Operation::Put(put) => (&*put.keyspace, put.target.as_ref()),
+        Operation::Delete(delete) => (&*delete.keyspace, delete.target.as_ref()),
+        Operation::Scan(scan) => (&*scan.keyspace, scan.target.as_ref()),
+        Operation::Batch(batch) => (&*batch.keyspace, batch.target.as_ref()),
+        Operation::Register(register) => ("", register.target.as_ref()),
+        Operation::Status(_) => return None,
+    };
+    let named = target.filter(|target| target.partition != 0);
+    let keyspace = match named {
+        Some(target) => map.keyspace(map.partition(target.partition)?.keyspace),
+        None => map.keyspace_named(name).ok(),
+    };
+    keyspace.map(|keyspace| &*keyspace.name)
 }

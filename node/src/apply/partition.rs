@@ -303,6 +303,11 @@ impl Partition {
         inner.tree.table_bytes() + memtables as u64
     }
 
+    /// How many client sessions there are.
+    pub fn session_count(&self) -> usize {
+        self.inner.lock().machine.sessions().len()
+    }
+
     /// What the client sessions count for, in bytes; see [`doug_proto::limits::SESSION_BYTES`].
     pub fn session_bytes(&self) -> u64 {
         self.inner.lock().machine.sessions().bytes() as u64

@@ -116,7 +116,10 @@ fn finish(partition: &Partition, work: AppliedWork, shared: &Shared) {
     leave_undecided(replica, work.overtaken, shared);
     if !work.outcomes.is_empty() {
         let descriptor = partition.descriptor();
-        let epoch = shared.maps.epoch();
+        let map = shared.maps.get();
+        let epoch = map.as_ref().map_or(0, |map| map.epoch);
+        let keyspace = map.as_ref().and_then(|map| map.keyspace(descriptor.keyspace));
+        let keyspace = keyspace.map(|keyspace| &*keyspace.name);
         for (request, outcome, stamp) in work.outcomes {
             let Some(mut request) = shared.requests.take(request) else { continue };
             request.permit.carried_out(shared.clock.now());
@@ -127,7 +130,7 @@ fn finish(partition: &Partition, work: AppliedWork, shared: &Shared) {
                 leader: true,
                 staleness: None,
             };
-            shared.metrics.written(&outcome);
+            shared.metrics.written(&outcome, keyspace);
             // Only operations are proposed for an answer.
             let (Some(sink), Asked::Operation(asked)) = (request.sink, request.asked) else {
                 continue;

@@ -4,6 +4,7 @@ use crate::engine::read_pool::ReadTask;
 use crate::engine::requests::{Asked, Permit, Request, Sink};
 use crate::engine::shared::Shared;
 use crate::host::Event;
+use crate::metrics::kind_of;
 use crate::services::status;
 use crate::serving::{Plan, Site, Work, plan};
 use doug_proto::error::Fault;
@@ -19,8 +20,9 @@ pub fn submit(shared: &Arc<Shared>, operation: Operation, deadline: Time, sink: 
         Ok(permit) => permit,
         Err(fault) => return sink.fail(&fault),
     };
-    shared.metrics.operation(&operation);
+    let kind = kind_of(&operation);
     if let Operation::Status(request) = operation {
+        shared.metrics.operation(kind, None);
         let shared = shared.clone();
         tokio::spawn(async move {
             let status = status::page(&shared, &request).await;
@@ -29,8 +31,13 @@ pub fn submit(shared: &Arc<Shared>, operation: Operation, deadline: Time, sink: 
         });
         return;
     }
-    match plan(&**shared, operation) {
-        Ok(plan) => start(shared, plan, deadline, sink, permit),
+    let planned = plan(&**shared, operation);
+    let map = shared.maps.get();
+    let keyspace = planned.as_ref().ok().and_then(|plan| map.as_ref()?.keyspace(plan.keyspace));
+    let keyspace = keyspace.map(|keyspace| &*keyspace.name);
+    shared.metrics.operation(kind, keyspace);
+    match planned {
+        Ok(plan) => start(shared, plan, keyspace, deadline, (sink, permit)),
         Err(fault) => sink.fail(&fault),
     }
 }
@@ -68,10 +75,16 @@ impl Site for Shared {
     }
 }
 
-fn start(shared: &Shared, plan: Plan, deadline: Time, sink: Sink, mut permit: Permit) {
-    let Plan { partition, asked, work } = plan;
+fn start(
+    shared: &Shared,
+    plan: Plan,
+    keyspace: Option<&str>,
+    deadline: Time,
+    (sink, mut permit): (Sink, Permit),
+) {
+    let Plan { partition, asked, work, .. } = plan;
     if let Err(fault) = shared.requests.enter(&mut permit, work.class(), shared.clock.now()) {
-        shared.metrics.refused(work.class());
+        shared.metrics.refused(work.class(), keyspace);
         return sink.fail(&fault);
     }
     let asked = Asked::Operation(asked);

@@ -9,6 +9,7 @@ pub mod descriptors;
 mod gate;
 pub mod grpc;
 pub mod incoming;
+pub mod keyspaces;
 pub mod outbox;
 pub mod stall;
 
