@@ -15,7 +15,7 @@ pub enum Share {
     Answers,
     /// Client sessions of all replicas.
     Sessions,
-    /// What waits for the log and to be applied.
+    /// Batches: those that wait for the log, to be applied, for followers, and for other nodes.
     Replication,
 }
 
@@ -47,11 +47,13 @@ impl Share {
     /// How many sixty-fourths of the budget it has.
     fn parts(self) -> u64 {
         match self {
-            Share::Memtables => 20,
-            Share::Blocks => 10,
-            Share::Requests | Share::Answers | Share::Sessions => 8,
+            Share::Memtables => 18,
             Share::Tables => 6,
-            Share::Replication => 4,
+            Share::Blocks
+            | Share::Requests
+            | Share::Answers
+            | Share::Sessions
+            | Share::Replication => 8,
         }
     }
 }
@@ -64,6 +66,14 @@ impl MemoryBudget {
     /// What a part may use, in bytes.
     pub fn of(self, share: Share) -> u64 {
         self.0 / 64 * share.parts()
+    }
+
+    /// Bytes of appends that may wait for one other node, and as many that may wait here from it:
+    /// a quarter of [`Share::Replication`] for the four others of a cluster, but always two of the
+    /// largest messages.
+    pub fn of_a_peer(self) -> usize {
+        let share = self.of(Share::Replication) / 4 / 8;
+        usize::try_from(share).unwrap_or(usize::MAX).clamp(2 << 20, 16 << 20)
     }
 }
 
@@ -78,6 +88,6 @@ mod tests {
         let budget = MemoryBudget(256 << 20);
         let shares: u64 = Share::ALL.iter().map(|share| budget.of(*share)).sum();
         assert_eq!(shares, budget.0);
-        assert_eq!(budget.of(Share::Memtables), 80 << 20);
+        assert_eq!(budget.of(Share::Memtables), 72 << 20);
     }
 }

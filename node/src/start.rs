@@ -333,8 +333,9 @@ fn hosts(
         hosts: config.hosts as u32,
         // A quarter of the log, over eight replicas.
         retained_log_bytes: config.log_limit / 32,
-        log_backlog_bytes: replication / 2,
+        log_backlog_bytes: replication / 4,
         apply_backlog_bytes: replication / 4,
+        payload_cache_bytes: replication / 4,
         uncommitted_log_bytes: log.uncommitted_bytes() / config.hosts as u64,
         largest_batch_bytes: log.largest_batch(),
         ..HostConfig::new(identity.node)
@@ -396,7 +397,7 @@ fn share(
         answers: Answers::new(config.answer_budget()),
         leases: Leases::default(),
         maps: Maps::new(parts.map, parts.store.clone()),
-        peers: Peers::new(peers, shared.clone()),
+        peers: Peers::new(peers, shared.clone(), config.budget()),
         store: parts.store,
         log_reader: parts.log_reader,
         log_limit: config.log_limit,

@@ -107,6 +107,8 @@ impl Host {
         {
             self.persisting.forget(key.partition);
             self.uncommitted.recount(&mut replica.uncommitted, 0);
+            self.applying -= replica.applying_counted;
+            self.payloads.note(key.partition, 0);
             self.end_liveness_of(&replica);
             self.update_indexes(now, key.partition);
             let (applied, until) = (replica.applied, replica.raft.applying());

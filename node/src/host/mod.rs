@@ -17,6 +17,7 @@ mod levels;
 mod membership;
 #[cfg(feature = "simulation")]
 mod mutant;
+mod payloads;
 mod pending;
 mod places;
 mod queue;
@@ -58,6 +59,7 @@ use doug_storage::ReplicaKey;
 use faults::{not_proposed, outcome_unknown, read_expired, transfer_expired};
 use levels::Programs;
 use membership::Leaving;
+use payloads::Payloads;
 use queue::QueuedWrite;
 use quiesce::{Candidacy, PeerLiveness};
 use replica::Replica;
@@ -91,11 +93,11 @@ pub struct HostConfig {
     pub append_bytes: u64,
     /// Bytes of applied log each replica keeps for followers that lag.
     pub retained_log_bytes: u64,
-    /// Bytes of payloads each replica may keep in memory once applied.
+    /// Bytes of batches that all replicas of this host may keep in memory once applied.
     pub payload_cache_bytes: u64,
     /// Bytes that wait for the log before nothing more is taken in. One message more may.
     pub log_backlog_bytes: u64,
-    /// Bytes that wait to be applied to one replica, likewise.
+    /// Bytes that wait to be applied to all replicas of this host, likewise.
     pub apply_backlog_bytes: u64,
     /// Bytes of batches without a majority that the log can bear, of all replicas of this host.
     pub uncommitted_log_bytes: u64,
@@ -124,9 +126,9 @@ impl HostConfig {
             batch_bytes: 1 << 20,
             append_bytes: 1 << 20,
             retained_log_bytes: 8 << 20,
-            payload_cache_bytes: 4 << 20,
+            payload_cache_bytes: 16 << 20,
             log_backlog_bytes: 16 << 20,
-            apply_backlog_bytes: 8 << 20,
+            apply_backlog_bytes: 32 << 20,
             uncommitted_log_bytes: 192 << 20,
             largest_batch_bytes: 8 << 20,
             #[cfg(feature = "simulation")]
@@ -176,6 +178,9 @@ pub struct Host {
     leaving: Vec<Leaving>,
     persisting: Persisting,
     uncommitted: Uncommitted,
+    payloads: Payloads,
+    /// Bytes that wait to be applied to all replicas.
+    applying: u64,
     draining: bool,
     next_balance: Time,
     last_tick: Time,
@@ -213,6 +218,7 @@ impl Host {
         let clocks = WallClocks::new(config.node);
         let liveness = PeerLiveness::new(config.incarnation, 2 * config.election_timeout);
         let uncommitted = Uncommitted::new(config.uncommitted_log_bytes);
+        let payloads = Payloads::new(config.payload_cache_bytes);
         Self {
             config,
             liveness,
@@ -223,6 +229,8 @@ impl Host {
             leaving: Vec::new(),
             persisting: Persisting::default(),
             uncommitted,
+            payloads,
+            applying: 0,
             draining: false,
             next_balance: Time(0),
             last_tick: Time(0),
@@ -323,11 +331,25 @@ impl Host {
             }
             self.dirty.reuse(dirty);
         }
+        self.evict_payloads();
         let clock = self.clocks.own(now).0;
         for (_, turn) in &mut self.effects.turns {
             turn.clock = clock;
         }
         std::mem::take(&mut self.effects)
+    }
+
+    /// Has replicas let go of what they have applied while all together keep too much of it.
+    fn evict_payloads(&mut self) {
+        let (mut after, last) = (0, self.payloads.last_change());
+        while let Some((change, partition)) =
+            self.payloads.over(after).filter(|(at, _)| *at <= last)
+        {
+            after = change;
+            let Some(replica) = self.replicas.get_mut(&partition) else { continue };
+            replica.raft.evict_payloads(replica.applied);
+            self.payloads.note(partition, replica.raft.payload_bytes());
+        }
     }
 
     /// State of every replica.
@@ -447,9 +469,6 @@ impl Host {
                 idle.push(*partition);
             }
             expire(now, replica, &mut self.effects);
-            if replica.raft.payload_bytes() > self.config.payload_cache_bytes {
-                replica.raft.evict_payloads(replica.applied);
-            }
             // Most of the others have nothing to do either.
             if !replica.is_idle() {
                 self.dirty.insert(*partition);
@@ -510,7 +529,7 @@ impl Host {
         // The leader sends it again. Its heartbeats pass, so it goes on leading.
         let carries_batches = carries_batches(&message);
         if carries_batches
-            && (is_full(&self.config, &self.persisting, replica)
+            && (is_full(&self.config, &self.persisting, (self.applying, replica))
                 || !self.uncommitted.takes_append(makes_longer(&message, replica)))
         {
             self.effects.dropped_appends += 1;
@@ -581,9 +600,15 @@ impl Host {
 
 /// Whether so much waits for the log, or to be applied to this replica, that nothing
 /// more is taken in: see [`backlog`].
-fn is_full(config: &HostConfig, persisting: &Persisting, replica: &Replica) -> bool {
+fn is_full(
+    config: &HostConfig,
+    persisting: &Persisting,
+    (applying, replica): (u64, &Replica),
+) -> bool {
+    // One partition whose apply is held up leaves three quarters to the others.
     persisting.bytes() >= config.log_backlog_bytes
-        || replica.applying.bytes() >= config.apply_backlog_bytes
+        || applying >= config.apply_backlog_bytes
+        || replica.applying.bytes() >= config.apply_backlog_bytes / 4
 }
 
 fn carries_batches(message: &doug_raft::Message) -> bool {

@@ -71,6 +71,8 @@ pub(super) struct Replica {
     pub indexed: Indexes,
     /// Bytes without a majority that its host counts for it.
     pub uncommitted: u64,
+    /// Bytes that wait to be applied, as its host counts them.
+    pub applying_counted: u64,
 }
 
 impl Replica {
@@ -109,12 +111,19 @@ impl Replica {
             next_quiesce: Time(0),
             indexed: Indexes::default(),
             uncommitted: 0,
+            applying_counted: 0,
         }
     }
 
     /// Has its host count what it holds without a majority now.
     pub(super) fn recount_uncommitted(&mut self, of_host: &mut Uncommitted) {
         of_host.recount(&mut self.uncommitted, self.raft.uncommitted_bytes());
+    }
+
+    /// Has its host count what waits to be applied to it now.
+    pub(super) fn recount_applying(&mut self, of_host: &mut u64) {
+        *of_host = *of_host - self.applying_counted + self.applying.bytes();
+        self.applying_counted = self.applying.bytes();
     }
 
     pub(super) fn leads(&self) -> bool {

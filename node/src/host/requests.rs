@@ -25,7 +25,7 @@ impl Host {
             self.effects.replies.push((request, Err(fault)));
             return;
         }
-        if is_full(&self.config, &self.persisting, replica) {
+        if is_full(&self.config, &self.persisting, (self.applying, replica)) {
             self.effects.replies.push((request, Err(backlog_full(partition))));
             return;
         }

@@ -16,7 +16,7 @@ impl Host {
         let Some(replica) = self.replicas.get_mut(&partition) else { return };
         self.clocks.show_to(now, replica);
         pursue_goal(now, replica, &self.programs, &mut self.effects);
-        let full = is_full(&self.config, &self.persisting, replica);
+        let full = is_full(&self.config, &self.persisting, (self.applying, replica));
         let room = if full { 0 } else { self.uncommitted.room_to_propose() };
         for (request, error) in replica.propose_queued(now, self.config.batch_bytes, room) {
             let fault = replica::refusal(error, || not_leader(replica));
@@ -49,6 +49,8 @@ impl Host {
             self.effects.replayed.push((replica.key, replayed));
         }
         replica.recount_uncommitted(&mut self.uncommitted);
+        replica.recount_applying(&mut self.applying);
+        self.payloads.note(partition, replica.raft.payload_bytes());
         self.effects.replies.extend(let_in(replica));
     }
 }

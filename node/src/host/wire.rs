@@ -175,14 +175,10 @@ pub enum UnpackError {
     Empty,
 }
 
-/// Below this share of the frame, a batch is copied out of it.
-const SHARE: usize = 4 << 10;
-
-/// A small batch must not keep the whole frame it arrived in alive: the frame
-/// may be a thousand times its size, and the log's cache counts only the batch.
+/// A batch must not keep the whole frame it arrived in alive: the frame may be a thousand times
+/// its size, and whoever keeps batches counts only the batch.
 fn own(bytes: bytes::Bytes) -> Result<Batch, BatchError> {
-    let bytes = if bytes.len() < SHARE { bytes::Bytes::copy_from_slice(&bytes) } else { bytes };
-    Batch::decode(bytes)
+    Batch::decode(bytes::Bytes::copy_from_slice(&bytes))
 }
 
 fn vote_request(

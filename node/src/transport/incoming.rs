@@ -17,9 +17,6 @@ use tonic::{Request, Response, Status, Streaming};
 
 /// Turns of one peer that wait for the hosts; beyond, its stream is not read.
 const WAITING_TURNS: usize = 1_024;
-/// Bytes of appends of one peer that wait for the hosts; beyond, appends are dropped, and
-/// sent again later: what else the peer says, heartbeats first of all, must not wait.
-const WAITING_BULK: usize = 16 << 20;
 
 /// The `Raft` service.
 #[derive(Clone, Debug)]
@@ -96,13 +93,16 @@ async fn receive(
     shared: &Shared,
 ) -> Result<(), Status> {
     let turns = Arc::new(Semaphore::new(WAITING_TURNS));
-    let bulk = Arc::new(Semaphore::new(WAITING_BULK));
+    // Beyond it appends are dropped, and sent again later: what else the peer says, heartbeats
+    // first of all, must not wait.
+    let most = shared.budget.of_a_peer();
+    let bulk = Arc::new(Semaphore::new(most));
     while let Some(request) = requests.message().await? {
         let Some(Content::Turn(turn)) = request.content else {
             return Err(Fault::invalid("after the hello, a peer sends only turns").into());
         };
         for (host, mut turn) in split(turn, shared.hosts.len()) {
-            let bulk = admit_bulk(&mut turn, &bulk);
+            let bulk = admit_bulk(&mut turn, &bulk, most);
             let turns = turns.clone().acquire_owned().await.ok();
             let room = [turns, bulk];
             shared.hosts[host].send(Input { event: Event::Turn { from, turn }, room });
@@ -111,14 +111,18 @@ async fn receive(
     Ok(())
 }
 
-/// Takes room for a turn's appends; drops them where there is none.
-fn admit_bulk(turn: &mut v1::PeerTurn, room: &Arc<Semaphore>) -> Option<OwnedSemaphorePermit> {
+/// Takes some of the room for `most` bytes for a turn's appends; drops them where there is none.
+fn admit_bulk(
+    turn: &mut v1::PeerTurn,
+    room: &Arc<Semaphore>,
+    most: usize,
+) -> Option<OwnedSemaphorePermit> {
     let bytes: usize = turn.messages.iter().map(bulk_bytes).sum();
     if bytes == 0 {
         return None;
     }
     // A turn larger than all room takes all of it.
-    let wanted = u32::try_from(bytes.min(WAITING_BULK)).unwrap_or(u32::MAX);
+    let wanted = u32::try_from(bytes.min(most)).unwrap_or(u32::MAX);
     let admitted = room.clone().try_acquire_many_owned(wanted).ok();
     if admitted.is_none() {
         turn.messages.retain(|message| !is_bulk(message));
@@ -141,14 +145,15 @@ mod tests {
 
     #[test]
     fn without_room_for_its_appends_a_turn_is_heard_all_the_same() {
-        let room = Arc::new(Semaphore::new(WAITING_BULK));
-        let mut first = turn(WAITING_BULK - 10);
-        let admitted = admit_bulk(&mut first, &room);
+        let most = 1 << 20;
+        let room = Arc::new(Semaphore::new(most));
+        let mut first = turn(most - 10);
+        let admitted = admit_bulk(&mut first, &room, most);
         assert_eq!(first.messages.len(), 1);
         let mut second = turn(11);
-        assert!(admit_bulk(&mut second, &room).is_none());
+        assert!(admit_bulk(&mut second, &room, most).is_none());
         assert_eq!((second.messages.len(), second.heartbeats.len()), (0, 1));
         drop(admitted);
-        assert!(admit_bulk(&mut turn(WAITING_BULK + 1), &room).is_some());
+        assert!(admit_bulk(&mut turn(most + 1), &room, most).is_some());
     }
 }

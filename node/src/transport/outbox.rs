@@ -11,16 +11,16 @@ use doug_proto::v1::{PeerTurn, RaftMessage};
 use prost::Message;
 use std::collections::VecDeque;
 
-/// Bytes of appends that wait.
-const BULK_BYTES: usize = 16 << 20;
 /// Bytes of small messages that wait.
 const SMALL_BYTES: usize = 4 << 20;
 /// Appends that wait are merged into messages of about this many bytes.
 const MESSAGE_BYTES: usize = 1 << 20;
 
 /// The messages that wait for one peer.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Outbox {
+    /// Bytes of appends that may wait.
+    most_bulk: usize,
     small: PeerTurn,
     small_bytes: usize,
     bulk: VecDeque<RaftMessage>,
@@ -34,6 +34,20 @@ pub(super) struct Outbox {
 }
 
 impl Outbox {
+    /// An empty one, in which `most_bulk` bytes of appends may wait.
+    pub(super) fn new(most_bulk: usize) -> Self {
+        Self {
+            most_bulk,
+            small: PeerTurn::default(),
+            small_bytes: 0,
+            bulk: VecDeque::new(),
+            bulk_bytes: 0,
+            small_left: false,
+            greets: false,
+            clock: 0,
+        }
+    }
+
     /// Adds a turn, as far as there is room.
     pub(super) fn push(&mut self, mut turn: PeerTurn) {
         self.clock = turn.clock;
@@ -47,7 +61,7 @@ impl Outbox {
         }
         for append in turn.messages.extract_if(.., |message| is_bulk(message)) {
             let bytes = bulk_bytes(&append);
-            if self.bulk_bytes + bytes <= BULK_BYTES || self.bulk.is_empty() {
+            if self.bulk_bytes + bytes <= self.most_bulk || self.bulk.is_empty() {
                 self.bulk_bytes += bytes;
                 self.bulk.push_back(append);
             }
@@ -89,13 +103,15 @@ impl Outbox {
 
     /// Drops everything: it is stale.
     pub(super) fn clear(&mut self) {
-        *self = Self::default();
+        *self = Self::new(self.most_bulk);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const BULK_BYTES: usize = 16 << 20;
     use doug_proto::v1::{Append, Heartbeat, raft_message::Message as Content};
 
     fn append(bytes: usize) -> PeerTurn {
@@ -112,7 +128,7 @@ mod tests {
 
     #[test]
     fn a_heartbeat_leaves_before_the_appends_that_wait() {
-        let mut outbox = Outbox::default();
+        let mut outbox = Outbox::new(BULK_BYTES);
         (0..4).for_each(|_| outbox.push(append(1 << 20)));
         outbox.push(heartbeat(7));
         let first = outbox.take().unwrap();
@@ -122,7 +138,7 @@ mod tests {
 
     #[test]
     fn appends_leave_though_heartbeats_come_all_the_time() {
-        let mut outbox = Outbox::default();
+        let mut outbox = Outbox::new(BULK_BYTES);
         outbox.push(append(10));
         outbox.push(heartbeat(1));
         assert_eq!(outbox.take().unwrap().heartbeats.len(), 1);
@@ -134,7 +150,7 @@ mod tests {
 
     #[test]
     fn what_waits_is_bounded_in_bytes_and_merged() {
-        let mut outbox = Outbox::default();
+        let mut outbox = Outbox::new(BULK_BYTES);
         (0..1_000).for_each(|_| outbox.push(append(100 << 10)));
         assert!(outbox.bulk_bytes <= BULK_BYTES);
         let message = outbox.take().unwrap();
@@ -145,7 +161,7 @@ mod tests {
 
     #[test]
     fn an_append_larger_than_all_room_leaves_alone() {
-        let mut outbox = Outbox::default();
+        let mut outbox = Outbox::new(BULK_BYTES);
         outbox.push(append(BULK_BYTES + 1));
         outbox.push(append(10));
         assert_eq!(outbox.take().unwrap().messages.len(), 1);
@@ -154,7 +170,7 @@ mod tests {
 
     #[test]
     fn an_empty_turn_opens_a_stream() {
-        let mut outbox = Outbox::default();
+        let mut outbox = Outbox::new(BULK_BYTES);
         outbox.push(PeerTurn::default());
         assert_eq!(outbox.take(), Some(PeerTurn::default()));
         assert_eq!(outbox.take(), None);

@@ -4,6 +4,7 @@
 use super::hello::hello;
 use super::outbox::Outbox;
 use super::raft_client;
+use crate::budget::MemoryBudget;
 use crate::engine::shared::Shared;
 use crate::host::Event;
 use doug_proto::ids::NodeId;
@@ -31,12 +32,17 @@ const PING: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub struct Peers {
     queues: Mutex<FxHashMap<NodeId, Arc<Queue>>>,
+    /// Bytes of appends that may wait for each.
+    bulk: usize,
     runtime: Handle,
     shared: Weak<Shared>,
 }
 
+/// What a node may send another one before that has read it, on one stream.
+const WINDOW: u32 = 2 << 20;
+
 /// What waits for one peer.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Queue {
     outbox: Mutex<Outbox>,
     filled: Notify,
@@ -60,15 +66,16 @@ impl Queue {
 
 impl Peers {
     /// No streams yet.
-    pub fn new(runtime: Handle, shared: Weak<Shared>) -> Self {
-        Self { queues: Mutex::default(), runtime, shared }
+    pub fn new(runtime: Handle, shared: Weak<Shared>, budget: MemoryBudget) -> Self {
+        Self { queues: Mutex::default(), bulk: budget.of_a_peer(), runtime, shared }
     }
 
     /// Queues a turn. It may be lost: the core repeats what matters.
     pub fn send(&self, node: NodeId, turn: v1::PeerTurn) {
         let mut queues = self.queues.lock();
         let queue = queues.entry(node).or_insert_with(|| {
-            let queue = Arc::new(Queue::default());
+            let outbox = Mutex::new(Outbox::new(self.bulk));
+            let queue = Arc::new(Queue { outbox, filled: Notify::new() });
             self.runtime.spawn(run(node, queue.clone(), self.shared.clone()));
             queue
         });
@@ -164,8 +171,8 @@ pub fn endpoint(address: &str) -> Result<Endpoint, String> {
         .http2_keep_alive_interval(PING)
         .keep_alive_timeout(PING)
         .keep_alive_while_idle(true)
-        .initial_stream_window_size(8 << 20)
-        .initial_connection_window_size(16 << 20);
+        .initial_stream_window_size(WINDOW)
+        .initial_connection_window_size(2 * WINDOW);
     Ok(endpoint)
 }
 
