@@ -10,8 +10,7 @@ use crate::engine::requests::Requests;
 use crate::engine::shared::{HostHandle, Identity, Shared};
 use crate::engine::threads::{DISK_PATIENCE, HOST_PATIENCE, Threads};
 use crate::engine::{
-    apply_thread, departure, founding, host_thread, log_thread, maintenance, read_pool,
-    volume_watch,
+    apply_thread, founding, host_thread, log_thread, maintenance, read_pool, removal, volume_watch,
 };
 use crate::host::{Event, Host, HostConfig, host_of};
 use crate::metrics::Metrics;
@@ -460,7 +459,7 @@ fn start(
     runtime.spawn(transport::share_map(shared.clone()));
     runtime.spawn(transport::create_replicas(queues.creations, shared.clone()));
     runtime.spawn(transport::replace_damaged(shared.clone()));
-    runtime.spawn(departure::remove_left_out(shared.clone()));
+    runtime.spawn(removal::remove_left_out(shared.clone()));
     runtime.spawn(volume_watch::run(shared.clone()));
     runtime.spawn(founding::write_creation(shared.clone()));
     runtime.spawn(transport::send_snapshots(queues.snapshots, shared));

@@ -1,6 +1,6 @@
 //! The thread that applies what is committed and answers its writers.
 
-use super::departure::leave_if_damaged;
+use super::removal::leave_if_damaged;
 use super::requests::Asked;
 use super::shared::Shared;
 use super::threads::Pulse;

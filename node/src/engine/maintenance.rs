@@ -1,6 +1,6 @@
 //! The threads that flush, compact and read the log back.
 
-use super::departure::leave_if_damaged;
+use super::removal::leave_if_damaged;
 use super::shared::Shared;
 use super::threads::Pulse;
 use crate::apply::Partition;

@@ -2,7 +2,6 @@
 
 pub mod apply_thread;
 pub mod clock;
-pub mod departure;
 pub mod fatal;
 pub mod founding;
 pub mod host_thread;
@@ -14,6 +13,7 @@ pub mod maps;
 pub mod memory;
 mod queue;
 pub mod read_pool;
+pub mod removal;
 pub mod requests;
 pub mod shared;
 pub mod threads;

@@ -1,7 +1,7 @@
 //! The threads that serve reads from immutable views.
 
-use super::departure::leave_if_damaged;
 use super::queue;
+use super::removal::leave_if_damaged;
 use super::requests::{Asked, Request};
 use super::shared::Shared;
 use super::threads::Pulse;

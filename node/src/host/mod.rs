@@ -12,9 +12,9 @@ mod dirty;
 mod effects;
 mod event;
 mod faults;
+mod goals;
 mod leadership;
 mod levels;
-mod membership;
 #[cfg(feature = "simulation")]
 mod mutant;
 mod payloads;
@@ -57,8 +57,8 @@ use doug_raft::{
 };
 use doug_storage::ReplicaKey;
 use faults::{not_proposed, outcome_unknown, read_expired, transfer_expired};
+use goals::Leaving;
 use levels::Programs;
-use membership::Leaving;
 use payloads::Payloads;
 use queue::QueuedWrite;
 use quiesce::{Candidacy, PeerLiveness};

@@ -4,7 +4,7 @@ use super::backlog::Applying;
 use super::balance::HandOvers;
 use super::effects::{ApplyBatch, ApplyWork};
 use super::event::RequestId;
-use super::membership::AwaitedGoal;
+use super::goals::AwaitedGoal;
 use super::pending::Pending;
 use super::places::Places;
 use super::queue::{Taken, WriteQueue};

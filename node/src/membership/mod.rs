@@ -4,15 +4,15 @@
 //! The goal stands in the partition's descriptor, which stands in its log; so
 //! whoever leads next goes on from the descriptor alone.
 
-mod departure;
 mod goal;
+mod left_out;
 mod level;
 mod map;
 mod newcomer;
 mod plan;
 
-pub use departure::{is_left_out, left_out, without};
 pub use goal::{refusal, with_goal};
+pub use left_out::{is_left_out, left_out, without};
 pub use level::common_level;
 pub use map::{HeldDescriptors, MapUpdate};
 pub use newcomer::{Newcomer, check_newcomer, newcomer};
