@@ -20,11 +20,6 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 use std::time::Duration;
 
-/// A node's memory budget is a promise about the process, so what is freed goes back: the system's
-/// allocator kept twice as much as was in use after a burst of large values (docs/operations.md).
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 /// DougDB: a strongly consistent, partitioned key-value database.
 #[derive(Parser)]
 #[command(name = "doug", version, about, propagate_version = true, after_help = EXAMPLES)]
