@@ -73,3 +73,35 @@ async fn without_the_nodes_that_gave_it_the_last_map_goes_on() {
     let answer = facade.client().await.get(get).await.unwrap().into_inner();
     assert_eq!(answer.header.unwrap().served_by, other.node.id.to_string());
 }
+
+#[tokio::test]
+async fn a_watcher_hears_the_map_once_and_then_only_what_changed_of_what_it_asked_for() {
+    let (one, two) = (FakeNode::start(1, "a").await, FakeNode::start(2, "b").await);
+    let origin = MapOrigin::Nodes(vec![format!("127.0.0.1:{}", one.node.ports.doug)]);
+    let facade = Running::start(origin).await;
+    let mut map = map(1, &[&one.node, &two.node]);
+    one.map.send_replace(Some(map.clone()));
+    facade.until_page("/readyz", "epoch 1").await;
+
+    let mut client = facade.client().await;
+    let keyspaces = |names: &[&str]| WatchMapRequest {
+        keyspaces: names.iter().map(|name| (*name).to_owned()).collect(),
+        ..Default::default()
+    };
+    let mut all = client.watch_map(keyspaces(&[])).await.unwrap().into_inner();
+    let mut others = client.watch_map(keyspaces(&["tenant"])).await.unwrap().into_inner();
+    let first = all.message().await.unwrap().unwrap();
+    assert_eq!((first.changes, first.map.unwrap().partitions.len()), (false, 2));
+    let none = others.message().await.unwrap().unwrap().map.unwrap();
+    assert_eq!((none.keyspaces.len(), none.partitions.len(), none.nodes.len()), (0, 0, 2));
+
+    map.partitions[1].generation += 1;
+    map.epoch += 1;
+    one.map.send_replace(Some(map));
+    let second = all.message().await.unwrap().unwrap();
+    let told = second.map.unwrap();
+    assert!(second.changes);
+    assert_eq!((told.partitions.len(), told.nodes.len(), told.keyspaces.len()), (1, 0, 0));
+    let of_others = others.message().await.unwrap().unwrap().map.unwrap();
+    assert!(of_others.partitions.is_empty(), "that partition is of another keyspace");
+}
