@@ -96,6 +96,7 @@ pub struct Metrics {
     volume_available_bytes: Gauge,
     refuses_writes: Gauge,
     log_tail_cut: Gauge,
+    ambiguous_tails: Gauge,
     open_tables: Gauge,
     lookup_bytes: Gauge,
     session_bytes: Gauge,
@@ -149,6 +150,7 @@ impl Metrics {
         let log_lines_dropped = Counter::default();
         let (log_tail_cut, open_tables) = (Gauge::default(), Gauge::default());
         let (lookup_bytes, session_bytes) = (Gauge::default(), Gauge::default());
+        let ambiguous_tails = Gauge::default();
         let (flushes, compactions) = (Counter::default(), Counter::default());
         register!(registry,
             "operations": "Operations taken up, by kind" => operations,
@@ -169,6 +171,7 @@ impl Metrics {
             "log_lines_dropped": "Lines of the log that standard error did not take" => log_lines_dropped,
             "flushes": "Memtables written to SSTables" => flushes,
             "compactions": "Compactions done" => compactions,
+            "ambiguous_tails": "Replicas that may have lost what they acknowledged, because the log was cut, and have not found out yet" => ambiguous_tails,
             "log_tail_cut": "1 if the log ended in a record that did not read when this process started" => log_tail_cut,
             "open_tables": "Tables whose files are open" => open_tables,
             "refuses_writes": "1 while writes are refused because the volume is full" => refuses_writes,
@@ -222,6 +225,7 @@ impl Metrics {
             volume_available_bytes,
             refuses_writes,
             log_tail_cut,
+            ambiguous_tails,
             open_tables,
             lookup_bytes,
             session_bytes,
@@ -313,6 +317,8 @@ impl Metrics {
         }
         let refuses = shared.volume.admission() != Admission::Writes;
         self.refuses_writes.set(i64::from(refuses));
+        let ambiguous: usize = shared.hosts.iter().map(|host| host.ambiguous_tails()).sum();
+        self.ambiguous_tails.set(ambiguous as i64);
         self.log_tail_cut.set(i64::from(shared.store.log_cut().is_some()));
         self.lookup_bytes.set(shared.store.cache().lookup_bytes() as i64);
         self.session_bytes.set(shared.session_memory.used() as i64);

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 /// Every name in the code. A run that reaches another one is a mistake in this list.
-pub const CRASH_POINTS: [&str; 67] = [
+pub const CRASH_POINTS: [&str; 69] = [
     "apply: batch begun",
     "apply: batch done",
     "compaction: published",
@@ -21,6 +21,7 @@ pub const CRASH_POINTS: [&str; 67] = [
     "flush: to be published",
     "joining: begun",
     "joining: durable",
+    "log recovery: ambiguous tails noted",
     "log recovery: done",
     "log recovery: sealed room released",
     "log recovery: tail durable",
@@ -34,6 +35,7 @@ pub const CRASH_POINTS: [&str; 67] = [
     "log segment: in force",
     "log segment: renamed",
     "log segment: room allocated",
+    "log tail repaired: durable",
     "log: durability marked",
     "log: records synced",
     "log: records written",

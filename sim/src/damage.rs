@@ -6,7 +6,7 @@
 use crate::plan::{FaultKind, SECOND};
 use crate::random::Random;
 use crate::world::World;
-use doug_sim_disk::{Loss, SECTOR};
+use doug_sim_disk::{Crash, Loss, SECTOR};
 use std::path::PathBuf;
 
 impl World {
@@ -22,6 +22,7 @@ impl World {
                 let (point, armed) = (*random.pick(&points), random.chance(300));
                 return self.arm_if(armed, node, point);
             }
+            FaultKind::TailDamage => return self.damage_tail(node, random),
             FaultKind::BitFlip => self.flip(node, random),
             FaultKind::LostSector => self.lose_sector(node, random),
             _ => self.misdirect(node, random),
@@ -55,6 +56,22 @@ impl World {
         let name = &self.nodes[node].name;
         let line = format!("a bit flips on {name}: {} at {offset}", path.display());
         self.note_damage(node, path);
+        self.tell(&line);
+    }
+
+    /// The process ends, and what its log wrote last does not read any more: it looks like a write
+    /// that a power loss cut short, and is cut, whatever it had been acknowledged for.
+    fn damage_tail(&mut self, node: usize, random: &mut Random) {
+        self.crash(node, Crash::Process, random.between(1_000, 2 * SECOND));
+        let disk = self.nodes[node].disk.clone();
+        let newest = disk.files().into_iter().filter(|path| is_segment(path)).max();
+        let Some(path) = newest else { return };
+        let Some((at, size)) = last_record(&disk.bytes(&path)) else { return };
+        let (offset, bit) = (at + random.below(size), random.below(8) as u8);
+        disk.flip_bit(&path, offset, bit);
+        self.cx.losses.damage_tail(self.nodes[node].id);
+        let name = &self.nodes[node].name;
+        let line = format!("a bit of the last record of {name}'s log flips: at {offset}");
         self.tell(&line);
     }
 
@@ -110,4 +127,17 @@ impl World {
 fn is_segment(path: &std::path::Path) -> bool {
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     name.ends_with(".log") && !name.starts_with("free-")
+}
+
+/// Where the last record of a segment stands, and its size; see docs/formats.md.
+fn last_record(segment: &[u8]) -> Option<(u64, u64)> {
+    let word = |at: usize| Some(u64::from_le_bytes(segment.get(at..at + 8)?.try_into().ok()?));
+    let incarnation = word(16)?;
+    let (mut at, mut last) = (64, None);
+    while word(at + 16) == Some(incarnation) {
+        let length = (word(at)? >> 32).next_multiple_of(8);
+        last = Some((at as u64, length));
+        at += length as usize;
+    }
+    last
 }

@@ -153,6 +153,7 @@ impl World {
             FaultKind::BitFlip
             | FaultKind::Misdirected
             | FaultKind::LostSector
+            | FaultKind::TailDamage
             | FaultKind::Wipe => {
                 self.damage(kind, node, random);
             }

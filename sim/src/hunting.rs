@@ -18,6 +18,10 @@ pub fn hunt(mutant: Mutant, plan: Plan) -> Plan {
             plan.spares = plan.spares.max(2);
         }
         Mutant::Storage(Bug::VoteFreedWithSegment) => restless(&mut plan),
+        Mutant::Storage(Bug::VoteWithoutProof) => {
+            trio(&mut plan, 60, &[(FaultKind::TailDamage, 700), (FaultKind::Transfer, 100)]);
+            plan.workload.acknowledged = 60;
+        }
         Mutant::Library(_) => cut_off(&mut plan),
         Mutant::HostWaitsForLog => full_logs(&mut plan),
         Mutant::StalenessUnproven => deposed(&mut plan),
@@ -48,6 +52,7 @@ fn lean(bug: Core, plan: &mut Plan) {
         Core::QuiesceWithoutEveryVoter | Core::IncarnationIgnored | Core::ReadServedQuiesced => {
             quiescing(plan);
         }
+        Core::AmbiguousVoteCounted => damaged_tails(plan),
         Core::PausesCompensatedWithoutBound => late(plan),
         Core::SnapshotKeepsStaleMembership => moving_by_snapshot(plan),
         Core::TruncationKeepsStaleMembership => moving_in_vain(plan),
@@ -146,6 +151,19 @@ fn forgetful(plan: &mut Plan) {
     trio(plan, 40, &faults);
     plan.sync = (2_000, 60_000);
     plan.workload.writes = 700;
+}
+
+/// Replicas that lose what they have just acknowledged, while the others who hold it are away.
+fn damaged_tails(plan: &mut Plan) {
+    let faults = [
+        (FaultKind::TailDamage, 1_500),
+        (FaultKind::Isolation, 1_000),
+        (FaultKind::PairCut, 1_000),
+        (FaultKind::Pause, 1_500),
+    ];
+    trio(plan, 60, &faults);
+    plan.batch_bytes = 1;
+    plan.workload.writes = 900;
 }
 
 /// Logs that are full while batches go on arriving.

@@ -97,11 +97,13 @@ pub enum FaultKind {
     LostSector,
     /// For a while a process gets no descriptor beside those that it has.
     NoDescriptors,
+    /// A process ends, and a bit of the last record of its log flips.
+    TailDamage,
 }
 
 impl FaultKind {
     /// All of them.
-    pub const ALL: [FaultKind; 40] = [
+    pub const ALL: [FaultKind; 41] = [
         FaultKind::Kill,
         FaultKind::PowerLoss,
         FaultKind::TornPowerLoss,
@@ -142,6 +144,7 @@ impl FaultKind {
         FaultKind::WallClockFrozen,
         FaultKind::LostSector,
         FaultKind::NoDescriptors,
+        FaultKind::TailDamage,
     ];
 
     /// Of a thousand plans, how many have it.
@@ -195,6 +198,7 @@ impl FaultKind {
             FaultKind::WallClockFrozen => "wall clock frozen",
             FaultKind::LostSector => "sector lost",
             FaultKind::NoDescriptors => "no descriptors",
+            FaultKind::TailDamage => "log's last record damaged",
         }
     }
 }

@@ -19,6 +19,8 @@ pub struct Losses {
     volumes: BTreeSet<NodeId>,
     /// Files that were damaged: under which name, and what holds the damage.
     files: BTreeMap<NodeId, BTreeSet<(PathBuf, u64)>>,
+    /// Nodes whose logs have lost what they wrote last, until all replicas there are repaired.
+    tails: BTreeSet<NodeId>,
     /// Replicas that noticed damage and left their groups, until they are removed.
     fenced: BTreeSet<(NodeId, ReplicaKey)>,
     /// Goals that were asked for: when, and of which partition.
@@ -39,6 +41,11 @@ impl Losses {
     /// A file is damaged.
     pub fn damage(&mut self, node: NodeId, file: (PathBuf, u64)) {
         self.files.entry(node).or_default().insert(file);
+    }
+
+    /// The last record of a node's log is damaged.
+    pub fn damage_tail(&mut self, node: NodeId) {
+        self.tails.insert(node);
     }
 
     /// Whether the node is excused for noticing damage.
@@ -181,6 +188,10 @@ impl Outlook<'_> {
         // that is renamed is written anew, but for the sectors that do not read: they wait behind
         // what the next segment has written so far.
         let Some(index) = self.world.cx.database.index_of(node) else { return false };
+        let process = self.world.nodes[index].process.as_ref();
+        if losses.tails.contains(&node) && process.is_none_or(|p| p.ambiguous_tails() > 0) {
+            return true;
+        }
         let disk = &self.world.nodes[index].disk;
         let lasts = |(path, inode): &(PathBuf, u64)| match path.extension() {
             Some(kind) if kind == "sst" => disk.names_inode(*inode),

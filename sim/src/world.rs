@@ -11,7 +11,7 @@ use crate::faults::Faults;
 use crate::library::Library;
 use crate::mutants::Mutant;
 use crate::network::{Network, Place};
-use crate::node::{Death, Node, Process};
+use crate::node::{AMBIGUITY_PATIENCE, Death, Node, Process};
 use crate::operator::Operator;
 use crate::plan::{Plan, SECOND};
 use crate::random::Random;
@@ -146,9 +146,15 @@ impl World {
         self.clients.iter_mut().for_each(|client| client.rest_after(&partitions));
         self.library.rest_after(&partitions);
         let healed = self.cx.now;
+        let mut allowed = RECOVERY;
         while let Some(why) = self.unwell() {
-            if self.cx.now > healed + RECOVERY {
-                let seconds = RECOVERY / SECOND;
+            // A group of which a bare majority is left, one of them in doubt about its log's end,
+            // elects nobody for that long.
+            if self.nodes.iter().flat_map(|node| &node.process).any(|p| p.ambiguous_tails() > 0) {
+                allowed = RECOVERY + AMBIGUITY_PATIENCE;
+            }
+            if self.cx.now > healed + allowed {
+                let seconds = allowed / SECOND;
                 let what = format!("{seconds} s after the faults stopped, {why}");
                 return Err(Violation::new("recovers when faults stop", what));
             }

@@ -150,9 +150,9 @@ fn peer_turn() -> Vec<u8> {
     let batches = vec![batch(BatchKind::Commands)];
     let messages = [
         RaftMessage::PreVote { term: 8, last_index: 42, last_term: 7 },
-        RaftMessage::PreVoteResponse { term: 7, asked: 8, granted: true },
+        RaftMessage::PreVoteResponse { term: 7, asked: 8, granted: true, ambiguous: true },
         RaftMessage::Vote { term: 8, last_index: 42, last_term: 7, transfer: true },
-        RaftMessage::VoteResponse { term: 8, granted: true },
+        RaftMessage::VoteResponse { term: 8, granted: true, ambiguous: true },
         RaftMessage::Append { term: 7, prev_index: 40, prev_term: 6, commit: 39, batches },
         RaftMessage::AppendResponse { term: 7, verdict: Verdict::Accepted { matched: 42 } },
         RaftMessage::AppendResponse { term: 7, verdict: rejected },
@@ -161,6 +161,8 @@ fn peer_turn() -> Vec<u8> {
         RaftMessage::TimeoutNow { term: 7 },
         RaftMessage::ReadIndexRequest { term: 7, request: 11 },
         RaftMessage::ReadIndexResponse { term: 7, request: 11, index: Some(4) },
+        RaftMessage::LogEndRequest { term: 7, request: 12, last_index: 40 },
+        RaftMessage::LogEndResponse { term: 7, request: 12, last_index: 42 },
         RaftMessage::Quiesce {
             term: 7,
             commit: 42,

@@ -37,6 +37,9 @@ pub struct Config {
     pub pre_vote: bool,
     /// Leaders without a quorum step down, and followers in touch with a leader ignore candidates (thesis, 6.2, 4.2.3). Default true.
     pub check_quorum: bool,
+    /// For how long without a leader the votes of a replica with an ambiguous tail stay marked; its start counts as
+    /// hearing one. Default 60 s.
+    pub ambiguity_patience: u64,
     /// Serve reads without a round while a quorum has promised to elect nobody. Needs `check_quorum`. Default off.
     pub lease: Option<LeaseConfig>,
     /// A bug to put in.
@@ -63,6 +66,7 @@ impl Config {
             max_waiting_reads: 65_536,
             pre_vote: true,
             check_quorum: true,
+            ambiguity_patience: 60_000_000,
             lease: None,
             #[cfg(feature = "mutants")]
             mutant: None,
@@ -116,6 +120,8 @@ pub struct Restored {
     pub commit: Index,
     /// All durable batches above `snapshot`, adjacent and in order.
     pub batches: Vec<Batch>,
+    /// Batches that this replica acknowledged in `term` may be missing at the end. Not terms or votes.
+    pub ambiguous_tail: bool,
 }
 
 impl Restored {
@@ -131,6 +137,7 @@ impl Restored {
             applied: 0,
             commit: 0,
             batches: Vec::new(),
+            ambiguous_tail: false,
         }
     }
 }

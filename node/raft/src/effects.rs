@@ -70,6 +70,9 @@ pub enum Effect {
         /// Why.
         cause: UnquiesceCause,
     },
+    /// It holds again, durably, all that it ever acknowledged: the host may forget that the
+    /// log's tail was cut ambiguously.
+    TailRepaired,
     /// Read the batches from index `from` to index `to` (both inclusive, batch boundaries) from the log and call
     /// [`fetched`](crate::Raft::fetched). Asked once. Batches compacted or replaced since may be left out; a host that
     /// cannot read the others must stop.

@@ -1,6 +1,6 @@
 //! Elections (paper, §5.2, §5.4.1), with pre-vote (thesis, 9.6).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{Hash, Hasher};
 
 use crate::batch::BatchKind;
@@ -34,13 +34,27 @@ pub(crate) struct Election {
     /// A pause was compensated since the last tick.
     pub(crate) tick_is_late: bool,
     pub(crate) votes: BTreeMap<ReplicaId, bool>,
+    /// Of those who granted theirs, whose logs have an ambiguous tail.
+    pub(crate) ambiguous: BTreeSet<ReplicaId>,
 }
 
 impl Election {
-    fn told_apart_by(&self) -> (Time, bool, u32, u64, bool, &BTreeMap<ReplicaId, bool>) {
-        let Election { heard, suspected, attempts, compensated, tick_is_late, ref votes, .. } =
-            *self;
-        (heard, suspected, attempts, compensated, tick_is_late, votes)
+    pub(crate) fn clear_votes(&mut self) {
+        self.votes.clear();
+        self.ambiguous.clear();
+    }
+
+    fn count(&mut self, from: ReplicaId, granted: bool, ambiguous: bool) {
+        self.votes.insert(from, granted);
+        if granted && ambiguous {
+            self.ambiguous.insert(from);
+        }
+    }
+
+    fn told_apart_by(&self) -> impl PartialEq + Hash {
+        let Election { heard, suspected, attempts, compensated, tick_is_late, .. } = *self;
+        let counted = (self.votes.clone(), self.ambiguous.clone());
+        (heard, suspected, attempts, compensated, tick_is_late, counted)
     }
 }
 
@@ -213,7 +227,8 @@ impl Raft {
         self.role = Role::PreCandidate;
         self.set_leader(None);
         self.time_attempt();
-        self.election.votes = BTreeMap::from([(self.config.id, true)]);
+        self.election.clear_votes();
+        self.election.count(self.config.id, true, self.votes_ambiguously());
         let (term, last_index, last_term) =
             (self.term + 1, self.log.last_index(), self.log.last_term());
         for peer in self.other_voters() {
@@ -229,7 +244,7 @@ impl Raft {
         self.role = Role::Candidate;
         self.set_leader(None);
         self.time_attempt();
-        self.election.votes.clear();
+        self.election.clear_votes();
         let (term, last_index, last_term) =
             (self.term, self.log.last_index(), self.log.last_term());
         for peer in self.other_voters() {
@@ -252,18 +267,25 @@ impl Raft {
             self.election.deadline =
                 self.election.deadline.max(self.now.after(self.config.suspicion_delay));
         }
-        self.send(from, Message::PreVoteResponse { term: self.term, asked, granted });
+        let ambiguous = granted && self.votes_ambiguously();
+        self.send(from, Message::PreVoteResponse { term: self.term, asked, granted, ambiguous });
     }
 
-    pub(crate) fn on_pre_vote_response(&mut self, from: ReplicaId, asked: Term, granted: bool) {
+    pub(crate) fn on_pre_vote_response(
+        &mut self,
+        from: ReplicaId,
+        asked: Term,
+        granted: bool,
+        ambiguous: bool,
+    ) {
         if self.role == Role::PreCandidate && asked == self.term + 1 {
-            self.election.votes.insert(from, granted);
+            self.election.count(from, granted, ambiguous);
             self.count_pre_votes();
         }
     }
 
     fn count_pre_votes(&mut self) {
-        match self.deciding().tally(&self.election.votes) {
+        match self.tally() {
             VoteResult::Won => self.ask_votes(false),
             VoteResult::Lost => self.become_follower(self.term, None),
             VoteResult::Pending => {}
@@ -280,9 +302,12 @@ impl Raft {
             self.hard_state_changed |= self.vote != Some(from);
             self.vote = Some(from);
             self.restart_election_timer();
-            self.send_when_durable(from, Message::VoteResponse { term: self.term, granted: true });
+            let (term, ambiguous) = (self.term, self.votes_ambiguously());
+            let response = Message::VoteResponse { term, granted: true, ambiguous };
+            self.send_when_durable(from, response);
         } else {
-            self.send(from, Message::VoteResponse { term: self.term, granted: false });
+            let (term, granted, ambiguous) = (self.term, false, false);
+            self.send(from, Message::VoteResponse { term, granted, ambiguous });
         }
     }
 
@@ -292,22 +317,30 @@ impl Raft {
         end >= (self.log.last_term(), if shorter_will_do { 0 } else { self.log.last_index() })
     }
 
-    pub(crate) fn on_vote_response(&mut self, from: ReplicaId, granted: bool) {
+    pub(crate) fn on_vote_response(&mut self, from: ReplicaId, granted: bool, ambiguous: bool) {
         if self.role == Role::Candidate {
-            self.election.votes.insert(from, granted);
+            self.election.count(from, granted, ambiguous);
             self.count_votes();
         }
     }
 
     pub(crate) fn count_own_vote(&mut self) {
         if self.role == Role::Candidate {
-            self.election.votes.insert(self.config.id, true);
+            self.election.count(self.config.id, true, self.votes_ambiguously());
             self.count_votes();
         }
     }
 
+    fn tally(&self) -> VoteResult {
+        let Election { votes, ambiguous, .. } = &self.election;
+        if mutant!(self.config, AmbiguousVoteCounted) {
+            return self.deciding().tally(votes, &BTreeSet::new());
+        }
+        self.deciding().tally(votes, ambiguous)
+    }
+
     fn count_votes(&mut self) {
-        match self.deciding().tally(&self.election.votes) {
+        match self.tally() {
             VoteResult::Won => self.become_leader(),
             VoteResult::Lost => self.become_follower(self.term, None),
             VoteResult::Pending => {}
@@ -324,6 +357,8 @@ impl Raft {
             ..Leadership::default()
         };
         self.track_members(self.log.last_index() + 1);
+        // Elected beside every quorum that it was part of, it holds all that was committed.
+        self.note_tail_repaired();
         self.note_activity();
         // Paper, §8: only an entry of the own term can be committed by counting, and commits all before it.
         self.append_own(BatchKind::Noop, Stamp(0), &[]);

@@ -18,6 +18,9 @@ impl Raft {
         self.hear_leader(from);
         if let Some(verdict) = self.refuse(prev) {
             self.send(from, Message::AppendResponse { term: self.term, verdict });
+            // The leader may believe an acknowledgement given before the log was cut, and then
+            // takes this refusal for an old one.
+            self.ask_for_log_end(from);
             return;
         }
         check_adjacent(prev.0, &batches);
@@ -115,6 +118,9 @@ impl Raft {
         let matched = if too_early { self.verified } else { matched };
         let verified = self.verified;
         self.send(from, Message::HeartbeatResponse { term: self.term, round, verified, matched });
+        if self.is_log_end_unknown() {
+            self.ask_for_log_end(from);
+        }
     }
 
     /// Beyond what this leader has verified here, the log may hold entries that it will replace.

@@ -76,6 +76,11 @@ impl Raft {
                     "{}: leads without a durable vote for itself",
                     self.who()
                 );
+                assert!(
+                    !self.has_ambiguous_tail(),
+                    "{}: leads, and doubts whether it holds what it acknowledged",
+                    self.who()
+                );
             }
         }
         assert!(

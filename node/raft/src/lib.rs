@@ -40,6 +40,7 @@ mod read_index;
 mod replicate;
 mod snapshot;
 mod status;
+mod tail;
 mod transfer;
 
 pub use batch::{Batch, BatchError, BatchKind, Commands, FORMAT_VERSION, HEADER_BYTES};

@@ -26,6 +26,8 @@ pub enum Message {
         asked: Term,
         /// Whether the sender would vote so.
         granted: bool,
+        /// The sender may have lost entries that it acknowledged; only with a grant.
+        ambiguous: bool,
     },
     /// RequestVote of the paper. Leaves the candidate after its own vote is durable.
     Vote {
@@ -44,6 +46,8 @@ pub enum Message {
         term: Term,
         /// Whether the vote was given.
         granted: bool,
+        /// The sender may have lost entries that it acknowledged; only with a grant.
+        ambiguous: bool,
     },
     /// AppendEntries of the paper, in whole batches.
     Append {
@@ -126,6 +130,24 @@ pub enum Message {
         /// The index to wait for, or `None` if the sender cannot say.
         index: Option<Index>,
     },
+    /// A follower that may have lost entries that it acknowledged asks where the leader's log ends.
+    LogEndRequest {
+        /// The follower's term.
+        term: Term,
+        /// The follower's name for the request, never reused by it.
+        request: u64,
+        /// Where the follower's log ends: what it acknowledged beyond is lost.
+        last_index: Index,
+    },
+    /// Answer to [`Message::LogEndRequest`].
+    LogEndResponse {
+        /// The leader's term.
+        term: Term,
+        /// The request answered.
+        request: u64,
+        /// Where the leader's log ends.
+        last_index: Index,
+    },
 }
 
 /// What became of an append.
@@ -164,7 +186,9 @@ impl Message {
             | Message::HeartbeatResponse { term, .. }
             | Message::TimeoutNow { term }
             | Message::ReadIndexRequest { term, .. }
-            | Message::ReadIndexResponse { term, .. } => term,
+            | Message::ReadIndexResponse { term, .. }
+            | Message::LogEndRequest { term, .. }
+            | Message::LogEndResponse { term, .. } => term,
         }
     }
 }
@@ -175,11 +199,12 @@ impl fmt::Display for Message {
             Message::PreVote { term, last_index, last_term } => {
                 write!(f, "PreVote{{term {term}, log ends at {last_index} (term {last_term})}}")
             }
-            Message::PreVoteResponse { term, asked, granted } => {
+            Message::PreVoteResponse { term, asked, granted, ambiguous } => {
                 write!(
                     f,
-                    "PreVoteResponse{{term {term}, {} for term {asked}}}",
-                    yes_or_no(*granted)
+                    "PreVoteResponse{{term {term}, {}{} for term {asked}}}",
+                    yes_or_no(*granted),
+                    in_doubt(*ambiguous)
                 )
             }
             Message::Vote { term, last_index, last_term, transfer } => {
@@ -189,8 +214,9 @@ impl fmt::Display for Message {
                     "Vote{{term {term}, log ends at {last_index} (term {last_term}){reason}}}"
                 )
             }
-            Message::VoteResponse { term, granted } => {
-                write!(f, "VoteResponse{{term {term}, {}}}", yes_or_no(*granted))
+            Message::VoteResponse { term, granted, ambiguous } => {
+                let (answer, doubt) = (yes_or_no(*granted), in_doubt(*ambiguous));
+                write!(f, "VoteResponse{{term {term}, {answer}{doubt}}}")
             }
             Message::Append { term, prev_index, prev_term, commit, batches } => {
                 write!(
@@ -244,10 +270,20 @@ impl fmt::Display for Message {
             Message::ReadIndexResponse { term, index: None, .. } => {
                 write!(f, "ReadIndexResponse{{term {term}, cannot say}}")
             }
+            Message::LogEndRequest { term, last_index, .. } => {
+                write!(f, "LogEndRequest{{term {term}, log ends at {last_index}}}")
+            }
+            Message::LogEndResponse { term, last_index, .. } => {
+                write!(f, "LogEndResponse{{term {term}, log ends at {last_index}}}")
+            }
         }
     }
 }
 
 fn yes_or_no(granted: bool) -> &'static str {
     if granted { "yes" } else { "no" }
+}
+
+fn in_doubt(ambiguous: bool) -> &'static str {
+    if ambiguous { ", though its tail is ambiguous," } else { "" }
 }

@@ -48,6 +48,8 @@ pub enum Mutant {
     OneClockBelieved,
     /// Cutting the log's end leaves the membership in force that was cut off.
     TruncationKeepsStaleMembership,
+    /// The vote of a replica with an ambiguous tail counts like any other.
+    AmbiguousVoteCounted,
     /// Every pause puts elections off by as long, however many there are.
     PausesCompensatedWithoutBound,
 }
@@ -55,7 +57,7 @@ pub enum Mutant {
 #[cfg(feature = "mutants")]
 impl Mutant {
     /// All of them.
-    pub const ALL: [Mutant; 22] = [
+    pub const ALL: [Mutant; 23] = [
         Mutant::VoteCountedInLaterTerm,
         Mutant::VoteForShorterLog,
         Mutant::OlderTermCommittedByCounting,
@@ -77,6 +79,7 @@ impl Mutant {
         Mutant::StampGoesBack,
         Mutant::StampIgnoresToken,
         Mutant::OneClockBelieved,
+        Mutant::AmbiguousVoteCounted,
         Mutant::PausesCompensatedWithoutBound,
     ];
 }

@@ -83,6 +83,14 @@ impl Progress {
         self.sent = last_index;
     }
 
+    /// The peer may have lost what it acknowledged: where the logs part is to be found anew.
+    pub(crate) fn distrust(&mut self, next: Index) {
+        self.matched = 0;
+        if self.state != ProgressState::Snapshot {
+            self.probe_from(next);
+        }
+    }
+
     /// The peer holds everything up to `matched`.
     pub(crate) fn acknowledge(&mut self, matched: Index) {
         self.matched = self.matched.max(matched);

@@ -329,6 +329,7 @@ impl Raft {
         let agreed = self.is_quiet(commit)
             && self.verified == commit
             && self.forwarded.is_empty()
+            && self.ambiguous_tail.is_none()
             && self.configuration().is_voter(self.config.id);
         self.send(from, Message::QuiesceResponse { term: self.term, round, agreed });
         if agreed {

@@ -50,14 +50,21 @@ impl Configuration {
         }
     }
 
-    /// The result of an election, given the answers so far.
+    /// The result of an election, given the answers so far. `ambiguous` are those of whom nobody
+    /// knows whether they still hold all they acknowledged: if one of them is needed for a
+    /// majority, one vote more than a majority is needed, or everybody's. Then the others alone
+    /// share a voter with every other majority.
     #[must_use]
-    pub fn tally(&self, votes: &BTreeMap<ReplicaId, bool>) -> VoteResult {
-        let incoming = majority_tally(&self.voters, votes);
+    pub fn tally(
+        &self,
+        votes: &BTreeMap<ReplicaId, bool>,
+        ambiguous: &BTreeSet<ReplicaId>,
+    ) -> VoteResult {
+        let incoming = majority_tally(&self.voters, votes, ambiguous);
         if self.outgoing.is_empty() {
             return incoming;
         }
-        match (incoming, majority_tally(&self.outgoing, votes)) {
+        match (incoming, majority_tally(&self.outgoing, votes, ambiguous)) {
             (VoteResult::Won, VoteResult::Won) => VoteResult::Won,
             (VoteResult::Lost, _) | (_, VoteResult::Lost) => VoteResult::Lost,
             _ => VoteResult::Pending,
@@ -84,16 +91,24 @@ fn majority_of(values: &mut [u64]) -> u64 {
     values.len().checked_sub(1).map_or(0, |last| values[last / 2])
 }
 
-fn majority_tally(voters: &BTreeSet<ReplicaId>, votes: &BTreeMap<ReplicaId, bool>) -> VoteResult {
+fn majority_tally(
+    voters: &BTreeSet<ReplicaId>,
+    votes: &BTreeMap<ReplicaId, bool>,
+    ambiguous: &BTreeSet<ReplicaId>,
+) -> VoteResult {
     let majority = voters.len() / 2 + 1;
-    let granted = voters.iter().filter(|id| votes.get(id) == Some(&true)).count();
-    let refused = voters.iter().filter(|id| votes.get(id) == Some(&false)).count();
-    if granted >= majority {
+    let outvotes_doubt = (majority + 1).min(voters.len()).max(majority);
+    let said = |answer| voters.iter().filter(move |id| votes.get(id) == Some(&answer));
+    let granted = said(true).count();
+    let doubtful = said(true).filter(|id| ambiguous.contains(id)).count();
+    let may_grant = voters.len() - said(false).count();
+    let enough = |all: usize| all - doubtful >= majority || all >= outvotes_doubt;
+    if enough(granted) {
         VoteResult::Won
-    } else if voters.len() - refused < majority {
-        VoteResult::Lost
-    } else {
+    } else if enough(may_grant) {
         VoteResult::Pending
+    } else {
+        VoteResult::Lost
     }
 }
 
@@ -112,15 +127,58 @@ mod tests {
             .collect()
     }
 
+    impl Configuration {
+        fn sound_tally(&self, votes: &BTreeMap<ReplicaId, bool>) -> VoteResult {
+            self.tally(votes, &BTreeSet::new())
+        }
+    }
+
+    #[test]
+    fn an_ambiguous_vote_counts_beside_one_more_than_a_majority() {
+        let five = Configuration::of_voters(ids(&[1, 2, 3, 4, 5]));
+        let tally = |yes: &[u64], no: &[u64], ambiguous: &[u64]| {
+            five.tally(&votes(yes, no), &ids(ambiguous))
+        };
+        assert_eq!(tally(&[1, 2, 3], &[], &[3]), VoteResult::Pending);
+        assert_eq!(tally(&[1, 2, 3, 4], &[], &[3]), VoteResult::Won);
+        assert_eq!(tally(&[1, 2, 3], &[], &[]), VoteResult::Won, "not needed");
+        assert_eq!(tally(&[1, 2, 3, 4], &[], &[1, 2, 3, 4]), VoteResult::Won);
+        assert_eq!(tally(&[1, 2], &[4], &[2]), VoteResult::Pending);
+        assert_eq!(tally(&[1, 2], &[4, 5], &[2]), VoteResult::Lost);
+    }
+
+    #[test]
+    fn where_everybody_says_yes_no_doubt_is_left_to_wait_for() {
+        for size in 1..=4 {
+            let group: Vec<u64> = (1..=size).collect();
+            let configuration = Configuration::of_voters(group.iter().copied().map(ReplicaId));
+            let result = configuration.tally(&votes(&group, &[]), &ids(&group));
+            assert_eq!(result, VoteResult::Won, "all {size} answered");
+        }
+    }
+
+    #[test]
+    fn a_doubt_counts_only_in_the_half_of_a_joint_configuration_that_it_votes_in() {
+        let joint = Configuration {
+            voters: ids(&[1, 2, 3]),
+            outgoing: ids(&[3, 4, 5]),
+            learners: BTreeSet::new(),
+        };
+        let tally = |yes: &[u64]| joint.tally(&votes(yes, &[]), &ids(&[1]));
+        assert_eq!(tally(&[2, 3, 4]), VoteResult::Won);
+        assert_eq!(tally(&[1, 2, 4, 5]), VoteResult::Pending);
+        assert_eq!(tally(&[1, 2, 3, 4]), VoteResult::Won);
+    }
+
     #[test]
     fn a_majority_of_five_is_three_and_of_four_also() {
         let five = Configuration::of_voters(ids(&[1, 2, 3, 4, 5]));
         assert_eq!(five.reached(|id| id.0 * 10), 30);
         let four = Configuration::of_voters(ids(&[1, 2, 3, 4]));
         assert_eq!(four.reached(|id| id.0 * 10), 20);
-        assert_eq!(four.tally(&votes(&[1, 2], &[])), VoteResult::Pending);
-        assert_eq!(four.tally(&votes(&[1, 2], &[3, 4])), VoteResult::Lost);
-        assert_eq!(four.tally(&votes(&[1, 2, 3], &[4])), VoteResult::Won);
+        assert_eq!(four.sound_tally(&votes(&[1, 2], &[])), VoteResult::Pending);
+        assert_eq!(four.sound_tally(&votes(&[1, 2], &[3, 4])), VoteResult::Lost);
+        assert_eq!(four.sound_tally(&votes(&[1, 2, 3], &[4])), VoteResult::Won);
     }
 
     #[test]
@@ -138,7 +196,7 @@ mod tests {
         let mut configuration = Configuration::of_voters(ids(&[1, 2, 3]));
         configuration.learners = ids(&[4, 5]);
         assert_eq!(configuration.reached(|id| if id.0 > 2 { 9 } else { 1 }), 1);
-        assert_eq!(configuration.tally(&votes(&[1, 4, 5, 6], &[])), VoteResult::Pending);
+        assert_eq!(configuration.sound_tally(&votes(&[1, 4, 5, 6], &[])), VoteResult::Pending);
     }
 
     #[test]
@@ -150,15 +208,15 @@ mod tests {
         };
         // Four of the five replicas have reached 7, yet only one of the three outgoing voters.
         assert_eq!(joint.reached(|id| if id.0 <= 3 { 7 } else { 2 }), 2);
-        assert_eq!(joint.tally(&votes(&[1, 2, 3], &[])), VoteResult::Pending);
-        assert_eq!(joint.tally(&votes(&[1, 2, 3], &[4, 5])), VoteResult::Lost);
-        assert_eq!(joint.tally(&votes(&[2, 3, 4], &[1, 5])), VoteResult::Won);
+        assert_eq!(joint.sound_tally(&votes(&[1, 2, 3], &[])), VoteResult::Pending);
+        assert_eq!(joint.sound_tally(&votes(&[1, 2, 3], &[4, 5])), VoteResult::Lost);
+        assert_eq!(joint.sound_tally(&votes(&[2, 3, 4], &[1, 5])), VoteResult::Won);
     }
 
     #[test]
     fn without_voters_nothing_is_ever_decided() {
         let nobody = Configuration::default();
         assert_eq!(nobody.reached(|_| 9), 0);
-        assert_eq!(nobody.tally(&votes(&[1], &[])), VoteResult::Lost);
+        assert_eq!(nobody.sound_tally(&votes(&[1], &[])), VoteResult::Lost);
     }
 }

@@ -17,6 +17,7 @@ use crate::progress::Progress;
 use crate::quiesce::{Quiescence, UnquiesceCause};
 use crate::random::Random;
 use crate::read_index::{ForwardedReads, LeaderReads};
+use crate::tail::AmbiguousTail;
 use crate::transfer::Transfer;
 
 /// What a replica is in its term.
@@ -53,7 +54,8 @@ pub enum Role {
 /// 7. *Forwarded reads* are a follower's, and it knows the leader that is to answer them.
 /// 8. *A quiesced replica* leads or knows its leader, has everything committed, durable and applied,
 ///    and has proposed nothing that is not answered.
-/// 9. *Pauses* for which timeouts were put off are counted up to one timeout.
+/// 9. *An ambiguous tail* is no leader's: whoever is elected holds all that was committed.
+/// 10. *Pauses* for which timeouts were put off are counted up to one timeout.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Raft {
     pub(crate) config: Config,
@@ -83,6 +85,8 @@ pub struct Raft {
     pub(crate) verified: Index,
 
     pub(crate) election: Election,
+    /// Until it knows that it holds all it ever acknowledged, if its log was cut ambiguously.
+    pub(crate) ambiguous_tail: Option<AmbiguousTail>,
     pub(crate) lead: Leadership,
     pub(crate) forwarded: ForwardedReads,
     pub(crate) quiescence: Quiescence,
@@ -123,6 +127,8 @@ impl Raft {
         );
         check_restored(&log, restored.term, restored.applied, restored.commit);
         let forwarded = ForwardedReads::starting_at(random.next());
+        let ambiguous_tail =
+            restored.ambiguous_tail.then(|| AmbiguousTail::starting_at(random.next()));
         let mut raft = Raft {
             random,
             now,
@@ -141,6 +147,7 @@ impl Raft {
             applied: restored.applied,
             verified: 0,
             election: Election { heard: now, ..Election::default() },
+            ambiguous_tail,
             lead: Leadership::default(),
             forwarded,
             quiescence: Quiescence::default(),
@@ -183,13 +190,15 @@ impl Raft {
             Message::PreVote { term, last_index, last_term } => {
                 self.on_pre_vote(from, term, (last_term, last_index))
             }
-            Message::PreVoteResponse { asked, granted, .. } => {
-                self.on_pre_vote_response(from, asked, granted)
+            Message::PreVoteResponse { asked, granted, ambiguous, .. } => {
+                self.on_pre_vote_response(from, asked, granted, ambiguous)
             }
             Message::Vote { last_index, last_term, transfer, .. } => {
                 self.on_vote(from, (last_term, last_index), transfer)
             }
-            Message::VoteResponse { granted, .. } => self.on_vote_response(from, granted),
+            Message::VoteResponse { granted, ambiguous, .. } => {
+                self.on_vote_response(from, granted, ambiguous)
+            }
             Message::Append { prev_index, prev_term, commit, batches, .. } => {
                 self.on_append(from, (prev_index, prev_term), commit, batches);
             }
@@ -208,6 +217,12 @@ impl Raft {
             Message::ReadIndexRequest { request, .. } => self.on_read_index_request(from, request),
             Message::ReadIndexResponse { request, index, .. } => {
                 self.on_read_index_response(request, index)
+            }
+            Message::LogEndRequest { request, last_index, .. } => {
+                self.on_log_end_request(from, request, last_index);
+            }
+            Message::LogEndResponse { request, last_index, .. } => {
+                self.on_log_end_response(request, last_index);
             }
         }
     }
@@ -229,6 +244,7 @@ impl Raft {
     #[must_use]
     pub fn take_effects(&mut self) -> Vec<Effect> {
         self.issue_hard_state();
+        self.end_ambiguity();
         if self.role == Role::Leader {
             self.begin_read_round();
             self.send_appends();
@@ -283,7 +299,9 @@ impl Raft {
                     Message::HeartbeatResponse { term, round: 0, verified: 0, matched: 0 },
                 );
             }
-            Message::Vote { .. } => self.send(from, Message::VoteResponse { term, granted: false }),
+            Message::Vote { .. } => {
+                self.send(from, Message::VoteResponse { term, granted: false, ambiguous: false })
+            }
             _ => {}
         }
         match message {
@@ -316,7 +334,7 @@ impl Raft {
             self.restart_election_timer();
         }
         self.role = Role::Follower;
-        self.election.votes.clear();
+        self.election.clear_votes();
         self.set_leader(leader);
     }
 

@@ -81,6 +81,9 @@ fn carry_out(number: usize, effects: Effects, shared: &Shared) {
     for fetch in effects.fetch {
         give(&shared.maintenance, super::maintenance::Task::Fetch { host: number, fetch });
     }
+    for replica in effects.repaired {
+        give(&shared.maintenance, super::maintenance::Task::TailRepaired(replica));
+    }
     for snapshot in effects.snapshots {
         shared.send_snapshot(number, snapshot);
     }

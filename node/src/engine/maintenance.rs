@@ -22,6 +22,8 @@ pub enum Task {
     Flush(ReplicaKey),
     /// Take a committed descriptor into the node's map.
     Publish(Arc<Descriptor>),
+    /// Note that the replica holds again all that it acknowledged before the log was cut.
+    TailRepaired(ReplicaKey),
     /// Read batches back from the log.
     Fetch {
         /// Number of the host that asked.
@@ -47,6 +49,7 @@ pub fn run(tasks: Receiver<Task>, shared: Arc<Shared>, pulse: Pulse) {
             Ok(Task::Jobs(replica)) => jobs(replica, false, &shared, &pulse),
             Ok(Task::Flush(replica)) => jobs(replica, true, &shared, &pulse),
             Ok(Task::Publish(descriptor)) => shared.maps.publish(&descriptor),
+            Ok(Task::TailRepaired(replica)) => tail_repaired(replica, &shared),
             Ok(Task::Fetch { host, fetch }) => read_back(host, fetch, &shared),
             Err(RecvTimeoutError::Timeout) => tidy(&shared, &pulse),
             Err(RecvTimeoutError::Disconnected) => return,
@@ -152,6 +155,15 @@ fn publish(partition: &Partition, change: TreeChange, shared: &Shared) -> Result
         shared.metrics.compactions.inc();
     }
     shared.store.delete_obsolete_files()?;
+    Ok(())
+}
+
+fn tail_repaired(replica: ReplicaKey, shared: &Shared) -> Result<(), StorageError> {
+    match shared.store.tail_repaired(replica) {
+        Ok(()) => tracing::info!(%replica, "holds all that it acknowledged before the log was cut"),
+        Err(StorageError::Removed { .. } | StorageError::Fenced { .. }) => {}
+        Err(error) => return Err(error),
+    }
     Ok(())
 }
 

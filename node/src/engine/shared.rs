@@ -89,6 +89,7 @@ pub struct HostHandle {
     log_pressure_at: AtomicU64,
     leaderships: AtomicUsize,
     quiesced: AtomicUsize,
+    ambiguous_tails: AtomicUsize,
     clock_offset: AtomicI64,
     caught_up: AtomicBool,
     log_backlog: AtomicU64,
@@ -113,6 +114,7 @@ impl HostHandle {
     pub fn note(&self, now: Time, host: &Host) {
         self.leaderships.store(host.leaderships(), Ordering::Relaxed);
         self.quiesced.store(host.quiesced(), Ordering::Relaxed);
+        self.ambiguous_tails.store(host.ambiguous_tails(), Ordering::Relaxed);
         self.clock_offset.store(host.clock_offset(now), Ordering::Relaxed);
         self.caught_up.store(host.caught_up(), Ordering::Relaxed);
         self.log_backlog.store(host.log_backlog(), Ordering::Relaxed);
@@ -131,6 +133,11 @@ impl HostHandle {
     /// By how many milliseconds the node's clock is ahead of what this host hears of others', or behind it if negative.
     pub fn clock_offset(&self) -> i64 {
         self.clock_offset.load(Ordering::Relaxed)
+    }
+
+    /// How many of its replicas have yet to find out whether they lost what they had acknowledged.
+    pub fn ambiguous_tails(&self) -> usize {
+        self.ambiguous_tails.load(Ordering::Relaxed)
     }
 
     /// How many of its replicas are quiesced.

@@ -40,6 +40,9 @@ pub struct Effects {
     /// Replicas that may serve reads from now on: before, they might go back behind what
     /// they have served.
     pub replayed: Vec<(ReplicaKey, Replayed)>,
+    /// Replicas that hold again all that they acknowledged before the log was cut: no later start
+    /// needs to doubt it.
+    pub repaired: Vec<ReplicaKey>,
     /// Replicas to be made on other nodes, by `Admin.CreateReplica`. Asked for
     /// again until they answer their leader.
     pub creations: Vec<WantedReplica>,
@@ -82,6 +85,7 @@ impl Effects {
             && self.roles.is_empty()
             && self.creations.is_empty()
             && self.replayed.is_empty()
+            && self.repaired.is_empty()
             && self.dropped_appends == 0
             && self.unquiesces.is_empty()
     }

@@ -73,6 +73,9 @@ pub struct HostConfig {
     pub node: NodeId,
     /// Shortest election timeout, in microseconds; the longest is twice that.
     pub election_timeout: u64,
+    /// For how long without a leader the votes of a replica with an ambiguous tail stay marked, in
+    /// microseconds (default 60 s).
+    pub ambiguity_patience: u64,
     /// Set: a leader reads by lease, on this assumption about the nodes' clocks.
     pub lease: Option<LeaseConfig>,
     /// The feature level that this program supports.
@@ -117,6 +120,7 @@ impl HostConfig {
         Self {
             node,
             election_timeout: 150_000,
+            ambiguity_patience: 60_000_000,
             lease: None,
             supports: FEATURE_LEVEL,
             quiesce_after: Some(QUIESCE_AFTER),
@@ -160,7 +164,7 @@ pub struct RestoredReplica {
     pub feature_level: u32,
     /// Batches above the applied index, in order.
     pub batches: Vec<Batch>,
-    /// Batches, terms and votes that it acknowledged may be missing at the end.
+    /// Batches that it acknowledged in its term may be missing at the end.
     pub ambiguous_tail: bool,
     /// Seed of its timeouts.
     pub seed: u64,
@@ -193,6 +197,8 @@ pub struct Host {
     behind: BTreeSet<u64>,
     /// Partitions whose replica here is quiesced.
     quiesced: BTreeSet<u64>,
+    /// Partitions whose replica here was found with an ambiguous tail.
+    ambiguous: BTreeSet<u64>,
     /// Partitions that need ticks: all that are not quiesced, and those where something waits.
     ticking: BTreeSet<u64>,
 }
@@ -238,6 +244,7 @@ impl Host {
             led: BTreeSet::new(),
             behind: BTreeSet::new(),
             quiesced: BTreeSet::new(),
+            ambiguous: BTreeSet::new(),
             ticking: BTreeSet::new(),
         }
     }
@@ -246,6 +253,9 @@ impl Host {
     pub fn restore(&mut self, now: Time, found: RestoredReplica) {
         // A cut tail may have taken batches that an older record knew committed;
         // the leader sends them again.
+        if found.ambiguous_tail {
+            self.ambiguous.insert(found.replica.partition);
+        }
         let end = found.batches.last().map_or(found.applied.0, Batch::last);
         let restored = Restored {
             term: found.term,
@@ -256,6 +266,7 @@ impl Host {
             applied: found.applied.0,
             commit: found.commit.clamp(found.applied.0, end),
             batches: found.batches,
+            ambiguous_tail: found.ambiguous_tail,
         };
         self.add(now, found.replica, found.descriptor, restored, found.seed, found.feature_level);
     }
@@ -359,6 +370,12 @@ impl Host {
         self.replicas.values().map(status).collect()
     }
 
+    /// How many replicas have yet to find out whether they lost what they had acknowledged.
+    pub fn ambiguous_tails(&self) -> usize {
+        let replicas = self.ambiguous.iter().filter_map(|partition| self.replicas.get(partition));
+        replicas.filter(|replica| replica.raft.has_ambiguous_tail()).count()
+    }
+
     /// Whether every replica has caught up with a leader once.
     pub fn caught_up(&self) -> bool {
         self.behind.is_empty()
@@ -399,6 +416,7 @@ impl Host {
         config.election_timeout_min = self.config.election_timeout;
         config.election_timeout_max = 2 * self.config.election_timeout;
         config.heartbeat_interval = self.config.election_timeout / 3;
+        config.ambiguity_patience = self.config.ambiguity_patience;
         config.lease = self.config.lease;
         config.max_append_bytes = self.config.append_bytes;
         config.max_uncommitted_bytes =

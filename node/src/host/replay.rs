@@ -8,7 +8,8 @@
 //!
 //! 1. It has applied everything up to where its log ended at the start. If a leader cuts
 //!    that off, it was not committed, so it was not served: the end is then where the log
-//!    ends now.
+//!    ends now. If the log was cut ambiguously at the start, entries that were served may be
+//!    missing: the end is then where the log ends once its tail is repaired.
 //! 2. It has caught up with a leader of a later term than the one it stopped in: that
 //!    leader holds everything committed before (leader completeness).
 //! 3. [`PATIENCE`] has passed, and it has applied what its log knows committed. Where the
@@ -32,6 +33,8 @@ pub(super) struct Replay {
     /// In which term the replica stopped.
     term: Term,
     started: Time,
+    /// The log may end before what was served.
+    ambiguous: bool,
 }
 
 /// How a replica came to serve again.
@@ -48,7 +51,8 @@ impl Replay {
     pub(super) fn new(raft: &Raft, now: Time) -> Self {
         let last = raft.last_index();
         let end = (last, raft.term_at(last).unwrap_or(0));
-        Self { end, commit: raft.commit(), term: raft.term(), started: now }
+        let ambiguous = raft.has_ambiguous_tail();
+        Self { end, commit: raft.commit(), term: raft.term(), started: now, ambiguous }
     }
 
     /// Looks whether the replica may serve. `caught_up`: it has once applied an entry of
@@ -62,12 +66,14 @@ impl Replay {
     ) -> Option<Replayed> {
         let (index, term) = self.end;
         let is_cut_off = index > applied && raft.term_at(index) != Some(term);
-        if is_cut_off {
+        let is_repaired = self.ambiguous && !raft.has_ambiguous_tail();
+        self.ambiguous &= !is_repaired;
+        if is_cut_off || is_repaired {
             let last = raft.last_index();
             self.end = (last, raft.term_at(last).unwrap_or(0));
         }
         let whole = applied >= self.end.0 || caught_up && raft.term() > self.term;
-        if whole {
+        if whole && !self.ambiguous {
             return Some(Replayed::Whole);
         }
         let late = now.since(self.started) >= PATIENCE && applied >= self.commit;
@@ -80,7 +86,7 @@ mod tests {
     use super::*;
     use bytes::Bytes;
     use doug_raft::{
-        Batch, BatchKind, BatchTime, Clock, Config, Configuration, Membership, Message,
+        Batch, BatchKind, BatchTime, Clock, Config, Configuration, Effect, Membership, Message,
         PartitionId, ReplicaId, Restored, Stamp,
     };
 
@@ -94,6 +100,10 @@ mod tests {
 
     /// Replica 2 of three, restarted in term 3: five entries, of which two are known committed.
     fn restarted() -> Raft {
+        restarted_with(false)
+    }
+
+    fn restarted_with(ambiguous_tail: bool) -> Raft {
         let voters = (1..=3).map(ReplicaId).collect();
         let configuration = Configuration { voters, ..Configuration::default() };
         let membership = Membership { configuration, context: Bytes::new() };
@@ -101,9 +111,36 @@ mod tests {
             term: 3,
             commit: 2,
             batches: (1..=5).map(|index| batch(2, index)).collect(),
+            ambiguous_tail,
             ..Restored::empty(membership)
         };
         Raft::new(Config::new(PartitionId(1), ReplicaId(2), 7), restored, NOW)
+    }
+
+    #[test]
+    fn a_log_that_was_cut_may_end_before_what_was_served_until_it_is_repaired() {
+        let mut raft = restarted_with(true);
+        let mut replay = Replay::new(&raft, NOW);
+        assert_eq!(replay.ended(&raft, 5, false, NOW), None, "it may have served 6");
+        raft.step(NOW, ReplicaId(1), Message::Heartbeat { term: 3, commit: 0, round: 1 });
+        let request = raft.take_effects().into_iter().find_map(|effect| match effect {
+            Effect::Send { message: Message::LogEndRequest { request, .. }, .. } => Some(request),
+            _ => None,
+        });
+        let request = request.expect("it asks the leader where its log ends");
+        let answer = Message::LogEndResponse { term: 3, request, last_index: 6 };
+        raft.step(NOW, ReplicaId(1), answer);
+        let batches = vec![batch(3, 6)];
+        let append = Message::Append { term: 3, prev_index: 5, prev_term: 2, commit: 6, batches };
+        raft.step(NOW, ReplicaId(1), append);
+        for effect in raft.take_effects() {
+            if let Effect::Persist { ticket, .. } = effect {
+                raft.persisted(NOW, ticket);
+            }
+        }
+        drop(raft.take_effects());
+        assert_eq!(replay.ended(&raft, 5, false, NOW), None, "6 is not applied");
+        assert_eq!(replay.ended(&raft, 6, false, NOW), Some(Replayed::Whole));
     }
 
     #[test]

@@ -278,6 +278,7 @@ impl Replica {
             damage: String::new(),
             feature_level: self.feature_level,
             quiesced: self.raft.is_quiesced(),
+            ambiguous_tail: self.raft.has_ambiguous_tail(),
         }
     }
 

@@ -120,6 +120,7 @@ fn carry_out(
         // Nobody needs the bytes until it unquiesces, and thousands may be quiesced.
         Effect::Quiesced => replica.raft.evict_payloads(replica.applied),
         Effect::Unquiesced { cause } => effects.unquiesced(cause),
+        Effect::TailRepaired => effects.repaired.push(replica.key),
         Effect::FetchPayloads { from, to } => {
             effects.fetch.push(Fetch { replica: replica.key, from, to });
         }

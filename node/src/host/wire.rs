@@ -49,11 +49,12 @@ pub fn pack(turn: &mut v1::PeerTurn, route: Route, message: Message) {
         Message::Vote { term, last_index, last_term, transfer } => {
             (term, Wire::VoteRequest(vote_request(last_index, last_term, false, transfer)))
         }
-        Message::PreVoteResponse { term, asked, granted } => {
-            (term, Wire::VoteAnswer(v1::VoteAnswer { granted, pre_vote: true, asked }))
+        Message::PreVoteResponse { term, asked, granted, ambiguous } => {
+            (term, Wire::VoteAnswer(v1::VoteAnswer { granted, pre_vote: true, asked, ambiguous }))
         }
-        Message::VoteResponse { term, granted } => {
-            (term, Wire::VoteAnswer(v1::VoteAnswer { granted, pre_vote: false, asked: 0 }))
+        Message::VoteResponse { term, granted, ambiguous } => {
+            let answer = v1::VoteAnswer { granted, pre_vote: false, asked: 0, ambiguous };
+            (term, Wire::VoteAnswer(answer))
         }
         Message::Append { term, prev_index, prev_term, commit, batches } => {
             let batches = batches.into_iter().map(|batch| batch.encoded).collect();
@@ -77,6 +78,12 @@ pub fn pack(turn: &mut v1::PeerTurn, route: Route, message: Message) {
         }
         Message::ReadIndexResponse { term, request, index } => {
             (term, Wire::ReadIndexAnswer(v1::ReadIndexAnswer { id: request, index }))
+        }
+        Message::LogEndRequest { term, request, last_index } => {
+            (term, Wire::LogEndQuery(v1::LogEndQuery { id: request, last_index }))
+        }
+        Message::LogEndResponse { term, request, last_index } => {
+            (term, Wire::LogEndAnswer(v1::LogEndAnswer { id: request, last_index }))
         }
     };
     turn.messages.push(v1::RaftMessage {
@@ -109,10 +116,15 @@ pub fn unpack(wire: v1::RaftMessage) -> Result<(Route, Message), UnpackError> {
             last_term: v.last_term,
             transfer: v.transfer,
         },
-        Wire::VoteAnswer(v) if v.pre_vote => {
-            Message::PreVoteResponse { term, asked: v.asked, granted: v.granted }
+        Wire::VoteAnswer(v) if v.pre_vote => Message::PreVoteResponse {
+            term,
+            asked: v.asked,
+            granted: v.granted,
+            ambiguous: v.ambiguous,
+        },
+        Wire::VoteAnswer(v) => {
+            Message::VoteResponse { term, granted: v.granted, ambiguous: v.ambiguous }
         }
-        Wire::VoteAnswer(v) => Message::VoteResponse { term, granted: v.granted },
         Wire::Append(append) => Message::Append {
             term,
             prev_index: append.prev_index,
@@ -124,6 +136,12 @@ pub fn unpack(wire: v1::RaftMessage) -> Result<(Route, Message), UnpackError> {
         Wire::ReadIndexQuery(q) => Message::ReadIndexRequest { term, request: q.id },
         Wire::ReadIndexAnswer(a) => {
             Message::ReadIndexResponse { term, request: a.id, index: a.index }
+        }
+        Wire::LogEndQuery(q) => {
+            Message::LogEndRequest { term, request: q.id, last_index: q.last_index }
+        }
+        Wire::LogEndAnswer(a) => {
+            Message::LogEndResponse { term, request: a.id, last_index: a.last_index }
         }
         Wire::Quiesce(asked) => {
             let liveness = LivenessEpoch { incarnation: asked.incarnation, epoch: asked.epoch };
@@ -244,9 +262,9 @@ mod tests {
         let rejected = Verdict::Rejected { prev_index: 9, conflict_term: 2, first_index: 5 };
         let messages = [
             Message::PreVote { term: 8, last_index: 42, last_term: 7 },
-            Message::PreVoteResponse { term: 7, asked: 8, granted: true },
+            Message::PreVoteResponse { term: 7, asked: 8, granted: true, ambiguous: true },
             Message::Vote { term: 8, last_index: 42, last_term: 7, transfer: true },
-            Message::VoteResponse { term: 8, granted: true },
+            Message::VoteResponse { term: 8, granted: true, ambiguous: true },
             Message::Append {
                 term: 7,
                 prev_index: 40,
@@ -269,6 +287,8 @@ mod tests {
             Message::ReadIndexRequest { term: 7, request: 11 },
             Message::ReadIndexResponse { term: 7, request: 11, index: Some(0) },
             Message::ReadIndexResponse { term: 7, request: 11, index: None },
+            Message::LogEndRequest { term: 7, request: 12, last_index: 40 },
+            Message::LogEndResponse { term: 7, request: 12, last_index: 42 },
         ];
         for message in messages {
             assert_eq!(through_the_wire(message.clone()), (ROUTE, message));

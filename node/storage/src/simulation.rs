@@ -21,6 +21,8 @@ pub enum Bug {
     SegmentFreedEarly,
     /// A segment of the log is freed with terms and votes that still live in it.
     VoteFreedWithSegment,
+    /// Terms and votes are told of before damage to them would be noticed.
+    VoteWithoutProof,
     /// Blocks of tables are read without a look at their checksums.
     ChecksumIgnored,
     /// Edits of the manifest are not synced.

@@ -9,13 +9,13 @@ use doug_storage::log::{self, KnownReplicas, Record};
 use doug_storage::{Applied, StorageError};
 use log_support::*;
 
-/// Several segments, all of it proven durable by an idle mark.
+/// Several segments, all of it proven durable by the mark that a vote brings.
 fn proven_log() -> SimDisk {
     let disk = SimDisk::new(1);
     let mut log = open(&disk, options());
     write_each(&mut log.writer, (1..=30).map(|i| batch(A, i, 1, 1, 31 + i as usize)));
     write_each(&mut log.writer, [Record::HardState { replica: B, term: 3, vote: Some(7) }]);
-    assert!(log.writer.mark().expect("the disk works"));
+    assert!(!log.writer.wants_mark(), "the vote has brought one");
     disk.fork()
 }
 
@@ -71,6 +71,22 @@ fn what_the_last_sync_wrote_is_proven_only_by_the_mark_that_an_idle_log_writes()
             true => assert_eq!(corruption(try_open(&disk, roomy())).offset, last as u64),
             false => assert_eq!(bases(&recovered(&disk, roomy()), A), [1, 2]),
         }
+    }
+}
+
+#[test]
+fn a_term_or_vote_is_proven_before_anybody_is_told_of_it() {
+    let disk = SimDisk::new(1);
+    let mut log = open(&disk, roomy());
+    let vote = Record::HardState { replica: B, term: 3, vote: Some(7) };
+    write_each(&mut log.writer, [batch(A, 1, 1, 1, 50), vote]);
+    let path = segments(&disk).remove(0);
+    let records = records(&disk.bytes(&path));
+    let mark = records.last().expect("it follows the vote").0;
+    for offset in records[0].0..mark {
+        let disk = disk.fork();
+        disk.flip_bit(&path, offset as u64, (offset % 8) as u8);
+        corruption(try_open(&disk, roomy()));
     }
 }
 

@@ -49,6 +49,7 @@ impl Replica {
             applied: 0,
             commit: 0,
             batches: self.batches.clone(),
+            ambiguous_tail: false,
         };
         self.raft = start(self.raft.id(), restored);
         self.unsynced.clear();

@@ -197,6 +197,7 @@ impl State {
                 self.history.all_quiesced(replicas);
             }
             Effect::Quiesced | Effect::Unquiesced { .. } => {}
+            Effect::TailRepaired => unreachable!("no log is cut ambiguously here"),
             Effect::Persist { .. } => unreachable!("the replica keeps what is to be written"),
             Effect::FetchPayloads { .. } | Effect::SnapshotNeeded { .. } => {
                 unreachable!("nothing is evicted or compacted here")

@@ -56,7 +56,7 @@ impl Quorums {
         answers.leader = Some((term, own, raft.commit()));
         let voted = answers.votes.get(&(term, own)).into_iter().flatten();
         let votes = voted.map(|voter| (*voter, true)).chain([(own, true)]).collect();
-        if raft.configuration().tally(&votes) == VoteResult::Won {
+        if raft.configuration().tally(&votes, &BTreeSet::new()) == VoteResult::Won {
             return Ok(());
         }
         let voters: Vec<_> = votes.into_keys().collect();
@@ -133,7 +133,7 @@ mod tests {
     }
 
     fn vote(from: u64, to: u64, term: Term) -> v1::PeerTurn {
-        let answer = v1::VoteAnswer { granted: true, pre_vote: false, asked: 0 };
+        let answer = v1::VoteAnswer { granted: true, pre_vote: false, asked: 0, ambiguous: false };
         let message = v1::RaftMessage {
             partition: 1,
             from_replica: from,

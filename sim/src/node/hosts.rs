@@ -190,6 +190,10 @@ impl Process {
             cx.coverage.hit("batches read back from the log");
             self.enqueue(Task::Fetch { host, fetch }, cx);
         }
+        for replica in effects.repaired {
+            cx.coverage.hit("ambiguous tail repaired");
+            self.enqueue(Task::TailRepaired(replica), cx);
+        }
         for wanted in effects.creations {
             let node = wanted.member.node;
             cx.coverage.hit("replica wanted by a leader");

@@ -24,6 +24,8 @@ pub(super) enum Task {
     Fetch { host: usize, fetch: Fetch },
     /// Take a committed descriptor into the map.
     Publish(Arc<Descriptor>),
+    /// Note that a replica holds again all that it acknowledged.
+    TailRepaired(ReplicaKey),
     /// Remove a replica that its host has let go of.
     Remove(ReplicaKey),
 }
@@ -33,6 +35,7 @@ pub(super) enum Work {
     Look { replica: ReplicaKey, force: bool },
     Fetch { host: usize, fetch: Fetch },
     Publish(Arc<Descriptor>),
+    TailRepaired(ReplicaKey),
     Remove(ReplicaKey),
     Flush(Arc<Partition>, Box<FlushJob>),
     Compaction(Arc<Partition>, Box<CompactionJob>),
@@ -58,6 +61,7 @@ impl Process {
                 Task::Flush(replica) => Work::Look { replica, force: true },
                 Task::Fetch { host, fetch } => Work::Fetch { host, fetch },
                 Task::Publish(descriptor) => Work::Publish(descriptor),
+                Task::TailRepaired(replica) => Work::TailRepaired(replica),
                 Task::Remove(replica) => Work::Remove(replica),
             });
             self.work_soon(worker, cx);
@@ -76,6 +80,13 @@ impl Process {
             Work::Fetch { host, fetch } => self.read_back(host, fetch, cx)?,
             Work::Publish(descriptor) => {
                 self.publish(&descriptor, cx)?;
+                None
+            }
+            Work::TailRepaired(replica) => {
+                match self.store.tail_repaired(replica) {
+                    Ok(()) | Err(StorageError::Removed { .. } | StorageError::Fenced { .. }) => {}
+                    Err(error) => return Err(error.into()),
+                }
                 None
             }
             Work::Remove(replica) => {

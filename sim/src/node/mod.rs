@@ -13,7 +13,7 @@ mod process;
 mod reads;
 mod threads;
 
-pub use process::{Death, Process};
+pub use process::{AMBIGUITY_PATIENCE, Death, Process};
 
 use crate::context::Context;
 use crate::random::Random;

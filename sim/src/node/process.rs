@@ -165,6 +165,10 @@ pub(super) const MARK: u64 = 1_000;
 /// Pause between two rounds of tidying.
 pub(super) const TIDY: u64 = 1_000_000;
 
+/// For how long without a leader votes of replicas with ambiguous tails stay marked, in
+/// microseconds: longer than whoever holds what was lost is away.
+pub const AMBIGUITY_PATIENCE: u64 = 12_000_000;
+
 impl Process {
     pub(super) fn start(
         start: Start,
@@ -202,6 +206,7 @@ impl Process {
         cx.checks.opened(start.id, map.as_ref(), &live, &opened.removed)?;
         let config = HostConfig {
             election_timeout: cx.plan.election_timeout,
+            ambiguity_patience: AMBIGUITY_PATIENCE,
             mutant: cx.plan.mutant.of_consensus(),
             level_bug: cx.plan.mutant.of_levels(),
             supports: start.level,
@@ -412,6 +417,12 @@ impl Process {
     }
 
     /// The consensus core of a replica.
+    /// How many of its replicas have yet to find out whether they lost what they had acknowledged.
+    pub fn ambiguous_tails(&self) -> usize {
+        self.hosts.iter().map(|slot| slot.host.ambiguous_tails()).sum()
+    }
+
+    /// The core of a partition's replica here.
     pub fn raft(&self, partition: u64) -> Option<&doug_raft::Raft> {
         self.hosts[self.host_of(partition)].host.raft(partition)
     }

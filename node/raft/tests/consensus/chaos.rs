@@ -1,6 +1,6 @@
 //! Groups under faults drawn from a seed: losses, delays, duplicates, partitions, crashes that lose what was not durable;
 //! in half of them members come and go, in half of them clocks drift and leaders read by lease, in half of them idle groups quiesce, in
-//! a few every tick is late.
+//! a third of them logs lose their ends, in a few every tick is late.
 //! The checker watches every step; when the faults stop, the group has to come to agreement.
 
 #[path = "chaos/members.rs"]
@@ -56,6 +56,7 @@ fn cluster(seed: u64, also: impl Fn(&mut Config)) -> Cluster {
     cluster.story.silent = true;
     cluster.changes_members = seed % 2 == 1;
     cluster.quiesce_after = (seed % 8 >= 4).then(|| cluster.dice.between(1, 60) * MILLISECOND);
+    cluster.tails_suffer = seed.is_multiple_of(3);
     cluster.ticks_late_by = (seed % 16 == 10).then_some(60 * MILLISECOND);
     (1..=size).for_each(|number| cluster.begin_to_look(number));
     cluster.let_clocks_drift(lease.map_or(0, |lease| lease.max_drift_ppm.into()));
@@ -76,6 +77,9 @@ fn some_leader(cluster: &mut Cluster) -> Option<u64> {
 
 /// One thing that fate, operators or users do.
 fn something_happens(cluster: &mut Cluster) {
+    if cluster.tails_suffer && cluster.tail_dice.percent(1) {
+        power_fails_everywhere(cluster);
+    }
     let everyone: Vec<u64> = cluster.nodes.keys().copied().collect();
     let number = one_of(&mut cluster.dice, &everyone).expect("a cluster has nodes");
     let other = one_of(&mut cluster.dice, &everyone).expect("a cluster has nodes");
@@ -90,6 +94,18 @@ fn something_happens(cluster: &mut Cluster) {
         24..45 if cluster.nodes[&number].raft.is_some() => operator(cluster, number, other),
         45..65 => read(cluster, number),
         _ => write(cluster),
+    }
+}
+
+/// Every log may end in a record that was cut short: they must elect somebody all the same.
+fn power_fails_everywhere(cluster: &mut Cluster) {
+    for number in cluster.running() {
+        cluster.crash(number, 0);
+    }
+    for number in cluster.nodes.keys().copied().collect::<Vec<_>>() {
+        if cluster.tail_dice.percent(70) {
+            cluster.start(number);
+        }
     }
 }
 
@@ -266,6 +282,8 @@ fn groups_stay_safe_under_faults_and_recover_when_they_end() {
         ("reads at once", 1),
         ("quiesces", 1),
         ("silence", 0),
+        ("tails lost", 0),
+        ("tails repaired", 0),
     ] {
         assert!(counts[kind] >= each * seeds(), "fewer than {each} {kind} a seed: {counts:?}");
     }

@@ -11,7 +11,7 @@ fn pre_vote(term: u64) -> Message {
 }
 
 fn pre_vote_response(term: u64, asked: u64, granted: bool) -> Message {
-    Message::PreVoteResponse { term, asked, granted }
+    Message::PreVoteResponse { term, asked, granted, ambiguous: false }
 }
 
 #[test]

@@ -102,7 +102,7 @@ fn nobody_votes_within_an_election_timeout_of_hearing_the_leader_even_if_it_is_s
     replica.step(3, vote(2, 1, 1));
     assert_eq!((replica.sent_to(3), replica.raft.term()), (vec![], 1));
     replica.step(3, Message::PreVote { term: 2, last_index: 1, last_term: 1 });
-    let refused = Message::PreVoteResponse { term: 1, asked: 2, granted: false };
+    let refused = Message::PreVoteResponse { term: 1, asked: 2, granted: false, ambiguous: false };
     assert_eq!(replica.sent_to(3), [refused]);
     replica.now = replica.now.after(1);
     replica.step(3, vote(2, 1, 1));

@@ -15,5 +15,6 @@ mod lease;
 mod membership;
 mod quiesce;
 mod reads;
+mod tail;
 mod transcripts;
 mod transfer;

@@ -345,8 +345,12 @@ mod counting {
         let mut replica = Replica::of_three(1, vec![change(1, 1, joint([1, 2, 3], [3, 4, 5]))]);
         replica.raft.campaign(replica.now);
         for peer in [2, 3, 4, 5] {
-            let granted =
-                Message::PreVoteResponse { term: 1, asked: 2, granted: [2, 4].contains(&peer) };
+            let granted = Message::PreVoteResponse {
+                term: 1,
+                asked: 2,
+                granted: [2, 4].contains(&peer),
+                ambiguous: false,
+            };
             replica.step(peer, granted);
             if peer == 2 {
                 assert_eq!(replica.raft.role(), Role::PreCandidate, "2 of 3 outgoing, 0 incoming");

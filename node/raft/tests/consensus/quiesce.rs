@@ -238,7 +238,7 @@ fn a_candidate_unquiesces_a_follower_which_tells_its_leader_and_would_vote_itsel
     replica.now = replica.now.after(LONG);
     replica.raft.leader_heard(replica.now);
     replica.step(3, Message::PreVote { term: 3, last_index: 2, last_term: 2 });
-    let refused = Message::PreVoteResponse { term: 2, asked: 3, granted: false };
+    let refused = Message::PreVoteResponse { term: 2, asked: 3, granted: false, ambiguous: false };
     assert_eq!(replica.sent(), [(2, answer(2, 5, false)), (3, refused)]);
     replica.wait(300 * MILLISECOND);
     assert_eq!(replica.raft.role(), Role::PreCandidate);
@@ -250,7 +250,7 @@ fn a_follower_whose_leaders_node_is_silent_lets_others_campaign_and_campaigns_it
     replica.now = replica.now.after(LONG);
     replica.raft.unquiesce(replica.now, UnquiesceCause::Silence);
     replica.step(3, Message::PreVote { term: 3, last_index: 2, last_term: 2 });
-    let granted = Message::PreVoteResponse { term: 2, asked: 3, granted: true };
+    let granted = Message::PreVoteResponse { term: 2, asked: 3, granted: true, ambiguous: false };
     assert_eq!(replica.sent(), [(3, granted)]);
     replica.wait(150 * MILLISECOND);
     assert_eq!(replica.raft.role(), Role::PreCandidate);

@@ -149,9 +149,13 @@ pub struct Cluster {
     pub quiesce_after: Option<u64>,
     /// Ticks come only so often, in microseconds, and nodes take each for the end of a pause.
     pub ticks_late_by: Option<u64>,
+    /// Crashes leave ambiguous tails, and now and then something durable is lost with one.
+    pub tails_suffer: bool,
     drift_ppm: u64,
     /// Of wall clocks and tokens alone.
     clock_dice: Dice,
+    /// Of what crashes do to the ends of logs alone.
+    pub tail_dice: Dice,
     last_number: u64,
     events: BTreeMap<(Time, u64), (u64, Event)>,
     sequence: u64,
@@ -196,8 +200,10 @@ impl Cluster {
             changes_members: false,
             quiesce_after: None,
             ticks_late_by: None,
+            tails_suffer: false,
             drift_ppm: 0,
             clock_dice: Dice::new(seed ^ 0xc10c),
+            tail_dice: Dice::new(seed ^ 0x7a11),
             last_number: disks.keys().next_back().copied().unwrap_or(0),
             events: BTreeMap::new(),
             sequence: 0,
@@ -272,9 +278,29 @@ impl Cluster {
     pub fn crash(&mut self, number: u64, kept: usize) {
         self.story.tell(self.now, format!("{number} crashes"));
         let node = self.node(number);
+        let torn = kept < node.disk.pending();
         node.raft = None;
         node.disk.crash(kept);
         node.reads.clear();
+        if self.tails_suffer {
+            let lost = self.tail_dice.percent(30) && self.lose_tail(number);
+            self.node(number).disk.ambiguous |= torn && !lost && self.tail_dice.percent(50);
+        }
+    }
+
+    /// Of a node that is down, the last record of the log cannot be read any more. Of one disk at a
+    /// time, and never of one that decides alone: what is lost must be somewhere else.
+    pub fn lose_tail(&mut self, number: u64) -> bool {
+        let bearable = self.nodes.values().all(|node| {
+            let Configuration { voters, outgoing, .. } = node.disk.latest_configuration();
+            !node.disk.has_lost() && voters.len() != 1 && outgoing.len() != 1
+        });
+        let lost = bearable && self.node(number).disk.lose_tail();
+        if lost {
+            self.story.tell(self.now, format!("{number} loses the end of its log"));
+            *self.counts.entry("tails lost").or_default() += 1;
+        }
+        lost
     }
 
     pub fn node(&mut self, number: u64) -> &mut Node {
@@ -562,6 +588,7 @@ impl Cluster {
                 self.checker.quiesced(raft);
             }
             Effect::Unquiesced { .. } => {}
+            Effect::TailRepaired => self.node(number).disk.tail_repaired(),
             Effect::FetchPayloads { from, to } => {
                 let node = self.node(number);
                 let (process, batches) = (node.process, node.disk.read(from, to));
@@ -669,6 +696,11 @@ impl Cluster {
 }
 
 impl Node {
+    /// Changes the settings of its next process.
+    pub fn configure(&mut self, change: impl FnOnce(&mut Config)) {
+        change(&mut self.config);
+    }
+
     fn down(config: Config, disk: Disk) -> Node {
         Node {
             raft: None,
@@ -720,6 +752,7 @@ fn kind(effect: &Effect) -> &'static str {
         Effect::RoleChanged { role: Role::Leader, .. } => "elections",
         Effect::RoleChanged { .. } => "changes of role",
         Effect::FetchPayloads { .. } => "fetches",
+        Effect::TailRepaired => "tails repaired",
         Effect::Quiesced => "quiesces",
         Effect::Unquiesced { cause } => cause.name(),
         Effect::SnapshotNeeded { .. } => "snapshots",

@@ -54,6 +54,13 @@ pub struct Disk {
     machine: Machine,
     batches: Vec<Batch>,
     pending: VecDeque<Pending>,
+    /// Records may be lost at the end, and the replica does not know yet which.
+    pub ambiguous: bool,
+    /// The log and the commit index as they were before the last record, if that is a batch: no
+    /// later one proves it.
+    before_last: Option<(Vec<Batch>, Index)>,
+    /// What was durable, and acknowledged perhaps, before damage to the tail.
+    lost: Vec<Batch>,
 }
 
 impl Disk {
@@ -66,6 +73,9 @@ impl Disk {
             machine: Machine { membership: Membership::of(configuration), ..Machine::default() },
             batches: Vec::new(),
             pending: VecDeque::new(),
+            ambiguous: false,
+            before_last: None,
+            lost: Vec::new(),
         }
     }
 
@@ -89,8 +99,13 @@ impl Disk {
     fn sync_one(&mut self) {
         let Some(Pending { record, commit, .. }) = self.pending.pop_front() else { return };
         match record {
-            Record::HardState { term, vote } => (self.term, self.vote) = (term, vote),
+            // Marked before anything is said in that term, and with it all that came before.
+            Record::HardState { term, vote } => {
+                (self.term, self.vote) = (term, vote);
+                self.before_last = None;
+            }
             Record::Append(batch) => {
+                self.before_last = Some((self.batches.clone(), self.commit));
                 self.batches.retain(|old| old.base < batch.base);
                 let end = self.batches.last().map_or(self.snapshot.0, Batch::last);
                 assert_eq!(batch.base, end + 1, "{batch} was written after {end}");
@@ -109,6 +124,28 @@ impl Disk {
         self.pending.clear();
     }
 
+    /// The last record becomes unreadable, if it is a batch, and is cut like a torn write: what it
+    /// replaced is there again. Says whether there was one.
+    pub fn lose_tail(&mut self) -> bool {
+        let Some((before, commit)) = self.before_last.take() else { return false };
+        let lost = self.batches.iter().filter(|batch| !before.contains(batch));
+        self.lost.extend(lost.cloned());
+        (self.batches, self.commit) = (before, commit);
+        self.ambiguous = true;
+        true
+    }
+
+    /// Whether it lacks something that it acknowledged.
+    pub fn has_lost(&self) -> bool {
+        !self.lost.is_empty()
+    }
+
+    /// The replica holds again whatever matters of what was lost.
+    pub fn tail_repaired(&mut self) {
+        self.ambiguous = false;
+        self.lost.clear();
+    }
+
     pub fn pending(&self) -> usize {
         self.pending.len()
     }
@@ -123,6 +160,7 @@ impl Disk {
             applied: self.snapshot.0,
             commit: self.commit.max(self.snapshot.0),
             batches: self.batches.clone(),
+            ambiguous_tail: self.ambiguous,
         };
         (restored, self.machine.clone())
     }
@@ -131,6 +169,8 @@ impl Disk {
     pub fn flush(&mut self, machine: &Machine, term: Term) {
         self.machine = machine.clone();
         self.snapshot = (machine.applied, term);
+        // The manifest has what is in tables, and where the log begins.
+        self.before_last = None;
         self.batches.retain(|batch| batch.last() > machine.applied);
     }
 
@@ -156,6 +196,12 @@ impl Disk {
         self.machine.membership.configuration.clone()
     }
 
+    /// The configuration in force at the end of the log.
+    pub fn latest_configuration(&self) -> Configuration {
+        let latest = self.batches.iter().rev().find_map(configuration_of);
+        latest.unwrap_or_else(|| self.configuration())
+    }
+
     /// Changes of the members in the log above `index`.
     pub fn changes_above(&self, index: Index) -> usize {
         let is_change = |batch: &&Batch| batch.base > index && configuration_of(batch).is_some();
@@ -164,7 +210,8 @@ impl Disk {
 
     /// Whether this batch is durable here, in the log or in the state machine.
     pub fn holds(&self, term: Term, last: Index) -> bool {
-        let in_log = self.batches.iter().any(|batch| batch.last() == last && batch.term == term);
+        let mut written = self.batches.iter().chain(&self.lost);
+        let in_log = written.any(|batch| batch.last() == last && batch.term == term);
         in_log || self.machine.applied >= last
     }
 }

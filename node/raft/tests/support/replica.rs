@@ -47,11 +47,22 @@ impl Replica {
             voters.iter().map(|id| id.0).filter(|&other| id(other) != self.raft.id()).collect();
         let asked = self.raft.term() + 1;
         for &other in &others {
-            self.step(other, Message::PreVoteResponse { term: asked - 1, asked, granted: true });
+            self.step(
+                other,
+                Message::PreVoteResponse {
+                    term: asked - 1,
+                    asked,
+                    granted: true,
+                    ambiguous: false,
+                },
+            );
         }
         self.settle();
         for &other in &others {
-            self.step(other, Message::VoteResponse { term: asked, granted: true });
+            self.step(
+                other,
+                Message::VoteResponse { term: asked, granted: true, ambiguous: false },
+            );
         }
         self.settle();
         assert_eq!((self.raft.role(), self.raft.term()), (Role::Leader, asked));
@@ -192,7 +203,7 @@ pub fn vote(term: Term, last_term: Term, last_index: Index) -> Message {
 }
 
 pub fn vote_response(term: Term, granted: bool) -> Message {
-    Message::VoteResponse { term, granted }
+    Message::VoteResponse { term, granted, ambiguous: false }
 }
 
 pub fn hard_state(term: Term, vote: Option<u64>) -> Record {

@@ -73,6 +73,7 @@ impl Story {
             Effect::FetchPayloads { from, to } => {
                 format!("{number} reads {from}–{to} from its log")
             }
+            Effect::TailRepaired => format!("{number} holds again all that it acknowledged"),
             Effect::Quiesced => format!("{number} quiesces"),
             Effect::Unquiesced { cause } => format!("{number} unquiesces: {cause}"),
             Effect::SnapshotNeeded { to } => format!("{number} sends a snapshot to {to}"),

@@ -174,8 +174,8 @@ pub struct RecoveredLog {
 }
 
 /// A tail that was cut where a record had been begun. A power loss during a write leaves this;
-/// so does damage to a record that was durable, and acknowledged, if no mark came after it. The
-/// log cannot tell one from the other.
+/// so does damage to a batch that was durable, and acknowledged, if no mark came after it. The
+/// log cannot tell one from the other. Terms and votes are marked before anybody is told of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TailCut {
     /// Where, and what is wrong there.

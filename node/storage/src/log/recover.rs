@@ -198,6 +198,11 @@ fn segments_of(scan: &Scan) -> Result<BTreeMap<u64, Segment>> {
 }
 
 impl Examined {
+    /// Whether records may be lost that were acknowledged.
+    pub fn is_cut(&self) -> bool {
+        self.scan.cut.is_some()
+    }
+
     /// The part of [`open`] that writes.
     pub fn start(self) -> Result<OpenedLog> {
         let incarnation = self.next_incarnation();

@@ -51,6 +51,9 @@ pub struct LogWriter {
     last_worthy: u64,
     /// Greatest mark that will be on disk after the next sync.
     marked: u64,
+    /// What waits for the next sync must be proven before anybody relies on it: a vote, or a copy
+    /// whose original goes.
+    needs_proof: bool,
 }
 
 impl LogWriter {
@@ -68,7 +71,16 @@ impl LogWriter {
             bytes: Vec::new(),
         };
         let marked = next_lsn - 1;
-        Self { shared, files, active, chunks: vec![first], next_lsn, last_worthy: marked, marked }
+        Self {
+            shared,
+            files,
+            active,
+            chunks: vec![first],
+            next_lsn,
+            last_worthy: marked,
+            marked,
+            needs_proof: false,
+        }
     }
 
     /// Files without records that wait to become segments.
@@ -133,6 +145,7 @@ impl LogWriter {
         Applied { index, term }: Applied,
         discard: bool,
     ) -> Lsn {
+        self.needs_proof = true;
         let blank = self.blank(Kind::Reset, replica);
         let (lsn, _) =
             self.place(Envelope { count: u32::from(discard), base: index, term, ..blank }, &[]);
@@ -183,6 +196,7 @@ impl LogWriter {
         commit: u64,
         original: Option<u64>,
     ) -> Lsn {
+        self.needs_proof = true;
         let blank = self.blank(Kind::HardState, key);
         let original = original.unwrap_or(blank.original);
         let count = u32::from(hard.vote.is_some());
@@ -259,10 +273,23 @@ impl LogWriter {
 
     /// Makes everything appended so far durable: one write and one fdatasync (more only across segments).
     ///
+    /// A term or vote, and a copy of a record whose segment is to go, takes a mark and a second
+    /// fdatasync: damage to it is noticed from then on. Damage to batches above the mark looks
+    /// like a torn write, which replicas can bear; a vote that is cut could be given twice.
+    ///
     /// Returns the greatest durable position, which never falls. Any failure is
     /// [`Fatal`](StorageError::Fatal): the process must end, nothing is tried again.
     pub fn sync(&mut self) -> Result<Lsn> {
         self.shared.check()?;
+        let durable = self.write_and_sync()?;
+        if !std::mem::take(&mut self.needs_proof) || has_bug(Bug::VoteWithoutProof) {
+            return Ok(durable);
+        }
+        self.place(self.blank(Kind::Mark, NOBODY), &[]);
+        self.write_and_sync()
+    }
+
+    fn write_and_sync(&mut self) -> Result<Lsn> {
         let written = self.write_chunks();
         self.shared.fatal(written)?;
         let mut state = self.shared.state.lock();
@@ -374,6 +401,7 @@ impl LogWriter {
         envelope: &Envelope,
         payload: &Bytes,
     ) -> (u64, Location) {
+        self.needs_proof = true;
         let copy = Envelope { lsn: self.next_lsn, ..*envelope };
         let (_, at) = self.place(copy, payload);
         (envelope.original, at)

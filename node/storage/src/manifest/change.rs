@@ -79,6 +79,13 @@ pub enum Change {
         /// What is damaged, for people.
         why: String,
     },
+    /// Batches that a replica acknowledged may be missing at the end of its log, or no longer.
+    AmbiguousTail {
+        /// The replica.
+        replica: ReplicaKey,
+        /// Whether they may.
+        ambiguous: bool,
+    },
     /// A flush or a snapshot: tables, the last command applied in them and the state block after it.
     Publish {
         /// The replica.
@@ -113,6 +120,7 @@ mod kind {
     pub const PUBLISH: u8 = 8;
     pub const COMPACT: u8 = 9;
     pub const NEXT_FILE: u8 = 10;
+    pub const AMBIGUOUS_TAIL: u8 = 11;
 }
 
 impl Change {
@@ -146,6 +154,10 @@ impl Change {
             Self::Fence { replica, why } => {
                 put_replica(out, kind::FENCE, *replica);
                 put_bytes(out, why.as_bytes());
+            }
+            Self::AmbiguousTail { replica, ambiguous } => {
+                put_replica(out, kind::AMBIGUOUS_TAIL, *replica);
+                out.push(u8::from(*ambiguous));
             }
             Self::Publish { replica, applied, state, tree } => {
                 put_replica(out, kind::PUBLISH, *replica);
@@ -185,6 +197,9 @@ impl Change {
                 replica: replica(from)?,
                 why: String::from_utf8_lossy(from.bytes()?).into_owned(),
             },
+            kind::AMBIGUOUS_TAIL => {
+                Self::AmbiguousTail { replica: replica(from)?, ambiguous: from.u8()? != 0 }
+            }
             kind::PUBLISH => Self::Publish {
                 replica: replica(from)?,
                 applied: applied(from)?,

@@ -22,6 +22,8 @@ pub struct ReplicaRecord {
     pub image: TreeImage,
     /// What is damaged, if its files were ever found so: it must be replaced from its peers.
     pub fenced: Option<String>,
+    /// Batches that it acknowledged may be missing at the end of its log.
+    pub ambiguous_tail: bool,
 }
 
 /// What a node knows of itself.
@@ -69,6 +71,9 @@ impl ManifestState {
             }
             Change::Fence { replica, why } => {
                 self.record(*replica)?.fenced.get_or_insert(why.clone());
+            }
+            Change::AmbiguousTail { replica, ambiguous } => {
+                self.record(*replica)?.ambiguous_tail = *ambiguous;
             }
             Change::Publish { replica, applied, state, tree } => {
                 let record = self.record(*replica)?;
@@ -133,6 +138,9 @@ impl ManifestState {
             let tree = record.image.to_edit();
             changes.push(Change::Compact { replica, tree });
             changes.extend(record.fenced.clone().map(|why| Change::Fence { replica, why }));
+            if record.ambiguous_tail {
+                changes.push(Change::AmbiguousTail { replica, ambiguous: true });
+            }
         }
         changes.extend(self.removed.iter().copied().map(Change::Remove));
         changes

@@ -103,8 +103,9 @@ pub struct Recovered {
     pub commit: u64,
     /// The batches above `applied`, contiguous.
     pub batches: Vec<LoggedBatch>,
-    /// Batches, terms and votes that it acknowledged may be missing at the end, because the
-    /// node's log [was cut](Store::log_cut).
+    /// Batches that it acknowledged in its term may be missing at the end: the node's log was cut,
+    /// [now](Store::log_cut) or earlier, and the replica [holds](Store::tail_repaired) them not
+    /// again yet. Terms and votes are never missing.
     pub ambiguous_tail: bool,
     /// Its tree; or why the replica must be fenced: it may neither vote nor acknowledge.
     pub tree: Result<Tree, StorageError>,
@@ -328,6 +329,15 @@ impl Store {
             Ok(()) => StorageError::Fenced { replica, why },
             Err(error) => error,
         }
+    }
+
+    /// A replica holds again all that it acknowledged before the log was cut.
+    ///
+    /// Errors: [`Removed`](StorageError::Removed), or those of the manifest.
+    pub fn tail_repaired(&self, replica: ReplicaKey) -> Result<()> {
+        self.manifest.commit(&[Change::AmbiguousTail { replica, ambiguous: false }])?;
+        crash_point("log tail repaired: durable");
+        Ok(())
     }
 
     /// Every replica on this node, and why it is fenced, if it is.

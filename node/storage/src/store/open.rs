@@ -10,6 +10,7 @@ use crate::cache::{BlockCache, TableFiles};
 use crate::disk::{DirLock, Disk};
 use crate::log::{self, KnownReplicas, RecoveredLog};
 use crate::manifest::{self, Manifest, ManifestState};
+use crate::simulation::crash_point;
 use crate::snapshot::{IncomingFiles, Outgoing};
 use crate::table::{FileId, FileIds, ObsoleteFiles};
 use crate::tree::{self, Tree, TreeContext};
@@ -42,8 +43,21 @@ pub(super) fn open(disk: Arc<dyn Disk>, dir: &Path, options: StoreOptions) -> Re
     let trees = open_trees(&context, &state)?;
     let orphans = tree::orphans(&*disk, dir, |file| is_listed(&state, file))?;
 
+    // The cut is sealed when the log starts, and no later start-up sees it: so the manifest says
+    // before that whose batches may be missing.
+    let mut state = state;
+    let start_manifest =
+        |state: &ManifestState| Manifest::start(disk.clone(), dir, options.manifest, state.clone());
+    let noted = match examined.is_cut() {
+        true => {
+            state.live.values_mut().for_each(|record| record.ambiguous_tail = true);
+            Some(start_manifest(&state)?)
+        }
+        false => None,
+    };
+    crash_point("log recovery: ambiguous tails noted");
     let opened = examined.start()?;
-    let manifest = Manifest::start(disk.clone(), dir, options.manifest, state.clone())?;
+    let manifest = noted.map_or_else(|| start_manifest(&state), Ok)?;
     for orphan in orphans {
         disk.remove(&orphan).map_err(StorageError::io("delete", &orphan))?;
     }
@@ -57,7 +71,6 @@ pub(super) fn open(disk: Arc<dyn Disk>, dir: &Path, options: StoreOptions) -> Re
         log_cut: opened.cut,
         _lock: lock,
     };
-    let ambiguous = store.log_cut.is_some();
     for (key, damage) in trees.iter().filter_map(|(key, tree)| Some((*key, tree.as_ref().err()?))) {
         let why = match damage {
             StorageError::Corruption(damage) => damage.to_string(),
@@ -73,7 +86,7 @@ pub(super) fn open(disk: Arc<dyn Disk>, dir: &Path, options: StoreOptions) -> Re
         map: state.map.clone(),
         creation: state.creation.clone(),
         removed: state.removed.clone(),
-        replicas: recovered(state, (opened.replicas, ambiguous), trees),
+        replicas: recovered(state, opened.replicas, trees),
     })
 }
 
@@ -160,7 +173,7 @@ fn fences(error: &StorageError) -> bool {
 
 fn recovered(
     state: ManifestState,
-    (mut logs, ambiguous_tail): (BTreeMap<ReplicaKey, RecoveredLog>, bool),
+    mut logs: BTreeMap<ReplicaKey, RecoveredLog>,
     trees: Trees,
 ) -> Vec<Recovered> {
     let mut live = state.live;
@@ -174,7 +187,7 @@ fn recovered(
             hard_state: log.hard_state,
             commit: log.commit,
             batches: log.batches,
-            ambiguous_tail,
+            ambiguous_tail: record.ambiguous_tail,
             tree,
         })
     };
