@@ -4,6 +4,7 @@ use crate::dereference::Observed;
 use crate::validate::{Database, Place};
 use doug_client::v1;
 use doug_crds::{NodeState, NodeStatus};
+use doug_proto::clock_offset::clock_off;
 
 /// The status of every declared node, in order of declaration.
 pub fn node_statuses(
@@ -43,6 +44,8 @@ fn node(
     });
     let volume = answer.status.volume.as_ref().filter(|volume| volume.is_nearly_full());
     let volume = volume.map(|volume| format!("its volume is {} % full", volume.used_percent()));
+    let clock = clock_off(answer.status.clock_offset_milliseconds);
+    let clock = clock.map(|off| format!("its clock is {off}"));
     NodeStatus {
         name,
         id: Some(answer.identity.node.clone()),
@@ -56,7 +59,7 @@ fn node(
             }
         },
         version: Some(answer.identity.version.clone()),
-        message: message.or(volume),
+        message: message.or(volume).or(clock),
         silent_since: None,
         replacing,
     }

@@ -3,6 +3,7 @@
 
 use super::reach::Reached;
 use crate::commands::status::{Node, Partition, Place, Shortage, View};
+use doug_proto::clock_offset::clock_off;
 use doug_proto::v1::{self, NodeState};
 
 /// Followers lag by what is in flight; more than this is falling behind.
@@ -106,17 +107,10 @@ fn check_volume(node: &Node) -> Option<Finding> {
     })
 }
 
-/// Beyond so many milliseconds a clock is off.
-const CLOCK_OFF: u64 = 1_000;
-
 fn check_clock(node: &Node) -> Option<Finding> {
-    let off = node.clock_offset.unsigned_abs();
-    (off > CLOCK_OFF).then(|| Finding {
+    clock_off(node.clock_offset).map(|off| Finding {
         subject: format!("clock of node {} ({})", node.name, node.id),
-        problem: format!(
-            "it is {off} ms {} those of the nodes it hears",
-            if node.clock_offset > 0 { "ahead of" } else { "behind" }
-        ),
+        problem: format!("it is {off}"),
         remedy: "set it (NTP): one clock that is off moves nothing, a majority of them moves the \
                  clock of their partitions"
             .to_owned(),

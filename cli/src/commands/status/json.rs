@@ -44,6 +44,7 @@ fn node(node: &Node) -> Value {
         "message": node.message,
         "version": node.version,
         "volume": volume,
+        "clockOffsetMilliseconds": node.clock_offset,
     })
 }
 

@@ -5,6 +5,7 @@ use super::view::{Change, Node, Partition, Place, Shortage, View};
 use crate::units::show_milliseconds;
 use comfy_table::Table;
 use comfy_table::presets::NOTHING;
+use doug_proto::clock_offset::clock_off;
 use doug_proto::v1::NodeState;
 use std::collections::BTreeSet;
 use std::fmt::Write;
@@ -35,6 +36,9 @@ pub fn render(view: &View) -> String {
     }
     for node in view.nodes.iter().filter(|node| node.state != NodeState::Ready) {
         let _ = writeln!(text, "{} ({}): {}", node.name, node.id, state(node));
+    }
+    for (node, off) in view.nodes.iter().filter_map(|n| Some((n, clock_off(n.clock_offset)?))) {
+        let _ = writeln!(text, "{} ({}): its clock is {off}", node.name, node.id);
     }
     text.push_str(&summary(view));
     text
@@ -103,6 +107,14 @@ mod tests {
     #[test]
     fn the_tables_show_who_leads_who_lags_and_who_is_down() {
         insta::assert_snapshot!(render(&sample()));
+    }
+
+    #[test]
+    fn a_clock_that_needs_setting_stands_beside_its_node() {
+        let mut view = sample();
+        view.nodes[0].clock_offset = -2_500;
+        let text = render(&view);
+        assert!(text.contains("its clock is 2500 ms behind those of the nodes it hears"), "{text}");
     }
 
     #[test]

@@ -8,6 +8,7 @@ use crate::status::Finding;
 use crate::validate::Database;
 use doug_client::PartitionMap;
 use doug_crds::Partitioning;
+use doug_proto::clock_offset::clock_off;
 use doug_proto::map::KeyspaceId;
 
 /// What is under way, the most urgent first.
@@ -128,6 +129,29 @@ pub fn nearly_full(observed: &Observed) -> Option<Finding> {
             format!(
                 "{count} volumes are nearly full: {names}{more}{refusing}. Raise \
                  spec.node.storage.size, add a cluster that takes partitions over, or delete keys"
+            ),
+        )
+    })
+}
+
+/// Nodes whose clocks need setting.
+pub fn clocks_off(observed: &Observed) -> Option<Finding> {
+    let answers = observed.answers.iter();
+    let off: Vec<String> = answers
+        .filter_map(|(place, answer)| {
+            let off = clock_off(answer.status.clock_offset_milliseconds)?;
+            Some(format!("that of {} is {off}", place.name()))
+        })
+        .collect();
+    let count = off.len();
+    (count > 0).then(|| {
+        let some = off.iter().take(4).cloned().collect::<Vec<_>>().join(", ");
+        let more = if count > 4 { ", …" } else { "" };
+        Finding::yes(
+            "ClocksOff",
+            format!(
+                "{count} clocks need setting: {some}{more}. Have the machines keep their time \
+                 (NTP): a majority of clocks that are off moves the clock of their partitions"
             ),
         )
     })

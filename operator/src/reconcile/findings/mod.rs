@@ -228,6 +228,9 @@ fn degraded(
     if let Some(finding) = members::nearly_full(observed) {
         return finding;
     }
+    if let Some(finding) = members::clocks_off(observed) {
+        return finding;
+    }
     let damaged = observed.answers.iter().find_map(|(place, answer)| {
         let replica = answer.status.replicas.iter().find(|replica| !replica.damage.is_empty())?;
         Some((place, replica))

@@ -79,6 +79,10 @@ fn each_situation_has_its_words() {
         };
         answer.status.volume = Some(volume);
     }
+    let mut clocks = observed();
+    for (answer, off) in clocks.answers.values_mut().zip([0, 1_500, -3_600_000]) {
+        answer.status.clock_offset_milliseconds = off;
+    }
     let members = |members| judged(&observed(), &Progress { members, ..settled() });
     let moving = Placement {
         moving: vec![(2, "b".into())],
@@ -127,6 +131,7 @@ fn each_situation_has_its_words() {
             judged(&observed(), &Progress { growth: cannot, ..settled() }),
         ),
         ("volumes are nearly full", judged(&full, &settled())),
+        ("clocks are off", judged(&clocks, &settled())),
         (
             "partitions move, and a node objects",
             members(Members {
