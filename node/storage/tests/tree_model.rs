@@ -8,7 +8,7 @@ mod tree_support;
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use doug_storage::compaction::CompactionJob;
+use doug_storage::compaction::{CompactionJob, Surveyed};
 use doug_storage::table::Compression;
 use doug_storage::table::Slot;
 use doug_storage::tree::{
@@ -29,6 +29,8 @@ enum Action {
     Churn(u8),
     StepFlush(u16),
     StepCompaction(u16),
+    /// Looks at a table as on a full volume; the job is then stepped as a compaction.
+    Survey(u16),
     DropJobs,
     Pin(u8),
     Unpin,
@@ -50,6 +52,7 @@ fn actions() -> impl Strategy<Value = Vec<Action>> {
         3 => (0..40u8).prop_map(Action::Churn),
         20 => (1..4000u16).prop_map(Action::StepFlush),
         20 => (1..4000u16).prop_map(Action::StepCompaction),
+        6 => (1..4000u16).prop_map(Action::Survey),
         1 => Just(Action::DropJobs),
         3 => any::<u8>().prop_map(Action::Pin),
         3 => Just(Action::Unpin),
@@ -104,6 +107,7 @@ impl Run {
             Action::Churn(key) => self.churn(key),
             Action::StepFlush(budget) => self.step_flush(budget.into()),
             Action::StepCompaction(budget) => self.step_compaction(budget.into()),
+            Action::Survey(budget) => self.survey(budget.into()),
             Action::DropJobs => {
                 self.flush = None;
                 self.compaction = None;
@@ -182,6 +186,22 @@ impl Run {
         if let Progress::Done(change) = job.step(budget).expect("the disk works") {
             self.compaction = None;
             self.keeper.settle(change);
+        }
+    }
+
+    /// Looks at one table, and begins to write it anew if that is worth while.
+    fn survey(&mut self, budget: usize) {
+        let Some(mut survey) = self.keeper.tree.survey(0) else { return };
+        assert!(self.compaction.is_none(), "one at a time");
+        loop {
+            match survey.step(budget).expect("the disk works") {
+                (Some(more), _) => survey = more,
+                (None, Surveyed::Worth(found)) => {
+                    self.compaction = Some(found.begin().expect("the disk works"));
+                    return;
+                }
+                (None, _) => return,
+            }
         }
     }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::output::Output;
 use super::pick::Picked;
-use super::retention::Retention;
+use super::sieve::Sieve;
 use crate::Result;
 use crate::merge::Source;
 use crate::merge::heap::Merge;
@@ -15,24 +15,23 @@ use crate::table::cursor::TableCursor;
 use crate::table::entry::{Cursor, Direction};
 use crate::table::reader::Caching;
 use crate::tree::change::{ChangeKind, JobTicket, TreeChange};
-use crate::tree::levels::{Beneath, Levels, Placed};
-use crate::tree::version::owns;
+use crate::tree::levels::{Levels, Placed};
 use crate::tree::{Interval, Progress, TreeEdit, Workshop};
 
 /// What each version costs a step beside its bytes.
 pub(crate) const STEP_OVERHEAD: usize = 32;
 
-/// Merges tables of two adjacent levels into the lower one. Dropped before it is done,
-/// it changes nothing and reports its files for deletion.
+/// Merges tables of two adjacent levels into the lower one, or writes one table anew where it
+/// stands. Dropped before it is done, it changes nothing and reports its files for deletion.
 pub struct CompactionJob {
     ticket: JobTicket,
     picked: Picked,
     /// The inputs as they stood when the job began.
     upper: Vec<Placed>,
     lower: Vec<Placed>,
-    beneath: Beneath,
-    interval: Option<Arc<dyn Interval>>,
-    retention: Retention,
+    /// Whether the tree owns some keys only: then a table may hold others.
+    has_interval: bool,
+    sieve: Sieve,
     gc_floor: u64,
     merge: Option<Merge<Source<'static>>>,
     output: Option<Output>,
@@ -47,18 +46,34 @@ impl CompactionJob {
         interval: Option<Arc<dyn Interval>>,
         horizon: u64,
     ) -> Self {
-        let split = workshop.options().table_bytes;
+        let tables = (levels.take(&picked.upper), levels.take(&picked.lower));
+        let beneath = levels.beneath(picked.output + 1);
+        let has_interval = interval.is_some();
+        let sieve = Sieve::new(interval, beneath, horizon);
+        Self { has_interval, ..Self::of(workshop, ticket, picked, tables, sieve, horizon) }
+    }
+
+    /// Merges these upper and lower tables.
+    pub(crate) fn of(
+        workshop: Arc<Workshop>,
+        ticket: JobTicket,
+        picked: Picked,
+        (upper, lower): (Vec<Placed>, Vec<Placed>),
+        sieve: Sieve,
+        horizon: u64,
+    ) -> Self {
+        // Two tables of level 0 must not overlap in revisions, so one stays one there.
+        let split = (picked.output > 0).then_some(workshop.options().table_bytes);
         Self {
-            upper: levels.take(&picked.upper),
-            lower: levels.take(&picked.lower),
-            beneath: levels.beneath(picked.output_level() + 1),
-            retention: Retention::new(horizon),
+            upper,
+            lower,
+            has_interval: false,
+            sieve,
             gc_floor: horizon,
             merge: None,
-            output: Some(Output::new(workshop, Some(split))),
+            output: Some(Output::new(workshop, split)),
             ticket,
             picked,
-            interval,
         }
     }
 
@@ -72,6 +87,11 @@ impl CompactionJob {
     pub fn input_bytes(&self) -> u64 {
         let tables = self.upper.iter().chain(&self.lower);
         tables.map(|placed| placed.meta.size).sum()
+    }
+
+    /// Bytes of the output so far.
+    pub fn written(&self) -> u64 {
+        self.output.as_ref().map_or(0, Output::written)
     }
 
     /// Works through about `budget` bytes of input. When it is done, its files are
@@ -132,10 +152,9 @@ impl CompactionJob {
     fn carry(&mut self, merge: &Merge<Source<'static>>) -> Result<usize> {
         let (key, revision) = merge.place();
         let slot = merge.slot();
-        let owned = owns(self.interval.as_deref(), key);
-        let beneath = |key: &[u8]| self.beneath.may_hold(key);
-        let keep = owned && self.retention.keeps(key, revision, slot.is_tombstone(), beneath);
-        if keep && let Some(output) = &mut self.output {
+        if self.sieve.keeps(key, revision, slot.is_tombstone())?
+            && let Some(output) = &mut self.output
+        {
             output.add(key, revision, &slot)?;
         }
         Ok(key.len() + slot.len() + STEP_OVERHEAD)
@@ -143,7 +162,7 @@ impl CompactionJob {
 
     fn finish(&mut self) -> Result<TreeChange> {
         let output = self.output.take().expect("a job finishes once");
-        let level = self.picked.output_level();
+        let level = self.picked.output;
         let added = output.finish()?;
         crash_point("compaction: tables complete");
         let added = added.into_iter().map(|t| Placed::new(t, level)).collect();
@@ -153,14 +172,15 @@ impl CompactionJob {
     /// A single table over nothing, with nothing to drop, need not be rewritten.
     fn only_sinks(&self) -> bool {
         self.picked.level > 0
+            && self.picked.output > self.picked.level
             && self.lower.is_empty()
             && self.upper.len() == 1
             && self.upper.iter().all(|placed| placed.meta.tombstones == 0)
-            && self.interval.is_none()
+            && !self.has_interval
     }
 
     fn sink(&mut self) -> TreeChange {
-        let level = self.picked.output_level();
+        let level = self.picked.output;
         let tables = self.upper.iter().map(|placed| placed.table.clone());
         let added = tables.map(|table| Placed::new(table, level)).collect();
         self.change(added)

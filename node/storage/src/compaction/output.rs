@@ -18,6 +18,8 @@ pub(crate) struct Output {
     batches: Candidates,
     current: Option<(FileId, TableBuilder)>,
     created: Vec<FileId>,
+    /// Bytes of the tables that are closed.
+    closed: u64,
     finished: bool,
 }
 
@@ -29,6 +31,7 @@ impl Output {
             batches: Candidates::default(),
             current: None,
             created: Vec::new(),
+            closed: 0,
             finished: false,
         }
     }
@@ -56,6 +59,11 @@ impl Output {
         }
     }
 
+    /// Bytes of all tables so far.
+    pub(crate) fn written(&self) -> u64 {
+        self.closed + self.current.as_ref().map_or(0, |(_, builder)| builder.size())
+    }
+
     fn create(&mut self) -> Result<(FileId, TableBuilder)> {
         let context = &self.workshop.context;
         let file = context.ids.allocate();
@@ -70,6 +78,7 @@ impl Output {
 
     fn close(&mut self) -> Result<()> {
         if let Some((_, builder)) = self.current.take() {
+            self.closed += builder.size();
             builder.finish()?;
         }
         Ok(())

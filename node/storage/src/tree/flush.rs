@@ -64,6 +64,16 @@ impl FlushJob {
         self.frozen.applied
     }
 
+    /// Bytes of its memtable: its table takes no more.
+    pub fn input_bytes(&self) -> u64 {
+        self.frozen.memtable.bytes() as u64
+    }
+
+    /// Bytes of the table so far.
+    pub fn written(&self) -> u64 {
+        self.output.as_ref().map_or(0, Output::written)
+    }
+
     /// Works through about `budget` bytes of the memtable. When it is done, its file is
     /// durable: publish the change in the manifest, then install it. The last step also
     /// syncs the table; after an error drop the job.

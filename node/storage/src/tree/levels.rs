@@ -152,6 +152,13 @@ impl Levels {
         self.0.iter().enumerate().map(stats).collect()
     }
 
+    /// Which keys lie beneath a table of level 0: in older ones, and in all deeper levels.
+    pub(crate) fn beneath_table(&self, meta: &TableMeta) -> Beneath {
+        let mut beneath = self.beneath(0);
+        beneath.level_0.retain(|other| other.max_revision < meta.min_revision);
+        beneath
+    }
+
     /// Which keys the levels from `first` on may hold.
     pub(crate) fn beneath(&self, first: usize) -> Beneath {
         let metas = |level: &Vec<Placed>| level.iter().map(|t| t.meta.clone()).collect();

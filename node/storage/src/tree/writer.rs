@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Weak};
 
 use bytes::Bytes;
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 
 use super::change::{ChangeKind, JobTicket, TreeChange};
 use super::context::{TreeContext, Workshop};
@@ -15,7 +15,8 @@ use super::snapshot::{Checkpoint, SnapshotTables};
 use super::version::{Frozen, Version};
 use super::view::{Shared, TreeReader, View};
 use super::{Applied, Interval, KeyClass, LevelStats, Pressure, TreeEdit, TreeImage, TreeOptions};
-use crate::compaction::{CompactionJob, bytes, pick};
+use crate::compaction::reclaim::{Looked, choose};
+use crate::compaction::{CompactionJob, Survey, bytes, pick};
 use crate::memtable::{Memtable, Op};
 use crate::table::{FileId, ObsoleteFiles, TimedBatch};
 use crate::{Corruption, Result, StorageError};
@@ -33,6 +34,8 @@ pub struct Tree {
     incarnation: u64,
     flushing: Weak<()>,
     compacting: Weak<()>,
+    /// Tables that surveys looked at.
+    looked: Arc<Mutex<Looked>>,
 }
 
 impl Tree {
@@ -73,6 +76,7 @@ impl Tree {
             incarnation: 0,
             flushing: Weak::new(),
             compacting: Weak::new(),
+            looked: Arc::default(),
         })
     }
 
@@ -181,12 +185,14 @@ impl Tree {
         ))
     }
 
-    /// The most useful compaction, if a level is full and none is under way.
+    /// The most useful compaction, if a level is full or a table mostly deletes, and none is
+    /// under way.
     pub fn compaction_job(&mut self) -> Option<CompactionJob> {
         if self.compacting.strong_count() > 0 {
             return None;
         }
-        let picked = pick(self.version.levels.each(), self.options())?;
+        let horizon = self.horizon_in_reach();
+        let picked = pick(self.version.levels.each(), self.options(), horizon)?;
         let ticket = ticket(&mut self.compacting, self.incarnation)?;
         Some(CompactionJob::new(
             Arc::clone(&self.workshop),
@@ -196,6 +202,30 @@ impl Tree {
             self.version.interval.clone(),
             self.horizon(self.published),
         ))
+    }
+
+    /// For a full volume: a look at the table that most is hidden of, as far as is known, to
+    /// write it anew without that; none while a compaction is under way. Tables that did not fit
+    /// into `room` bytes are left out. Revisions that nobody has pinned are given up: room goes
+    /// before history.
+    pub fn survey(&mut self, room: u64) -> Option<Survey> {
+        if self.compacting.strong_count() > 0 {
+            return None;
+        }
+        let levels = Arc::clone(&self.version.levels);
+        let (within, oldest) = (self.published, self.oldest_pin().unwrap_or(u64::MAX));
+        let placed = choose(&levels, &self.looked.lock(), (within.min(oldest), room))?;
+        let ticket = ticket(&mut self.compacting, self.incarnation)?;
+        let horizon = self.shared.pins.raise_floor(within).min(within);
+        let interval = self.version.interval.clone();
+        let (workshop, looked) = (Arc::clone(&self.workshop), Arc::clone(&self.looked));
+        Some(Survey::new(workshop, ticket, levels, placed, interval, horizon, looked))
+    }
+
+    /// What [`Self::horizon`] would say now to a compaction.
+    fn horizon_in_reach(&self) -> u64 {
+        let wanted = self.applied.saturating_sub(self.options().history).min(self.published);
+        wanted.min(self.oldest_pin().unwrap_or(u64::MAX))
     }
 
     /// The oldest revision a job that begins now keeps readable. Never above what is
@@ -262,6 +292,7 @@ impl Tree {
         let mut version = self.copy();
         let mut levels = Levels::clone(&version.levels);
         let left = levels.apply(change.edit(), &change.added);
+        self.looked.lock().installed(&levels);
         version.levels = Arc::new(levels);
         version.gc_floor = version.gc_floor.max(change.edit().gc_floor);
         match &change.kind {
