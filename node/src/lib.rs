@@ -20,7 +20,7 @@ mod services;
 pub mod serving;
 mod start;
 mod transport;
-mod volume;
+pub mod volume;
 pub mod watchdog;
 
 pub use config::Config;

@@ -94,6 +94,7 @@ pub struct Metrics {
     volume_bytes: Gauge,
     volume_free_bytes: Gauge,
     volume_available_bytes: Gauge,
+    volume_reserved_bytes: Gauge,
     refuses_writes: Gauge,
     log_tail_cut: Gauge,
     ambiguous_tails: Gauge,
@@ -147,6 +148,7 @@ impl Metrics {
         let (log_bytes, map_epoch) = (Gauge::default(), Gauge::default());
         let (volume_bytes, volume_free_bytes) = (Gauge::default(), Gauge::default());
         let (volume_available_bytes, refuses_writes) = (Gauge::default(), Gauge::default());
+        let volume_reserved_bytes = Gauge::default();
         let log_lines_dropped = Counter::default();
         let (log_tail_cut, open_tables) = (Gauge::default(), Gauge::default());
         let (lookup_bytes, session_bytes) = (Gauge::default(), Gauge::default());
@@ -187,6 +189,7 @@ impl Metrics {
             ("volume", "The volume altogether", &volume_bytes),
             ("volume_free", "What of the volume is not in use", &volume_free_bytes),
             ("volume_available", "What of the volume is left for data", &volume_available_bytes),
+            ("volume_reserved", "Promised to tables and not written yet", &volume_reserved_bytes),
         ] {
             registry.register_with_unit(name, help, Unit::Bytes, gauge.clone());
         }
@@ -223,6 +226,7 @@ impl Metrics {
             volume_bytes,
             volume_free_bytes,
             volume_available_bytes,
+            volume_reserved_bytes,
             refuses_writes,
             log_tail_cut,
             ambiguous_tails,
@@ -314,6 +318,7 @@ impl Metrics {
             self.volume_bytes.set(room.total as i64);
             self.volume_free_bytes.set(room.free as i64);
             self.volume_available_bytes.set(room.available as i64);
+            self.volume_reserved_bytes.set(shared.volume.reserved() as i64);
         }
         let refuses = shared.volume.admission() != Admission::Writes;
         self.refuses_writes.set(i64::from(refuses));

@@ -410,7 +410,7 @@ fn share(
         snapshots,
         creations,
         fenced: Mutex::new(parts.fenced),
-        volume: Volume::default(),
+        volume: Arc::new(Volume::default()),
         metrics: Metrics::new(),
         watchdog: Arc::default(),
         stopping: AtomicBool::new(false),

@@ -86,6 +86,9 @@ impl World {
         if let Some(id) = process.partitions().keys().find(low) {
             return Some(format!("partition {id} is still below level {NEW} on {name}"));
         }
+        if process.is_full() {
+            return Some(format!("{name} refuses writes: its volume is full"));
+        }
         process.partitions().iter().find_map(|(id, partition)| {
             let committed = self.cx.checks.reference(*id).map_or(0, |r| r.last());
             let applied = partition.applied().index;

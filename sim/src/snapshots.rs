@@ -8,6 +8,7 @@ use crate::node::{Death, Node, Process};
 use bytes::Bytes;
 use doug_node::apply::Partition;
 use doug_node::host::{Event as HostEvent, RequestId};
+use doug_node::volume::Reservation;
 use doug_proto::map::Member;
 use doug_storage::snapshot::{Chunk, Incoming, Sending, Snapshot, SnapshotInfo};
 use doug_storage::tree::SnapshotTables;
@@ -41,6 +42,9 @@ struct Receiver {
     life: u64,
     partition: Arc<Partition>,
     state: Receives,
+    room: Reservation,
+    /// Bytes that were to come when it began.
+    lacked: u64,
 }
 
 enum Receives {
@@ -239,9 +243,14 @@ impl Receiver {
         if incoming.remaining() < source.info().bytes() {
             cx.coverage.hit("snapshot resumed");
         }
+        let lacked = incoming.remaining();
+        let Some(room) = process.reserve_for_snapshot(lacked) else {
+            cx.coverage.hit("snapshot without room");
+            return Ok(None);
+        };
         let sending = Sending::new(source, incoming.lacking(), CHUNK)?;
         let state = Receives::Chunks(Box::new(incoming), sending);
-        Ok(Some(Self { life: process.life(), partition, state }))
+        Ok(Some(Self { life: process.life(), partition, state, room, lacked }))
     }
 
     fn is_complete(&self) -> bool {
@@ -259,6 +268,7 @@ impl Receiver {
             Receives::Chunks(mut incoming, mut sending) => {
                 if let Some(chunk) = sending.next_chunk().map_err(damaged_at_its_source)? {
                     incoming.accept(&damaged_or_not(chunk, cx))?;
+                    self.room.wrote(self.lacked - incoming.remaining());
                     self.state = Receives::Chunks(incoming, sending);
                     return Ok(Step::More);
                 }

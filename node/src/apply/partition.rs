@@ -8,7 +8,7 @@ use doug_proto::ids::DatabaseId;
 use doug_proto::map::Partition as Descriptor;
 use doug_proto::v1;
 use doug_raft::Stamp;
-use doug_storage::compaction::CompactionJob;
+use doug_storage::compaction::{CompactionJob, Survey};
 use doug_storage::simulation::{Bug, crash_point, has_bug};
 use doug_storage::store::Store;
 use doug_storage::tree::{self, FlushJob, Pressure, SnapshotTables};
@@ -284,6 +284,18 @@ impl Partition {
             job.freeze_late(&machine.freeze_sessions());
         }
         Jobs { flush, compaction: tree.compaction_job() }
+    }
+
+    /// For a full volume: a look at a table that newer ones hide much of, if one is worth it; see
+    /// [`Tree::survey`].
+    pub fn survey(&self, room: u64) -> Option<Box<Survey>> {
+        self.inner.lock().tree.survey(room)
+    }
+
+    /// Whether everything applied is in tables.
+    pub fn is_flushed(&self) -> bool {
+        let inner = self.inner.lock();
+        inner.tree.memtable_is_empty() && inner.tree.frozen_count() == 0
     }
 
     /// Whether writers should slow down.

@@ -4,11 +4,12 @@ use super::removal::leave_if_damaged;
 use super::shared::Shared;
 use super::threads::Pulse;
 use crate::apply::Partition;
+use crate::flow::{Background, Step};
 use crate::host::{Event, Fetch};
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 use doug_proto::map::Partition as Descriptor;
 use doug_raft::Batch;
-use doug_storage::tree::{Progress, TreeChange};
+use doug_storage::tree::TreeChange;
 use doug_storage::{ReplicaKey, StorageError};
 use std::sync::Arc;
 use std::time::Duration;
@@ -87,62 +88,56 @@ fn jobs(
         return Ok(());
     }
     loop {
-        if shared.volume.rests(shared.clock.now()) {
-            return Ok(());
-        }
-        let jobs = partition.jobs(force);
+        let (volume, now) = (&shared.volume, shared.clock.now());
+        let Some(work) = Background::next(&partition, force, volume, now) else { return Ok(()) };
         force = false;
-        // Flushes first: they free memory and the log.
-        let change = if let Some(mut job) = jobs.flush {
-            drop(jobs.compaction);
-            drive(replica, || job.step(STEP), shared, pulse)?
-        } else if let Some(mut job) = jobs.compaction
-            && shared.volume.has_room_to_compact(job.input_bytes())
-        {
-            drive(replica, || job.step(STEP), shared, pulse)?
-        } else {
-            return Ok(());
-        };
-        let Some(change) = change else {
-            // What was written of a table that found no room takes room from the next.
-            return shared.store.delete_obsolete_files().map(drop);
-        };
-        publish(&partition, change, shared)?;
+        match drive(work, shared, pulse) {
+            Ok(Some(change)) => publish(&partition, change, shared)?,
+            Ok(None) if shared.is_stopping() => return Ok(()),
+            Ok(None) => {}
+            Err(error) => {
+                give_up(replica, error, shared)?;
+                // What was written of a table that found no room takes room from the next.
+                return shared.store.delete_obsolete_files().map(drop);
+            }
+        }
     }
 }
 
+/// The change that work leads to, if it does and the node does not stop before.
 fn drive(
-    replica: ReplicaKey,
-    mut step: impl FnMut() -> Result<Progress, StorageError>,
+    mut work: Background,
     shared: &Shared,
     pulse: &Pulse,
 ) -> Result<Option<TreeChange>, StorageError> {
     loop {
         pulse.beat();
-        match step() {
-            Ok(Progress::Done(change)) => return Ok(Some(change)),
-            Ok(Progress::More) if shared.is_stopping() => return Ok(None),
-            Ok(Progress::More) => {}
-            Err(error) if error.is_no_room() => {
-                tracing::warn!(%replica, %error, "a table found no room on the volume: trying on");
-                shared.volume.found_none(shared.clock.now());
-                return Ok(None);
-            }
-            // Nobody relies on its tables yet, and others give descriptors back.
-            Err(error) if error.is_out_of_descriptors() => {
-                tracing::warn!(
-                    %replica, %error,
-                    "a table could not be opened: trying on; raise the limit of open files \
-                     (ulimit -n) or use fewer connections"
-                );
-                shared.volume.found_none(shared.clock.now());
-                return Ok(None);
-            }
-            Err(error) => {
-                leave_if_damaged(shared, replica, error)?;
-                return Ok(None);
-            }
+        match work.step(STEP, &shared.volume)? {
+            Step::Done(change) => return Ok(Some(change)),
+            Step::More(_) if shared.is_stopping() => return Ok(None),
+            Step::More(more) => work = more,
+            Step::Nothing => return Ok(None),
         }
+    }
+}
+
+/// A job has failed: it is tried again later, or its replica leaves.
+fn give_up(replica: ReplicaKey, error: StorageError, shared: &Shared) -> Result<(), StorageError> {
+    if error.is_no_room() {
+        tracing::warn!(%replica, %error, "a table found no room on the volume: trying on");
+        shared.volume.found_none(shared.clock.now());
+        Ok(())
+    } else if error.is_out_of_descriptors() {
+        // Nobody relies on its tables yet, and others give descriptors back.
+        tracing::warn!(
+            %replica, %error,
+            "a table could not be opened: trying on; raise the limit of open files \
+             (ulimit -n) or use fewer connections"
+        );
+        shared.volume.found_none(shared.clock.now());
+        Ok(())
+    } else {
+        leave_if_damaged(shared, replica, error)
     }
 }
 

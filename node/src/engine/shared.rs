@@ -196,7 +196,7 @@ pub struct Shared {
     /// Replicas whose files are damaged, and what was found.
     pub fenced: Mutex<BTreeMap<ReplicaKey, String>>,
     /// Room on the volume.
-    pub volume: Volume,
+    pub volume: Arc<Volume>,
     /// Counters.
     pub metrics: Metrics,
     /// Its threads, watched.

@@ -1,5 +1,6 @@
 //! Measures the node's volume, again and again.
 
+use super::maintenance::Task;
 use super::memory::keep_within_shares;
 use super::shared::Shared;
 use crate::volume::{Admission, Needs};
@@ -21,13 +22,25 @@ pub async fn run(shared: Arc<Shared>) {
     }
 }
 
+/// What deletes wrote frees nothing while it is in memory, where it is too little to be flushed
+/// for its own sake.
+fn flush_deletes(shared: &Shared) {
+    for partition in shared.partitions.read().values().filter(|held| !held.is_flushed()) {
+        // The receiver is gone only while the process ends.
+        drop(shared.maintenance.send(Task::Flush(partition.key())));
+    }
+}
+
 /// Measures once.
 pub fn measure(shared: &Shared) {
     let memtables = keep_within_shares(shared);
-    // Where nothing can be known of it, the volume is left to whoever watches it.
-    let Ok(space) = shared.store.space() else { return };
     let needs = Needs { log: shared.log_reader.growth(), memtables };
-    let Some(admission) = shared.volume.observe(space, needs) else { return };
+    // Where nothing can be known of it, the volume is left to whoever watches it.
+    let Ok(changed) = shared.volume.measure(|| shared.store.space(), needs) else { return };
+    if shared.volume.wants_flushes(shared.clock.now()) {
+        flush_deletes(shared);
+    }
+    let Some(admission) = changed else { return };
     let Some(room) = shared.volume.room() else { return };
     let (available, total) = (room.available, room.total);
     match admission {

@@ -3,8 +3,10 @@
 
 mod admission;
 mod apply_queue;
+mod background;
 mod inbox;
 
 pub use admission::{Admission, Bounds, Class, Limiter, overloaded};
 pub use apply_queue::{ApplyQueue, Next};
+pub use background::{Background, Step};
 pub use inbox::{Inbox, Lane};

@@ -7,10 +7,11 @@ use crate::host::Event;
 use crate::metrics::kind_of;
 use crate::services::status;
 use crate::serving::{Plan, Site, Work, plan};
+use crate::volume::only_deletes;
 use doug_proto::error::Fault;
 use doug_proto::limits;
 use doug_proto::map::PartitionMap;
-use doug_proto::v1::{self, stream_operation::Operation, write_operation};
+use doug_proto::v1::{self, stream_operation::Operation};
 use doug_raft::Time;
 use std::sync::Arc;
 
@@ -63,11 +64,7 @@ impl Site for Shared {
     /// Only a leader refuses for want of room: of a follower's the leader is not known to
     /// be short as well, and a client sent to the leader must hear who that is.
     fn admit(&self, partition: u64, command: &v1::WriteCommand) -> Result<(), Fault> {
-        let only_deletes = command
-            .operations
-            .iter()
-            .all(|op| matches!(op.operation, Some(write_operation::Operation::Delete(_))));
-        if self.leads(partition) { self.volume.admit(only_deletes) } else { Ok(()) }
+        if self.leads(partition) { self.volume.admit(only_deletes(command)) } else { Ok(()) }
     }
 
     fn admit_session(&self, partition: u64) -> Result<(), Fault> {

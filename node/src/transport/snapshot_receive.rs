@@ -6,12 +6,13 @@ use crate::apply::Partition;
 use crate::engine::identity::random_bits;
 use crate::engine::shared::Shared;
 use crate::host::{Event, host_of};
+use crate::volume::{Purpose, Reservation};
 use doug_proto::error::Fault;
 use doug_proto::v1::{self, snapshot_request, snapshot_response};
 use doug_storage::snapshot::{Chunk, Incoming, SnapshotInfo};
 use doug_storage::{Applied, ReplicaKey, StorageError};
 use parking_lot::Mutex;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -70,19 +71,20 @@ pub async fn receive(
     let slot = receiving.supersede(partition.key());
     let _turn = slot.turn.lock_owned().await;
     let incoming = begin(shared, partition.key(), info).await?;
-    if !shared.volume.has_room_for(incoming.remaining()) {
+    let Some(mut room) = shared.volume.reserve(Purpose::Snapshot, incoming.remaining()) else {
         return Err(Fault::exhausted(format!(
-            "the volume has no room for {} bytes of a snapshot",
+            "the volume has no room for {} bytes of a snapshot, beside what is promised to others",
             incoming.remaining()
         ))
         .into());
-    }
+    };
     tracing::info!(
         replica = %partition.key(), index = header.index, bytes = incoming.info().bytes(),
         lacking = incoming.remaining(), "receiving a snapshot"
     );
     say(answers, snapshot_response::Content::Lacking(lacking(&incoming))).await?;
-    let incoming = collect(incoming, requests, &slot.superseded).await?;
+    let incoming = collect(incoming, requests, &slot.superseded, &mut room).await?;
+    drop(room);
     // A task of its own: the sender may go away and end this call, but a replica
     // that was stopped for the snapshot must be set going again.
     let installing = tokio::spawn(install(shared.clone(), partition, incoming));
@@ -132,17 +134,20 @@ async fn collect(
     incoming: Incoming,
     mut requests: Streaming<v1::SnapshotRequest>,
     superseded: &CancellationToken,
+    room: &mut Reservation,
 ) -> Result<Incoming, Status> {
+    let lacked = incoming.remaining();
     let (sender, receiver) = mpsc::channel(WAITING_CHUNKS);
     let writing = tokio::task::spawn_blocking(move || write(incoming, receiver));
     let relayed = tokio::select! {
-        relayed = relay(&mut requests, sender) => relayed,
+        relayed = relay(&mut requests, sender, room) => relayed,
         () = superseded.cancelled() => {
             Err(Status::aborted("another stream brings this replica a snapshot"))
         }
     };
     let written = writing.await.map_err(|error| Status::internal(error.to_string()))?;
     let incoming = written.map_err(|error| refuse(&error))?;
+    room.wrote(lacked - incoming.remaining());
     relayed?;
     match incoming.remaining() {
         0 => Ok(incoming),
@@ -154,14 +159,23 @@ async fn collect(
 async fn relay(
     requests: &mut Streaming<v1::SnapshotRequest>,
     sender: mpsc::Sender<Chunk>,
+    room: &mut Reservation,
 ) -> Result<(), Status> {
+    let (mut given, mut waiting) = (0, VecDeque::new());
     while let Some(request) = requests.message().await? {
         let Some(snapshot_request::Content::Chunk(chunk)) = request.content else {
             return Err(Fault::invalid("after the header, a snapshot is only chunks").into());
         };
+        let bytes = chunk.data.len() as u64;
         if sender.send(from_wire(chunk)).await.is_err() {
             // The writer has failed; it says why.
             return Ok(());
+        }
+        // The channel holds so many, and the writer one more: what was given before is written.
+        waiting.push_back(bytes);
+        if waiting.len() > WAITING_CHUNKS + 1 {
+            given += waiting.pop_front().unwrap_or(0);
+            room.wrote(given);
         }
     }
     Ok(())

@@ -1,11 +1,15 @@
 //! How much room there is for data, and what is admitted with it. Pure.
 
 use doug_proto::error::Fault;
+use doug_proto::v1::{WriteCommand, write_operation::Operation};
 use doug_storage::disk::Space;
 
 /// The part of a volume that is kept free: flushes, compactions and replicas whose
 /// tables lie less densely than their leader's live on it.
 const RESERVED: u64 = 32;
+
+/// Below so many times that part, what can be freed is freed: 15 % of the volume.
+const SCARCE: u64 = 5;
 
 /// What must find room whatever happens, in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -23,7 +27,8 @@ pub struct Room {
     pub total: u64,
     /// What is not in use.
     pub free: u64,
-    /// What of that is left for data once log and memtables have what they need.
+    /// What of that is left for data once log and memtables have what they need, and flushes
+    /// and snapshots what was promised them.
     pub available: u64,
 }
 
@@ -39,11 +44,18 @@ pub enum Admission {
     Nothing,
 }
 
+/// Whether a write makes room, once it is compacted.
+#[must_use]
+pub fn only_deletes(command: &WriteCommand) -> bool {
+    let mut operations = command.operations.iter();
+    operations.all(|operation| matches!(operation.operation, Some(Operation::Delete(_))))
+}
+
 impl Room {
-    /// What a measurement means.
+    /// What a measurement means, where so many bytes are promised.
     #[must_use]
-    pub fn of(space: Space, needs: Needs) -> Self {
-        let needed = needs.log.saturating_add(needs.memtables);
+    pub fn of(space: Space, needs: Needs, promised: u64) -> Self {
+        let needed = needs.log.saturating_add(needs.memtables).saturating_add(promised);
         let Space { total, free } = space;
         Self { total, free, available: free.saturating_sub(needed) }
     }
@@ -52,6 +64,12 @@ impl Room {
     #[must_use]
     pub fn reserve(&self) -> u64 {
         self.total / RESERVED
+    }
+
+    /// Whether less than five times of what is kept free is left.
+    #[must_use]
+    pub fn is_scarce(&self) -> bool {
+        self.available < self.reserve().saturating_mul(SCARCE)
     }
 
     /// What is admitted, after `before` was. It takes half as much room again to be
@@ -111,7 +129,7 @@ mod tests {
     #[test]
     fn what_log_and_memtables_need_is_not_available() {
         let space = Space { total: 3_200, free: 1_000 };
-        assert_eq!(Room::of(space, Needs { log: 600, memtables: 300 }).available, 100);
-        assert_eq!(Room::of(space, Needs { log: 1_200, memtables: 0 }).available, 0);
+        assert_eq!(Room::of(space, Needs { log: 600, memtables: 250 }, 50).available, 100);
+        assert_eq!(Room::of(space, Needs { log: 1_200, memtables: 0 }, 0).available, 0);
     }
 }

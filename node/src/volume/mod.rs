@@ -3,52 +3,118 @@
 //!
 //! A log or manifest that cannot be written ends the process, which then could
 //! not start again either. Tables can wait: of one that finds no room nothing is
-//! lost, so flushes and compactions are tried again.
+//! lost, so flushes and compactions are tried again. But nobody writes tables for
+//! which he has not reserved room: two that each find the same bytes free would
+//! together take what the log needs.
 
 mod admission;
+mod ledger;
 
-pub use admission::{Admission, Needs, Room};
+pub use admission::{Admission, Needs, Room, only_deletes};
+pub use ledger::{HoldId, Ledger, Purpose};
 
 use doug_proto::error::Fault;
 use doug_raft::Time;
 use doug_storage::disk::Space;
+use doug_storage::simulation::{Bug, has_bug};
 use parking_lot::Mutex;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// Flushes and compactions pause this long after one found no room, in microseconds.
 const REST: u64 = 1_000_000;
+/// While writes are refused, memtables are flushed no more often than this, in microseconds:
+/// what deletes wrote frees nothing while it is in memory.
+const FLUSH_AGAIN: u64 = 5_000_000;
 
-/// The volume as it was last measured.
+/// The volume as it was last measured, and what was promised of it since.
 #[derive(Debug, Default)]
 pub struct Volume {
-    state: Mutex<(Option<Room>, Admission)>,
+    state: Mutex<State>,
     /// Whether anything is refused: asked for each write, where the lock would cost.
     refuses: AtomicBool,
+    /// Whether so little is left that history is given up for room.
+    scarce: AtomicBool,
     rests_until: AtomicU64,
+    flushes_at: AtomicU64,
     /// Whether the last compaction that was due found no room.
     cramped: AtomicBool,
 }
 
+#[derive(Debug, Default)]
+struct State {
+    room: Option<Room>,
+    needs: Needs,
+    admission: Admission,
+    ledger: Ledger,
+}
+
+/// Room that is kept for whoever holds this. Dropped, what was not written is free again.
+#[derive(Debug)]
+pub struct Reservation {
+    volume: Arc<Volume>,
+    id: HoldId,
+    written: u64,
+}
+
+impl Reservation {
+    /// So many bytes are written altogether.
+    pub fn wrote(&mut self, written: u64) {
+        let more = written.saturating_sub(self.written);
+        if more > 0 {
+            self.written = written;
+            self.volume.state.lock().ledger.wrote(self.id, more);
+        }
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        self.volume.state.lock().ledger.end(self.id);
+    }
+}
+
 impl Volume {
-    /// Takes a measurement in. Returns what is admitted now, if that has changed.
-    pub fn observe(&self, space: Space, needs: Needs) -> Option<Admission> {
-        let room = Room::of(space, needs);
+    /// Measures: `space` asks the volume, `memtables` says what memtables hold.
+    /// Returns what is admitted now, if that has changed.
+    ///
+    /// # Errors
+    /// Those of `space`.
+    pub fn measure<E>(
+        &self,
+        space: impl FnOnce() -> Result<Space, E>,
+        needs: Needs,
+    ) -> Result<Option<Admission>, E> {
+        self.state.lock().ledger.measurement_begins();
+        let space = space()?;
         let mut state = self.state.lock();
-        let before = state.1;
-        let now = room.admission(before);
-        *state = (Some(room), now);
-        self.refuses.store(now != Admission::Writes, Ordering::Relaxed);
-        (now != before).then_some(now)
+        state.ledger.measurement_ends();
+        // Room for what is being flushed is reserved already.
+        let memtables = needs.memtables.saturating_sub(state.ledger.flushing());
+        state.needs = Needs { memtables, ..needs };
+        let lasting = state.ledger.lasting();
+        let room = Room::of(space, state.needs, lasting);
+        let before = state.admission;
+        state.room = Some(room);
+        state.admission = room.admission(before);
+        self.refuses.store(state.admission != Admission::Writes, Ordering::Relaxed);
+        self.scarce.store(room.is_scarce(), Ordering::Relaxed);
+        Ok((state.admission != before).then_some(state.admission))
     }
 
     /// The last measurement; `None` where the volume cannot be measured.
     pub fn room(&self) -> Option<Room> {
-        self.state.lock().0
+        self.state.lock().room
     }
 
     /// What is admitted now.
     pub fn admission(&self) -> Admission {
-        self.state.lock().1
+        self.state.lock().admission
+    }
+
+    /// Bytes that are promised and not written yet.
+    pub fn reserved(&self) -> u64 {
+        self.state.lock().ledger.outstanding()
     }
 
     /// Refuses a write there is no room for. One that only deletes makes room once it
@@ -60,11 +126,52 @@ impl Volume {
         if !self.refuses.load(Ordering::Relaxed) {
             return Ok(());
         }
-        match *self.state.lock() {
+        let state = self.state.lock();
+        match (state.room, state.admission) {
             (Some(room), Admission::Deletes) if !only_deletes => Err(room.refusal()),
             (Some(room), Admission::Nothing) => Err(room.refusal()),
             _ => Ok(()),
         }
+    }
+
+    /// Reserves room for `bytes`, if so many leave log, memtables and all that is promised to
+    /// others their room. Whoever writes has asked here first.
+    pub fn reserve(self: &Arc<Self>, purpose: Purpose, bytes: u64) -> Option<Reservation> {
+        let mut state = self.state.lock();
+        if bytes > state.left_for(purpose) {
+            return None;
+        }
+        let id = state.ledger.hold(purpose, bytes);
+        drop(state);
+        Some(Reservation { volume: Arc::clone(self), id, written: 0 })
+    }
+
+    /// The same for a compaction; whether one finds room is remembered.
+    pub fn reserve_to_compact(self: &Arc<Self>, bytes: u64) -> Option<Reservation> {
+        let reservation = self.reserve(Purpose::Compaction, bytes);
+        self.cramped.store(reservation.is_none(), Ordering::Relaxed);
+        reservation
+    }
+
+    /// Bytes that a compaction could reserve now.
+    pub fn room_to_compact(&self) -> u64 {
+        self.state.lock().left_for(Purpose::Compaction)
+    }
+
+    /// Whether tables are to be looked through for what can be freed: little room is left, or a
+    /// compaction found none.
+    pub fn wants_room(&self) -> bool {
+        self.scarce.load(Ordering::Relaxed) || !self.compacts()
+    }
+
+    /// Whether memtables are to be flushed now, however small, for the sake of what they delete.
+    pub fn wants_flushes(&self, now: Time) -> bool {
+        let due = self.refuses.load(Ordering::Relaxed)
+            && now.0 >= self.flushes_at.load(Ordering::Relaxed);
+        if due {
+            self.flushes_at.store(now.0 + FLUSH_AGAIN, Ordering::Relaxed);
+        }
+        due
     }
 
     /// A table found no room.
@@ -77,45 +184,58 @@ impl Volume {
         now.0 < self.rests_until.load(Ordering::Relaxed)
     }
 
-    /// Whether so many bytes leave log and memtables their room.
-    pub fn has_room_for(&self, bytes: u64) -> bool {
-        self.room().is_none_or(|room| bytes <= room.available)
-    }
-
-    /// The same for a compaction; whether one finds room is remembered.
-    pub fn has_room_to_compact(&self, bytes: u64) -> bool {
-        let room = self.has_room_for(bytes);
-        self.cramped.store(!room, Ordering::Relaxed);
-        room
-    }
-
     /// Whether compactions find room, as far as is known.
     pub fn compacts(&self) -> bool {
         !self.cramped.load(Ordering::Relaxed)
     }
 }
 
+impl State {
+    /// What nobody else counts on. Where the volume cannot be measured, nobody knows of any end.
+    fn left_for(&self, purpose: Purpose) -> u64 {
+        let Some(room) = self.room else { return u64::MAX };
+        let Needs { log, memtables } = self.needs;
+        // A flush takes the room that its memtable counted for.
+        let memtables = if purpose == Purpose::Flush { 0 } else { memtables };
+        let promised = if has_bug(Bug::ReservationIgnored) { 0 } else { self.ledger.outstanding() };
+        room.free.saturating_sub(log).saturating_sub(memtables).saturating_sub(promised)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::convert::Infallible;
     use tonic::Code;
 
     const NEEDS: Needs = Needs { log: 100, memtables: 28 };
 
+    fn volume() -> Arc<Volume> {
+        Arc::new(Volume::default())
+    }
+
+    fn observe(volume: &Volume, space: Space) -> Option<Admission> {
+        let measured: Result<_, Infallible> = volume.measure(|| Ok(space), NEEDS);
+        match measured {
+            Ok(changed) => changed,
+            Err(never) => match never {},
+        }
+    }
+
     fn measured(volume: &Volume, free: u64) -> Option<Admission> {
-        volume.observe(Space { total: 3_200, free }, NEEDS)
+        observe(volume, Space { total: 3_200, free })
     }
 
     #[test]
     fn a_volume_that_was_never_measured_refuses_nothing() {
-        let volume = Volume::default();
+        let volume = volume();
         assert!(volume.admit(false).is_ok());
-        assert!(volume.has_room_for(u64::MAX));
+        assert!(volume.reserve(Purpose::Snapshot, u64::MAX).is_some());
     }
 
     #[test]
     fn a_full_volume_refuses_writes_with_the_figures_and_takes_them_again_when_it_has_grown() {
-        let volume = Volume::default();
+        let volume = volume();
         assert_eq!(measured(&volume, 300), None);
         assert_eq!(measured(&volume, 227), Some(Admission::Deletes));
         let refused = volume.admit(false).unwrap_err();
@@ -124,20 +244,20 @@ mod tests {
         assert!(refused.message.contains("99 of its 3200 bytes"), "{refused}");
         assert!(volume.admit(true).is_ok());
         let grown = Space { total: 6_400, free: 3_427 };
-        assert_eq!(volume.observe(grown, NEEDS), Some(Admission::Writes));
+        assert_eq!(observe(&volume, grown), Some(Admission::Writes));
         assert!(volume.admit(false).is_ok());
     }
 
     #[test]
     fn with_half_of_the_reserve_gone_even_deletes_are_refused() {
-        let volume = Volume::default();
+        let volume = volume();
         assert_eq!(measured(&volume, 177), Some(Admission::Nothing));
         assert!(volume.admit(true).is_err());
     }
 
     #[test]
     fn after_a_table_without_room_there_is_a_pause() {
-        let volume = Volume::default();
+        let volume = volume();
         volume.found_none(Time(5_000_000));
         assert!(volume.rests(Time(5_999_999)));
         assert!(!volume.rests(Time(6_000_000)));
@@ -145,20 +265,90 @@ mod tests {
 
     #[test]
     fn a_compaction_never_takes_what_the_log_may_need() {
-        let volume = Volume::default();
+        let volume = volume();
         measured(&volume, 1_128);
-        assert!(volume.has_room_for(1_000));
-        assert!(!volume.has_room_for(1_001));
+        assert!(volume.reserve(Purpose::Compaction, 1_001).is_none());
+        assert!(volume.reserve(Purpose::Compaction, 1_000).is_some());
+    }
+
+    #[test]
+    fn of_two_snapshots_that_each_would_fit_the_second_is_refused_until_the_first_has_ended() {
+        let volume = volume();
+        measured(&volume, 300 + 128);
+        let first = volume.reserve(Purpose::Snapshot, 200).expect("300 bytes are free");
+        assert!(volume.reserve(Purpose::Snapshot, 200).is_none());
+        drop(first);
+        assert!(volume.reserve(Purpose::Snapshot, 200).is_some());
+    }
+
+    #[test]
+    fn what_a_snapshot_has_written_counts_once() {
+        let volume = volume();
+        measured(&volume, 428);
+        let mut first = volume.reserve(Purpose::Snapshot, 200).expect("there is room");
+        first.wrote(150);
+        assert!(volume.reserve(Purpose::Snapshot, 101).is_none(), "nothing has measured it");
+        measured(&volume, 278);
+        assert!(volume.reserve(Purpose::Snapshot, 101).is_none());
+        let second = volume.reserve(Purpose::Snapshot, 100).expect("50 are still to come");
+        drop((first, second));
+    }
+
+    #[test]
+    fn writes_are_refused_for_what_snapshots_will_take_but_not_for_what_compactions_give_back() {
+        let volume = volume();
+        measured(&volume, 300);
+        let compaction = volume.reserve(Purpose::Compaction, 150);
+        assert_eq!(measured(&volume, 300), None);
+        drop(compaction);
+        let _snapshot = volume.reserve(Purpose::Snapshot, 100);
+        assert_eq!(measured(&volume, 300), Some(Admission::Deletes));
+    }
+
+    #[test]
+    fn a_flush_takes_the_room_that_its_memtable_counted_for() {
+        let volume = volume();
+        measured(&volume, 128);
+        assert!(volume.reserve(Purpose::Compaction, 1).is_none());
+        let mut flush = volume.reserve(Purpose::Flush, 28).expect("the memtables' room");
+        assert_eq!(volume.room().expect("measured").available, 0);
+        flush.wrote(28);
+        measured(&volume, 128);
+        assert_eq!(volume.room_to_compact(), 28, "needed no more, though it is in memory still");
     }
 
     #[test]
     fn whether_compactions_find_room_is_what_the_last_one_found() {
-        let volume = Volume::default();
+        let volume = volume();
         measured(&volume, 1_128);
         assert!(volume.compacts());
-        assert!(!volume.has_room_to_compact(1_001));
+        assert!(volume.reserve_to_compact(1_001).is_none());
         assert!(!volume.compacts());
-        assert!(volume.has_room_to_compact(1_000));
+        assert!(volume.reserve_to_compact(1_000).is_some());
         assert!(volume.compacts());
+    }
+
+    #[test]
+    fn tables_are_looked_through_where_little_room_is_left_or_a_compaction_found_none() {
+        let volume = volume();
+        measured(&volume, 128 + 500);
+        assert!(!volume.wants_room());
+        assert!(volume.reserve_to_compact(501).is_none());
+        assert!(volume.wants_room());
+        assert!(volume.reserve_to_compact(500).is_some());
+        assert!(!volume.wants_room());
+        measured(&volume, 128 + 499);
+        assert!(volume.wants_room());
+    }
+
+    #[test]
+    fn while_writes_are_refused_memtables_are_flushed_now_and_then() {
+        let volume = volume();
+        measured(&volume, 300);
+        assert!(!volume.wants_flushes(Time(1)));
+        measured(&volume, 200);
+        assert!(volume.wants_flushes(Time(1)));
+        assert!(!volume.wants_flushes(Time(5_000_000)));
+        assert!(volume.wants_flushes(Time(5_000_001)));
     }
 }

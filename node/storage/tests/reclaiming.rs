@@ -63,9 +63,9 @@ fn survey(keeper: &mut Keeper, room: u64) -> Option<Found> {
         assert!(looks < 1_000, "tables are looked at again and again");
         loop {
             match survey.step(100).expect("the disk works") {
-                (Some(more), _) => survey = more,
-                (None, Surveyed::Worth(found)) => return Some(found),
-                (None, _) => break,
+                Surveyed::More(more) => survey = more,
+                Surveyed::Worth(found) => return Some(*found),
+                Surveyed::Vain => break,
             }
         }
     }

@@ -195,12 +195,12 @@ impl Run {
         assert!(self.compaction.is_none(), "one at a time");
         loop {
             match survey.step(budget).expect("the disk works") {
-                (Some(more), _) => survey = more,
-                (None, Surveyed::Worth(found)) => {
+                Surveyed::More(more) => survey = more,
+                Surveyed::Worth(found) => {
                     self.compaction = Some(found.begin().expect("the disk works"));
                     return;
                 }
-                (None, _) => return,
+                Surveyed::Vain => return,
             }
         }
     }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-use doug_storage::disk::{DirLock, Disk, DiskFile, OpenMode};
+use doug_storage::disk::{DirLock, Disk, DiskFile, OpenMode, Space};
 
 use crate::file::SimFile;
 use crate::state::{NameChange, State, already_exists, failure, not_found, parent};
@@ -247,6 +247,22 @@ impl SimDisk {
         inode.lost.insert(offset / SECTOR, loss);
     }
 
+    /// Lets the volume hold so many bytes, and fail with ENOSPC beyond; `None`: as many as there
+    /// are.
+    pub fn limit_bytes(&self, capacity: Option<u64>) {
+        self.lock().capacity = capacity;
+    }
+
+    /// What the volume holds at most.
+    pub fn most_bytes(&self) -> Option<u64> {
+        self.lock().capacity
+    }
+
+    /// Bytes of all files.
+    pub fn used(&self) -> u64 {
+        self.lock().used()
+    }
+
     /// Lets whatever needs one more open file than that fail with EMFILE; `None`: never.
     pub fn limit_descriptors(&self, most: Option<usize>) {
         self.lock().most_descriptors = most;
@@ -391,6 +407,12 @@ impl Disk for SimDisk {
             return Err(ErrorKind::WouldBlock.into());
         }
         Ok(Box::new(SimLock { disk: self.clone(), dir: dir.to_path_buf(), epoch: state.epoch }))
+    }
+
+    fn space(&self, _: &Path) -> io::Result<Space> {
+        let state = self.lock();
+        let total = state.capacity.ok_or(ErrorKind::Unsupported)?;
+        Ok(Space { total, free: total.saturating_sub(state.used()) })
     }
 }
 

@@ -32,6 +32,7 @@ impl SimFile {
         }
         self.alive(&self.disk.lock())?;
         self.disk.change(Effect::Volatile, |state| {
+            state.check_capacity(self.inode, &change)?;
             let inode = state.inodes.get_mut(&self.inode).expect("an open file has an inode");
             inode.change(change);
             Ok(())

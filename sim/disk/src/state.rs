@@ -43,6 +43,8 @@ pub(crate) struct State {
     pub(crate) faults: BTreeMap<u64, Fault>,
     pub(crate) down: bool,
     pub(crate) fail_next_sync: bool,
+    /// Bytes of all files together; what would make them more fails with ENOSPC.
+    pub(crate) capacity: Option<u64>,
     /// Files that are open.
     pub(crate) descriptors: usize,
     /// Most of them; what would need another fails with EMFILE.
@@ -150,6 +152,23 @@ impl State {
         match self.most_descriptors {
             Some(most) if self.descriptors >= most => Err(io::Error::from_raw_os_error(EMFILE)),
             _ => Ok(()),
+        }
+    }
+
+    /// Bytes of all files, each counted once whatever its names.
+    pub(crate) fn used(&self) -> u64 {
+        let named: BTreeSet<u64> = self.names.values().copied().collect();
+        named.iter().map(|inode| self.inodes[inode].current.len() as u64).sum()
+    }
+
+    /// Whether a file finds the room that a change of it takes.
+    pub(crate) fn check_capacity(&self, inode: u64, change: &Change) -> io::Result<()> {
+        let Some(capacity) = self.capacity else { return Ok(()) };
+        let len = self.inodes[&inode].current.len() as u64;
+        let growth = change.length().saturating_sub(len);
+        match growth > 0 && self.used() + growth > capacity {
+            true => Err(io::Error::new(ErrorKind::StorageFull, "this volume holds no more")),
+            false => Ok(()),
         }
     }
 
@@ -274,6 +293,14 @@ impl Change {
                 }
                 bytes[start..end].copy_from_slice(new);
             }
+        }
+    }
+
+    /// Bytes that the file has at least afterwards.
+    fn length(&self) -> u64 {
+        match self {
+            Self::Length(len) => *len,
+            Self::Write { offset, bytes } => offset + bytes.len() as u64,
         }
     }
 

@@ -49,9 +49,8 @@ impl Site for Here<'_> {
         self.process.partitions.contains_key(&partition)
     }
 
-    /// Volumes here are as large as they need be.
-    fn admit(&self, _: u64, _: &v1::WriteCommand) -> Result<(), Fault> {
-        Ok(())
+    fn admit(&self, partition: u64, command: &v1::WriteCommand) -> Result<(), Fault> {
+        self.process.admit_write(partition, command)
     }
 
     /// So is their memory.

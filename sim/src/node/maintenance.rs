@@ -5,11 +5,11 @@ use super::process::{Death, Process, TIDY};
 use crate::context::Context;
 use crate::events::NodeEvent;
 use doug_node::apply::Partition;
+use doug_node::flow::{Background, Step};
 use doug_node::host::{Event, Fetch};
 use doug_proto::map::Partition as Descriptor;
 use doug_raft::Batch;
-use doug_storage::compaction::CompactionJob;
-use doug_storage::tree::{FlushJob, Progress, TreeChange};
+use doug_storage::tree::TreeChange;
 use doug_storage::{ReplicaKey, StorageError};
 use std::sync::Arc;
 
@@ -37,8 +37,7 @@ pub(super) enum Work {
     Publish(Arc<Descriptor>),
     TailRepaired(ReplicaKey),
     Remove(ReplicaKey),
-    Flush(Arc<Partition>, Box<FlushJob>),
-    Compaction(Arc<Partition>, Box<CompactionJob>),
+    Job(Arc<Partition>, Background),
 }
 
 /// Bytes of one step of a job.
@@ -76,7 +75,7 @@ impl Process {
     pub(super) fn work(&mut self, worker: usize, cx: &mut Context) -> Result<(), Death> {
         let Some(work) = self.workers[worker].take() else { return Ok(()) };
         self.workers[worker] = match work {
-            Work::Look { replica, force } => self.look(replica, force),
+            Work::Look { replica, force } => self.look(replica, force, cx),
             Work::Fetch { host, fetch } => self.read_back(host, fetch, cx)?,
             Work::Publish(descriptor) => {
                 self.publish(&descriptor, cx)?;
@@ -93,14 +92,10 @@ impl Process {
                 self.remove(replica, cx)?;
                 None
             }
-            Work::Flush(partition, mut job) => match job.step(STEP) {
-                Ok(Progress::More) => Some(Work::Flush(partition, job)),
-                Ok(Progress::Done(change)) => self.publish_job(&partition, change, cx)?,
-                Err(error) => self.give_job_up(&partition, error, cx)?,
-            },
-            Work::Compaction(partition, mut job) => match job.step(STEP) {
-                Ok(Progress::More) => Some(Work::Compaction(partition, job)),
-                Ok(Progress::Done(change)) => self.publish_job(&partition, change, cx)?,
+            Work::Job(partition, job) => match job.step(STEP, &self.volume) {
+                Ok(Step::More(more)) => Some(Work::Job(partition, more)),
+                Ok(Step::Done(change)) => self.publish_job(&partition, change, cx)?,
+                Ok(Step::Nothing) => Some(Work::Look { replica: partition.key(), force: false }),
                 Err(error) => self.give_job_up(&partition, error, cx)?,
             },
         };
@@ -111,13 +106,14 @@ impl Process {
         Ok(())
     }
 
-    fn look(&self, replica: ReplicaKey, force: bool) -> Option<Work> {
+    fn look(&self, replica: ReplicaKey, force: bool, cx: &mut Context) -> Option<Work> {
         let partition = self.partition(replica)?;
-        let jobs = partition.jobs(force);
-        if let Some(job) = jobs.flush {
-            return Some(Work::Flush(partition, Box::new(job)));
+        let now = self.clock.local(cx.now);
+        let job = Background::next(&partition, force, &self.volume, now)?;
+        if matches!(job, Background::Survey(_)) {
+            cx.coverage.hit("table looked through for room");
         }
-        jobs.compaction.map(|job| Work::Compaction(partition, Box::new(job)))
+        Some(Work::Job(partition, job))
     }
 
     fn give_job_up(
@@ -129,6 +125,13 @@ impl Process {
         if error.is_out_of_descriptors() {
             // Nobody relies on its tables yet: the next look tries again.
             cx.coverage.hit("job without a descriptor");
+            return Ok(None);
+        }
+        if error.is_no_room() {
+            // Likewise, once what was written of its tables is gone.
+            cx.coverage.hit("job without room");
+            self.volume.found_none(self.clock.local(cx.now));
+            self.store.delete_obsolete_files()?;
             return Ok(None);
         }
         self.leave_if_damaged(partition.key(), error, cx)?;

@@ -18,6 +18,7 @@ use doug_node::host::{ApplyWork, Host, HostConfig, RequestId, Sequence};
 use doug_node::membership::HeldDescriptors;
 use doug_node::recovery::restore;
 use doug_node::serving::Leases;
+use doug_node::volume::Volume;
 use doug_node::watchdog::Complaint;
 use doug_proto::ids::NodeId;
 use doug_proto::map::PartitionMap;
@@ -100,6 +101,7 @@ pub struct Process {
     pub(super) operations: BTreeMap<RequestId, super::front::Operation>,
     pub(super) admission: Admission,
     pub(super) leases: Leases,
+    pub(super) volume: Arc<Volume>,
     pub(super) next_request: u64,
     /// Snapshots received that wait for the word to install them, and that word.
     pub(super) snapshots: BTreeMap<RequestId, Option<bool>>,
@@ -283,6 +285,7 @@ impl Process {
             operations: BTreeMap::new(),
             admission: Admission::new(cx.plan.admission),
             leases: Leases::default(),
+            volume: Arc::default(),
             next_request: 0,
             snapshots: BTreeMap::new(),
             controls: BTreeMap::new(),
@@ -484,7 +487,10 @@ impl Process {
             NodeEvent::Tick(host) => self.tick(host, cx),
             NodeEvent::Turn(host) => self.turn(host, cx),
             NodeEvent::Synced => self.synced(cx),
-            NodeEvent::Idle => self.idle(cx),
+            NodeEvent::Idle => {
+                self.measure(cx)?;
+                self.idle(cx)
+            }
             NodeEvent::Mark => self.mark(cx),
             NodeEvent::Apply => self.apply(cx),
             NodeEvent::Work(worker) => self.work(worker, cx),

@@ -13,6 +13,7 @@ use doug_proto::error::Fault;
 use doug_proto::v1;
 use doug_raft::Stamp;
 use doug_storage::tree::{ReadError, ScanRange};
+use prost::Message as _;
 use std::sync::Arc;
 
 /// What a request asked, as far as its answer needs it.
@@ -31,6 +32,15 @@ impl Process {
         let deadline = self.clock.local(cx.now).after(timeout);
         let (asked, freshness) = match ask {
             Ask::Write(command) => {
+                if self.is_full() && self.refuses(partition, &command) {
+                    let refusal = Refusal {
+                        not_executed: true,
+                        leader: None,
+                        expired: false,
+                        not_here: false,
+                    };
+                    return cx.reply(self.index, from, Err(refusal));
+                }
                 self.requests.insert(id, (from, Asked::Write));
                 let seen = Stamp(0);
                 let event = Event::Write { request: id, partition, command, seen, deadline };
@@ -51,6 +61,17 @@ impl Process {
         };
         let event = Event::Read { request: id, partition, kind, deadline };
         self.post(self.host_of(partition), event, cx);
+    }
+
+    /// Whether there is no room for a write.
+    fn refuses(&self, partition: u64, command: &[u8]) -> bool {
+        let command = v1::Command::decode(command).ok().and_then(|command| command.command);
+        match command {
+            Some(v1::command::Command::Write(write)) => {
+                self.admit_write(partition, &write).is_err()
+            }
+            _ => false,
+        }
     }
 
     /// `ready`: what a host has proven for the read.

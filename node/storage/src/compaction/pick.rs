@@ -73,7 +73,7 @@ fn pick_deleting(
             // Older tables of level 0 go with it.
             0 => {
                 let oldest = oldest(&levels[0], options.l0_compaction_max);
-                oldest.iter().any(|meta| deletes(meta)).then_some(oldest)?
+                oldest.iter().any(&deletes).then_some(oldest)?
             }
             _ => vec![levels[level].iter().map(AsRef::as_ref).find(deletes)?],
         };

@@ -21,7 +21,6 @@ use super::job::{CompactionJob, STEP_OVERHEAD};
 use super::pick::Picked;
 use super::sieve::{Above, Sieve};
 use crate::Result;
-use crate::simulation::crash_point;
 use crate::table::FileId;
 use crate::table::cursor::TableCursor;
 use crate::table::entry::Cursor;
@@ -132,13 +131,14 @@ pub struct Survey {
 }
 
 /// What a [`Survey`] found.
+#[derive(Debug)]
 pub enum Surveyed {
     /// Not done: step again.
-    More,
+    More(Box<Survey>),
     /// Too little may go.
     Vain,
     /// The table is worth writing anew, which [`Found::begin`] does.
-    Worth(Found),
+    Worth(Box<Found>),
 }
 
 /// A table that is worth writing anew.
@@ -162,7 +162,7 @@ impl Survey {
     ///
     /// # Errors
     /// I/O; corruption.
-    pub fn step(mut self, budget: usize) -> Result<(Option<Self>, Surveyed)> {
+    pub fn step(mut self: Box<Self>, budget: usize) -> Result<Surveyed> {
         let (mut cursor, mut sieve) = match self.reading.take() {
             Some(reading) => reading,
             None => {
@@ -183,15 +183,14 @@ impl Survey {
         }
         if cursor.valid() {
             self.reading = Some((cursor, sieve));
-            return Ok((Some(self), Surveyed::More));
+            return Ok(Surveyed::More(self));
         }
         if (self.read - self.kept) * WORTH < self.read {
             let beneath = beneath_count(&self.levels, &self.placed);
             self.looked.lock().vain.insert(self.placed.meta.file, (self.horizon, beneath));
-            return Ok((None, Surveyed::Vain));
+            return Ok(Surveyed::Vain);
         }
-        crash_point("reclaiming: surveyed");
-        Ok((None, Surveyed::Worth(Found(self))))
+        Ok(Surveyed::Worth(Box::new(Found(*self))))
     }
 
     fn sieve(&self) -> Result<Sieve> {

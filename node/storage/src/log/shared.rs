@@ -99,7 +99,8 @@ impl Shared {
         // Beyond the limit: what a segment's records are moved into before it is retired, two
         // segments as not all fit into the first, one of which is begun, and the spare files.
         let most = self.options.limit_bytes + segment * (3 + SPARE_FILES as u64);
-        most.saturating_sub(self.state.lock().segments.len() as u64 * segment)
+        let state = self.state.lock();
+        most.saturating_sub(state.segments.values().map(|segment| segment.bytes).sum())
     }
 
     pub fn room(&self) -> u64 {

@@ -208,7 +208,7 @@ impl Tree {
     /// write it anew without that; none while a compaction is under way. Tables that did not fit
     /// into `room` bytes are left out. Revisions that nobody has pinned are given up: room goes
     /// before history.
-    pub fn survey(&mut self, room: u64) -> Option<Survey> {
+    pub fn survey(&mut self, room: u64) -> Option<Box<Survey>> {
         if self.compacting.strong_count() > 0 {
             return None;
         }
@@ -219,7 +219,8 @@ impl Tree {
         let horizon = self.shared.pins.raise_floor(within).min(within);
         let interval = self.version.interval.clone();
         let (workshop, looked) = (Arc::clone(&self.workshop), Arc::clone(&self.looked));
-        Some(Survey::new(workshop, ticket, levels, placed, interval, horizon, looked))
+        let survey = Survey::new(workshop, ticket, levels, placed, interval, horizon, looked);
+        Some(Box::new(survey))
     }
 
     /// What [`Self::horizon`] would say now to a compaction.

@@ -1,0 +1,73 @@
+//! A process's volume: measured again and again, by the code that ships.
+
+use super::maintenance::Task;
+use super::process::{Death, Process};
+use crate::checks::Violation;
+use crate::context::Context;
+use doug_node::volume::{Admission, Needs, Reservation};
+use doug_node::volume::{Purpose, only_deletes};
+use doug_proto::error::Fault;
+use doug_proto::v1;
+
+impl Process {
+    /// Measures, and has memtables flushed for the sake of what they delete.
+    pub(super) fn measure(&mut self, cx: &mut Context) -> Result<(), Death> {
+        let memtables = self.partitions.values().map(|held| held.memtable_bytes()).sum();
+        let needs = Needs { log: self.reader.growth(), memtables };
+        let Ok(changed) = self.volume.measure(|| self.store.space(), needs) else {
+            return Ok(());
+        };
+        match changed {
+            Some(Admission::Writes) => cx.coverage.hit("volume has room again"),
+            Some(Admission::Deletes) => cx.coverage.hit("volume full"),
+            Some(Admission::Nothing) => cx.coverage.hit("volume full even for deletes"),
+            None => {}
+        }
+        self.check_log_room(needs.log, cx)?;
+        if self.volume.wants_flushes(self.clock.local(cx.now)) {
+            let held = self.partitions.values().filter(|held| !held.is_flushed());
+            let replicas: Vec<_> = held.map(|held| held.key()).collect();
+            for replica in replicas {
+                self.enqueue(Task::Flush(replica), cx);
+            }
+        }
+        Ok(())
+    }
+
+    /// Whoever writes tables leaves the log what it may need. The manifest is not counted: it is
+    /// small, and lives on what is kept free.
+    fn check_log_room(&self, log: u64, cx: &Context) -> Result<(), Death> {
+        let Some(room) = self.volume.room() else { return Ok(()) };
+        let manifest = 4 * cx.plan.store.manifest.rewrite_bytes;
+        if room.free + manifest >= log {
+            return Ok(());
+        }
+        let what = format!(
+            "{}: {} bytes are free, and the log may need {log}: somebody took its room",
+            self.name, room.free
+        );
+        Err(Violation::new("the log's room is kept", what).into())
+    }
+
+    /// Whether a write is taken, as far as the volume goes: only who leads refuses for want of
+    /// room.
+    pub(super) fn admit_write(
+        &self,
+        partition: u64,
+        command: &v1::WriteCommand,
+    ) -> Result<(), Fault> {
+        let host = &self.hosts[self.host_of(partition)].host;
+        let leads = host.raft(partition).is_some_and(|raft| raft.leader() == Some(raft.id()));
+        if leads { self.volume.admit(only_deletes(command)) } else { Ok(()) }
+    }
+
+    /// Room for a snapshot of so many bytes.
+    pub fn reserve_for_snapshot(&self, bytes: u64) -> Option<Reservation> {
+        self.volume.reserve(Purpose::Snapshot, bytes)
+    }
+
+    /// Whether it refuses writes because its volume is full.
+    pub fn is_full(&self) -> bool {
+        self.volume.admission() != Admission::Writes
+    }
+}
