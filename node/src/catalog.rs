@@ -4,6 +4,7 @@
 use crate::apply::Partition;
 use crate::host::encode_command;
 use bytes::Bytes;
+use doug_proto::error::Fault;
 use doug_proto::map::Keyspace;
 use doug_proto::v1::{self, condition::Test, write_operation::Operation};
 use doug_storage::tree::ReadError;
@@ -14,6 +15,23 @@ pub const PARTITION: u64 = Keyspace::SYSTEM_PARTITION;
 /// The key of the creation document: the database's first map, as every founding node
 /// has stored it (`dougdb.v1.PartitionMap`).
 pub const CREATION: &[u8] = b"creation";
+
+/// Why the catalog may not be given other members yet: until its replicas hold the creation
+/// document, only founding nodes have it, in stores of their own. A catalog that moved before would
+/// be led by nodes that cannot write it, for ever. So the document comes before every change of
+/// members in the log, and whoever is taken in gets it with the rest.
+///
+/// # Errors
+/// The replica cannot read.
+pub fn must_stay(catalog: &Partition) -> Result<Option<Fault>, ReadError> {
+    let lacks = catalog.reader().view().get(CREATION, None)?.is_none();
+    Ok(lacks.then(|| {
+        Fault::unavailable(
+            "the catalog does not hold the database's creation document yet, which only its \
+             founding nodes can write: ask again in a second",
+        )
+    }))
+}
 
 /// The command by which the catalog's leader writes the creation document, unless
 /// `catalog`, its replica, has applied one already.

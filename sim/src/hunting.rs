@@ -26,6 +26,9 @@ pub fn hunt(mutant: Mutant, plan: Plan) -> Plan {
         Mutant::Library(_) => cut_off(&mut plan),
         Mutant::HostWaitsForLog => full_logs(&mut plan),
         Mutant::StalenessUnproven => deposed(&mut plan),
+        Mutant::CatalogMovesBare => {
+            plan.faults.insert(FaultKind::Move, SECOND / 4);
+        }
         Mutant::HalfDeadThread => {
             plan.last(40 * SECOND);
             plan.faults.insert(FaultKind::StuckThread, 5 * SECOND);

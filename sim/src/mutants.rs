@@ -36,6 +36,8 @@ pub enum Mutant {
     WipedNodeKeepsItsId,
     /// A replica serves reads before it has found its former state again.
     ReadBeforeReplay,
+    /// The catalog is given other members before it has its creation document.
+    CatalogMovesBare,
     /// A host waits for a place in the log's queue.
     HostWaitsForLog,
     /// The liveness probe looks at the hosts' threads only.
@@ -70,6 +72,7 @@ impl Mutant {
         Mutant::HalfDeadThread,
         Mutant::ReadBeforeReplay,
         Mutant::HostWaitsForLog,
+        Mutant::CatalogMovesBare,
         Mutant::Storage(Bug::AppliedNotAtomic),
         Mutant::Storage(Bug::AppendAfterTornTail),
         Mutant::Storage(Bug::FsyncRetried),

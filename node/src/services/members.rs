@@ -2,6 +2,7 @@
 
 use super::creation::another_database;
 use crate::apply::{FEATURE_LEVEL, Partition};
+use crate::catalog;
 use crate::engine::fatal::storage_fault;
 use crate::engine::identity::random_bits;
 use crate::engine::shared::Shared;
@@ -97,6 +98,7 @@ pub async fn change_members(
     if let Some(fault) = refusal(partition, &goal, &map) {
         return Err(fault);
     }
+    check_catalog(shared, partition).await?;
     let deadline = shared.clock.after(timeout);
     let host = host_of(partition, shared.hosts.len());
     let reply = shared.ask(host, timeout, |request_id| Event::ChangeMembers {
@@ -110,4 +112,15 @@ pub async fn change_members(
         Reply::Goal(descriptor) => Ok(*descriptor),
         _ => Err(Fault::unknown("the host answered with something else: a bug")),
     }
+}
+
+/// The catalog keeps its members until its replica here holds the creation document.
+async fn check_catalog(shared: &Shared, partition: u64) -> Result<(), Fault> {
+    let held = shared.partition(partition).filter(|_| partition == catalog::PARTITION);
+    // Whoever holds no replica leads none, and its host says so.
+    let Some(replica) = held else { return Ok(()) };
+    let looked = tokio::task::spawn_blocking(move || catalog::must_stay(&replica)).await;
+    let looked = looked.map_err(|error| Fault::unavailable(error.to_string()))?;
+    let fault = looked.map_err(|error| Fault::unavailable(format!("{error:?}")))?;
+    fault.map_or(Ok(()), Err)
 }

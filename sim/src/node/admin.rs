@@ -5,6 +5,8 @@ use super::process::{Death, Process};
 use crate::calls::{Call, Caller, Said};
 use crate::context::Context;
 use crate::events::NodeEvent;
+use crate::mutants::Mutant;
+use doug_node::catalog;
 use doug_node::host::{Event, Reply, RequestId};
 use doug_node::membership::refusal;
 use doug_proto::error::Fault;
@@ -52,7 +54,8 @@ impl Process {
                 }
             },
             Call::ChangeMembers { partition, goal, generation } => {
-                match self.check_goal(partition, &goal) {
+                let checked = self.check_goal(partition, &goal);
+                match checked.and_then(|()| self.check_catalog(partition, cx)) {
                     Err(fault) => refused(&fault),
                     Ok(()) => {
                         let request = self.next_request();
@@ -72,6 +75,18 @@ impl Process {
         };
         cx.say(self.index, caller, said);
         Ok(())
+    }
+
+    fn check_catalog(&self, partition: u64, cx: &mut Context) -> Result<(), Fault> {
+        let held = self.partitions().get(&partition).filter(|_| partition == catalog::PARTITION);
+        let Some(replica) = held.filter(|_| cx.plan.mutant != Mutant::CatalogMovesBare) else {
+            return Ok(());
+        };
+        let fault = catalog::must_stay(replica);
+        let fault = fault.map_err(|error| Fault::unavailable(format!("{error:?}")))?;
+        let Some(fault) = fault else { return Ok(()) };
+        cx.coverage.hit("catalog kept until it has its creation document");
+        Err(fault)
     }
 
     fn check_goal(&self, partition: u64, goal: &Goal) -> Result<(), Fault> {

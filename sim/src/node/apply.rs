@@ -4,9 +4,11 @@ use super::hosts::is_sample;
 use super::maintenance::Task;
 use super::process::{Death, Process};
 use super::reads::{refusal, written};
+use crate::checks::Violation;
 use crate::context::Context;
 use crate::events::NodeEvent;
 use doug_node::apply::{ApplyError, Partition, Unapplied};
+use doug_node::catalog;
 use doug_node::flow::Next;
 use doug_node::host::{Event, RequestId, undecided};
 use doug_raft::Time;
@@ -72,6 +74,12 @@ impl Process {
             self.to_apply.put_back(now, replica, rest);
         }
         self.leave_undecided(replica, applied.overtaken, cx);
+        let changed = replica.partition == catalog::PARTITION && applied.descriptor.is_some();
+        if changed && self.lacks_creation() {
+            let what = format!("{} has applied a change of members without it", self.name);
+            let promise = "the creation document comes before the catalog's members change";
+            return Err(Death::Broken(Violation::new(promise, what)));
+        }
         if let Some(descriptor) = applied.descriptor {
             self.enqueue(Task::Publish(descriptor), cx);
         }

@@ -3,6 +3,8 @@
 use super::process::{Death, Process};
 use crate::context::Context;
 use crate::events::NodeEvent;
+use crate::mutants::Mutant;
+use crate::plan::Plan;
 use doug_node::catalog::{self, creation_write};
 use doug_node::host::Event;
 use doug_raft::Role;
@@ -11,8 +13,17 @@ use doug_storage::tree::ReadError;
 
 /// Pause between looks, in microseconds.
 pub(super) const LOOK: u64 = 300_000;
+/// How late a first look is at most that comes late, in microseconds.
+const LATE: u64 = 4_000_000;
 /// How long a write of the document may take, in microseconds.
 const PATIENCE: u64 = 1_000_000;
+
+/// When a process first looks whether the creation document is there: in a quarter of the seeds so
+/// late that the catalog may be asked to move before.
+pub(super) fn first_look(plan: &Plan, soon: u64) -> u64 {
+    let late = plan.mutant == Mutant::CatalogMovesBare || plan.seed.is_multiple_of(4);
+    if late { soon + LATE } else { soon }
+}
 
 impl Process {
     /// Has the creation document written, if this process leads the catalog without it.

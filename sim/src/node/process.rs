@@ -361,7 +361,7 @@ impl Process {
         self.schedule(first, NodeEvent::AskMap, cx);
         self.schedule(first, NodeEvent::LookForLeftOut, cx);
         self.schedule(first, NodeEvent::ReplaceDamaged, cx);
-        self.schedule(first, NodeEvent::WriteCreation, cx);
+        self.schedule(super::catalog::first_look(&cx.plan, first), NodeEvent::WriteCreation, cx);
     }
 
     /// A name for something that a host is asked.
