@@ -84,7 +84,6 @@ impl Mutant {
         Mutant::Storage(Bug::ManifestNotSynced),
         Mutant::Storage(Bug::TableDeletedEarly),
         Mutant::Storage(Bug::TableForgotten),
-        Mutant::Storage(Bug::ReservationIgnored),
         Mutant::Storage(Bug::VoteFreedWithSegment),
         Mutant::Storage(Bug::VoteWithoutProof),
         Mutant::Consensus(Core::VoteCountedInLaterTerm),

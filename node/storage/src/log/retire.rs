@@ -106,6 +106,7 @@ impl LogWriter {
         if let Err(error) = self.files.prepare_spare(self.shared.options.segment_bytes) {
             tracing::warn!(%error, "no room for the log's next segment");
         }
+        self.count_spares();
         Ok(done)
     }
 

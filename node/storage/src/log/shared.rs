@@ -35,6 +35,8 @@ pub(super) struct State {
     pub buffered: u64,
     /// Greatest durable position.
     pub durable: u64,
+    /// Files that wait to become segments.
+    pub spares: u64,
 }
 
 impl State {
@@ -100,7 +102,8 @@ impl Shared {
         // segments as not all fit into the first, one of which is begun, and the spare files.
         let most = self.options.limit_bytes + segment * (3 + SPARE_FILES as u64);
         let state = self.state.lock();
-        most.saturating_sub(state.segments.values().map(|segment| segment.bytes).sum())
+        let there: u64 = state.segments.values().map(|segment| segment.bytes).sum();
+        most.saturating_sub(there + state.spares * segment)
     }
 
     pub fn room(&self) -> u64 {

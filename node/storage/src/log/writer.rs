@@ -355,9 +355,15 @@ impl LogWriter {
         let Header { salt, size: bytes, .. } = header;
         let segment = Segment { path, file: file.clone(), salt, end: HEADER, bytes };
         self.shared.state.lock().segments.insert(header.incarnation, segment);
+        self.count_spares();
         self.active = Active { incarnation: header.incarnation, file, end: HEADER };
         self.marked = self.marked.max(header.first_lsn - 1);
         Ok(())
+    }
+
+    /// What is there already, the volume need not have room for.
+    pub(super) fn count_spares(&self) {
+        self.shared.state.lock().spares = self.files.free().len() as u64;
     }
 
     /// Whether there is anything for [`Self::mark`] to write.
