@@ -136,6 +136,10 @@ fn last_record(segment: &[u8]) -> Option<(u64, u64)> {
     let (mut at, mut last) = (64, None);
     while word(at + 16) == Some(incarnation) {
         let length = (word(at)? >> 32).next_multiple_of(8);
+        // What only looks like a record: its bytes were written elsewhere, or damaged before.
+        if length == 0 {
+            break;
+        }
         last = Some((at as u64, length));
         at += length as usize;
     }
