@@ -5,6 +5,7 @@ use crate::apply::{FEATURE_LEVEL, Partition};
 use crate::catalog;
 use crate::engine::fatal::storage_fault;
 use crate::engine::identity::random_bits;
+use crate::engine::removal::leave_if_damaged;
 use crate::engine::shared::Shared;
 use crate::host::{Event, Reply, WantedReplica, host_of};
 use crate::membership::{Newcomer, check_newcomer, newcomer, refusal};
@@ -12,6 +13,7 @@ use doug_proto::error::Fault;
 use doug_proto::ids::NodeId;
 use doug_proto::map::{Goal, Member, Partition as Descriptor};
 use doug_proto::v1;
+use doug_storage::tree::ReadError;
 use std::sync::Arc;
 use std::time::Duration;
 use tonic::Code;
@@ -119,8 +121,18 @@ async fn check_catalog(shared: &Shared, partition: u64) -> Result<(), Fault> {
     let held = shared.partition(partition).filter(|_| partition == catalog::PARTITION);
     // Whoever holds no replica leads none, and its host says so.
     let Some(replica) = held else { return Ok(()) };
+    let key = replica.key();
     let looked = tokio::task::spawn_blocking(move || catalog::must_stay(&replica)).await;
-    let looked = looked.map_err(|error| Fault::unavailable(error.to_string()))?;
-    let fault = looked.map_err(|error| Fault::unavailable(format!("{error:?}")))?;
-    fault.map_or(Ok(()), Err)
+    let unreadable =
+        |why: String| Fault::unavailable(format!("the catalog does not read here: {why}"));
+    match looked.map_err(|error| unreadable(error.to_string()))? {
+        Ok(fault) => fault.map_or(Ok(()), Err),
+        // Damage costs the replica, whoever meets it: its successor can be asked again.
+        Err(ReadError::Storage(error)) => {
+            let why = error.to_string();
+            leave_if_damaged(shared, key, error).map_err(|error| unreadable(error.to_string()))?;
+            Err(unreadable(why))
+        }
+        Err(error) => Err(unreadable(error.to_string())),
+    }
 }

@@ -3,6 +3,7 @@
 mod store_support;
 
 use doug_sim_disk::{Crash, Fault, SimDisk};
+use doug_storage::StorageError;
 use std::path::PathBuf;
 use store_support::*;
 
@@ -50,6 +51,15 @@ fn a_replica_made_after_the_cut_has_nothing_to_doubt() {
     open(&disk).store.create_replica(&new_replica(C)).expect("new");
     disk.crash(Crash::LoseUnsynced);
     assert!(!replica(&mut open(&disk), C).ambiguous_tail);
+}
+
+#[test]
+fn the_repair_of_a_replica_that_was_removed_meanwhile_is_no_failure_of_the_node() {
+    let disk = damaged();
+    let opened = open(&disk);
+    opened.store.remove_replica(A).expect("the disk works");
+    let error = opened.store.tail_repaired(A).expect_err("there is none");
+    assert!(matches!(error, StorageError::Removed { replica: A }), "{error}");
 }
 
 #[test]

@@ -13,6 +13,7 @@ use doug_proto::error::Fault;
 use doug_proto::map::{Goal, PartitionMap};
 use doug_storage::ReplicaKey;
 use doug_storage::manifest::Identity;
+use doug_storage::tree::ReadError;
 use std::sync::Arc;
 
 /// How long a host tries to take up a goal, in microseconds.
@@ -55,7 +56,11 @@ impl Process {
             },
             Call::ChangeMembers { partition, goal, generation } => {
                 let checked = self.check_goal(partition, &goal);
-                match checked.and_then(|()| self.check_catalog(partition, cx)) {
+                let may = match checked {
+                    Ok(()) => self.check_catalog(partition, cx)?,
+                    refused => refused,
+                };
+                match may {
                     Err(fault) => refused(&fault),
                     Ok(()) => {
                         let request = self.next_request();
@@ -77,16 +82,31 @@ impl Process {
         Ok(())
     }
 
-    fn check_catalog(&self, partition: u64, cx: &mut Context) -> Result<(), Fault> {
+    fn check_catalog(
+        &mut self,
+        partition: u64,
+        cx: &mut Context,
+    ) -> Result<Result<(), Fault>, Death> {
         let held = self.partitions().get(&partition).filter(|_| partition == catalog::PARTITION);
         let Some(replica) = held.filter(|_| cx.plan.mutant != Mutant::CatalogMovesBare) else {
-            return Ok(());
+            return Ok(Ok(()));
         };
-        let fault = catalog::must_stay(replica);
-        let fault = fault.map_err(|error| Fault::unavailable(format!("{error:?}")))?;
-        let Some(fault) = fault else { return Ok(()) };
-        cx.coverage.hit("catalog kept until it has its creation document");
-        Err(fault)
+        let key = replica.key();
+        match catalog::must_stay(replica) {
+            Ok(None) => Ok(Ok(())),
+            Ok(Some(fault)) => {
+                cx.coverage.hit("catalog kept until it has its creation document");
+                Ok(Err(fault))
+            }
+            Err(ReadError::Storage(error)) => {
+                let fault = Fault::unavailable(error.to_string());
+                if !error.is_out_of_descriptors() {
+                    self.leave_if_damaged(key, error, cx)?;
+                }
+                Ok(Err(fault))
+            }
+            Err(error) => Ok(Err(Fault::unavailable(error.to_string()))),
+        }
     }
 
     fn check_goal(&self, partition: u64, goal: &Goal) -> Result<(), Fault> {

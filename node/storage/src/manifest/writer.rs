@@ -252,6 +252,7 @@ impl Inner {
             Change::Publish { replica, .. }
             | Change::Compact { replica, .. }
             | Change::Fence { replica, .. }
+            | Change::AmbiguousTail { replica, .. }
                 if self.state.removed.contains(replica) =>
             {
                 Err(StorageError::Removed { replica: *replica })
