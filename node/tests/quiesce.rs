@@ -1,4 +1,5 @@
-//! Hosts with many partitions of which most are idle: three hosts, a network that can be cut, logs that are durable at once.
+//! Hosts with many partitions of which most are idle: three hosts, a network that can be cut, logs
+//! that are durable at once.
 
 #[path = "support/three_nodes.rs"]
 mod three_nodes;

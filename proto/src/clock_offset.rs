@@ -3,8 +3,8 @@
 /// Beyond so many milliseconds a clock needs setting.
 const OFF: u64 = 1_000;
 
-/// In words by how much a node's wall clock is off those of the nodes it hears, if that is more than
-/// a second; `milliseconds` as in [`NodeStatus`](crate::v1::NodeStatus).
+/// In words by how much a node's wall clock is off those of the nodes it hears, if that is more
+/// than a second; `milliseconds` as in [`NodeStatus`](crate::v1::NodeStatus).
 #[must_use]
 pub fn clock_off(milliseconds: i64) -> Option<String> {
     let by = milliseconds.unsigned_abs();

@@ -113,7 +113,8 @@ impl Fault {
         }))
     }
 
-    /// `UNAVAILABLE`: the write's session token is so many milliseconds ahead of the partition's clock; not executed.
+    /// `UNAVAILABLE`: the write's session token is so many milliseconds ahead of the partition's
+    /// clock; not executed.
     pub fn clock_ahead(partition: u64, by_milliseconds: u64) -> Self {
         let message = format!(
             "the session token of this write is {by_milliseconds} ms ahead of the clock of partition {partition}: set the clocks of \

@@ -42,7 +42,8 @@ pub enum Relief {
 /// An hour, in microseconds.
 const HOUR: i64 = 3_600 * SECOND as i64;
 
-/// Lets the power of a founder fail, now and then, while the database is created: all other faults come later.
+/// Lets the power of a founder fail, now and then, while the database is created: all other faults
+/// come later.
 fn arm_founder(cx: &Context) {
     let mut random = Random::for_purpose(cx.plan.seed, 12);
     if cx.plan.faults.contains_key(&FaultKind::CrashPoint) && random.chance(150) {

@@ -116,7 +116,8 @@ fn cut_off(plan: &mut Plan) {
 fn late_votes(plan: &mut Plan) {
     trio(plan, 60, &[(FaultKind::Pause, 500), (FaultKind::Transfer, 250)]);
     plan.workload.acknowledged = 30;
-    // A vote waits for its disk, crosses the network, and meets a campaign that began after as long.
+    // A vote waits for its disk, crosses the network, and meets a campaign that began after as
+    // long.
     plan.sync = (1_000, 100_000);
     plan.network.delay_max = 150_000;
     plan.network.duplication = 300;
@@ -209,8 +210,10 @@ fn left_behind(plan: &mut Plan) {
 /// The same, with clients that hear how stale what they read may be.
 fn deposed(plan: &mut Plan) {
     left_behind(plan);
-    plan.workload.clients = 4;
-    plan.library = LibraryPlan { direct: 8, through_facades: 0, facades: Vec::new() };
+    plan.last(90 * SECOND);
+    plan.faults.insert(FaultKind::SlowLink, 200_000);
+    plan.workload.clients = 8;
+    plan.library = LibraryPlan { direct: 10, through_facades: 0, facades: Vec::new() };
 }
 
 /// Hand-overs like these, and leaders that read by lease.
@@ -252,7 +255,8 @@ fn moving_by_snapshot(plan: &mut Plan) {
     plan.store.tree.memtable_bytes = 6 << 10;
 }
 
-/// The same, where changes are often cut off from whoever could commit them, and then out of the log.
+/// The same, where changes are often cut off from whoever could commit them, and then out of the
+/// log.
 fn moving_in_vain(plan: &mut Plan) {
     moving(plan);
     plan.faults.insert(FaultKind::Split, 200_000);

@@ -43,8 +43,8 @@ impl Pace {
     }
 }
 
-/// What a client still says once the faults are over, one after the other: it shows that everybody can be
-/// written to and read again.
+/// What a client still says once the faults are over, one after the other: it shows that everybody
+/// can be written to and read again.
 #[derive(Debug, Default)]
 pub struct LastWords(Option<VecDeque<(u64, bool)>>);
 

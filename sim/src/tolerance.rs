@@ -126,8 +126,8 @@ impl World {
     }
 }
 
-/// The voters once a goal is reached, without those that any goal discards: the next one, which begins with voting
-/// them out, may take its place just then.
+/// The voters once a goal is reached, without those that any goal discards: the next one, which
+/// begins with voting them out, may take its place just then.
 fn reached(descriptor: &Partition, goals: &[Goal]) -> Vec<Vec<Member>> {
     let discarded = |member: &Member| goals.iter().any(|g| g.discarded.contains(&member.replica));
     let voter = |node: &NodeId| {

@@ -1,5 +1,6 @@
 //! Programs of two versions side by side: nodes begin with the older one and are upgraded one by
-//! one, in any order, half of them by a clean stop. Some go back, as long as no partition of theirs has risen.
+//! one, in any order, half of them by a clean stop. Some go back, as long as no partition of theirs
+//! has risen.
 
 use crate::context::Context;
 use crate::events::Event;
@@ -50,7 +51,8 @@ pub fn begin(nodes: &mut [Node], cx: &mut Context) {
 }
 
 impl World {
-    /// A node's process ends, and another version takes its place; if it is a `clean` end, its leaderships are handed over first.
+    /// A node's process ends, and another version takes its place; if it is a `clean` end, its
+    /// leaderships are handed over first.
     pub(crate) fn upgrade(&mut self, node: usize, level: u32, clean: bool) {
         let slot = &mut self.nodes[node];
         if slot.level == level && slot.older_at.is_none() {

@@ -1,4 +1,5 @@
-//! The nodes' wall clocks: a few tenths of a second apart, a little fast or slow; and one of them is mad.
+//! The nodes' wall clocks: a few tenths of a second apart, a little fast or slow; and one of them
+//! is mad.
 
 use crate::random::Random;
 use doug_raft::Clock;
@@ -9,8 +10,9 @@ const BEGINNING: i64 = 1_767_225_600_000;
 const APART: i64 = 100;
 /// By how many microseconds a second good clocks run fast or slow.
 const DRIFT: i64 = 200;
-/// By how many milliseconds a partition's clock may be ahead of the truth while good clocks decide it: they are up to [`APART`]
-/// ahead and drift; and a leader whose monotone clock jumps lets them go on for two seconds, not more.
+/// By how many milliseconds a partition's clock may be ahead of the truth while good clocks decide
+/// it: they are up to [`APART`] ahead and drift; and a leader whose monotone clock jumps lets them
+/// go on for two seconds, not more.
 const SLACK: i64 = APART + 200 + 2_000;
 
 #[derive(Clone, Copy, Debug)]
@@ -28,7 +30,8 @@ impl WallClock {
     }
 }
 
-/// All of them, by node. Only one, drawn by the seed, ever jumps or stands still: it is no majority of any group's voters.
+/// All of them, by node. Only one, drawn by the seed, ever jumps or stands still: it is no majority
+/// of any group's voters.
 #[derive(Debug)]
 pub struct WallClocks {
     clocks: Vec<WallClock>,
@@ -55,7 +58,8 @@ impl WallClocks {
         Clock((BEGINNING + SLACK) as u64 + now / 1_000)
     }
 
-    /// The mad clock jumps by so many milliseconds, or stands still where that is 0. Returns its node.
+    /// The mad clock jumps by so many milliseconds, or stands still where that is 0. Returns its
+    /// node.
     pub fn disturb(&mut self, now: u64, by: i64) -> usize {
         let clock = &mut self.clocks[self.mad];
         match by {

@@ -196,7 +196,8 @@ pub(crate) fn session(operation: &mut Operation) -> Option<&mut Option<v1::Sessi
     }
 }
 
-/// Gives a write that brings no session token one with the stamp of `seen`, if anything was seen yet.
+/// Gives a write that brings no session token one with the stamp of `seen`, if anything was seen
+/// yet.
 pub(crate) fn follow(operation: &mut Operation, seen: &SessionToken) {
     let token = match operation {
         Operation::Put(put) => &mut put.session_token,

@@ -26,7 +26,8 @@ fn a_database_deleted_and_applied_again_has_its_data() {
     let database = Database::create(&namespace, &manifest);
     let identity = database.status()["databaseId"].clone();
     let epoch = database.epoch();
-    // Its clients wait while there is no database; what they were promised before must be there after.
+    // Its clients wait while there is no database; what they were promised before must be there
+    // after.
     let witness = Witness::start(&database, "deleted");
 
     delete(&database);

@@ -1,5 +1,5 @@
-//! The machine of the operator dies for good: another operator goes on elsewhere within about a minute, and no facade
-//! counts on the machine any more. Kubernetes by itself would wait for five.
+//! The machine of the operator dies for good: another operator goes on elsewhere within about a
+//! minute, and no facade counts on the machine any more. Kubernetes by itself would wait for five.
 
 use doug_kubernetes_tests::database::{Database, Pod};
 use doug_kubernetes_tests::lab::{self, Broken};

@@ -1,10 +1,12 @@
-//! What idle partitions cost: a database of real processes on this machine, its partitions left alone, with and without
-//! are quiesced; and how soon all have leaders again after one node is killed.
+//! What idle partitions cost: a database of real processes on this machine, its partitions left
+//! alone, with and without are quiesced; and how soon all have leaders again after one node is
+//! killed.
 //!
 //!     cargo build --release -p doug
 //!     cargo run --release -p doug-process-tests --example idle_partitions -- 4096 3 30
 //!
-//! The arguments: partitions, nodes (3, 5 or 7), seconds to measure. Needs an idle machine, or the figures are of something else.
+//! The arguments: partitions, nodes (3, 5 or 7), seconds to measure. Needs an idle machine, or the
+//! figures are of something else.
 #![allow(clippy::disallowed_types)] // it measures real time
 
 use doug_process_tests::program;

@@ -1,4 +1,5 @@
-//! Committing and handing out: what is committed and durable here goes to the state machine, once and in order.
+//! Committing and handing out: what is committed and durable here goes to the state machine, once
+//! and in order.
 
 use crate::batch::Batch;
 use crate::effects::Effect;
@@ -8,7 +9,8 @@ use crate::mutant::mutant;
 use crate::raft::{Raft, Role};
 
 impl Raft {
-    /// The state machine holds everything up to `index`, the end of a batch handed out. Allows compaction up to there.
+    /// The state machine holds everything up to `index`, the end of a batch handed out. Allows
+    /// compaction up to there.
     pub fn applied(&mut self, index: Index) {
         assert!(
             index <= self.applying,
@@ -19,7 +21,8 @@ impl Raft {
         self.applied = self.applied.max(index);
     }
 
-    /// Drops the bytes of durable batches up to `index`; their places stay. They are asked for again when needed.
+    /// Drops the bytes of durable batches up to `index`; their places stay. They are asked for
+    /// again when needed.
     pub fn evict_payloads(&mut self, index: Index) {
         self.log.evict(index);
     }
@@ -46,8 +49,8 @@ impl Raft {
         self.log.payload_bytes()
     }
 
-    /// Paper, §5.4.2: a quorum decides only about an entry of the leader's own term. The leader counts itself up to what its
-    /// own disk holds.
+    /// Paper, §5.4.2: a quorum decides only about an entry of the leader's own term. The leader
+    /// counts itself up to what its own disk holds.
     pub(crate) fn advance_commit(&mut self) {
         let counts_early = mutant!(self.config, OwnLogCountedBeforeDurable);
         let durable = if counts_early { self.log.last_index() } else { self.log.durable() };
@@ -97,7 +100,8 @@ impl Raft {
         if let Some(last) = gathered.batches.last() {
             self.applying = last.last();
             self.effects.push(Effect::Apply { batches: gathered.batches });
-            // An evicted batch may follow the last one handed out: ask for it now, not at some later call.
+            // An evicted batch may follow the last one handed out: ask for it now, not at some
+            // later call.
             self.hand_out_committed();
         }
     }

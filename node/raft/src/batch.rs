@@ -17,7 +17,8 @@
 //! | 48 | 8 | stamp: above that of the batch before, at or above the clock |
 //! | 56 | … | count × (u32 length, bytes); nothing at all in a no-op |
 //!
-//! The first ten bytes keep their meaning in every later version, so that an older program can say what it met.
+//! The first ten bytes keep their meaning in every later version, so that an older program can say
+//! what it met.
 
 use std::fmt;
 
@@ -45,7 +46,8 @@ pub enum BatchKind {
     Configuration,
 }
 
-/// A run of log entries of one term, with the bytes that stand in every log and on the wire. Cloning shares the bytes.
+/// A run of log entries of one term, with the bytes that stand in every log and on the wire.
+/// Cloning shares the bytes.
 #[derive(Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Batch {
@@ -111,8 +113,9 @@ pub enum BatchError {
 impl Batch {
     /// Encodes a batch whose first command gets index `base`.
     ///
-    /// A no-op takes one index and no command; a configuration exactly one command. Panics if the kind and the number of
-    /// commands do not fit, or the whole exceeds 4 GiB: both are limits the callers enforce long before.
+    /// A no-op takes one index and no command; a configuration exactly one command. Panics if the
+    /// kind and the number of commands do not fit, or the whole exceeds 4 GiB: both are limits the
+    /// callers enforce long before.
     #[must_use]
     pub fn encode(
         partition: PartitionId,
@@ -242,7 +245,8 @@ impl Batch {
         self.base + u64::from(self.count) - 1
     }
 
-    /// Its commands in order, as slices that share the batch's bytes: one kept alive keeps the whole batch alive. Nothing for a no-op.
+    /// Its commands in order, as slices that share the batch's bytes: one kept alive keeps the
+    /// whole batch alive. Nothing for a no-op.
     #[must_use]
     pub fn commands(&self) -> Commands {
         let left = if self.kind == BatchKind::Noop { 0 } else { self.count };

@@ -1,5 +1,5 @@
-//! The two times of a batch: the *clock*, which the nodes agree on and which never falls, and the *stamp*, which orders
-//! batches causally, also across partitions (docs/time.md).
+//! The two times of a batch: the *clock*, which the nodes agree on and which never falls, and the
+//! *stamp*, which orders batches causally, also across partitions (docs/time.md).
 
 use std::fmt;
 
@@ -7,13 +7,15 @@ use crate::ids::{ReplicaId, Time};
 use crate::mutant::mutant;
 use crate::raft::Raft;
 
-/// Milliseconds since the beginning of 1970, UTC. 0 stands for a clock that was never heard, below every other.
+/// Milliseconds since the beginning of 1970, UTC. 0 stands for a clock that was never heard, below
+/// every other.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Clock(pub u64);
 
 impl Clock {
-    /// What it shows `microseconds` after it was read, by a monotone clock: a second later at most, for a monotone clock may jump,
-    /// and who leads hears a majority far more often than that. One that was never heard stays so.
+    /// What it shows `microseconds` after it was read, by a monotone clock: a second later at most,
+    /// for a monotone clock may jump, and who leads hears a majority far more often than that. One
+    /// that was never heard stays so.
     #[must_use]
     pub fn advanced(self, microseconds: u64) -> Clock {
         if self == Clock(0) {
@@ -32,8 +34,9 @@ impl Clock {
 /// Microseconds for which a clock that was read goes on at most.
 const MOST_ADVANCE: u64 = 1_000_000;
 
-/// Orders batches: milliseconds since 1970 in the high 48 bits, a counter in the low 16. Where a clock stands still, the counter
-/// counts on into the milliseconds; so a stamp may be ahead of its clock, never behind it.
+/// Orders batches: milliseconds since 1970 in the high 48 bits, a counter in the low 16. Where a
+/// clock stands still, the counter counts on into the milliseconds; so a stamp may be ahead of its
+/// clock, never behind it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Stamp(pub u64);
 
@@ -41,7 +44,8 @@ pub struct Stamp(pub u64);
 const COUNTER_BITS: u32 = 16;
 
 impl Stamp {
-    /// The first stamp of a clock's millisecond. Clocks after the year 10,000 all have the last one.
+    /// The first stamp of a clock's millisecond. Clocks after the year 10,000 all have the last
+    /// one.
     #[must_use]
     pub fn first_of(clock: Clock) -> Stamp {
         Stamp(clock.0.min(u64::MAX >> COUNTER_BITS) << COUNTER_BITS)
@@ -88,8 +92,8 @@ impl BatchTime {
         self.clock >= earlier.clock && self.stamp > earlier.stamp
     }
 
-    /// The time of the batch that follows, when `median` is what a majority of the clocks has reached and its requests have seen
-    /// nothing later than `seen`.
+    /// The time of the batch that follows, when `median` is what a majority of the clocks has
+    /// reached and its requests have seen nothing later than `seen`.
     #[must_use]
     fn following(self, median: Clock, seen: Stamp) -> BatchTime {
         let clock = self.clock.max(median);
@@ -99,9 +103,10 @@ impl BatchTime {
 }
 
 impl Raft {
-    /// Takes up what the wall clocks of the group's nodes show at `now`; [`Clock`] 0 for one that was never heard. What a
-    /// majority of the voters has reached (of either half of a joint configuration) becomes the clock of the batches this
-    /// replica makes as leader, unless their log is further already. It goes on with `now`, for a second at most.
+    /// Takes up what the wall clocks of the group's nodes show at `now`; [`Clock`] 0 for one that
+    /// was never heard. What a majority of the voters has reached (of either half of a joint
+    /// configuration) becomes the clock of the batches this replica makes as leader, unless their
+    /// log is further already. It goes on with `now`, for a second at most.
     pub fn observe_clocks(&mut self, now: Time, clock_of: impl Fn(ReplicaId) -> Clock) {
         self.advance_clock(now);
         let reached = if mutant!(self.config, OneClockBelieved) {
@@ -112,7 +117,8 @@ impl Raft {
         self.observed = (Clock(reached), self.now);
     }
 
-    /// The clock of a batch that this replica would make at `now` as leader: never below that of its log's end.
+    /// The clock of a batch that this replica would make at `now` as leader: never below that of
+    /// its log's end.
     #[must_use]
     pub fn clock(&self, now: Time) -> Clock {
         let (reached, then) = self.observed;
@@ -125,7 +131,8 @@ impl Raft {
         self.log.last_time()
     }
 
-    /// The time of the next batch of this leader, whose requests have seen nothing later than `seen`.
+    /// The time of the next batch of this leader, whose requests have seen nothing later than
+    /// `seen`.
     pub(crate) fn next_time(&self, seen: Stamp) -> BatchTime {
         let seen = if mutant!(self.config, StampIgnoresToken) { Stamp(0) } else { seen };
         let time = self.log.last_time().following(self.clock(self.now), seen);

@@ -13,9 +13,11 @@ pub struct Config {
     pub partition: PartitionId,
     /// This replica's id in the group.
     pub id: ReplicaId,
-    /// Seeds the randomised timeouts and the ids of forwarded reads; draw a fresh one at each start of the process.
+    /// Seeds the randomised timeouts and the ids of forwarded reads; draw a fresh one at each start
+    /// of the process.
     pub seed: u64,
-    /// Shortest election timeout, and how long hearing a leader makes this replica refuse others' candidacies. Default 150 ms.
+    /// Shortest election timeout, and how long hearing a leader makes this replica refuse others'
+    /// candidacies. Default 150 ms.
     pub election_timeout_min: u64,
     /// Longest election timeout, and how long a leader goes on without a quorum. Default 300 ms.
     pub election_timeout_max: u64,
@@ -35,12 +37,14 @@ pub struct Config {
     pub max_waiting_reads: u32,
     /// Ask whether an election could be won before raising the term (thesis, 9.6). Default true.
     pub pre_vote: bool,
-    /// Leaders without a quorum step down, and followers in touch with a leader ignore candidates (thesis, 6.2, 4.2.3). Default true.
+    /// Leaders without a quorum step down, and followers in touch with a leader ignore candidates
+    /// (thesis, 6.2, 4.2.3). Default true.
     pub check_quorum: bool,
-    /// For how long without a leader the votes of a replica with an ambiguous tail stay marked; its start counts as
-    /// hearing one. Default 60 s.
+    /// For how long without a leader the votes of a replica with an ambiguous tail stay marked; its
+    /// start counts as hearing one. Default 60 s.
     pub ambiguity_patience: u64,
-    /// Serve reads without a round while a quorum has promised to elect nobody. Needs `check_quorum`. Default off.
+    /// Serve reads without a round while a quorum has promised to elect nobody. Needs
+    /// `check_quorum`. Default off.
     pub lease: Option<LeaseConfig>,
     /// A bug to put in.
     #[cfg(feature = "mutants")]
@@ -100,8 +104,9 @@ impl Config {
     }
 }
 
-/// What the log and the manifest held when the process started. A new group's first replicas start from
-/// [`Restored::empty`] with the same membership; replicas that join later, from one without members.
+/// What the log and the manifest held when the process started. A new group's first replicas start
+/// from [`Restored::empty`] with the same membership; replicas that join later, from one without
+/// members.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Restored {
     /// The current term.
@@ -120,7 +125,8 @@ pub struct Restored {
     pub commit: Index,
     /// All durable batches above `snapshot`, adjacent and in order.
     pub batches: Vec<Batch>,
-    /// Batches that this replica acknowledged in `term` may be missing at the end. Not terms or votes.
+    /// Batches that this replica acknowledged in `term` may be missing at the end. Not terms or
+    /// votes.
     pub ambiguous_tail: bool,
 }
 

@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 
 use crate::ids::ReplicaId;
 
-/// The members of a group. While `outgoing` is not empty the group is between two configurations, and every decision
-/// needs a majority of `voters` and a majority of `outgoing` (paper, §6: joint consensus).
+/// The members of a group. While `outgoing` is not empty the group is between two configurations,
+/// and every decision needs a majority of `voters` and a majority of `outgoing` (paper, §6: joint
+/// consensus).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Configuration {
     /// Replicas whose votes and acknowledgements count.

@@ -1,5 +1,6 @@
-//! What waits for the disk. A vote or an acknowledgement that left before its record is durable would be a promise that a
-//! power loss breaks (paper, figure 2: "updated on stable storage before responding").
+//! What waits for the disk. A vote or an acknowledgement that left before its record is durable
+//! would be a promise that a power loss breaks (paper, figure 2: "updated on stable storage before
+//! responding").
 
 use std::collections::VecDeque;
 
@@ -48,7 +49,8 @@ impl Durability {
         None
     }
 
-    /// What may be done now. Of several acknowledgements to one leader only the last, which says the most, is kept.
+    /// What may be done now. Of several acknowledgements to one leader only the last, which says
+    /// the most, is kept.
     pub(crate) fn persisted(&mut self, ticket: Ticket) -> Vec<Held> {
         assert!(
             ticket <= self.issued,

@@ -9,7 +9,8 @@ use crate::raft::Role;
 /// Something for the log.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Record {
-    /// Append this batch. If its base is at or below the last index, everything from its base on is replaced by it.
+    /// Append this batch. If its base is at or below the last index, everything from its base on is
+    /// replaced by it.
     Append(Batch),
     /// The term and the vote given in it. The last one written counts.
     HardState {
@@ -20,10 +21,12 @@ pub enum Record {
     },
 }
 
-/// One thing for the host to do. Effects are to be done in order, except that sending need not wait for persisting.
+/// One thing for the host to do. Effects are to be done in order, except that sending need not wait
+/// for persisting.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Effect {
-    /// Write the record, in ticket order, and call [`persisted`](crate::Raft::persisted) once it is durable.
+    /// Write the record, in ticket order, and call [`persisted`](crate::Raft::persisted) once it is
+    /// durable.
     Persist {
         /// The record's place in the order. Strictly increasing.
         ticket: Ticket,
@@ -37,7 +40,8 @@ pub enum Effect {
         /// What to send.
         message: Message,
     },
-    /// Apply these batches: committed and locally durable, in log order, each exactly once per process.
+    /// Apply these batches: committed and locally durable, in log order, each exactly once per
+    /// process.
     Apply {
         /// Adjacent batches; the first follows the last of the previous `Apply`.
         batches: Vec<Batch>,
@@ -49,7 +53,8 @@ pub enum Effect {
         /// What must be applied first.
         index: Index,
     },
-    /// No index could be had for these reads: no leader, a changed one, or silence. They may be tried again anywhere.
+    /// No index could be had for these reads: no leader, a changed one, or silence. They may be
+    /// tried again anywhere.
     ReadAborted {
         /// The reads.
         reads: Vec<ReadId>,
@@ -73,9 +78,9 @@ pub enum Effect {
     /// It holds again, durably, all that it ever acknowledged: the host may forget that the
     /// log's tail was cut ambiguously.
     TailRepaired,
-    /// Read the batches from index `from` to index `to` (both inclusive, batch boundaries) from the log and call
-    /// [`fetched`](crate::Raft::fetched). Asked once. Batches compacted or replaced since may be left out; a host that
-    /// cannot read the others must stop.
+    /// Read the batches from index `from` to index `to` (both inclusive, batch boundaries) from the
+    /// log and call [`fetched`](crate::Raft::fetched). Asked once. Batches compacted or replaced
+    /// since may be left out; a host that cannot read the others must stop.
     FetchPayloads {
         /// Base of the first batch wanted.
         from: Index,

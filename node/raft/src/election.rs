@@ -14,8 +14,9 @@ use crate::quiesce::UnquiesceCause;
 use crate::quorum::VoteResult;
 use crate::raft::{Leadership, Raft, Role};
 
-/// How often a replica that suspects its leader asks again quickly (a pre-vote and a vote are two), before it falls back to
-/// the usual timeouts: enough for a split vote or two, too few to keep a partition that cannot elect anyone busy.
+/// How often a replica that suspects its leader asks again quickly (a pre-vote and a vote are two),
+/// before it falls back to the usual timeouts: enough for a split vote or two, too few to keep a
+/// partition that cannot elect anyone busy.
 const QUICK_ATTEMPTS: u32 = 6;
 
 #[derive(Clone, Debug, Default)]
@@ -74,7 +75,8 @@ impl Hash for Election {
 }
 
 impl Raft {
-    /// Campaigns at once, without waiting for the election timeout. Nothing happens if this replica leads or has no vote.
+    /// Campaigns at once, without waiting for the election timeout. Nothing happens if this replica
+    /// leads or has no vote.
     pub fn campaign(&mut self, now: Time) {
         self.advance_clock(now);
         if self.role != Role::Leader {
@@ -83,9 +85,10 @@ impl Raft {
         }
     }
 
-    /// The host saw `peer`'s process go: its streams reset and its port refuses. If it is the leader followed, this replica
-    /// campaigns after a short random delay instead of the election timeout, and no longer refuses others that do. Hearing
-    /// the leader takes it back. Only whether an election is tried hangs on this, never who may win one.
+    /// The host saw `peer`'s process go: its streams reset and its port refuses. If it is the
+    /// leader followed, this replica campaigns after a short random delay instead of the election
+    /// timeout, and no longer refuses others that do. Hearing the leader takes it back. Only
+    /// whether an election is tried hangs on this, never who may win one.
     pub fn suspect(&mut self, now: Time, peer: ReplicaId) {
         self.advance_clock(now);
         if self.role == Role::Follower && self.leader == Some(peer) && !self.election.suspected {
@@ -188,7 +191,8 @@ impl Raft {
         self.restart_election_timer();
     }
 
-    /// Whether a leader lives as far as this replica can tell, so that an election would only disturb.
+    /// Whether a leader lives as far as this replica can tell, so that an election would only
+    /// disturb.
     pub(crate) fn hears_leader(&self) -> bool {
         match self.role {
             Role::Leader => true,
@@ -215,8 +219,9 @@ impl Raft {
         }
     }
 
-    /// Whether this replica votes, or did until a change that is not known committed: it may be the only one alive that
-    /// holds the change, and then nobody without it could win (thesis, 4.2.2). Its own vote counts only if it is a voter.
+    /// Whether this replica votes, or did until a change that is not known committed: it may be the
+    /// only one alive that holds the change, and then nobody without it could win (thesis, 4.2.2).
+    /// Its own vote counts only if it is a voter.
     pub(crate) fn may_lead(&self) -> bool {
         let votes = |configuration: &Configuration| configuration.is_voter(self.config.id);
         let previous = &self.log.memberships().previous().configuration;
@@ -237,8 +242,9 @@ impl Raft {
         self.count_pre_votes();
     }
 
-    /// The requests wait for the own vote to be durable: a candidate that restarts without it could campaign in the same
-    /// term again with a shorter log and be elected by votes given to the longer one.
+    /// The requests wait for the own vote to be durable: a candidate that restarts without it could
+    /// campaign in the same term again with a shorter log and be elected by votes given to the
+    /// longer one.
     pub(crate) fn ask_votes(&mut self, transfer: bool) {
         self.enter_term(self.term + 1, Some(self.config.id));
         self.role = Role::Candidate;
@@ -360,7 +366,8 @@ impl Raft {
         // Elected beside every quorum that it was part of, it holds all that was committed.
         self.note_tail_repaired();
         self.note_activity();
-        // Paper, §8: only an entry of the own term can be committed by counting, and commits all before it.
+        // Paper, §8: only an entry of the own term can be committed by counting, and commits all
+        // before it.
         self.append_own(BatchKind::Noop, Stamp(0), &[]);
     }
 }

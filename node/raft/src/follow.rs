@@ -24,7 +24,8 @@ impl Raft {
             return;
         }
         check_adjacent(prev.0, &batches);
-        // Below the log's base everything is committed, so every leader of this or a later term holds the same.
+        // Below the log's base everything is committed, so every leader of this or a later term
+        // holds the same.
         let mut end = prev.0;
         for batch in batches {
             end = batch.last();
@@ -36,7 +37,8 @@ impl Raft {
         self.send_when_durable(from, Message::AppendResponse { term: self.term, verdict });
     }
 
-    /// The reason not to take batches after `prev`, with what the leader needs to know to find where the logs part.
+    /// The reason not to take batches after `prev`, with what the leader needs to know to find
+    /// where the logs part.
     fn refuse(&self, (prev_index, prev_term): (Index, Term)) -> Option<Verdict> {
         if prev_index > self.log.last_index() {
             let first_index = self.log.last_index() + 1;
@@ -70,7 +72,8 @@ impl Raft {
             self.log.base().0
         );
         if let Some(own) = self.log.batch_at(batch.base) {
-            // Everything before is equal, and equal logs are cut equally: a batch is made once, by one leader.
+            // Everything before is equal, and equal logs are cut equally: a batch is made once, by
+            // one leader.
             assert!(
                 own.base == batch.base && (own.term != batch.term || own.count == batch.count),
                 "partition {}: the leader's {batch} and this log's {own} are cut differently",
@@ -110,8 +113,8 @@ impl Raft {
         self.hear_leader(from);
         self.note_heard_round(round);
         self.learn_commit(commit);
-        // `matched` is an acknowledgement, so the term must be durable too; otherwise a restart could follow an older leader,
-        // who overwrites what was acknowledged.
+        // `matched` is an acknowledgement, so the term must be durable too; otherwise a restart
+        // could follow an older leader, who overwrites what was acknowledged.
         let matched =
             if self.term_is_durable() { self.verified.min(self.log.durable()) } else { 0 };
         let too_early = mutant!(self.config, HeartbeatAcknowledgesBeforeDurable);

@@ -12,15 +12,18 @@ pub type Index = u64;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PartitionId(pub u64);
 
-/// A member of a Raft group. Allocated by the group and never used again, so that whoever forgot a vote cannot vote twice.
+/// A member of a Raft group. Allocated by the group and never used again, so that whoever forgot a
+/// vote cannot vote twice.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ReplicaId(pub u64);
 
-/// A read waiting for its index, named by the host; unique among the reads it has open on this replica.
+/// A read waiting for its index, named by the host; unique among the reads it has open on this
+/// replica.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ReadId(pub u64);
 
-/// The order of a record among all this replica hands out to be persisted. Strictly increases within a process.
+/// The order of a record among all this replica hands out to be persisted. Strictly increases
+/// within a process.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Ticket(pub u64);
 

@@ -1,5 +1,5 @@
-//! Reads without a round, for as long as no other leader can have been elected (thesis, 6.4.1). Off by default: unlike everything
-//! else here, it trusts clocks.
+//! Reads without a round, for as long as no other leader can have been elected (thesis, 6.4.1). Off
+//! by default: unlike everything else here, it trusts clocks.
 //!
 //! The invariant: within the shortest election timeout after hearing a leader, a replica grants no
 //! vote. A leader knows when each heartbeat round left. Once a quorum has answered a round, that
@@ -11,13 +11,16 @@ use crate::ids::{ReplicaId, Time};
 use crate::mutant::mutant;
 use crate::raft::{Raft, Role};
 
-/// What reads under a lease rest on. To be set alike at every replica of a group, before any of them leads with it.
+/// What reads under a lease rest on. To be set alike at every replica of a group, before any of
+/// them leads with it.
 ///
-/// The times that the host gives must be read from the clock after what they come with has happened: a message taken in
-/// with a time from before it was sent would make a promise shorter than its leader believes.
+/// The times that the host gives must be read from the clock after what they come with has
+/// happened: a message taken in with a time from before it was sent would make a promise shorter
+/// than its leader believes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct LeaseConfig {
-    /// By how much any replica's clock may run faster than any other's, in millionths, below 1,000,000.
+    /// By how much any replica's clock may run faster than any other's, in millionths, below
+    /// 1,000,000.
     pub max_drift_ppm: u32,
 }
 
@@ -26,7 +29,8 @@ pub struct LeaseConfig {
 pub(crate) struct Lease {
     /// When heartbeat rounds began that could still be of use.
     rounds: VecDeque<(u64, Time)>,
-    /// The leader has asked another replica to campaign. That message may arrive at any time, so there is no lease in this term any more.
+    /// The leader has asked another replica to campaign. That message may arrive at any time, so
+    /// there is no lease in this term any more.
     pub(crate) forgone: bool,
 }
 
@@ -43,8 +47,9 @@ impl Raft {
         self.config.election_timeout_min
     }
 
-    /// Whether this replica has promised a leader, by hearing it, not to vote yet. A restart counts as hearing one, for what was
-    /// promised before it is forgotten. Neither a newer term nor a suspicion ends the promise.
+    /// Whether this replica has promised a leader, by hearing it, not to vote yet. A restart counts
+    /// as hearing one, for what was promised before it is forgotten. Neither a newer term nor a
+    /// suspicion ends the promise.
     pub(crate) fn has_promised(&self) -> bool {
         self.config.lease.is_some() && self.now.since(self.election.heard) < self.promise()
     }
@@ -75,7 +80,8 @@ impl Raft {
         after.checked_sub(1).map(|at| rounds[at].1)
     }
 
-    /// Whether no other replica can have been elected by now, so that the commit index covers every write answered.
+    /// Whether no other replica can have been elected by now, so that the commit index covers every
+    /// write answered.
     pub(crate) fn holds_lease(&self) -> bool {
         let Some(LeaseConfig { max_drift_ppm }) = self.config.lease else { return false };
         // A hand-over lets voters break their promise.
@@ -86,7 +92,8 @@ impl Raft {
         }
         let lasts = self.promise() * (1_000_000 - u64::from(max_drift_ppm)) / 1_000_000;
         let own = self.config.id;
-        // 0 is nobody's end of a lease: clocks may begin at any time, 0 included, and `lasts` is positive.
+        // 0 is nobody's end of a lease: clocks may begin at any time, 0 included, and `lasts` is
+        // positive.
         let ends = self.deciding().reached(|id| {
             let began = if id == own { Some(self.now) } else { self.answered_round_of(id) };
             began.map_or(0, |began| began.after(lasts).0)

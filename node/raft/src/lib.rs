@@ -1,14 +1,16 @@
 //! DougDB's consensus core: no I/O, no clock, no threads, no randomness of its own.
 //!
-//! One [`Raft`] is one replica of one partition. Its host feeds it messages, ticks, proposals and the news of what became
-//! durable, each with the time as an argument, and takes [`Effect`]s out: records to write, messages to send, batches to
-//! apply. The same calls always give the same effects, so a whole cluster can be driven from one seed.
+//! One [`Raft`] is one replica of one partition. Its host feeds it messages, ticks, proposals and
+//! the news of what became durable, each with the time as an argument, and takes [`Effect`]s out:
+//! records to write, messages to send, batches to apply. The same calls always give the same
+//! effects, so a whole cluster can be driven from one seed.
 //!
-//! Durability is gated here, not in the host: a message that promises something durable (a vote, an acknowledgement)
-//! leaves only after [`Raft::persisted`] has covered the record it promises.
+//! Durability is gated here, not in the host: a message that promises something durable (a vote, an
+//! acknowledgement) leaves only after [`Raft::persisted`] has covered the record it promises.
 //!
-//! "The paper" is Ongaro and Ousterhout, *In Search of an Understandable Consensus Algorithm*; "the thesis" is Ongaro,
-//! *Consensus: Bridging Theory and Practice*. Rules and departures are listed in `docs/consensus.md`.
+//! "The paper" is Ongaro and Ousterhout, *In Search of an Understandable Consensus Algorithm*; "the
+//! thesis" is Ongaro, *Consensus: Bridging Theory and Practice*. Rules and departures are listed in
+//! `docs/consensus.md`.
 #![deny(missing_docs)]
 
 mod apply;

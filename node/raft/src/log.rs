@@ -1,4 +1,5 @@
-//! The log as far as it is in memory: every batch's place since the last compaction, and the bytes of those not evicted.
+//! The log as far as it is in memory: every batch's place since the last compaction, and the bytes
+//! of those not evicted.
 
 use std::collections::VecDeque;
 
@@ -216,7 +217,8 @@ impl Log {
             self.partition,
             self.last_term()
         );
-        // Readers at a stamp, and whatever expires, rely on it; the checksum of the batch covers both times.
+        // Readers at a stamp, and whatever expires, rely on it; the checksum of the batch covers
+        // both times.
         assert!(
             batch.time.may_follow(self.last_time()),
             "partition {}: {batch} of clock {} and stamp {} does not come after clock {} and stamp {} in the log",
@@ -334,7 +336,8 @@ impl Log {
         self.payloads_from = self.payloads_from.max(upto + 1);
     }
 
-    /// Takes back bytes that were evicted. A batch that has been replaced or compacted since is ignored.
+    /// Takes back bytes that were evicted. A batch that has been replaced or compacted since is
+    /// ignored.
     pub(crate) fn fetched(&mut self, batch: Batch) {
         let Some(at) = self.position(batch.base) else { return };
         let slot = &mut self.slots[at];

@@ -1,6 +1,7 @@
 //! A configuration as it stands in the log, and its history there.
 //!
-//! The single command of a [`BatchKind::Configuration`](crate::BatchKind::Configuration) batch, little-endian:
+//! The single command of a [`BatchKind::Configuration`](crate::BatchKind::Configuration) batch,
+//! little-endian:
 //!
 //! | offset | size | field |
 //! |-------:|-----:|-------|
@@ -72,7 +73,8 @@ impl Membership {
         Membership { configuration, context: Bytes::new() }
     }
 
-    /// The command that stands in the log. Panics if the context exceeds 4 GiB, which its batch could not hold either.
+    /// The command that stands in the log. Panics if the context exceeds 4 GiB, which its batch
+    /// could not hold either.
     #[must_use]
     pub fn encode(&self) -> Bytes {
         let Configuration { voters, outgoing, learners } = &self.configuration;
@@ -147,8 +149,9 @@ fn read_ids(bytes: &[u8], count: usize) -> Result<(BTreeSet<ReplicaId>, &[u8]), 
     Ok((set, rest))
 }
 
-/// The memberships of a log: the one at its base, and those that entered it since. A configuration takes effect as soon as it
-/// is in the log (paper, §6), so cutting the log's end must bring the one before back.
+/// The memberships of a log: the one at its base, and those that entered it since. A configuration
+/// takes effect as soon as it is in the log (paper, §6), so cutting the log's end must bring the
+/// one before back.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Memberships {
     base: Membership,
@@ -201,7 +204,8 @@ impl Memberships {
         }
     }
 
-    /// A snapshot knows the membership at the base better than this log: what stood before the log began is in no batch.
+    /// A snapshot knows the membership at the base better than this log: what stood before the log
+    /// began is in no batch.
     pub(crate) fn replace_base(&mut self, base: Membership) {
         self.base = base;
     }

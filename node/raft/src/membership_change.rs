@@ -87,7 +87,8 @@ pub(crate) fn check_step(from: &Configuration, to: &Configuration) -> Result<(),
     }
 }
 
-/// Peers that the latest membership leaves out, and that are still sent to so that they learn of it.
+/// Peers that the latest membership leaves out, and that are still sent to so that they learn of
+/// it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Departing {
     ids: BTreeSet<ReplicaId>,
@@ -102,11 +103,13 @@ impl Departing {
 }
 
 impl Raft {
-    /// Appends a membership to the leader's log, as the next step of a change. It is in force at once and committed when its
-    /// batch is handed out; as long as it is not, a new leader may replace it by the one before.
+    /// Appends a membership to the leader's log, as the next step of a change. It is in force at
+    /// once and committed when its batch is handed out; as long as it is not, a new leader may
+    /// replace it by the one before.
     ///
-    /// Legal steps: other learners or another context with the same voters; from a simple configuration to a joint one whose
-    /// outgoing voters are the voters of now; and from there to a simple one of its incoming voters.
+    /// Legal steps: other learners or another context with the same voters; from a simple
+    /// configuration to a joint one whose outgoing voters are the voters of now; and from there to
+    /// a simple one of its incoming voters.
     pub fn propose_membership(
         &mut self,
         now: Time,
@@ -119,8 +122,9 @@ impl Raft {
         if let Some(transfer) = &self.lead.transfer {
             return Err(ChangeError::TransferInProgress { to: transfer.to });
         }
-        // Changes of single servers are unsafe without this (Ongaro, raft-dev, July 2015). Joint ones are safe by the majority
-        // of outgoing voters alone; the rule keeps that from being the only defence.
+        // Changes of single servers are unsafe without this (Ongaro, raft-dev, July 2015). Joint
+        // ones are safe by the majority of outgoing voters alone; the rule keeps that from being
+        // the only defence.
         let settled =
             self.has_committed_own_term() || mutant!(self.config, ChangeBeforeOwnTermCommit);
         if !settled {
@@ -136,8 +140,8 @@ impl Raft {
         Ok(proposed)
     }
 
-    /// Sends to exactly the members from now on, to new ones from `next` on; and, so that they learn of it, to those whom a
-    /// change leaves out that is not committed.
+    /// Sends to exactly the members from now on, to new ones from `next` on; and, so that they
+    /// learn of it, to those whom a change leaves out that is not committed.
     pub(crate) fn track_members(&mut self, next: Index) {
         let members = self.configuration().members();
         let mut peers = members.clone();
@@ -153,7 +157,8 @@ impl Raft {
         }
     }
 
-    /// Lets those go that the committed membership leaves out: once they were told, or did not answer for an election timeout.
+    /// Lets those go that the committed membership leaves out: once they were told, or did not
+    /// answer for an election timeout.
     pub(crate) fn dismiss_departed(&mut self) {
         if self.lead.departing.ids.is_empty() || !self.membership_is_committed() {
             return;
@@ -171,8 +176,9 @@ impl Raft {
         });
     }
 
-    /// A leader that the committed configuration leaves out tells the others so much, asks the most advanced of them to
-    /// campaign, and leads no more. Until then it leads without counting itself (thesis, 4.2.2).
+    /// A leader that the committed configuration leaves out tells the others so much, asks the most
+    /// advanced of them to campaign, and leads no more. Until then it leads without counting itself
+    /// (thesis, 4.2.2).
     pub(crate) fn step_down_if_removed(&mut self) {
         let configuration = self.configuration();
         if configuration.is_voter(self.config.id) || !self.membership_is_committed() {

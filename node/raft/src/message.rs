@@ -6,7 +6,8 @@ use crate::batch::Batch;
 use crate::ids::{Index, Term};
 use crate::quiesce::LivenessEpoch;
 
-/// A message between two replicas of a group. The envelope (partition, both replica ids) is the host's.
+/// A message between two replicas of a group. The envelope (partition, both replica ids) is the
+/// host's.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Message {
     /// "Could I win?" Changes nothing at the receiver (thesis, 9.6).
@@ -37,7 +38,8 @@ pub enum Message {
         last_index: Index,
         /// Term of that entry.
         last_term: Term,
-        /// The leader itself asked for this election, so having heard it lately is no reason to refuse.
+        /// The leader itself asked for this election, so having heard it lately is no reason to
+        /// refuse.
         transfer: bool,
     },
     /// Answer to [`Message::Vote`]. A grant leaves after it is durable.
@@ -73,9 +75,11 @@ pub enum Message {
     Heartbeat {
         /// The leader's term.
         term: Term,
-        /// What the receiver may take as committed: the lesser of the leader's commit index and what the receiver has acknowledged.
+        /// What the receiver may take as committed: the lesser of the leader's commit index and
+        /// what the receiver has acknowledged.
         commit: Index,
-        /// Numbers the leader's heartbeats within the term; an answer proves leadership at the time this round began.
+        /// Numbers the leader's heartbeats within the term; an answer proves leadership at the time
+        /// this round began.
         round: u64,
     },
     /// Answer to [`Message::Heartbeat`].
@@ -84,12 +88,14 @@ pub enum Message {
         term: Term,
         /// The round answered.
         round: u64,
-        /// Everything up to here equals the leader's log, as far as received in this term. 0: nothing verified yet.
+        /// Everything up to here equals the leader's log, as far as received in this term. 0:
+        /// nothing verified yet.
         verified: Index,
         /// The part of it that is durable: as good as an acknowledgement.
         matched: Index,
     },
-    /// "Let us be silent": the leader has nothing left to do, and knows that every voter holds all it has.
+    /// "Let us be silent": the leader has nothing left to do, and knows that every voter holds all
+    /// it has.
     Quiesce {
         /// The leader's term.
         term: Term,
@@ -100,7 +106,8 @@ pub enum Message {
         /// The liveness that stands for the leader's heartbeats from then on.
         liveness: LivenessEpoch,
     },
-    /// Answer to [`Message::Quiesce`]; or, later and not agreed, news that the sender has unquiesced.
+    /// Answer to [`Message::Quiesce`]; or, later and not agreed, news that the sender has
+    /// unquiesced.
     QuiesceResponse {
         /// The sender's current term.
         term: Term,
@@ -158,7 +165,8 @@ pub enum Verdict {
         /// The last index that matches.
         matched: Index,
     },
-    /// The log holds no such entry at `prev_index` (or the sender's term is newer: then only the term says anything).
+    /// The log holds no such entry at `prev_index` (or the sender's term is newer: then only the
+    /// term says anything).
     Rejected {
         /// The `prev_index` that was refused.
         prev_index: Index,

@@ -1,7 +1,9 @@
-//! Known bugs of consensus, to be put in one at a time: whoever claims to find bugs shows it on these. Only with the feature
-//! `mutants`, which nothing that ships turns on; without it every question whether one is put in is the constant `false`.
+//! Known bugs of consensus, to be put in one at a time: whoever claims to find bugs shows it on
+//! these. Only with the feature `mutants`, which nothing that ships turns on; without it every
+//! question whether one is put in is the constant `false`.
 
-/// A bug that [`Config::mutant`](crate::Config::mutant) puts into one replica. Each changes one decision.
+/// A bug that [`Config::mutant`](crate::Config::mutant) puts into one replica. Each changes one
+/// decision.
 #[cfg(feature = "mutants")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Mutant {
@@ -35,8 +37,8 @@ pub enum Mutant {
     SnapshotKeepsStaleMembership,
     /// A leader quiesces although one voter has not agreed.
     QuiesceWithoutEveryVoter,
-    /// A follower stays quiesced under a process that is gone, although its leader's node has another
-    /// liveness epoch by now.
+    /// A follower stays quiesced under a process that is gone, although its leader's node has
+    /// another liveness epoch by now.
     IncarnationIgnored,
     /// A quiesced leader answers reads without a round.
     ReadServedQuiesced,

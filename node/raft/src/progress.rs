@@ -26,7 +26,8 @@ pub(crate) struct Progress {
     pub(crate) probing: bool,
     /// The last index of what was sent last.
     pub(crate) sent: Index,
-    /// A heartbeat round, and what had been sent when it left. Whoever answers it having received less has lost a message.
+    /// A heartbeat round, and what had been sent when it left. Whoever answers it having received
+    /// less has lost a message.
     pub(crate) mark: Option<(u64, Index)>,
     /// The greatest commit index told.
     pub(crate) commit_told: Index,
@@ -77,7 +78,8 @@ impl Progress {
         self.state == ProgressState::Snapshot
     }
 
-    /// Sends nothing until the peer answers a heartbeat: whatever it has verified is less than `last_index`.
+    /// Sends nothing until the peer answers a heartbeat: whatever it has verified is less than
+    /// `last_index`.
     pub(crate) fn pause_until_heard(&mut self, last_index: Index) {
         self.probing = true;
         self.sent = last_index;

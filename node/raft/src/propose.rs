@@ -9,7 +9,8 @@ use crate::effects::Record;
 use crate::ids::{Index, ReplicaId, Term, Time};
 use crate::raft::{Raft, Role};
 
-/// Where proposed commands stand in the log. They are committed if a batch of this term and base is applied.
+/// Where proposed commands stand in the log. They are committed if a batch of this term and base is
+/// applied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Proposed {
     /// The leader's term.
@@ -52,8 +53,9 @@ pub(crate) fn name(leader: Option<ReplicaId>) -> String {
 }
 
 impl Raft {
-    /// Appends commands to the leader's log, as one batch, in order. Being taken is no promise: they are committed when a
-    /// batch of this term and base is handed out, and lost when another stands there.
+    /// Appends commands to the leader's log, as one batch, in order. Being taken is no promise:
+    /// they are committed when a batch of this term and base is handed out, and lost when another
+    /// stands there.
     ///
     /// Panics if there are none.
     pub fn propose(&mut self, now: Time, commands: &[Bytes]) -> Result<Proposed, ProposeError> {

@@ -3,10 +3,10 @@
 //! (docs/consensus.md, "Quiesced partitions").
 //!
 //! Nothing here decides what is committed or who may lead. Quiescence only stops timers and
-//! heartbeats, so what it puts at risk is liveness: a replica that is quiesced without a leader. The
-//! invariant against it: a quiesced replica has agreed to one leader's proposal, made in one
-//! heartbeat round of one term, and its host unquiesces it when that leader's liveness epoch changes
-//! or expires.
+//! heartbeats, so what it puts at risk is liveness: a replica that is quiesced without a leader.
+//! The invariant against it: a quiesced replica has agreed to one leader's proposal, made in one
+//! heartbeat round of one term, and its host unquiesces it when that leader's liveness epoch
+//! changes or expires.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -112,8 +112,8 @@ impl Raft {
         self.quiescence.quiesced.is_some()
     }
 
-    /// The liveness of the leader it quiesced under; `None` if it is not quiesced. A leader quiesces
-    /// under its own.
+    /// The liveness of the leader it quiesced under; `None` if it is not quiesced. A leader
+    /// quiesces under its own.
     #[must_use]
     pub fn quiesced_under(&self) -> Option<LivenessEpoch> {
         self.quiescence.quiesced.map(|quiesced| quiesced.liveness)
@@ -134,8 +134,8 @@ impl Raft {
     }
 
     /// Asks every voter to quiesce, if this leader has nothing left to do or to tell; says whether
-    /// it asked. It quiesces once all have agreed, and goes on with heartbeats if one does not answer
-    /// before the next is due. To be called only while the nodes of all voters are live, for
+    /// it asked. It quiesces once all have agreed, and goes on with heartbeats if one does not
+    /// answer before the next is due. To be called only while the nodes of all voters are live, for
     /// otherwise nobody would notice that one of them dies.
     pub fn propose_quiesce(&mut self, now: Time, liveness: LivenessEpoch) -> bool {
         self.advance_clock(now);
@@ -158,8 +158,8 @@ impl Raft {
         true
     }
 
-    /// Ends quiescence, if it is quiesced: a leader sends heartbeats from its next tick on, another's
-    /// election timer begins anew.
+    /// Ends quiescence, if it is quiesced: a leader sends heartbeats from its next tick on,
+    /// another's election timer begins anew.
     pub fn unquiesce(&mut self, now: Time, cause: UnquiesceCause) {
         self.advance_clock(now);
         self.unquiesce_for(cause);
@@ -248,7 +248,8 @@ impl Raft {
             })
     }
 
-    /// Whether everything up to `commit` is all there is, durable and applied, in a configuration that stays.
+    /// Whether everything up to `commit` is all there is, durable and applied, in a configuration
+    /// that stays.
     fn is_quiet(&self, commit: Index) -> bool {
         let configuration = self.configuration();
         self.commit == commit
@@ -303,8 +304,8 @@ impl Raft {
         }
     }
 
-    /// A follower that others unquiesce takes its agreement back, so that its leader sends heartbeats
-    /// again.
+    /// A follower that others unquiesce takes its agreement back, so that its leader sends
+    /// heartbeats again.
     fn withdraw_agreement(&mut self, round: u64) {
         if let Some(leader) = self.leader {
             let term = self.term;
@@ -359,8 +360,8 @@ impl Raft {
         }
     }
 
-    /// Every voter has to agree itself: one that did not answer may lack entries, or know nothing of
-    /// their commit.
+    /// Every voter has to agree itself: one that did not answer may lack entries, or know nothing
+    /// of their commit.
     fn quiesce_if_agreed(&mut self) {
         let Some(proposal) = &self.quiescence.proposal else { return };
         let missing = self.lead.peers.keys().filter(|id| !proposal.agreed.contains(id)).count();

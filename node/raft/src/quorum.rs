@@ -38,8 +38,9 @@ impl Raft {
 }
 
 impl Configuration {
-    /// The greatest value that a quorum has reached. In joint consensus the two majorities are counted apart and the
-    /// lesser result counts: one merged tally would let either configuration decide alone.
+    /// The greatest value that a quorum has reached. In joint consensus the two majorities are
+    /// counted apart and the lesser result counts: one merged tally would let either configuration
+    /// decide alone.
     #[must_use]
     pub fn reached(&self, value: impl Fn(ReplicaId) -> u64) -> u64 {
         let incoming = majority_reached(&self.voters, &value);

@@ -52,8 +52,8 @@ pub enum Role {
 ///    peer has acknowledged less than is sent next, and nothing beyond the log's end; it has been
 ///    told no commit beyond the leader's.
 /// 7. *Forwarded reads* are a follower's, and it knows the leader that is to answer them.
-/// 8. *A quiesced replica* leads or knows its leader, has everything committed, durable and applied,
-///    and has proposed nothing that is not answered.
+/// 8. *A quiesced replica* leads or knows its leader, has everything committed, durable and
+///    applied, and has proposed nothing that is not answered.
 /// 9. *An ambiguous tail* is no leader's: whoever is elected holds all that was committed.
 /// 10. *Pauses* for which timeouts were put off are counted up to one timeout.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -110,10 +110,11 @@ pub(crate) struct Leadership {
 }
 
 impl Raft {
-    /// Starts a replica from what its disk held. It follows, knows no leader, and first hands out what is committed and
-    /// not yet applied.
+    /// Starts a replica from what its disk held. It follows, knows no leader, and first hands out
+    /// what is committed and not yet applied.
     ///
-    /// Panics if the parts contradict each other: a gap in the log, a term below the log's, an applied index beyond it.
+    /// Panics if the parts contradict each other: a gap in the log, a term below the log's, an
+    /// applied index beyond it.
     #[must_use]
     pub fn new(config: Config, restored: Restored, now: Time) -> Raft {
         config.check();
@@ -227,7 +228,8 @@ impl Raft {
         }
     }
 
-    /// Every record with this ticket or an earlier one is durable. What waited for that happens now.
+    /// Every record with this ticket or an earlier one is durable. What waited for that happens
+    /// now.
     pub fn persisted(&mut self, now: Time, ticket: Ticket) {
         self.advance_clock(now);
         self.log.persisted(ticket);
@@ -239,8 +241,8 @@ impl Raft {
         }
     }
 
-    /// What there is to do since the last call. Appends, read rounds and batches to apply are put together here, so the
-    /// more calls a host makes in between, the fewer and larger they are.
+    /// What there is to do since the last call. Appends, read rounds and batches to apply are put
+    /// together here, so the more calls a host makes in between, the fewer and larger they are.
     #[must_use]
     pub fn take_effects(&mut self) -> Vec<Effect> {
         self.issue_hard_state();
@@ -261,14 +263,15 @@ impl Raft {
         self.now = self.now.max(now);
     }
 
-    /// Rules for all servers: a newer term makes a follower, an older one is answered with ours. Says whether the message
-    /// is to be taken further.
+    /// Rules for all servers: a newer term makes a follower, an older one is answered with ours.
+    /// Says whether the message is to be taken further.
     fn observe_term(&mut self, from: ReplicaId, message: &Message) -> bool {
         let term = message.term();
         match message {
             // Only asked about: nobody has this term yet.
             Message::PreVote { .. } => true,
-            // Thesis, 4.2.3: who hears a leader lets no candidate depose it, and does not even take up its term.
+            // Thesis, 4.2.3: who hears a leader lets no candidate depose it, and does not even take
+            // up its term.
             Message::Vote { transfer: false, .. }
                 if term > self.term
                     && self.config.check_quorum
@@ -285,7 +288,8 @@ impl Raft {
         }
     }
 
-    /// A deposed leader or late candidate learns our term from the answer. Says whether the message is of use nevertheless.
+    /// A deposed leader or late candidate learns our term from the answer. Says whether the message
+    /// is of use nevertheless.
     fn answer_older_term(&mut self, from: ReplicaId, message: &Message) -> bool {
         let term = self.term;
         match *message {
@@ -392,7 +396,8 @@ impl Raft {
         }
     }
 
-    /// Issues term and vote once for however many changes came together, and before any batch of that term.
+    /// Issues term and vote once for however many changes came together, and before any batch of
+    /// that term.
     pub(crate) fn issue_hard_state(&mut self) {
         if self.hard_state_changed {
             self.hard_state_changed = false;

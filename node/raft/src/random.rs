@@ -1,4 +1,5 @@
-//! SplitMix64 (Steele, Lea, Flood 2014): enough to spread timeouts, and the same everywhere from one seed.
+//! SplitMix64 (Steele, Lea, Flood 2014): enough to spread timeouts, and the same everywhere from
+//! one seed.
 
 use std::hash::{Hash, Hasher};
 
@@ -7,7 +8,8 @@ pub(crate) struct Random {
     state: u64,
 }
 
-/// A checker that tries every order of events has no use for telling states apart by the chance that led to them.
+/// A checker that tries every order of events has no use for telling states apart by the chance
+/// that led to them.
 impl PartialEq for Random {
     fn eq(&self, _: &Random) -> bool {
         true
@@ -21,7 +23,8 @@ impl Hash for Random {
 }
 
 impl Random {
-    /// Mixes all parts, so that replicas given one seed, and one replica started twice, still differ.
+    /// Mixes all parts, so that replicas given one seed, and one replica started twice, still
+    /// differ.
     pub(crate) fn from_parts(parts: &[u64]) -> Random {
         let mut random = Random { state: 0x9e37_79b9_7f4a_7c15 };
         for part in parts {
@@ -39,7 +42,8 @@ impl Random {
         z ^ (z >> 31)
     }
 
-    /// Uniform enough in `low..=high`; the bias of the remainder is below 2⁻⁴⁰ for ranges of seconds.
+    /// Uniform enough in `low..=high`; the bias of the remainder is below 2⁻⁴⁰ for ranges of
+    /// seconds.
     pub(crate) fn between(&mut self, low: u64, high: u64) -> u64 {
         low + self.next() % (high - low + 1)
     }

@@ -59,7 +59,8 @@ struct Asked {
 }
 
 impl ForwardedReads {
-    /// Requests are numbered from a random start: an answer to this replica before its restart must fit none of them.
+    /// Requests are numbered from a random start: an answer to this replica before its restart must
+    /// fit none of them.
     pub(crate) fn starting_at(random: u64) -> ForwardedReads {
         // Half the range is left to count up in, so the order holds.
         ForwardedReads {
@@ -111,8 +112,9 @@ impl ForwardedReads {
 }
 
 impl Raft {
-    /// Asks for an index such that whoever has applied it sees every write answered before this call. The leader's next
-    /// round finds it; a follower asks the leader. Answered by [`Effect::ReadReady`] or [`Effect::ReadAborted`].
+    /// Asks for an index such that whoever has applied it sees every write answered before this
+    /// call. The leader's next round finds it; a follower asks the leader. Answered by
+    /// [`Effect::ReadReady`] or [`Effect::ReadAborted`].
     pub fn read(&mut self, now: Time, id: ReadId) {
         self.advance_clock(now);
         if self.is_quiesced()
@@ -136,8 +138,9 @@ impl Raft {
         }
     }
 
-    /// Begins a round for the reads that came since the last one. Not before this term has committed: only then is the
-    /// commit index sure to cover every write an earlier leader answered.
+    /// Begins a round for the reads that came since the last one. Not before this term has
+    /// committed: only then is the commit index sure to cover every write an earlier leader
+    /// answered.
     pub(crate) fn begin_read_round(&mut self) {
         let reads = &self.lead.reads;
         if reads.waiting.is_empty() || reads.rounds.len() >= MAX_ROUNDS {
@@ -165,7 +168,8 @@ impl Raft {
         self.confirm_reads();
     }
 
-    /// Answers the rounds that a quorum has answered: at their beginning, nobody else could have committed anything.
+    /// Answers the rounds that a quorum has answered: at their beginning, nobody else could have
+    /// committed anything.
     pub(crate) fn confirm_reads(&mut self) {
         if self.lead.reads.rounds.is_empty() {
             return;

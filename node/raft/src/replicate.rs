@@ -1,4 +1,5 @@
-//! Sending the log to the peers (paper, §5.3: AppendEntries, leader's side), pipelined and within a window.
+//! Sending the log to the peers (paper, §5.3: AppendEntries, leader's side), pipelined and within a
+//! window.
 
 use crate::effects::Effect;
 use crate::ids::{Index, ReplicaId, Term, Time};
@@ -48,8 +49,8 @@ impl Raft {
         self.lead.peers.keys().copied().collect()
     }
 
-    /// Sends to every peer what its window allows, and the commit index to those who would otherwise learn it only at the
-    /// next heartbeat.
+    /// Sends to every peer what its window allows, and the commit index to those who would
+    /// otherwise learn it only at the next heartbeat.
     pub(crate) fn send_appends(&mut self) {
         // Turn after turn most leaders owe nobody anything: they only look.
         if !self.lead.peers.values().any(|peer| self.owes(peer)) {
@@ -130,7 +131,8 @@ impl Raft {
                     ProgressState::Replicate => false,
                     ProgressState::Snapshot => true,
                 };
-                // A peer never forgets what it acknowledged, so a refusal at or below that is an old one.
+                // A peer never forgets what it acknowledged, so a refusal at or below that is an
+                // old one.
                 if !stale && prev_index > peer.matched {
                     self.back_off(from, prev_index, (conflict_term, first_index));
                 }
@@ -150,8 +152,9 @@ impl Raft {
         self.push_transfer();
     }
 
-    /// Skips a whole term of conflicting entries at a time (paper, §5.3, end). Where this log has entries of the follower's
-    /// conflicting term, the logs part no earlier than after the last of them; else before the first of them there.
+    /// Skips a whole term of conflicting entries at a time (paper, §5.3, end). Where this log has
+    /// entries of the follower's conflicting term, the logs part no earlier than after the last of
+    /// them; else before the first of them there.
     fn back_off(
         &mut self,
         from: ReplicaId,
@@ -191,7 +194,8 @@ impl Raft {
         }
         let Some(peer) = self.lead.peers.get_mut(&from) else { return };
         let lost = marked.is_some_and(|(_, sent)| verified < sent);
-        // A peer that restarted verifies anew, or it could not learn what is committed before the next write.
+        // A peer that restarted verifies anew, or it could not learn what is committed before the
+        // next write.
         let restarted = newest && verified < peer.matched && !peer.awaits_answer();
         if peer.state != ProgressState::Snapshot && (lost || restarted) {
             let next = verified.max(peer.matched).min(last_index) + 1;

@@ -8,7 +8,8 @@ use crate::quiesce::UnquiesceCause;
 use crate::raft::{Raft, Role};
 
 impl Raft {
-    /// Forgets the log up to the last batch end at or below both `index` and what is applied. Peers that need more get a snapshot.
+    /// Forgets the log up to the last batch end at or below both `index` and what is applied. Peers
+    /// that need more get a snapshot.
     pub fn compact(&mut self, index: Index) {
         let upto = index.min(self.applied);
         if upto > self.log.base().0 {
@@ -16,8 +17,9 @@ impl Raft {
         }
     }
 
-    /// The snapshot asked for by [`Effect::SnapshotNeeded`](crate::Effect::SnapshotNeeded) was installed at `to` (`ok`) and
-    /// holds everything up to `index`, or it failed; then it is asked for again once the peer answers a heartbeat.
+    /// The snapshot asked for by [`Effect::SnapshotNeeded`](crate::Effect::SnapshotNeeded) was
+    /// installed at `to` (`ok`) and holds everything up to `index`, or it failed; then it is asked
+    /// for again once the peer answers a heartbeat.
     pub fn snapshot_sent(&mut self, now: Time, to: ReplicaId, ok: bool, index: Index) {
         self.advance_clock(now);
         let last_index = self.log.last_index();
@@ -33,9 +35,10 @@ impl Raft {
         }
     }
 
-    /// Whether this log holds a snapshot's very entry, so that what follows it may stay. Otherwise the snapshot's
-    /// installation has to discard the whole log, durably and in one step with taking the snapshot in: entries that came
-    /// back after a restart would follow something they were never meant to follow.
+    /// Whether this log holds a snapshot's very entry, so that what follows it may stay. Otherwise
+    /// the snapshot's installation has to discard the whole log, durably and in one step with
+    /// taking the snapshot in: entries that came back after a restart would follow something they
+    /// were never meant to follow.
     #[must_use]
     pub fn agrees_with(&self, (index, term): (Index, Term)) -> bool {
         let same = self.log.term_at(index) == Some(term)
@@ -49,13 +52,15 @@ impl Raft {
         !self.hard_state_changed && self.durability.is_settled()
     }
 
-    /// The host has durably installed a snapshot of everything up to `index`, whose entry was of `term` and `time`, with the
-    /// membership as of that point; the log stays after it or is gone, as [`agrees_with`](Raft::agrees_with) said.
+    /// The host has durably installed a snapshot of everything up to `index`, whose entry was of
+    /// `term` and `time`, with the membership as of that point; the log stays after it or is gone,
+    /// as [`agrees_with`](Raft::agrees_with) said.
     ///
-    /// Wait until [`is_settled`](Raft::is_settled) before asking, install, and call this before any other message: a record
-    /// still being written could replace what was asked about. Nothing happens if so much is applied already. Panics if
-    /// something is still being written, and on a snapshot that contradicts what is committed, or a leader's log: a leader
-    /// holds everything committed.
+    /// Wait until [`is_settled`](Raft::is_settled) before asking, install, and call this before any
+    /// other message: a record still being written could replace what was asked about. Nothing
+    /// happens if so much is applied already. Panics if something is still being written, and on a
+    /// snapshot that contradicts what is committed, or a leader's log: a leader holds everything
+    /// committed.
     pub fn restore(
         &mut self,
         now: Time,

@@ -19,7 +19,8 @@ pub struct PeerStatus {
     pub state: ProgressState,
     /// Heard from within the longest election timeout.
     pub recently_active: bool,
-    /// For how long it was not heard, in microseconds; becoming a peer of this leader counts as hearing it.
+    /// For how long it was not heard, in microseconds; becoming a peer of this leader counts as
+    /// hearing it.
     pub silence: u64,
     /// Whether it only listens.
     pub learner: bool,
@@ -106,13 +107,15 @@ impl Raft {
         self.log.last_index()
     }
 
-    /// Term of the entry at `index`; `None` if it is compacted away or beyond the log. The last compacted entry's is known.
+    /// Term of the entry at `index`; `None` if it is compacted away or beyond the log. The last
+    /// compacted entry's is known.
     #[must_use]
     pub fn term_at(&self, index: Index) -> Option<Term> {
         self.log.term_at(index)
     }
 
-    /// Place of the batch that holds `index`: its term, first and last index. `None` if compacted away or beyond the log.
+    /// Place of the batch that holds `index`: its term, first and last index. `None` if compacted
+    /// away or beyond the log.
     #[must_use]
     pub fn batch_bounds(&self, index: Index) -> Option<(Term, Index, Index)> {
         self.log.batch_at(index).map(|batch| (batch.term, batch.base, batch.last()))
@@ -130,7 +133,8 @@ impl Raft {
         self.log.memberships().latest()
     }
 
-    /// Index of the batch that brought the latest membership; once that is compacted away, the last compacted index.
+    /// Index of the batch that brought the latest membership; once that is compacted away, the last
+    /// compacted index.
     #[must_use]
     pub fn membership_index(&self) -> Index {
         self.log.memberships().latest_index().unwrap_or(self.log.base().0)
@@ -175,7 +179,8 @@ impl Raft {
             .collect()
     }
 
-    /// When [`tick`](Raft::tick) next has something to do. Calling it earlier or more often is harmless.
+    /// When [`tick`](Raft::tick) next has something to do. Calling it earlier or more often is
+    /// harmless.
     #[must_use]
     pub fn next_tick(&self) -> Time {
         if self.is_quiesced() {

@@ -40,8 +40,9 @@ pub(crate) struct Transfer {
 }
 
 impl Raft {
-    /// Hands leadership to `to`: proposals are refused, `to` is brought up to date and told to campaign. Given up after the
-    /// longest election timeout; then proposals are taken again. [`Effect::RoleChanged`](crate::Effect::RoleChanged) tells of success.
+    /// Hands leadership to `to`: proposals are refused, `to` is brought up to date and told to
+    /// campaign. Given up after the longest election timeout; then proposals are taken again.
+    /// [`Effect::RoleChanged`](crate::Effect::RoleChanged) tells of success.
     pub fn transfer(&mut self, now: Time, to: ReplicaId) -> Result<(), TransferError> {
         self.advance_clock(now);
         if self.role != Role::Leader {

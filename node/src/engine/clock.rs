@@ -16,8 +16,8 @@ impl Clock {
         Self { start: Instant::now() - Duration::from_secs(1) }
     }
 
-    /// What the wall clock shows. It may jump, stand still and be wrong: only a majority of the nodes' is believed
-    /// (docs/time.md). 0 where it shows a time before 1970.
+    /// What the wall clock shows. It may jump, stand still and be wrong: only a majority of the
+    /// nodes' is believed (docs/time.md). 0 where it shows a time before 1970.
     pub fn wall(&self) -> doug_raft::Clock {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         doug_raft::Clock(since.as_millis() as u64)

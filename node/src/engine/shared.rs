@@ -130,7 +130,8 @@ impl HostHandle {
         self.leaderships.load(Ordering::Relaxed)
     }
 
-    /// By how many milliseconds the node's clock is ahead of what this host hears of others', or behind it if negative.
+    /// By how many milliseconds the node's clock is ahead of what this host hears of others', or
+    /// behind it if negative.
     pub fn clock_offset(&self) -> i64 {
         self.clock_offset.load(Ordering::Relaxed)
     }
@@ -259,8 +260,8 @@ impl Shared {
         let _ = self.maintenance.send(Task::Publish(descriptor));
     }
 
-    /// By how many milliseconds this node's wall clock is ahead of what it hears of others', or behind it if negative: as the host
-    /// sees it that sees most.
+    /// By how many milliseconds this node's wall clock is ahead of what it hears of others', or
+    /// behind it if negative: as the host sees it that sees most.
     pub fn clock_offset(&self) -> i64 {
         let offsets = self.hosts.iter().map(|host| host.clock_offset());
         offsets.max_by_key(|offset| offset.abs()).unwrap_or(0)

@@ -8,7 +8,8 @@ use std::collections::BTreeMap;
 /// microseconds: a node that comes and goes must not drag leaderships along.
 pub(super) const SETTLE: u64 = 5_000_000;
 
-/// The longest time for which a voter to which hand-overs failed is not tried again, in microseconds.
+/// The longest time for which a voter to which hand-overs failed is not tried again, in
+/// microseconds.
 const MOST_BACK_OFF: u64 = 320_000_000;
 
 /// Hand-overs begun by this replica that had no lasting success, by target.

@@ -8,7 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 /// Clocks not heard for so many microseconds say nothing about this node's own.
 const RECENT: u64 = 10_000_000;
 
-/// What a replica has seen of the clocks may be so many microseconds old when it makes a batch: they go on meanwhile.
+/// What a replica has seen of the clocks may be so many microseconds old when it makes a batch:
+/// they go on meanwhile.
 const SHOWN_AGE: u64 = 10_000;
 
 /// A clock, and when it was read or heard.
@@ -41,7 +42,8 @@ impl WallClocks {
         self.heard(now, self.own, clock);
     }
 
-    /// A node said what its clock shows. The last word counts, also if it is less than the one before.
+    /// A node said what its clock shows. The last word counts, also if it is less than the one
+    /// before.
     pub(super) fn heard(&mut self, now: Time, node: NodeId, clock: Clock) {
         if clock > Clock(0) {
             self.shown.insert(node, Reading { clock, at: now });
@@ -76,8 +78,9 @@ impl WallClocks {
         self.shown.retain(|node, _| *node == own || peers.contains(node));
     }
 
-    /// By how many milliseconds this node's clock is ahead of the median of the others heard lately, or behind it if negative. Of
-    /// two medians the nearer one counts: with two others, of which one is mad, the sane ones agree. 0 while none is heard.
+    /// By how many milliseconds this node's clock is ahead of the median of the others heard
+    /// lately, or behind it if negative. Of two medians the nearer one counts: with two others, of
+    /// which one is mad, the sane ones agree. 0 while none is heard.
     pub(super) fn offset(&self, now: Time) -> i64 {
         let others = self.shown.iter().filter(|(node, _)| **node != self.own);
         let lately = others.filter(|(_, reading)| now.since(reading.at) <= RECENT);

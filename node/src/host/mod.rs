@@ -386,8 +386,8 @@ impl Host {
         self.persisting.bytes()
     }
 
-    /// By how many milliseconds this node's wall clock is ahead of what it hears of others' (their median), or behind it if
-    /// negative; 0 while it hears nobody.
+    /// By how many milliseconds this node's wall clock is ahead of what it hears of others' (their
+    /// median), or behind it if negative; 0 while it hears nobody.
     pub fn clock_offset(&self, now: Time) -> i64 {
         self.clocks.offset(now)
     }

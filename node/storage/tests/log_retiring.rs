@@ -211,8 +211,8 @@ fn pressure_names_whom_a_flush_helps_though_another_holds_the_oldest_segment() {
     assert_eq!(log.reader.pressure(), Some(B));
 }
 
-/// Votes, batches that stay, batches that are replaced, flushes and retirement, until the power fails.
-/// Returns what was issued, how much of it was acknowledged, and up to where B was flushed.
+/// Votes, batches that stay, batches that are replaced, flushes and retirement, until the power
+/// fails. Returns what was issued, how much of it was acknowledged, and up to where B was flushed.
 fn eventful_life(disk: &SimDisk) -> (Vec<Record>, usize, u64) {
     let mut issued = Vec::new();
     let (mut acknowledged, mut flushed, mut last) = (0, 0, 0);
@@ -251,7 +251,8 @@ fn eventful_life(disk: &SimDisk) -> (Vec<Record>, usize, u64) {
     (issued, acknowledged, flushed)
 }
 
-/// Whether the recovered log is what some prefix of the issued records makes, with all acknowledged ones in it.
+/// Whether the recovered log is what some prefix of the issued records makes, with all acknowledged
+/// ones in it.
 fn is_between(log: &OpenedLog, issued: &[Record], acknowledged: usize, flushed: u64) -> bool {
     let applied = BTreeMap::from([(B, Applied { index: flushed, term: 1 })]);
     let mut model = Model::default();

@@ -6,7 +6,8 @@ use doug_sim_disk::{Crash, Fault, SimDisk};
 use doug_storage::log::Record;
 use log_support::*;
 
-/// Six batches, each synced by itself, then six in one sync: nothing proves that those were durable.
+/// Six batches, each synced by itself, then six in one sync: nothing proves that those were
+/// durable.
 fn log_with_an_unproven_tail() -> SimDisk {
     let disk = SimDisk::new(1);
     let mut log = open(&disk, roomy());

@@ -2,8 +2,8 @@
 
 use doug_proto::v1;
 
-/// Replica 2 asks replica 1 of partition 1 for its vote so that no member would refuse: in a far newer term, with a
-/// longer log, as its leader asked.
+/// Replica 2 asks replica 1 of partition 1 for its vote so that no member would refuse: in a far
+/// newer term, with a longer log, as its leader asked.
 pub fn irresistible_vote_request() -> v1::PeerTurn {
     let vote = v1::RaftMessage {
         partition: 1,

@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 const LEAVE_SECONDS: u32 = 5;
 /// That, and ten seconds for operations under way.
 const GRACE_SECONDS: u32 = 30;
-/// A facade keeps no data: once its machine has been silent for so long, it is started on another. Kubernetes
-/// would wait for 300.
+/// A facade keeps no data: once its machine has been silent for so long, it is started on another.
+/// Kubernetes would wait for 300.
 const LEAVE_SILENT_MACHINE_AFTER_SECONDS: u32 = 30;
 
 /// Stateless pods that watch the DougCluster for the partition map. A new one

@@ -23,7 +23,8 @@ pub enum Crash {
     Process,
     /// Power is lost, and with it everything that was not synced.
     LoseUnsynced,
-    /// Power is lost; of what was not synced, a random part survives, in any order, torn at sectors.
+    /// Power is lost; of what was not synced, a random part survives, in any order, torn at
+    /// sectors.
     KeepSome,
 }
 

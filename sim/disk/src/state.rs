@@ -23,7 +23,8 @@ pub(crate) fn parent(path: &OsStr) -> &OsStr {
     }
 }
 
-/// Files by their whole paths, which are compared byte by byte: paths compare component by component.
+/// Files by their whole paths, which are compared byte by byte: paths compare component by
+/// component.
 pub(crate) type Names = BTreeMap<OsString, u64>;
 
 #[derive(Clone, Default)]
@@ -58,7 +59,8 @@ pub(crate) struct Inode {
     pub(crate) unsynced: Vec<Change>,
     /// Sectors that do not read.
     pub(crate) lost: BTreeMap<u64, Loss>,
-    /// A failed sync made the kernel take dirty pages for clean: the current bytes are not all durable.
+    /// A failed sync made the kernel take dirty pages for clean: the current bytes are not all
+    /// durable.
     pub(crate) deceived: bool,
 }
 

@@ -74,7 +74,8 @@ impl History {
         }
     }
 
-    /// A batch was applied for the first time anywhere, and `held` says whether a quorum holds it durably.
+    /// A batch was applied for the first time anywhere, and `held` says whether a quorum holds it
+    /// durably.
     pub fn check_durable(&mut self, held: bool) {
         if !held {
             self.violate(Violation::NotDurable);

@@ -14,8 +14,8 @@ pub struct Envelope {
     pub message: Message,
 }
 
-/// A bag of messages, kept in an order that depends only on what is in it: states that differ only in when a message was
-/// sent are the same state.
+/// A bag of messages, kept in an order that depends only on what is in it: states that differ only
+/// in when a message was sent are the same state.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Network {
     messages: Vec<(u64, Envelope)>,

@@ -25,7 +25,8 @@ pub struct Replica {
 }
 
 impl Replica {
-    /// A replica with an empty disk. Without a membership it is one that was created to be a learner.
+    /// A replica with an empty disk. Without a membership it is one that was created to be a
+    /// learner.
     pub fn new(id: ReplicaId, base: Membership) -> Replica {
         Replica {
             raft: start(id, Restored::empty(base.clone())),
@@ -38,7 +39,8 @@ impl Replica {
         }
     }
 
-    /// The process dies and starts again. What was not durable is gone; what was applied is applied again.
+    /// The process dies and starts again. What was not durable is gone; what was applied is applied
+    /// again.
     pub fn crash(&mut self) {
         let restored = Restored {
             term: self.term,

@@ -47,7 +47,8 @@ impl Scope {
         }
     }
 
-    /// Replica 1 is replaced by replica 3 in a group of two: one learner, a joint configuration, and out of it.
+    /// Replica 1 is replaced by replica 3 in a group of two: one learner, a joint configuration,
+    /// and out of it.
     #[must_use]
     pub fn replacement() -> Scope {
         let learner = Configuration { learners: ids([3]), ..Configuration::of_voters(ids([1, 2])) };

@@ -116,7 +116,8 @@ impl State {
             }
             Action::Change(id) => {
                 if let Some(next) = self.next_membership(scope, id) {
-                    // Refused while the last change is not committed, and before the leader's own term is.
+                    // Refused while the last change is not committed, and before the leader's own
+                    // term is.
                     let _ = self.replica(id).act(|raft, now| raft.propose_membership(now, next));
                 }
                 id
@@ -210,7 +211,8 @@ impl State {
         configuration.reached(|member| u64::from(self.replicas[&member].holds(batch))) == 1
     }
 
-    /// Answers to what their receiver does not wait for any more change nothing, whenever they arrive.
+    /// Answers to what their receiver does not wait for any more change nothing, whenever they
+    /// arrive.
     fn prune(&mut self) {
         use doug_raft::Message::{AppendResponse, HeartbeatResponse, VoteResponse};
         let replicas = &self.replicas;
@@ -228,7 +230,8 @@ impl State {
         });
     }
 
-    /// Whether all writes and changes that the scope allows were made and are committed everywhere they belong.
+    /// Whether all writes and changes that the scope allows were made and are committed everywhere
+    /// they belong.
     pub(crate) fn everything_is_committed(&self, scope: &Scope) -> bool {
         let last = scope.path.last();
         self.spent.writes == scope.writes

@@ -1,4 +1,5 @@
-//! Every order of events within a scope that takes seconds; larger ones: `cargo run --release -p doug-model`.
+//! Every order of events within a scope that takes seconds; larger ones:
+//! `cargo run --release -p doug-model`.
 
 use doug_model::{GroupModel, Scope};
 use doug_raft::ReplicaId;

@@ -214,7 +214,8 @@ impl Checks {
     /// # Errors
     /// Something else was committed there before, or its clock or stamp may not follow.
     ///
-    /// `clock_bound` is the greatest clock that good wall clocks let a batch have by now. Returns descriptors that are committed by this for the first time, each with the one before.
+    /// `clock_bound` is the greatest clock that good wall clocks let a batch have by now. Returns
+    /// descriptors that are committed by this for the first time, each with the one before.
     pub fn committed(
         &mut self,
         node: &str,

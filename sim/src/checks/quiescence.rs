@@ -1,6 +1,6 @@
-//! "Nobody is quiesced without a leader": a leader is quiesced only if every voter has agreed to its
-//! last proposal; and when all replicas of a partition are quiesced, one of them leads, and all are
-//! at its term and index.
+//! "Nobody is quiesced without a leader": a leader is quiesced only if every voter has agreed to
+//! its last proposal; and when all replicas of a partition are quiesced, one of them leads, and all
+//! are at its term and index.
 
 use super::Violation;
 use doug_proto::v1::{self, raft_message::Message};

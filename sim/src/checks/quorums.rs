@@ -1,6 +1,7 @@
-//! "Majorities decide": whoever leads was voted for, and whatever a leader commits is held durably, by a majority of
-//! each half of its configuration (paper, §5.2; thesis, §4.3). And "a leader commits by entries of its own term"
-//! (paper, §5.4.2, figure 8). Counted from the answers that replicas sent, whether or not they arrived.
+//! "Majorities decide": whoever leads was voted for, and whatever a leader commits is held durably,
+//! by a majority of each half of its configuration (paper, §5.2; thesis, §4.3). And "a leader
+//! commits by entries of its own term" (paper, §5.4.2, figure 8). Counted from the answers that
+//! replicas sent, whether or not they arrived.
 
 use super::Violation;
 use doug_proto::v1::{self, raft_message::Message};
@@ -18,8 +19,8 @@ pub(super) struct Quorums {
 
 #[derive(Debug, Default)]
 struct Answers {
-    /// Who voted, by term and for whom. Of all terms: a candidate that stands still with the answers
-    /// in its mail wins when the others have voted in later ones.
+    /// Who voted, by term and for whom. Of all terms: a candidate that stands still with the
+    /// answers in its mail wins when the others have voted in later ones.
     votes: BTreeMap<(Term, ReplicaId), BTreeSet<ReplicaId>>,
     /// Up to where each holds the log of a term's leader, durably.
     holds: BTreeMap<ReplicaId, (Term, Index)>,

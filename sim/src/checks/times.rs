@@ -1,4 +1,5 @@
-//! "Clocks never fall, stamps rise, and one mad clock moves nothing" (docs/time.md): in every committed log.
+//! "Clocks never fall, stamps rise, and one mad clock moves nothing" (docs/time.md): in every
+//! committed log.
 
 use super::Violation;
 use crate::reference::Reference;

@@ -277,7 +277,8 @@ impl Caller {
     }
 }
 
-/// A write has a later stamp than all that its client had seen, of whichever partition, before it began.
+/// A write has a later stamp than all that its client had seen, of whichever partition, before it
+/// began.
 fn stamped_later(answer: &Wire, seen: &SessionToken) -> Result<(), Violation> {
     let header = match answer {
         Wire::Put(answer) => &answer.header,

@@ -216,7 +216,8 @@ impl Process {
                 cx.checks.speaks(self.id, route)?;
             }
             cx.checks.sends(self.id, &turn)?;
-            // An empty turn opens a stream for the sake of the hello; it says the time all the same.
+            // An empty turn opens a stream for the sake of the hello; it says the time all the
+            // same.
             let asks = turn == v1::PeerTurn { clock: turn.clock, ..v1::PeerTurn::default() };
             let hello = Hello { asks, ..self.hello };
             cx.send_turn((self.index, self.id, hello), to, turn);

@@ -133,7 +133,8 @@ impl Process {
     pub(super) fn replace_damaged(&mut self, cx: &mut Context) {
         self.schedule(REPLACE, NodeEvent::ReplaceDamaged, cx);
         let Some(map) = self.map.clone() else { return };
-        // Once a round: counted for each replica, two of them would ask the same two nodes for ever.
+        // Once a round: counted for each replica, two of them would ask the same two nodes for
+        // ever.
         self.replacing_turn += 1;
         for key in self.fenced.clone() {
             let Some(descriptor) = map.partition(key.partition) else { continue };

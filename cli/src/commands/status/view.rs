@@ -40,7 +40,8 @@ pub struct Node {
     pub message: String,
     /// Its version; empty if it does not answer.
     pub version: String,
-    /// By how many milliseconds its wall clock is ahead of those it hears, or behind them if negative.
+    /// By how many milliseconds its wall clock is ahead of those it hears, or behind them if
+    /// negative.
     pub clock_offset: i64,
     /// Room on its volume, where that is known.
     pub volume: Option<VolumeStatus>,

@@ -1,7 +1,8 @@
-//! Groups under faults drawn from a seed: losses, delays, duplicates, partitions, crashes that lose what was not durable;
-//! in half of them members come and go, in half of them clocks drift and leaders read by lease, in half of them idle groups quiesce, in
-//! a third of them logs lose their ends, in a few every tick is late.
-//! The checker watches every step; when the faults stop, the group has to come to agreement.
+//! Groups under faults drawn from a seed: losses, delays, duplicates, partitions, crashes that lose
+//! what was not durable; in half of them members come and go, in half of them clocks drift and
+//! leaders read by lease, in half of them idle groups quiesce, in a third of them logs lose their
+//! ends, in a few every tick is late. The checker watches every step; when the faults stop, the
+//! group has to come to agreement.
 
 #[path = "chaos/members.rs"]
 mod members;
@@ -20,7 +21,8 @@ use crate::support::{MILLISECOND, command, id, voters};
 
 const SEEDS: u64 = 400;
 
-/// Storms find races within a round of messages; fair weather leaves room for many changes of leader.
+/// Storms find races within a round of messages; fair weather leaves room for many changes of
+/// leader.
 fn weather(dice: &mut Dice) -> Weather {
     let storm = dice.percent(50);
     let (latency, sync) = if storm { (40_000, 20_000) } else { (2_000, 2_000) };

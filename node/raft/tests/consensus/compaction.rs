@@ -117,7 +117,8 @@ fn whether_a_log_agrees_with_a_snapshot_is_asked_before_it_is_installed() {
 #[test]
 #[should_panic(expected = "while records were being written")]
 fn a_snapshot_installed_over_records_being_written_stops_the_node() {
-    // Durable is 2–3 of term 2; being written, 2 of term 5, which agrees. A crash now would leave 3 of term 2 behind it.
+    // Durable is 2–3 of term 2; being written, 2 of term 5, which agrees. A crash now would leave 3
+    // of term 2 behind it.
     let mut replica = Replica::of_three(5, vec![noop(1, 1), commands(2, 2, "ab")]);
     replica.step(2, append(5, (1, 1), 0, vec![noop(5, 2)]));
     replica.take();

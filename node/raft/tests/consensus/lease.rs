@@ -5,7 +5,8 @@ use doug_raft::{Configuration, Effect, LeaseConfig, Message, ReadId, Role};
 use crate::support::replica::{Replica, heartbeat, vote, vote_response};
 use crate::support::{MILLISECOND, command, config, id, joint, log_of_terms, restored, voters};
 
-/// A tenth: of the 150 ms for which a voter that heard a heartbeat votes for nobody, a leader counts on 135.
+/// A tenth: of the 150 ms for which a voter that heard a heartbeat votes for nobody, a leader
+/// counts on 135.
 const LEASE: LeaseConfig = LeaseConfig { max_drift_ppm: 100_000 };
 
 const TIMEOUT_NOW: Message = Message::TimeoutNow { term: 1 };
@@ -33,7 +34,8 @@ fn answer(replica: &mut Replica, from: u64, round: u64) {
     replica.step(from, Message::HeartbeatResponse { term, round, verified: matched, matched });
 }
 
-/// Whether a read asked for now is answered at once. Otherwise it begins a round, which stays unanswered.
+/// Whether a read asked for now is answered at once. Otherwise it begins a round, which stays
+/// unanswered.
 fn reads_at_once(replica: &mut Replica) -> bool {
     replica.raft.read(replica.now, ReadId(replica.now.0));
     let ready = |effect: &Effect| matches!(effect, Effect::ReadReady { .. });

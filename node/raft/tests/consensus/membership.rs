@@ -27,7 +27,8 @@ fn peers(replica: &Replica) -> Vec<u64> {
     replica.raft.peers().iter().map(|peer| peer.id.0).collect()
 }
 
-/// A leader of 1, 2, 3 whose move to 4, 5, 6 stands between the two: the joint configuration is committed at index 2.
+/// A leader of 1, 2, 3 whose move to 4, 5, 6 stands between the two: the joint configuration is
+/// committed at index 2.
 fn half_moved() -> Replica {
     let mut replica = Replica::leader();
     propose(&mut replica, joint([1, 2, 3], [4, 5, 6])).expect("it is legal");

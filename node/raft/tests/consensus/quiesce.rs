@@ -231,7 +231,8 @@ fn an_append_and_a_newer_term_unquiesces_a_follower() {
     }
 }
 
-/// Whoever asks does not hear the leader. If this one stayed quiesced and refused, nobody might ever win.
+/// Whoever asks does not hear the leader. If this one stayed quiesced and refused, nobody might
+/// ever win.
 #[test]
 fn a_candidate_unquiesces_a_follower_which_tells_its_leader_and_would_vote_itself_a_little_later() {
     let mut replica = quiesced_follower();

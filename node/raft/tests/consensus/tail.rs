@@ -1,4 +1,5 @@
-//! A replica whose log was cut where a record had been begun: it may have lost what it acknowledged.
+//! A replica whose log was cut where a record had been begun: it may have lost what it
+//! acknowledged.
 
 use doug_raft::{Effect, Message, Restored, Role};
 

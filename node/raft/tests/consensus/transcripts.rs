@@ -1,4 +1,5 @@
-//! Whole exchanges, as golden files that a person can read. A millisecond each way, half a millisecond to the disk.
+//! Whole exchanges, as golden files that a person can read. A millisecond each way, half a
+//! millisecond to the disk.
 
 use std::collections::BTreeMap;
 
@@ -42,8 +43,8 @@ fn three_batches_are_replicated() {
     insta::assert_snapshot!(cluster.story.to_string());
 }
 
-/// Figure 7 of the paper in small: 1 has what a majority has, 2 has too little, 3 has much of a term that got nowhere, cut
-/// into batches of its own.
+/// Figure 7 of the paper in small: 1 has what a majority has, 2 has too little, 3 has much of a
+/// term that got nowhere, cut into batches of its own.
 #[test]
 fn conflicting_logs_are_repaired() {
     let majority = vec![commands(1, 1, "ab"), noop(4, 3), commands(4, 4, "cd")];
@@ -194,8 +195,9 @@ fn a_leader_that_is_removed_steps_down() {
     insta::assert_snapshot!(cluster.story.to_string());
 }
 
-/// The joint configuration is in the log of the leader and of one that it brings in; then the leader's node dies. A group of old voters
-/// that knows nothing of the change elects a leader, and the change is gone.
+/// The joint configuration is in the log of the leader and of one that it brings in; then the
+/// leader's node dies. A group of old voters that knows nothing of the change elects a leader, and
+/// the change is gone.
 #[test]
 fn a_change_that_the_old_voters_never_saw_is_undone() {
     let mut cluster = led_by_one(group_of_three());
@@ -218,7 +220,8 @@ fn a_change_that_the_old_voters_never_saw_is_undone() {
     insta::assert_snapshot!(cluster.story.to_string());
 }
 
-/// The joint configuration is committed when the leader's node dies: whoever leads next needs both majorities, and ends the change.
+/// The joint configuration is committed when the leader's node dies: whoever leads next needs both
+/// majorities, and ends the change.
 #[test]
 fn a_change_half_done_is_ended_by_the_next_leader() {
     let mut cluster = led_by_one(group_of_three());
@@ -276,8 +279,8 @@ fn a_quiesced_leader_starts_again_and_is_noticed() {
     insta::assert_snapshot!(cluster.story.to_string());
 }
 
-/// One follower loses sight of the leader first, the other after a write that the first lacks: who is quiesced under a leader
-/// that nobody else follows must not refuse the rest for ever.
+/// One follower loses sight of the leader first, the other after a write that the first lacks: who
+/// is quiesced under a leader that nobody else follows must not refuse the rest for ever.
 #[test]
 fn sight_of_a_quiesced_leader_is_lost_one_by_one() {
     let mut cluster = quiesced();

@@ -45,7 +45,8 @@ impl Checker {
         self.commits.remove(&id);
     }
 
-    /// Election Safety and Leader Completeness. Who wins an outdated term may lack what later ones committed.
+    /// Election Safety and Leader Completeness. Who wins an outdated term may lack what later ones
+    /// committed.
     pub fn elected(&mut self, raft: &Raft) {
         let first = *self.leaders.entry(raft.term()).or_insert(raft.id());
         assert_eq!(first, raft.id(), "Election Safety: two leaders in term {}", raft.term());
@@ -87,7 +88,8 @@ impl Checker {
         assert!(clock.0 <= truth + 1_000, "{batch} has clock {clock} at {truth}");
     }
 
-    /// From batch to batch the clock never falls and the stamp rises, also above what was seen elsewhere.
+    /// From batch to batch the clock never falls and the stamp rises, also above what was seen
+    /// elsewhere.
     fn times_rise(&self, batch: &Batch) {
         if let Some((_, before)) = self.applied.range(..batch.base).next_back() {
             assert!(
@@ -142,7 +144,8 @@ impl Checker {
         }
     }
 
-    /// When a whole group is quiesced, one leads, and all are where it is: or nobody would ever serve again.
+    /// When a whole group is quiesced, one leads, and all are where it is: or nobody would ever
+    /// serve again.
     pub fn quiescence_is_sound<'a>(&self, group: impl Iterator<Item = &'a Raft> + Clone) {
         if !group.clone().all(Raft::is_quiesced) {
             return;
@@ -166,7 +169,8 @@ impl Checker {
         assert!(uncommitted <= 1, "a log holds {uncommitted} changes of members uncommitted");
     }
 
-    /// What is committed stays, and is on the disks of a majority of each half of the voters when it first is.
+    /// What is committed stays, and is on the disks of a majority of each half of the voters when
+    /// it first is.
     pub fn committed<'a>(&mut self, raft: &Raft, disk: impl Fn(ReplicaId) -> Option<&'a Disk>) {
         let seen = self.commits.insert(raft.id(), raft.commit()).unwrap_or(0);
         assert!(raft.commit() >= seen, "the commit index of replica {} fell", raft.id());
@@ -193,7 +197,8 @@ impl Checker {
         }
     }
 
-    /// Log Matching: where two logs hold an entry of the same index and term, they are equal up to there.
+    /// Log Matching: where two logs hold an entry of the same index and term, they are equal up to
+    /// there.
     pub fn logs_match(&self, one: &Raft, other: &Raft) {
         let from = one.first_index().max(other.first_index());
         let to = one.last_index().min(other.last_index());

@@ -219,7 +219,8 @@ impl Cluster {
         cluster
     }
 
-    /// Adds a node that has never held anything and is told nothing about the group, under a new id.
+    /// Adds a node that has never held anything and is told nothing about the group, under a new
+    /// id.
     pub fn join_next(&mut self) -> u64 {
         self.last_number += 1;
         let number = self.last_number;
@@ -350,8 +351,8 @@ impl Cluster {
         proposed
     }
 
-    /// What the good wall clocks show, what the mad one does, and the stamp that a request has seen: of another partition, which may
-    /// be ahead.
+    /// What the good wall clocks show, what the mad one does, and the stamp that a request has
+    /// seen: of another partition, which may be ahead.
     fn draw_clocks(&mut self) -> (u64, u64, Stamp) {
         let truth = wall(self.now);
         let mad = match self.clock_dice.between(0, 3) {

@@ -7,7 +7,8 @@ use doug_raft::{
     Term, Ticket,
 };
 
-/// The state machine: the encoded batches applied, the index they reach to, and the membership as of there.
+/// The state machine: the encoded batches applied, the index they reach to, and the membership as
+/// of there.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Machine {
     pub applied: Index,
@@ -165,7 +166,8 @@ impl Disk {
         (restored, self.machine.clone())
     }
 
-    /// Flushes the state machine, whose last entry is of `term`; the log up to there is no longer needed.
+    /// Flushes the state machine, whose last entry is of `term`; the log up to there is no longer
+    /// needed.
     pub fn flush(&mut self, machine: &Machine, term: Term) {
         self.machine = machine.clone();
         self.snapshot = (machine.applied, term);
@@ -174,7 +176,8 @@ impl Disk {
         self.batches.retain(|batch| batch.last() > machine.applied);
     }
 
-    /// Takes in another replica's state. The log stays if it goes on from there, as the core decided.
+    /// Takes in another replica's state. The log stays if it goes on from there, as the core
+    /// decided.
     pub fn install(&mut self, machine: &Machine, term: Term, log_stays: bool) {
         assert!(self.pending.is_empty(), "what the core decided about is not what the disk holds");
         if !log_stays {

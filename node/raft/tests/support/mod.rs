@@ -1,4 +1,5 @@
-//! What the tests stand on: one replica driven by hand, and a whole group on a simulated network and disk.
+//! What the tests stand on: one replica driven by hand, and a whole group on a simulated network
+//! and disk.
 #![allow(dead_code)]
 
 pub mod check;
@@ -42,8 +43,8 @@ pub fn commands(term: Term, base: Index, letters: &str) -> Batch {
     Batch::encode(PARTITION, BatchKind::Commands, term, base, made_at(base), &list)
 }
 
-/// The time of a batch made by hand. Leaders to whom nobody shows a clock count stamps up by one a batch, so those of a log mixed
-/// of both rise too.
+/// The time of a batch made by hand. Leaders to whom nobody shows a clock count stamps up by one a
+/// batch, so those of a log mixed of both rise too.
 pub fn made_at(base: Index) -> BatchTime {
     BatchTime { clock: Clock(0), stamp: Stamp(base) }
 }

@@ -1,4 +1,5 @@
-//! What hosts do so that replicas can quiesce: they hear each other, and unquiesce those whose leader's node does not speak any more.
+//! What hosts do so that replicas can quiesce: they hear each other, and unquiesce those whose
+//! leader's node does not speak any more.
 
 use doug_raft::{LivenessEpoch, Message, ReplicaId, Role, Time, UnquiesceCause};
 

@@ -26,7 +26,8 @@ impl Replica {
         Replica::new(config(1), restored(voters([1, 2, 3]), term, batches))
     }
 
-    /// Replica 1 of 1, 2, 3 as leader of term 1: its no-op at index 1 is acknowledged by all, committed and applied.
+    /// Replica 1 of 1, 2, 3 as leader of term 1: its no-op at index 1 is acknowledged by all,
+    /// committed and applied.
     pub fn leader() -> Replica {
         let mut replica = Replica::of_three(0, vec![]);
         replica.win();
@@ -149,7 +150,8 @@ impl Replica {
         .concat()
     }
 
-    /// Every other effect since the last call: neither messages, records, batches nor changes of role.
+    /// Every other effect since the last call: neither messages, records, batches nor changes of
+    /// role.
     pub fn others(&mut self) -> Vec<Effect> {
         self.take();
         self.drain(|effect| match effect {

@@ -75,7 +75,8 @@ pub enum Record {
         vote: Option<u64>,
     },
     /// The replica installed a snapshot: must be appended after
-    /// [`Store::install_snapshot`](crate::store::Store::install_snapshot) and before the replica's next batch.
+    /// [`Store::install_snapshot`](crate::store::Store::install_snapshot) and before the replica's
+    /// next batch.
     ///
     /// What was logged is discarded, unless the entry at `index` has that `term`.
     Reset {

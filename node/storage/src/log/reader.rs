@@ -40,7 +40,8 @@ impl LogReader {
         self.shared.remove(key);
     }
 
-    /// The tree durably holds everything up to `applied`, says the manifest. For the Store. Never falls.
+    /// The tree durably holds everything up to `applied`, says the manifest. For the Store. Never
+    /// falls.
     pub fn set_flushed(&self, key: ReplicaKey, applied: Applied) {
         self.shared.set_flushed(key, applied);
     }
@@ -87,8 +88,9 @@ impl LogReader {
 
     /// The encoded batches that hold the entries `from` to `to`, both included.
     ///
-    /// Errors: [`NotInLog`](StorageError::NotInLog) if some of them are below the floor or were never appended,
-    /// [`Corruption`](StorageError::Corruption), [`Fatal`](StorageError::Fatal) once the log has failed.
+    /// Errors: [`NotInLog`](StorageError::NotInLog) if some of them are below the floor or were
+    /// never appended, [`Corruption`](StorageError::Corruption), [`Fatal`](StorageError::Fatal)
+    /// once the log has failed.
     pub fn read(&self, key: ReplicaKey, from: u64, to: u64) -> Result<Vec<Bytes>> {
         self.shared.check()?;
         let mut batches = Vec::new();
@@ -101,8 +103,8 @@ impl LogReader {
         Ok(batches)
     }
 
-    /// Like [`read`](Self::read), but leaves out what is not in the log: for whoever may have been overtaken by a
-    /// floor or a snapshot since it decided what to read.
+    /// Like [`read`](Self::read), but leaves out what is not in the log: for whoever may have been
+    /// overtaken by a floor or a snapshot since it decided what to read.
     pub fn read_living(&self, key: ReplicaKey, from: u64, to: u64) -> Result<Vec<Bytes>> {
         self.shared.check()?;
         let mut batches = Vec::new();
@@ -144,7 +146,8 @@ impl LogReader {
                 {
                     return Ok((data, last));
                 }
-                // The segment may have been recycled under our hands: then the batch has moved, or is gone.
+                // The segment may have been recycled under our hands: then the batch has moved, or
+                // is gone.
                 outcome => {
                     if self.find(key, index)?.2 == at {
                         outcome?;

@@ -207,7 +207,8 @@ impl Examined {
     pub fn start(self) -> Result<OpenedLog> {
         let incarnation = self.next_incarnation();
         self.disk.create_dir_all(&self.dir).map_err(StorageError::io("create", &self.dir))?;
-        // A rename seen here may not be durable yet, and a file of that name is about to be written to.
+        // A rename seen here may not be durable yet, and a file of that name is about to be written
+        // to.
         self.disk.sync_dir(&self.dir).map_err(StorageError::io("sync the directory", &self.dir))?;
         self.persist_tail()?;
         crash_point("log recovery: tail durable");

@@ -95,9 +95,11 @@ impl Shared {
 }
 
 impl LogWriter {
-    /// Retires at most one segment, the oldest, if little or nothing lives in it; also keeps a spare one allocated.
+    /// Retires at most one segment, the oldest, if little or nothing lives in it; also keeps a
+    /// spare one allocated.
     ///
-    /// May [`sync`](Self::sync) what was appended: ask [`durable`](Self::durable) afterwards. Call it after each sync until it says `false`.
+    /// May [`sync`](Self::sync) what was appended: ask [`durable`](Self::durable) afterwards. Call
+    /// it after each sync until it says `false`.
     pub fn maintain(&mut self) -> Result<bool> {
         self.shared.check()?;
         let done = self.retire_oldest();
@@ -110,7 +112,8 @@ impl LogWriter {
         Ok(done)
     }
 
-    /// The replica that keeps the oldest segment from being retired, once half of the limit is used.
+    /// The replica that keeps the oldest segment from being retired, once half of the limit is
+    /// used.
     ///
     /// The host then flushes that replica's memtable and raises its floor. Of replicas that no
     /// flush helps, because nothing they hold is committed, it names none.

@@ -12,7 +12,8 @@ use crate::{Corruption, Result, StorageError};
 pub(super) const HEADER: u64 = 64;
 const MAGIC: &[u8; 8] = b"DOUGLOG\0";
 const VERSION: u32 = 1;
-/// No log gets so far: whatever counts from here on was never written by one, and could not be followed.
+/// No log gets so far: whatever counts from here on was never written by one, and could not be
+/// followed.
 const BEYOND: u64 = 1 << 62;
 /// Free files kept for the next segments; more are removed.
 pub(super) const SPARE_FILES: usize = 2;
@@ -146,8 +147,8 @@ impl SegmentFiles {
         if self.free.is_empty() {
             let path = self.free_name();
             if let Err(error) = self.allocate(&path, OpenMode::Create, size) {
-                // Each attempt makes a file; on a full disk they would pile up. One that cannot even
-                // be removed waits for the next start, which takes in whatever is free.
+                // Each attempt makes a file; on a full disk they would pile up. One that cannot
+                // even be removed waits for the next start, which takes in whatever is free.
                 if let Err(error) = self.disk.remove(&path) {
                     tracing::debug!(%error, file = %path.display(), "a half made spare segment stays");
                 }

@@ -93,11 +93,13 @@ impl LogWriter {
         LogReader::new(self.shared.clone())
     }
 
-    /// Appends a record to the buffer; it is durable once [`sync`](Self::sync) returned its position or a later one.
+    /// Appends a record to the buffer; it is durable once [`sync`](Self::sync) returned its
+    /// position or a later one.
     ///
-    /// Errors: [`Busy`](StorageError::Busy) for a batch when the buffer or the log is at its limit (nothing was
-    /// appended), [`Removed`](StorageError::Removed), [`Refused`](StorageError::Refused) for what would leave a gap,
-    /// cut a batch or not fit into a segment, [`Fatal`](StorageError::Fatal).
+    /// Errors: [`Busy`](StorageError::Busy) for a batch when the buffer or the log is at its limit
+    /// (nothing was appended), [`Removed`](StorageError::Removed),
+    /// [`Refused`](StorageError::Refused) for what would leave a gap, cut a batch or not fit into a
+    /// segment, [`Fatal`](StorageError::Fatal).
     pub fn append(&mut self, record: Record) -> Result<Lsn> {
         self.shared.check()?;
         match record {
@@ -271,7 +273,8 @@ impl LogWriter {
         Lsn(self.shared.state.lock().durable)
     }
 
-    /// Makes everything appended so far durable: one write and one fdatasync (more only across segments).
+    /// Makes everything appended so far durable: one write and one fdatasync (more only across
+    /// segments).
     ///
     /// A term or vote, and a copy of a record whose segment is to go, takes a mark and a second
     /// fdatasync: damage to it is noticed from then on. Damage to batches above the mark looks

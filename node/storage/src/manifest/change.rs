@@ -86,7 +86,8 @@ pub enum Change {
         /// Whether they may.
         ambiguous: bool,
     },
-    /// A flush or a snapshot: tables, the last command applied in them and the state block after it.
+    /// A flush or a snapshot: tables, the last command applied in them and the state block after
+    /// it.
     Publish {
         /// The replica.
         replica: ReplicaKey,

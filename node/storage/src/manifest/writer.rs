@@ -15,7 +15,8 @@ use crate::{ReplicaKey, Result, StorageError};
 /// Sizes of the manifest.
 #[derive(Clone, Copy, Debug)]
 pub struct ManifestOptions {
-    /// Length in bytes beyond which it is rewritten (default 4 MiB; and at least twice its size when fresh).
+    /// Length in bytes beyond which it is rewritten (default 4 MiB; and at least twice its size
+    /// when fresh).
     pub rewrite_bytes: u64,
     /// Random bits that salt the checksums.
     pub salt: u64,
@@ -53,7 +54,8 @@ struct Inner {
 impl Manifest {
     /// Writes `state` to a manifest of its own, makes it the one in force and removes all others.
     ///
-    /// A start-up does this always: what was read may not have been durable, and ends in a torn edit.
+    /// A start-up does this always: what was read may not have been durable, and ends in a torn
+    /// edit.
     pub fn start(
         disk: Arc<dyn Disk>,
         dir: &Path,
@@ -92,7 +94,8 @@ impl Manifest {
         [files::current(&self.dir), self.inner.lock().open.path.clone()]
     }
 
-    /// Makes one edit of all `changes`; when it returns, the edit is durable, and damage to it would be noticed.
+    /// Makes one edit of all `changes`; when it returns, the edit is durable, and damage to it
+    /// would be noticed.
     ///
     /// Errors: [`Removed`](StorageError::Removed), [`Fenced`](StorageError::Fenced) and
     /// [`Refused`](StorageError::Refused) if they do not fit the state (nothing is written then),

@@ -49,8 +49,8 @@ impl Partial {
             if chunk_checksum(identity, partial.len, &data) != checksum {
                 break;
             }
-            // An earlier process may have ended because its fsync failed: then these bytes are
-            // read from memory, will never reach the disk by themselves, and no later fsync says so.
+            // An earlier process may have ended because its fsync failed: then these bytes are read
+            // from memory, will never reach the disk by themselves, and no later fsync says so.
             partial.part.write_at(&data, partial.len).map_err(io())?;
             partial.len += len;
             partial.chunks += 1;

@@ -11,7 +11,8 @@ use crate::ReplicaKey;
 pub struct StoreFiles {
     /// Named by the manifest, the log or a snapshot that is kept: they must be there.
     pub needed: BTreeSet<PathBuf>,
-    /// Tables of replicas that are fenced: they stay until the replica is removed, in whatever state.
+    /// Tables of replicas that are fenced: they stay until the replica is removed, in whatever
+    /// state.
     pub fenced: BTreeSet<PathBuf>,
     /// Replicas for which pieces of snapshots wait in `incoming/`.
     pub receiving: BTreeSet<ReplicaKey>,

@@ -147,9 +147,10 @@ pub struct Store {
 impl Store {
     /// Opens the data directory, creating what is missing.
     ///
-    /// Errors: [`Locked`](StorageError::Locked) if another process has it; [`Corruption`](StorageError::Corruption)
-    /// of log or manifest, [`NewerFormat`](StorageError::NewerFormat) and I/O errors. Nothing on disk
-    /// is changed before log, manifest and tables were read. Damaged tables fence their replica only.
+    /// Errors: [`Locked`](StorageError::Locked) if another process has it;
+    /// [`Corruption`](StorageError::Corruption) of log or manifest,
+    /// [`NewerFormat`](StorageError::NewerFormat) and I/O errors. Nothing on disk is changed before
+    /// log, manifest and tables were read. Damaged tables fence their replica only.
     pub fn open(disk: Arc<dyn Disk>, dir: &Path, options: StoreOptions) -> Result<Opened> {
         open::open(disk, dir, options)
     }
@@ -354,10 +355,10 @@ impl Store {
 
     /// Publishes a change of a tree in one durable manifest edit; [`Tree::install`] it afterwards.
     ///
-    /// The caller has asked [`Tree::accepts`], and lets nothing else of this replica come
-    /// between. Of a replica that was [`Removed`](StorageError::Removed) or
-    /// [`Fenced`](StorageError::Fenced) meanwhile nothing is published, and the change is discarded.
-    /// After a snapshot, the replica's log also needs a [`Reset`](crate::log::Record::Reset).
+    /// The caller has asked [`Tree::accepts`], and lets nothing else of this replica come between.
+    /// Of a replica that was [`Removed`](StorageError::Removed) or [`Fenced`](StorageError::Fenced)
+    /// meanwhile nothing is published, and the change is discarded. After a snapshot, the replica's
+    /// log also needs a [`Reset`](crate::log::Record::Reset).
     pub fn publish(&self, replica: ReplicaKey, change: TreeChange) -> Result<TreeChange> {
         match self.write_change(replica, &change) {
             Ok(()) => Ok(change),
@@ -421,8 +422,9 @@ impl Store {
         Ok(true)
     }
 
-    /// Publishes and installs a snapshot, then discards what the replica logged if it contradicts it:
-    /// the log needs a [`Reset`](crate::log::Record::Reset) at `(index, term)` before its next batch.
+    /// Publishes and installs a snapshot, then discards what the replica logged if it contradicts
+    /// it: the log needs a [`Reset`](crate::log::Record::Reset) at `(index, term)` before its next
+    /// batch.
     pub fn install_snapshot(
         &self,
         replica: ReplicaKey,
@@ -459,7 +461,8 @@ impl Store {
         self.context.disk.space(dir).map_err(StorageError::io("measure the volume of", dir))
     }
 
-    /// Deletes the tables nobody needs any more; returns how many. For a timer, or after each change.
+    /// Deletes the tables nobody needs any more; returns how many. For a timer, or after each
+    /// change.
     pub fn delete_obsolete_files(&self) -> Result<usize> {
         let files = self.context.obsolete.drain();
         if has_bug(Bug::TableForgotten) {

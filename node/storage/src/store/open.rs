@@ -142,7 +142,8 @@ fn context(
 
 type Trees = BTreeMap<ReplicaKey, Result<Tree>>;
 
-/// Opens every tree. Damaged or missing tables fence their replica; anything else stops the start-up.
+/// Opens every tree. Damaged or missing tables fence their replica; anything else stops the
+/// start-up.
 fn open_trees(context: &TreeContext, state: &ManifestState) -> Result<Trees> {
     let mut trees = Trees::new();
     for (key, record) in &state.live {

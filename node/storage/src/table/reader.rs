@@ -149,7 +149,8 @@ impl Table {
         Ok(lookup)
     }
 
-    /// The first block that may hold a version at or after `target`; [`Lookup::blocks`] if none does.
+    /// The first block that may hold a version at or after `target`; [`Lookup::blocks`] if none
+    /// does.
     pub(crate) fn block_for(&self, lookup: &Lookup, target: Place<'_>) -> Result<usize> {
         lookup.block_for(target).map_err(|what| self.damaged(self.index.offset, what))
     }

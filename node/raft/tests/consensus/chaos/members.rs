@@ -41,7 +41,8 @@ fn other_learners(cluster: &mut Cluster, now: &Configuration) -> Configuration {
     to
 }
 
-/// From none in common with the voters of now to all, one to five of them; who leaves may stay on as a learner.
+/// From none in common with the voters of now to all, one to five of them; who leaves may stay on
+/// as a learner.
 fn other_voters(cluster: &mut Cluster, now: &Configuration) -> Configuration {
     let mut left = candidates(cluster);
     let mut to = Configuration {
@@ -89,7 +90,8 @@ fn is_forgotten(cluster: &Cluster, number: u64) -> bool {
     joined && !cluster.running().iter().any(listed)
 }
 
-/// Brings a change that is half done to its end, as an operator would, and stops the replicas that are left out.
+/// Brings a change that is half done to its end, as an operator would, and stops the replicas that
+/// are left out.
 pub fn finish_changes(cluster: &mut Cluster) {
     loop {
         let leader = cluster.run_until_leader(8_000 * MILLISECOND);

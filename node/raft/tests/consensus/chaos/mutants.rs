@@ -1,4 +1,5 @@
-//! Whether the chaos finds bugs: on known ones, put in one at a time. Run by `cargo test --release -p doug-raft --features mutants`.
+//! Whether the chaos finds bugs: on known ones, put in one at a time. Run by
+//! `cargo test --release -p doug-raft --features mutants`.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, set_hook, take_hook};
 

@@ -36,7 +36,8 @@ fn quiesces_soon(cluster: &mut Cluster) -> bool {
             return true;
         }
     }
-    // While members come and go, a replica that was left out or a learner keeps its group from quiescing.
+    // While members come and go, a replica that was left out or a learner keeps its group from
+    // quiescing.
     assert!(
         cluster.changes_members,
         "nothing keeps this group from quiescing:\n{}",
@@ -78,8 +79,9 @@ fn leader_is_cut_off(cluster: &mut Cluster, leader: u64) {
     cluster.read(leader, 1);
 }
 
-/// One follower after the other loses sight of the leader, which works on with the rest in between: whoever lost sight
-/// first cannot win alone, and a replica that stays quiesced must not refuse it for ever.
+/// One follower after the other loses sight of the leader, which works on with the rest in between:
+/// whoever lost sight first cannot win alone, and a replica that stays quiesced must not refuse it
+/// for ever.
 fn sight_is_lost_one_by_one(cluster: &mut Cluster, leader: u64) {
     let followers: Vec<u64> = cluster.running().into_iter().filter(|&n| n != leader).collect();
     for &follower in &followers {
