@@ -121,9 +121,7 @@ impl Raft {
         let matched = if too_early { self.verified } else { matched };
         let verified = self.verified;
         self.send(from, Message::HeartbeatResponse { term: self.term, round, verified, matched });
-        if self.is_log_end_unknown() {
-            self.ask_for_log_end(from);
-        }
+        self.ask_for_unknown_log_end(from);
     }
 
     /// Beyond what this leader has verified here, the log may hold entries that it will replace.

@@ -18,13 +18,15 @@ pub(crate) struct AmbiguousTail {
     requests: Range<u64>,
     /// A term, and where the log of its leader ended after this replica had started.
     leader_end: Option<(Term, Index)>,
+    /// Whether it has asked since the last heartbeat.
+    has_asked: bool,
 }
 
 impl AmbiguousTail {
     pub(crate) fn starting_at(random: u64) -> AmbiguousTail {
         // Half the range is left to count up in.
         let first = random >> 1;
-        AmbiguousTail { requests: first..first, leader_end: None }
+        AmbiguousTail { requests: first..first, leader_end: None, has_asked: false }
     }
 }
 
@@ -42,12 +44,26 @@ impl Raft {
             && self.now.since(self.election.heard) < self.config.ambiguity_patience
     }
 
-    /// Asks the leader where its log ends: with every heartbeat until it has said so, and whenever
-    /// it sends what does not fit. The leader then finds anew where the logs part, and sends again
-    /// what was acknowledged and is lost.
+    /// After a heartbeat: asks the leader where its log ends, until it has said so.
+    pub(crate) fn ask_for_unknown_log_end(&mut self, leader: ReplicaId) {
+        if let Some(tail) = &mut self.ambiguous_tail {
+            tail.has_asked = false;
+        }
+        if self.is_log_end_unknown() {
+            self.ask_for_log_end(leader);
+        }
+    }
+
+    /// Asks the leader where its log ends, also when it sends what does not fit. The leader then
+    /// finds anew where the logs part, and sends again what was acknowledged and is lost. Once a
+    /// heartbeat: each question makes it send, and each of two answers to what does not fit again
+    /// would make it send twice, and so on without a pause.
     pub(crate) fn ask_for_log_end(&mut self, leader: ReplicaId) {
         let (term, last_index) = (self.term, self.log.last_index());
-        let Some(tail) = &mut self.ambiguous_tail else { return };
+        let Some(tail) = self.ambiguous_tail.as_mut().filter(|tail| !tail.has_asked) else {
+            return;
+        };
+        tail.has_asked = true;
         let request = tail.requests.end;
         tail.requests.end += 1;
         self.send(leader, Message::LogEndRequest { term, request, last_index });

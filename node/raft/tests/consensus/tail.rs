@@ -168,12 +168,31 @@ fn a_refusal_is_not_taken_for_an_old_one_if_the_acknowledgement_is_older() {
     replica.step(2, heartbeat(2));
     let end = log_end(&mut replica, 5);
     replica.step(2, end);
+    replica.step(2, heartbeat(2));
     replica.sent();
     // An acknowledgement of its former life arrived late: the leader believes that it has 5.
     replica.step(2, append(2, (5, 2), 0, vec![]));
     let sent = replica.sent_to(2);
     assert_eq!(sent[0], rejected(2, 5, 0, 3));
     assert!(matches!(sent[1], Message::LogEndRequest { last_index: 2, .. }), "{sent:?}");
+}
+
+#[test]
+fn whatever_does_not_fit_it_asks_for_the_log_s_end_once_a_heartbeat() {
+    let mut replica = ambiguous_of(3);
+    replica.step(2, heartbeat(2));
+    let end = log_end(&mut replica, 5);
+    replica.step(2, end);
+    let mut asked = |replica: &mut Replica| {
+        replica.step(2, append(2, (5, 2), 0, vec![]));
+        let sent = replica.sent_to(2);
+        sent.iter().filter(|message| matches!(message, Message::LogEndRequest { .. })).count()
+    };
+    replica.sent();
+    assert_eq!([asked(&mut replica), asked(&mut replica)], [0, 0], "asked after the heartbeat");
+    replica.step(2, heartbeat(2));
+    replica.sent();
+    assert_eq!([asked(&mut replica), asked(&mut replica)], [1, 0]);
 }
 
 #[test]
