@@ -191,8 +191,11 @@ impl Run {
 
     /// Looks at one table, and begins to write it anew if that is worth while.
     fn survey(&mut self, budget: usize) {
+        // One at a time; of one that a snapshot has made void only this test still knows.
+        if self.compaction.is_some() {
+            return;
+        }
         let Some(mut survey) = self.keeper.tree.survey(0) else { return };
-        assert!(self.compaction.is_none(), "one at a time");
         loop {
             match survey.step(budget).expect("the disk works") {
                 Surveyed::More(more) => survey = more,
