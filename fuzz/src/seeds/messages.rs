@@ -194,7 +194,12 @@ fn client_request() -> Vec<u8> {
     let target = Some(v1::Target { partition: 2, ..Default::default() });
     let exists = Some(condition(b"", Test::Exists(true)));
     let operations = [
-        Operation::Get(v1::GetRequest { key: key(), read: Some(read), keyspace: "default".into(), ..Default::default() }),
+        Operation::Get(v1::GetRequest {
+            key: key(),
+            read: Some(read),
+            keyspace: "default".into(),
+            ..Default::default()
+        }),
         Operation::Put(v1::PutRequest {
             key: key(),
             value: key(),

@@ -39,5 +39,8 @@ fn document_comes_back(map: &PartitionMap) {
     let text = map.to_json();
     let read = PartitionMap::from_json(&text).expect("just written");
     assert_eq!(read.to_json(), text, "written and read it is another");
-    assert_eq!((read.epoch, &read.keyspaces, &read.clusters), (map.epoch, &map.keyspaces, &map.clusters));
+    assert_eq!(
+        (read.epoch, &read.keyspaces, &read.clusters),
+        (map.epoch, &map.keyspaces, &map.clusters)
+    );
 }

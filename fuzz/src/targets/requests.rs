@@ -1,8 +1,8 @@
 //! What a client sends, through the checks at the front door.
 
 use doug_node::host::encode_command;
-use doug_proto::limits;
 use doug_proto::ids::DatabaseId;
+use doug_proto::limits;
 use doug_proto::map::KeyspaceId;
 use doug_proto::token::{ScanToken, SessionToken};
 use doug_proto::v1::{self, stream_operation::Operation};

@@ -70,7 +70,9 @@ fn listed(table: &Table) -> TableMeta {
 fn walk(view: &View, table: &Table) {
     let properties = table.properties();
     for reverse in [false, true] {
-        let Ok(scan) = view.scan_system(ScanRange { reverse, ..ScanRange::all() }) else { continue };
+        let Ok(scan) = view.scan_system(ScanRange { reverse, ..ScanRange::all() }) else {
+            continue;
+        };
         scan.take(ENTRIES).take_while(Result::is_ok).for_each(drop);
     }
     for at in [None, Some(properties.min_revision)] {

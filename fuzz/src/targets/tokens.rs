@@ -15,7 +15,8 @@ pub fn tokens(data: &[u8]) {
             assert!(merged.revision(place.partition) >= token.revision(place.partition));
         }
     }
-    let read = |data: &[u8]| ScanToken::from_bytes(data, DatabaseId::from_bits(0xdb), KeyspaceId::DEFAULT);
+    let read =
+        |data: &[u8]| ScanToken::from_bytes(data, DatabaseId::from_bits(0xdb), KeyspaceId::DEFAULT);
     if let Ok(token) = read(data) {
         let again = read(&token.to_bytes());
         assert_eq!(again.as_ref(), Ok(&token), "given and handed back it is another");

@@ -183,7 +183,7 @@ fn whatever_does_not_fit_it_asks_for_the_log_s_end_once_a_heartbeat() {
     replica.step(2, heartbeat(2));
     let end = log_end(&mut replica, 5);
     replica.step(2, end);
-    let mut asked = |replica: &mut Replica| {
+    let asked = |replica: &mut Replica| {
         replica.step(2, append(2, (5, 2), 0, vec![]));
         let sent = replica.sent_to(2);
         sent.iter().filter(|message| matches!(message, Message::LogEndRequest { .. })).count()
