@@ -30,6 +30,7 @@ pub fn check(reached: &Reached) -> Vec<Finding> {
     findings.extend(view.nodes.iter().filter_map(check_clock));
     findings.extend(view.partitions.iter().flat_map(|partition| check_lag(view, partition)));
     findings.extend(view.partitions.iter().flat_map(|partition| check_damage(view, partition)));
+    findings.extend(view.partitions.iter().flat_map(|partition| check_tails(view, partition)));
     findings.extend(view.partitions.iter().filter_map(check_change));
     findings.extend(view.shortages.iter().map(check_cluster));
     findings.extend(view.partitions.iter().filter_map(check_voters));
@@ -146,6 +147,21 @@ fn check_damage<'a>(
                  the node's log says what that waits for. If it recurs, replace the disk: `doug \
                  member replace NODE`"
                 .into(),
+    })
+}
+
+/// A leader repairs it as soon as it reaches the replica.
+fn check_tails<'a>(
+    view: &'a View,
+    partition: &'a Partition,
+) -> impl Iterator<Item = Finding> + use<'a> {
+    partition.ambiguous_tails.iter().map(|id| Finding {
+        subject: format!("partition {} on node {}", partition.id, view.name_of(id)),
+        problem: "its log was cut where a record had been begun, so it may have lost what it had \
+                  acknowledged; until a leader has repaired it, its votes count less"
+            .into(),
+        remedy: "start the partition's other nodes: none of them may be lost before it is repaired"
+            .into(),
     })
 }
 
@@ -308,6 +324,20 @@ mod tests {
         }
         let found = ["partition 1 on node a-1", "partition 2 (cluster a)"];
         assert_eq!(subjects(view), found);
+    }
+
+    #[test]
+    fn a_replica_that_may_have_lost_what_it_acknowledged_is_named() {
+        let mut view = sample();
+        for node in &mut view.nodes {
+            node.state = NodeState::Ready;
+            node.version = view.version.clone();
+        }
+        view.partitions[0].ambiguous_tails = vec![view.nodes[0].id.clone()];
+        let partition = view.partitions[0].id;
+        let named = format!("partition {partition} on node {}", view.nodes[0].name);
+        let found = subjects(view);
+        assert_eq!(found.iter().filter(|subject| **subject == named).count(), 1, "{found:?}");
     }
 
     #[test]

@@ -71,6 +71,8 @@ pub struct Partition {
     pub wanted: Option<usize>,
     /// Replicas whose files are damaged: the node's id, and why.
     pub damaged: Vec<(String, String)>,
+    /// Nodes whose replica may have lost what it acknowledged, for the log was cut.
+    pub ambiguous_tails: Vec<String>,
 }
 
 /// A cluster that has fewer nodes than it was declared with.
@@ -223,6 +225,10 @@ fn placed<'a>(
         (!why.is_empty()).then(|| (id.clone(), why.clone()))
     });
     let damaged: Vec<_> = damaged.collect();
+    let ambiguous = replicas
+        .iter()
+        .filter(|(_, replica)| replica.is_some_and(|replica| replica.ambiguous_tail));
+    let ambiguous_tails = ambiguous.map(|(id, _)| id.clone()).collect();
     let leader = leader(&replicas);
     let last_index = leader.map_or(0, |(_, replica)| replica.last_index);
     let members = replicas
@@ -242,6 +248,7 @@ fn placed<'a>(
         voters: partition.voters.len(),
         wanted: None,
         damaged,
+        ambiguous_tails,
     }
 }
 
