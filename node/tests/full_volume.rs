@@ -102,19 +102,24 @@ fn fill(node: &mut Node) -> u64 {
     written
 }
 
-#[test]
-fn deletes_of_everything_free_a_full_volume_without_a_restart() {
-    let mut node = Node::new();
-    let written = fill(&mut node);
-    assert!(written > 200, "{written} keys");
-    assert!(node.volume.admit(false).is_err());
-    for i in 0..written {
+/// Deletes these keys one by one, each as soon as the volume takes deletes.
+fn delete_all(node: &mut Node, keys: impl IntoIterator<Item = u64>) {
+    for i in keys {
         node.wait_to_delete();
         node.bench.apply_one(write(None, vec![], vec![delete(&key(i))]));
         if i % 8 == 7 {
             node.pass();
         }
     }
+}
+
+#[test]
+fn deletes_of_everything_free_a_full_volume_without_a_restart() {
+    let mut node = Node::new();
+    let written = fill(&mut node);
+    assert!(written > 200, "{written} keys");
+    assert!(node.volume.admit(false).is_err());
+    delete_all(&mut node, 0..written);
     // Nobody writes on: what is freed is freed by what was deleted.
     (0..100).for_each(|_| node.pass());
     assert_eq!(node.admission(), Admission::Writes);
@@ -128,13 +133,7 @@ fn deletes_of_everything_free_a_full_volume_without_a_restart() {
 fn deletes_of_a_part_free_what_they_can() {
     let mut node = Node::new();
     let written = fill(&mut node);
-    for i in (0..written).filter(|i| i % 3 != 0) {
-        node.wait_to_delete();
-        node.bench.apply_one(write(None, vec![], vec![delete(&key(i))]));
-        if i % 8 == 7 {
-            node.pass();
-        }
-    }
+    delete_all(&mut node, (0..written).filter(|i| i % 3 != 0));
     (0..100).for_each(|_| node.pass());
     assert_eq!(node.admission(), Admission::Writes);
     for i in 0..written {

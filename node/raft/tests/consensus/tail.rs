@@ -261,15 +261,21 @@ fn it_would_be_if_its_vote_counted_like_any_other() {
     cluster.run_for(SECOND);
 }
 
-#[test]
-fn a_group_that_lost_its_power_goes_on_once_more_than_a_majority_is_back() {
-    let mut cluster = Cluster::new(voters(1..=5), 9, |_| {});
+/// A group of so many that had a leader and lost its power; every log was cut while it wrote.
+fn without_power(size: u64) -> Cluster {
+    let mut cluster = Cluster::new(voters(1..=size), 9, |_| {});
     cluster.with(1, |raft, now| raft.campaign(now));
     cluster.run_until_leader(SECOND);
-    for number in 1..=5 {
+    for number in 1..=size {
         cluster.crash(number, 0);
         cluster.node(number).disk.ambiguous = true;
     }
+    cluster
+}
+
+#[test]
+fn a_group_that_lost_its_power_goes_on_once_more_than_a_majority_is_back() {
+    let mut cluster = without_power(5);
     (1..=3).for_each(|number| cluster.start(number));
     cluster.run_for(10 * SECOND);
     assert_eq!(cluster.leader(), None, "what one of them lost may be with the other two");
@@ -281,13 +287,7 @@ fn a_group_that_lost_its_power_goes_on_once_more_than_a_majority_is_back() {
 
 #[test]
 fn a_group_of_which_a_bare_majority_is_left_waits_and_then_goes_on() {
-    let mut cluster = Cluster::new(voters(1..=3), 9, |_| {});
-    cluster.with(1, |raft, now| raft.campaign(now));
-    cluster.run_until_leader(SECOND);
-    for number in 1..=3 {
-        cluster.crash(number, 0);
-        cluster.node(number).disk.ambiguous = true;
-    }
+    let mut cluster = without_power(3);
     (1..=2).for_each(|number| cluster.start(number));
     cluster.run_for(config(1).ambiguity_patience - SECOND);
     assert_eq!(cluster.leader(), None);
