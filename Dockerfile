@@ -6,7 +6,7 @@
 FROM rust:1.90-bookworm AS build
 WORKDIR /source
 COPY . .
-RUN cargo build --profile dist --locked -p doug \
+RUN cargo build --profile dist --locked -p doug --features kubernetes \
  && mkdir -p /image/tmp /image/etc \
  && chmod 1777 /image/tmp \
  && cp target/dist/doug /image/doug \

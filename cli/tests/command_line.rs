@@ -49,6 +49,18 @@ fn a_wrong_command_line_is_usage_whoever_notices_it() {
     }
 }
 
+#[cfg(not(feature = "kubernetes"))]
+#[test]
+fn what_needs_kubernetes_says_how_to_build_it() {
+    for arguments in [&["operator"][..], &["crds"], &["facade", "--dougcluster", "shop/orders"]] {
+        let output = doug(arguments);
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}: {error}");
+        assert!(output.stdout.is_empty(), "{arguments:?}");
+        assert!(error.contains("--features kubernetes"), "{arguments:?}: {error}");
+    }
+}
+
 #[test]
 fn an_endpoint_that_is_none_is_an_error_that_shows_one() {
     let output = doug(&["get", "k", "--endpoint", "localhost"]);

@@ -129,10 +129,20 @@ impl Options {
 fn dougcluster(text: &str) -> anyhow::Result<MapOrigin> {
     match text.split_once('/') {
         Some((namespace, name)) if !namespace.is_empty() && !name.is_empty() => {
-            Ok(MapOrigin::Kubernetes { namespace: namespace.into(), name: name.into() })
+            of_kubernetes(namespace, name)
         }
         _ => Err(usage(format!("{text:?} is no DougCluster: give NAMESPACE/NAME"))),
     }
+}
+
+#[cfg(feature = "kubernetes")]
+fn of_kubernetes(namespace: &str, name: &str) -> anyhow::Result<MapOrigin> {
+    Ok(MapOrigin::Kubernetes { namespace: namespace.into(), name: name.into() })
+}
+
+#[cfg(not(feature = "kubernetes"))]
+fn of_kubernetes(_namespace: &str, _name: &str) -> anyhow::Result<MapOrigin> {
+    Err(super::built_without_kubernetes("facades that read a DougCluster"))
 }
 
 #[cfg(test)]

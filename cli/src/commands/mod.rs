@@ -29,3 +29,13 @@ mod layers;
 mod steering;
 mod stop;
 mod whole_file;
+
+/// What a program says that was built without the feature `kubernetes`, when `what` is asked of it.
+#[cfg(not(feature = "kubernetes"))]
+fn built_without_kubernetes(what: &str) -> anyhow::Error {
+    anyhow::anyhow!(
+        "this program was built without {what}. The image dougdb/doug:{} has them; to build them \
+         here: cargo build --release -p doug --features kubernetes",
+        env!("CARGO_PKG_VERSION")
+    )
+}

@@ -1,8 +1,6 @@
 //! `doug operator`.
 
-use super::stop;
 use crate::exit::Exit;
-use doug_operator::Config;
 use std::net::SocketAddr;
 
 /// Options of `doug operator`.
@@ -48,8 +46,19 @@ fn own_image() -> String {
 
 /// Runs an operator until told to stop.
 pub async fn run(args: Args) -> anyhow::Result<Exit> {
+    serve(args).await?;
+    Ok(Exit::Done)
+}
+
+#[cfg(not(feature = "kubernetes"))]
+async fn serve(_args: Args) -> anyhow::Result<()> {
+    Err(super::built_without_kubernetes("the roles for Kubernetes"))
+}
+
+#[cfg(feature = "kubernetes")]
+async fn serve(args: Args) -> anyhow::Result<()> {
     let made_up = || format!("doug-operator-{}", std::process::id());
-    let config = Config {
+    let config = doug_operator::Config {
         watch_namespaces: args
             .watch_namespaces
             .into_iter()
@@ -60,6 +69,5 @@ pub async fn run(args: Args) -> anyhow::Result<Exit> {
         image: args.image,
         http: args.http,
     };
-    doug_operator::run(config, stop::signal()?).await?;
-    Ok(Exit::Done)
+    Ok(doug_operator::run(config, super::stop::signal()?).await?)
 }
