@@ -388,11 +388,12 @@ fn share(
     let (maintenance, maintenance_queue) = unbounded();
     let (snapshots, snapshots_queue) = mpsc::unbounded_channel();
     let (creations, creations_queue) = mpsc::channel(WAITING_CREATIONS);
+    let metrics = Metrics::new();
     let shared = Arc::new_cyclic(|shared| Shared {
         config: identity,
         clock,
         hosts: (0..config.hosts).map(|_| HostHandle::default()).collect(),
-        requests: Requests::new(config.request_budget()),
+        requests: Requests::new(config.request_budget(), metrics.durations.clone()),
         answers: Answers::new(config.answer_budget()),
         leases: Leases::default(),
         maps: Maps::new(parts.map, parts.store.clone()),
@@ -411,7 +412,7 @@ fn share(
         creations,
         fenced: Mutex::new(parts.fenced),
         volume: Arc::new(Volume::default()),
-        metrics: Metrics::new(),
+        metrics,
         watchdog: Arc::default(),
         stopping: AtomicBool::new(false),
         partitions: RwLock::new(parts.partitions),

@@ -2,12 +2,14 @@
 
 use crate::flow::{Admission, Bounds, Class, overloaded};
 use crate::host::{Reply, RequestId};
+use crate::metrics::Durations;
 use crate::serving;
 use doug_edge::answers::{Expected, Held};
 use doug_proto::error::Fault;
 use doug_proto::v1::{self, stream_answer::Answer};
 use doug_raft::Time;
 use parking_lot::Mutex;
+use prometheus_client::metrics::histogram::Histogram;
 use rustc_hash::FxHashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -77,6 +79,7 @@ pub struct Requests {
     next: AtomicU64,
     budget: Arc<Budget>,
     admission: Arc<Mutex<Admission>>,
+    durations: Durations,
 }
 
 #[derive(Debug)]
@@ -97,6 +100,7 @@ pub struct Permit {
 #[derive(Debug)]
 struct Place {
     admission: Arc<Mutex<Admission>>,
+    durations: Histogram,
     class: Class,
     since: Time,
     took: Option<Duration>,
@@ -114,6 +118,9 @@ impl Permit {
 impl Drop for Place {
     fn drop(&mut self) {
         self.admission.lock().of(self.class).ended(self.took);
+        if let Some(took) = self.took {
+            self.durations.observe(took.as_secs_f64());
+        }
     }
 }
 
@@ -128,13 +135,14 @@ const SHARDS: usize = 16;
 const OVERHEAD: u64 = 512;
 
 impl Requests {
-    /// A table that admits `limit` bytes.
-    pub fn new(limit: u64) -> Self {
+    /// A table that admits `limit` bytes, and tells `durations` what operations took.
+    pub fn new(limit: u64, durations: Durations) -> Self {
         Self {
             shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
             next: AtomicU64::new(1),
             budget: Arc::new(Budget { used: AtomicU64::new(0), limit }),
             admission: Arc::new(Mutex::new(Admission::new(Bounds::default()))),
+            durations,
         }
     }
 
@@ -164,7 +172,8 @@ impl Requests {
     pub fn enter(&self, permit: &mut Permit, class: Class, now: Time) -> Result<(), Fault> {
         self.admission.lock().of(class).admit(now).map_err(|limit| overloaded(class, limit))?;
         let admission = self.admission.clone();
-        permit.place = Some(Place { admission, class, since: now, took: None });
+        let durations = self.durations.of(class).clone();
+        permit.place = Some(Place { admission, durations, class, since: now, took: None });
         Ok(())
     }
 
@@ -230,7 +239,7 @@ mod tests {
 
     #[test]
     fn beyond_the_budget_requests_are_refused_until_others_end() {
-        let requests = Requests::new(4_000);
+        let requests = Requests::new(4_000, Durations::default());
         let first = requests.admit(3_000).unwrap();
         let refused = requests.admit(3_000).unwrap_err();
         assert_eq!(refused.code, tonic::Code::ResourceExhausted);
@@ -242,7 +251,7 @@ mod tests {
 
     #[tokio::test]
     async fn once_it_was_handed_over_only_the_host_can_say_that_nothing_happened() {
-        let requests = Requests::new(4_000);
+        let requests = Requests::new(4_000, Durations::default());
         let silent = requests.ask(Duration::from_millis(1), |_| {}).await.unwrap_err();
         assert!(silent.is_outcome_unknown() && !silent.is_not_executed(), "{silent:?}");
         assert_eq!(requests.bytes(), 0);
@@ -256,7 +265,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_was_never_handed_over_did_not_happen() {
-        let requests = Requests::new(1);
+        let requests = Requests::new(1, Durations::default());
         let hand_over = |_| panic!("it is refused before");
         let refused = requests.ask(Duration::from_secs(10), hand_over).await.unwrap_err();
         assert!(refused.is_not_executed());
