@@ -17,7 +17,15 @@
 {{- end -}}
 
 {{- define "dougdb.image" -}}
-{{- printf "%s:%s" .Values.image.repository (default .Chart.AppVersion .Values.image.tag) -}}
+{{- printf "%s:%s" .Values.image.repository (default (.Chart.AppVersion | replace "+" "_") .Values.image.tag) -}}
+{{- end -}}
+
+{{/* The name of all that `helm test` makes, and deletes before and after: with a digest in it, so that
+nobody has an object of that name by accident. It was the release's name and "-test" once, and took
+a user's database of that name away. */}}
+{{- define "dougdb.testName" -}}
+{{- $digest := printf "helm test %s/%s" .Release.Namespace .Release.Name | sha256sum | trunc 10 -}}
+{{- printf "%s-test-%s" (.Release.Name | trunc 20 | trimSuffix "-") $digest -}}
 {{- end -}}
 
 {{/* Never changed: a Deployment's selector is immutable. */}}
@@ -29,9 +37,10 @@ app.kubernetes.io/component: operator
 
 {{- define "dougdb.labels" -}}
 {{ include "dougdb.selector" . }}
-app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | replace "+" "_" | quote }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
-helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
+{{- /* A label's value has no +, which a version may have. */}}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
 {{- end -}}
 
 {{/* Nothing that `doug` does needs more than this. */}}
