@@ -126,17 +126,13 @@ async fn work(
     let map = observed.map().filter(|_| created);
     let groups = map.as_ref().map(|map| groups(map, &observed)).unwrap_or_default();
     let changing = members::changing(&groups);
-    let rollout = match created {
-        true => {
-            let (observed, token) = (&observed, &token);
-            steps::roll(context, cluster, &database, observed, token, &hash, changing).await?
-        }
-        false => Next::Done,
+    let scene = {
+        let (database, observed, token) = (&database, &observed, &token);
+        members::Scene { api, context, cluster, database, observed, token }
     };
+    let rollout = steps::roll(&scene, &hash, created, changing).await?;
     let mut members = Members::default();
     if let Some(map) = &map {
-        let (database, observed, token) = (&database, &observed, &token);
-        let scene = members::Scene { api, context, cluster, database, observed, token };
         members = members::next(&scene, map, &groups, is_quiet(&rollout));
         if members::carry_out(&scene, map, &mut members).await? {
             return Ok(Duration::ZERO);

@@ -1,5 +1,6 @@
 //! Carrying the decisions out.
 
+use super::members::Scene;
 use super::{Failure, publish};
 use crate::apply;
 use crate::bootstrap::Step;
@@ -15,6 +16,7 @@ use futures::future::join_all;
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
 use k8s_openapi::api::storage::v1::StorageClass;
+use k8s_openapi::jiff::Timestamp;
 use kube::api::{DeleteParams, Patch, PatchParams, Preconditions};
 use kube::{Api, ResourceExt};
 use serde_json::json;
@@ -130,18 +132,16 @@ async fn expandable_classes(
     Ok(can.map(|class| class.name_any()).collect())
 }
 
-/// Takes the next step of replacing pods.
+/// Takes the next step of replacing pods; `serves`: the database was created, and answers.
 pub async fn roll(
-    context: &Context,
-    cluster: &DougCluster,
-    database: &Database,
-    observed: &Observed,
-    token: &Token,
+    scene: &Scene<'_>,
     hash: &str,
+    serves: bool,
     changing: Option<u64>,
 ) -> Result<Next, Failure> {
-    let pods = rollout::view(database, observed, hash);
-    let mut next = rollout::next(&pods, changing);
+    let Scene { context, cluster, database, observed, token, .. } = scene;
+    let pods = rollout::view(database, observed, hash, Timestamp::now());
+    let mut next = if serves { rollout::next(&pods, changing) } else { rollout::revive(&pods) };
     // The leaderships of one pod are handed over in one go: its node would ask
     // for those it prefers back in between.
     while let Next::HandOver { from, partition, to } = &next {

@@ -73,6 +73,18 @@ pub fn next(pods: &[PodView], changing: Option<u64>) -> Next {
     hand_over(pods, pod).unwrap_or_else(|| Next::Replace(pod.place.clone()))
 }
 
+/// The next step where nobody serves: before the database is created, or while all of it is down.
+/// A pod of another template that cannot run is made anew, or a corrected declaration would never
+/// reach it: a StatefulSet that is told to leave its pods alone (`OnDelete`) does. Those that run
+/// are left alone, for they may be about to answer.
+pub fn revive(pods: &[PodView]) -> Next {
+    let broken = || pods.iter().filter(|pod| broken(pod).is_some());
+    if let Some(pod) = broken().find(|pod| pod.outdated) {
+        return Next::Replace(pod.place.clone());
+    }
+    broken().next().map_or(Next::Done, stuck)
+}
+
 fn broken(pod: &PodView) -> Option<&str> {
     match &pod.state {
         PodState::Broken(why) => Some(why),

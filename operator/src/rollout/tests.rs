@@ -100,11 +100,59 @@ fn pods_as_they_should_be_are_left_alone() {
     assert_eq!(next(&pods, None), Next::Done);
 }
 
+#[test]
+fn where_nobody_serves_a_correction_reaches_the_pods_that_the_mistake_stopped() {
+    let broken = PodState::Broken("its image x cannot be had".into());
+    let mut pods = five();
+    for pod in &mut pods {
+        (pod.state, pod.node) = (broken.clone(), None);
+        pod.replicas.clear();
+    }
+    assert_eq!(revive(&pods), Next::Replace(place(0)));
+    pods[0].outdated = false;
+    pods[0].state = PodState::Coming;
+    assert_eq!(revive(&pods), Next::Replace(place(1)));
+    for pod in &mut pods {
+        pod.outdated = false;
+    }
+    assert_eq!(
+        revive(&pods),
+        Next::Stuck { place: place(1), why: "its image x cannot be had".into() }
+    );
+}
+
+#[test]
+fn where_nobody_serves_pods_that_run_are_left_alone() {
+    let mut pods = five();
+    for pod in &mut pods {
+        pod.state = PodState::Coming;
+    }
+    assert_eq!(revive(&pods), Next::Done);
+}
+
 mod of_pods {
     use super::super::view::*;
     use crate::testing::{answered, database, empty, pod};
     use doug_client::v1;
+    use k8s_openapi::jiff::Timestamp;
     use serde_json::json;
+
+    fn now() -> Timestamp {
+        "2026-01-01T12:01:01Z".parse().unwrap()
+    }
+
+    #[test]
+    fn a_pod_that_waits_a_moment_for_a_machine_is_not_broken() {
+        let since = |time: &str| {
+            let status = json!({"conditions": [{
+                "type": "PodScheduled", "status": "False", "message": "0/3 nodes are available",
+                "lastTransitionTime": time,
+            }]});
+            trouble(&pod(0, "new", status).1, now())
+        };
+        assert_eq!(since("2026-01-01T12:00:01Z"), None);
+        assert!(since("2026-01-01T12:00:00Z").is_some());
+    }
 
     #[test]
     fn a_node_that_kubernetes_does_not_count_as_ready_yet_is_waited_for() {
@@ -117,7 +165,7 @@ mod of_pods {
             [pod(0, "new", ready("True")), pod(1, "new", ready("False")), pod(2, "new", json!({}))]
                 .into();
         let states: Vec<PodState> =
-            view(&database(), &observed, "new").into_iter().map(|pod| pod.state).collect();
+            view(&database(), &observed, "new", now()).into_iter().map(|pod| pod.state).collect();
         assert_eq!(states, [PodState::Ready, PodState::Coming, PodState::Coming]);
     }
 
@@ -127,7 +175,7 @@ mod of_pods {
         observed.pods =
             [pod(0, "new", json!({})), pod(1, "old", json!({})), pod(2, "new", json!({}))].into();
         let outdated: Vec<bool> =
-            view(&database(), &observed, "new").iter().map(|pod| pod.outdated).collect();
+            view(&database(), &observed, "new", now()).iter().map(|pod| pod.outdated).collect();
         assert_eq!(outdated, [false, true, false]);
     }
 
@@ -148,7 +196,7 @@ mod of_pods {
             waiting("ContainerCreating", ""),
             unschedulable,
         ]
-        .map(|status| trouble(&pod(0, "new", status).1).unwrap_or_else(|| "nothing".into()));
+        .map(|status| trouble(&pod(0, "new", status).1, now()).unwrap_or_else(|| "nothing".into()));
         insta::assert_snapshot!(said.join("\n"));
     }
 }

@@ -6,11 +6,15 @@ use crate::validate::{Database, Place};
 use doug_client::v1;
 use doug_proto::ids::NodeId;
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
 
 /// A follower this many entries behind its leader has caught up: under load
 /// nobody is ever at the very end.
 const LAG: u64 = 1_000;
+/// A pod that cannot be scheduled for less than this long waits for an autoscaler, which may be
+/// bringing a machine, or for its volume to be bound.
+const SCHEDULING: SignedDuration = SignedDuration::from_secs(60);
 /// A container that was restarted this often is broken, not unlucky.
 const RESTARTS: i32 = 3;
 
@@ -54,11 +58,17 @@ pub struct ReplicaView {
 }
 
 /// The view of every declared node; `hash` is that of the template wanted.
-pub fn view(database: &Database, observed: &Observed, hash: &str) -> Vec<PodView> {
-    database.places().map(|place| pod_view(database, observed, hash, place)).collect()
+pub fn view(database: &Database, observed: &Observed, hash: &str, now: Timestamp) -> Vec<PodView> {
+    database.places().map(|place| pod_view(database, observed, hash, now, place)).collect()
 }
 
-fn pod_view(database: &Database, observed: &Observed, hash: &str, place: Place) -> PodView {
+fn pod_view(
+    database: &Database,
+    observed: &Observed,
+    hash: &str,
+    now: Timestamp,
+    place: Place,
+) -> PodView {
     let pod = observed.pod(database, &place);
     let answer = observed.answers.get(&place);
     let ready = answer.is_some_and(|answer| answer.status.state() == v1::NodeState::Ready);
@@ -68,7 +78,7 @@ fn pod_view(database: &Database, observed: &Observed, hash: &str, place: Place) 
         // that has noticed, two would be away.
         Some(pod) if ready && counts_as_ready(pod) => PodState::Ready,
         Some(_) if ready => PodState::Coming,
-        Some(pod) => trouble(pod).map_or(PodState::Coming, PodState::Broken),
+        Some(pod) => trouble(pod, now).map_or(PodState::Coming, PodState::Broken),
         None => PodState::Coming,
     };
     let node = answer.and_then(|answer| answer.identity.node.parse().ok());
@@ -104,11 +114,15 @@ fn replica_view(replica: &v1::ReplicaStatus, own: Option<NodeId>) -> ReplicaView
 }
 
 /// What keeps a pod from running, in words.
-pub fn trouble(pod: &Pod) -> Option<String> {
+pub fn trouble(pod: &Pod, now: Timestamp) -> Option<String> {
     let status = pod.status.as_ref()?;
     let conditions = status.conditions.iter().flatten();
     let unschedulable = conditions
         .filter(|c| c.type_ == "PodScheduled" && c.status == "False")
+        .filter(|c| {
+            let since = c.last_transition_time.as_ref().map(|time| time.0);
+            since.is_none_or(|since| now.duration_since(since) > SCHEDULING)
+        })
         .find_map(|c| c.message.clone());
     if let Some(why) = unschedulable {
         return Some(format!("it cannot be scheduled: {why}"));
