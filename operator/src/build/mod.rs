@@ -3,12 +3,14 @@
 
 mod access;
 mod facade;
+mod image;
 mod labels;
 mod network;
 mod node;
 mod pods;
 mod services;
 
+pub use image::image;
 pub use labels::{
     CLUSTER, COMPONENT_NODE, INSTANCE, MANAGED_BY, MANAGER, TEMPLATE_HASH, instance_selector,
     is_facade,

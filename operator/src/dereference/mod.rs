@@ -111,3 +111,16 @@ pub fn counts_as_ready(pod: &Pod) -> bool {
     let conditions = pod.status.iter().flat_map(|status| status.conditions.iter().flatten());
     conditions.into_iter().any(|c| c.type_ == "Ready" && c.status == "True")
 }
+
+/// Whether a pod waits for an image that cannot be had.
+pub fn lacks_image(pod: &Pod) -> bool {
+    let containers =
+        pod.status.iter().flat_map(|status| status.container_statuses.iter().flatten());
+    let mut waiting = containers.filter_map(|container| container.state.as_ref()?.waiting.as_ref());
+    waiting.any(|waiting| waiting.reason.as_deref().is_some_and(is_of_image))
+}
+
+/// Whether a container that waits for this reason waits for its image.
+pub fn is_of_image(reason: &str) -> bool {
+    ["ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"].contains(&reason)
+}

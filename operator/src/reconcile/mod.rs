@@ -114,7 +114,7 @@ async fn work(
     let old = cluster.status.clone().unwrap_or_default();
 
     let growth = steps::grow(context, cluster, &database, &mut observed).await?;
-    let circumstances = circumstances(context, &database, &observed);
+    let circumstances = Circumstances { image: build::image(&database, &observed, &context.image) };
     apply_objects(context, &database, &circumstances, &observed).await?;
 
     let bootstrap = bootstrap::next(&database, &old, &observed, fresh_id()?);
@@ -191,17 +191,6 @@ async fn token(context: &Context, database: &Database) -> Result<Token, Failure>
     read_token(&context.client, database)
         .await?
         .ok_or_else(|| Failure::NoToken(database.token_name()))
-}
-
-/// Without a declared image, nodes keep the one they run: an operator's own
-/// upgrade restarts nobody.
-fn circumstances(context: &Context, database: &Database, observed: &Observed) -> Circumstances {
-    let running = observed.sets.values().find_map(|set| {
-        let pod = set.spec.as_ref()?.template.spec.as_ref()?;
-        pod.containers.first()?.image.clone()
-    });
-    let image = database.image.clone().or(running).unwrap_or_else(|| context.image.clone());
-    Circumstances { image }
 }
 
 async fn apply_objects(

@@ -1,7 +1,7 @@
 //! Pods and replicas, as far as replacing pods needs to know them.
 
 use crate::build::TEMPLATE_HASH;
-use crate::dereference::{Observed, counts_as_ready};
+use crate::dereference::{Observed, counts_as_ready, is_of_image};
 use crate::validate::{Database, Place};
 use doug_client::v1;
 use doug_proto::ids::NodeId;
@@ -136,9 +136,7 @@ fn container_trouble(container: &ContainerStatus) -> Option<String> {
     let message = waiting.and_then(|waiting| waiting.message.clone()).unwrap_or_default();
     let image = &container.image;
     match reason {
-        "ErrImagePull" | "ImagePullBackOff" | "InvalidImageName" | "ErrImageNeverPull" => {
-            Some(format!("its image {image} cannot be had: {message}"))
-        }
+        _ if is_of_image(reason) => Some(format!("its image {image} cannot be had: {message}")),
         "CreateContainerError" | "CreateContainerConfigError" | "RunContainerError" => {
             Some(format!("its container cannot be started: {message}"))
         }
