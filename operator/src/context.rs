@@ -1,6 +1,7 @@
 //! What reconciliations share.
 
 use crate::build::MANAGER;
+use crate::dereference::Token;
 use crate::metrics::Metrics;
 use crate::status::Leaders;
 use doug_crds::DougCluster;
@@ -17,6 +18,9 @@ const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 /// Objects are applied again after this long, though nothing calls for it.
 const APPLY_AGAIN: Duration = Duration::from_secs(60);
+/// Those that somebody else changed, after this long: where two controllers want different things
+/// of one object, they must not keep each other busy.
+const RESTORE: Duration = Duration::from_secs(2);
 
 /// What reconciliations share.
 pub struct Context {
@@ -35,8 +39,12 @@ pub struct Context {
 pub struct Memory {
     /// Leaders as last seen.
     pub leaders: Leaders,
+    /// The token of its nodes, as last read: should its Secret be deleted, it is made again as it
+    /// was.
+    pub token: Option<Token>,
     failures: u32,
     applied: Option<(u64, Instant)>,
+    disturbed: bool,
     last_event: Option<(&'static str, String)>,
 }
 
@@ -110,18 +118,44 @@ impl Memory {
 
     /// Whether objects with this digest need to be applied.
     pub fn needs_apply(&self, digest: u64) -> bool {
-        self.applied.is_none_or(|(old, at)| old != digest || at.elapsed() > APPLY_AGAIN)
+        let patience = if self.disturbed { RESTORE } else { APPLY_AGAIN };
+        self.applied.is_none_or(|(old, at)| old != digest || at.elapsed() > patience)
+    }
+
+    /// Objects with this digest are about to be applied. Said before it is done: what somebody
+    /// else does meanwhile disturbs them again.
+    pub fn applying(&mut self) {
+        self.disturbed = false;
     }
 
     /// Objects with this digest are applied.
     pub fn applied(&mut self, digest: u64) {
         self.applied = Some((digest, Instant::now()));
     }
+
+    /// Somebody else may have changed or deleted an object.
+    pub fn disturbed(&mut self) {
+        self.disturbed = true;
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_others_change_is_restored_long_before_its_time() {
+        let mut memory = Memory::default();
+        assert!(memory.needs_apply(1));
+        memory.applied = Some((1, Instant::now() - RESTORE - Duration::from_millis(1)));
+        assert!(!memory.needs_apply(1));
+        memory.disturbed();
+        assert!(memory.needs_apply(1));
+        memory.applying();
+        memory.applied(1);
+        memory.disturbed();
+        assert!(!memory.needs_apply(1), "two controllers would keep each other busy");
+    }
 
     #[test]
     fn pauses_double_up_to_a_minute_and_success_begins_anew() {

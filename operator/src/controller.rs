@@ -7,13 +7,15 @@ use crate::dereference::instance_of;
 use crate::http::{Pages, router};
 use crate::lease::Election;
 use crate::metrics::Metrics;
+use crate::owned;
 use crate::reconcile::reconcile;
 use anyhow::{Context as _, bail};
 use doug_crds::DougCluster;
 use futures::StreamExt;
 use futures::future::join_all;
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
-use k8s_openapi::api::core::v1::{Pod, Service};
+use k8s_openapi::api::core::v1::Pod;
+use kube::core::DeserializeGuard;
 use kube::runtime::controller::{self, Action, Controller};
 use kube::runtime::reflector::ObjectRef;
 use kube::runtime::watcher;
@@ -111,7 +113,9 @@ async fn connect(client: &Client, config: &Config, connected: &AtomicBool) -> an
     Ok(())
 }
 
-fn resources(client: &Client, namespace: Option<&str>) -> Api<DougCluster> {
+/// One that this operator cannot read stops no other: after it went back to an older version, for
+/// instance.
+fn resources(client: &Client, namespace: Option<&str>) -> Api<DeserializeGuard<DougCluster>> {
     match namespace {
         Some(namespace) => Api::namespaced(client.clone(), namespace),
         None => Api::all(client.clone()),
@@ -142,11 +146,14 @@ async fn control_one(client: &Client, namespace: Option<String>, context: Arc<Co
     let pods = everything
         .clone()
         .labels("app.kubernetes.io/name=dougdb,app.kubernetes.io/component in (node, facade)");
+    let changed = owned::changes(client, namespace.as_deref(), &ours, &context)
+        .map(|(namespace, name)| ObjectRef::new(&name).within(&namespace));
     let events = Controller::new(resources(client, namespace.as_deref()), everything)
         .with_config(controller::Config::default().debounce(DEBOUNCE).concurrency(AT_ONCE))
+        // Their status: a pod of a StatefulSet that became ready.
         .owns(api!(StatefulSet), ours.clone())
         .owns(api!(Deployment), ours.clone())
-        .owns(api!(Service), ours)
+        .reconcile_on(changed)
         .watches(api!(Pod), pods, |pod| {
             let namespace = pod.namespace()?;
             Some(ObjectRef::new(&instance_of(&pod)?).within(&namespace))

@@ -5,7 +5,7 @@ mod nodes;
 mod objects;
 
 pub use nodes::{Answer, FacadeAnswer, Token, admin};
-pub use objects::read_token;
+pub use objects::{any_node_runs, nodes_selector, read_token};
 
 use crate::apply::{Claim, claim};
 use crate::build::{CLUSTER, INSTANCE};

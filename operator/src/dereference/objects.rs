@@ -13,7 +13,7 @@ use std::fmt::Debug;
 
 /// Reads them all.
 pub async fn fetch(client: &Client, database: &Database) -> kube::Result<Observed> {
-    let nodes = format!("{},{COMPONENT_NODE}", instance_selector(&database.name));
+    let nodes = nodes_selector(&database.name);
     let facades = Api::<Deployment>::namespaced(client.clone(), &database.namespace);
     Ok(Observed {
         sets: list::<StatefulSet>(client, database, &nodes).await?,
@@ -22,6 +22,27 @@ pub async fn fetch(client: &Client, database: &Database) -> kube::Result<Observe
         facade: facades.get_opt(&database.facade_name()).await?,
         ..Observed::default()
     })
+}
+
+/// Finds what belongs to the nodes of a database.
+pub fn nodes_selector(database: &str) -> String {
+    format!("{},{COMPONENT_NODE}", instance_selector(database))
+}
+
+/// Whether the process of some node runs.
+///
+/// # Errors
+/// The API server's.
+pub async fn any_node_runs(client: &Client, database: &Database) -> kube::Result<bool> {
+    let pods = list::<Pod>(client, database, &nodes_selector(&database.name)).await?;
+    Ok(pods.values().any(runs))
+}
+
+fn runs(pod: &Pod) -> bool {
+    let containers =
+        pod.status.iter().flat_map(|status| status.container_statuses.iter().flatten());
+    let mut states = containers.filter_map(|container| container.state.as_ref());
+    states.any(|state| state.running.is_some())
 }
 
 async fn list<K>(
@@ -49,4 +70,25 @@ pub async fn read_token(client: &Client, database: &Database) -> kube::Result<Op
     let secret = secrets.get_opt(&database.token_name()).await?;
     let bytes = secret.and_then(|secret| secret.data?.remove("token"));
     Ok(bytes.and_then(|bytes| String::from_utf8(bytes.0).ok()).map(Token))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::pod;
+    use serde_json::json;
+
+    #[test]
+    fn a_node_whose_container_has_not_started_has_no_token_yet() {
+        let container = |state: serde_json::Value| {
+            let status = json!({"containerStatuses": [{
+                "name": "node", "image": "doug", "imageID": "", "ready": false, "restartCount": 0,
+                "state": state,
+            }]});
+            runs(&pod(0, "new", status).1)
+        };
+        assert!(container(json!({"running": {"startedAt": "2026-01-01T12:00:00Z"}})));
+        assert!(!container(json!({"waiting": {"reason": "CreateContainerConfigError"}})));
+        assert!(!runs(&pod(0, "new", json!({})).1));
+    }
 }

@@ -8,6 +8,12 @@ pub enum Failure {
     /// What is declared cannot work.
     #[error("{0}")]
     Invalid(String),
+    /// A newer operator, or a definition of another version, let in what this one cannot read.
+    #[error(
+        "this operator cannot read the DougCluster, and leaves its database alone: {0}. Correct \
+         it, or run the operator of the version that wrote it"
+    )]
+    Unreadable(String),
     /// An object could not be applied.
     #[error(transparent)]
     Apply(#[from] ApplyError),
@@ -20,6 +26,20 @@ pub enum Failure {
     /// A Secret without what it is for.
     #[error("Secret {0} has no key `token`: delete it, and it is made anew")]
     NoToken(String),
+    /// The Secret is gone, and nodes run that have what was in it.
+    #[error(
+        "Secret {secret} is gone, and the nodes that run still use what was in it: they would \
+         refuse another. Put it back from a backup; or stop all nodes at once, upon which a new \
+         one is made: kubectl delete pod -n {namespace} -l {selector}"
+    )]
+    TokenLost {
+        /// Name of the Secret.
+        secret: String,
+        /// What finds the pods of the nodes.
+        selector: String,
+        /// Where they are.
+        namespace: String,
+    },
     /// A node refused or did not answer.
     #[error("{0}")]
     Node(doug_client::Fault),
@@ -30,12 +50,14 @@ impl Failure {
     pub fn reason(&self) -> &'static str {
         match self {
             Failure::Invalid(_) => "InvalidSpec",
+            Failure::Unreadable(_) => "UnreadableResource",
             Failure::Apply(ApplyError::NameTaken(_)) => "NameTaken",
             Failure::Apply(ApplyError::StillThere(_)) => "WaitingForDeletion",
             Failure::Apply(ApplyError::Refused { .. }) => "ObjectRefused",
             Failure::Apply(ApplyError::Kube(_)) | Failure::Kube(_) => "ApiServerFailed",
             Failure::Random(_) => "NoRandomNumbers",
             Failure::NoToken(_) => "NoToken",
+            Failure::TokenLost { .. } => "TokenLost",
             Failure::Node(_) => "NodeRefused",
         }
     }

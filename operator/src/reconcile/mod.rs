@@ -13,7 +13,7 @@ use crate::apply;
 use crate::bootstrap::{self, Step};
 use crate::build::{self, Circumstances, build};
 use crate::context::Context;
-use crate::dereference::{Observed, Token, dereference, read_token};
+use crate::dereference::{Observed, Token, any_node_runs, dereference, nodes_selector, read_token};
 use crate::groups::groups;
 use crate::rollout::Next;
 use crate::status::{self, Findings, Outcome};
@@ -21,9 +21,11 @@ use crate::storage::{self, Growth};
 use crate::validate::{Database, validate};
 use doug_crds::{DougCluster, DougClusterStatus};
 use doug_proto::ids::DatabaseId;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use k8s_openapi::jiff::Timestamp;
+use kube::core::DeserializeGuard;
 use kube::runtime::controller::Action;
-use kube::{Api, ResourceExt};
+use kube::{Api, Resource, ResourceExt};
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
@@ -50,12 +52,13 @@ pub struct Progress {
 /// Reconciles one DougCluster. Never fails: a failure is published in its
 /// conditions and tried again after a pause that grows.
 pub async fn reconcile(
-    cached: Arc<DougCluster>,
+    cached: Arc<DeserializeGuard<DougCluster>>,
     context: Arc<Context>,
 ) -> Result<Action, Infallible> {
-    let uid = cached.uid().unwrap_or_default();
+    let meta = cached.meta();
+    let uid = meta.uid.clone().unwrap_or_default();
     let timer = context.metrics.start();
-    let result = attempt(&cached, &context).await;
+    let result = attempt(meta, &context).await;
     let action = match result {
         Ok(Some(pause)) => {
             context.memory(&uid, |memory| memory.succeeded());
@@ -70,7 +73,8 @@ pub async fn reconcile(
         Err(failure) => {
             let pause = context.memory(&uid, |memory| memory.failed());
             timer.finish(failure.reason());
-            tracing::warn!(dougcluster = cached.name_any(), reason = failure.reason(), "{failure}");
+            let (namespace, dougcluster) = (meta.namespace.as_deref(), meta.name.as_deref());
+            tracing::warn!(namespace, dougcluster, reason = failure.reason(), "{failure}");
             Action::requeue(pause)
         }
     };
@@ -78,14 +82,25 @@ pub async fn reconcile(
 }
 
 /// One try; how soon to look again. None: the resource is gone.
-async fn attempt(cached: &DougCluster, context: &Context) -> Result<Option<Duration>, Failure> {
-    let namespace = cached.namespace().unwrap_or_default();
-    let api: Api<DougCluster> = Api::namespaced(context.client.clone(), &namespace);
+async fn attempt(cached: &ObjectMeta, context: &Context) -> Result<Option<Duration>, Failure> {
+    let (namespace, name) = (cached.namespace.as_deref(), cached.name.as_deref());
+    let (namespace, name) = (namespace.unwrap_or_default(), name.unwrap_or_default());
+    let guarded: Api<DeserializeGuard<DougCluster>> =
+        Api::namespaced(context.client.clone(), namespace);
+    let api: Api<DougCluster> = Api::namespaced(context.client.clone(), namespace);
     // Not from the cache: what is decided below rests on the newest status.
-    let Some(cluster) = api.get_opt(&cached.name_any()).await? else { return Ok(None) };
-    if cluster.metadata.deletion_timestamp.is_some() || cluster.uid() != cached.uid() {
+    let Some(cluster) = guarded.get_opt(name).await? else { return Ok(None) };
+    if cluster.meta().deletion_timestamp.is_some() || cluster.meta().uid != cached.uid {
         return Ok(None);
     }
+    let cluster = match cluster {
+        DeserializeGuard(Ok(cluster)) => cluster,
+        DeserializeGuard(Err(unreadable)) => {
+            let failure = Failure::Unreadable(unreadable.error);
+            publish::unreadable(&context.client, &unreadable.metadata, &failure).await?;
+            return Err(failure);
+        }
+    };
     let judged = cluster.status.as_ref().is_some_and(|status| !status.conditions.is_empty());
     if !judged {
         publish::findings(&api, &cluster, &status::unknown()).await?;
@@ -96,7 +111,7 @@ async fn attempt(cached: &DougCluster, context: &Context) -> Result<Option<Durat
         Err(failure) if failure.is_conflict() => Ok(Some(SOON)),
         Err(failure) => {
             let findings = findings::of_failure(&cluster, &failure);
-            context.say(&cluster, true, failure.reason(), failure.to_string()).await;
+            context.say(&cluster, !failure.passes(), failure.reason(), failure.to_string()).await;
             publish::findings(&api, &cluster, &findings).await?;
             Err(failure)
         }
@@ -178,19 +193,40 @@ fn unwritable(context: &Context, cluster: &DougCluster, observed: &Observed) -> 
     context.memory(&uid, |memory| status::writable(&map, observed, &mut memory.leaders))
 }
 
-/// Makes the token once. A database's nodes and its operator share it.
+/// Makes the token once. A database's nodes and its operator share it: nodes that run do not take
+/// up another one, and would refuse the operator and each node that was restarted since. So a
+/// Secret that was deleted is made again as it was, or not at all while one of them runs.
 async fn token(context: &Context, database: &Database) -> Result<Token, Failure> {
+    let remember = |token: &Token| {
+        context.memory(&database.uid, |memory| memory.token = Some(token.clone()));
+    };
     if let Some(token) = read_token(&context.client, database).await? {
+        remember(&token);
         return Ok(token);
     }
-    let mut random = [0_u8; 32];
-    getrandom::fill(&mut random).map_err(|error| Failure::Random(error.to_string()))?;
-    let text: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
+    let text = match context.memory(&database.uid, |memory| memory.token.clone()) {
+        Some(Token(text)) => text,
+        None if any_node_runs(&context.client, database).await? => {
+            return Err(Failure::TokenLost {
+                secret: database.token_name(),
+                selector: nodes_selector(&database.name),
+                namespace: database.namespace.clone(),
+            });
+        }
+        None => fresh_token()?,
+    };
     let secret = build::token_secret(database, &text);
     apply::create_once(&context.client, database, &secret).await?;
-    read_token(&context.client, database)
-        .await?
-        .ok_or_else(|| Failure::NoToken(database.token_name()))
+    let token = read_token(&context.client, database).await?;
+    let token = token.ok_or_else(|| Failure::NoToken(database.token_name()))?;
+    remember(&token);
+    Ok(token)
+}
+
+fn fresh_token() -> Result<String, Failure> {
+    let mut random = [0_u8; 32];
+    getrandom::fill(&mut random).map_err(|error| Failure::Random(error.to_string()))?;
+    Ok(random.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 async fn apply_objects(
@@ -209,6 +245,7 @@ async fn apply_objects(
     if !missing && !context.memory(&database.uid, |memory| memory.needs_apply(digest)) {
         return Ok(());
     }
+    context.memory(&database.uid, |memory| memory.applying());
     apply::apply(&context.client, database, &objects).await?;
     context.memory(&database.uid, |memory| memory.applied(digest));
     Ok(())

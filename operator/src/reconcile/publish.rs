@@ -1,12 +1,14 @@
 //! Writing the status, and events when a condition turns.
 
-use super::Failure;
+use super::{Failure, findings};
 use crate::build::MANAGER;
 use crate::context::Context;
 use crate::status::{Finding, Findings, conditions};
 use doug_crds::{DougCluster, DougClusterStatus};
-use kube::api::PostParams;
-use kube::{Api, ResourceExt};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, ObjectMeta};
+use kube::api::{ApiResource, DynamicObject, Patch, PatchParams, PostParams};
+use kube::{Api, Client, ResourceExt};
+use serde_json::json;
 
 /// Writes a status if it differs, on the version that was read.
 pub async fn status(
@@ -41,6 +43,31 @@ pub async fn findings(
     newer.conditions = conditions(&newer.conditions, findings, generation, &super::now());
     newer.observed_generation = Some(generation);
     status(api, cluster, &newer).await
+}
+
+/// Writes the conditions of a resource of which only the metadata can be read. What else its
+/// status says stays.
+pub async fn unreadable(
+    client: &Client,
+    meta: &ObjectMeta,
+    failure: &Failure,
+) -> Result<(), Failure> {
+    let namespace = meta.namespace.as_deref().unwrap_or_default();
+    let resource = ApiResource::erase::<DougCluster>(&());
+    let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), namespace, &resource);
+    let name = meta.name.as_deref().unwrap_or_default();
+    let Some(found) = api.get_opt(name).await? else { return Ok(()) };
+    let old = &found.data["status"]["conditions"];
+    let old: Vec<Condition> = serde_json::from_value(old.clone()).unwrap_or_default();
+    let generation = meta.generation.unwrap_or_default();
+    let new = conditions(&old, &findings::unreadable(failure), generation, &super::now());
+    if old == new {
+        return Ok(());
+    }
+    let status = json!({"status": {"conditions": new, "observedGeneration": generation}});
+    let parameters = PatchParams { field_manager: Some(MANAGER.to_owned()), ..Default::default() };
+    api.patch_status(name, &parameters, &Patch::Merge(&status)).await?;
+    Ok(())
 }
 
 /// Says which conditions turned, to people who read events.

@@ -16,13 +16,27 @@ use k8s_openapi::jiff::{SignedDuration, Timestamp};
 /// A node that restarts is silent for a while, and needs nobody.
 const RESTART: SignedDuration = SignedDuration::from_secs(30);
 
+/// Of a resource that cannot be read nothing is known, and nothing is done.
+pub fn unreadable(failure: &Failure) -> Findings {
+    let (reason, message) = (failure.reason(), failure.to_string());
+    Findings {
+        ready: Finding::unknown(reason, message.clone()),
+        available: Finding::unknown(reason, message.clone()),
+        progressing: Finding::no(reason, message.clone()),
+        degraded: Finding::yes(reason, message),
+    }
+}
+
 /// A failure: what is known of readiness is out of date, unless it passes.
 pub fn of_failure(cluster: &DougCluster, failure: &Failure) -> Findings {
     let (reason, message) = (failure.reason(), failure.to_string());
-    let stale = |kind: &str| {
+    let was = |kind: &str| {
         let known = cluster.status.iter().flat_map(|status| &status.conditions);
         let was = known.into_iter().find(|condition| condition.type_ == kind);
-        match was.map(|condition| condition.status.as_str()) {
+        was.map(|condition| condition.status.as_str())
+    };
+    let stale = |kind: &str| {
+        match was(kind) {
             // Serving goes on by itself: a bad change to the spec, or an API
             // server in trouble, does not stop what already runs.
             Some("True") => {
@@ -38,7 +52,11 @@ pub fn of_failure(cluster: &DougCluster, failure: &Failure) -> Findings {
             true => Finding::yes(reason, message.clone()),
             false => Finding::no(reason, message.clone()),
         },
-        degraded: Finding::yes(reason, message),
+        // What passes by itself needs no person; nor does it mend what needed one before.
+        degraded: match failure.passes() && was("Degraded") != Some("True") {
+            true => Finding::no(reason, message),
+            false => Finding::yes(reason, message),
+        },
     }
 }
 

@@ -178,6 +178,14 @@ fn a_bad_change_does_not_unsay_that_the_database_serves() {
 }
 
 #[test]
+fn what_passes_by_itself_needs_no_person() {
+    let cluster = crate::testing::resource(crate::testing::spec());
+    let still_there = crate::apply::ApplyError::StillThere("Service orders".into());
+    let findings = of_failure(&cluster, &Failure::Apply(still_there));
+    assert_eq!((findings.degraded.holds, findings.progressing.holds), (Some(false), Some(true)));
+}
+
+#[test]
 fn a_node_that_restarts_degrades_nothing() {
     let mut restarting = observed();
     restarting.answers.remove(&place(2));
