@@ -93,6 +93,6 @@ seccompProfile: {type: RuntimeDefault}
   resources: [persistentvolumeclaims]
   verbs: [get, list, watch, patch, delete]
 - apiGroups: ["", events.k8s.io]
-  resources: [events]
-  verbs: [create, patch]
+  resources: [events]  # listed to learn why no pods are made
+  verbs: [list, create, patch]
 {{- end -}}

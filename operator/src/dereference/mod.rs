@@ -3,6 +3,7 @@
 
 mod nodes;
 mod objects;
+mod refusals;
 
 pub use nodes::{Answer, FacadeAnswer, Token, admin};
 pub use objects::{any_node_runs, nodes_selector, read_token};
@@ -27,6 +28,8 @@ pub struct Observed {
     pub claims: BTreeMap<String, PersistentVolumeClaim>,
     /// The facade's Deployment.
     pub facade: Option<Deployment>,
+    /// Why no pods are made, by the name of the StatefulSet or Deployment.
+    pub refused: BTreeMap<String, String>,
     /// What each declared node answered; those that did not are left out.
     pub answers: BTreeMap<Place, Answer>,
     /// Why each silent one did not.
@@ -45,6 +48,7 @@ pub async fn dereference(
     token: Option<&Token>,
 ) -> kube::Result<Observed> {
     let mut observed = objects::fetch(client, database).await?;
+    refusals::fetch(client, database, &mut observed).await?;
     nodes::ask(database, token, &mut observed).await;
     Ok(observed)
 }

@@ -91,7 +91,14 @@ pub async fn ask(database: &Database, token: Option<&Token>, observed: &mut Obse
     for (answer, place) in answers {
         match answer {
             Ok(answer) => drop(observed.answers.insert(place, answer)),
-            Err(why) => drop(observed.silent.insert(place, why)),
+            Err(why) => {
+                let refused = observed.refused.get(&database.set_name(&place.cluster));
+                let why = match (observed.pod(database, &place), refused) {
+                    (None, Some(refusal)) => format!("its pod is refused: {refusal}"),
+                    _ => why,
+                };
+                observed.silent.insert(place, why);
+            }
         }
     }
     observed.facades = facades;

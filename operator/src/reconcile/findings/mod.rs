@@ -224,6 +224,15 @@ fn degraded(
             ),
         );
     }
+    if let Some((name, why)) = observed.refused.first_key_value() {
+        return Finding::yes(
+            "PodsRefused",
+            format!(
+                "no pods are made for {name}: {why}. Raise the quota, change the policy, or \
+                 correct the declaration"
+            ),
+        );
+    }
     if let Growth::CannotGrow { class, claim } = &progress.growth {
         return Finding::yes(
             "VolumesCannotGrow",

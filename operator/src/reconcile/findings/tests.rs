@@ -79,6 +79,8 @@ fn each_situation_has_its_words() {
         };
         answer.status.volume = Some(volume);
     }
+    let mut refused_pods = observed();
+    refused_pods.refused.insert("orders-a".into(), "exceeded quota: pods=1".into());
     let mut clocks = observed();
     for (answer, off) in clocks.answers.values_mut().zip([0, 1_500, -3_600_000]) {
         answer.status.clock_offset_milliseconds = off;
@@ -130,6 +132,7 @@ fn each_situation_has_its_words() {
             "a class that cannot expand",
             judged(&observed(), &Progress { growth: cannot, ..settled() }),
         ),
+        ("a quota refuses pods", judged(&refused_pods, &settled())),
         ("volumes are nearly full", judged(&full, &settled())),
         ("clocks are off", judged(&clocks, &settled())),
         (
