@@ -133,6 +133,11 @@ impl Memory {
         self.applied = Some((digest, Instant::now()));
     }
 
+    /// Whether objects are still to be put back.
+    pub fn is_disturbed(&self) -> bool {
+        self.disturbed
+    }
+
     /// Somebody else may have changed or deleted an object.
     pub fn disturbed(&mut self) {
         self.disturbed = true;

@@ -70,7 +70,7 @@ fn pod(database: &Database, of: &ClusterSpec, circumstances: &Circumstances) -> 
         Spread::None => return pod,
     };
     let labels = cluster(database, &of.name);
-    // Zones may be fewer than nodes, so spreading over them is only a wish.
+    // Zones may be fewer than nodes, so spreading over them is preferred, never required.
     pod["topologySpreadConstraints"] = json!([
         {
             "maxSkew": 1, "topologyKey": "kubernetes.io/hostname",

@@ -8,8 +8,14 @@ use doug_proto::ids::NodeId;
 use doug_proto::map::Partition;
 use std::collections::BTreeSet;
 
-/// A voter this many entries behind its leader has caught up.
+/// A voter this many entries behind its leader has caught up: under load nobody is ever at the
+/// very end.
 const LAG: u64 = 1_000;
+
+/// Whether a member is there, and has caught up with a leader that has committed up to `commit`.
+pub fn has_caught_up(peer: &v1::PeerProgress, commit: u64) -> bool {
+    peer.active && peer.match_index + LAG >= commit
+}
 
 /// One partition's group.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,7 +76,7 @@ fn group(known: &Partition, observed: &Observed) -> Group {
 fn leader(place: &Place, answer: &Answer, replica: &v1::ReplicaStatus) -> Option<Leader> {
     let node = answer.node()?;
     let active = replica.peers.iter().filter(|peer| peer.active);
-    let near = |peer: &&v1::PeerProgress| peer.match_index + LAG >= replica.commit;
+    let near = |peer: &&v1::PeerProgress| has_caught_up(peer, replica.commit);
     let ids = |peer: &v1::PeerProgress| peer.node.parse().ok();
     Some(Leader {
         node,

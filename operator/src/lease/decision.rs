@@ -3,9 +3,9 @@
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// What a Lease says.
+/// What a Lease says: client-go calls it so.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Record {
+pub struct LeaderElectionRecord {
     /// Who holds it; empty: nobody.
     pub holder: String,
     /// Changes whenever it is renewed.
@@ -26,7 +26,7 @@ pub enum Decision {
 /// How long the record has stood still, by this process's clock.
 pub struct Term {
     length: Duration,
-    seen: Option<(Record, Instant)>,
+    seen: Option<(LeaderElectionRecord, Instant)>,
 }
 
 impl Term {
@@ -36,7 +36,12 @@ impl Term {
     }
 
     /// Decides about what was found at `now`.
-    pub fn decide(&mut self, now: Instant, found: Option<&Record>, identity: &str) -> Decision {
+    pub fn decide(
+        &mut self,
+        now: Instant,
+        found: Option<&LeaderElectionRecord>,
+        identity: &str,
+    ) -> Decision {
         let Some(found) = found else { return Decision::Take };
         if found.holder == identity {
             return Decision::Renew;
@@ -45,11 +50,10 @@ impl Term {
             return Decision::Take;
         }
         match &self.seen {
-            Some((seen, since)) if seen == found => match now.duration_since(*since) >= self.length
-            {
-                true => Decision::Take,
-                false => Decision::Wait,
-            },
+            Some((seen, since)) if seen == found => {
+                let lapsed = now.duration_since(*since) >= self.length;
+                if lapsed { Decision::Take } else { Decision::Wait }
+            }
             _ => {
                 self.seen = Some((found.clone(), now));
                 Decision::Wait
@@ -64,8 +68,8 @@ mod tests {
 
     const LENGTH: Duration = Duration::from_secs(15);
 
-    fn held(holder: &str, version: u32) -> Record {
-        Record { holder: holder.into(), version: version.to_string() }
+    fn held(holder: &str, version: u32) -> LeaderElectionRecord {
+        LeaderElectionRecord { holder: holder.into(), version: version.to_string() }
     }
 
     #[test]

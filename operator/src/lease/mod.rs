@@ -6,7 +6,7 @@
 
 mod decision;
 
-pub use decision::{Decision, Record, Term};
+pub use decision::{Decision, LeaderElectionRecord, Term};
 
 use crate::build::MANAGER;
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
@@ -130,9 +130,9 @@ impl Election {
     }
 }
 
-fn record(lease: &Lease) -> Record {
+fn record(lease: &Lease) -> LeaderElectionRecord {
     let spec = lease.spec.clone().unwrap_or_default();
-    Record {
+    LeaderElectionRecord {
         holder: spec.holder_identity.unwrap_or_default(),
         version: lease.metadata.resource_version.clone().unwrap_or_default(),
     }

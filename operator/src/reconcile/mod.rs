@@ -179,7 +179,8 @@ async fn publish_status(
         status.creation = None;
     }
     publish::status(api, cluster, &status).await?;
-    Ok(if calm { CALM } else { SOON })
+    let disturbed = context.memory(&database.uid, |memory| memory.is_disturbed());
+    Ok(if calm && !disturbed { CALM } else { SOON })
 }
 
 /// Whether no pod is being replaced. One that does not run stops no move.

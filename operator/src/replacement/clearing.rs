@@ -1,6 +1,7 @@
 //! Taking a volume away: its claim, and the pod that keeps it in use.
 
 use super::{Situation, Step, hindrance, lost};
+use crate::dereference::counts_as_ready;
 use crate::validate::Place;
 use doug_crds::Replacing;
 use k8s_openapi::api::core::v1::Pod;
@@ -89,9 +90,4 @@ fn stillborn(situation: &Situation, place: &Place, replacing: &Replacing) -> Opt
         pod: Some((pod.name_any(), pod.uid()?)),
         dead: true,
     })
-}
-
-fn counts_as_ready(pod: &Pod) -> bool {
-    let conditions = pod.status.iter().flat_map(|status| status.conditions.iter().flatten());
-    conditions.into_iter().any(|c| c.type_ == "Ready" && c.status == "True")
 }

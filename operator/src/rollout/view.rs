@@ -2,6 +2,7 @@
 
 use crate::build::TEMPLATE_HASH;
 use crate::dereference::{Observed, counts_as_ready, is_of_image};
+use crate::groups::has_caught_up;
 use crate::validate::{Database, Place};
 use doug_client::v1;
 use doug_proto::ids::NodeId;
@@ -9,9 +10,6 @@ use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
 
-/// A follower this many entries behind its leader has caught up: under load
-/// nobody is ever at the very end.
-const LAG: u64 = 1_000;
 /// A pod that cannot be scheduled for less than this long waits for an autoscaler, which may be
 /// bringing a machine, or for its volume to be bound.
 const SCHEDULING: SignedDuration = SignedDuration::from_secs(60);
@@ -101,9 +99,7 @@ fn replica_view(replica: &v1::ReplicaStatus, own: Option<NodeId>) -> ReplicaView
         .flat_map(|descriptor| &descriptor.voters)
         .filter_map(|member| member.node.parse().ok())
         .collect();
-    let near_enough =
-        |peer: &&v1::PeerProgress| peer.active && peer.match_index + LAG >= replica.commit;
-    let peers = replica.peers.iter().filter(near_enough);
+    let peers = replica.peers.iter().filter(|peer| has_caught_up(peer, replica.commit));
     let caught_up = peers.filter_map(|peer| peer.node.parse().ok()).chain(own);
     ReplicaView {
         partition: replica.partition,
