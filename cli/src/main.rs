@@ -129,7 +129,7 @@ async fn answer() -> Exit {
         Ok(exit) => with_output(exit),
         Err(error) if error.chain().any(out::is_lost) => with_output(Exit::Done),
         Err(error) => {
-            errln!("doug: {error:#}");
+            errln!("doug: {}", globals.given.repeated_in(&format!("{error:#}")));
             exit::of_error(&error)
         }
     }
@@ -236,6 +236,32 @@ mod tests {
     }
 
     #[test]
+    fn commands_that_a_message_gives_repeat_where_the_database_is() {
+        let said = "see `doug demo`, then `doug partition list 3` or `doug get k`; `foo`";
+        let repeated = |arguments: &[&str], said: &str| {
+            parsed(arguments).globals.given.repeated_in(said).into_owned()
+        };
+        assert_eq!(repeated(&["get", "k", "--timeout", "1s"], said), said);
+        assert_eq!(
+            repeated(&["--endpoint", "a:1,b:2", "get", "k"], said),
+            "see `doug demo`, then `doug partition list 3 --endpoint a:1 --endpoint b:2` or \
+             `doug get k --endpoint a:1 --endpoint b:2`; `foo`"
+        );
+        let steering =
+            ["member", "remove", "a-0", "--admin-endpoint", "c:3", "--token-file", "my file"];
+        assert_eq!(
+            repeated(&steering, said),
+            "see `doug demo`, then `doug partition list 3 --admin-endpoint c:3 --token-file 'my \
+             file'` or `doug get k`; `foo`"
+        );
+        let demo = ["demo", "kill", "a-0", "--data", "d"];
+        assert_eq!(
+            repeated(&demo, "`doug demo restart a-0`; `doug demo --data x`"),
+            "`doug demo restart a-0 --data d`; `doug demo --data x`"
+        );
+    }
+
+    #[test]
     fn keys_and_values_may_begin_with_a_hyphen_and_options_stay_options() {
         for (arguments, key, value) in [
             (&["put", "temp", "-5"][..], "temp", "-5"),
@@ -244,6 +270,9 @@ mod tests {
         ] {
             let Command::Put(put) = parsed(arguments).command else { panic!("{arguments:?}") };
             assert_eq!((put.key(), put.value()), (key.as_ref(), Some(value.as_ref())));
+        }
+        for option in ["--prefix", "--from", "--to"] {
+            assert!(matches!(parsed(&["scan", option, "-5"]).command, Command::Scan(_)));
         }
         assert!(parse(["doug", "put", "k", "v", "--nonsense"].map(OsString::from).into()).is_err());
     }

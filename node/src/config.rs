@@ -34,8 +34,8 @@ pub struct Config {
     /// State machines that share the partitions; at least 1. More than one pays
     /// on a machine with cores to spare.
     pub hosts: usize,
-    /// How long a partition is idle before it is quiesced; 0: never, nor does any other
-    /// node's partition that has a replica here.
+    /// How long a partition is idle before it is quiesced, at most a day; 0: never, nor does
+    /// any other node's partition that has a replica here.
     pub quiesce_after_milliseconds: u64,
     /// Whether a leader answers linearizable reads without asking its peers, for as
     /// long as by its clock no other can have been elected. To be set alike on all
@@ -50,6 +50,8 @@ pub struct Config {
     pub max_connections: Option<usize>,
 }
 
+/// Milliseconds.
+const LONGEST_QUIET: u64 = 24 * 3_600_000;
 const LEAST_MEMORY: u64 = 16 << 20;
 /// Eight segments, each of which holds the largest batch.
 const LEAST_LOG: u64 = 64 << 20;
@@ -65,6 +67,12 @@ impl Config {
         ensure!(
             (10..=60_000).contains(&timeout),
             "the election timeout is {timeout} ms; it must be 10 to 60000"
+        );
+        let quiesce = self.quiesce_after_milliseconds;
+        ensure!(
+            quiesce <= LONGEST_QUIET,
+            "partitions were to be quiesced after {quiesce} ms; give at most {LONGEST_QUIET} (a \
+             day), or 0 for never"
         );
         let (memory, log) = (self.memory_budget, self.log_limit);
         ensure!(

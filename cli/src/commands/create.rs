@@ -1,6 +1,7 @@
 //! `doug create`.
 
 use super::layers;
+use super::whole_file::WholeFile;
 use crate::exit::{Exit, usage};
 use crate::globals::Globals;
 use anyhow::Context;
@@ -47,8 +48,9 @@ pub async fn run(args: Args, globals: &Globals) -> anyhow::Result<Exit> {
     let access = layers::token(args.token_file.as_deref())?;
     let created = create(&spec, fresh_id()?, globals.timeout, &access).await?;
     if let Some(file) = &args.map_out {
-        std::fs::write(file, created.map.to_json())
-            .with_context(|| format!("cannot write the partition map to {}", file.display()))?;
+        // Facades read it again and again, and must never see a half.
+        WholeFile::write(file, created.map.to_json().as_bytes())
+            .context("the database is there, but its partition map is not written")?;
     }
     report(&created, globals.json());
     Ok(Exit::Done)

@@ -4,6 +4,7 @@ use super::whole_file::WholeFile;
 use super::{consistency, entries, interval};
 use crate::exit::Exit;
 use crate::globals::Globals;
+use anyhow::Context;
 use clap::ValueEnum;
 use doug_client::ScanOptions;
 use std::io::{BufWriter, Write};
@@ -51,7 +52,8 @@ pub async fn run(args: Args, globals: &Globals) -> anyhow::Result<Exit> {
         }
         Some(path) => {
             let mut file = WholeFile::create(path)?;
-            let written = dump(&args, globals, &client, &mut file).await?;
+            let written = dump(&args, globals, &client, &mut file).await;
+            let written = written.with_context(|| format!("cannot dump to {}", path.display()))?;
             file.finish()?;
             doug_streams::errln!("doug: {written} entries written to {}", path.display());
         }

@@ -224,6 +224,15 @@ mod tests {
     }
 
     #[test]
+    fn times_beyond_reason_are_refused_with_their_range() {
+        for name in ["electionTimeoutMilliseconds", "quiesceAfterMilliseconds"] {
+            let options = options(&format!("{{data: /d, {name}: {}}}", u64::MAX));
+            let error = options.config().unwrap().check().unwrap_err().to_string();
+            assert!(error.contains("must be 10 to 60000") || error.contains("at most 86400000"));
+        }
+    }
+
+    #[test]
     fn one_port_for_two_things_is_refused() {
         let error = options("{data: /d, httpPort: 7400}").config().err().unwrap();
         assert!(error.to_string().contains("7400 is given twice"), "{error}");

@@ -3,6 +3,7 @@
 use anyhow::{Context, bail};
 use std::fs::{File, OpenOptions, Permissions};
 use std::io::{BufWriter, Write};
+use std::os::fd::AsFd;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 use tempfile::NamedTempFile;
@@ -15,7 +16,9 @@ const LINKS: usize = 40;
 /// A regular file is written beside its place and renamed into it at the end, so that one
 /// that broke off never passes for a whole one, nor replaces the last good one. It keeps its
 /// mode, its owner where that is allowed, and the links that lead to it. Whatever is no
-/// regular file (a FIFO, a device) is written through: a rename would put a file there.
+/// regular file (a FIFO, a device) is written through: a rename would put a file there. So
+/// is what a process holds open (`/dev/stdout`), after what that wrote before: a rename
+/// would leave it, and whoever writes there next, with a file that has no name any more.
 #[derive(Debug)]
 pub enum WholeFile {
     /// To be renamed to this place.
@@ -33,13 +36,26 @@ impl WholeFile {
         Self::begin(path).with_context(|| format!("cannot write {}", path.display()))
     }
 
+    /// Writes all of it at once.
+    ///
+    /// # Errors
+    /// As `create` and `finish`.
+    pub fn write(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+        let mut file = Self::create(path)?;
+        file.write_all(bytes).with_context(|| format!("cannot write {}", path.display()))?;
+        file.finish()
+    }
+
     fn begin(path: &Path) -> anyhow::Result<Self> {
         let there = match std::fs::metadata(path) {
             Ok(there) => Some(there),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
             Err(error) => return Err(error.into()),
         };
-        let place = target(path)?;
+        let place = match target(path)? {
+            Target::Place(place) => place,
+            Target::Open(open) => return Ok(Self::Through(BufWriter::new(open.file(path)?))),
+        };
         let Some(there) = there else {
             // As any new file: what the umask leaves.
             let partial = beside(&place, Permissions::from_mode(0o666))?;
@@ -97,11 +113,55 @@ impl Write for WholeFile {
     }
 }
 
-/// Where a path leads in the end, over links, also to what is not there yet.
-fn target(path: &Path) -> anyhow::Result<PathBuf> {
+/// What a path leads to in the end, over links.
+enum Target {
+    /// A place in a folder; there may be nothing yet.
+    Place(PathBuf),
+    /// What a process holds open.
+    Open(Descriptor),
+}
+
+/// A descriptor of a process, as Linux shows it under `/proc`.
+#[derive(Debug, PartialEq, Eq)]
+enum Descriptor {
+    Stdout,
+    Stderr,
+    Other,
+}
+
+impl Descriptor {
+    /// That of a path whose folder lists the descriptors of a process.
+    fn of(path: &Path) -> Option<Self> {
+        let folder = std::fs::canonicalize(folder_of(path)).ok()?;
+        let listed = folder.starts_with("/proc") && folder.ends_with("fd");
+        let number = path.file_name()?.to_str()?.parse::<u32>().ok().filter(|_| listed)?;
+        let own = folder == Path::new(&format!("/proc/{}/fd", std::process::id()));
+        Some(match number {
+            1 if own => Self::Stdout,
+            2 if own => Self::Stderr,
+            _ => Self::Other,
+        })
+    }
+
+    /// What is written to it comes after what it holds.
+    #[allow(clippy::disallowed_methods, reason = "only their descriptors are wanted")]
+    fn file(&self, path: &Path) -> std::io::Result<File> {
+        match self {
+            // The same open file, so that its position moves for whoever shares it.
+            Self::Stdout => std::io::stdout().as_fd().try_clone_to_owned().map(File::from),
+            Self::Stderr => std::io::stderr().as_fd().try_clone_to_owned().map(File::from),
+            Self::Other => OpenOptions::new().append(true).open(path),
+        }
+    }
+}
+
+fn target(path: &Path) -> anyhow::Result<Target> {
     let mut path = path.to_owned();
     for _ in 0..LINKS {
-        let Ok(to) = std::fs::read_link(&path) else { return Ok(path) };
+        if let Some(open) = Descriptor::of(&path) {
+            return Ok(Target::Open(open));
+        }
+        let Ok(to) = std::fs::read_link(&path) else { return Ok(Target::Place(path)) };
         path = folder_of(&path).join(to);
     }
     bail!("it is a circle of links");
@@ -122,12 +182,11 @@ fn beside(place: &Path, mode: Permissions) -> std::io::Result<NamedTempFile> {
 mod tests {
     use super::*;
     use rustix::fs::{CWD, FileType, Mode, mknodat};
+    use std::os::fd::AsRawFd;
     use std::os::unix::fs::{FileTypeExt, symlink};
 
     fn write(path: &Path, text: &str) -> anyhow::Result<()> {
-        let mut file = WholeFile::create(path)?;
-        file.write_all(text.as_bytes())?;
-        file.finish()
+        WholeFile::write(path, text.as_bytes())
     }
 
     fn read(path: &Path) -> String {
@@ -206,6 +265,32 @@ mod tests {
         let error = write(Path::new("/dev/full"), "text").unwrap_err();
         assert!(format!("{error:#}").contains("No space left on device"), "{error:#}");
         assert!(std::fs::metadata("/dev/full").unwrap().file_type().is_char_device());
+    }
+
+    #[test]
+    fn what_a_process_holds_open_is_written_after_what_it_holds() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("file");
+        std::fs::write(&file, "before ").unwrap();
+        let held = OpenOptions::new().append(true).open(&file).unwrap();
+        for named in ["/proc/self/fd", "/dev/fd"] {
+            write(&Path::new(named).join(held.as_raw_fd().to_string()), "text ").unwrap();
+        }
+        (&held).write_all(b"after").unwrap();
+        assert_eq!(read(&file), "before text text after");
+    }
+
+    #[test]
+    fn the_standard_streams_are_known_under_each_of_their_names() {
+        for (path, stream) in [
+            ("/dev/stdout", Descriptor::Stdout),
+            ("/dev/fd/1", Descriptor::Stdout),
+            ("/proc/self/fd/1", Descriptor::Stdout),
+            ("/dev/stderr", Descriptor::Stderr),
+        ] {
+            let Target::Open(found) = target(Path::new(path)).unwrap() else { panic!("{path}") };
+            assert_eq!(found, stream, "{path}");
+        }
     }
 
     #[test]

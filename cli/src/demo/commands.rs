@@ -22,11 +22,11 @@ const ELECTION: std::time::Duration = std::time::Duration::from_secs(3);
 pub async fn run(command: Command, globals: &Globals) -> anyhow::Result<Exit> {
     match command {
         Command::Status(which) => show(&which, globals).await,
-        Command::Kill(names) => act(Action::Kill, &names).await,
-        Command::Pause(names) => act(Action::Pause, &names).await,
-        Command::Resume(names) => act(Action::Resume, &names).await,
-        Command::Restart(names) => act(Action::Restart, &names).await,
-        Command::Wipe(names) => act(Action::Wipe, &names).await,
+        Command::Kill(names) => act(Action::Kill, &names, globals).await,
+        Command::Pause(names) => act(Action::Pause, &names, globals).await,
+        Command::Resume(names) => act(Action::Resume, &names, globals).await,
+        Command::Restart(names) => act(Action::Restart, &names, globals).await,
+        Command::Wipe(names) => act(Action::Wipe, &names, globals).await,
     }
 }
 
@@ -54,7 +54,10 @@ async fn show(which: &Which, globals: &Globals) -> anyhow::Result<Exit> {
     let endpoint = state.endpoint();
     let (facade, nodes) =
         tokio::join!(database::status(&endpoint, true), database::status_of_nodes(&state));
-    let lacks = table::lacks(&state, facade.as_ref().map(drop), &nodes);
+    let mut lacks = table::lacks(&state, facade.as_ref().map(drop), &nodes);
+    for lack in &mut lacks {
+        *lack = globals.given.repeated_in(lack).into_owned();
+    }
     if globals.json() {
         let mut document = serde_json::to_value(&state)?;
         document["ready"] = lacks.is_empty().into();
@@ -66,7 +69,7 @@ async fn show(which: &Which, globals: &Globals) -> anyhow::Result<Exit> {
     Ok(Exit::Done)
 }
 
-async fn act(action: Action, names: &Names) -> anyhow::Result<Exit> {
+async fn act(action: Action, names: &Names, globals: &Globals) -> anyhow::Result<Exit> {
     let state = find(&names.which)?;
     let mut resolved = Vec::new();
     for name in &names.nodes {
@@ -94,11 +97,12 @@ async fn act(action: Action, names: &Names) -> anyhow::Result<Exit> {
     doug_streams::outln!("{} {done}", request.names.join(", "));
     let down = matches!(action, Action::Kill | Action::Pause);
     if down && request.names.iter().any(|name| name == FACADE) {
-        doug_streams::outln!(
+        let hint = format!(
             "Nobody answers at {} until `doug demo {} facade`",
             state.endpoint(),
             if action == Action::Kill { "restart" } else { "resume" }
         );
+        doug_streams::outln!("{}", globals.given.repeated_in(&hint));
     }
     Ok(Exit::Done)
 }

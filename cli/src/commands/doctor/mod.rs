@@ -27,6 +27,9 @@ pub async fn run(_args: Args, globals: &Globals) -> anyhow::Result<Exit> {
     if let Some(reached) = &reached {
         findings.extend(check(reached));
     }
+    for finding in &mut findings {
+        finding.remedy = globals.given.repeated_in(&finding.remedy).into_owned();
+    }
     if globals.json() {
         doug_streams::outln!("{}", document(&findings));
     } else {

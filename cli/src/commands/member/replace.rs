@@ -57,11 +57,12 @@ pub async fn run(args: Args, globals: &Globals) -> anyhow::Result<Exit> {
         done = work => done?,
         interrupted = tokio::signal::ctrl_c() => {
             interrupted.context("cannot wait for Ctrl-C")?;
-            doug_streams::errln!(
+            let hint = format!(
                 "What has begun goes on: `doug partition list --all` shows it. The same \
                  command again does the rest: `doug member replace {} --with {}`.",
                 old.id, new.id
             );
+            doug_streams::errln!("{}", globals.given.repeated_in(&hint));
             return Ok(Exit::Error);
         }
     }

@@ -59,10 +59,9 @@ pub async fn run(args: Args, globals: &Globals) -> anyhow::Result<Exit> {
         ended = moves => ended?,
         interrupted = tokio::signal::ctrl_c() => {
             interrupted.context("cannot wait for Ctrl-C")?;
-            doug_streams::errln!(
-                "The moves that have begun go on: `doug partition list --all` shows them, `doug \
-                 partition cancel` gives them up. Others were not begun."
-            );
+            let hint = "The moves that have begun go on: `doug partition list --all` shows them, \
+                        `doug partition cancel --all` gives them up. Others were not begun.";
+            doug_streams::errln!("{}", globals.given.repeated_in(hint));
             return Ok(Exit::Error);
         }
     };
@@ -141,9 +140,9 @@ async fn report(steering: &Steering, ended: &[Ended], globals: &Globals) -> anyh
             let cluster = &descriptor.cluster;
             doug_streams::outln!("partition {id} is in cluster {cluster}, on {nodes} ({took:.1?})");
         } else {
-            doug_streams::outln!(
-                "partition {id} is on its way: `doug partition list {id}` shows how far"
-            );
+            let hint =
+                format!("partition {id} is on its way: `doug partition list {id}` shows how far");
+            doug_streams::outln!("{}", globals.given.repeated_in(&hint));
         }
     }
     Ok(())
