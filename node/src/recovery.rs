@@ -2,18 +2,27 @@
 
 use crate::apply::{Machine, Partition};
 use crate::host::RestoredReplica;
-use doug_raft::{Batch, ReplicaId};
+use doug_raft::{Batch, BatchKind, ReplicaId};
 use doug_storage::StorageError;
-use doug_storage::log::HardState;
+use doug_storage::log::{HardState, LogReader};
 use doug_storage::store::Recovered;
 
 /// Makes a replica of what was found; its log above the tables is applied again
 /// as far as it is known committed.
 ///
+/// Batches are kept while `memory` lasts, which is taken from; the others are evicted, and read
+/// from the log again when they are applied or sent. A log may be many times as large as the memory
+/// that the node may use.
+///
 /// # Errors
 /// A state block, session or batch that is unreadable: the node must not start, since
 /// what it acknowledged cannot be told. A damaged table: the replica must be fenced.
-pub fn restore(found: Recovered, seed: u64) -> Result<(Partition, RestoredReplica), StorageError> {
+pub fn restore(
+    found: Recovered,
+    log: &LogReader,
+    memory: &mut u64,
+    seed: u64,
+) -> Result<(Partition, RestoredReplica), StorageError> {
     let Recovered { key, applied, state, hard_state, commit, batches, ambiguous_tail, tree } =
         found;
     let unreadable =
@@ -23,8 +32,13 @@ pub fn restore(found: Recovered, seed: u64) -> Result<(Partition, RestoredReplic
         StorageError::Refused(what) => unreadable(what),
         other => other,
     })?;
-    let batches: Result<Vec<Batch>, _> =
-        batches.into_iter().map(|batch| Batch::decode(batch.data)).collect();
+    let mut restored_batches = Vec::with_capacity(batches.len());
+    for logged in batches {
+        for encoded in log.read(key, logged.base, logged.last())? {
+            let batch = Batch::decode(encoded).map_err(|error| unreadable(error.to_string()))?;
+            restored_batches.push(within(batch, memory));
+        }
+    }
     let hard_state = hard_state.unwrap_or_default();
     // A snapshot may be of a later term than the log has heard of: in that term
     // this replica has voted for nobody, for a vote would have been durable.
@@ -42,8 +56,19 @@ pub fn restore(found: Recovered, seed: u64) -> Result<(Partition, RestoredReplic
         commit,
         feature_level: machine.feature_level(),
         ambiguous_tail,
-        batches: batches.map_err(|error| unreadable(error.to_string()))?,
+        batches: restored_batches,
         seed,
     };
     Ok((Partition::new(key, tree, machine, applied), restored))
+}
+
+/// The batch with its bytes if there is memory for them, else without. Memberships are needed at
+/// once.
+fn within(mut batch: Batch, memory: &mut u64) -> Batch {
+    match memory.checked_sub(batch.size()) {
+        Some(left) => *memory = left,
+        None if batch.kind == BatchKind::Configuration => {}
+        None => batch.evict(),
+    }
+    batch
 }

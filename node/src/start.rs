@@ -33,6 +33,7 @@ use doug_proto::v1::doug_server::DougServer;
 use doug_proto::v1::raft_server::RaftServer;
 use doug_raft::LeaseConfig;
 use doug_storage::disk::RealDisk;
+use doug_storage::log::LogReader;
 use doug_storage::log::LogWriter;
 use doug_storage::manifest;
 use doug_storage::store::{Opened, Recovered, Store};
@@ -280,7 +281,7 @@ fn open(config: &Config, runtime: Handle, peers: Handle) -> Result<(Arc<Shared>,
     };
     let clock = Clock::start();
     let Held { hosts, partitions, fenced } =
-        hosts(config, &identity, clock, opened.replicas, &opened.store)?;
+        hosts(config, &identity, clock, opened.replicas, &opened.store, &opened.reader)?;
     let parts = Parts { store: opened.store, log_reader: opened.reader, map, partitions, fenced };
     let (shared, queues) = share(config, identity, clock, parts, peers);
     // What was applied just before the last process ended may not be in the map yet.
@@ -320,6 +321,7 @@ fn hosts(
     clock: Clock,
     replicas: Vec<Recovered>,
     store: &Store,
+    log_reader: &LogReader,
 ) -> Result<Held> {
     let replication = config.budget().of(Share::Replication) / config.hosts as u64;
     let log = config.store_options().log;
@@ -342,6 +344,7 @@ fn hosts(
     let host = |number| Host::new(HostConfig { number, ..host_config.clone() });
     let mut hosts: Vec<Host> = (0..config.hosts as u32).map(host).collect();
     let mut partitions = Partitions::new();
+    let mut payloads = host_config.payload_cache_bytes * config.hosts as u64;
     for found in replicas {
         let key = found.key;
         if let Err(error) = &found.tree {
@@ -349,7 +352,7 @@ fn hosts(
             tracing::error!(replica = %key, %error, "this replica is damaged and stays out of its group");
             continue;
         }
-        let restored = restore(found, random_bits());
+        let restored = restore(found, log_reader, &mut payloads, random_bits());
         let (partition, restored) = match restored.map_err(|e| store.fence_if_damaged(key, e)) {
             Ok(restored) => restored,
             Err(error @ StorageError::Fenced { .. }) => {
@@ -368,7 +371,7 @@ fn hosts(
 
 struct Parts {
     store: Arc<Store>,
-    log_reader: doug_storage::log::LogReader,
+    log_reader: LogReader,
     map: Option<PartitionMap>,
     partitions: Partitions,
     fenced: BTreeMap<ReplicaKey, String>,

@@ -4,7 +4,7 @@ mod support;
 
 use bytes::Bytes;
 use doug_node::apply::{Partition, Unapplied};
-use doug_node::host::{ApplyBatch, ApplyWork, RequestId, encode_command};
+use doug_node::host::{ApplyBatch, ApplyWork, RequestId, RestoredReplica, encode_command};
 use doug_node::recovery;
 use doug_proto::limits::SESSION_BYTES;
 use doug_proto::map::Partition as Descriptor;
@@ -12,7 +12,7 @@ use doug_proto::v1::condition::Test;
 use doug_raft::{Batch, BatchKind, BatchTime, PartitionId, Stamp};
 use doug_sim_disk::Crash;
 use doug_storage::snapshot::SnapshotInfo;
-use doug_storage::store::{Store, StoreOptions};
+use doug_storage::store::{Opened, Store, StoreOptions};
 use doug_storage::{Applied, StorageError};
 use std::path::Path;
 use support::{Bench, KEY, contents, delete, descriptor, put, register, when, write};
@@ -222,9 +222,15 @@ fn a_restart_finds_what_was_flushed_with_the_state_that_belongs_to_it() {
     drop((store, partition));
     disk.crash(Crash::LoseUnsynced);
     let mut opened = Store::open(disk, Path::new("node"), StoreOptions::default()).unwrap();
-    let (partition, restored) = recovery::restore(opened.replicas.remove(0), 1).unwrap();
+    let (partition, restored) = restore(&mut opened);
     assert_eq!(contents(&partition), before);
     assert_eq!(restored.applied, (2, 1));
+}
+
+/// The first replica of a store that was just opened.
+fn restore(opened: &mut Opened) -> (Partition, RestoredReplica) {
+    let found = opened.replicas.remove(0);
+    recovery::restore(found, &opened.reader, &mut u64::MAX.clone(), 1).unwrap()
 }
 
 /// Whatever is in the store, opened anew after a power loss.
@@ -233,7 +239,7 @@ fn after_power_loss(bench: Bench) -> Partition {
     drop((store, partition));
     disk.crash(Crash::LoseUnsynced);
     let mut opened = Store::open(disk, Path::new("node"), StoreOptions::default()).unwrap();
-    recovery::restore(opened.replicas.remove(0), 1).unwrap().0
+    restore(&mut opened).0
 }
 
 #[test]

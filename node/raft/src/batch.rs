@@ -63,8 +63,10 @@ pub struct Batch {
     pub count: u32,
     /// When it was made.
     pub time: BatchTime,
-    /// The whole batch as encoded, checksum included.
+    /// The whole batch as encoded, checksum included. Nothing while it is evicted.
     pub encoded: Bytes,
+    /// Bytes of the encoded batch, evicted or not.
+    size: u64,
 }
 
 /// Why bytes are not a batch.
@@ -158,7 +160,8 @@ impl Batch {
         }
         let checksum = crc32fast::hash(&out[4..]);
         out[..4].copy_from_slice(&checksum.to_le_bytes());
-        Batch { partition, kind, term, base, count, time, encoded: out.freeze() }
+        let size = length as u64;
+        Batch { partition, kind, term, base, count, time, encoded: out.freeze(), size }
     }
 
     /// Reads a batch that takes up all of `encoded`, verifying length, checksum, version and shape.
@@ -198,6 +201,7 @@ impl Batch {
                 clock: Clock(u64_at(&encoded, 40)),
                 stamp: Stamp(u64_at(&encoded, 48)),
             },
+            size: encoded.len() as u64,
             encoded,
         };
         batch.check_shape()?;
@@ -253,10 +257,22 @@ impl Batch {
         Commands { encoded: self.encoded.clone(), at: HEADER_BYTES, left }
     }
 
-    /// Encoded size in bytes.
+    /// Encoded size in bytes, evicted or not.
     #[must_use]
     pub fn size(&self) -> u64 {
-        self.encoded.len() as u64
+        self.size
+    }
+
+    /// Lets go of its bytes, to be read from the log again when they are needed. For batches that
+    /// are durable there.
+    pub fn evict(&mut self) {
+        self.encoded = Bytes::new();
+    }
+
+    /// Whether its bytes are in the log only.
+    #[must_use]
+    pub fn is_evicted(&self) -> bool {
+        self.encoded.is_empty()
     }
 }
 

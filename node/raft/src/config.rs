@@ -123,7 +123,8 @@ pub struct Restored {
     pub applied: Index,
     /// The commit index known, or less; never above the last batch.
     pub commit: Index,
-    /// All durable batches above `snapshot`, adjacent and in order.
+    /// All durable batches above `snapshot`, adjacent and in order. They may be evicted, so that a
+    /// start needs no memory for the whole log, except those of memberships.
     pub batches: Vec<Batch>,
     /// Batches that this replica acknowledged in `term` may be missing at the end. Not terms or
     /// votes.

@@ -3,8 +3,6 @@
 
 use std::collections::VecDeque;
 
-use bytes::Bytes;
-
 use crate::batch::{Batch, BatchKind};
 use crate::clock::BatchTime;
 use crate::ids::{Index, PartitionId, Term, Ticket};
@@ -14,7 +12,6 @@ use crate::membership::{Membership, Memberships};
 struct Slot {
     /// Without its bytes while evicted.
     batch: Batch,
-    size: u64,
     payload: Payload,
 }
 
@@ -188,7 +185,7 @@ impl Log {
         self.slots
             .range(start..)
             .take_while(|slot| slot.batch.last() <= to)
-            .map(|slot| slot.size)
+            .map(|slot| slot.batch.size())
             .sum()
     }
 
@@ -231,9 +228,11 @@ impl Log {
         if batch.kind == BatchKind::Configuration {
             self.memberships.push(batch.base, membership_of(&batch));
         }
-        let size = batch.size();
-        self.payload_bytes += size;
-        self.slots.push_back(Slot { batch, size, payload: Payload::Here });
+        let payload = if batch.is_evicted() { Payload::Evicted } else { Payload::Here };
+        if payload == Payload::Here {
+            self.payload_bytes += batch.size();
+        }
+        self.slots.push_back(Slot { batch, payload });
     }
 
     /// The memberships that stood at `base` or after it are no longer in force.
@@ -312,7 +311,7 @@ impl Log {
 
     fn forget_payload(&mut self, slot: &Slot) {
         if slot.payload == Payload::Here {
-            self.payload_bytes -= slot.size;
+            self.payload_bytes -= slot.batch.size();
         }
     }
 
@@ -328,9 +327,9 @@ impl Log {
                 break;
             }
             if slot.payload == Payload::Here {
-                slot.batch.encoded = Bytes::new();
+                slot.batch.evict();
                 slot.payload = Payload::Evicted;
-                self.payload_bytes -= slot.size;
+                self.payload_bytes -= slot.batch.size();
             }
         }
         self.payloads_from = self.payloads_from.max(upto + 1);
@@ -347,12 +346,12 @@ impl Log {
         assert!(
             slot.batch.base == batch.base
                 && slot.batch.count == batch.count
-                && slot.size == batch.size(),
+                && slot.batch.size() == batch.size(),
             "partition {}: the log on disk holds {batch} where {} was written",
             self.partition,
             slot.batch
         );
-        self.payload_bytes += slot.size;
+        self.payload_bytes += slot.batch.size();
         self.payloads_from = self.payloads_from.min(batch.base);
         slot.batch = batch;
         slot.payload = Payload::Here;
@@ -370,14 +369,15 @@ impl Log {
         );
         let mut bytes = 0;
         for slot in self.slots.range(start..) {
-            let full = gathered.batches.len() >= limits.batches || bytes + slot.size > limits.bytes;
+            let full = gathered.batches.len() >= limits.batches
+                || bytes + slot.batch.size() > limits.bytes;
             if slot.batch.last() > limits.to || (full && !gathered.batches.is_empty()) {
                 return gathered;
             }
             if slot.payload != Payload::Here {
                 break;
             }
-            bytes += slot.size;
+            bytes += slot.batch.size();
             gathered.batches.push(slot.batch.clone());
         }
         if gathered.batches.is_empty() {
@@ -391,11 +391,11 @@ impl Log {
         let mut asked = None;
         let mut bytes = 0;
         for slot in self.slots.range_mut(start..) {
-            let full = bytes + slot.size > limits.fetch_bytes && asked.is_some();
+            let full = bytes + slot.batch.size() > limits.fetch_bytes && asked.is_some();
             if slot.payload != Payload::Evicted || slot.batch.last() > limits.to || full {
                 break;
             }
-            bytes += slot.size;
+            bytes += slot.batch.size();
             slot.payload = Payload::Asked;
             let from = asked.map_or(slot.batch.base, |(from, _)| from);
             asked = Some((from, slot.batch.last()));

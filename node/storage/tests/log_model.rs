@@ -133,13 +133,13 @@ impl Bench {
         self.log = log::open(Arc::new(self.disk.clone()), &dir(), options(), &known)
             .expect("the log opens");
         let mut model = self.durable.clone();
-        let mut fits = model.agrees(&self.log.replicas, &self.applied);
+        let mut fits = model.agrees(&self.log, &self.applied);
         for record in std::mem::take(&mut self.issued) {
             if fits {
                 break;
             }
             model.apply(&record);
-            fits = model.agrees(&self.log.replicas, &self.applied);
+            fits = model.agrees(&self.log, &self.applied);
         }
         assert!(fits, "recovered {:?}, acknowledged {:?}", self.log.replicas, self.durable);
         self.durable = model;

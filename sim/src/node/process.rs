@@ -234,6 +234,7 @@ impl Process {
             log_pressure_at: None,
         };
         let mut hosts: Vec<_> = (0..cx.plan.hosts).map(slot).collect();
+        let mut payloads = cx.plan.payload_cache_bytes * cx.plan.hosts as u64;
         let (mut partitions, mut fenced) = (BTreeMap::new(), BTreeSet::new());
         for found in opened.replicas {
             let id = found.key.partition;
@@ -244,7 +245,7 @@ impl Process {
                 continue;
             }
             let key = found.key;
-            let restored = restore(found, random.next());
+            let restored = restore(found, &opened.reader, &mut payloads, random.next());
             let restored = restored.map_err(|error| opened.store.fence_if_damaged(key, error));
             let (partition, mut restored) = match restored {
                 Ok(restored) => restored,

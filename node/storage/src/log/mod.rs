@@ -100,8 +100,9 @@ impl Record {
     }
 }
 
-/// A batch read back from the log.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A batch that the log holds: its bytes are read by [`LogReader::read`]. A log can be larger than
+/// the memory that its node may use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LoggedBatch {
     /// Index of the first entry.
     pub base: u64,
@@ -109,8 +110,6 @@ pub struct LoggedBatch {
     pub count: u32,
     /// Term of every entry.
     pub term: u64,
-    /// The bytes given to [`Record::Batch`].
-    pub data: Bytes,
 }
 
 impl LoggedBatch {

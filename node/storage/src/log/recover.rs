@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use super::envelope::{Envelope, Kind};
 use super::index::{Entry, HardEntry, Index};
-use super::reader::read_record;
 use super::scan::{Found, Scan, ScannedSegment, scan};
 use super::segment::{HEADER, Header, SegmentFiles};
 use super::shared::{Segment, Shared, State};
@@ -69,7 +68,7 @@ pub(crate) fn examine(
     };
     let mut index = replay(&scan, known)?;
     let contradicted = settle(&scan, &mut index, known)?;
-    let replicas = read_recovered(&scan, &index)?;
+    let replicas = recovered(&index);
     Ok(Examined { disk, dir: dir.to_path_buf(), options, scan, index, contradicted, replicas })
 }
 
@@ -165,26 +164,16 @@ fn settle(
     Ok(contradicted)
 }
 
-fn read_recovered(scan: &Scan, index: &Index) -> Result<BTreeMap<ReplicaKey, RecoveredLog>> {
-    let segments = segments_of(scan)?;
-    let mut recovered = BTreeMap::new();
-    for (key, log) in index.replicas() {
-        let mut batches = Vec::new();
-        for entry in &log.entries {
-            let segment =
-                segments.get(&entry.at.segment).expect("replayed records are in scanned segments");
-            let (_, data) = read_record(segment, entry.at)?;
-            batches.push(LoggedBatch {
-                base: entry.base,
-                count: entry.count,
-                term: entry.term,
-                data,
-            });
-        }
+/// What the index says of each replica. Every record was verified by the scan.
+fn recovered(index: &Index) -> BTreeMap<ReplicaKey, RecoveredLog> {
+    let replicas = index.replicas().map(|(key, log)| {
+        let logged =
+            |entry: &Entry| LoggedBatch { base: entry.base, count: entry.count, term: entry.term };
+        let batches = log.entries.iter().map(logged).collect();
         let hard_state = log.hard.map(|hard| hard.state);
-        recovered.insert(key, RecoveredLog { hard_state, commit: log.commit, batches });
-    }
-    Ok(recovered)
+        (key, RecoveredLog { hard_state, commit: log.commit, batches })
+    });
+    replicas.collect()
 }
 
 fn segments_of(scan: &Scan) -> Result<BTreeMap<u64, Segment>> {

@@ -8,7 +8,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use doug_sim_disk::SimDisk;
 use doug_storage::log::{
-    self, HardState, KnownReplicas, LogOptions, LogWriter, OpenedLog, Record, RecoveredLog,
+    self, HardState, KnownReplicas, LogOptions, LogWriter, LoggedBatch, OpenedLog, Record,
+    RecoveredLog,
 };
 use doug_storage::{Applied, ReplicaKey, Result, StorageError};
 
@@ -162,19 +163,19 @@ impl Model {
     }
 
     /// Whether a log that starts above `applied` remembers exactly this.
-    pub fn agrees(
-        &self,
-        found: &BTreeMap<ReplicaKey, RecoveredLog>,
-        applied: &BTreeMap<ReplicaKey, Applied>,
-    ) -> bool {
-        found.iter().all(|(key, found)| {
+    pub fn agrees(&self, log: &OpenedLog, applied: &BTreeMap<ReplicaKey, Applied>) -> bool {
+        log.replicas.iter().all(|(key, found)| {
             let empty = ModelReplica::default();
             let model = self.replicas.get(key).unwrap_or(&empty);
             let floor = applied.get(key).map_or(0, |a| a.index);
             let expected = model.batches.iter().filter(|(_, (last, _, _))| *last > floor);
             let expected =
                 expected.map(|(base, (last, term, data))| (*base, *last, *term, data.clone()));
-            let got = found.batches.iter().map(|b| (b.base, b.last(), b.term, b.data.clone()));
+            let data = |b: &LoggedBatch| -> Bytes {
+                let read = log.reader.read(*key, b.base, b.last()).expect("it is in the log");
+                <[Bytes; 1]>::try_from(read).expect("one batch").into_iter().next().expect("one")
+            };
+            let got = found.batches.iter().map(|b| (b.base, b.last(), b.term, data(b)));
             found.hard_state == model.hard && expected.eq(got)
         })
     }
