@@ -2,7 +2,7 @@
 
 use crate::apply::Partition;
 use crate::budget::Share;
-use crate::engine::shared::Shared;
+use crate::engine::parts::Engine;
 use crate::flow::Class;
 use crate::host::RoleChange;
 use crate::volume::Admission;
@@ -335,46 +335,46 @@ impl Metrics {
     ///
     /// # Errors
     /// None in practice: it writes to memory.
-    pub fn render(&self, shared: &Shared) -> Result<String, std::fmt::Error> {
-        self.clock_offset.set(shared.clock_offset());
-        let leaderships: usize = shared.hosts.iter().map(|host| host.leaderships()).sum();
+    pub fn render(&self, engine: &Engine) -> Result<String, std::fmt::Error> {
+        self.clock_offset.set(engine.clock_offset());
+        let leaderships: usize = engine.hosts.iter().map(|host| host.leaderships()).sum();
         self.leaderships.set(leaderships as i64);
-        let quiesced: usize = shared.hosts.iter().map(|host| host.quiesced()).sum();
+        let quiesced: usize = engine.hosts.iter().map(|host| host.quiesced()).sum();
         self.quiesced.set(quiesced as i64);
-        self.request_bytes.set(shared.requests.bytes() as i64);
-        self.answer_bytes.set(shared.answers.used() as i64);
-        self.log_bytes.set(shared.log_bytes() as i64);
-        let backlog: u64 = shared.hosts.iter().map(|host| host.log_backlog()).sum();
+        self.request_bytes.set(engine.requests.bytes() as i64);
+        self.answer_bytes.set(engine.answers.used() as i64);
+        self.log_bytes.set(engine.log_bytes() as i64);
+        let backlog: u64 = engine.hosts.iter().map(|host| host.log_backlog()).sum();
         self.log_backlog_bytes.set(backlog as i64);
         for class in Class::ALL {
-            let (under_way, limit) = shared.requests.under_way(class);
+            let (under_way, limit) = engine.requests.under_way(class);
             let labels = ClassLabels { class: class.name() };
             self.under_way.get_or_create(&labels).set(under_way as i64);
             self.admission_limit.get_or_create(&labels).set(limit as i64);
         }
-        if let Some(room) = shared.volume.room() {
+        if let Some(room) = engine.volume.room() {
             self.volume_bytes.set(room.total as i64);
             self.volume_free_bytes.set(room.free as i64);
             self.volume_available_bytes.set(room.available as i64);
-            self.volume_reserved_bytes.set(shared.volume.reserved() as i64);
+            self.volume_reserved_bytes.set(engine.volume.reserved() as i64);
         }
-        let refuses = shared.volume.admission() != Admission::Writes;
+        let refuses = engine.volume.admission() != Admission::Writes;
         self.refuses_writes.set(i64::from(refuses));
-        let ambiguous: usize = shared.hosts.iter().map(|host| host.ambiguous_tails()).sum();
+        let ambiguous: usize = engine.hosts.iter().map(|host| host.ambiguous_tails()).sum();
         self.ambiguous_tails.set(ambiguous as i64);
-        self.log_tail_cut.set(i64::from(shared.store.log_cut().is_some()));
-        self.lookup_bytes.set(shared.store.cache().lookup_bytes() as i64);
-        self.session_bytes.set(shared.session_memory.used() as i64);
-        self.open_tables.set(shared.store.table_files().open_count() as i64);
-        self.map_epoch.set(shared.maps.epoch() as i64);
+        self.log_tail_cut.set(i64::from(engine.store.log_cut().is_some()));
+        self.lookup_bytes.set(engine.store.cache().lookup_bytes() as i64);
+        self.session_bytes.set(engine.session_memory.used() as i64);
+        self.open_tables.set(engine.store.table_files().open_count() as i64);
+        self.map_epoch.set(engine.maps.epoch() as i64);
         for share in Share::ALL {
-            let bytes = shared.budget.of(share) as i64;
+            let bytes = engine.budget.of(share) as i64;
             self.memory_share_bytes.get_or_create(&ShareLabels { share: share.name() }).set(bytes);
         }
-        let partitions: Vec<_> = shared.partitions.read().values().cloned().collect();
+        let partitions: Vec<_> = engine.partitions.read().values().cloned().collect();
         let memtables: u64 = partitions.iter().map(|partition| partition.memtable_bytes()).sum();
         self.memtable_bytes.set(memtables as i64);
-        self.count_sessions(&partitions, shared.maps.get().as_deref());
+        self.count_sessions(&partitions, engine.maps.get().as_deref());
         for partition in partitions {
             let labels = PartitionLabels { partition: partition.key().partition };
             self.partition_bytes.get_or_create(&labels).set(partition.bytes() as i64);

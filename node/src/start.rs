@@ -6,8 +6,8 @@ use crate::engine::clock::Clock;
 use crate::engine::identity::random_bits;
 use crate::engine::maps::Maps;
 use crate::engine::memory::SessionMemory;
+use crate::engine::parts::{Engine, HostHandle, Identity};
 use crate::engine::requests::Requests;
-use crate::engine::shared::{HostHandle, Identity, Shared};
 use crate::engine::threads::{DISK_PATIENCE, HOST_PATIENCE, Threads};
 use crate::engine::{
     apply_thread, founding, host_thread, log_thread, maintenance, read_pool, removal, volume_watch,
@@ -72,7 +72,7 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()> + Send) -> R
     config.check()?;
     let listeners = Listeners::bind(&config).await?;
     let peers = PeerRuntime::start()?;
-    let (shared, threads) = {
+    let (engine, threads) = {
         let (config, peers) = (config.clone(), peers.handle());
         let runtime = Handle::current();
         tokio::task::spawn_blocking(move || open(&config, runtime, peers))
@@ -80,9 +80,9 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()> + Send) -> R
             .context("opening the data directory panicked")??
     };
     let stop = CancellationToken::new();
-    let mut servers = listeners.serve(&shared, &stop, &peers)?;
+    let mut servers = listeners.serve(&engine, &stop, &peers)?;
     tracing::info!(
-        node = %shared.config.node, name = config.name, data = %config.data.display(),
+        node = %engine.config.node, name = config.name, data = %config.data.display(),
         "the node has replayed its log and serves"
     );
     tokio::select! {
@@ -91,31 +91,31 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()> + Send) -> R
             ended.context("a node without servers")?.context("a server panicked")??;
         }
         () = threads.ended() => {
-            shared.stopping.store(true, Ordering::Relaxed);
-            let why = shared.watchdog.complaint(shared.clock.now());
+            engine.stopping.store(true, Ordering::Relaxed);
+            let why = engine.watchdog.complaint(engine.clock.now());
             let why = why.map_or("a thread has ended".to_owned(), |why| why.to_string());
             return Err(anyhow!("{why}, though the node does not stop: that is a bug"));
         }
     }
-    hand_over(&shared).await;
+    hand_over(&engine).await;
     stop.cancel();
     let ended = async { while servers.join_next().await.is_some() {} };
     drop(tokio::time::timeout(GRACE, ended).await);
-    shared.stopping.store(true, Ordering::Relaxed);
+    engine.stopping.store(true, Ordering::Relaxed);
     tokio::task::spawn_blocking(move || threads.join())
         .await
         .context("a thread panicked while stopping")
 }
 
-async fn hand_over(shared: &Shared) {
+async fn hand_over(engine: &Engine) {
     tracing::info!("stopping: handing leaderships over");
-    for host in &shared.hosts {
+    for host in &engine.hosts {
         host.send(Event::HandOver);
     }
     let deadline = tokio::time::Instant::now() + HAND_OVER;
     while tokio::time::Instant::now() < deadline {
         tokio::time::sleep(Duration::from_millis(20)).await;
-        if shared.hosts.iter().all(|host| host.leaderships() == 0) {
+        if engine.hosts.iter().all(|host| host.leaderships() == 0) {
             return;
         }
     }
@@ -143,25 +143,25 @@ impl Listeners {
 
     fn serve(
         self,
-        shared: &Arc<Shared>,
+        engine: &Arc<Engine>,
         stop: &CancellationToken,
         peers: &PeerRuntime,
     ) -> Result<tokio::task::JoinSet<Result<()>>> {
         let mut servers = tokio::task::JoinSet::new();
-        let access = shared.config.access.clone().checked();
-        let answers = &shared.answers;
+        let access = engine.config.access.clone().checked();
+        let answers = &engine.answers;
         let limits =
-            ConnectionLimits::of(descriptors::limit()).with_clients(shared.config.max_connections);
+            ConnectionLimits::of(descriptors::limit()).with_clients(engine.config.max_connections);
         let incoming =
             |listener, whose, limit| Incoming::new(listener, whose, limit, answers.clone());
         tokio::spawn(stop.clone().run_until_cancelled_owned(stall::watch(answers.clone())));
-        let doug = DougServer::new(DougService::new(shared.clone()))
+        let doug = DougServer::new(DougService::new(engine.clone()))
             .max_decoding_message_size(doug_proto::limits::MESSAGE_BYTES)
             .max_encoding_message_size(usize::MAX);
-        let raft = RaftServer::new(RaftService::new(shared.clone()))
+        let raft = RaftServer::new(RaftService::new(engine.clone()))
             .max_decoding_message_size(transport::MESSAGE_BYTES)
             .max_encoding_message_size(transport::MESSAGE_BYTES);
-        let admin = AdminServer::new(AdminService::new(shared.clone()))
+        let admin = AdminServer::new(AdminService::new(engine.clone()))
             .max_decoding_message_size(transport::MESSAGE_BYTES)
             .max_encoding_message_size(transport::MESSAGE_BYTES);
         let (reporter, health) = tonic_health::server::health_reporter();
@@ -196,7 +196,7 @@ impl Listeners {
             .serve_with_incoming_shutdown(incoming(self.admin, "admin", limits.admin), wait(stop));
         servers.spawn(async move { serving.await.context("the Admin server failed") });
         let pages =
-            axum::serve(incoming(self.http, "HTTP", limits.http), http::router(shared.clone()))
+            axum::serve(incoming(self.http, "HTTP", limits.http), http::router(engine.clone()))
                 .with_graceful_shutdown(wait(stop));
         servers.spawn(async move { pages.await.context("the HTTP server failed") });
         Ok(servers)
@@ -263,7 +263,7 @@ struct Queues {
     creations: mpsc::Receiver<crate::host::WantedReplica>,
 }
 
-fn open(config: &Config, runtime: Handle, peers: Handle) -> Result<(Arc<Shared>, Threads)> {
+fn open(config: &Config, runtime: Handle, peers: Handle) -> Result<(Arc<Engine>, Threads)> {
     let options = config.store_options().salted(random_bits());
     let opened = Store::open(Arc::new(RealDisk), &config.data, options)?;
     let node = identify(&opened)?;
@@ -283,13 +283,13 @@ fn open(config: &Config, runtime: Handle, peers: Handle) -> Result<(Arc<Shared>,
     let Held { hosts, partitions, fenced } =
         hosts(config, &identity, clock, opened.replicas, &opened.store, &opened.reader)?;
     let parts = Parts { store: opened.store, log_reader: opened.reader, map, partitions, fenced };
-    let (shared, queues) = share(config, identity, clock, parts, peers);
+    let (engine, queues) = share(config, identity, clock, parts, peers);
     // What was applied just before the last process ended may not be in the map yet.
-    for partition in shared.partitions.read().values() {
-        shared.maps.publish(&partition.descriptor())?;
+    for partition in engine.partitions.read().values() {
+        engine.maps.publish(&partition.descriptor())?;
     }
-    let threads = start(shared.clone(), hosts, queues, opened.log, &runtime)?;
-    Ok((shared, threads))
+    let threads = start(engine.clone(), hosts, queues, opened.log, &runtime)?;
+    Ok((engine, threads))
 }
 
 /// The node's id: made when the empty volume is initialised, and never again.
@@ -383,7 +383,7 @@ fn share(
     clock: Clock,
     parts: Parts,
     peers: Handle,
-) -> (Arc<Shared>, Queues) {
+) -> (Arc<Engine>, Queues) {
     // Bounded by the hosts, which count what they give out: they must never wait here.
     let (log, log_queue) = unbounded();
     let (apply, apply_queue) = unbounded();
@@ -392,7 +392,7 @@ fn share(
     let (snapshots, snapshots_queue) = mpsc::unbounded_channel();
     let (creations, creations_queue) = mpsc::channel(WAITING_CREATIONS);
     let metrics = Metrics::new();
-    let shared = Arc::new_cyclic(|shared| Shared {
+    let engine = Arc::new_cyclic(|engine| Engine {
         config: identity,
         clock,
         hosts: (0..config.hosts).map(|_| HostHandle::default()).collect(),
@@ -400,7 +400,7 @@ fn share(
         answers: Answers::new(config.answer_budget()),
         leases: Leases::default(),
         maps: Maps::new(parts.map, parts.store.clone()),
-        peers: Peers::new(peers, shared.clone(), config.budget()),
+        peers: Peers::new(peers, engine.clone(), config.budget()),
         store: parts.store,
         log_reader: parts.log_reader,
         log_limit: config.log_limit,
@@ -428,45 +428,45 @@ fn share(
         snapshots: snapshots_queue,
         creations: creations_queue,
     };
-    (shared, queues)
+    (engine, queues)
 }
 
 fn start(
-    shared: Arc<Shared>,
+    engine: Arc<Engine>,
     hosts: Vec<Host>,
     queues: Queues,
     log: LogWriter,
     runtime: &Handle,
 ) -> Result<Threads> {
-    let mut threads = Threads::new(shared.watchdog.clone(), shared.clock);
-    let node = shared.clone();
+    let mut threads = Threads::new(engine.watchdog.clone(), engine.clock);
+    let node = engine.clone();
     let work = move |pulse| log_thread::run(log, queues.log, node, pulse);
     threads.spawn("log", DISK_PATIENCE, work)?;
-    let node = shared.clone();
+    let node = engine.clone();
     let work = move |pulse| apply_thread::run(queues.apply, node, pulse);
     threads.spawn("apply", DISK_PATIENCE, work)?;
     for number in 0..READERS {
-        let (node, tasks) = (shared.clone(), queues.reads.clone());
+        let (node, tasks) = (engine.clone(), queues.reads.clone());
         let work = move |pulse| read_pool::run(tasks, node, pulse);
         threads.spawn(&format!("read-{number}"), DISK_PATIENCE, work)?;
     }
     for number in 0..MAINTAINERS {
-        let (node, tasks) = (shared.clone(), queues.maintenance.clone());
+        let (node, tasks) = (engine.clone(), queues.maintenance.clone());
         let work = move |pulse| maintenance::run(tasks, node, pulse);
         threads.spawn(&format!("maintain-{number}"), DISK_PATIENCE, work)?;
     }
     for (number, host) in hosts.into_iter().enumerate() {
-        let node = shared.clone();
+        let node = engine.clone();
         let work = move |pulse| host_thread::run(number, host, node, pulse);
         threads.spawn(&format!("host-{number}"), HOST_PATIENCE, work)?;
     }
-    runtime.spawn(transport::share_map(shared.clone()));
-    runtime.spawn(transport::create_replicas(queues.creations, shared.clone()));
-    runtime.spawn(transport::replace_damaged(shared.clone()));
-    runtime.spawn(removal::remove_left_out(shared.clone()));
-    runtime.spawn(volume_watch::run(shared.clone()));
-    runtime.spawn(founding::write_creation(shared.clone()));
-    runtime.spawn(transport::send_snapshots(queues.snapshots, shared));
+    runtime.spawn(transport::share_map(engine.clone()));
+    runtime.spawn(transport::create_replicas(queues.creations, engine.clone()));
+    runtime.spawn(transport::replace_damaged(engine.clone()));
+    runtime.spawn(removal::remove_left_out(engine.clone()));
+    runtime.spawn(volume_watch::run(engine.clone()));
+    runtime.spawn(founding::write_creation(engine.clone()));
+    runtime.spawn(transport::send_snapshots(queues.snapshots, engine));
     Ok(threads)
 }
 

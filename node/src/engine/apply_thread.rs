@@ -1,8 +1,8 @@
 //! The thread that applies what is committed and answers its writers.
 
+use super::parts::Engine;
 use super::removal::leave_if_damaged;
 use super::requests::Asked;
-use super::shared::Shared;
 use super::threads::Pulse;
 use crate::apply::{AppliedWork, ApplyError, Partition, Unapplied};
 use crate::flow::{ApplyQueue, Next};
@@ -19,18 +19,18 @@ use std::time::Duration;
 const IDLE: Duration = Duration::from_millis(100);
 
 /// Applies until the node stops.
-pub fn run(work: Receiver<ApplyWork>, shared: Arc<Shared>, pulse: Pulse) {
+pub fn run(work: Receiver<ApplyWork>, engine: Arc<Engine>, pulse: Pulse) {
     let mut queue = ApplyQueue::default();
     loop {
         pulse.beat();
         for work in work.try_iter() {
             queue.push(work.replica, work);
         }
-        let now = shared.clock.now();
-        let wait = match queue.next(now, |replica| pressure(replica, &shared)) {
+        let now = engine.clock.now();
+        let wait = match queue.next(now, |replica| pressure(replica, &engine)) {
             Next::Work(work) => {
-                if let Some(rest) = apply(work, &shared) {
-                    queue.put_back(shared.clock.now(), rest.replica, rest);
+                if let Some(rest) = apply(work, &engine) {
+                    queue.put_back(engine.clock.now(), rest.replica, rest);
                 }
                 continue;
             }
@@ -39,35 +39,35 @@ pub fn run(work: Receiver<ApplyWork>, shared: Arc<Shared>, pulse: Pulse) {
         };
         match work.recv_timeout(wait) {
             Ok(work) => queue.push(work.replica, work),
-            Err(RecvTimeoutError::Timeout) if !shared.is_stopping() => {}
+            Err(RecvTimeoutError::Timeout) if !engine.is_stopping() => {}
             Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => return,
         }
     }
 }
 
 /// Applies what can be applied now; the rest is to be tried again.
-fn apply(work: ApplyWork, shared: &Arc<Shared>) -> Option<ApplyWork> {
+fn apply(work: ApplyWork, engine: &Arc<Engine>) -> Option<ApplyWork> {
     let replica = work.replica;
-    let held = shared.partition(replica.partition);
+    let held = engine.partition(replica.partition);
     let Some(partition) = held.filter(|partition| partition.key() == replica) else {
-        leave_undecided(replica, work.waiting(), shared);
+        leave_undecided(replica, work.waiting(), engine);
         return None;
     };
     match partition.apply(work) {
         Ok(mut applied) => {
             let rest = applied.rest.take();
-            finish(&partition, applied, shared);
+            finish(&partition, applied, engine);
             rest
         }
         Err(Unapplied { error, waiting }) => {
             match error {
                 ApplyError::Read { error: ReadError::Storage(error), .. } => {
-                    leave_if_damaged(shared, replica, error)
+                    leave_if_damaged(engine, replica, error)
                         .unwrap_or_else(|error| end(replica, &error));
                 }
                 error => end(replica, &error),
             }
-            leave_undecided(replica, waiting, shared);
+            leave_undecided(replica, waiting, engine);
             None
         }
     }
@@ -77,10 +77,10 @@ fn apply(work: ApplyWork, shared: &Arc<Shared>) -> Option<ApplyWork> {
 fn leave_undecided(
     replica: ReplicaKey,
     waiting: impl IntoIterator<Item = RequestId>,
-    shared: &Shared,
+    engine: &Engine,
 ) {
     for request in waiting {
-        if let Some(sink) = shared.requests.take(request).and_then(|request| request.sink) {
+        if let Some(sink) = engine.requests.take(request).and_then(|request| request.sink) {
             sink.fail(&undecided(replica.partition));
         }
     }
@@ -98,39 +98,39 @@ fn end(replica: ReplicaKey, error: &dyn std::fmt::Display) {
 /// How the replica's tree bears more. Memtables that cannot be flushed must not fill the
 /// memory. Level 0 gets no shorter while no compaction finds room: to wait for that would
 /// stall the partition without a word; filled on, the volume refuses writes in words.
-fn pressure(replica: ReplicaKey, shared: &Shared) -> Pressure {
-    let Some(partition) = shared.partition(replica.partition) else { return Pressure::None };
-    if shared.memtables_full.load(Ordering::Relaxed) {
+fn pressure(replica: ReplicaKey, engine: &Engine) -> Pressure {
+    let Some(partition) = engine.partition(replica.partition) else { return Pressure::None };
+    if engine.memtables_full.load(Ordering::Relaxed) {
         return Pressure::Stop;
     }
     let pressure =
-        if shared.volume.compacts() { partition.pressure() } else { partition.flush_pressure() };
+        if engine.volume.compacts() { partition.pressure() } else { partition.flush_pressure() };
     if pressure != Pressure::None {
-        shared.maintain(&partition);
+        engine.maintain(&partition);
     }
     pressure
 }
 
-fn finish(partition: &Partition, work: AppliedWork, shared: &Shared) {
+fn finish(partition: &Partition, work: AppliedWork, engine: &Engine) {
     let replica = partition.key();
-    leave_undecided(replica, work.overtaken, shared);
+    leave_undecided(replica, work.overtaken, engine);
     if !work.outcomes.is_empty() {
         let descriptor = partition.descriptor();
-        let map = shared.maps.get();
+        let map = engine.maps.get();
         let epoch = map.as_ref().map_or(0, |map| map.epoch);
         let keyspace = map.as_ref().and_then(|map| map.keyspace(descriptor.keyspace));
         let keyspace = keyspace.map(|keyspace| &*keyspace.name);
         for (request, outcome, stamp) in work.outcomes {
-            let Some(mut request) = shared.requests.take(request) else { continue };
-            request.permit.carried_out(shared.clock.now());
+            let Some(mut request) = engine.requests.take(request) else { continue };
+            request.permit.carried_out(engine.clock.now());
             let served = Served {
                 database: partition.database(),
-                node: shared.config.node,
+                node: engine.config.node,
                 descriptor: &descriptor,
                 leader: true,
                 staleness: None,
             };
-            shared.metrics.written(&outcome, keyspace);
+            engine.metrics.written(&outcome, keyspace);
             // Only operations are proposed for an answer.
             let (Some(sink), Asked::Operation(asked)) = (request.sink, request.asked) else {
                 continue;
@@ -142,12 +142,12 @@ fn finish(partition: &Partition, work: AppliedWork, shared: &Shared) {
         }
     }
     if let Some(descriptor) = work.descriptor {
-        shared.publish(descriptor);
+        engine.publish(descriptor);
     }
     let AppliedWork { index, feature_level, .. } = work;
-    shared.log_reader.note_commit(replica, index);
-    shared.host(replica.partition).send(Event::Applied { replica, index, feature_level });
+    engine.log_reader.note_commit(replica, index);
+    engine.host(replica.partition).send(Event::Applied { replica, index, feature_level });
     if work.wants_maintenance {
-        shared.maintain(partition);
+        engine.maintain(partition);
     }
 }

@@ -1,7 +1,7 @@
 //! The creation document is written into the catalog by whoever leads it first.
 
+use super::parts::Engine;
 use super::requests::{Asked, Sink};
-use super::shared::Shared;
 use crate::catalog;
 use crate::host::Event;
 use crate::serving;
@@ -18,9 +18,9 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Has the document written once this node leads the catalog without it, until it has
 /// seen it there or stops.
-pub async fn write_creation(shared: Arc<Shared>) {
-    while !shared.is_stopping() {
-        match written(&shared).await {
+pub async fn write_creation(engine: Arc<Engine>) {
+    while !engine.is_stopping() {
+        match written(&engine).await {
             Ok(true) => return,
             Ok(false) => {}
             Err(fault) => {
@@ -32,9 +32,9 @@ pub async fn write_creation(shared: Arc<Shared>) {
 }
 
 /// Whether this node's replica of the catalog has the document.
-async fn written(shared: &Arc<Shared>) -> Result<bool, Fault> {
-    let Some(creation) = shared.store.creation() else { return Ok(false) };
-    let Some(replica) = shared.partition(catalog::PARTITION) else { return Ok(false) };
+async fn written(engine: &Arc<Engine>) -> Result<bool, Fault> {
+    let Some(creation) = engine.store.creation() else { return Ok(false) };
+    let Some(replica) = engine.partition(catalog::PARTITION) else { return Ok(false) };
     let leads = replica.leads();
     let write = tokio::task::spawn_blocking(move || catalog::creation_write(&replica, &creation));
     let write = write.await.map_err(|error| Fault::unavailable(error.to_string()))?;
@@ -45,11 +45,11 @@ async fn written(shared: &Arc<Shared>) -> Result<bool, Fault> {
         return Ok(false);
     }
     let (sender, answered) = oneshot::channel();
-    let permit = shared.requests.admit(command.len())?;
-    let deadline = shared.clock.after(PATIENCE);
+    let permit = engine.requests.admit(command.len())?;
+    let deadline = engine.clock.after(PATIENCE);
     let partition = catalog::PARTITION;
     let asked = Asked::Operation(serving::Asked::Put);
-    shared.submit(partition, asked, Some(Sink::Unary(sender)), permit, |request| Event::Write {
+    engine.submit(partition, asked, Some(Sink::Unary(sender)), permit, |request| Event::Write {
         request,
         partition,
         command,

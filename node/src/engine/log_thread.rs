@@ -1,7 +1,7 @@
 //! The thread that owns the log: one write and one fdatasync cover whatever
 //! arrived while the last one ran.
 
-use super::shared::Shared;
+use super::parts::Engine;
 use super::threads::Pulse;
 use crate::host::{Event, Sequence, host_of};
 use crossbeam_channel::{Receiver, RecvTimeoutError};
@@ -34,21 +34,21 @@ const TURN: usize = 1_024;
 
 /// Appends until the node stops. A failed write or sync ends the process: what
 /// reached the disk is then unknown, and nothing may be acknowledged any more.
-pub fn run(mut log: LogWriter, work: Receiver<LogWork>, shared: Arc<Shared>, pulse: Pulse) {
+pub fn run(mut log: LogWriter, work: Receiver<LogWork>, engine: Arc<Engine>, pulse: Pulse) {
     loop {
         pulse.beat();
         let pause = if log.wants_mark() { MARK } else { IDLE };
         match work.recv_timeout(pause) {
-            Ok(first) => turn(&mut log, first, &work, &shared, &pulse),
+            Ok(first) => turn(&mut log, first, &work, &engine, &pulse),
             Err(RecvTimeoutError::Timeout) => {
                 check(log.mark().map(drop));
-                if shared.stopping.load(Ordering::Relaxed) {
+                if engine.stopping.load(Ordering::Relaxed) {
                     return;
                 }
             }
             Err(RecvTimeoutError::Disconnected) => return,
         }
-        keep_room(&mut log, &shared);
+        keep_room(&mut log, &engine);
     }
 }
 
@@ -56,23 +56,23 @@ fn turn(
     log: &mut LogWriter,
     first: LogWork,
     more: &Receiver<LogWork>,
-    shared: &Shared,
+    engine: &Engine,
     pulse: &Pulse,
 ) {
     let mut reached: BTreeMap<usize, Sequence> = BTreeMap::new();
     for work in std::iter::once(first).chain(more.try_iter().take(TURN)) {
         for (sequence, record) in work.records {
             reached.insert(work.host, sequence);
-            append(log, record, shared, pulse);
+            append(log, record, engine, pulse);
         }
     }
     check(log.sync().map(drop));
     for (host, sequence) in reached {
-        shared.hosts[host].send(Event::Persisted { sequence });
+        engine.hosts[host].send(Event::Persisted { sequence });
     }
 }
 
-fn append(log: &mut LogWriter, record: Record, shared: &Shared, pulse: &Pulse) {
+fn append(log: &mut LogWriter, record: Record, engine: &Engine, pulse: &Pulse) {
     loop {
         match log.append(record.clone()) {
             // What a removed replica still had on its way is of no use to anyone.
@@ -82,7 +82,7 @@ fn append(log: &mut LogWriter, record: Record, shared: &Shared, pulse: &Pulse) {
             Err(StorageError::Busy { .. }) => {
                 pulse.beat();
                 check(log.sync().map(drop));
-                keep_room(log, shared);
+                keep_room(log, engine);
                 if log.append(record.clone()).is_ok() {
                     return;
                 }
@@ -94,7 +94,7 @@ fn append(log: &mut LogWriter, record: Record, shared: &Shared, pulse: &Pulse) {
 }
 
 /// Retires what is dead, and asks for a flush of what keeps the rest alive.
-fn keep_room(log: &mut LogWriter, shared: &Shared) {
+fn keep_room(log: &mut LogWriter, engine: &Engine) {
     loop {
         match log.maintain() {
             Ok(true) => {}
@@ -103,8 +103,8 @@ fn keep_room(log: &mut LogWriter, shared: &Shared) {
         }
     }
     if let Some(replica) = log.pressure() {
-        let host = host_of(replica.partition, shared.hosts.len());
-        shared.hosts[host].note_log_pressure(replica, shared.clock.now());
+        let host = host_of(replica.partition, engine.hosts.len());
+        engine.hosts[host].note_log_pressure(replica, engine.clock.now());
     }
 }
 

@@ -1,7 +1,7 @@
 //! The threads that flush, compact and read the log back.
 
+use super::parts::Engine;
 use super::removal::leave_if_damaged;
-use super::shared::Shared;
 use super::threads::Pulse;
 use crate::apply::Partition;
 use crate::flow::{Background, Step};
@@ -43,23 +43,23 @@ const STEP: usize = 1 << 20;
 /// damage outside the tables, ends the process: going on would answer from data
 /// that is not there. A replica whose tables are damaged leaves its group instead,
 /// and a table that finds no room on the volume, or no descriptor, is tried again.
-pub fn run(tasks: Receiver<Task>, shared: Arc<Shared>, pulse: Pulse) {
+pub fn run(tasks: Receiver<Task>, engine: Arc<Engine>, pulse: Pulse) {
     loop {
         pulse.beat();
         let result = match tasks.recv_timeout(IDLE) {
-            Ok(Task::Jobs(replica)) => jobs(replica, false, &shared, &pulse),
-            Ok(Task::Flush(replica)) => jobs(replica, true, &shared, &pulse),
-            Ok(Task::Publish(descriptor)) => shared.maps.publish(&descriptor),
-            Ok(Task::TailRepaired(replica)) => tail_repaired(replica, &shared),
-            Ok(Task::Fetch { host, fetch }) => read_back(host, fetch, &shared),
-            Err(RecvTimeoutError::Timeout) => tidy(&shared, &pulse),
+            Ok(Task::Jobs(replica)) => jobs(replica, false, &engine, &pulse),
+            Ok(Task::Flush(replica)) => jobs(replica, true, &engine, &pulse),
+            Ok(Task::Publish(descriptor)) => engine.maps.publish(&descriptor),
+            Ok(Task::TailRepaired(replica)) => tail_repaired(replica, &engine),
+            Ok(Task::Fetch { host, fetch }) => read_back(host, fetch, &engine),
+            Err(RecvTimeoutError::Timeout) => tidy(&engine, &pulse),
             Err(RecvTimeoutError::Disconnected) => return,
         };
         if let Err(error) = result {
             tracing::error!(%error, "background work failed: this process ends");
             doug_streams::exit(1);
         }
-        if shared.is_stopping() {
+        if engine.is_stopping() {
             return;
         }
     }
@@ -67,38 +67,38 @@ pub fn run(tasks: Receiver<Task>, shared: Arc<Shared>, pulse: Pulse) {
 
 /// Views and leases that ended may have freed tables, or revisions that held a
 /// compaction back.
-fn tidy(shared: &Shared, pulse: &Pulse) -> Result<(), StorageError> {
-    shared.leases.expire(shared.clock.now());
-    shared.store.tidy_snapshots(shared.clock.now().0)?;
-    let partitions: Vec<_> = shared.partitions.read().values().cloned().collect();
+fn tidy(engine: &Engine, pulse: &Pulse) -> Result<(), StorageError> {
+    engine.leases.expire(engine.clock.now());
+    engine.store.tidy_snapshots(engine.clock.now().0)?;
+    let partitions: Vec<_> = engine.partitions.read().values().cloned().collect();
     for partition in partitions {
-        jobs(partition.key(), false, shared, pulse)?;
+        jobs(partition.key(), false, engine, pulse)?;
     }
-    shared.store.delete_obsolete_files().map(drop)
+    engine.store.delete_obsolete_files().map(drop)
 }
 
 fn jobs(
     replica: ReplicaKey,
     mut force: bool,
-    shared: &Shared,
+    engine: &Engine,
     pulse: &Pulse,
 ) -> Result<(), StorageError> {
-    let Some(partition) = shared.partition(replica.partition) else { return Ok(()) };
+    let Some(partition) = engine.partition(replica.partition) else { return Ok(()) };
     if partition.key() != replica {
         return Ok(());
     }
     loop {
-        let (volume, now) = (&shared.volume, shared.clock.now());
+        let (volume, now) = (&engine.volume, engine.clock.now());
         let Some(work) = Background::next(&partition, force, volume, now) else { return Ok(()) };
         force = false;
-        match drive(work, shared, pulse) {
-            Ok(Some(change)) => publish(&partition, change, shared)?,
-            Ok(None) if shared.is_stopping() => return Ok(()),
+        match drive(work, engine, pulse) {
+            Ok(Some(change)) => publish(&partition, change, engine)?,
+            Ok(None) if engine.is_stopping() => return Ok(()),
             Ok(None) => {}
             Err(error) => {
-                give_up(replica, error, shared)?;
+                give_up(replica, error, engine)?;
                 // What was written of a table that found no room takes room from the next.
-                return shared.store.delete_obsolete_files().map(drop);
+                return engine.store.delete_obsolete_files().map(drop);
             }
         }
     }
@@ -107,14 +107,14 @@ fn jobs(
 /// The change that work leads to, if it does and the node does not stop before.
 fn drive(
     mut work: Background,
-    shared: &Shared,
+    engine: &Engine,
     pulse: &Pulse,
 ) -> Result<Option<TreeChange>, StorageError> {
     loop {
         pulse.beat();
-        match work.step(STEP, &shared.volume)? {
+        match work.step(STEP, &engine.volume)? {
             Step::Done(change) => return Ok(Some(change)),
-            Step::More(_) if shared.is_stopping() => return Ok(None),
+            Step::More(_) if engine.is_stopping() => return Ok(None),
             Step::More(more) => work = more,
             Step::Nothing => return Ok(None),
         }
@@ -122,10 +122,10 @@ fn drive(
 }
 
 /// A job has failed: it is tried again later, or its replica leaves.
-fn give_up(replica: ReplicaKey, error: StorageError, shared: &Shared) -> Result<(), StorageError> {
+fn give_up(replica: ReplicaKey, error: StorageError, engine: &Engine) -> Result<(), StorageError> {
     if error.is_no_room() {
         tracing::warn!(%replica, %error, "a table found no room on the volume: trying on");
-        shared.volume.found_none(shared.clock.now());
+        engine.volume.found_none(engine.clock.now());
         Ok(())
     } else if error.is_out_of_descriptors() {
         // Nobody relies on its tables yet, and others give descriptors back.
@@ -134,27 +134,27 @@ fn give_up(replica: ReplicaKey, error: StorageError, shared: &Shared) -> Result<
             "a table could not be opened: trying on; raise the limit of open files \
              (ulimit -n) or use fewer connections"
         );
-        shared.volume.found_none(shared.clock.now());
+        engine.volume.found_none(engine.clock.now());
         Ok(())
     } else {
-        leave_if_damaged(shared, replica, error)
+        leave_if_damaged(engine, replica, error)
     }
 }
 
-fn publish(partition: &Partition, change: TreeChange, shared: &Shared) -> Result<(), StorageError> {
+fn publish(partition: &Partition, change: TreeChange, engine: &Engine) -> Result<(), StorageError> {
     let replica = partition.key();
-    if let Some(applied) = partition.publish(&shared.store, change)? {
-        shared.metrics.flushes.inc();
-        shared.host(replica.partition).send(Event::Flushed { replica, index: applied.index });
+    if let Some(applied) = partition.publish(&engine.store, change)? {
+        engine.metrics.flushes.inc();
+        engine.host(replica.partition).send(Event::Flushed { replica, index: applied.index });
     } else {
-        shared.metrics.compactions.inc();
+        engine.metrics.compactions.inc();
     }
-    shared.store.delete_obsolete_files()?;
+    engine.store.delete_obsolete_files()?;
     Ok(())
 }
 
-fn tail_repaired(replica: ReplicaKey, shared: &Shared) -> Result<(), StorageError> {
-    match shared.store.tail_repaired(replica) {
+fn tail_repaired(replica: ReplicaKey, engine: &Engine) -> Result<(), StorageError> {
+    match engine.store.tail_repaired(replica) {
         Ok(()) => tracing::info!(%replica, "holds all that it acknowledged before the log was cut"),
         Err(StorageError::Removed { .. } | StorageError::Fenced { .. }) => {}
         Err(error) => return Err(error),
@@ -164,12 +164,12 @@ fn tail_repaired(replica: ReplicaKey, shared: &Shared) -> Result<(), StorageErro
 
 /// Reads batches for a core that has let go of them. Some may have been
 /// compacted or replaced since it asked: it then needs those no more.
-fn read_back(host: usize, fetch: Fetch, shared: &Shared) -> Result<(), StorageError> {
+fn read_back(host: usize, fetch: Fetch, engine: &Engine) -> Result<(), StorageError> {
     let Fetch { replica, from, to } = fetch;
     let mut batches = Vec::new();
     let mut next = from;
     while next <= to {
-        match shared.log_reader.read(replica, next, next) {
+        match engine.log_reader.read(replica, next, next) {
             Ok(found) => {
                 for bytes in found {
                     let batch = decode(replica, bytes)?;
@@ -181,7 +181,7 @@ fn read_back(host: usize, fetch: Fetch, shared: &Shared) -> Result<(), StorageEr
             Err(error) => return Err(error),
         }
     }
-    shared.hosts[host].send(Event::Fetched { replica, batches });
+    engine.hosts[host].send(Event::Fetched { replica, batches });
     Ok(())
 }
 

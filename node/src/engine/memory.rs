@@ -5,7 +5,7 @@
 //! however small they are, and no leader here registers another session.
 
 use super::maintenance::Task;
-use super::shared::Shared;
+use super::parts::Engine;
 use crate::budget::Share;
 use doug_proto::error::Fault;
 use doug_storage::ReplicaKey;
@@ -54,16 +54,16 @@ impl SessionMemory {
 
 /// Bytes in memtables; asks for flushes where that is more than their share, and stops
 /// applying where it is a quarter more. Measures sessions.
-pub fn keep_within_shares(shared: &Shared) -> u64 {
-    let share = shared.budget.of(Share::Memtables);
-    let held: Vec<_> = shared.partitions.read().values().cloned().collect();
-    shared.session_memory.measured(held.iter().map(|held| held.session_bytes()).sum());
+pub fn keep_within_shares(engine: &Engine) -> u64 {
+    let share = engine.budget.of(Share::Memtables);
+    let held: Vec<_> = engine.partitions.read().values().cloned().collect();
+    engine.session_memory.measured(held.iter().map(|held| held.session_bytes()).sum());
     let sizes: Vec<_> = held.iter().map(|held| (held.memtable_bytes(), held.key())).collect();
     let total = sizes.iter().map(|(bytes, _)| bytes).sum();
-    shared.memtables_full.store(total > share + share / 4, Ordering::Relaxed);
+    engine.memtables_full.store(total > share + share / 4, Ordering::Relaxed);
     for replica in to_flush(sizes, share) {
         // The receiver is gone only while the process ends.
-        drop(shared.maintenance.send(Task::Flush(replica)));
+        drop(engine.maintenance.send(Task::Flush(replica)));
     }
     total
 }

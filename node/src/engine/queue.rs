@@ -1,6 +1,6 @@
 //! Taking work from a queue until the node stops.
 
-use super::shared::Shared;
+use super::parts::Engine;
 use super::threads::Pulse;
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 use std::time::Duration;
@@ -10,12 +10,12 @@ const IDLE: Duration = Duration::from_millis(100);
 
 /// The next piece of work; none once the node stops and nothing waits. A queue
 /// does not end by itself, since whoever serves it also holds its sender.
-pub fn next<T>(queue: &Receiver<T>, shared: &Shared, pulse: &Pulse) -> Option<T> {
+pub fn next<T>(queue: &Receiver<T>, engine: &Engine, pulse: &Pulse) -> Option<T> {
     loop {
         pulse.beat();
         match queue.recv_timeout(IDLE) {
             Ok(work) => return Some(work),
-            Err(RecvTimeoutError::Timeout) if !shared.is_stopping() => {}
+            Err(RecvTimeoutError::Timeout) if !engine.is_stopping() => {}
             Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => return None,
         }
     }

@@ -1,9 +1,9 @@
 //! The threads that serve reads from immutable views.
 
+use super::parts::Engine;
 use super::queue;
 use super::removal::leave_if_damaged;
 use super::requests::{Asked, Request};
-use super::shared::Shared;
 use super::threads::Pulse;
 use crate::apply::Partition;
 use crate::host::ReadyRead;
@@ -25,25 +25,25 @@ pub enum ReadTask {
 }
 
 /// Serves until the node stops.
-pub fn run(tasks: Receiver<ReadTask>, shared: Arc<Shared>, pulse: Pulse) {
-    while let Some(task) = queue::next(&tasks, &shared, &pulse) {
+pub fn run(tasks: Receiver<ReadTask>, engine: Arc<Engine>, pulse: Pulse) {
+    while let Some(task) = queue::next(&tasks, &engine, &pulse) {
         match task {
             ReadTask::Ready(ready) => {
-                if let Some(request) = shared.requests.take(ready.request) {
-                    serve(request, Some(ready), &shared);
+                if let Some(request) = engine.requests.take(ready.request) {
+                    serve(request, Some(ready), &engine);
                 }
             }
-            ReadTask::Now(request) => serve(*request, None, &shared),
+            ReadTask::Now(request) => serve(*request, None, &engine),
         }
     }
 }
 
 /// `ready`: what its host has proven, and of which replica.
-fn serve(mut request: Request, ready: Option<ReadyRead>, shared: &Shared) {
+fn serve(mut request: Request, ready: Option<ReadyRead>, engine: &Engine) {
     let (Some(sink), Asked::Operation(asked)) = (request.sink, request.asked) else {
         return;
     };
-    let Some(partition) = shared.partition(request.partition) else {
+    let Some(partition) = engine.partition(request.partition) else {
         return sink.fail(&just_left());
     };
     if let Some(ready) = ready
@@ -62,24 +62,24 @@ fn serve(mut request: Request, ready: Option<ReadyRead>, shared: &Shared) {
     }
     let served = Served {
         database: partition.database(),
-        node: shared.config.node,
+        node: engine.config.node,
         descriptor: &descriptor,
         leader: ready.is_some_and(|ready| ready.leader),
         staleness,
     };
-    let now = shared.clock.now();
-    match answer_read(&partition, &asked, served, &shared.leases, now) {
+    let now = engine.clock.now();
+    match answer_read(&partition, &asked, served, &engine.leases, now) {
         Ok(answer) => {
-            request.permit.carried_out(shared.clock.now());
+            request.permit.carried_out(engine.clock.now());
             sink.answer(answer);
         }
         Err(ReadFailure::Refused(fault)) => sink.fail(&fault),
-        Err(ReadFailure::Unreadable(error)) => sink.fail(&read_fault(&partition, error, shared)),
+        Err(ReadFailure::Unreadable(error)) => sink.fail(&read_fault(&partition, error, engine)),
     }
 }
 
 /// What a failed read means for its client; damage ends its replica.
-fn read_fault(partition: &Partition, error: ReadError, shared: &Shared) -> Fault {
+fn read_fault(partition: &Partition, error: ReadError, engine: &Engine) -> Fault {
     match error {
         ReadError::Storage(error) => {
             tracing::error!(%error, "a read met damaged or unreadable data");
@@ -87,7 +87,7 @@ fn read_fault(partition: &Partition, error: ReadError, shared: &Shared) -> Fault
                 "this replica cannot read its data ({error}): another one can"
             ));
             // What is no damage may pass: the replica stays.
-            drop(leave_if_damaged(shared, partition.key(), error));
+            drop(leave_if_damaged(engine, partition.key(), error));
             fault
         }
         let_go => gone(&let_go),

@@ -2,7 +2,7 @@
 //! whose files are damaged.
 
 use super::fatal::storage_fault;
-use super::shared::Shared;
+use super::parts::Engine;
 use crate::host::{Event, RequestId, host_of};
 use crate::membership::left_out;
 use doug_storage::{ReplicaKey, StorageError};
@@ -16,13 +16,13 @@ const LOOK: Duration = Duration::from_secs(5);
 
 /// Removes replicas that the map's descriptors have left out, until the node
 /// stops; at its start too, for the process may have ended before it was done.
-pub async fn remove_left_out(shared: Arc<Shared>) {
-    let mut maps = shared.maps.watch();
-    while !shared.is_stopping() {
+pub async fn remove_left_out(engine: Arc<Engine>) {
+    let mut maps = engine.maps.watch();
+    while !engine.is_stopping() {
         let map = maps.borrow_and_update().clone();
         if let Some(map) = map {
-            for replica in left_out(&map, shared.store.replicas().into_keys()) {
-                remove(&shared, replica).await;
+            for replica in left_out(&map, engine.store.replicas().into_keys()) {
+                remove(&engine, replica).await;
             }
         }
         drop(tokio::time::timeout(LOOK, maps.changed()).await);
@@ -31,15 +31,15 @@ pub async fn remove_left_out(shared: Arc<Shared>) {
 
 /// The host first: from then on nobody hears of the replica any more. Its tables
 /// and log go with the tombstone, in one edit.
-async fn remove(shared: &Arc<Shared>, replica: ReplicaKey) {
-    if !let_go(shared, replica).await {
+async fn remove(engine: &Arc<Engine>, replica: ReplicaKey) {
+    if !let_go(engine, replica).await {
         return;
     }
-    let node = shared.clone();
+    let node = engine.clone();
     let removed = tokio::task::spawn_blocking(move || node.store.remove_replica(replica)).await;
     match removed {
         Ok(Ok(())) => {
-            shared.fenced.lock().remove(&replica);
+            engine.fenced.lock().remove(&replica);
             tracing::info!(%replica, "removed a replica that its group has left out");
         }
         Ok(Err(error)) => tracing::warn!(%replica, why = %storage_fault(error), "not removed yet"),
@@ -47,10 +47,10 @@ async fn remove(shared: &Arc<Shared>, replica: ReplicaKey) {
     }
 }
 
-async fn let_go(shared: &Shared, replica: ReplicaKey) -> bool {
-    let host = host_of(replica.partition, shared.hosts.len());
-    let word = shared.ask(host, PATIENCE, |request| Event::Remove { request, replica }).await;
-    let mut partitions = shared.partitions.write();
+async fn let_go(engine: &Engine, replica: ReplicaKey) -> bool {
+    let host = host_of(replica.partition, engine.hosts.len());
+    let word = engine.ask(host, PATIENCE, |request| Event::Remove { request, replica }).await;
+    let mut partitions = engine.partitions.write();
     if partitions.get(&replica.partition).is_some_and(|held| held.key() == replica) {
         partitions.remove(&replica.partition);
     }
@@ -64,17 +64,17 @@ async fn let_go(shared: &Shared, replica: ReplicaKey) -> bool {
 /// # Errors
 /// Any other error, as it is.
 pub fn leave_if_damaged(
-    shared: &Shared,
+    engine: &Engine,
     replica: ReplicaKey,
     error: StorageError,
 ) -> Result<(), StorageError> {
-    let why = match shared.store.fence_if_damaged(replica, error) {
+    let why = match engine.store.fence_if_damaged(replica, error) {
         StorageError::Fenced { why, .. } => why,
         other => return Err(other),
     };
     tracing::error!(%replica, why, "a replica is damaged and leaves its group");
-    shared.fenced.lock().insert(replica, why);
-    let mut partitions = shared.partitions.write();
+    engine.fenced.lock().insert(replica, why);
+    let mut partitions = engine.partitions.write();
     if partitions.get(&replica.partition).is_some_and(|held| held.key() == replica) {
         partitions.remove(&replica.partition);
     }
@@ -82,6 +82,6 @@ pub fn leave_if_damaged(
     // Nobody waits for the word: what it acknowledges until it hears this stands in
     // the log, which is sound.
     let request = RequestId(0);
-    shared.host(replica.partition).send(Event::Remove { request, replica });
+    engine.host(replica.partition).send(Event::Remove { request, replica });
     Ok(())
 }

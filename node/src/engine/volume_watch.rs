@@ -2,7 +2,7 @@
 
 use super::maintenance::Task;
 use super::memory::keep_within_shares;
-use super::shared::Shared;
+use super::parts::Engine;
 use crate::volume::{Admission, Needs};
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,9 +11,9 @@ use std::time::Duration;
 const PAUSE: Duration = Duration::from_millis(250);
 
 /// Measures until the node stops.
-pub async fn run(shared: Arc<Shared>) {
-    while !shared.is_stopping() {
-        let node = shared.clone();
+pub async fn run(engine: Arc<Engine>) {
+    while !engine.is_stopping() {
+        let node = engine.clone();
         if tokio::task::spawn_blocking(move || measure(&node)).await.is_err() {
             tracing::error!("measuring the volume panicked: it is not watched any more");
             return;
@@ -24,24 +24,24 @@ pub async fn run(shared: Arc<Shared>) {
 
 /// What deletes wrote frees nothing while it is in memory, where it is too little to be flushed
 /// for its own sake.
-fn flush_deletes(shared: &Shared) {
-    for partition in shared.partitions.read().values().filter(|held| !held.is_flushed()) {
+fn flush_deletes(engine: &Engine) {
+    for partition in engine.partitions.read().values().filter(|held| !held.is_flushed()) {
         // The receiver is gone only while the process ends.
-        drop(shared.maintenance.send(Task::Flush(partition.key())));
+        drop(engine.maintenance.send(Task::Flush(partition.key())));
     }
 }
 
 /// Measures once.
-pub fn measure(shared: &Shared) {
-    let memtables = keep_within_shares(shared);
-    let needs = Needs { log: shared.log_reader.growth(), memtables };
+pub fn measure(engine: &Engine) {
+    let memtables = keep_within_shares(engine);
+    let needs = Needs { log: engine.log_reader.growth(), memtables };
     // Where nothing can be known of it, the volume is left to whoever watches it.
-    let Ok(changed) = shared.volume.measure(|| shared.store.space(), needs) else { return };
-    if shared.volume.wants_flushes(shared.clock.now()) {
-        flush_deletes(shared);
+    let Ok(changed) = engine.volume.measure(|| engine.store.space(), needs) else { return };
+    if engine.volume.wants_flushes(engine.clock.now()) {
+        flush_deletes(engine);
     }
     let Some(admission) = changed else { return };
-    let Some(room) = shared.volume.room() else { return };
+    let Some(room) = engine.volume.room() else { return };
     let (available, total) = (room.available, room.total);
     match admission {
         Admission::Writes => {

@@ -4,7 +4,7 @@ use super::creation::{create, join};
 use super::members::{change_members, create_replica, remove_node};
 use super::status;
 use crate::engine::fatal::storage_fault;
-use crate::engine::shared::Shared;
+use crate::engine::parts::Engine;
 use crate::host::{Event, Reply};
 use doug_proto::error::Fault;
 use doug_proto::ids::NodeId;
@@ -18,18 +18,18 @@ use tonic::{Code, Request, Response, Status};
 /// Serves operators. Changes are made one at a time.
 #[derive(Clone, Debug)]
 pub struct AdminService {
-    shared: Arc<Shared>,
+    engine: Arc<Engine>,
     changing: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl AdminService {
     /// Serves a node.
-    pub fn new(shared: Arc<Shared>) -> Self {
-        Self { shared, changing: Arc::default() }
+    pub fn new(engine: Arc<Engine>) -> Self {
+        Self { engine, changing: Arc::default() }
     }
 
     fn check_to(&self, to: &str) -> Result<(), Fault> {
-        let own = self.shared.config.node.to_string();
+        let own = self.engine.config.node.to_string();
         if to == own {
             return Ok(());
         }
@@ -50,15 +50,15 @@ impl Admin for AdminService {
         &self,
         _request: Request<v1::IdentifyRequest>,
     ) -> Result<Response<v1::IdentifyResponse>, Status> {
-        let shared = &self.shared;
-        let database = shared.maps.get().map(|map| map.database.to_string());
+        let engine = &self.engine;
+        let database = engine.maps.get().map(|map| map.database.to_string());
         Ok(Response::new(v1::IdentifyResponse {
-            node: shared.config.node.to_string(),
+            node: engine.config.node.to_string(),
             database: database.unwrap_or_default(),
-            name: shared.config.name.clone(),
-            cluster: shared.config.cluster.clone(),
+            name: engine.config.name.clone(),
+            cluster: engine.config.cluster.clone(),
             version: VERSION.to_owned(),
-            replicas: shared.partitions.read().len() as u32,
+            replicas: engine.partitions.read().len() as u32,
         }))
     }
 
@@ -66,10 +66,10 @@ impl Admin for AdminService {
         &self,
         request: Request<v1::DescribeRequest>,
     ) -> Result<Response<v1::DescribeResponse>, Status> {
-        let status = status::local(&self.shared).await;
-        let map = self.shared.maps.get().filter(|_| request.get_ref().with_map);
+        let status = status::local(&self.engine).await;
+        let map = self.engine.maps.get().filter(|_| request.get_ref().with_map);
         Ok(Response::new(v1::DescribeResponse {
-            node: Some(self.shared.config.entry().to_wire()),
+            node: Some(self.engine.config.entry().to_wire()),
             status: status.nodes.into_iter().next(),
             database: status.database,
             map: map.map(|map| map.to_wire()),
@@ -84,8 +84,8 @@ impl Admin for AdminService {
         self.check_to(&request.to)?;
         let map = request.map.ok_or_else(|| Fault::invalid("the creation has no map"))?;
         let _one_at_a_time = self.changing.lock().await;
-        let shared = self.shared.clone();
-        let created = tokio::task::spawn_blocking(move || create(&shared, &map)).await;
+        let engine = self.engine.clone();
+        let created = tokio::task::spawn_blocking(move || create(&engine, &map)).await;
         let replicas = created.map_err(|error| Status::internal(error.to_string()))??;
         Ok(Response::new(v1::CreateResponse { replicas }))
     }
@@ -99,8 +99,8 @@ impl Admin for AdminService {
         let map = request.map.ok_or_else(|| Fault::invalid("the call to join has no map"))?;
         let map = PartitionMap::from_wire(&map)?;
         let _one_at_a_time = self.changing.lock().await;
-        let shared = self.shared.clone();
-        tokio::task::spawn_blocking(move || join(&shared, map))
+        let engine = self.engine.clone();
+        tokio::task::spawn_blocking(move || join(&engine, map))
             .await
             .map_err(|error| Status::internal(error.to_string()))??;
         Ok(Response::new(v1::JoinResponse {}))
@@ -113,8 +113,8 @@ impl Admin for AdminService {
         let request = request.into_inner();
         self.check_to(&request.to)?;
         let _one_at_a_time = self.changing.lock().await;
-        let shared = self.shared.clone();
-        tokio::task::spawn_blocking(move || create_replica(&shared, &request))
+        let engine = self.engine.clone();
+        tokio::task::spawn_blocking(move || create_replica(&engine, &request))
             .await
             .map_err(|error| Status::internal(error.to_string()))??;
         Ok(Response::new(v1::CreateReplicaResponse {}))
@@ -127,7 +127,7 @@ impl Admin for AdminService {
         let timeout = deadline::of(request.metadata())?;
         let request = request.into_inner();
         self.check_to(&request.to)?;
-        let descriptor = change_members(&self.shared, request, timeout).await?;
+        let descriptor = change_members(&self.engine, request, timeout).await?;
         let descriptor = Some(descriptor.to_wire());
         Ok(Response::new(v1::ChangeMembersResponse { descriptor }))
     }
@@ -143,16 +143,16 @@ impl Admin for AdminService {
             "" => None,
             id => Some(node_id(id)?),
         };
-        let shared = &self.shared;
-        let host = crate::host::host_of(request.partition, shared.hosts.len());
-        let deadline = shared.clock.after(timeout);
-        let reply = shared.ask(host, timeout, |id| Event::Transfer {
+        let engine = &self.engine;
+        let host = crate::host::host_of(request.partition, engine.hosts.len());
+        let deadline = engine.clock.after(timeout);
+        let reply = engine.ask(host, timeout, |id| Event::Transfer {
             request: id,
             partition: request.partition,
             to,
             deadline,
         });
-        match reply.await.map_err(|fault| shared.with_leader_address(fault))? {
+        match reply.await.map_err(|fault| engine.with_leader_address(fault))? {
             Reply::Transferred(leader) => {
                 Ok(Response::new(v1::TransferLeaderResponse { leader: leader.to_string() }))
             }
@@ -172,8 +172,8 @@ impl Admin for AdminService {
         let clusters: Vec<Cluster> = request.clusters.iter().map(Cluster::from_wire).collect();
         check_versions(request.epoch)?;
         check_clusters(&clusters)?;
-        let shared = self.shared.clone();
-        let set = move || shared.maps.set_entries(request.epoch, nodes, clusters);
+        let engine = self.engine.clone();
+        let set = move || engine.maps.set_entries(request.epoch, nodes, clusters);
         let epoch = blocking(set).await?;
         Ok(Response::new(v1::UpdateAddressesResponse { epoch }))
     }
@@ -186,8 +186,8 @@ impl Admin for AdminService {
         self.check_to(&request.to)?;
         let node = node_id(&request.node)?;
         let _one_at_a_time = self.changing.lock().await;
-        let shared = self.shared.clone();
-        let removed = tokio::task::spawn_blocking(move || remove_node(&shared, node)).await;
+        let engine = self.engine.clone();
+        let removed = tokio::task::spawn_blocking(move || remove_node(&engine, node)).await;
         let epoch = removed.map_err(|error| Status::internal(error.to_string()))??;
         Ok(Response::new(v1::RemoveNodeResponse { epoch }))
     }

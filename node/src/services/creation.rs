@@ -3,7 +3,7 @@
 use crate::apply::{Machine, Partition};
 use crate::engine::fatal::storage_fault;
 use crate::engine::identity::random_bits;
-use crate::engine::shared::Shared;
+use crate::engine::parts::Engine;
 use crate::host::Event;
 use bytes::Bytes;
 use doug_proto::error::Fault;
@@ -23,22 +23,22 @@ use tonic::Code;
 /// # Errors
 /// A creation that differs from the one this node has seen, or one that does
 /// not list this node.
-pub fn create(shared: &Shared, wire: &v1::PartitionMap) -> Result<u32, Fault> {
+pub fn create(engine: &Engine, wire: &v1::PartitionMap) -> Result<u32, Fault> {
     let map = PartitionMap::from_wire(wire)?;
     map.validate_whole()?;
     super::admin::check_clusters(&map.clusters)?;
-    let node = shared.config.node;
+    let node = engine.config.node;
     if map.node(node).is_none() {
         return Err(Fault::invalid(format!("the creation does not list this node, {node}")));
     }
-    if let Some(earlier) = shared.store.creation() {
-        return again(shared, &earlier, &map);
+    if let Some(earlier) = engine.store.creation() {
+        return again(engine, &earlier, &map);
     }
-    let replicas = replicas(shared, &map)?;
+    let replicas = replicas(engine, &map)?;
     let new: Vec<NewReplica> = replicas.iter().map(|(new, _)| new.clone()).collect();
     let identity = Identity { node: node.bits(), database: Some(map.database.bits()) };
     let document = Bytes::from(map.to_wire().encode_to_vec());
-    let trees = shared
+    let trees = engine
         .store
         .join_database(identity, document, map.to_stored(), &new)
         .map_err(storage_fault)?;
@@ -46,9 +46,9 @@ pub fn create(shared: &Shared, wire: &v1::PartitionMap) -> Result<u32, Fault> {
         let descriptor = Box::new(machine.descriptor().clone());
         let partition = Partition::new(new.key, tree, machine, new.applied);
         // Data first: the host's first effects may need it at once.
-        shared.partitions.write().insert(new.key.partition, Arc::new(partition));
+        engine.partitions.write().insert(new.key.partition, Arc::new(partition));
         let replica = new.key;
-        shared.host(replica.partition).send(Event::Create {
+        engine.host(replica.partition).send(Event::Create {
             replica,
             descriptor,
             seed: random_bits(),
@@ -56,7 +56,7 @@ pub fn create(shared: &Shared, wire: &v1::PartitionMap) -> Result<u32, Fault> {
     }
     let count = new.len() as u32;
     tracing::info!(database = %map.database, replicas = count, "this node joined a database");
-    shared.maps.begin(map);
+    engine.maps.begin(map);
     Ok(count)
 }
 
@@ -65,8 +65,8 @@ pub fn create(shared: &Shared, wire: &v1::PartitionMap) -> Result<u32, Fault> {
 ///
 /// # Errors
 /// A map that does not list this node, or a node of another database.
-pub fn join(shared: &Shared, map: PartitionMap) -> Result<(), Fault> {
-    let node = shared.config.node;
+pub fn join(engine: &Engine, map: PartitionMap) -> Result<(), Fault> {
+    let node = engine.config.node;
     let Some(entry) = map.node(node) else {
         return Err(Fault::invalid(format!(
             "the map does not list this node, {node}: add it first, with its cluster and address"
@@ -78,16 +78,16 @@ pub fn join(shared: &Shared, map: PartitionMap) -> Result<(), Fault> {
              and so another id"
         )));
     }
-    if let Some(known) = shared.maps.get() {
+    if let Some(known) = engine.maps.get() {
         if known.database != map.database {
             return Err(another_database(known.database));
         }
-        return shared.maps.merge(&map).map_err(storage_fault);
+        return engine.maps.merge(&map).map_err(storage_fault);
     }
     let identity = Identity { node: node.bits(), database: Some(map.database.bits()) };
-    shared.store.join(identity, map.to_stored()).map_err(storage_fault)?;
+    engine.store.join(identity, map.to_stored()).map_err(storage_fault)?;
     tracing::info!(database = %map.database, "this node joined a database, without replicas so far");
-    shared.maps.begin(map);
+    engine.maps.begin(map);
     Ok(())
 }
 
@@ -103,9 +103,9 @@ pub fn another_database(database: DatabaseId) -> Fault {
     .not_executed()
 }
 
-fn replicas(shared: &Shared, map: &PartitionMap) -> Result<Vec<(NewReplica, Machine)>, Fault> {
+fn replicas(engine: &Engine, map: &PartitionMap) -> Result<Vec<(NewReplica, Machine)>, Fault> {
     let own = map.partitions.iter().filter_map(|partition| {
-        let member = partition.voter_on(shared.config.node)?;
+        let member = partition.voter_on(engine.config.node)?;
         Some((partition, member))
     });
     own.map(|(partition, member)| {
@@ -128,7 +128,7 @@ fn replicas(shared: &Shared, map: &PartitionMap) -> Result<Vec<(NewReplica, Mach
 }
 
 /// A database is created once. Addresses may differ: nodes move.
-fn again(shared: &Shared, earlier: &[u8], map: &PartitionMap) -> Result<u32, Fault> {
+fn again(engine: &Engine, earlier: &[u8], map: &PartitionMap) -> Result<u32, Fault> {
     let earlier = v1::PartitionMap::decode(earlier).map_err(|error| {
         Fault::new(Code::DataLoss, format!("the stored creation is unreadable: {error}"))
     })?;
@@ -147,5 +147,5 @@ fn again(shared: &Shared, earlier: &[u8], map: &PartitionMap) -> Result<u32, Fau
         )
         .not_executed());
     }
-    Ok(shared.partitions.read().len() as u32)
+    Ok(engine.partitions.read().len() as u32)
 }

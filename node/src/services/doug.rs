@@ -2,8 +2,8 @@
 
 use super::operations::submit;
 use super::{status, stream};
+use crate::engine::parts::Engine;
 use crate::engine::requests::Sink;
-use crate::engine::shared::Shared;
 use doug_edge::HeldByBody;
 use doug_edge::incoming::Peer;
 use doug_edge::outbox::Messages;
@@ -19,13 +19,13 @@ use tonic::{Request, Response, Status, Streaming};
 /// Serves clients and facades.
 #[derive(Clone, Debug)]
 pub struct DougService {
-    shared: Arc<Shared>,
+    engine: Arc<Engine>,
 }
 
 impl DougService {
     /// Serves a node.
-    pub fn new(shared: Arc<Shared>) -> Self {
-        Self { shared }
+    pub fn new(engine: Arc<Engine>) -> Self {
+        Self { engine }
     }
 
     /// Carries out a unary call's operation. Its answer counts for the connection it
@@ -36,13 +36,13 @@ impl DougService {
         operation: fn(T) -> Operation,
     ) -> Result<(Answer, HeldByBody), Status> {
         let timeout = doug_proto::deadline::of(request.metadata())?;
-        let deadline = self.shared.clock.after(timeout);
+        let deadline = self.engine.clock.after(timeout);
         let account = Peer::account(&request);
         let operation = operation(request.into_inner());
         account.room(Some(&operation)).await;
         let expected = account.expect(Some(&operation));
         let (sender, receiver) = oneshot::channel();
-        submit(&self.shared, operation, deadline, Sink::Unary(sender));
+        submit(&self.engine, operation, deadline, Sink::Unary(sender));
         let answer = receiver
             .await
             .map_err(|_| Fault::unknown("the node stopped before it could answer"))?;
@@ -118,7 +118,7 @@ impl Doug for DougService {
         request: Request<Streaming<v1::StreamRequest>>,
     ) -> Result<Response<Self::StreamStream>, Status> {
         let account = Peer::account(&request);
-        Ok(Response::new(stream::serve(self.shared.clone(), request.into_inner(), account)))
+        Ok(Response::new(stream::serve(self.engine.clone(), request.into_inner(), account)))
     }
 
     async fn watch_map(
@@ -126,7 +126,7 @@ impl Doug for DougService {
         request: Request<v1::WatchMapRequest>,
     ) -> Result<Response<Self::WatchMapStream>, Status> {
         let mut teller = MapTeller::new(request.into_inner());
-        let mut maps = self.shared.maps.watch();
+        let mut maps = self.engine.maps.watch();
         let (sender, receiver) = mpsc::channel(1);
         tokio::spawn(async move {
             loop {
@@ -149,6 +149,6 @@ impl Doug for DougService {
         &self,
         request: Request<v1::StatusRequest>,
     ) -> Result<Response<v1::StatusResponse>, Status> {
-        Ok(Response::new(status::page(&self.shared, request.get_ref()).await))
+        Ok(Response::new(status::page(&self.engine, request.get_ref()).await))
     }
 }

@@ -1,7 +1,7 @@
 //! Probes and metrics.
 
 use super::status::state;
-use crate::engine::shared::Shared;
+use crate::engine::parts::Engine;
 use crate::watchdog::Watchdog;
 use axum::Router;
 use axum::extract::State;
@@ -12,13 +12,13 @@ use doug_raft::Time;
 use std::sync::Arc;
 
 /// The node's HTTP pages.
-pub fn router(shared: Arc<Shared>) -> Router {
+pub fn router(engine: Arc<Engine>) -> Router {
     Router::new()
         .route("/startupz", get(started))
         .route("/livez", get(live))
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics))
-        .with_state(shared)
+        .with_state(engine)
 }
 
 /// The servers start only once the log is replayed.
@@ -28,8 +28,8 @@ async fn started() -> &'static str {
 
 /// Alive means that every thread gets on with its work; never that there is a quorum,
 /// or a partition in trouble would have its last nodes killed.
-async fn live(State(shared): State<Arc<Shared>>) -> (StatusCode, String) {
-    liveness(&shared.watchdog, shared.clock.now())
+async fn live(State(engine): State<Arc<Engine>>) -> (StatusCode, String) {
+    liveness(&engine.watchdog, engine.clock.now())
 }
 
 fn liveness(watchdog: &Watchdog, now: Time) -> (StatusCode, String) {
@@ -40,12 +40,12 @@ fn liveness(watchdog: &Watchdog, now: Time) -> (StatusCode, String) {
 }
 
 /// Ready means that every replica has caught up once since the start.
-async fn ready(State(shared): State<Arc<Shared>>) -> (StatusCode, &'static str) {
+async fn ready(State(engine): State<Arc<Engine>>) -> (StatusCode, &'static str) {
     let unready = StatusCode::SERVICE_UNAVAILABLE;
-    if shared.is_stopping() {
+    if engine.is_stopping() {
         return (unready, "stopping\n");
     }
-    match state(&shared) {
+    match state(&engine) {
         NodeState::Ready => (StatusCode::OK, "ready\n"),
         NodeState::Empty => (unready, "empty: waiting for `doug create`\n"),
         NodeState::Removed => (
@@ -57,8 +57,8 @@ async fn ready(State(shared): State<Arc<Shared>>) -> (StatusCode, &'static str) 
     }
 }
 
-async fn metrics(State(shared): State<Arc<Shared>>) -> Result<String, StatusCode> {
-    shared.metrics.render(&shared).map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)
+async fn metrics(State(engine): State<Arc<Engine>>) -> Result<String, StatusCode> {
+    engine.metrics.render(&engine).map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)
 }
 
 #[cfg(test)]

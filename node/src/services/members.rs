@@ -5,8 +5,8 @@ use crate::apply::{FEATURE_LEVEL, Partition};
 use crate::catalog;
 use crate::engine::fatal::storage_fault;
 use crate::engine::identity::random_bits;
+use crate::engine::parts::Engine;
 use crate::engine::removal::leave_if_damaged;
-use crate::engine::shared::Shared;
 use crate::host::{Event, Reply, WantedReplica, host_of};
 use crate::membership::{Newcomer, check_newcomer, newcomer, refusal};
 use doug_proto::error::Fault;
@@ -24,30 +24,30 @@ use tonic::Code;
 /// A call that is not for this database, an id that is gone, a partition level
 /// this program does not support, or another replica of the partition that is
 /// still here.
-pub fn create_replica(shared: &Shared, request: &v1::CreateReplicaRequest) -> Result<(), Fault> {
-    let map = shared.maps.required()?;
+pub fn create_replica(engine: &Engine, request: &v1::CreateReplicaRequest) -> Result<(), Fault> {
+    let map = engine.maps.required()?;
     if request.database != map.database.to_string() {
         return Err(another_database(map.database));
     }
     let wire = request.descriptor.as_ref();
     let descriptor =
         Descriptor::from_wire(wire.ok_or_else(|| Fault::invalid("the call has no descriptor"))?)?;
-    let member = Member { node: shared.config.node, replica: request.replica };
+    let member = Member { node: engine.config.node, replica: request.replica };
     let wanted = WantedReplica { member, descriptor, feature_level: request.feature_level };
-    check_newcomer(shared.config.node, FEATURE_LEVEL, &map, &wanted)?;
+    check_newcomer(engine.config.node, FEATURE_LEVEL, &map, &wanted)?;
     // It may say that an earlier replica on this node is gone.
-    shared.maps.publish(&wanted.descriptor).map_err(storage_fault)?;
-    let (new, machine) = match newcomer(&map, &wanted, shared.store.replicas().into_keys())? {
+    engine.maps.publish(&wanted.descriptor).map_err(storage_fault)?;
+    let (new, machine) = match newcomer(&map, &wanted, engine.store.replicas().into_keys())? {
         Newcomer::Known => return Ok(()),
         Newcomer::New(new) => *new,
     };
     let (key, applied) = (new.key, new.applied);
-    let tree = shared.store.create_replica(&new).map_err(storage_fault)?;
+    let tree = engine.store.create_replica(&new).map_err(storage_fault)?;
     let descriptor = Box::new(machine.descriptor().clone());
     let partition = Partition::new(key, tree, machine, applied);
-    shared.partitions.write().insert(key.partition, Arc::new(partition));
+    engine.partitions.write().insert(key.partition, Arc::new(partition));
     let event = Event::Create { replica: key, descriptor, seed: random_bits() };
-    shared.host(key.partition).send(event);
+    engine.host(key.partition).send(event);
     tracing::info!(replica = %key, "made a replica that joins its group");
     Ok(())
 }
@@ -60,9 +60,9 @@ fn refused(message: String) -> Fault {
 ///
 /// # Errors
 /// A node that the map does not list, that holds replicas or is to, or this one.
-pub fn remove_node(shared: &Shared, node: NodeId) -> Result<u64, Fault> {
-    let map = shared.maps.required()?;
-    if node == shared.config.node {
+pub fn remove_node(engine: &Engine, node: NodeId) -> Result<u64, Fault> {
+    let map = engine.maps.required()?;
+    if node == engine.config.node {
         return Err(Fault::invalid(format!(
             "this is node {node} itself: another node must be asked to remove it"
         )));
@@ -78,7 +78,7 @@ pub fn remove_node(shared: &Shared, node: NodeId) -> Result<u64, Fault> {
             needed.join(", ")
         )));
     }
-    shared.maps.remove_node(node).map_err(storage_fault)
+    engine.maps.remove_node(node).map_err(storage_fault)
 }
 
 /// Gives a partition another goal; returns the descriptor once that is committed.
@@ -87,11 +87,11 @@ pub fn remove_node(shared: &Shared, node: NodeId) -> Result<u64, Fault> {
 /// A goal that cannot be, a node that does not lead, or a partition that is not
 /// where the caller believes.
 pub async fn change_members(
-    shared: &Shared,
+    engine: &Engine,
     request: v1::ChangeMembersRequest,
     timeout: Duration,
 ) -> Result<Descriptor, Fault> {
-    let map = shared.maps.required()?;
+    let map = engine.maps.required()?;
     let partition = request.partition;
     if map.partition(partition).is_none() {
         return Err(Fault::invalid(format!("the database has no partition {partition}")));
@@ -100,25 +100,25 @@ pub async fn change_members(
     if let Some(fault) = refusal(partition, &goal, &map) {
         return Err(fault);
     }
-    check_catalog(shared, partition).await?;
-    let deadline = shared.clock.after(timeout);
-    let host = host_of(partition, shared.hosts.len());
-    let reply = shared.ask(host, timeout, |request_id| Event::ChangeMembers {
+    check_catalog(engine, partition).await?;
+    let deadline = engine.clock.after(timeout);
+    let host = host_of(partition, engine.hosts.len());
+    let reply = engine.ask(host, timeout, |request_id| Event::ChangeMembers {
         request: request_id,
         partition,
         goal,
         generation: request.generation,
         deadline,
     });
-    match reply.await.map_err(|fault| shared.with_leader_address(fault))? {
+    match reply.await.map_err(|fault| engine.with_leader_address(fault))? {
         Reply::Goal(descriptor) => Ok(*descriptor),
         _ => Err(Fault::unknown("the host answered with something else: a bug")),
     }
 }
 
 /// The catalog keeps its members until its replica here holds the creation document.
-async fn check_catalog(shared: &Shared, partition: u64) -> Result<(), Fault> {
-    let held = shared.partition(partition).filter(|_| partition == catalog::PARTITION);
+async fn check_catalog(engine: &Engine, partition: u64) -> Result<(), Fault> {
+    let held = engine.partition(partition).filter(|_| partition == catalog::PARTITION);
     // Whoever holds no replica leads none, and its host says so.
     let Some(replica) = held else { return Ok(()) };
     let key = replica.key();
@@ -130,7 +130,7 @@ async fn check_catalog(shared: &Shared, partition: u64) -> Result<(), Fault> {
         // Damage costs the replica, whoever meets it: its successor can be asked again.
         Err(ReadError::Storage(error)) => {
             let why = error.to_string();
-            leave_if_damaged(shared, key, error).map_err(|error| unreadable(error.to_string()))?;
+            leave_if_damaged(engine, key, error).map_err(|error| unreadable(error.to_string()))?;
             Err(unreadable(why))
         }
         Err(error) => Err(unreadable(error.to_string())),

@@ -1,8 +1,8 @@
 //! One operation of a client: admitted, made ready, handed to its partition's host.
 
+use crate::engine::parts::Engine;
 use crate::engine::read_pool::ReadTask;
 use crate::engine::requests::{Asked, Permit, Request, Sink};
-use crate::engine::shared::Shared;
 use crate::host::Event;
 use crate::metrics::kind_of;
 use crate::services::status;
@@ -16,43 +16,43 @@ use doug_raft::Time;
 use std::sync::Arc;
 
 /// Takes an operation up; its answer goes to `sink`, now or later.
-pub fn submit(shared: &Arc<Shared>, operation: Operation, deadline: Time, sink: Sink) {
-    let permit = match admit(shared, operation.encoded_len()) {
+pub fn submit(engine: &Arc<Engine>, operation: Operation, deadline: Time, sink: Sink) {
+    let permit = match admit(engine, operation.encoded_len()) {
         Ok(permit) => permit,
         Err(fault) => return sink.fail(&fault),
     };
     let kind = kind_of(&operation);
     if let Operation::Status(request) = operation {
-        shared.metrics.operation(kind, None);
-        let shared = shared.clone();
+        engine.metrics.operation(kind, None);
+        let engine = engine.clone();
         tokio::spawn(async move {
-            let status = status::page(&shared, &request).await;
+            let status = status::page(&engine, &request).await;
             sink.answer(v1::stream_answer::Answer::Status(status));
             drop(permit);
         });
         return;
     }
-    let planned = plan(&**shared, operation);
-    let map = shared.maps.get();
+    let planned = plan(&**engine, operation);
+    let map = engine.maps.get();
     let keyspace = planned.as_ref().ok().and_then(|plan| map.as_ref()?.keyspace(plan.keyspace));
     let keyspace = keyspace.map(|keyspace| &*keyspace.name);
-    shared.metrics.operation(kind, keyspace);
+    engine.metrics.operation(kind, keyspace);
     match planned {
-        Ok(plan) => start(shared, plan, keyspace, deadline, (sink, permit)),
+        Ok(plan) => start(engine, plan, keyspace, deadline, (sink, permit)),
         Err(fault) => sink.fail(&fault),
     }
 }
 
-fn admit(shared: &Shared, bytes: usize) -> Result<Permit, Fault> {
+fn admit(engine: &Engine, bytes: usize) -> Result<Permit, Fault> {
     // Whoever passed it on has checked what its client sent, and added an envelope.
     doug_proto::error::check_request_bytes(bytes.saturating_sub(limits::ENVELOPE_BYTES))?;
-    if shared.is_stopping() {
+    if engine.is_stopping() {
         return Err(Fault::unavailable("this node is stopping: ask another"));
     }
-    shared.requests.admit(bytes)
+    engine.requests.admit(bytes)
 }
 
-impl Site for Shared {
+impl Site for Engine {
     fn map(&self) -> Result<Arc<PartitionMap>, Fault> {
         self.maps.required()
     }
@@ -73,21 +73,21 @@ impl Site for Shared {
 }
 
 fn start(
-    shared: &Shared,
+    engine: &Engine,
     plan: Plan,
     keyspace: Option<&str>,
     deadline: Time,
     (sink, mut permit): (Sink, Permit),
 ) {
     let Plan { partition, asked, work, .. } = plan;
-    if let Err(fault) = shared.requests.enter(&mut permit, work.class(), shared.clock.now()) {
-        shared.metrics.refused(work.class(), keyspace);
+    if let Err(fault) = engine.requests.enter(&mut permit, work.class(), engine.clock.now()) {
+        engine.metrics.refused(work.class(), keyspace);
         return sink.fail(&fault);
     }
     let asked = Asked::Operation(asked);
     match work {
         Work::Write { command, seen } => {
-            shared.submit(partition, asked, Some(sink), permit, |request| Event::Write {
+            engine.submit(partition, asked, Some(sink), permit, |request| Event::Write {
                 request,
                 partition,
                 command,
@@ -96,7 +96,7 @@ fn start(
             });
         }
         Work::Read(kind) => {
-            shared.submit(partition, asked, Some(sink), permit, |request| Event::Read {
+            engine.submit(partition, asked, Some(sink), permit, |request| Event::Read {
                 request,
                 partition,
                 kind,
@@ -105,7 +105,7 @@ fn start(
         }
         Work::ReadNow => {
             let request = Request { partition, asked, sink: Some(sink), permit };
-            drop(shared.reads.send(ReadTask::Now(Box::new(request))));
+            drop(engine.reads.send(ReadTask::Now(Box::new(request))));
         }
     }
 }

@@ -1,8 +1,8 @@
 //! The bidirectional stream: many operations a message, answers as they come.
 
 use super::operations::submit;
+use crate::engine::parts::Engine;
 use crate::engine::requests::Sink;
-use crate::engine::shared::Shared;
 use doug_edge::answers::{Account, Held};
 use doug_edge::outbox::{Message, Messages, Outbox, WAITING_MESSAGES};
 use doug_proto::error::Fault;
@@ -17,14 +17,14 @@ const OPERATIONS: usize = 16_384;
 
 /// Serves one stream until the client ends it, or reads nothing for too long.
 pub fn serve(
-    shared: Arc<Shared>,
+    engine: Arc<Engine>,
     requests: Streaming<v1::StreamRequest>,
     account: Arc<Account>,
 ) -> Messages {
     let (answers, ready) = mpsc::unbounded_channel();
     let (sender, receiver) = mpsc::channel(WAITING_MESSAGES);
     let room = Arc::new(Semaphore::new(OPERATIONS));
-    let reader = Reader { shared, answers, account: account.clone(), room: room.clone() };
+    let reader = Reader { engine, answers, account: account.clone(), room: room.clone() };
     tokio::spawn(reader.read(requests, sender.clone()));
     tokio::spawn(write(ready, sender, account.clone(), room));
     Messages::new(receiver, account)
@@ -32,7 +32,7 @@ pub fn serve(
 
 /// What takes the operations of a stream up.
 struct Reader {
-    shared: Arc<Shared>,
+    engine: Arc<Engine>,
     answers: mpsc::UnboundedSender<(v1::StreamAnswer, Held)>,
     account: Arc<Account>,
     room: Arc<Semaphore>,
@@ -79,9 +79,9 @@ impl Reader {
         permit.forget();
         let expected = self.account.expect(operation.as_ref());
         let sink = Sink::Stream { answers: self.answers.clone(), id, expected };
-        let deadline = self.shared.clock.after(deadline::in_stream(timeout_milliseconds));
+        let deadline = self.engine.clock.after(deadline::in_stream(timeout_milliseconds));
         match operation {
-            Some(operation) => submit(&self.shared, operation, deadline, sink),
+            Some(operation) => submit(&self.engine, operation, deadline, sink),
             None => sink.fail(&Fault::invalid(
                 "the operation is of no kind this program knows: its client is newer",
             )),

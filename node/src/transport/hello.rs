@@ -1,19 +1,19 @@
 //! The opening of every stream between nodes.
 
 use crate::apply::FEATURE_LEVEL;
-use crate::engine::shared::Shared;
+use crate::engine::parts::Engine;
 use doug_proto::error::Fault;
 use doug_proto::ids::NodeId;
 use doug_proto::{VERSION, quote, v1};
 
 /// What this node says first to `to`.
-pub fn hello(shared: &Shared, to: NodeId) -> v1::Hello {
-    let database = shared.maps.get().map(|map| map.database.to_string());
+pub fn hello(engine: &Engine, to: NodeId) -> v1::Hello {
+    let database = engine.maps.get().map(|map| map.database.to_string());
     v1::Hello {
         database: database.unwrap_or_default(),
-        from: shared.config.node.to_string(),
+        from: engine.config.node.to_string(),
         to: to.to_string(),
-        incarnation: shared.config.incarnation,
+        incarnation: engine.config.incarnation,
         feature_level: FEATURE_LEVEL,
         version: VERSION.to_owned(),
     }
@@ -24,10 +24,10 @@ pub fn hello(shared: &Shared, to: NodeId) -> v1::Hello {
 ///
 /// # Errors
 /// What does not fit, and what to do.
-pub fn check_hello(shared: &Shared, hello: Option<&v1::Hello>) -> Result<NodeId, Fault> {
+pub fn check_hello(engine: &Engine, hello: Option<&v1::Hello>) -> Result<NodeId, Fault> {
     let hello =
         hello.ok_or_else(|| Fault::invalid("a stream between nodes must begin with a hello"))?;
-    let own = shared.config.node;
+    let own = engine.config.node;
     if hello.to != own.to_string() {
         return Err(Fault::new(
             tonic::Code::FailedPrecondition,
@@ -37,7 +37,7 @@ pub fn check_hello(shared: &Shared, hello: Option<&v1::Hello>) -> Result<NodeId,
             ),
         ));
     }
-    let database = shared.maps.required()?.database.to_string();
+    let database = engine.maps.required()?.database.to_string();
     if hello.database != database {
         return Err(Fault::new(
             tonic::Code::FailedPrecondition,
@@ -48,6 +48,6 @@ pub fn check_hello(shared: &Shared, hello: Option<&v1::Hello>) -> Result<NodeId,
         ));
     }
     let from = hello.from.parse().map_err(|error| Fault::invalid(format!("{error}")))?;
-    shared.greeted(from, hello);
+    engine.greeted(from, hello);
     Ok(from)
 }

@@ -5,7 +5,7 @@ use super::hello::{check_hello, hello};
 use super::share_map;
 use super::snapshot_receive::{self, Receiving};
 use crate::engine::host_thread::Input;
-use crate::engine::shared::Shared;
+use crate::engine::parts::Engine;
 use crate::host::{Event, split};
 use doug_proto::error::Fault;
 use doug_proto::ids::NodeId;
@@ -21,14 +21,14 @@ const WAITING_TURNS: usize = 1_024;
 /// The `Raft` service.
 #[derive(Clone, Debug)]
 pub struct RaftService {
-    shared: Arc<Shared>,
+    engine: Arc<Engine>,
     receiving: Arc<Receiving>,
 }
 
 impl RaftService {
     /// Serves a node.
-    pub fn new(shared: Arc<Shared>) -> Self {
-        Self { shared, receiving: Arc::default() }
+    pub fn new(engine: Arc<Engine>) -> Self {
+        Self { engine, receiving: Arc::default() }
     }
 }
 
@@ -47,13 +47,13 @@ impl Raft for RaftService {
             Some(Content::Hello(hello)) => Some(hello),
             Some(Content::Turn(_)) | None => None,
         };
-        let from = check_hello(&self.shared, opening)?;
+        let from = check_hello(&self.engine, opening)?;
         let (answers, receiver) = mpsc::channel(1);
-        let answer = v1::ExchangeResponse { hello: Some(hello(&self.shared, from)) };
+        let answer = v1::ExchangeResponse { hello: Some(hello(&self.engine, from)) };
         answers.try_send(Ok(answer)).expect("the channel is new and has room for one");
-        let shared = self.shared.clone();
+        let engine = self.engine.clone();
         tokio::spawn(async move {
-            let result = receive(from, requests, &shared).await;
+            let result = receive(from, requests, &engine).await;
             if let Err(status) = result {
                 tracing::debug!(%from, %status, "a peer's stream ended");
                 drop(answers.send(Err(status)).await);
@@ -68,9 +68,9 @@ impl Raft for RaftService {
     ) -> Result<Response<Self::SnapshotStream>, Status> {
         let requests = request.into_inner();
         let (answers, receiver) = mpsc::channel(1);
-        let (shared, receiving) = (self.shared.clone(), self.receiving.clone());
+        let (engine, receiving) = (self.engine.clone(), self.receiving.clone());
         tokio::spawn(async move {
-            let received = snapshot_receive::receive(&shared, &receiving, requests, &answers).await;
+            let received = snapshot_receive::receive(&engine, &receiving, requests, &answers).await;
             if let Err(status) = received {
                 tracing::warn!(error = status.message(), "a snapshot did not arrive");
                 drop(answers.send(Err(status)).await);
@@ -83,29 +83,29 @@ impl Raft for RaftService {
         &self,
         request: Request<v1::ShareMapRequest>,
     ) -> Result<Response<v1::ShareMapResponse>, Status> {
-        share_map::answer(&self.shared, request.into_inner()).await.map(Response::new)
+        share_map::answer(&self.engine, request.into_inner()).await.map(Response::new)
     }
 }
 
 async fn receive(
     from: NodeId,
     mut requests: Streaming<v1::ExchangeRequest>,
-    shared: &Shared,
+    engine: &Engine,
 ) -> Result<(), Status> {
     let turns = Arc::new(Semaphore::new(WAITING_TURNS));
     // Beyond it appends are dropped, and sent again later: what else the peer says, heartbeats
     // first of all, must not wait.
-    let most = shared.budget.of_a_peer();
+    let most = engine.budget.of_a_peer();
     let bulk = Arc::new(Semaphore::new(most));
     while let Some(request) = requests.message().await? {
         let Some(Content::Turn(turn)) = request.content else {
             return Err(Fault::invalid("after the hello, a peer sends only turns").into());
         };
-        for (host, mut turn) in split(turn, shared.hosts.len()) {
+        for (host, mut turn) in split(turn, engine.hosts.len()) {
             let bulk = admit_bulk(&mut turn, &bulk, most);
             let turns = turns.clone().acquire_owned().await.ok();
             let room = [turns, bulk];
-            shared.hosts[host].send(Input { event: Event::Turn { from, turn }, room });
+            engine.hosts[host].send(Input { event: Event::Turn { from, turn }, room });
         }
     }
     Ok(())

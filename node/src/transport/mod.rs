@@ -17,7 +17,7 @@ pub use replacement::{create_replicas, replace_damaged};
 pub use share_map::share as share_map;
 pub use snapshot_send::send_snapshots;
 
-use crate::engine::shared::Shared;
+use crate::engine::parts::Engine;
 use doug_proto::access::AccessToken;
 use doug_proto::v1::raft_client::RaftClient;
 use tonic::service::interceptor::InterceptedService;
@@ -25,10 +25,10 @@ use tonic::transport::Channel;
 
 /// A client of another node's Raft port. It shows the token, if there is one.
 fn raft_client(
-    shared: &Shared,
+    engine: &Engine,
     channel: Channel,
 ) -> RaftClient<InterceptedService<Channel, AccessToken>> {
-    RaftClient::with_interceptor(channel, shared.config.access.clone())
+    RaftClient::with_interceptor(channel, engine.config.access.clone())
         .max_decoding_message_size(MESSAGE_BYTES)
         .max_encoding_message_size(MESSAGE_BYTES)
 }

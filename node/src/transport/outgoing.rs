@@ -5,7 +5,7 @@ use super::hello::hello;
 use super::outbox::Outbox;
 use super::raft_client;
 use crate::budget::MemoryBudget;
-use crate::engine::shared::Shared;
+use crate::engine::parts::Engine;
 use crate::host::Event;
 use doug_proto::ids::NodeId;
 use doug_proto::v1::{self, exchange_request::Content};
@@ -35,7 +35,7 @@ pub struct Peers {
     /// Bytes of appends that may wait for each.
     bulk: usize,
     runtime: Handle,
-    shared: Weak<Shared>,
+    engine: Weak<Engine>,
 }
 
 /// What a node may send another one before that has read it, on one stream.
@@ -66,8 +66,8 @@ impl Queue {
 
 impl Peers {
     /// No streams yet.
-    pub fn new(runtime: Handle, shared: Weak<Shared>, budget: MemoryBudget) -> Self {
-        Self { queues: Mutex::default(), bulk: budget.of_a_peer(), runtime, shared }
+    pub fn new(runtime: Handle, engine: Weak<Engine>, budget: MemoryBudget) -> Self {
+        Self { queues: Mutex::default(), bulk: budget.of_a_peer(), runtime, engine }
     }
 
     /// Queues a turn. It may be lost: the core repeats what matters.
@@ -76,31 +76,31 @@ impl Peers {
         let queue = queues.entry(node).or_insert_with(|| {
             let outbox = Mutex::new(Outbox::new(self.bulk));
             let queue = Arc::new(Queue { outbox, filled: Notify::new() });
-            self.runtime.spawn(run(node, queue.clone(), self.shared.clone()));
+            self.runtime.spawn(run(node, queue.clone(), self.engine.clone()));
             queue
         });
         queue.push(turn);
     }
 }
 
-async fn run(node: NodeId, queue: Arc<Queue>, shared: Weak<Shared>) {
+async fn run(node: NodeId, queue: Arc<Queue>, engine: Weak<Engine>) {
     let mut backoff = BACKOFF;
     loop {
-        let Some(shared) = shared.upgrade() else { return };
-        let address = shared.maps.node(node).map(|entry| entry.raft_address());
+        let Some(engine) = engine.upgrade() else { return };
+        let address = engine.maps.node(node).map(|entry| entry.raft_address());
         let Some(address) = address else {
-            drop(shared);
+            drop(engine);
             wait(&queue, LONGEST_BACKOFF).await;
             continue;
         };
-        match open(&shared, node, &address).await {
+        match open(&engine, node, &address).await {
             Ok((sending, answers)) => {
                 tracing::debug!(%node, address, "connected to a peer");
                 backoff = BACKOFF;
                 let why = stream(&queue, sending, answers).await;
                 tracing::debug!(%node, address, why, "lost the connection to a peer");
                 if refuses(&address).await {
-                    for host in &shared.hosts {
+                    for host in &engine.hosts {
                         host.send(Event::Suspect { node });
                     }
                 }
@@ -109,7 +109,7 @@ async fn run(node: NodeId, queue: Arc<Queue>, shared: Weak<Shared>) {
                 tracing::debug!(%node, address, error, "could not connect to a peer");
             }
         }
-        drop(shared);
+        drop(engine);
         wait(&queue, backoff).await;
         backoff = (backoff * 2).min(LONGEST_BACKOFF);
     }
@@ -125,21 +125,21 @@ async fn wait(queue: &Queue, pause: Duration) {
 type Answers = tonic::Streaming<v1::ExchangeResponse>;
 
 async fn open(
-    shared: &Arc<Shared>,
+    engine: &Arc<Engine>,
     node: NodeId,
     address: &str,
 ) -> Result<(mpsc::Sender<v1::ExchangeRequest>, Answers), String> {
     let channel = connect(address).await?;
-    let mut client = raft_client(shared, channel);
+    let mut client = raft_client(engine, channel);
     let (sending, receiver) = mpsc::channel(SENDING);
-    let opening = v1::ExchangeRequest { content: Some(Content::Hello(hello(shared, node))) };
+    let opening = v1::ExchangeRequest { content: Some(Content::Hello(hello(engine, node))) };
     sending.try_send(opening).map_err(|error| error.to_string())?;
     let response = client.exchange(ReceiverStream::new(receiver)).await;
     let mut answers = response.map_err(|status| status.message().to_owned())?.into_inner();
     match answers.message().await {
         Ok(Some(answer)) => {
             if let Some(hello) = answer.hello {
-                shared.greeted(node, &hello);
+                engine.greeted(node, &hello);
             }
             Ok((sending, answers))
         }

@@ -2,7 +2,7 @@
 //! nodes, and a damaged replica asks its group for a successor.
 
 use super::outgoing::endpoint;
-use crate::engine::shared::Shared;
+use crate::engine::parts::Engine;
 use crate::host::WantedReplica;
 use crate::membership::without;
 use doug_proto::access::AccessToken;
@@ -28,7 +28,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
 /// Has the replicas made that leaders on this node want, until it stops. A leader
 /// asks again until its learner answers, so nothing is repeated here.
-pub async fn create_replicas(mut wanted: mpsc::Receiver<WantedReplica>, shared: Arc<Shared>) {
+pub async fn create_replicas(mut wanted: mpsc::Receiver<WantedReplica>, engine: Arc<Engine>) {
     let under_way: Arc<Mutex<BTreeSet<ReplicaKey>>> = Arc::default();
     while let Some(wanted) = wanted.recv().await {
         let partition = wanted.descriptor.id;
@@ -36,10 +36,10 @@ pub async fn create_replicas(mut wanted: mpsc::Receiver<WantedReplica>, shared: 
         if !under_way.lock().insert(key) {
             continue;
         }
-        let (shared, under_way) = (shared.clone(), under_way.clone());
+        let (engine, under_way) = (engine.clone(), under_way.clone());
         tokio::spawn(async move {
             let node = wanted.member.node;
-            match create(&shared, wanted).await {
+            match create(&engine, wanted).await {
                 Ok(()) => tracing::info!(replica = %key, %node, "a new replica was made"),
                 Err(why) => tracing::info!(replica = %key, %node, why, "no new replica yet"),
             }
@@ -48,8 +48,8 @@ pub async fn create_replicas(mut wanted: mpsc::Receiver<WantedReplica>, shared: 
     }
 }
 
-async fn create(shared: &Shared, wanted: WantedReplica) -> Result<(), String> {
-    let map = shared.maps.get().ok_or("there is no map")?;
+async fn create(engine: &Engine, wanted: WantedReplica) -> Result<(), String> {
+    let map = engine.maps.get().ok_or("there is no map")?;
     let node = wanted.member.node;
     let request = v1::CreateReplicaRequest {
         to: node.to_string(),
@@ -58,21 +58,21 @@ async fn create(shared: &Shared, wanted: WantedReplica) -> Result<(), String> {
         replica: wanted.member.replica,
         feature_level: wanted.feature_level,
     };
-    let mut admin = admin(shared, node)?;
+    let mut admin = admin(engine, node)?;
     admin.create_replica(timed(request)).await.map_err(|status| status.message().to_owned())?;
     Ok(())
 }
 
 /// Asks for successors of the damaged replicas on this node, for ever.
-pub async fn replace_damaged(shared: Arc<Shared>) {
+pub async fn replace_damaged(engine: Arc<Engine>) {
     let mut pause = FIRST_PAUSE;
-    while !shared.is_stopping() {
-        let damaged: Vec<ReplicaKey> = shared.fenced.lock().keys().copied().collect();
+    while !engine.is_stopping() {
+        let damaged: Vec<ReplicaKey> = engine.fenced.lock().keys().copied().collect();
         if damaged.is_empty() {
             pause = FIRST_PAUSE;
         }
         for replica in damaged {
-            if let Err(why) = replace(&shared, replica).await {
+            if let Err(why) = replace(&engine, replica).await {
                 tracing::warn!(%replica, why, "a damaged replica is not replaced yet; trying on");
             }
         }
@@ -81,11 +81,11 @@ pub async fn replace_damaged(shared: Arc<Shared>) {
     }
 }
 
-async fn replace(shared: &Shared, replica: ReplicaKey) -> Result<(), String> {
-    let map = shared.maps.get().ok_or("there is no map")?;
+async fn replace(engine: &Engine, replica: ReplicaKey) -> Result<(), String> {
+    let map = engine.maps.get().ok_or("there is no map")?;
     let descriptor = map.partition(replica.partition).ok_or("the map does not list it")?;
     let Some(goal) = without(descriptor, replica.replica) else { return Ok(()) };
-    let own = shared.config.node;
+    let own = engine.config.node;
     let mut others: Vec<NodeId> = descriptor.members().map(|member| member.node).collect();
     others.retain(|node| *node != own);
     let mut why = "nobody else holds it".to_owned();
@@ -96,7 +96,7 @@ async fn replace(shared: &Shared, replica: ReplicaKey) -> Result<(), String> {
             goal: Some(goal.to_wire()),
             generation: descriptor.generation,
         };
-        let mut admin = match admin(shared, node) {
+        let mut admin = match admin(engine, node) {
             Ok(admin) => admin,
             Err(error) => {
                 why = error;
@@ -115,10 +115,10 @@ async fn replace(shared: &Shared, replica: ReplicaKey) -> Result<(), String> {
 }
 
 /// A client of another node's Admin port. It shows the token, if there is one.
-fn admin(shared: &Shared, node: NodeId) -> Result<Admin, String> {
-    let entry = shared.maps.node(node).ok_or("the map does not list the node")?;
+fn admin(engine: &Engine, node: NodeId) -> Result<Admin, String> {
+    let entry = engine.maps.node(node).ok_or("the map does not list the node")?;
     let channel = endpoint(&entry.admin_address())?.connect_lazy();
-    Ok(AdminClient::with_interceptor(channel, shared.config.access.clone()))
+    Ok(AdminClient::with_interceptor(channel, engine.config.access.clone()))
 }
 
 fn timed<T>(message: T) -> Request<T> {

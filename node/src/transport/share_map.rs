@@ -6,7 +6,7 @@ use super::hello::{check_hello, hello};
 use super::outgoing::endpoint;
 use super::raft_client;
 use crate::engine::fatal::storage_fault;
-use crate::engine::shared::Shared;
+use crate::engine::parts::Engine;
 use doug_proto::ids::NodeId;
 use doug_proto::map::{Node, PartitionMap, Summary};
 use doug_proto::v1;
@@ -26,16 +26,16 @@ const AT_ONCE: usize = 16;
 
 /// Shares the map until the node stops. What changes while it is being told is
 /// told with the next round, in one piece.
-pub async fn share(shared: Arc<Shared>) {
-    let mut news = shared.maps.news();
+pub async fn share(engine: Arc<Engine>) {
+    let mut news = engine.maps.news();
     let mut channels = Channels::default();
-    let mut turn = shared.config.incarnation as usize;
+    let mut turn = engine.config.incarnation as usize;
     // What all others were told last, or will ask for.
     let mut told_last: Option<Arc<PartitionMap>> = None;
-    while !shared.is_stopping() {
+    while !engine.is_stopping() {
         let told = tokio::time::timeout(QUESTION, news.changed()).await;
-        let Some(map) = shared.maps.get() else { continue };
-        let own = shared.config.node;
+        let Some(map) = engine.maps.get() else { continue };
+        let own = engine.config.node;
         let mut others: Vec<&Node> = map.present().filter(|node| node.id != own).collect();
         if others.is_empty() {
             continue;
@@ -55,7 +55,7 @@ pub async fn share(shared: Arc<Shared>) {
         let calls: Vec<_> = others
             .into_iter()
             .filter_map(|node| Some((node.id, channels.to(node)?)))
-            .map(|(node, channel)| exchange(&shared, node, channel, changes.clone()))
+            .map(|(node, channel)| exchange(&engine, node, channel, changes.clone()))
             .collect();
         futures::stream::iter(calls).for_each_concurrent(AT_ONCE, |call| call).await;
     }
@@ -65,46 +65,46 @@ pub async fn share(shared: Arc<Shared>) {
 /// than this node, tells it that: nobody else may ever ask a node that only its own map
 /// lists. A node that is down is told when it asks.
 async fn exchange(
-    shared: &Arc<Shared>,
+    engine: &Arc<Engine>,
     node: NodeId,
     channel: Channel,
     changes: Option<v1::PartitionMap>,
 ) {
     let exchanged = async {
-        let answered = call(shared, node, channel.clone(), changes).await?;
-        let (map, own) = shared.maps.with_digests()?;
+        let answered = call(engine, node, channel.clone(), changes).await?;
+        let (map, own) = engine.maps.with_digests()?;
         if let Some(theirs) = answered.filter(|theirs| *theirs != own.summary) {
-            call(shared, node, channel, Some(map.differing_from(&theirs))).await?;
+            call(engine, node, channel, Some(map.differing_from(&theirs))).await?;
         }
         Ok::<_, Status>(())
     };
     if let Err(status) = exchanged.await {
-        tracing::debug!(%node, why = status.message(), "the map could not be shared");
+        tracing::debug!(%node, why = status.message(), "the map could not be engine");
     }
 }
 
 /// One call, with changes or a question for them. Takes in the entries that are answered,
 /// and returns the summary of the other's map; `None` if it is the same here.
 async fn call(
-    shared: &Arc<Shared>,
+    engine: &Arc<Engine>,
     node: NodeId,
     channel: Channel,
     changes: Option<v1::PartitionMap>,
 ) -> Result<Option<Summary>, Status> {
-    let (_, own) = shared.maps.with_digests()?;
+    let (_, own) = engine.maps.with_digests()?;
     let request = v1::ShareMapRequest {
-        hello: Some(hello(shared, node)),
+        hello: Some(hello(engine, node)),
         digest: own.whole,
         summary: own.summary.to_wire(),
         changes,
     };
-    let mut client = raft_client(shared, channel);
+    let mut client = raft_client(engine, channel);
     let answer = tokio::time::timeout(PATIENCE, client.share_map(request)).await;
     let response = answer.map_err(|_| Status::deadline_exceeded("no answer"))??;
     let v1::ShareMapResponse { summary, changes } = response.into_inner();
     let Some(changes) = changes else { return Ok(None) };
     let theirs = Summary::from_wire(summary);
-    take_in(shared, changes, theirs.clone()).await?;
+    take_in(engine, changes, theirs.clone()).await?;
     Ok(Some(theirs))
 }
 
@@ -113,15 +113,15 @@ async fn call(
 /// # Errors
 /// A hello that is not for this node, or entries that are none.
 pub async fn answer(
-    shared: &Arc<Shared>,
+    engine: &Arc<Engine>,
     request: v1::ShareMapRequest,
 ) -> Result<v1::ShareMapResponse, Status> {
-    check_hello(shared, request.hello.as_ref())?;
+    check_hello(engine, request.hello.as_ref())?;
     let theirs = Summary::from_wire(request.summary);
     if let Some(changes) = request.changes {
-        take_in(shared, changes, theirs.clone()).await?;
+        take_in(engine, changes, theirs.clone()).await?;
     }
-    let (map, own) = shared.maps.with_digests()?;
+    let (map, own) = engine.maps.with_digests()?;
     if own.whole == request.digest {
         return Ok(v1::ShareMapResponse::default());
     }
@@ -132,13 +132,13 @@ pub async fn answer(
 }
 
 async fn take_in(
-    shared: &Arc<Shared>,
+    engine: &Arc<Engine>,
     changes: v1::PartitionMap,
     theirs: Summary,
 ) -> Result<(), Status> {
-    let shared = shared.clone();
+    let engine = engine.clone();
     let merged =
-        tokio::task::spawn_blocking(move || shared.maps.merge_changes(&changes, &theirs)).await;
+        tokio::task::spawn_blocking(move || engine.maps.merge_changes(&changes, &theirs)).await;
     merged
         .map_err(|error| Status::internal(error.to_string()))?
         .map_err(|error| Status::from(storage_fault(error)))

@@ -4,7 +4,7 @@ use super::chunk::{from_wire, info_of};
 use super::hello::check_hello;
 use crate::apply::Partition;
 use crate::engine::identity::random_bits;
-use crate::engine::shared::Shared;
+use crate::engine::parts::Engine;
 use crate::host::{Event, host_of};
 use crate::volume::{Purpose, Reservation};
 use doug_proto::error::Fault;
@@ -57,7 +57,7 @@ impl Receiving {
 /// # Errors
 /// What the sender is told.
 pub async fn receive(
-    shared: &Arc<Shared>,
+    engine: &Arc<Engine>,
     receiving: &Receiving,
     mut requests: Streaming<v1::SnapshotRequest>,
     answers: &Answers,
@@ -66,12 +66,12 @@ pub async fn receive(
     let Some(snapshot_request::Content::Header(header)) = first else {
         return Err(Fault::invalid("a snapshot must begin with its header").into());
     };
-    let partition = check(shared, &header)?;
+    let partition = check(engine, &header)?;
     let info = info_of(&header)?;
     let slot = receiving.supersede(partition.key());
     let _turn = slot.turn.lock_owned().await;
-    let incoming = begin(shared, partition.key(), info).await?;
-    let Some(mut room) = shared.volume.reserve(Purpose::Snapshot, incoming.remaining()) else {
+    let incoming = begin(engine, partition.key(), info).await?;
+    let Some(mut room) = engine.volume.reserve(Purpose::Snapshot, incoming.remaining()) else {
         return Err(Fault::exhausted(format!(
             "the volume has no room for {} bytes of a snapshot, beside what is promised to others",
             incoming.remaining()
@@ -87,15 +87,15 @@ pub async fn receive(
     drop(room);
     // A task of its own: the sender may go away and end this call, but a replica
     // that was stopped for the snapshot must be set going again.
-    let installing = tokio::spawn(install(shared.clone(), partition, incoming));
+    let installing = tokio::spawn(install(engine.clone(), partition, incoming));
     let installed = installing.await.map_err(|error| Status::internal(error.to_string()))??;
     let installed = v1::SnapshotInstalled { index: installed.index };
     say(answers, snapshot_response::Content::Installed(installed)).await
 }
 
-fn check(shared: &Shared, header: &v1::SnapshotHeader) -> Result<Arc<Partition>, Status> {
-    check_hello(shared, header.hello.as_ref())?;
-    let partition = shared.partition(header.partition);
+fn check(engine: &Engine, header: &v1::SnapshotHeader) -> Result<Arc<Partition>, Status> {
+    check_hello(engine, header.hello.as_ref())?;
+    let partition = engine.partition(header.partition);
     let partition = partition.filter(|p| p.key().replica == header.to_replica);
     partition.ok_or_else(|| {
         Fault::new(
@@ -110,11 +110,11 @@ fn check(shared: &Shared, header: &v1::SnapshotHeader) -> Result<Arc<Partition>,
 }
 
 async fn begin(
-    shared: &Arc<Shared>,
+    engine: &Arc<Engine>,
     replica: ReplicaKey,
     info: SnapshotInfo,
 ) -> Result<Incoming, Status> {
-    let store = shared.store.clone();
+    let store = engine.store.clone();
     blocking(move || store.receive_snapshot(replica, info)).await
 }
 
@@ -192,17 +192,17 @@ fn write(
 }
 
 async fn install(
-    shared: Arc<Shared>,
+    engine: Arc<Engine>,
     partition: Arc<Partition>,
     incoming: Incoming,
 ) -> Result<Applied, Status> {
     let (replica, id) = (partition.key(), random_bits());
     let SnapshotInfo { applied, state, .. } = incoming.info().clone();
-    let store = shared.store.clone();
+    let store = engine.store.clone();
     let (tables, incoming) =
         blocking(move || Ok((store.adopt_snapshot(&incoming)?, incoming))).await?;
-    let host = host_of(replica.partition, shared.hosts.len());
-    let word = shared
+    let host = host_of(replica.partition, engine.hosts.len());
+    let word = engine
         .ask(host, STAND_STILL, |request| Event::SnapshotReceived { request, replica, id })
         .await;
     let result = match word {
@@ -211,7 +211,7 @@ async fn install(
             Err(fault.into())
         }
         Ok(_) => {
-            let store = shared.store.clone();
+            let store = engine.store.clone();
             let receiver = partition.clone();
             let install = move || {
                 let result = receiver.install_snapshot(&store, tables, applied, state);
@@ -233,9 +233,9 @@ async fn install(
     let installed = result.as_ref().is_ok_and(|installed| *installed == applied);
     let said = installed.then(|| Box::new(partition.installed(applied)));
     if installed {
-        shared.publish(partition.descriptor());
+        engine.publish(partition.descriptor());
     }
-    shared.hosts[host].send(Event::SnapshotInstalled { replica, id, installed: said });
+    engine.hosts[host].send(Event::SnapshotInstalled { replica, id, installed: said });
     if let Some(incoming) = incoming {
         tracing::info!(%replica, index = applied.index, installed, "a snapshot has arrived");
         blocking(move || incoming.delete()).await?;

@@ -4,8 +4,8 @@ use super::chunk::{FORMAT_VERSION, tables_of, to_wire};
 use super::hello::hello;
 use super::outgoing::connect;
 use super::raft_client;
+use crate::engine::parts::Engine;
 use crate::engine::removal::leave_if_damaged;
-use crate::engine::shared::Shared;
 use crate::host::{Event, SendSnapshot};
 use doug_proto::v1::{self};
 use doug_proto::v1::{snapshot_request, snapshot_response};
@@ -30,14 +30,14 @@ const PAUSE: Duration = Duration::from_millis(500);
 /// Sends what the hosts ask for, until the node stops.
 pub async fn send_snapshots(
     mut wanted: mpsc::UnboundedReceiver<(usize, SendSnapshot)>,
-    shared: Arc<Shared>,
+    engine: Arc<Engine>,
 ) {
     let room = Arc::new(Semaphore::new(AT_ONCE));
     while let Some((host, snapshot)) = wanted.recv().await {
         let Ok(permit) = room.clone().acquire_owned().await else { return };
-        let shared = shared.clone();
+        let engine = engine.clone();
         tokio::spawn(async move {
-            let index = match send(&shared, snapshot).await {
+            let index = match send(&engine, snapshot).await {
                 Ok(index) => Some(index),
                 Err(error) => {
                     let SendSnapshot { replica, node, .. } = snapshot;
@@ -51,32 +51,32 @@ pub async fn send_snapshots(
             };
             drop(permit);
             let SendSnapshot { replica, to, .. } = snapshot;
-            shared.hosts[host].send(Event::SnapshotSent { replica, to, index });
+            engine.hosts[host].send(Event::SnapshotSent { replica, to, index });
         });
     }
 }
 
-async fn send(shared: &Arc<Shared>, wanted: SendSnapshot) -> Result<u64, String> {
+async fn send(engine: &Arc<Engine>, wanted: SendSnapshot) -> Result<u64, String> {
     let SendSnapshot { replica, node, .. } = wanted;
-    let address = shared.maps.node(node).ok_or("the map does not list the node")?.raft_address();
+    let address = engine.maps.node(node).ok_or("the map does not list the node")?.raft_address();
     let channel = connect(&address).await?;
-    let node_of = shared.clone();
+    let node_of = engine.clone();
     let snapshot = blocking(move || prepare(&node_of, wanted)).await?;
-    let mut client = raft_client(shared, channel);
+    let mut client = raft_client(engine, channel);
     let (sender, receiver) = mpsc::channel(WAITING_CHUNKS);
-    let header = snapshot_request::Content::Header(header(shared, wanted, &snapshot));
+    let header = snapshot_request::Content::Header(header(engine, wanted, &snapshot));
     sender.try_send(request(header)).map_err(|error| error.to_string())?;
     let response = client.snapshot(ReceiverStream::new(receiver)).await;
     let answers = response.map_err(|status| status.message().to_owned())?.into_inner();
     match stream(answers, sender, snapshot.clone()).await {
         Ok(index) => {
             tracing::info!(%replica, to = %node, index, "sent a snapshot");
-            shared.store.snapshot_sent(replica);
+            engine.store.snapshot_sent(replica);
             Ok(index)
         }
         Err(status) if status.code() == Code::DataLoss => {
             // Damaged on the way, or here: then this replica must be replaced too.
-            let node = shared.clone();
+            let node = engine.clone();
             blocking(move || match node.store.look_for_damage(&snapshot) {
                 Err(error) => leave_if_damaged(&node, replica, error),
                 Ok(()) => Ok(()),
@@ -102,22 +102,22 @@ async fn blocking<T: Send + 'static>(
 }
 
 /// The snapshot that is kept already, if the log goes on from it; or a new one.
-fn prepare(shared: &Shared, wanted: SendSnapshot) -> Result<Arc<Snapshot>, StorageError> {
+fn prepare(engine: &Engine, wanted: SendSnapshot) -> Result<Arc<Snapshot>, StorageError> {
     let SendSnapshot { replica, at_least, .. } = wanted;
-    if let Some(kept) = shared.store.find_snapshot(replica, at_least) {
+    if let Some(kept) = engine.store.find_snapshot(replica, at_least) {
         return Ok(kept);
     }
-    let partition = shared.partition(replica.partition).filter(|found| found.key() == replica);
+    let partition = engine.partition(replica.partition).filter(|found| found.key() == replica);
     let partition = partition.ok_or(StorageError::Removed { replica })?;
-    let checkpoint = partition.published(&shared.store)?;
-    shared.store.keep_snapshot(replica, &checkpoint)
+    let checkpoint = partition.published(&engine.store)?;
+    engine.store.keep_snapshot(replica, &checkpoint)
 }
 
-fn header(shared: &Shared, wanted: SendSnapshot, snapshot: &Snapshot) -> v1::SnapshotHeader {
+fn header(engine: &Engine, wanted: SendSnapshot, snapshot: &Snapshot) -> v1::SnapshotHeader {
     let SendSnapshot { replica, to, node, term, .. } = wanted;
     let info = snapshot.info();
     v1::SnapshotHeader {
-        hello: Some(hello(shared, node)),
+        hello: Some(hello(engine, node)),
         partition: replica.partition,
         from_replica: replica.replica,
         to_replica: to.0,

@@ -1,4 +1,4 @@
-//! What the threads and services of a node share.
+//! The engine: what the threads and services of a running node share.
 
 use super::clock::Clock;
 use super::host_thread::Input;
@@ -153,7 +153,7 @@ impl HostHandle {
 }
 
 /// All of a running node.
-pub struct Shared {
+pub struct Engine {
     /// What it is.
     pub config: Identity,
     /// Its clock.
@@ -208,13 +208,13 @@ pub struct Shared {
     pub partitions: RwLock<BTreeMap<u64, Arc<Partition>>>,
 }
 
-impl std::fmt::Debug for Shared {
+impl std::fmt::Debug for Engine {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Shared").field("config", &self.config).finish_non_exhaustive()
+        f.debug_struct("Engine").field("config", &self.config).finish_non_exhaustive()
     }
 }
 
-impl Shared {
+impl Engine {
     /// A replica this node holds.
     pub fn partition(&self, id: u64) -> Option<Arc<Partition>> {
         self.partitions.read().get(&id).cloned()
