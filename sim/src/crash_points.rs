@@ -97,11 +97,11 @@ pub const OF_MEMBERS: [&str; 11] = [
 /// Which node crashes where.
 #[derive(Debug, Default)]
 pub struct CrashPoints {
-    shared: Rc<RefCell<Shared>>,
+    cuts: Rc<RefCell<PowerCuts>>,
 }
 
 #[derive(Default)]
-struct Shared {
+struct PowerCuts {
     /// The node whose code runs now.
     at: Option<usize>,
     disks: BTreeMap<usize, SimDisk>,
@@ -109,46 +109,46 @@ struct Shared {
     hit: Option<&'static str>,
 }
 
-impl std::fmt::Debug for Shared {
+impl std::fmt::Debug for PowerCuts {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Shared").field("at", &self.at).field("armed", &self.armed).finish()
+        f.debug_struct("PowerCuts").field("at", &self.at).field("armed", &self.armed).finish()
     }
 }
 
 impl CrashPoints {
     /// Lets this thread's code report to these.
     pub fn listen(&self) {
-        let shared = self.shared.clone();
-        observe(Some(Box::new(move |name| shared.borrow_mut().reach(name))));
+        let cuts = self.cuts.clone();
+        observe(Some(Box::new(move |name| cuts.borrow_mut().reach(name))));
     }
 
     /// From now on the code of this node runs.
     pub fn enter(&self, node: usize) {
-        self.shared.borrow_mut().at = Some(node);
+        self.cuts.borrow_mut().at = Some(node);
     }
 
     /// A node's disk, from now on.
     pub fn place(&self, node: usize, disk: &SimDisk) {
-        self.shared.borrow_mut().disks.insert(node, disk.clone());
+        self.cuts.borrow_mut().disks.insert(node, disk.clone());
     }
 
     /// Cuts the power when the node reaches that point, in this process or a later one.
     pub fn arm(&self, node: usize, point: &'static str) {
-        self.shared.borrow_mut().armed.insert(node, point);
+        self.cuts.borrow_mut().armed.insert(node, point);
     }
 
     /// Calls off what is armed.
     pub fn disarm(&self) {
-        self.shared.borrow_mut().armed.clear();
+        self.cuts.borrow_mut().armed.clear();
     }
 
     /// The point at which the power was just cut.
     pub fn take_hit(&self) -> Option<&'static str> {
-        self.shared.borrow_mut().hit.take()
+        self.cuts.borrow_mut().hit.take()
     }
 }
 
-impl Shared {
+impl PowerCuts {
     fn reach(&mut self, name: &'static str) {
         debug_assert!(CRASH_POINTS.contains(&name), "{name:?} is not in the list of crash points");
         let Some(node) = self.at else { return };

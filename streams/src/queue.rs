@@ -8,9 +8,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// Lines on their way to a sink. Pushing never waits for the sink.
-pub struct Queue(Arc<Shared>);
+pub struct Queue(Arc<Buffer>);
 
-struct Shared {
+struct Buffer {
     most: usize,
     state: Mutex<State>,
     /// Something waits, or the queue was dropped.
@@ -42,11 +42,11 @@ impl Queue {
     /// many again are being written.
     pub fn start(sink: impl AsFd + Send + 'static, most: usize) -> io::Result<Self> {
         let (state, work, idle) = Default::default();
-        let shared = Arc::new(Shared { most, state, work, idle });
-        let theirs = shared.clone();
+        let buffer = Arc::new(Buffer { most, state, work, idle });
+        let theirs = buffer.clone();
         let work = move || Drain { sink, torn: false }.run(&theirs);
         std::thread::Builder::new().name("doug-log-lines".into()).spawn(work)?;
-        Ok(Self(shared))
+        Ok(Self(buffer))
     }
 
     /// Takes whole lines, or drops them all if there is no room.
@@ -95,25 +95,25 @@ struct Drain<S> {
 }
 
 impl<S: AsFd> Drain<S> {
-    fn run(mut self, shared: &Shared) {
+    fn run(mut self, buffer: &Buffer) {
         loop {
             let lines = {
-                let mut state = shared.state.lock();
+                let mut state = buffer.state.lock();
                 while state.waiting.is_empty() {
                     if state.closed {
                         return;
                     }
-                    shared.work.wait(&mut state);
+                    buffer.work.wait(&mut state);
                 }
                 state.writing = true;
                 std::mem::take(&mut state.waiting)
             };
             let written = self.write(&lines);
-            let mut state = shared.state.lock();
+            let mut state = buffer.state.lock();
             state.drop_lines(&lines[written..]);
             state.writing = false;
             if state.waiting.is_empty() {
-                shared.idle.notify_all();
+                buffer.idle.notify_all();
             }
         }
     }

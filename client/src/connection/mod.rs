@@ -27,18 +27,19 @@ use tokio::time::{Duration, Instant};
 pub(crate) struct Connection(Arc<Handle>);
 
 struct Handle {
-    shared: Arc<Shared>,
+    multiplexer: Arc<Multiplexer>,
 }
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        self.shared.state.lock().closed = true;
-        self.shared.attention.notify_one();
+        self.multiplexer.state.lock().closed = true;
+        self.multiplexer.attention.notify_one();
     }
 }
 
-/// What the handles, the task of the stream and its outbox share.
-pub(crate) struct Shared {
+/// Operations of many tasks over one stream: what the handles, the task of the stream and its
+/// outbox hold together.
+pub(crate) struct Multiplexer {
     pub(crate) address: String,
     pub(crate) settings: Arc<Settings>,
     state: Mutex<State>,
@@ -88,19 +89,19 @@ impl Connection {
             stream: 0,
             failures: 0,
         };
-        let shared = Shared {
+        let multiplexer = Multiplexer {
             address,
             settings,
             state: Mutex::new(state),
             silent: AtomicBool::new(false),
             attention: Notify::new(),
         };
-        Self(Arc::new(Handle { shared: Arc::new(shared) }))
+        Self(Arc::new(Handle { multiplexer: Arc::new(multiplexer) }))
     }
 
     /// `host:port`.
     pub(crate) fn address(&self) -> &str {
-        &self.0.shared.address
+        &self.0.multiplexer.address
     }
 
     /// Whether both are the same connection.
@@ -111,12 +112,12 @@ impl Connection {
     /// Whether an operation waits there that has found it silent, and nothing at
     /// all was heard since.
     pub(crate) fn is_silent(&self) -> bool {
-        self.0.shared.silent.load(Ordering::Relaxed)
+        self.0.multiplexer.silent.load(Ordering::Relaxed)
     }
 
     /// Queues an operation. The answer is what the attempt's events end with.
     pub(crate) fn submit(&self, operation: Operation, now: Instant, deadline: Instant) -> Attempt {
-        let shared = &self.0.shared;
+        let multiplexer = &self.0.multiplexer;
         let bytes = operation_bytes(&operation);
         let left = deadline.saturating_duration_since(now).as_millis();
         let operation = StreamOperation {
@@ -124,17 +125,17 @@ impl Connection {
             timeout_milliseconds: u32::try_from(left).unwrap_or(u32::MAX).max(1),
             operation: Some(operation),
         };
-        let mut state = shared.state.lock();
+        let mut state = multiplexer.state.lock();
         if let Link::Resting { until, error } = &state.link {
             if now < *until {
                 return Attempt::ended(Event::NotSent(error.clone()));
             }
             state.link = Link::Idle;
         }
-        let due = deadline.min(now + shared.settings.patience);
+        let due = deadline.min(now + multiplexer.settings.patience);
         let id = match state.slots.insert(operation, bytes, now, due, deadline) {
             Ok(id) => id,
-            Err(full) => return Attempt::ended(Event::Full(full.message(&shared.address))),
+            Err(full) => return Attempt::ended(Event::Full(full.message(&multiplexer.address))),
         };
         let earlier = state.sweep_at.is_none_or(|at| due < at);
         if earlier {
@@ -151,9 +152,9 @@ impl Connection {
             waker.wake();
         }
         if start {
-            shared.settings.runtime.spawn(Box::pin(stream::run(shared.clone())));
+            multiplexer.settings.runtime.spawn(Box::pin(stream::run(multiplexer.clone())));
         } else if earlier {
-            shared.attention.notify_one();
+            multiplexer.attention.notify_one();
         }
         Attempt { handle: Some(self.0.clone()), id, ended: None }
     }
@@ -193,7 +194,7 @@ impl Attempt {
             return self.ended.take().map_or(Poll::Pending, Poll::Ready);
         };
         let event =
-            std::task::ready!(handle.shared.state.lock().slots.poll(self.id, context.waker()));
+            std::task::ready!(handle.multiplexer.state.lock().slots.poll(self.id, context.waker()));
         if !matches!(event, Event::Silent) {
             self.handle = None;
         }
@@ -204,7 +205,7 @@ impl Attempt {
     /// Whether it was taken back.
     pub(crate) fn withdraw(&mut self) -> bool {
         let Some(handle) = &self.handle else { return false };
-        let withdrawn = handle.shared.state.lock().slots.withdraw(self.id);
+        let withdrawn = handle.multiplexer.state.lock().slots.withdraw(self.id);
         if withdrawn {
             self.handle = None;
         }
@@ -220,19 +221,19 @@ impl Attempt {
     pub(crate) fn possibly_sent(&self) -> bool {
         self.handle
             .as_ref()
-            .is_some_and(|handle| handle.shared.state.lock().slots.possibly_sent(self.id))
+            .is_some_and(|handle| handle.multiplexer.state.lock().slots.possibly_sent(self.id))
     }
 }
 
 impl Drop for Attempt {
     fn drop(&mut self) {
         if let Some(handle) = &self.handle {
-            handle.shared.state.lock().slots.forget(self.id);
+            handle.multiplexer.state.lock().slots.forget(self.id);
         }
     }
 }
 
-impl Shared {
+impl Multiplexer {
     /// Sleeps until slots are due and sweeps them, for as long as it is polled.
     async fn sweep(&self) {
         loop {

@@ -1,7 +1,7 @@
 //! The sending side of a stream: whatever is queued when the transport asks
 //! goes into one message, so that a busy connection batches by itself.
 
-use super::Shared;
+use super::Multiplexer;
 use doug_proto::v1::StreamRequest;
 use futures::Stream;
 use std::pin::Pin;
@@ -16,16 +16,16 @@ const MESSAGE_OPERATIONS: usize = 1_024;
 /// The requests of one stream, for a [`crate::Transport`] to pull. Whatever it
 /// pulls may have reached the server from then on. They end when the stream does.
 pub struct Requests {
-    shared: Arc<Shared>,
+    multiplexer: Arc<Multiplexer>,
     /// The stream it belongs to.
     stream: u64,
 }
 
 impl Requests {
     /// The outbox of the stream that is about to begin.
-    pub(super) fn new(shared: Arc<Shared>) -> Self {
-        let stream = shared.state.lock().stream;
-        Self { shared, stream }
+    pub(super) fn new(multiplexer: Arc<Multiplexer>) -> Self {
+        let stream = multiplexer.state.lock().stream;
+        Self { multiplexer, stream }
     }
 }
 
@@ -33,7 +33,7 @@ impl Stream for Requests {
     type Item = StreamRequest;
 
     fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<StreamRequest>> {
-        let mut state = self.shared.state.lock();
+        let mut state = self.multiplexer.state.lock();
         if state.stream != self.stream {
             return Poll::Ready(None);
         }

@@ -1,7 +1,7 @@
 //! The task of one stream, from connect to its end.
 
 use super::outbox::Requests;
-use super::{Link, Shared};
+use super::{Link, Multiplexer};
 use crate::transport::OpenError;
 use futures::StreamExt;
 use std::sync::Arc;
@@ -16,25 +16,25 @@ enum End {
 }
 
 /// Connects, opens the stream, delivers answers and sweeps until the end.
-pub(super) async fn run(shared: Arc<Shared>) {
+pub(super) async fn run(multiplexer: Arc<Multiplexer>) {
     let end = tokio::select! {
         biased;
-        end = serve(shared.clone()) => end,
-        () = shared.sweep() => End::Broken("the client was closed".to_owned()),
+        end = serve(multiplexer.clone()) => end,
+        () = multiplexer.sweep() => End::Broken("the client was closed".to_owned()),
     };
-    let now = shared.settings.runtime.now();
+    let now = multiplexer.settings.runtime.now();
     let mut wake = Vec::new();
-    let mut state = shared.state.lock();
+    let mut state = multiplexer.state.lock();
     match end {
         End::Unread(error) => {
-            tracing::debug!(address = shared.address, error, "no stream");
+            tracing::debug!(address = multiplexer.address, error, "no stream");
             state.slots.break_off_unread(&error, &mut wake);
             state.failures = state.failures.saturating_add(1);
-            let until = now + shared.rest(state.failures - 1);
+            let until = now + multiplexer.rest(state.failures - 1);
             state.link = Link::Resting { until, error };
         }
         End::Broken(error) => {
-            tracing::debug!(address = shared.address, error, "stream ended");
+            tracing::debug!(address = multiplexer.address, error, "stream ended");
             state.slots.break_off(&error, &mut wake);
             state.link = Link::Idle;
         }
@@ -42,14 +42,14 @@ pub(super) async fn run(shared: Arc<Shared>) {
     state.stream += 1;
     state.sweep_at = None;
     state.outbox = None;
-    shared.silent.store(false, Ordering::Relaxed);
+    multiplexer.silent.store(false, Ordering::Relaxed);
     drop(state);
     wake.into_iter().for_each(std::task::Waker::wake);
 }
 
-async fn serve(shared: Arc<Shared>) -> End {
-    let requests = Requests::new(shared.clone());
-    let opening = shared.settings.transport.open(shared.address.clone(), requests);
+async fn serve(multiplexer: Arc<Multiplexer>) -> End {
+    let requests = Requests::new(multiplexer.clone());
+    let opening = multiplexer.settings.transport.open(multiplexer.address.clone(), requests);
     let mut answers = match opening.await {
         Ok(answers) => answers,
         Err(OpenError::Unread(why)) => return End::Unread(why),
@@ -59,19 +59,19 @@ async fn serve(shared: Arc<Shared>) -> End {
     loop {
         match answers.next().await {
             Some(Ok(response)) => {
-                let mut state = shared.state.lock();
-                state.heard = shared.settings.runtime.now();
+                let mut state = multiplexer.state.lock();
+                state.heard = multiplexer.settings.runtime.now();
                 state.failures = 0;
-                shared.silent.store(false, Ordering::Relaxed);
+                multiplexer.silent.store(false, Ordering::Relaxed);
                 for answer in response.answers {
                     state.slots.answer(answer, &mut wake);
                 }
                 drop(state);
                 wake.drain(..).for_each(std::task::Waker::wake);
             }
-            None => return End::Broken(format!("{} closed the stream", shared.address)),
+            None => return End::Broken(format!("{} closed the stream", multiplexer.address)),
             Some(Err(why)) => {
-                return End::Broken(format!("the stream to {} broke: {why}", shared.address));
+                return End::Broken(format!("the stream to {} broke: {why}", multiplexer.address));
             }
         }
     }

@@ -1,6 +1,6 @@
 //! The clients: each writes fresh keys, and writes and reads keys that all share.
 
-use crate::history::{Act, Fresh, History, Outcome, Shared};
+use crate::history::{Act, Fresh, History, Outcome, RegisterOperation};
 use bytes::Bytes;
 use doug_client::{Client, Fault, If, Read};
 use std::sync::Arc;
@@ -93,7 +93,7 @@ impl Worker {
         self.note("put", &key, answer.err());
         if happened {
             let act = Act::Write(number);
-            self.history.shared.push(Shared { register, asked, answered, act });
+            self.history.shared.push(RegisterOperation { register, asked, answered, act });
         }
     }
 
@@ -107,7 +107,7 @@ impl Worker {
             let number = |value: &Bytes| value[..].try_into().map(u64::from_be_bytes);
             let value = got.found.then(|| number(&got.value).expect("eight bytes were written"));
             let act = Act::Read(value);
-            self.history.shared.push(Shared { register, asked, answered, act });
+            self.history.shared.push(RegisterOperation { register, asked, answered, act });
         }
         self.note("get", &key, answer.err());
     }

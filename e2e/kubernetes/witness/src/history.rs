@@ -40,7 +40,7 @@ pub struct Fresh {
 
 /// An operation on a key that all clients write and read.
 #[derive(Clone, Debug)]
-pub struct Shared {
+pub struct RegisterOperation {
     /// Which of these keys.
     pub register: usize,
     /// When it was asked, since the start.
@@ -66,7 +66,7 @@ pub struct History {
     /// Writes of fresh keys.
     pub fresh: Vec<Fresh>,
     /// Operations on shared keys, without those that were not executed.
-    pub shared: Vec<Shared>,
+    pub shared: Vec<RegisterOperation>,
     /// Operations asked.
     pub operations: u64,
     /// What went wrong, with the time since the start: errors of any kind.

@@ -1,6 +1,6 @@
 //! What the answers promised, compared with what is there.
 
-use crate::history::{Act, Fresh, History, Outcome, Shared};
+use crate::history::{Act, Fresh, History, Outcome, RegisterOperation};
 use doug_client::{Client, Read};
 use doug_linearizability::{Operation, Verdict};
 use futures::StreamExt;
@@ -101,7 +101,7 @@ async fn found(client: &Client, one: &Fresh) -> bool {
 }
 
 /// How many shared keys' histories are linearizable, and which are not.
-fn order(shared: &[Shared]) -> (usize, Vec<String>) {
+fn order(shared: &[RegisterOperation]) -> (usize, Vec<String>) {
     let registers = shared.iter().map(|one| one.register + 1).max().unwrap_or(0);
     let mut right = 0;
     let mut wrong = Vec::new();
@@ -117,7 +117,7 @@ fn order(shared: &[Shared]) -> (usize, Vec<String>) {
     (right, wrong)
 }
 
-fn operation(one: &Shared) -> Operation {
+fn operation(one: &RegisterOperation) -> Operation {
     let nanoseconds = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
     let act = match one.act {
         Act::Write(number) => doug_linearizability::Act::Write(Some(number)),
@@ -130,9 +130,9 @@ fn operation(one: &Shared) -> Operation {
 mod tests {
     use super::*;
 
-    fn shared(asked: u64, answered: Option<u64>, act: Act) -> Shared {
+    fn shared(asked: u64, answered: Option<u64>, act: Act) -> RegisterOperation {
         let at = Duration::from_millis;
-        Shared { register: 0, asked: at(asked), answered: answered.map(at), act }
+        RegisterOperation { register: 0, asked: at(asked), answered: answered.map(at), act }
     }
 
     #[test]

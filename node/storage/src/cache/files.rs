@@ -29,9 +29,9 @@ pub fn is_out_of_descriptors(error: &io::Error) -> bool {
 
 /// The open files of a node's tables. Cheap to clone; clones share the files.
 #[derive(Clone)]
-pub struct TableFiles(Arc<Shared>);
+pub struct TableFiles(Arc<OpenFiles>);
 
-struct Shared {
+struct OpenFiles {
     disk: Arc<dyn Disk>,
     budget: usize,
     state: Mutex<State>,
@@ -76,7 +76,7 @@ impl TableFiles {
     /// table is closed keeps the descriptor until it ends: one more for each thread that reads.
     pub fn new(disk: Arc<dyn Disk>, budget: usize) -> Self {
         let state = Mutex::new(State::default());
-        Self(Arc::new(Shared { disk, budget: budget.max(1), state }))
+        Self(Arc::new(OpenFiles { disk, budget: budget.max(1), state }))
     }
 
     /// A table's file, opened now.

@@ -20,7 +20,7 @@ mod recover;
 mod retire;
 mod scan;
 mod segment;
-mod shared;
+mod state;
 mod writer;
 
 use std::collections::{BTreeMap, BTreeSet};

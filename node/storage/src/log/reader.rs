@@ -8,13 +8,13 @@ use bytes::Bytes;
 use super::Lsn;
 use super::envelope::{ENVELOPE, Envelope, Kind};
 use super::index::{Entry, Location};
-use super::shared::{Segment, Shared};
+use super::state::{Log, Segment};
 use crate::{Applied, Corruption, ReplicaKey, Result, StorageError};
 
 /// A handle on the log for everyone but its writer. Cheap to clone.
 #[derive(Clone)]
 pub struct LogReader {
-    shared: Arc<Shared>,
+    log: Arc<Log>,
 }
 
 /// Where a batch was found.
@@ -24,66 +24,66 @@ enum Source {
 }
 
 impl LogReader {
-    pub(super) fn new(shared: Arc<Shared>) -> Self {
-        Self { shared }
+    pub(super) fn new(log: Arc<Log>) -> Self {
+        Self { log }
     }
 
     /// A replica exists from now on, with everything up to `flushed` in its tree. For the Store.
     ///
     /// Panics if the replica id was used before.
     pub fn create(&self, key: ReplicaKey, flushed: Applied) {
-        self.shared.create(key, flushed);
+        self.log.create(key, flushed);
     }
 
     /// A replica is removed for ever: its records are dead. For the Store.
     pub fn remove(&self, key: ReplicaKey) {
-        self.shared.remove(key);
+        self.log.remove(key);
     }
 
     /// The tree durably holds everything up to `applied`, says the manifest. For the Store. Never
     /// falls.
     pub fn set_flushed(&self, key: ReplicaKey, applied: Applied) {
-        self.shared.set_flushed(key, applied);
+        self.log.set_flushed(key, applied);
     }
 
     /// The host needs no batch that ends at or below `index` from the log any more.
     ///
     /// Batches that are not yet in SSTables stay all the same. Never falls.
     pub fn set_floor(&self, key: ReplicaKey, index: u64) {
-        self.shared.set_floor(key, index);
+        self.log.set_floor(key, index);
     }
 
     /// Everything up to `commit` is committed: the next mark says so, and a start-up knows. Never
     /// falls.
     pub fn note_commit(&self, key: ReplicaKey, commit: u64) {
-        self.shared.state.lock().index.note_commit(key, commit);
+        self.log.state.lock().index.note_commit(key, commit);
     }
 
     /// Bytes that can be appended before batches are refused as busy: look before proposing.
     pub fn room(&self) -> u64 {
-        self.shared.room()
+        self.log.room()
     }
 
     /// Bytes of the volume that the log may still take: its limit, what it is beyond it while
     /// records are moved, and the spare files, less the segments that are there.
     pub fn growth(&self) -> u64 {
-        self.shared.growth()
+        self.log.growth()
     }
 
     /// The segments' files.
     pub(crate) fn segment_files(&self) -> Vec<PathBuf> {
-        let state = self.shared.state.lock();
+        let state = self.log.state.lock();
         state.segments.values().map(|segment| segment.path.clone()).collect()
     }
 
     /// Greatest durable position.
     pub fn durable(&self) -> Lsn {
-        Lsn(self.shared.state.lock().durable)
+        Lsn(self.log.state.lock().durable)
     }
 
     /// See [`LogWriter::pressure`](super::LogWriter::pressure).
     pub fn pressure(&self) -> Option<ReplicaKey> {
-        self.shared.pressure()
+        self.log.pressure()
     }
 
     /// The encoded batches that hold the entries `from` to `to`, both included.
@@ -92,7 +92,7 @@ impl LogReader {
     /// never appended, [`Corruption`](StorageError::Corruption), [`Fatal`](StorageError::Fatal)
     /// once the log has failed.
     pub fn read(&self, key: ReplicaKey, from: u64, to: u64) -> Result<Vec<Bytes>> {
-        self.shared.check()?;
+        self.log.check()?;
         let mut batches = Vec::new();
         let mut next = from;
         while next <= to {
@@ -106,7 +106,7 @@ impl LogReader {
     /// Like [`read`](Self::read), but leaves out what is not in the log: for whoever may have been
     /// overtaken by a floor or a snapshot since it decided what to read.
     pub fn read_living(&self, key: ReplicaKey, from: u64, to: u64) -> Result<Vec<Bytes>> {
-        self.shared.check()?;
+        self.log.check()?;
         let mut batches = Vec::new();
         let mut next = from;
         while next <= to {
@@ -127,7 +127,7 @@ impl LogReader {
 
     /// Base of the first batch that begins above `index`.
     fn first_behind(&self, key: ReplicaKey, index: u64) -> Option<u64> {
-        let state = self.shared.state.lock();
+        let state = self.log.state.lock();
         let log = state.index.get(key)?;
         let behind = log.entries.range(log.position(index)..);
         behind.map(|entry| entry.base).find(|base| *base > index)
@@ -160,7 +160,7 @@ impl LogReader {
     }
 
     fn find(&self, key: ReplicaKey, index: u64) -> Result<(Source, u64, Location)> {
-        let state = self.shared.state.lock();
+        let state = self.log.state.lock();
         let missing = || StorageError::NotInLog { replica: key, index };
         let entry =
             *state.index.get(key).and_then(|log| log.covering(index)).ok_or_else(missing)?;

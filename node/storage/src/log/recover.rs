@@ -8,7 +8,7 @@ use super::envelope::{Envelope, Kind};
 use super::index::{Entry, HardEntry, Index};
 use super::scan::{Found, Scan, ScannedSegment, scan};
 use super::segment::{HEADER, Header, SegmentFiles};
-use super::shared::{Segment, Shared, State};
+use super::state::{Log, Segment, State};
 use super::writer::{Active, LogWriter, NOBODY, salt_of};
 use super::{HardState, KnownReplicas, LogOptions, LoggedBatch, OpenedLog, RecoveredLog};
 use crate::disk::{Disk, OpenMode};
@@ -227,11 +227,11 @@ impl Examined {
                 bytes: header.size,
             },
         );
-        let shared = Arc::new(Shared::new(self.options, state));
+        let log = Arc::new(Log::new(self.options, state));
         // The bug leaves a hole where the torn tail would have been.
         let end = if has_bug(Bug::AppendAfterTornTail) { HEADER + 512 } else { HEADER };
         let active = Active { incarnation, file, end };
-        let mut writer = LogWriter::new(shared, files, active, self.scan.next_lsn);
+        let mut writer = LogWriter::new(log, files, active, self.scan.next_lsn);
         for (replica, applied) in self.contradicted {
             writer.reset(replica, applied, true);
         }

@@ -14,7 +14,7 @@
 
 use super::index::{Location, ReplicaLog};
 use super::reader::read_record;
-use super::shared::{Segment, Shared, State};
+use super::state::{Log, Segment, State};
 use super::{HardState, LogWriter};
 use crate::simulation::{Bug, crash_point, has_bug};
 use crate::{ReplicaKey, Result};
@@ -25,7 +25,7 @@ enum Survivor {
     Hard { key: ReplicaKey, state: HardState, original: u64, commit: u64 },
 }
 
-impl Shared {
+impl Log {
     /// Whether the log uses more than `numerator`/4 of its limit, in bytes or in segments.
     fn uses_quarters(&self, state: &State, numerator: u64) -> bool {
         let limit = self.options.limit_bytes * numerator / 4;
@@ -101,11 +101,11 @@ impl LogWriter {
     /// May [`sync`](Self::sync) what was appended: ask [`durable`](Self::durable) afterwards. Call
     /// it after each sync until it says `false`.
     pub fn maintain(&mut self) -> Result<bool> {
-        self.shared.check()?;
+        self.log.check()?;
         let done = self.retire_oldest();
-        let done = self.shared.fatal(done)?;
+        let done = self.log.fatal(done)?;
         // A full disk is no reason to die before the room is needed.
-        if let Err(error) = self.files.prepare_spare(self.shared.options.segment_bytes) {
+        if let Err(error) = self.files.prepare_spare(self.log.options.segment_bytes) {
             tracing::warn!(%error, "no room for the log's next segment");
         }
         self.count_spares();
@@ -118,17 +118,17 @@ impl LogWriter {
     /// The host then flushes that replica's memtable and raises its floor. Of replicas that no
     /// flush helps, because nothing they hold is committed, it names none.
     pub fn pressure(&self) -> Option<ReplicaKey> {
-        self.shared.pressure()
+        self.log.pressure()
     }
 
     /// Whether the log can make no room, whatever the host does. Never true while the hosts
     /// keep to [`LogOptions::uncommitted_bytes`](super::LogOptions::uncommitted_bytes).
     pub fn is_wedged(&self) -> bool {
-        self.shared.is_wedged()
+        self.log.is_wedged()
     }
 
     fn retire_oldest(&mut self) -> Result<bool> {
-        let Some((oldest, segment)) = self.shared.retirable() else { return Ok(false) };
+        let Some((oldest, segment)) = self.log.retirable() else { return Ok(false) };
         if oldest == self.active.incarnation {
             return Ok(false);
         }
@@ -137,7 +137,7 @@ impl LogWriter {
         self.relocate(oldest, &segment)?;
         crash_point("log retirement: survivors moved");
         {
-            let mut state = self.shared.state.lock();
+            let mut state = self.log.state.lock();
             state.segments.remove(&oldest);
             state.index.forget_recorded(oldest);
         }
@@ -148,7 +148,7 @@ impl LogWriter {
     /// Copies what lives in the segment behind the log's end: into the next segments, if need
     /// be, for it may be as much as a segment holds.
     fn relocate(&mut self, oldest: u64, segment: &Segment) -> Result<()> {
-        let survivors = self.shared.survivors(oldest);
+        let survivors = self.log.survivors(oldest);
         let mut moved = Vec::new();
         for survivor in survivors {
             match survivor {
@@ -166,7 +166,7 @@ impl LogWriter {
         }
         crash_point("log retirement: survivors copied");
         self.sync()?;
-        let mut state = self.shared.state.lock();
+        let mut state = self.log.state.lock();
         for (key, base, original, to) in moved {
             state.index.move_batch(key, base, original, to);
         }

@@ -9,7 +9,7 @@ use super::envelope::{Envelope, Kind, padded};
 use super::index::{Entry, HardEntry, Location};
 use super::reader::LogReader;
 use super::segment::{HEADER, Header, SegmentFiles};
-use super::shared::{Segment, Shared};
+use super::state::{Log, Segment};
 use super::{HardState, Lsn, Record};
 use crate::disk::DiskFile;
 use crate::simulation::{Bug, crash_point, has_bug};
@@ -42,7 +42,7 @@ impl Chunk {
 
 /// Appends records. One per log; its methods do I/O only where they say so.
 pub struct LogWriter {
-    pub(super) shared: Arc<Shared>,
+    pub(super) log: Arc<Log>,
     pub(super) files: SegmentFiles,
     pub(super) active: Active,
     chunks: Vec<Chunk>,
@@ -57,22 +57,17 @@ pub struct LogWriter {
 }
 
 impl LogWriter {
-    pub(super) fn new(
-        shared: Arc<Shared>,
-        files: SegmentFiles,
-        active: Active,
-        next_lsn: u64,
-    ) -> Self {
+    pub(super) fn new(log: Arc<Log>, files: SegmentFiles, active: Active, next_lsn: u64) -> Self {
         let first = Chunk {
             incarnation: active.incarnation,
-            salt: salt_of(shared.options.salt, active.incarnation),
+            salt: salt_of(log.options.salt, active.incarnation),
             start: active.end,
             first_lsn: next_lsn,
             bytes: Vec::new(),
         };
         let marked = next_lsn - 1;
         Self {
-            shared,
+            log,
             files,
             active,
             chunks: vec![first],
@@ -90,7 +85,7 @@ impl LogWriter {
 
     /// A reader of this log.
     pub fn reader(&self) -> LogReader {
-        LogReader::new(self.shared.clone())
+        LogReader::new(self.log.clone())
     }
 
     /// Appends a record to the buffer; it is durable once [`sync`](Self::sync) returned its
@@ -101,14 +96,14 @@ impl LogWriter {
     /// [`Refused`](StorageError::Refused) for what would leave a gap, cut a batch or not fit into a
     /// segment, [`Fatal`](StorageError::Fatal).
     pub fn append(&mut self, record: Record) -> Result<Lsn> {
-        self.shared.check()?;
+        self.log.check()?;
         match record {
             Record::Batch { replica, base, count, term, commit, data } => {
                 self.admit(replica, base, count, data.len())?;
                 let envelope =
                     Envelope { count, base, term, commit, ..self.blank(Kind::Batch, replica) };
                 let (lsn, at) = self.place(envelope, &data);
-                let mut state = self.shared.state.lock();
+                let mut state = self.log.state.lock();
                 let log = state.index.get(replica);
                 if log.is_some_and(|log| base > log.last() + 1) {
                     // Only a snapshot leaves such a gap: what stood before it is covered by it.
@@ -129,7 +124,7 @@ impl LogWriter {
             Record::Reset { replica, index, term } => {
                 self.known(replica)?;
                 let discard = self
-                    .shared
+                    .log
                     .state
                     .lock()
                     .index
@@ -152,13 +147,13 @@ impl LogWriter {
         let (lsn, _) =
             self.place(Envelope { count: u32::from(discard), base: index, term, ..blank }, &[]);
         if discard {
-            self.shared.state.lock().index.discard(replica);
+            self.log.state.lock().index.discard(replica);
         }
         lsn
     }
 
     fn known(&self, key: ReplicaKey) -> Result<u64> {
-        let state = self.shared.state.lock();
+        let state = self.log.state.lock();
         if state.index.is_removed(key) {
             return Err(StorageError::Removed { replica: key });
         }
@@ -169,7 +164,7 @@ impl LogWriter {
 
     fn admit(&self, key: ReplicaKey, base: u64, count: u32, payload: usize) -> Result<()> {
         self.known(key)?;
-        let options = &self.shared.options;
+        let options = &self.log.options;
         let size = padded(payload) as u64;
         if size > options.segment_bytes - HEADER {
             let limit = options.segment_bytes - HEADER;
@@ -177,7 +172,7 @@ impl LogWriter {
                 "a batch of {size} bytes exceeds the log's segments ({limit})"
             )));
         }
-        let state = self.shared.state.lock();
+        let state = self.log.state.lock();
         if let Some(objection) = state.index.objection(key, base, count) {
             return Err(StorageError::Refused(objection));
         }
@@ -205,7 +200,7 @@ impl LogWriter {
         let base = hard.vote.unwrap_or(0);
         let (lsn, at) =
             self.place(Envelope { count, base, term: hard.term, commit, original, ..blank }, &[]);
-        self.shared.state.lock().index.hard_state(
+        self.log.state.lock().index.hard_state(
             key,
             HardEntry { state: hard, original, at },
             commit,
@@ -234,9 +229,9 @@ impl LogWriter {
     pub(super) fn place(&mut self, envelope: Envelope, payload: &[u8]) -> (Lsn, Location) {
         let size = padded(payload.len());
         let last = self.chunks.last().expect("there is always a chunk");
-        if last.end() + size as u64 > self.shared.options.segment_bytes {
+        if last.end() + size as u64 > self.log.options.segment_bytes {
             let incarnation = last.incarnation + 1;
-            let salt = salt_of(self.shared.options.salt, incarnation);
+            let salt = salt_of(self.log.options.salt, incarnation);
             let next = Chunk {
                 incarnation,
                 salt,
@@ -247,7 +242,7 @@ impl LogWriter {
             self.chunks.push(next);
         }
         let chunk = self.chunks.last_mut().expect("there is always a chunk");
-        let mut state = self.shared.state.lock();
+        let mut state = self.log.state.lock();
         let lsn = self.next_lsn;
         let full = Envelope {
             incarnation: chunk.incarnation,
@@ -270,7 +265,7 @@ impl LogWriter {
 
     /// Greatest durable position.
     pub fn durable(&self) -> Lsn {
-        Lsn(self.shared.state.lock().durable)
+        Lsn(self.log.state.lock().durable)
     }
 
     /// Makes everything appended so far durable: one write and one fdatasync (more only across
@@ -283,7 +278,7 @@ impl LogWriter {
     /// Returns the greatest durable position, which never falls. Any failure is
     /// [`Fatal`](StorageError::Fatal): the process must end, nothing is tried again.
     pub fn sync(&mut self) -> Result<Lsn> {
-        self.shared.check()?;
+        self.log.check()?;
         let durable = self.write_and_sync()?;
         if !std::mem::take(&mut self.needs_proof) || has_bug(Bug::VoteWithoutProof) {
             return Ok(durable);
@@ -294,8 +289,8 @@ impl LogWriter {
 
     fn write_and_sync(&mut self) -> Result<Lsn> {
         let written = self.write_chunks();
-        self.shared.fatal(written)?;
-        let mut state = self.shared.state.lock();
+        self.log.fatal(written)?;
+        let mut state = self.log.state.lock();
         state.durable = self.next_lsn - 1;
         state.pending.clear();
         state.buffered = 0;
@@ -336,7 +331,7 @@ impl LogWriter {
         synced.map_err(|e| StorageError::io("sync", path())(e))?;
         crash_point("log: records synced");
         self.active.end = chunk.end();
-        let mut state = self.shared.state.lock();
+        let mut state = self.log.state.lock();
         let segment =
             state.segments.get_mut(&chunk.incarnation).expect("the active segment is known");
         segment.end = chunk.end();
@@ -352,12 +347,12 @@ impl LogWriter {
             first_lsn: chunk.first_lsn,
             previous_end: self.active.end,
             salt: chunk.salt,
-            size: self.shared.options.segment_bytes,
+            size: self.log.options.segment_bytes,
         };
         let (path, file) = self.files.activate(&header)?;
         let Header { salt, size: bytes, .. } = header;
         let segment = Segment { path, file: file.clone(), salt, end: HEADER, bytes };
-        self.shared.state.lock().segments.insert(header.incarnation, segment);
+        self.log.state.lock().segments.insert(header.incarnation, segment);
         self.count_spares();
         self.active = Active { incarnation: header.incarnation, file, end: HEADER };
         self.marked = self.marked.max(header.first_lsn - 1);
@@ -366,12 +361,12 @@ impl LogWriter {
 
     /// What is there already, the volume need not have room for.
     pub(super) fn count_spares(&self) {
-        self.shared.state.lock().spares = self.files.free().len() as u64;
+        self.log.state.lock().spares = self.files.free().len() as u64;
     }
 
     /// Whether there is anything for [`Self::mark`] to write.
     pub fn wants_mark(&self) -> bool {
-        let state = self.shared.state.lock();
+        let state = self.log.state.lock();
         let news = self.marked < self.last_worthy || state.index.has_unrecorded();
         news && state.buffered == 0
     }
@@ -382,17 +377,17 @@ impl LogWriter {
     /// Until then, damage to the last records is taken for a power loss and cut, and a start-up
     /// does not know that what came last is committed. Returns whether it wrote.
     pub fn mark(&mut self) -> Result<bool> {
-        self.shared.check()?;
+        self.log.check()?;
         if !self.wants_mark() {
             return Ok(false);
         }
-        let commits = self.shared.state.lock().index.unrecorded();
+        let commits = self.log.state.lock().index.unrecorded();
         if commits.is_empty() {
             self.place(self.blank(Kind::Mark, NOBODY), &[]);
         }
         for (key, commit) in commits {
             let (_, at) = self.place(Envelope { commit, ..self.blank(Kind::Mark, key) }, &[]);
-            self.shared.state.lock().index.record_commit(key, commit, at.segment);
+            self.log.state.lock().index.record_commit(key, commit, at.segment);
         }
         self.sync()?;
         crash_point("log: durability marked");
@@ -401,7 +396,7 @@ impl LogWriter {
 
     /// See [`LogReader::set_floor`].
     pub fn set_floor(&mut self, key: ReplicaKey, index: u64) {
-        self.shared.set_floor(key, index);
+        self.log.set_floor(key, index);
     }
 
     /// Copies a living batch to the end of the log, keeping its original position.

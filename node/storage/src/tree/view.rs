@@ -12,7 +12,7 @@ use super::{KeyClass, LevelStats, ReadError};
 use crate::table::Slot;
 
 /// What the writer publishes and readers take.
-pub(crate) struct Shared {
+pub(crate) struct Latest {
     pub(crate) version: RwLock<Arc<Version>>,
     pub(crate) pins: Arc<Pins>,
 }
@@ -20,18 +20,18 @@ pub(crate) struct Shared {
 /// Makes views of a tree, from any thread.
 #[derive(Clone)]
 pub struct TreeReader {
-    pub(crate) shared: Arc<Shared>,
+    pub(crate) latest: Arc<Latest>,
 }
 
 impl TreeReader {
     /// The tree as it is now, at its newest revision.
     pub fn view(&self) -> View {
-        View::new(Arc::clone(&self.shared.version.read()))
+        View::new(Arc::clone(&self.latest.version.read()))
     }
 
     /// The newest revision wholly applied.
     pub fn revision(&self) -> u64 {
-        self.shared.version.read().active.newest()
+        self.latest.version.read().active.newest()
     }
 
     /// Keeps `revision` readable until the pin is dropped. Errors if it is already
@@ -41,7 +41,7 @@ impl TreeReader {
         if revision > newest {
             return Err(ReadError::RevisionAhead { at: revision, newest });
         }
-        self.shared
+        self.latest
             .pins
             .pin(|| revision)
             .map_err(|(at, floor)| ReadError::RevisionGone { at, floor })
@@ -49,7 +49,7 @@ impl TreeReader {
 
     /// Pins the newest revision.
     pub fn pin_newest(&self) -> Pin {
-        self.shared
+        self.latest
             .pins
             .pin(|| self.revision())
             .expect("the floor never rises above the newest revision")
@@ -57,7 +57,7 @@ impl TreeReader {
 
     /// Contents of each level.
     pub fn level_stats(&self) -> Vec<LevelStats> {
-        self.shared.version.read().levels.stats()
+        self.latest.version.read().levels.stats()
     }
 }
 

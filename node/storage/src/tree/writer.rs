@@ -13,7 +13,7 @@ use super::levels::{Levels, Placed};
 use super::pins::Pins;
 use super::snapshot::{Checkpoint, SnapshotTables};
 use super::version::{Frozen, Version};
-use super::view::{Shared, TreeReader, View};
+use super::view::{Latest, TreeReader, View};
 use super::{Applied, Interval, KeyClass, LevelStats, Pressure, TreeEdit, TreeImage, TreeOptions};
 use crate::compaction::reclaim::{Looked, choose};
 use crate::compaction::{CompactionJob, Survey, bytes, pick};
@@ -24,7 +24,7 @@ use crate::{Corruption, Result, StorageError};
 /// A tree, owned by the one who writes it.
 pub struct Tree {
     workshop: Arc<Workshop>,
-    shared: Arc<Shared>,
+    latest: Arc<Latest>,
     /// What readers see now; the writer alone replaces it.
     version: Arc<Version>,
     applied: u64,
@@ -65,7 +65,7 @@ impl Tree {
             interval: None,
         });
         Ok(Self {
-            shared: Arc::new(Shared {
+            latest: Arc::new(Latest {
                 version: RwLock::new(Arc::clone(&version)),
                 pins: Pins::starting_at(image.gc_floor),
             }),
@@ -82,7 +82,7 @@ impl Tree {
 
     fn publish(&mut self, version: Version) {
         self.version = Arc::new(version);
-        *self.shared.version.write() = Arc::clone(&self.version);
+        *self.latest.version.write() = Arc::clone(&self.version);
     }
 
     /// Applies a command: all of it becomes visible at once. A command that changes
@@ -115,7 +115,7 @@ impl Tree {
 
     /// A handle for readers; clones are cheap.
     pub fn reader(&self) -> TreeReader {
-        TreeReader { shared: Arc::clone(&self.shared) }
+        TreeReader { latest: Arc::clone(&self.latest) }
     }
 
     /// The tree as it is now.
@@ -216,7 +216,7 @@ impl Tree {
         let (within, oldest) = (self.published, self.oldest_pin().unwrap_or(u64::MAX));
         let placed = choose(&levels, &self.looked.lock(), (within.min(oldest), room))?;
         let ticket = ticket(&mut self.compacting, self.incarnation)?;
-        let horizon = self.shared.pins.raise_floor(within).min(within);
+        let horizon = self.latest.pins.raise_floor(within).min(within);
         let interval = self.version.interval.clone();
         let (workshop, looked) = (Arc::clone(&self.workshop), Arc::clone(&self.looked));
         let survey = Survey::new(workshop, ticket, levels, placed, interval, horizon, looked);
@@ -236,7 +236,7 @@ impl Tree {
         let history = self.options().history;
         let wanted = self.applied.saturating_sub(history).min(published);
         // A flush under way may have raised the floor to what only it will publish.
-        self.shared.pins.raise_floor(wanted).min(published)
+        self.latest.pins.raise_floor(wanted).min(published)
     }
 
     /// The tree's tables as they are, which `applied` and `state` were published with.
@@ -310,7 +310,7 @@ impl Tree {
                 self.incarnation += 1;
                 self.flushing = Weak::new();
                 self.compacting = Weak::new();
-                self.shared.pins.force_floor(change.edit().gc_floor);
+                self.latest.pins.force_floor(change.edit().gc_floor);
             }
         }
         self.publish(version);
@@ -386,7 +386,7 @@ impl Tree {
 
     /// The oldest revision pinned.
     pub fn oldest_pin(&self) -> Option<u64> {
-        self.shared.pins.oldest()
+        self.latest.pins.oldest()
     }
 
     /// Bytes by which levels exceed what they should hold: what compaction owes. All of

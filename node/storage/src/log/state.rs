@@ -1,4 +1,4 @@
-//! What the writer, the readers and the store share of the log.
+//! The log as its writer, its readers and the store see it.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -53,13 +53,13 @@ impl State {
     }
 }
 
-pub(super) struct Shared {
+pub(super) struct Log {
     pub options: LogOptions,
     pub state: Mutex<State>,
     failed: OnceLock<String>,
 }
 
-impl Shared {
+impl Log {
     pub fn new(options: LogOptions, state: State) -> Self {
         Self { options, state: Mutex::new(state), failed: OnceLock::new() }
     }
