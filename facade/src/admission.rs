@@ -11,12 +11,12 @@ const OVERHEAD_BYTES: usize = 512;
 
 /// The bound, shared by all front doors.
 #[derive(Clone, Debug)]
-pub struct Admission {
+pub struct RequestAdmission {
     used: Arc<AtomicUsize>,
     limit: usize,
 }
 
-impl Admission {
+impl RequestAdmission {
     /// Admits up to `limit` bytes.
     pub fn new(limit: usize) -> Self {
         Self { used: Arc::default(), limit }
@@ -65,7 +65,7 @@ mod tests {
 
     #[test]
     fn beyond_the_bound_an_operation_is_refused_and_not_executed() {
-        let admission = Admission::new(10_000);
+        let admission = RequestAdmission::new(10_000);
         let held = admission.admit(9_000).unwrap();
         let fault = admission.admit(9_000).unwrap_err();
         assert_eq!(fault.code, tonic::Code::ResourceExhausted);
@@ -76,7 +76,7 @@ mod tests {
 
     #[test]
     fn nothing_stays_counted_once_all_permits_are_gone() {
-        let admission = Admission::new(10_000);
+        let admission = RequestAdmission::new(10_000);
         let permit = admission.admit(100).unwrap();
         assert_eq!(admission.used(), 100 + OVERHEAD_BYTES);
         assert!(admission.admit(9_900).is_err());

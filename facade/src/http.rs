@@ -1,6 +1,6 @@
 //! Probes and metrics over HTTP.
 
-use crate::admission::Admission;
+use crate::admission::RequestAdmission;
 use crate::map_source::MapReceiver;
 use crate::metrics::Metrics;
 use axum::Router;
@@ -17,7 +17,7 @@ pub struct Pages {
     /// Of the whole facade.
     pub metrics: Arc<Metrics>,
     /// Its bytes under way are shown as a metric.
-    pub admission: Admission,
+    pub admission: RequestAdmission,
     /// So are the bytes that clients have not read.
     pub answers: Answers,
     /// Ready means that there is a map.

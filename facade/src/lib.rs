@@ -18,7 +18,7 @@ mod server;
 #[cfg(test)]
 mod testing;
 
-pub use admission::{Admission, Permit};
+pub use admission::{Permit, RequestAdmission};
 pub use front::unary::Front;
 pub use map_source::MapOrigin;
 pub use metrics::Metrics;

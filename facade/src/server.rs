@@ -1,6 +1,6 @@
 //! Puts the facade together and runs it.
 
-use crate::admission::Admission;
+use crate::admission::RequestAdmission;
 use crate::front::unary::Front;
 use crate::http::{Pages, router as http_router};
 use crate::metrics::Metrics;
@@ -89,7 +89,7 @@ impl Facade {
         let map = self.config.map.source().start();
         let metrics = Arc::new(Metrics::new());
         let budget = self.config.memory_budget / 2;
-        let (admission, answers) = (Admission::new(budget), Answers::new(budget));
+        let (admission, answers) = (RequestAdmission::new(budget), Answers::new(budget));
         let router = Router::new(map.clone(), admission.clone(), metrics.clone()).await?;
         let pages = Pages {
             metrics: metrics.clone(),

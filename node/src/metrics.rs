@@ -5,7 +5,7 @@ use crate::budget::Share;
 use crate::engine::parts::Engine;
 use crate::flow::Class;
 use crate::host::RoleChange;
-use crate::volume::Admission;
+use crate::volume::WriteAdmission;
 use doug_edge::keyspaces::KeyspaceLabels;
 use doug_proto::map::PartitionMap;
 use doug_proto::v1::{Outcome, stream_operation::Operation};
@@ -358,7 +358,7 @@ impl Metrics {
             self.volume_available_bytes.set(room.available as i64);
             self.volume_reserved_bytes.set(engine.volume.reserved() as i64);
         }
-        let refuses = engine.volume.admission() != Admission::Writes;
+        let refuses = engine.volume.admission() != WriteAdmission::Writes;
         self.refuses_writes.set(i64::from(refuses));
         let ambiguous: usize = engine.hosts.iter().map(|host| host.ambiguous_tails()).sum();
         self.ambiguous_tails.set(ambiguous as i64);

@@ -4,7 +4,7 @@
 mod support;
 
 use doug_node::flow::{Background, Step};
-use doug_node::volume::{Admission, Needs, Purpose, Volume};
+use doug_node::volume::{Needs, Purpose, Volume, WriteAdmission};
 use doug_raft::Time;
 use doug_storage::log::LogOptions;
 use doug_storage::store::StoreOptions;
@@ -73,7 +73,7 @@ impl Node {
         }
     }
 
-    fn admission(&self) -> Admission {
+    fn admission(&self) -> WriteAdmission {
         self.volume.admission()
     }
 }
@@ -91,7 +91,7 @@ fn value(i: u64) -> String {
 /// Writes until the volume refuses; returns how many keys it took.
 fn fill(node: &mut Node) -> u64 {
     let mut written = 0;
-    while node.admission() == Admission::Writes {
+    while node.admission() == WriteAdmission::Writes {
         node.bench.apply_one(write(None, vec![], vec![put(&key(written), &value(written))]));
         written += 1;
         assert!(written < 10_000, "the volume is never full");
@@ -122,7 +122,7 @@ fn deletes_of_everything_free_a_full_volume_without_a_restart() {
     delete_all(&mut node, 0..written);
     // Nobody writes on: what is freed is freed by what was deleted.
     (0..100).for_each(|_| node.pass());
-    assert_eq!(node.admission(), Admission::Writes);
+    assert_eq!(node.admission(), WriteAdmission::Writes);
     let room = node.volume.room().expect("measured");
     assert!(room.available > room.total / 8, "{room:?}");
     assert!(node.bench.get(key(7).as_bytes()).is_none());
@@ -135,7 +135,7 @@ fn deletes_of_a_part_free_what_they_can() {
     let written = fill(&mut node);
     delete_all(&mut node, (0..written).filter(|i| i % 3 != 0));
     (0..100).for_each(|_| node.pass());
-    assert_eq!(node.admission(), Admission::Writes);
+    assert_eq!(node.admission(), WriteAdmission::Writes);
     for i in 0..written {
         let found = node.bench.get(key(i).as_bytes());
         assert_eq!(found, (i % 3 == 0).then(|| value(i).into()), "key {i}");

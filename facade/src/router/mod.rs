@@ -5,7 +5,7 @@ mod validate;
 
 pub use validate::check;
 
-use crate::admission::{Admission, Permit};
+use crate::admission::{Permit, RequestAdmission};
 use crate::map_source::MapReceiver;
 use crate::metrics::{Metrics, OperationKind};
 use doug_client::{Builder, Client};
@@ -20,7 +20,7 @@ use std::time::Duration;
 pub struct Router {
     client: Client,
     map: MapReceiver,
-    admission: Admission,
+    admission: RequestAdmission,
     metrics: Arc<Metrics>,
 }
 
@@ -31,7 +31,7 @@ impl Router {
     /// A client that cannot be made.
     pub async fn new(
         map: MapReceiver,
-        admission: Admission,
+        admission: RequestAdmission,
         metrics: Arc<Metrics>,
     ) -> Result<Self, Fault> {
         Self::over(Client::builder(), map, admission, metrics).await
@@ -45,7 +45,7 @@ impl Router {
     pub async fn over(
         client: Builder,
         map: MapReceiver,
-        admission: Admission,
+        admission: RequestAdmission,
         metrics: Arc<Metrics>,
     ) -> Result<Self, Fault> {
         let client = client.direct(map.clone()).connect().await?;

@@ -1,6 +1,6 @@
 //! The partition's state machine: a deterministic function of the log.
 
-use super::sessions::{Admission, Sessions};
+use super::sessions::{SessionAdmission, Sessions};
 use bytes::Bytes;
 use doug_proto::error::Fault;
 use doug_proto::ids::DatabaseId;
@@ -238,12 +238,12 @@ impl Machine {
         if let Some(session) = &write.session {
             // Admitted twice if the batch went on here: the second time changes nothing.
             match self.sessions.admit(index, session) {
-                Admission::Fresh => {}
-                Admission::Repeated(outcome) => {
+                SessionAdmission::Fresh => {}
+                SessionAdmission::Repeated(outcome) => {
                     tree.apply(index, &[]);
                     return Ok(outcome);
                 }
-                Admission::Expired => {
+                SessionAdmission::Expired => {
                     tree.apply(index, &[]);
                     return Ok(v1::Outcome { session_expired: true, ..Default::default() });
                 }

@@ -9,4 +9,4 @@ pub use machine::{
     ApplyError, FEATURE_LEVEL, KNOWN_LEVEL, LEAST_LEVEL, Machine, STATE_FORMAT_VERSION,
 };
 pub use partition::{AppliedWork, Checkpoint, Jobs, Partition, Unapplied};
-pub use sessions::{Admission, Sessions};
+pub use sessions::{SessionAdmission, Sessions};

@@ -25,7 +25,7 @@ const OUTCOME: usize = 64;
 
 /// What is to be done with a write that names a session.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Admission {
+pub enum SessionAdmission {
     /// It was not seen before: apply it, then [`Sessions::record`] its outcome.
     Fresh,
     /// It was applied before, with this outcome.
@@ -105,8 +105,8 @@ impl Sessions {
     }
 
     /// Decides on a write that stands at `index`.
-    pub fn admit(&mut self, index: u64, claim: &v1::Session) -> Admission {
-        let Some(session) = self.by_id.get_mut(&claim.id) else { return Admission::Expired };
+    pub fn admit(&mut self, index: u64, claim: &v1::Session) -> SessionAdmission {
+        let Some(session) = self.by_id.get_mut(&claim.id) else { return SessionAdmission::Expired };
         self.by_use.remove(&session.last_used);
         self.by_use.insert(index, claim.id);
         self.unsaved.insert(claim.id);
@@ -115,12 +115,12 @@ impl Sessions {
         if let Some(outcome) = session.outcome(claim.sequence)
             && !has_bug(Bug::RetryAppliedTwice)
         {
-            return Admission::Repeated(outcome);
+            return SessionAdmission::Repeated(outcome);
         }
         if claim.sequence < session.lowest_unanswered || claim.sequence == 0 {
-            return Admission::Expired;
+            return SessionAdmission::Expired;
         }
-        Admission::Fresh
+        SessionAdmission::Fresh
     }
 
     /// Keeps the outcome of a fresh write, which was admitted just before.
@@ -273,9 +273,9 @@ mod tests {
         v1::Outcome { revision, conditions_met: true, ..Default::default() }
     }
 
-    fn apply(sessions: &mut Sessions, index: u64, claim: v1::Session) -> Admission {
+    fn apply(sessions: &mut Sessions, index: u64, claim: v1::Session) -> SessionAdmission {
         let admission = sessions.admit(index, &claim);
-        if admission == Admission::Fresh {
+        if admission == SessionAdmission::Fresh {
             sessions.record(&claim, outcome(index));
         }
         admission
@@ -289,13 +289,13 @@ mod tests {
     fn a_retried_write_gets_its_first_outcome() {
         let mut sessions = none();
         sessions.register(5);
-        assert_eq!(apply(&mut sessions, 6, claim(5, 1, 1)), Admission::Fresh);
-        assert_eq!(apply(&mut sessions, 7, claim(5, 1, 1)), Admission::Repeated(outcome(6)));
+        assert_eq!(apply(&mut sessions, 6, claim(5, 1, 1)), SessionAdmission::Fresh);
+        assert_eq!(apply(&mut sessions, 7, claim(5, 1, 1)), SessionAdmission::Repeated(outcome(6)));
     }
 
     #[test]
     fn an_unknown_session_is_expired() {
-        assert_eq!(apply(&mut none(), 6, claim(5, 1, 1)), Admission::Expired);
+        assert_eq!(apply(&mut none(), 6, claim(5, 1, 1)), SessionAdmission::Expired);
     }
 
     #[test]
@@ -304,16 +304,16 @@ mod tests {
         sessions.register(5);
         apply(&mut sessions, 6, claim(5, 1, 1));
         apply(&mut sessions, 7, claim(5, 2, 2));
-        assert_eq!(apply(&mut sessions, 8, claim(5, 1, 1)), Admission::Expired);
+        assert_eq!(apply(&mut sessions, 8, claim(5, 1, 1)), SessionAdmission::Expired);
     }
 
     #[test]
     fn writes_of_one_session_may_be_applied_in_any_order() {
         let mut sessions = none();
         sessions.register(5);
-        assert_eq!(apply(&mut sessions, 6, claim(5, 3, 1)), Admission::Fresh);
-        assert_eq!(apply(&mut sessions, 7, claim(5, 1, 1)), Admission::Fresh);
-        assert_eq!(apply(&mut sessions, 8, claim(5, 3, 1)), Admission::Repeated(outcome(6)));
+        assert_eq!(apply(&mut sessions, 6, claim(5, 3, 1)), SessionAdmission::Fresh);
+        assert_eq!(apply(&mut sessions, 7, claim(5, 1, 1)), SessionAdmission::Fresh);
+        assert_eq!(apply(&mut sessions, 8, claim(5, 3, 1)), SessionAdmission::Repeated(outcome(6)));
     }
 
     #[test]
@@ -324,9 +324,9 @@ mod tests {
             apply(&mut sessions, 5 + sequence, claim(5, sequence, 1));
         }
         assert_eq!(sessions.bytes(), SESSION + limits::SESSION_WINDOW as usize * OUTCOME);
-        assert_eq!(apply(&mut sessions, 5_000, claim(5, 1, 1)), Admission::Expired);
+        assert_eq!(apply(&mut sessions, 5_000, claim(5, 1, 1)), SessionAdmission::Expired);
         let second = apply(&mut sessions, 5_001, claim(5, 2, 1));
-        assert_eq!(second, Admission::Repeated(outcome(7)));
+        assert_eq!(second, SessionAdmission::Repeated(outcome(7)));
     }
 
     #[test]
@@ -341,8 +341,8 @@ mod tests {
         apply(&mut sessions, most + 1, claim(1, 1, 1));
         sessions.register(most + 2);
         assert!(sessions.bytes() <= limits::SESSION_BYTES);
-        assert_eq!(apply(&mut sessions, most + 3, claim(2, 1, 1)), Admission::Expired);
-        assert_eq!(apply(&mut sessions, most + 4, claim(1, 2, 1)), Admission::Fresh);
+        assert_eq!(apply(&mut sessions, most + 3, claim(2, 1, 1)), SessionAdmission::Expired);
+        assert_eq!(apply(&mut sessions, most + 4, claim(1, 2, 1)), SessionAdmission::Fresh);
     }
 
     #[test]
@@ -398,6 +398,6 @@ mod tests {
         let mut sessions = none();
         sessions.register(5);
         apply(&mut sessions, 6, claim(5, u64::MAX, 1));
-        assert_eq!(apply(&mut sessions, 7, claim(5, 1, 1)), Admission::Expired);
+        assert_eq!(apply(&mut sessions, 7, claim(5, 1, 1)), SessionAdmission::Expired);
     }
 }

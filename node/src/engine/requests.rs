@@ -1,6 +1,6 @@
 //! Client requests in flight: what each asked, and where its answer goes.
 
-use crate::flow::{Admission, Bounds, Class, overloaded};
+use crate::flow::{Bounds, Class, OperationAdmission, overloaded};
 use crate::host::{Reply, RequestId};
 use crate::metrics::Durations;
 use crate::serving;
@@ -78,7 +78,7 @@ pub struct Requests {
     shards: Vec<Mutex<FxHashMap<u64, Request>>>,
     next: AtomicU64,
     budget: Arc<Budget>,
-    admission: Arc<Mutex<Admission>>,
+    admission: Arc<Mutex<OperationAdmission>>,
     durations: Durations,
 }
 
@@ -99,7 +99,7 @@ pub struct Permit {
 /// An operation's place among those that the node works on.
 #[derive(Debug)]
 struct Place {
-    admission: Arc<Mutex<Admission>>,
+    admission: Arc<Mutex<OperationAdmission>>,
     durations: Histogram,
     class: Class,
     since: Time,
@@ -141,7 +141,7 @@ impl Requests {
             shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
             next: AtomicU64::new(1),
             budget: Arc::new(Budget { used: AtomicU64::new(0), limit }),
-            admission: Arc::new(Mutex::new(Admission::new(Bounds::default()))),
+            admission: Arc::new(Mutex::new(OperationAdmission::new(Bounds::default()))),
             durations,
         }
     }

@@ -3,7 +3,7 @@
 use super::maintenance::Task;
 use super::memory::keep_within_shares;
 use super::parts::Engine;
-use crate::volume::{Admission, Needs};
+use crate::volume::{Needs, WriteAdmission};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -44,15 +44,15 @@ pub fn measure(engine: &Engine) {
     let Some(room) = engine.volume.room() else { return };
     let (available, total) = (room.available, room.total);
     match admission {
-        Admission::Writes => {
+        WriteAdmission::Writes => {
             tracing::info!(available, total, "the volume has room again: writes are taken");
         }
-        Admission::Deletes => tracing::warn!(
+        WriteAdmission::Deletes => tracing::warn!(
             available,
             total,
             "the volume is full: writes are refused until it has grown or deletes have made room"
         ),
-        Admission::Nothing => {
+        WriteAdmission::Nothing => {
             tracing::error!(available, total, "the volume is full: deletes are refused too");
         }
     }

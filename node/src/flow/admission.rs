@@ -72,11 +72,11 @@ pub fn overloaded(class: Class, limit: u64) -> Fault {
 
 /// The limits of all classes.
 #[derive(Debug)]
-pub struct Admission {
+pub struct OperationAdmission {
     classes: [Limiter; 3],
 }
 
-impl Admission {
+impl OperationAdmission {
     /// Within `bounds`, for each class.
     pub fn new(bounds: Bounds) -> Self {
         Self { classes: std::array::from_fn(|_| Limiter::new(bounds)) }

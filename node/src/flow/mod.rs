@@ -6,7 +6,7 @@ mod apply_queue;
 mod background;
 mod inbox;
 
-pub use admission::{Admission, Bounds, Class, Limiter, overloaded};
+pub use admission::{Bounds, Class, Limiter, OperationAdmission, overloaded};
 pub use apply_queue::{ApplyQueue, Next};
 pub use background::{Background, Step};
 pub use inbox::{Inbox, Lane};

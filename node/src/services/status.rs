@@ -2,7 +2,7 @@
 
 use crate::engine::parts::Engine;
 use crate::host::{Event, Reply};
-use crate::volume::Admission;
+use crate::volume::WriteAdmission;
 use doug_proto::map::Node;
 use doug_proto::{VERSION, v1};
 use std::time::Duration;
@@ -70,7 +70,7 @@ fn volume(engine: &Engine) -> Option<v1::VolumeStatus> {
         total_bytes: room.total,
         free_bytes: room.free,
         available_bytes: room.available,
-        refuses_writes: engine.volume.admission() != Admission::Writes,
+        refuses_writes: engine.volume.admission() != WriteAdmission::Writes,
     })
 }
 

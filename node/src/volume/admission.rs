@@ -34,7 +34,7 @@ pub struct Room {
 
 /// Which writes are taken.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Admission {
+pub enum WriteAdmission {
     /// All of them.
     #[default]
     Writes,
@@ -75,15 +75,15 @@ impl Room {
     /// What is admitted, after `before` was. It takes half as much room again to be
     /// less strict: at the very limit each write would change it.
     #[must_use]
-    pub fn admission(&self, before: Admission) -> Admission {
+    pub fn admission(&self, before: WriteAdmission) -> WriteAdmission {
         let least = |limit: u64, stricter: bool| if stricter { limit + limit / 2 } else { limit };
         let reserve = self.reserve();
-        if self.available < least(reserve / 2, before == Admission::Nothing) {
-            Admission::Nothing
-        } else if self.available < least(reserve, before != Admission::Writes) {
-            Admission::Deletes
+        if self.available < least(reserve / 2, before == WriteAdmission::Nothing) {
+            WriteAdmission::Nothing
+        } else if self.available < least(reserve, before != WriteAdmission::Writes) {
+            WriteAdmission::Deletes
         } else {
-            Admission::Writes
+            WriteAdmission::Writes
         }
     }
 
@@ -112,18 +112,19 @@ mod tests {
 
     #[test]
     fn less_room_admits_less() {
-        let admitted = [100, 99, 50, 49, 0].map(|left| room(left).admission(Admission::Writes));
-        use Admission::{Deletes, Nothing, Writes};
+        let admitted =
+            [100, 99, 50, 49, 0].map(|left| room(left).admission(WriteAdmission::Writes));
+        use WriteAdmission::{Deletes, Nothing, Writes};
         assert_eq!(admitted, [Writes, Deletes, Deletes, Nothing, Nothing]);
     }
 
     #[test]
     fn at_the_limit_it_does_not_turn_with_every_byte() {
-        assert_eq!(room(149).admission(Admission::Deletes), Admission::Deletes);
-        assert_eq!(room(150).admission(Admission::Deletes), Admission::Writes);
-        assert_eq!(room(74).admission(Admission::Nothing), Admission::Nothing);
-        assert_eq!(room(75).admission(Admission::Nothing), Admission::Deletes);
-        assert_eq!(room(150).admission(Admission::Nothing), Admission::Writes);
+        assert_eq!(room(149).admission(WriteAdmission::Deletes), WriteAdmission::Deletes);
+        assert_eq!(room(150).admission(WriteAdmission::Deletes), WriteAdmission::Writes);
+        assert_eq!(room(74).admission(WriteAdmission::Nothing), WriteAdmission::Nothing);
+        assert_eq!(room(75).admission(WriteAdmission::Nothing), WriteAdmission::Deletes);
+        assert_eq!(room(150).admission(WriteAdmission::Nothing), WriteAdmission::Writes);
     }
 
     #[test]

@@ -10,7 +10,7 @@
 mod admission;
 mod ledger;
 
-pub use admission::{Admission, Needs, Room, only_deletes};
+pub use admission::{Needs, Room, WriteAdmission, only_deletes};
 pub use ledger::{HoldId, Ledger, Purpose};
 
 use doug_proto::error::Fault;
@@ -44,7 +44,7 @@ pub struct Volume {
 struct State {
     room: Option<Room>,
     needs: Needs,
-    admission: Admission,
+    admission: WriteAdmission,
     ledger: Ledger,
 }
 
@@ -83,7 +83,7 @@ impl Volume {
         &self,
         space: impl FnOnce() -> Result<Space, E>,
         needs: Needs,
-    ) -> Result<Option<Admission>, E> {
+    ) -> Result<Option<WriteAdmission>, E> {
         self.state.lock().ledger.measurement_begins();
         let space = space()?;
         let mut state = self.state.lock();
@@ -96,7 +96,7 @@ impl Volume {
         let before = state.admission;
         state.room = Some(room);
         state.admission = room.admission(before);
-        self.refuses.store(state.admission != Admission::Writes, Ordering::Relaxed);
+        self.refuses.store(state.admission != WriteAdmission::Writes, Ordering::Relaxed);
         self.scarce.store(room.is_scarce(), Ordering::Relaxed);
         Ok((state.admission != before).then_some(state.admission))
     }
@@ -107,7 +107,7 @@ impl Volume {
     }
 
     /// What is admitted now.
-    pub fn admission(&self) -> Admission {
+    pub fn admission(&self) -> WriteAdmission {
         self.state.lock().admission
     }
 
@@ -127,8 +127,8 @@ impl Volume {
         }
         let state = self.state.lock();
         match (state.room, state.admission) {
-            (Some(room), Admission::Deletes) if !only_deletes => Err(room.refusal()),
-            (Some(room), Admission::Nothing) => Err(room.refusal()),
+            (Some(room), WriteAdmission::Deletes) if !only_deletes => Err(room.refusal()),
+            (Some(room), WriteAdmission::Nothing) => Err(room.refusal()),
             _ => Ok(()),
         }
     }
@@ -213,7 +213,7 @@ mod tests {
         Arc::new(Volume::default())
     }
 
-    fn observe(volume: &Volume, space: Space) -> Option<Admission> {
+    fn observe(volume: &Volume, space: Space) -> Option<WriteAdmission> {
         let measured: Result<_, Infallible> = volume.measure(|| Ok(space), NEEDS);
         match measured {
             Ok(changed) => changed,
@@ -221,7 +221,7 @@ mod tests {
         }
     }
 
-    fn measured(volume: &Volume, free: u64) -> Option<Admission> {
+    fn measured(volume: &Volume, free: u64) -> Option<WriteAdmission> {
         observe(volume, Space { total: 3_200, free })
     }
 
@@ -236,21 +236,21 @@ mod tests {
     fn a_full_volume_refuses_writes_with_the_figures_and_takes_them_again_when_it_has_grown() {
         let volume = volume();
         assert_eq!(measured(&volume, 300), None);
-        assert_eq!(measured(&volume, 227), Some(Admission::Deletes));
+        assert_eq!(measured(&volume, 227), Some(WriteAdmission::Deletes));
         let refused = volume.admit(false).unwrap_err();
         assert_eq!(refused.code, Code::ResourceExhausted);
         assert!(refused.is_not_executed());
         assert!(refused.message.contains("99 of its 3200 bytes"), "{refused}");
         assert!(volume.admit(true).is_ok());
         let grown = Space { total: 6_400, free: 3_427 };
-        assert_eq!(observe(&volume, grown), Some(Admission::Writes));
+        assert_eq!(observe(&volume, grown), Some(WriteAdmission::Writes));
         assert!(volume.admit(false).is_ok());
     }
 
     #[test]
     fn with_half_of_the_reserve_gone_even_deletes_are_refused() {
         let volume = volume();
-        assert_eq!(measured(&volume, 177), Some(Admission::Nothing));
+        assert_eq!(measured(&volume, 177), Some(WriteAdmission::Nothing));
         assert!(volume.admit(true).is_err());
     }
 
@@ -301,7 +301,7 @@ mod tests {
         assert_eq!(measured(&volume, 300), None);
         drop(compaction);
         let _snapshot = volume.reserve(Purpose::Snapshot, 100);
-        assert_eq!(measured(&volume, 300), Some(Admission::Deletes));
+        assert_eq!(measured(&volume, 300), Some(WriteAdmission::Deletes));
     }
 
     #[test]

@@ -58,7 +58,7 @@ pub(crate) struct Gate {
 
 /// What becomes of a new connection.
 #[derive(Debug)]
-pub(crate) enum Admission {
+pub(crate) enum ConnectionAdmission {
     /// It is served, until the place is dropped.
     Served(Place),
     /// It is told why not, and closed.
@@ -92,9 +92,9 @@ impl Gate {
     }
 
     /// Lets one more connection in, or not.
-    pub(crate) fn admit(&mut self) -> Admission {
+    pub(crate) fn admit(&mut self) -> ConnectionAdmission {
         if let Some(place) = Place::take(&self.open, self.limit) {
-            return Admission::Served(place);
+            return ConnectionAdmission::Served(place);
         }
         let why = format!(
             "all {} {} connections of this server are taken: close some, or raise its \
@@ -105,8 +105,8 @@ impl Gate {
             tracing::warn!("a connection was refused: {why}");
         }
         match Place::take(&self.refused, REFUSED) {
-            Some(place) => Admission::Refused(place, why),
-            None => Admission::Closed,
+            Some(place) => ConnectionAdmission::Refused(place, why),
+            None => ConnectionAdmission::Closed,
         }
     }
 
@@ -129,15 +129,15 @@ mod tests {
     fn beyond_the_limit_connections_are_refused_until_others_end() {
         let mut gate = Gate::new("client", 2);
         let served: Vec<_> = (0..2).map(|_| gate.admit()).collect();
-        assert!(served.iter().all(|admission| matches!(admission, Admission::Served(_))));
+        assert!(served.iter().all(|admission| matches!(admission, ConnectionAdmission::Served(_))));
         let refused: Vec<_> = (0..REFUSED).map(|_| gate.admit()).collect();
         for admission in &refused {
-            let Admission::Refused(_, why) = admission else { panic!("{admission:?}") };
+            let ConnectionAdmission::Refused(_, why) = admission else { panic!("{admission:?}") };
             assert!(why.contains("all 2 client connections"), "{why}");
         }
-        assert!(matches!(gate.admit(), Admission::Closed), "those told are few as well");
+        assert!(matches!(gate.admit(), ConnectionAdmission::Closed), "those told are few as well");
         drop(served);
-        assert!(matches!(gate.admit(), Admission::Served(_)));
+        assert!(matches!(gate.admit(), ConnectionAdmission::Served(_)));
     }
 
     #[test]

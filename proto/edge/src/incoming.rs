@@ -3,7 +3,7 @@
 //! then, for to try again at once would only burn a core.
 
 use crate::answers::{Account, Answers};
-use crate::gate::{Admission, Gate, Place};
+use crate::gate::{ConnectionAdmission, Gate, Place};
 use futures::future::BoxFuture;
 use futures::stream::{Stream, StreamExt};
 use std::io::{self, ErrorKind, IoSlice};
@@ -83,17 +83,17 @@ impl<L: Accept> Incoming<L> {
     fn admit(&mut self, io: L::Io) -> Option<Connection<L::Io>> {
         let account = self.answers.account();
         match self.gate.admit() {
-            Admission::Served(place) => {
+            ConnectionAdmission::Served(place) => {
                 let closed = account.closed.clone().cancelled_owned();
                 let peer = Peer { account, refused: None };
                 Some(Connection { io, ends: Box::pin(closed), ended: false, peer, _place: place })
             }
-            Admission::Refused(place, why) => {
+            ConnectionAdmission::Refused(place, why) => {
                 let ends = Box::pin(sleep(REFUSAL));
                 let peer = Peer { account, refused: Some(why.into()) };
                 Some(Connection { io, ends, ended: false, peer, _place: place })
             }
-            Admission::Closed => None,
+            ConnectionAdmission::Closed => None,
         }
     }
 }

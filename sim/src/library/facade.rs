@@ -7,7 +7,7 @@ use super::transport::{Simulated, StreamId, Told};
 use doug_edge::answers::Answers;
 use doug_edge::outbox::WAITING_MESSAGES;
 use doug_facade::map_source::{MapReceiver, MapSource, NodesSource};
-use doug_facade::{Admission, Front, Metrics, Router};
+use doug_facade::{Front, Metrics, RequestAdmission, Router};
 use doug_proto::map::PartitionMap;
 use doug_proto::v1::{StreamRequest, WatchMapRequest};
 use futures::future::{AbortHandle, FutureExt, abortable};
@@ -65,7 +65,7 @@ impl Facade {
             }
         };
         let metrics = Arc::new(Metrics::new());
-        let making = Router::over(builder, map, Admission::new(MEMORY), metrics);
+        let making = Router::over(builder, map, RequestAdmission::new(MEMORY), metrics);
         let router = making.now_or_never().expect("no network is needed to make a router");
         let router = Arc::new(router.expect("the settings are those of the simulator"));
         let front = Arc::new(Front::new(router, CancellationToken::new()));

@@ -13,7 +13,7 @@ use crate::plan::Plan;
 use crate::random::Random;
 use bytes::Bytes;
 use doug_node::apply::{ApplyError, Machine, Partition};
-use doug_node::flow::{Admission, ApplyQueue, Inbox};
+use doug_node::flow::{ApplyQueue, Inbox, OperationAdmission};
 use doug_node::host::{ApplyWork, Host, HostConfig, RequestId, Sequence};
 use doug_node::membership::HeldDescriptors;
 use doug_node::recovery::restore;
@@ -99,7 +99,7 @@ pub struct Process {
     pub(super) requests: BTreeMap<RequestId, (InFlight, super::reads::Asked)>,
     /// What the library asked.
     pub(super) operations: BTreeMap<RequestId, super::front::Operation>,
-    pub(super) admission: Admission,
+    pub(super) admission: OperationAdmission,
     pub(super) leases: Leases,
     pub(super) volume: Arc<Volume>,
     pub(super) next_request: u64,
@@ -284,7 +284,7 @@ impl Process {
             workers: [const { None }; WORKERS],
             requests: BTreeMap::new(),
             operations: BTreeMap::new(),
-            admission: Admission::new(cx.plan.admission),
+            admission: OperationAdmission::new(cx.plan.admission),
             leases: Leases::default(),
             volume: Arc::default(),
             next_request: 0,

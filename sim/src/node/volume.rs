@@ -3,7 +3,7 @@
 use super::maintenance::Task;
 use super::process::Process;
 use crate::context::Context;
-use doug_node::volume::{Admission, Needs, Reservation};
+use doug_node::volume::{Needs, Reservation, WriteAdmission};
 use doug_node::volume::{Purpose, only_deletes};
 use doug_proto::error::Fault;
 use doug_proto::v1;
@@ -17,9 +17,9 @@ impl Process {
             return;
         };
         match changed {
-            Some(Admission::Writes) => cx.coverage.hit("volume has room again"),
-            Some(Admission::Deletes) => cx.coverage.hit("volume full"),
-            Some(Admission::Nothing) => cx.coverage.hit("volume full even for deletes"),
+            Some(WriteAdmission::Writes) => cx.coverage.hit("volume has room again"),
+            Some(WriteAdmission::Deletes) => cx.coverage.hit("volume full"),
+            Some(WriteAdmission::Nothing) => cx.coverage.hit("volume full even for deletes"),
             None => {}
         }
         if self.volume.wants_flushes(self.clock.local(cx.now)) {
@@ -50,6 +50,6 @@ impl Process {
 
     /// Whether it refuses writes because its volume is full.
     pub fn is_full(&self) -> bool {
-        self.volume.admission() != Admission::Writes
+        self.volume.admission() != WriteAdmission::Writes
     }
 }
