@@ -6,9 +6,9 @@ use crate::message::Message;
 use crate::quiesce::UnquiesceCause;
 use crate::raft::Role;
 
-/// Something for the log.
+/// One write to the replica's Raft log: what must be durable before what promises it leaves.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Record {
+pub enum LogWrite {
     /// Append this batch. If its base is at or below the last index, everything from its base on is
     /// replaced by it.
     Append(Batch),
@@ -31,7 +31,7 @@ pub enum Effect {
         /// The record's place in the order. Strictly increasing.
         ticket: Ticket,
         /// What to write.
-        record: Record,
+        record: LogWrite,
     },
     /// Send a message. It may be lost, delayed, duplicated or overtaken.
     Send {

@@ -1,7 +1,7 @@
 //! Taking in the leader's log (paper, §5.3: AppendEntries, receiver's side).
 
 use crate::batch::Batch;
-use crate::effects::Record;
+use crate::effects::LogWrite;
 use crate::ids::{Index, ReplicaId, Term};
 use crate::message::{Message, Verdict};
 use crate::mutant::mutant;
@@ -91,7 +91,7 @@ impl Raft {
             self.term
         );
         self.issue_hard_state();
-        self.persist(Record::Append(batch));
+        self.persist(LogWrite::Append(batch));
     }
 
     fn drop_conflicting(&mut self, base: Index) {

@@ -49,7 +49,7 @@ pub use batch::{Batch, BatchError, BatchKind, Commands, FORMAT_VERSION, HEADER_B
 pub use clock::{BatchTime, Clock, Stamp};
 pub use config::{Config, Restored};
 pub use configuration::Configuration;
-pub use effects::{Effect, Record};
+pub use effects::{Effect, LogWrite};
 pub use ids::{Index, PartitionId, ReadId, ReplicaId, Term, Ticket, Time};
 pub use lease::LeaseConfig;
 pub use membership::{MEMBERSHIP_FORMAT_VERSION, Membership, MembershipError};

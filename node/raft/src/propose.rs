@@ -5,7 +5,7 @@ use thiserror::Error;
 
 use crate::batch::{Batch, BatchKind};
 use crate::clock::Stamp;
-use crate::effects::Record;
+use crate::effects::LogWrite;
 use crate::ids::{Index, ReplicaId, Term, Time};
 use crate::raft::{Raft, Role};
 
@@ -97,7 +97,7 @@ impl Raft {
         let batch = Batch::encode(self.config.partition, kind, self.term, base, time, commands);
         let proposed = Proposed { term: self.term, base, count: batch.count };
         self.lead.uncommitted_bytes += batch.size();
-        self.persist(Record::Append(batch));
+        self.persist(LogWrite::Append(batch));
         proposed
     }
 }

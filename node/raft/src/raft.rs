@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::clock::Clock;
 use crate::config::{Config, Restored};
 use crate::durability::{Durability, Held};
-use crate::effects::{Effect, Record};
+use crate::effects::{Effect, LogWrite};
 use crate::election::Election;
 use crate::ids::{Index, ReplicaId, Term, Ticket, Time};
 use crate::lease::Lease;
@@ -402,7 +402,7 @@ impl Raft {
         if self.hard_state_changed {
             self.hard_state_changed = false;
             self.hard_state_ticket =
-                self.persist(Record::HardState { term: self.term, vote: self.vote });
+                self.persist(LogWrite::HardState { term: self.term, vote: self.vote });
         }
     }
 
@@ -410,9 +410,9 @@ impl Raft {
         !self.hard_state_changed && self.durability.is_durable(self.hard_state_ticket)
     }
 
-    pub(crate) fn persist(&mut self, record: Record) -> Ticket {
+    pub(crate) fn persist(&mut self, record: LogWrite) -> Ticket {
         let ticket = self.durability.next_ticket();
-        if let Record::Append(batch) = &record {
+        if let LogWrite::Append(batch) = &record {
             self.log.append(batch.clone(), ticket);
         }
         self.effects.push(Effect::Persist { ticket, record });

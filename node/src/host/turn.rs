@@ -8,7 +8,7 @@ use super::goals::pursue_goal;
 use super::replica::{self, AwaitedTransfer, Replica};
 use super::snapshots::let_in;
 use super::{Host, Reply, is_full, wire};
-use doug_raft::{Effect, Record, ReplicaId, Role, Term, Time};
+use doug_raft::{Effect, LogWrite, ReplicaId, Role, Term, Time};
 use doug_storage::log;
 
 impl Host {
@@ -56,9 +56,9 @@ impl Host {
 }
 
 /// The record as the log takes it; shares the batch's bytes.
-fn into_log(record: Record, replica: &Replica) -> log::Record {
-    match record {
-        Record::Append(batch) => log::Record::Batch {
+fn into_log(write: LogWrite, replica: &Replica) -> log::Record {
+    match write {
+        LogWrite::Append(batch) => log::Record::Batch {
             replica: replica.key,
             base: batch.base,
             count: batch.count,
@@ -66,7 +66,7 @@ fn into_log(record: Record, replica: &Replica) -> log::Record {
             commit: replica.raft.commit(),
             data: batch.encoded,
         },
-        Record::HardState { term, vote } => {
+        LogWrite::HardState { term, vote } => {
             log::Record::HardState { replica: replica.key, term, vote: vote.map(|vote| vote.0) }
         }
     }
@@ -82,8 +82,8 @@ fn carry_out(
     match effect {
         Effect::Persist { ticket, record } => {
             let bytes = match &record {
-                Record::Append(batch) => batch.size(),
-                Record::HardState { .. } => 0,
+                LogWrite::Append(batch) => batch.size(),
+                LogWrite::HardState { .. } => 0,
             };
             let sequence = persisting.give(replica.key.partition, ticket, bytes);
             effects.records.push((sequence, into_log(record, replica)));

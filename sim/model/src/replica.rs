@@ -1,7 +1,7 @@
 //! One replica: the core that ships, and its disk.
 
 use doug_raft::{
-    Batch, BatchTime, Config, Effect, Membership, PartitionId, Raft, Record, ReplicaId, Restored,
+    Batch, BatchTime, Config, Effect, LogWrite, Membership, PartitionId, Raft, ReplicaId, Restored,
     Term, Ticket, Time,
 };
 use std::collections::VecDeque;
@@ -19,7 +19,7 @@ pub struct Replica {
     vote: Option<ReplicaId>,
     batches: Vec<Batch>,
     /// Written and not yet durable, in order.
-    unsynced: VecDeque<(Ticket, Record)>,
+    unsynced: VecDeque<(Ticket, LogWrite)>,
     /// Batches applied since it started.
     applied: usize,
 }
@@ -69,8 +69,8 @@ impl Replica {
         for (ticket, record) in self.unsynced.drain(..) {
             last = Some(ticket);
             match record {
-                Record::HardState { term, vote } => (self.term, self.vote) = (term, vote),
-                Record::Append(batch) => {
+                LogWrite::HardState { term, vote } => (self.term, self.vote) = (term, vote),
+                LogWrite::Append(batch) => {
                     self.batches.retain(|held| held.base < batch.base);
                     self.batches.push(batch);
                 }

@@ -1,7 +1,7 @@
 //! Clock and stamp of the batches: what a leader gives them, and what no log takes in.
 
 use doug_raft::{
-    Batch, BatchKind, BatchTime, Clock, Configuration, Membership, Record, ReplicaId, Stamp, Time,
+    Batch, BatchKind, BatchTime, Clock, Configuration, LogWrite, Membership, ReplicaId, Stamp, Time,
 };
 
 use crate::support::replica::{Replica, append};
@@ -31,8 +31,8 @@ fn batch_at(base: u64, clock: u64, stamp: u64) -> Batch {
 fn written_times(replica: &mut Replica) -> Vec<(BatchKind, BatchTime)> {
     let records = replica.written();
     let batches = records.into_iter().filter_map(|record| match record {
-        Record::Append(batch) => Some((batch.kind, batch.time)),
-        Record::HardState { .. } => None,
+        LogWrite::Append(batch) => Some((batch.kind, batch.time)),
+        LogWrite::HardState { .. } => None,
     });
     batches.collect()
 }

@@ -1,6 +1,6 @@
 //! Forgetting the log's beginning, snapshots, and payloads that are not in memory.
 
-use doug_raft::{Effect, Membership, ProgressState, Record, Role};
+use doug_raft::{Effect, LogWrite, Membership, ProgressState, Role};
 
 use crate::support::replica::{Replica, accepted, append, heartbeat, rejected};
 use crate::support::{
@@ -48,7 +48,7 @@ fn a_compacted_log_takes_old_messages_for_what_they_are() {
     replica.seen.clear();
     replica.step(2, append(1, (0, 0), 4, [log, vec![commands(1, 5, "d")]].concat()));
     replica.settle();
-    assert_eq!(replica.written(), [Record::Append(commands(1, 5, "d"))]);
+    assert_eq!(replica.written(), [LogWrite::Append(commands(1, 5, "d"))]);
     assert_eq!(replica.sent(), [(2, accepted(1, 5))]);
 }
 

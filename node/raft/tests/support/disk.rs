@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use doug_raft::{
-    Batch, BatchKind, BatchTime, Configuration, Index, Membership, Record, ReplicaId, Restored,
+    Batch, BatchKind, BatchTime, Configuration, Index, LogWrite, Membership, ReplicaId, Restored,
     Term, Ticket,
 };
 
@@ -42,7 +42,7 @@ impl Machine {
 #[derive(Clone, Debug)]
 struct Pending {
     ticket: Ticket,
-    record: Record,
+    record: LogWrite,
     commit: Index,
 }
 
@@ -86,7 +86,7 @@ impl Disk {
         self
     }
 
-    pub fn write(&mut self, ticket: Ticket, record: Record, commit: Index) {
+    pub fn write(&mut self, ticket: Ticket, record: LogWrite, commit: Index) {
         self.pending.push_back(Pending { ticket, record, commit });
     }
 
@@ -101,11 +101,11 @@ impl Disk {
         let Some(Pending { record, commit, .. }) = self.pending.pop_front() else { return };
         match record {
             // Marked before anything is said in that term, and with it all that came before.
-            Record::HardState { term, vote } => {
+            LogWrite::HardState { term, vote } => {
                 (self.term, self.vote) = (term, vote);
                 self.before_last = None;
             }
-            Record::Append(batch) => {
+            LogWrite::Append(batch) => {
                 self.before_last = Some((self.batches.clone(), self.commit));
                 self.batches.retain(|old| old.base < batch.base);
                 let end = self.batches.last().map_or(self.snapshot.0, Batch::last);

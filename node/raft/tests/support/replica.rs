@@ -1,7 +1,7 @@
 //! One replica, driven by hand: the test plays its peers and its disk.
 
 use doug_raft::{
-    Batch, Config, Effect, Index, Message, Raft, Record, ReplicaId, Restored, Role, Term, Ticket,
+    Batch, Config, Effect, Index, LogWrite, Message, Raft, ReplicaId, Restored, Role, Term, Ticket,
     Time, Verdict,
 };
 
@@ -132,7 +132,7 @@ impl Replica {
     }
 
     /// The records since the last call.
-    pub fn written(&mut self) -> Vec<Record> {
+    pub fn written(&mut self) -> Vec<LogWrite> {
         self.take();
         self.drain(|effect| match effect {
             Effect::Persist { record, .. } => Some(record.clone()),
@@ -208,6 +208,6 @@ pub fn vote_response(term: Term, granted: bool) -> Message {
     Message::VoteResponse { term, granted, ambiguous: false }
 }
 
-pub fn hard_state(term: Term, vote: Option<u64>) -> Record {
-    Record::HardState { term, vote: vote.map(ReplicaId) }
+pub fn hard_state(term: Term, vote: Option<u64>) -> LogWrite {
+    LogWrite::HardState { term, vote: vote.map(ReplicaId) }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use doug_raft::{Effect, Message, Record, Role, Time};
+use doug_raft::{Effect, LogWrite, Message, Role, Time};
 
 use super::describe;
 use super::disk::configuration_of;
@@ -41,11 +41,11 @@ impl Story {
                 return None;
             }
             Effect::Send { to, message } => format!("{number} → {to}  {message}"),
-            Effect::Persist { record: Record::Append(batch), .. } => {
+            Effect::Persist { record: LogWrite::Append(batch), .. } => {
                 let members = configuration_of(batch).map(|to| format!(": {}", describe(&to)));
                 format!("{number} writes {batch}{}", members.unwrap_or_default())
             }
-            Effect::Persist { record: Record::HardState { term, vote }, .. } => match vote {
+            Effect::Persist { record: LogWrite::HardState { term, vote }, .. } => match vote {
                 Some(vote) => format!("{number} writes: in term {term}, my vote is for {vote}"),
                 None => format!("{number} writes: in term {term}, no vote given"),
             },

@@ -1,6 +1,6 @@
 //! AppendEntries, receiver's side. Entries come in batches, which are kept or replaced whole.
 
-use doug_raft::{Message, Record, Role};
+use doug_raft::{LogWrite, Message, Role};
 
 use crate::support::replica::{Replica, accepted, append, heartbeat, rejected};
 use crate::support::{commands, log_of_terms, noop};
@@ -39,7 +39,7 @@ fn rule_2_another_term_at_the_previous_index_is_told_with_where_that_term_begins
 fn rule_3_a_conflicting_batch_goes_with_all_that_follow_it() {
     let mut replica = Replica::of_three(5, log_of_terms(&[1, 2, 3, 3]));
     replica.step(2, append(5, (1, 1), 0, vec![noop(5, 2)]));
-    assert_eq!(replica.written().last(), Some(&Record::Append(noop(5, 2))));
+    assert_eq!(replica.written().last(), Some(&LogWrite::Append(noop(5, 2))));
     assert_eq!(replica.log_terms(), [1, 5]);
 }
 
@@ -77,7 +77,7 @@ fn rule_4_only_what_is_missing_is_appended() {
     let mut replica = Replica::of_three(5, log_of_terms(&[1, 2]));
     replica
         .step(2, append(5, (0, 0), 0, vec![commands(1, 1, "x"), commands(2, 2, "x"), noop(5, 3)]));
-    assert_eq!(replica.written(), [Record::Append(noop(5, 3))]);
+    assert_eq!(replica.written(), [LogWrite::Append(noop(5, 3))]);
     replica.sync();
     assert_eq!(replica.sent(), [(2, accepted(5, 3))]);
 }

@@ -1,6 +1,6 @@
 //! State, All Servers, Followers, Candidates, Leaders.
 
-use doug_raft::{Effect, Message, Record, Role, Ticket};
+use doug_raft::{Effect, LogWrite, Message, Role, Ticket};
 
 use crate::support::replica::{
     Replica, accepted, append, hard_state, heartbeat, rejected, vote, vote_response,
@@ -26,7 +26,7 @@ fn state_entries_and_term_are_durable_before_they_are_acknowledged() {
     assert_eq!(replica.sent(), []);
     assert_eq!(
         replica.written(),
-        [hard_state(2, None), Record::Append(noop(2, 1))],
+        [hard_state(2, None), LogWrite::Append(noop(2, 1))],
         "the term first"
     );
     replica.sync();
@@ -261,7 +261,7 @@ fn leaders_open_their_term_with_a_noop_and_beat_while_idle() {
     replica.settle();
     replica.seen.clear();
     replica.step(3, vote_response(5, true));
-    assert_eq!(replica.written(), [Record::Append(noop(5, 3))]);
+    assert_eq!(replica.written(), [LogWrite::Append(noop(5, 3))]);
     let first = append(5, (2, 2), 0, vec![noop(5, 3)]);
     assert_eq!(
         replica.sent(),
