@@ -12,7 +12,7 @@ use crate::message::Message;
 use crate::mutant::mutant;
 use crate::quiesce::UnquiesceCause;
 use crate::quorum::VoteResult;
-use crate::raft::{Leadership, Raft, Role};
+use crate::raft::{LeaderState, Raft, Role};
 
 /// How often a replica that suspects its leader asks again quickly (a pre-vote and a vote are two),
 /// before it falls back to the usual timeouts: enough for a split vote or two, too few to keep a
@@ -357,10 +357,10 @@ impl Raft {
         self.role = Role::Leader;
         self.election = Election { heard: self.election.heard, ..Election::default() };
         self.set_leader(Some(self.config.id));
-        self.lead = Leadership {
+        self.lead = LeaderState {
             heartbeat_at: self.now.after(self.config.heartbeat_interval),
             uncommitted_bytes: self.log.bytes_between(self.commit, self.log.last_index()),
-            ..Leadership::default()
+            ..LeaderState::default()
         };
         self.track_members(self.log.last_index() + 1);
         // Elected beside every quorum that it was part of, it holds all that was committed.

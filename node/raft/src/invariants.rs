@@ -1,6 +1,6 @@
 //! What holds of a replica between any two calls: the list at [`Raft`], as assertions.
 
-use crate::raft::{Leadership, Raft, Role};
+use crate::raft::{LeaderState, Raft, Role};
 
 impl Raft {
     /// Asserts what is listed at [`Raft`]. Costs a walk over the peers, not over the log. Tests and
@@ -84,7 +84,7 @@ impl Raft {
             }
         }
         assert!(
-            self.role == Role::Leader || self.lead == Leadership::default(),
+            self.role == Role::Leader || self.lead == LeaderState::default(),
             "{}: holds what only a leader has",
             self.who()
         );

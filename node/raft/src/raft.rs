@@ -47,7 +47,7 @@ pub enum Role {
 ///    `term_leader`.
 /// 4. *A follower* collects no votes. *A candidate* has voted for itself in its term.
 /// 5. *The leader of a term* follows itself, and its term and its vote for itself are durable.
-///    Nobody else holds anything of `Leadership`.
+///    Nobody else holds anything of `LeaderState`.
 /// 6. *Progress*, at the leader, is kept of all other members, and of nobody twice or of itself. A
 ///    peer has acknowledged less than is sent next, and nothing beyond the log's end; it has been
 ///    told no commit beyond the leader's.
@@ -87,7 +87,7 @@ pub struct Raft {
     pub(crate) election: Election,
     /// Until it knows that it holds all it ever acknowledged, if its log was cut ambiguously.
     pub(crate) ambiguous_tail: Option<AmbiguousTail>,
-    pub(crate) lead: Leadership,
+    pub(crate) lead: LeaderState,
     pub(crate) forwarded: ForwardedReads,
     pub(crate) quiescence: Quiescence,
 
@@ -97,7 +97,7 @@ pub struct Raft {
 
 /// What only a leader has; empty in every other role.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub(crate) struct Leadership {
+pub(crate) struct LeaderState {
     pub(crate) peers: BTreeMap<ReplicaId, Progress>,
     /// The last heartbeat round begun.
     pub(crate) round: u64,
@@ -149,7 +149,7 @@ impl Raft {
             verified: 0,
             election: Election { heard: now, ..Election::default() },
             ambiguous_tail,
-            lead: Leadership::default(),
+            lead: LeaderState::default(),
             forwarded,
             quiescence: Quiescence::default(),
             effects: Vec::new(),
@@ -362,7 +362,7 @@ impl Raft {
 
     fn resign(&mut self) {
         self.abort_reads();
-        self.lead = Leadership::default();
+        self.lead = LeaderState::default();
     }
 
     fn announce(&mut self) {

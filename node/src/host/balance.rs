@@ -56,9 +56,9 @@ impl HandOvers {
     }
 }
 
-/// What decides over one leadership.
+/// A partition led here: what decides whether another voter is to lead it.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Leadership<'a> {
+pub(super) struct LedPartition<'a> {
     /// Since when this replica has led.
     pub since: Time,
     /// Its last index.
@@ -75,16 +75,17 @@ pub(super) struct Leadership<'a> {
 pub(super) fn hand_over_to_preferred(
     own: ReplicaId,
     now: Time,
-    l: Leadership,
+    led: LedPartition,
 ) -> Option<ReplicaId> {
-    let too_early = now.since(l.since) < SETTLE || l.hand_overs.is_backing_off(now, l.preferred);
-    if own == l.preferred || too_early {
+    let too_early =
+        now.since(led.since) < SETTLE || led.hand_overs.is_backing_off(now, led.preferred);
+    if own == led.preferred || too_early {
         return None;
     }
-    let peer = l.peers.iter().find(|peer| peer.id == l.preferred)?;
+    let peer = led.peers.iter().find(|peer| peer.id == led.preferred)?;
     // A target that lags would leave the partition without a leader until it
     // has caught up.
-    let close = l.last_index - peer.matched.min(l.last_index) <= 64;
+    let close = led.last_index - peer.matched.min(led.last_index) <= 64;
     (peer.recently_active && !peer.learner && close).then_some(peer.id)
 }
 
@@ -121,8 +122,8 @@ mod tests {
 
     fn decide_after(hand_overs: &HandOvers, now: u64, peers: &[PeerStatus]) -> Option<ReplicaId> {
         let (since, preferred) = (Time(0), ReplicaId(1));
-        let leadership = Leadership { since, last_index: 1_000, preferred, peers, hand_overs };
-        hand_over_to_preferred(ReplicaId(2), Time(now), leadership)
+        let led = LedPartition { since, last_index: 1_000, preferred, peers, hand_overs };
+        hand_over_to_preferred(ReplicaId(2), Time(now), led)
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Leaderships: spread over the nodes, handed over on a stop or when told.
 
-use super::balance::{self, Leadership};
+use super::balance::{self, LedPartition};
 use super::event::RequestId;
 use super::faults::{not_here, not_leader, transfer_expired};
 use super::replica::{AwaitedTransfer, Replica};
@@ -19,7 +19,7 @@ impl Host {
             let Some(replica) = self.replicas.get_mut(partition) else { continue };
             let Some(preferred) = preferred(&replica.descriptor) else { continue };
             let peers = replica.raft.peers();
-            let leadership = Leadership {
+            let led = LedPartition {
                 since: replica.since,
                 last_index: replica.raft.last_index(),
                 preferred,
@@ -27,7 +27,7 @@ impl Host {
                 hand_overs: &replica.hand_overs,
             };
             let own = replica.raft.id();
-            if let Some(to) = balance::hand_over_to_preferred(own, now, leadership)
+            if let Some(to) = balance::hand_over_to_preferred(own, now, led)
                 && replica.hand_over(now, to).is_ok()
             {
                 self.dirty.insert(*partition);
