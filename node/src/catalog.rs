@@ -1,7 +1,7 @@
 //! The catalog: the keyspace `system`, which is partition 1 of every database. Clients
 //! read it; what stands in it is written by its leader, through the log like any write.
 
-use crate::apply::Partition;
+use crate::apply::ReplicaData;
 use crate::host::encode_command;
 use bytes::Bytes;
 use doug_proto::error::Fault;
@@ -23,7 +23,7 @@ pub const CREATION: &[u8] = b"creation";
 ///
 /// # Errors
 /// The replica cannot read.
-pub fn must_stay(catalog: &Partition) -> Result<Option<Fault>, ReadError> {
+pub fn must_stay(catalog: &ReplicaData) -> Result<Option<Fault>, ReadError> {
     let lacks = catalog.reader().view().get(CREATION, None)?.is_none();
     Ok(lacks.then(|| {
         Fault::unavailable(
@@ -41,7 +41,7 @@ pub fn must_stay(catalog: &Partition) -> Result<Option<Fault>, ReadError> {
 ///
 /// # Errors
 /// The replica cannot read.
-pub fn creation_write(catalog: &Partition, creation: &Bytes) -> Result<Option<Bytes>, ReadError> {
+pub fn creation_write(catalog: &ReplicaData, creation: &Bytes) -> Result<Option<Bytes>, ReadError> {
     if catalog.reader().view().get(CREATION, None)?.is_some() {
         return Ok(None);
     }

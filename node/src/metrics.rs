@@ -1,6 +1,6 @@
 //! Counters for Prometheus.
 
-use crate::apply::Partition;
+use crate::apply::ReplicaData;
 use crate::budget::Share;
 use crate::engine::parts::Engine;
 use crate::flow::Class;
@@ -316,7 +316,7 @@ impl Metrics {
 
     /// Every member of a partition has the same sessions: only its leader counts them, so that
     /// the sum over nodes is right.
-    fn count_sessions(&self, partitions: &[Arc<Partition>], map: Option<&PartitionMap>) {
+    fn count_sessions(&self, partitions: &[Arc<ReplicaData>], map: Option<&PartitionMap>) {
         let mut counts: BTreeMap<Arc<str>, usize> = BTreeMap::new();
         for partition in partitions.iter().filter(|partition| partition.leads()) {
             let id = partition.descriptor().keyspace;

@@ -1,6 +1,6 @@
 //! From what is on disk to replicas that run.
 
-use crate::apply::{Machine, Partition};
+use crate::apply::{Machine, ReplicaData};
 use crate::host::RestoredReplica;
 use doug_raft::{Batch, BatchKind, ReplicaId};
 use doug_storage::StorageError;
@@ -22,7 +22,7 @@ pub fn restore(
     log: &LogReader,
     memory: &mut u64,
     seed: u64,
-) -> Result<(Partition, RestoredReplica), StorageError> {
+) -> Result<(ReplicaData, RestoredReplica), StorageError> {
     let Recovered { key, applied, state, hard_state, commit, batches, ambiguous_tail, tree } =
         found;
     let unreadable =
@@ -59,7 +59,7 @@ pub fn restore(
         batches: restored_batches,
         seed,
     };
-    Ok((Partition::new(key, tree, machine, applied), restored))
+    Ok((ReplicaData::new(key, tree, machine, applied), restored))
 }
 
 /// The batch with its bytes if there is memory for them, else without. Memberships are needed at

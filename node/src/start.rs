@@ -313,7 +313,7 @@ struct Held {
     fenced: BTreeMap<ReplicaKey, String>,
 }
 
-type Partitions = BTreeMap<u64, Arc<crate::apply::Partition>>;
+type Partitions = BTreeMap<u64, Arc<crate::apply::ReplicaData>>;
 
 fn hosts(
     config: &Config,

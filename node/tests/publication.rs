@@ -2,7 +2,7 @@
 
 mod support;
 
-use doug_node::apply::{AppliedWork, Partition};
+use doug_node::apply::{AppliedWork, ReplicaData};
 use doug_node::host::{ApplyBatch, ApplyWork, RequestId, encode_command};
 use doug_raft::{Batch, BatchKind, BatchTime, PartitionId, Stamp};
 use doug_sim_disk::SimDisk;
@@ -23,7 +23,7 @@ fn bench() -> (Bench, SimDisk) {
 }
 
 /// Applies one put at that index.
-fn apply(partition: &Partition, index: u64) -> AppliedWork {
+fn apply(partition: &ReplicaData, index: u64) -> AppliedWork {
     let command = encode_command(&write(None, vec![], vec![put("k", &format!("at {index}"))]));
     let time = BatchTime { stamp: Stamp(index), ..BatchTime::default() };
     let batch = Batch::encode(PartitionId(1), BatchKind::Commands, 1, index, time, &[command]);

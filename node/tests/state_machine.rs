@@ -3,7 +3,7 @@
 mod support;
 
 use bytes::Bytes;
-use doug_node::apply::{Partition, Unapplied};
+use doug_node::apply::{ReplicaData, Unapplied};
 use doug_node::host::{ApplyBatch, ApplyWork, RequestId, RestoredReplica, encode_command};
 use doug_node::recovery;
 use doug_proto::limits::SESSION_BYTES;
@@ -228,13 +228,13 @@ fn a_restart_finds_what_was_flushed_with_the_state_that_belongs_to_it() {
 }
 
 /// The first replica of a store that was just opened.
-fn restore(opened: &mut Opened) -> (Partition, RestoredReplica) {
+fn restore(opened: &mut Opened) -> (ReplicaData, RestoredReplica) {
     let found = opened.replicas.remove(0);
     recovery::restore(found, &opened.reader, &mut u64::MAX.clone(), 1).unwrap()
 }
 
 /// Whatever is in the store, opened anew after a power loss.
-fn after_power_loss(bench: Bench) -> Partition {
+fn after_power_loss(bench: Bench) -> ReplicaData {
     let Bench { disk, store, partition, .. } = bench;
     drop((store, partition));
     disk.crash(Crash::LoseUnsynced);

@@ -6,7 +6,7 @@ use crate::context::{Context, WantedSnapshot};
 use crate::events::Event;
 use crate::node::{Death, Node, Process};
 use bytes::Bytes;
-use doug_node::apply::Partition;
+use doug_node::apply::ReplicaData;
 use doug_node::host::{Event as HostEvent, RequestId};
 use doug_node::volume::Reservation;
 use doug_proto::map::Member;
@@ -40,7 +40,7 @@ struct Transfer {
 
 struct Receiver {
     life: u64,
-    partition: Arc<Partition>,
+    partition: Arc<ReplicaData>,
     state: Receives,
     room: Reservation,
     /// Bytes that were to come when it began.

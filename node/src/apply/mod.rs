@@ -1,12 +1,12 @@
 //! Applying committed batches: the partition's state machine over its tree.
 
 mod machine;
-mod partition;
+mod replica_data;
 mod session_keys;
 mod sessions;
 
 pub use machine::{
     ApplyError, FEATURE_LEVEL, KNOWN_LEVEL, LEAST_LEVEL, Machine, STATE_FORMAT_VERSION,
 };
-pub use partition::{AppliedWork, Checkpoint, Jobs, Partition, Unapplied};
+pub use replica_data::{AppliedWork, Checkpoint, Jobs, ReplicaData, Unapplied};
 pub use sessions::{SessionAdmission, Sessions};

@@ -4,7 +4,7 @@ use super::parts::Engine;
 use super::removal::leave_if_damaged;
 use super::requests::Asked;
 use super::threads::Pulse;
-use crate::apply::{AppliedWork, ApplyError, Partition, Unapplied};
+use crate::apply::{AppliedWork, ApplyError, ReplicaData, Unapplied};
 use crate::flow::{ApplyQueue, Next};
 use crate::host::{ApplyWork, Event, RequestId, undecided};
 use crate::serving::{Served, answer_write};
@@ -111,7 +111,7 @@ fn pressure(replica: ReplicaKey, engine: &Engine) -> Pressure {
     pressure
 }
 
-fn finish(partition: &Partition, work: AppliedWork, engine: &Engine) {
+fn finish(partition: &ReplicaData, work: AppliedWork, engine: &Engine) {
     let replica = partition.key();
     leave_undecided(replica, work.overtaken, engine);
     if !work.outcomes.is_empty() {

@@ -3,7 +3,7 @@
 use super::parts::Engine;
 use super::removal::leave_if_damaged;
 use super::threads::Pulse;
-use crate::apply::Partition;
+use crate::apply::ReplicaData;
 use crate::flow::{Background, Step};
 use crate::host::{Event, Fetch};
 use crossbeam_channel::{Receiver, RecvTimeoutError};
@@ -141,7 +141,11 @@ fn give_up(replica: ReplicaKey, error: StorageError, engine: &Engine) -> Result<
     }
 }
 
-fn publish(partition: &Partition, change: TreeChange, engine: &Engine) -> Result<(), StorageError> {
+fn publish(
+    partition: &ReplicaData,
+    change: TreeChange,
+    engine: &Engine,
+) -> Result<(), StorageError> {
     let replica = partition.key();
     if let Some(applied) = partition.publish(&engine.store, change)? {
         engine.metrics.flushes.inc();

@@ -9,7 +9,7 @@ use super::maps::Maps;
 use super::memory::SessionMemory;
 use super::read_pool::ReadTask;
 use super::requests::{Asked, Request, Requests, Sink};
-use crate::apply::Partition;
+use crate::apply::ReplicaData;
 use crate::budget::MemoryBudget;
 use crate::host::{ApplyWork, Event, Host, Reply, RequestId, SendSnapshot, WantedReplica, host_of};
 use crate::metrics::Metrics;
@@ -205,7 +205,7 @@ pub struct Engine {
     /// Set once the node stops.
     pub stopping: AtomicBool,
     /// The replicas this node holds.
-    pub partitions: RwLock<BTreeMap<u64, Arc<Partition>>>,
+    pub partitions: RwLock<BTreeMap<u64, Arc<ReplicaData>>>,
 }
 
 impl std::fmt::Debug for Engine {
@@ -216,7 +216,7 @@ impl std::fmt::Debug for Engine {
 
 impl Engine {
     /// A replica this node holds.
-    pub fn partition(&self, id: u64) -> Option<Arc<Partition>> {
+    pub fn partition(&self, id: u64) -> Option<Arc<ReplicaData>> {
         self.partitions.read().get(&id).cloned()
     }
 
@@ -246,7 +246,7 @@ impl Engine {
 
     /// Asks for a look at the partition's memtable and levels, unless one is
     /// already asked for.
-    pub fn maintain(&self, partition: &Partition) {
+    pub fn maintain(&self, partition: &ReplicaData) {
         if partition.ask_for_maintenance() {
             // The receiver is gone only while the process ends.
             let _ = self.maintenance.send(Task::Jobs(partition.key()));

@@ -5,7 +5,7 @@ use super::queue;
 use super::removal::leave_if_damaged;
 use super::requests::{Asked, Request};
 use super::threads::Pulse;
-use crate::apply::Partition;
+use crate::apply::ReplicaData;
 use crate::host::ReadyRead;
 use crate::serving::{
     ReadFailure, Served, answer_read, gone, just_joined, just_left, replaying, serves,
@@ -79,7 +79,7 @@ fn serve(mut request: Request, ready: Option<ReadyRead>, engine: &Engine) {
 }
 
 /// What a failed read means for its client; damage ends its replica.
-fn read_fault(partition: &Partition, error: ReadError, engine: &Engine) -> Fault {
+fn read_fault(partition: &ReplicaData, error: ReadError, engine: &Engine) -> Fault {
     match error {
         ReadError::Storage(error) => {
             tracing::error!(%error, "a read met damaged or unreadable data");

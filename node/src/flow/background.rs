@@ -5,7 +5,7 @@
 //! are looked through one by one for what newer ones hide. Nothing is written for which no room
 //! was reserved.
 
-use crate::apply::Partition;
+use crate::apply::ReplicaData;
 use crate::volume::{Purpose, Reservation, Volume};
 use doug_raft::Time;
 use doug_storage::StorageError;
@@ -39,7 +39,7 @@ impl Background {
     /// What is to be done now; with `flush`, the memtable is flushed however small. Nothing for a
     /// while after something found no room.
     pub fn next(
-        partition: &Partition,
+        partition: &ReplicaData,
         flush: bool,
         volume: &Arc<Volume>,
         now: Time,

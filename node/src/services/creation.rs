@@ -1,6 +1,6 @@
 //! Making an empty node a member of a database.
 
-use crate::apply::{Machine, Partition};
+use crate::apply::{Machine, ReplicaData};
 use crate::engine::fatal::storage_fault;
 use crate::engine::identity::random_bits;
 use crate::engine::parts::Engine;
@@ -44,7 +44,7 @@ pub fn create(engine: &Engine, wire: &v1::PartitionMap) -> Result<u32, Fault> {
         .map_err(storage_fault)?;
     for ((new, machine), tree) in replicas.into_iter().zip(trees) {
         let descriptor = Box::new(machine.descriptor().clone());
-        let partition = Partition::new(new.key, tree, machine, new.applied);
+        let partition = ReplicaData::new(new.key, tree, machine, new.applied);
         // Data first: the host's first effects may need it at once.
         engine.partitions.write().insert(new.key.partition, Arc::new(partition));
         let replica = new.key;

@@ -1,7 +1,7 @@
 //! Replicas made, and goals given to partitions.
 
 use super::creation::another_database;
-use crate::apply::{FEATURE_LEVEL, Partition};
+use crate::apply::{FEATURE_LEVEL, ReplicaData};
 use crate::catalog;
 use crate::engine::fatal::storage_fault;
 use crate::engine::identity::random_bits;
@@ -44,7 +44,7 @@ pub fn create_replica(engine: &Engine, request: &v1::CreateReplicaRequest) -> Re
     let (key, applied) = (new.key, new.applied);
     let tree = engine.store.create_replica(&new).map_err(storage_fault)?;
     let descriptor = Box::new(machine.descriptor().clone());
-    let partition = Partition::new(key, tree, machine, applied);
+    let partition = ReplicaData::new(key, tree, machine, applied);
     engine.partitions.write().insert(key.partition, Arc::new(partition));
     let event = Event::Create { replica: key, descriptor, seed: random_bits() };
     engine.host(key.partition).send(event);

@@ -2,7 +2,7 @@
 
 use super::leases::Leases;
 use super::page;
-use crate::apply::Partition as Replica;
+use crate::apply::ReplicaData;
 use doug_proto::error::Fault;
 use doug_proto::ids::{DatabaseId, NodeId};
 use doug_proto::map::{Partition, PartitionMap};
@@ -153,7 +153,7 @@ pub fn answer_write(
 /// # Panics
 /// If a write was asked.
 pub fn answer_read(
-    replica: &Replica,
+    replica: &ReplicaData,
     asked: &Asked,
     served: Served,
     leases: &Leases,
@@ -167,7 +167,7 @@ pub fn answer_read(
 }
 
 fn read_one(
-    replica: &Replica,
+    replica: &ReplicaData,
     get: &v1::GetRequest,
     served: Served,
 ) -> Result<v1::GetResponse, ReadError> {

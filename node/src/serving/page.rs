@@ -2,7 +2,7 @@
 
 use super::answers::{ReadFailure, Served};
 use super::leases::Leases;
-use crate::apply::Partition;
+use crate::apply::ReplicaData;
 use bytes::{BufMut, Bytes, BytesMut};
 use doug_proto::error::Fault;
 use doug_proto::limits;
@@ -17,7 +17,7 @@ use doug_storage::tree::{ReadError, ScanRange, View};
 /// # Errors
 /// A token of another scan, or a snapshot that is gone.
 pub fn page(
-    partition: &Partition,
+    partition: &ReplicaData,
     scan: &v1::ScanRequest,
     served: Served,
     leases: &Leases,

@@ -2,7 +2,7 @@
 
 use super::chunk::{from_wire, info_of};
 use super::hello::check_hello;
-use crate::apply::Partition;
+use crate::apply::ReplicaData;
 use crate::engine::identity::random_bits;
 use crate::engine::parts::Engine;
 use crate::host::{Event, host_of};
@@ -93,7 +93,7 @@ pub async fn receive(
     say(answers, snapshot_response::Content::Installed(installed)).await
 }
 
-fn check(engine: &Engine, header: &v1::SnapshotHeader) -> Result<Arc<Partition>, Status> {
+fn check(engine: &Engine, header: &v1::SnapshotHeader) -> Result<Arc<ReplicaData>, Status> {
     check_hello(engine, header.hello.as_ref())?;
     let partition = engine.partition(header.partition);
     let partition = partition.filter(|p| p.key().replica == header.to_replica);
@@ -193,7 +193,7 @@ fn write(
 
 async fn install(
     engine: Arc<Engine>,
-    partition: Arc<Partition>,
+    partition: Arc<ReplicaData>,
     incoming: Incoming,
 ) -> Result<Applied, Status> {
     let (replica, id) = (partition.key(), random_bits());

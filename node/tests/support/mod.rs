@@ -2,7 +2,7 @@
 #![allow(dead_code)] // each test file uses its part
 
 use bytes::Bytes;
-use doug_node::apply::{Machine, Partition};
+use doug_node::apply::{Machine, ReplicaData};
 use doug_node::host::{ApplyBatch, ApplyWork, RequestId, encode_command};
 use doug_proto::ids::{DatabaseId, NodeId};
 use doug_proto::map::{KeyspaceId, Member, Partition as Descriptor};
@@ -40,7 +40,7 @@ pub fn descriptor(start: &'static [u8], end: &'static [u8]) -> Descriptor {
 pub struct Bench {
     pub disk: Arc<SimDisk>,
     pub store: Arc<Store>,
-    pub partition: Partition,
+    pub partition: ReplicaData,
     next: u64,
 }
 
@@ -68,7 +68,7 @@ impl Bench {
         let identity = Identity { node: 1, database: Some(7) };
         let (creation, map) = (Bytes::new(), MapEntries::new());
         let mut trees = opened.store.join_database(identity, creation, map, &[new]).unwrap();
-        let partition = Partition::new(KEY, trees.remove(0), machine, Applied::default());
+        let partition = ReplicaData::new(KEY, trees.remove(0), machine, Applied::default());
         Self { disk, store: opened.store, partition, next: 1 }
     }
 
@@ -133,7 +133,7 @@ impl Bench {
 /// Keys with revision and value, the state block, and the client sessions.
 pub type Contents = (Vec<(Bytes, u64, Bytes)>, Bytes, Vec<v1::SessionState>);
 
-pub fn contents(partition: &Partition) -> Contents {
+pub fn contents(partition: &ReplicaData) -> Contents {
     let checkpoint = partition.checkpoint();
     let scan = checkpoint.view.scan(ScanRange::all(), None).unwrap();
     let entries = scan.map(|entry| entry.unwrap()).map(|e| (e.key, e.revision, e.value));

@@ -7,7 +7,7 @@ use super::reads::{refusal, written};
 use crate::checks::Violation;
 use crate::context::Context;
 use crate::events::NodeEvent;
-use doug_node::apply::{ApplyError, Partition, Unapplied};
+use doug_node::apply::{ApplyError, ReplicaData, Unapplied};
 use doug_node::catalog;
 use doug_node::flow::Next;
 use doug_node::host::{Event, RequestId, undecided};
@@ -129,7 +129,7 @@ impl Process {
         }
     }
 
-    fn maintain(&mut self, partition: &Arc<Partition>, cx: &mut Context) {
+    fn maintain(&mut self, partition: &Arc<ReplicaData>, cx: &mut Context) {
         if partition.ask_for_maintenance() {
             self.enqueue(Task::Jobs(partition.key()), cx);
         }

@@ -4,7 +4,7 @@
 use super::process::{Death, Process, TIDY};
 use crate::context::Context;
 use crate::events::NodeEvent;
-use doug_node::apply::Partition;
+use doug_node::apply::ReplicaData;
 use doug_node::flow::{Background, Step};
 use doug_node::host::{Event, Fetch};
 use doug_proto::map::Partition as Descriptor;
@@ -37,7 +37,7 @@ pub(super) enum Work {
     Publish(Arc<Descriptor>),
     TailRepaired(ReplicaKey),
     Remove(ReplicaKey),
-    Job(Arc<Partition>, Background),
+    Job(Arc<ReplicaData>, Background),
 }
 
 /// Bytes of one step of a job.
@@ -118,7 +118,7 @@ impl Process {
 
     fn give_job_up(
         &mut self,
-        partition: &Partition,
+        partition: &ReplicaData,
         error: StorageError,
         cx: &mut Context,
     ) -> Result<Option<Work>, Death> {
@@ -140,7 +140,7 @@ impl Process {
 
     fn publish_job(
         &mut self,
-        partition: &Partition,
+        partition: &ReplicaData,
         change: TreeChange,
         cx: &mut Context,
     ) -> Result<Option<Work>, Death> {

@@ -8,7 +8,7 @@ use crate::calls::{Call, Caller, Said};
 use crate::checks::Violation;
 use crate::context::Context;
 use crate::events::NodeEvent;
-use doug_node::apply::Partition;
+use doug_node::apply::ReplicaData;
 use doug_node::host::{Event, LevelBug, WantedReplica};
 use doug_node::membership::{Newcomer, check_newcomer, left_out, newcomer, without};
 use doug_proto::error::Fault;
@@ -66,7 +66,7 @@ impl Process {
         cx.coverage.hit("replica made for a leader");
         cx.trace.tell(cx.now, &format!("{} makes replica {key}", self.name));
         let descriptor = Box::new(machine.descriptor().clone());
-        let partition = Partition::new(key, tree, machine, new.applied);
+        let partition = ReplicaData::new(key, tree, machine, new.applied);
         self.partitions.insert(key.partition, Arc::new(partition));
         let event = Event::Create { replica: key, descriptor, seed: cx.random.next() };
         self.post(self.host_of(key.partition), event, cx);

@@ -12,7 +12,7 @@ use crate::mutants::Mutant;
 use crate::plan::Plan;
 use crate::random::Random;
 use bytes::Bytes;
-use doug_node::apply::{ApplyError, Machine, Partition};
+use doug_node::apply::{ApplyError, Machine, ReplicaData};
 use doug_node::flow::{ApplyQueue, Inbox, OperationAdmission};
 use doug_node::host::{ApplyWork, Host, HostConfig, RequestId, Sequence};
 use doug_node::membership::HeldDescriptors;
@@ -87,7 +87,7 @@ pub struct Process {
     pub(super) log: LogWriter,
     pub(super) reader: LogReader,
     pub(super) hosts: Vec<HostSlot>,
-    pub(super) partitions: BTreeMap<u64, Arc<Partition>>,
+    pub(super) partitions: BTreeMap<u64, Arc<ReplicaData>>,
     /// Records that wait for the log, with the host they come from.
     pub(super) records: VecDeque<Pending>,
     /// A sync is under way: up to where each host is durable once it ends.
@@ -339,7 +339,7 @@ impl Process {
             let replica = new.key;
             cx.checks.changed(self.id, replica, true);
             let descriptor = Box::new(machine.descriptor().clone());
-            let partition = Partition::new(replica, tree, machine, new.applied);
+            let partition = ReplicaData::new(replica, tree, machine, new.applied);
             self.partitions.insert(replica.partition, Arc::new(partition));
             let seed = random.next();
             let create = doug_node::host::Event::Create { replica, descriptor, seed };
@@ -380,7 +380,7 @@ impl Process {
     }
 
     /// A replica this node holds.
-    pub fn partition(&self, key: ReplicaKey) -> Option<Arc<Partition>> {
+    pub fn partition(&self, key: ReplicaKey) -> Option<Arc<ReplicaData>> {
         self.partitions.get(&key.partition).filter(|partition| partition.key() == key).cloned()
     }
 
@@ -416,7 +416,7 @@ impl Process {
     }
 
     /// All replicas of this node.
-    pub fn partitions(&self) -> &BTreeMap<u64, Arc<Partition>> {
+    pub fn partitions(&self) -> &BTreeMap<u64, Arc<ReplicaData>> {
         &self.partitions
     }
 

@@ -6,7 +6,7 @@ use crate::events::{Ask, NodeEvent, Refusal, Request};
 use crate::history::{Answer, Freshness};
 use crate::mutants::Mutant;
 use bytes::Bytes;
-use doug_node::apply::Partition;
+use doug_node::apply::ReplicaData;
 use doug_node::host::{Event, ReadKind, ReadyRead, RequestId};
 use doug_node::serving::serves;
 use doug_proto::error::Fault;
@@ -123,7 +123,7 @@ impl Process {
         partition: u64,
         ready: Option<ReadyRead>,
         cx: &mut Context,
-    ) -> Result<Option<Arc<Partition>>, Death> {
+    ) -> Result<Option<Arc<ReplicaData>>, Death> {
         let held = self.partitions.get(&partition).filter(|p| p.descriptor().generation > 0);
         let Some(held) = held else { return Ok(None) };
         if ready.is_some_and(|ready| serves(held.key(), ready.replica).is_err()) {
@@ -140,7 +140,7 @@ impl Process {
     /// It would go back behind what it has served.
     pub(super) fn may_serve(
         &self,
-        held: &Partition,
+        held: &ReplicaData,
         fresh: bool,
         cx: &mut Context,
     ) -> Result<bool, Death> {
@@ -171,14 +171,14 @@ fn unreadable(error: &dyn std::fmt::Display) -> Death {
     crate::checks::Violation::new("reads succeed", what).into()
 }
 
-fn get(partition: &Partition, key: &[u8]) -> Result<Answer, ReadError> {
+fn get(partition: &ReplicaData, key: &[u8]) -> Result<Answer, ReadError> {
     let view = partition.reader().view();
     let found = view.get(key, None)?;
     let found = found.map(|found| (found.value, found.revision));
     Ok(Answer::Got { revision: view.revision(), found })
 }
 
-fn scan(partition: &Partition, reverse: bool) -> Result<Answer, ReadError> {
+fn scan(partition: &ReplicaData, reverse: bool) -> Result<Answer, ReadError> {
     let view = partition.reader().view();
     let range = ScanRange { reverse, ..ScanRange::all() };
     let scan = view.scan(range, None)?;

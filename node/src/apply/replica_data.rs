@@ -21,7 +21,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// One replica's data.
 #[derive(Debug)]
-pub struct Partition {
+pub struct ReplicaData {
     key: ReplicaKey,
     database: DatabaseId,
     reader: TreeReader,
@@ -104,7 +104,7 @@ pub struct Jobs {
     pub compaction: Option<CompactionJob>,
 }
 
-impl Partition {
+impl ReplicaData {
     /// Takes over a tree and the state that belongs to it.
     pub fn new(key: ReplicaKey, tree: Tree, machine: Machine, applied: Applied) -> Self {
         let reader = tree.reader();
