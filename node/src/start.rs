@@ -16,7 +16,7 @@ use crate::host::{Event, Host, HostConfig, host_of};
 use crate::metrics::Metrics;
 use crate::recovery::restore;
 use crate::services::{AdminService, DougService, http};
-use crate::serving::Leases;
+use crate::serving::ScanPins;
 use crate::transport::{self, Peers, RaftService};
 use crate::volume::Volume;
 use anyhow::{Context, Result, anyhow};
@@ -398,7 +398,7 @@ fn share(
         hosts: (0..config.hosts).map(|_| HostHandle::default()).collect(),
         requests: Requests::new(config.request_budget(), metrics.durations.clone()),
         answers: Answers::new(config.answer_budget()),
-        leases: Leases::default(),
+        scan_pins: ScanPins::default(),
         maps: Maps::new(parts.map, parts.store.clone()),
         peers: Peers::new(peers, engine.clone(), config.budget()),
         store: parts.store,

@@ -65,10 +65,10 @@ pub fn run(tasks: Receiver<Task>, engine: Arc<Engine>, pulse: Pulse) {
     }
 }
 
-/// Views and leases that ended may have freed tables, or revisions that held a
+/// Views and scan pins that ended may have freed tables, or revisions that held a
 /// compaction back.
 fn tidy(engine: &Engine, pulse: &Pulse) -> Result<(), StorageError> {
-    engine.leases.expire(engine.clock.now());
+    engine.scan_pins.expire(engine.clock.now());
     engine.store.tidy_snapshots(engine.clock.now().0)?;
     let partitions: Vec<_> = engine.partitions.read().values().cloned().collect();
     for partition in partitions {

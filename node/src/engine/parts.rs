@@ -13,7 +13,7 @@ use crate::apply::ReplicaData;
 use crate::budget::MemoryBudget;
 use crate::host::{ApplyWork, Event, Host, Reply, RequestId, SendSnapshot, WantedReplica, host_of};
 use crate::metrics::Metrics;
-use crate::serving::{self, Leases};
+use crate::serving::{self, ScanPins};
 use crate::transport::Peers;
 use crate::volume::Volume;
 use crate::watchdog::Watchdog;
@@ -165,7 +165,7 @@ pub struct Engine {
     /// Answers that clients have not read yet.
     pub answers: Answers,
     /// Scan snapshots kept.
-    pub leases: Leases,
+    pub scan_pins: ScanPins,
     /// The partition map.
     pub maps: Maps,
     /// Streams to other nodes.

@@ -68,7 +68,7 @@ fn serve(mut request: Request, ready: Option<ReadyRead>, engine: &Engine) {
         staleness,
     };
     let now = engine.clock.now();
-    match answer_read(&partition, &asked, served, &engine.leases, now) {
+    match answer_read(&partition, &asked, served, &engine.scan_pins, now) {
         Ok(answer) => {
             request.permit.carried_out(engine.clock.now());
             sink.answer(answer);

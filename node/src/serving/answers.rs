@@ -1,7 +1,7 @@
 //! Answers to clients. Pure but for the reading of tables.
 
-use super::leases::Leases;
 use super::page;
+use super::scan_pins::ScanPins;
 use crate::apply::ReplicaData;
 use doug_proto::error::Fault;
 use doug_proto::ids::{DatabaseId, NodeId};
@@ -156,12 +156,12 @@ pub fn answer_read(
     replica: &ReplicaData,
     asked: &Asked,
     served: Served,
-    leases: &Leases,
+    scan_pins: &ScanPins,
     now: Time,
 ) -> Result<Answer, ReadFailure> {
     match asked {
         Asked::Get(get) => Ok(Answer::Get(read_one(replica, get, served)?)),
-        Asked::Scan(scan) => Ok(Answer::Scan(page::page(replica, scan, served, leases, now)?)),
+        Asked::Scan(scan) => Ok(Answer::Scan(page::page(replica, scan, served, scan_pins, now)?)),
         _ => unreachable!("only reads are served from views"),
     }
 }

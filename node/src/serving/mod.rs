@@ -3,14 +3,14 @@
 //! the simulator's nodes answer clients with the code that ships.
 
 mod answers;
-mod leases;
 mod page;
 mod plan;
+mod scan_pins;
 
 pub use answers::{
     Asked, ReadFailure, Served, answer_read, answer_write, gone, just_joined, just_left, replaying,
     serves, with_leader_address, wrong_partition,
 };
-pub use leases::Leases;
 pub use page::snapshot_revision;
 pub use plan::{Plan, Site, Work, plan};
+pub use scan_pins::ScanPins;

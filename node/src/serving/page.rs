@@ -1,7 +1,7 @@
 //! One page of a scan of one partition.
 
 use super::answers::{ReadFailure, Served};
-use super::leases::Leases;
+use super::scan_pins::ScanPins;
 use crate::apply::ReplicaData;
 use bytes::{BufMut, Bytes, BytesMut};
 use doug_proto::error::Fault;
@@ -20,7 +20,7 @@ pub fn page(
     partition: &ReplicaData,
     scan: &v1::ScanRequest,
     served: Served,
-    leases: &Leases,
+    scan_pins: &ScanPins,
     now: Time,
 ) -> Result<v1::ScanResponse, ReadFailure> {
     let (database, keyspace) = (served.database, served.descriptor.keyspace);
@@ -32,13 +32,13 @@ pub fn page(
     let revision = match &token {
         Some(token) => {
             let revision = snapshot_revision(token, id)?;
-            leases.renew(id, revision, now);
+            scan_pins.renew(id, revision, now);
             revision
         }
         None => {
             let pin = partition.reader().pin_newest();
             let revision = pin.revision();
-            leases.keep(id, pin, now);
+            scan_pins.keep(id, pin, now);
             revision
         }
     };

@@ -191,7 +191,7 @@ impl Process {
         let staleness = if unproven { Some(Duration::ZERO) } else { proven };
         let (node, database) = (self.id, replica.database());
         let served = Served { database, node, descriptor: &descriptor, leader, staleness };
-        let answer = match answer_read(&replica, &asked, served, &self.leases, now) {
+        let answer = match answer_read(&replica, &asked, served, &self.scan_pins, now) {
             Ok(answer) => Ok(answer),
             Err(ReadFailure::Refused(fault)) => Err(fault),
             // Another replica can read what this one cannot.

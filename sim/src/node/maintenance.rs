@@ -153,7 +153,7 @@ impl Process {
             }
             None => cx.coverage.hit("compaction"),
         }
-        self.leases.expire(self.clock.local(cx.now));
+        self.scan_pins.expire(self.clock.local(cx.now));
         self.store.delete_obsolete_files()?;
         Ok(Some(Work::Look { replica, force: false }))
     }

@@ -17,7 +17,7 @@ use doug_node::flow::{ApplyQueue, Inbox, OperationAdmission};
 use doug_node::host::{ApplyWork, Host, HostConfig, RequestId, Sequence};
 use doug_node::membership::HeldDescriptors;
 use doug_node::recovery::restore;
-use doug_node::serving::Leases;
+use doug_node::serving::ScanPins;
 use doug_node::volume::Volume;
 use doug_node::watchdog::Complaint;
 use doug_proto::ids::NodeId;
@@ -100,7 +100,7 @@ pub struct Process {
     /// What the library asked.
     pub(super) operations: BTreeMap<RequestId, super::front::Operation>,
     pub(super) admission: OperationAdmission,
-    pub(super) leases: Leases,
+    pub(super) scan_pins: ScanPins,
     pub(super) volume: Arc<Volume>,
     pub(super) next_request: u64,
     /// Snapshots received that wait for the word to install them, and that word.
@@ -285,7 +285,7 @@ impl Process {
             requests: BTreeMap::new(),
             operations: BTreeMap::new(),
             admission: OperationAdmission::new(cx.plan.admission),
-            leases: Leases::default(),
+            scan_pins: ScanPins::default(),
             volume: Arc::default(),
             next_request: 0,
             snapshots: BTreeMap::new(),

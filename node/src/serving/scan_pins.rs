@@ -7,35 +7,35 @@ use std::collections::BTreeMap;
 
 /// A scan that asks for no further page lets its snapshot go after this many
 /// microseconds.
-const LEASE: u64 = 60_000_000;
+const KEPT: u64 = 60_000_000;
 /// Most snapshots kept; beyond, the one that ends first goes.
 const MOST: usize = 1_024;
 
-/// Pins by partition and revision, each until its lease ends.
+/// Pins by partition and revision, each until it expires.
 #[derive(Debug, Default)]
-pub struct Leases {
+pub struct ScanPins {
     pins: Mutex<BTreeMap<(u64, u64), (Pin, Time)>>,
 }
 
-impl Leases {
+impl ScanPins {
     /// Keeps the pin's revision readable for a while, or longer if it is kept already.
     pub fn keep(&self, partition: u64, pin: Pin, now: Time) {
         let mut pins = self.pins.lock();
-        pins.insert((partition, pin.revision()), (pin, now.after(LEASE)));
+        pins.insert((partition, pin.revision()), (pin, now.after(KEPT)));
         if pins.len() > MOST {
             let first = pins.iter().min_by_key(|(_, (_, end))| *end).map(|(place, _)| *place);
             first.and_then(|place| pins.remove(&place));
         }
     }
 
-    /// Prolongs a lease, if it is still held.
+    /// Prolongs a pin, if it is still held.
     pub fn renew(&self, partition: u64, revision: u64, now: Time) {
         if let Some((_, end)) = self.pins.lock().get_mut(&(partition, revision)) {
-            *end = now.after(LEASE);
+            *end = now.after(KEPT);
         }
     }
 
-    /// Lets go of leases that have ended.
+    /// Lets go of pins that have expired.
     pub fn expire(&self, now: Time) {
         self.pins.lock().retain(|_, (_, end)| *end > now);
     }
