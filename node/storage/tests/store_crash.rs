@@ -207,7 +207,8 @@ fn check_replica(
         );
         assert_eq!(contents(&tree.view()), expected(key, found.applied.index), "{context}: {key}");
         for (batch, index) in found.batches.iter().zip(found.applied.index + 1..) {
-            assert_eq!(batch.data, format!("{key} logs {index}"), "{context}");
+            let read = opened.reader.read(key, batch.base, batch.last()).expect("it is in the log");
+            assert_eq!(read, [format!("{key} logs {index}")], "{context}");
         }
     }
     if key == A {
