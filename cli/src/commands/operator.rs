@@ -69,5 +69,5 @@ async fn serve(args: Args) -> anyhow::Result<()> {
         image: args.image,
         http: args.http,
     };
-    Ok(doug_operator::run(config, super::stop::signal()?).await?)
+    doug_operator::run(config, super::stop::signal()?).await
 }
