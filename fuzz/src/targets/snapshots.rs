@@ -3,7 +3,7 @@
 use super::tables::context;
 use crate::{files, reseal};
 use bytes::{Buf, Bytes};
-use doug_node::apply::{Machine, Partition};
+use doug_node::apply::{Machine, ReplicaData};
 use doug_node::chunk::{from_wire, info_of};
 use doug_node::recovery::restore;
 use doug_proto::ids::{DatabaseId, NodeId};
@@ -66,7 +66,7 @@ fn sealed(
 struct Receiver {
     disk: SimDisk,
     store: Arc<Store>,
-    partition: Partition,
+    partition: ReplicaData,
 }
 
 impl Receiver {
@@ -84,7 +84,8 @@ impl Receiver {
         disk.crash(Crash::LoseUnsynced);
         let mut opened = open(&disk).expect("whatever came, a node starts again");
         let found = opened.replicas.pop().expect("its replica was durable");
-        let (partition, _) = restore(found, 1).expect("its replica was sound");
+        let restored = restore(found, &opened.reader, &mut u64::MAX.clone(), 1);
+        let (partition, _) = restored.expect("its replica was sound");
         Self { disk, store: opened.store, partition }
     }
 
@@ -175,7 +176,7 @@ fn create(store: &Store) -> Partition {
     let new = NewReplica { key: REPLICA, applied: Applied::default(), state: machine.encode() };
     let trees = store.join_database(IDENTITY, Bytes::new(), MapEntries::new(), &[new]);
     let tree = trees.expect("the disk works").pop().expect("one replica, one tree");
-    Partition::new(REPLICA, tree, machine, Applied::default())
+    ReplicaData::new(REPLICA, tree, machine, Applied::default())
 }
 
 /// What names the table of which the files below are parts.

@@ -261,7 +261,7 @@ fn is_between(log: &OpenedLog, issued: &[Record], acknowledged: usize, flushed: 
         if n > 0 {
             model.apply(&issued[n - 1]);
         }
-        n >= acknowledged && model.agrees(&log, &applied)
+        n >= acknowledged && model.agrees(log, &applied)
     })
 }
 
