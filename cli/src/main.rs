@@ -19,6 +19,7 @@ use globals::Globals;
 use std::ffi::OsString;
 use std::process::ExitCode;
 use std::time::Duration;
+use tokio::runtime::{Builder, Runtime};
 
 /// DougDB: a strongly consistent, partitioned key-value database.
 #[derive(Parser)]
@@ -95,6 +96,19 @@ impl Command {
         matches!(self, Command::Node(_) | Command::Facade(_) | Command::Operator(_))
     }
 
+    /// Whether it asks and prints the answer, so that no connection is needed any more while the
+    /// output is written.
+    fn asks_once(&self) -> bool {
+        matches!(
+            self,
+            Command::Get(_)
+                | Command::Put(_)
+                | Command::Del(_)
+                | Command::Version(_)
+                | Command::Completions(_)
+        )
+    }
+
     /// Whether it goes on beside a terminal or log that takes nothing: roles, and a demo,
     /// which watches over processes and is watched by nobody.
     fn never_waits(&self) -> bool {
@@ -105,14 +119,13 @@ impl Command {
 /// How long the end of a server waits for its last log lines, where nobody reads them.
 const LAST_LINES: Duration = Duration::from_secs(1);
 
-#[tokio::main]
-async fn main() -> ExitCode {
-    let exit = answer().await;
+fn main() -> ExitCode {
+    let exit = answer();
     err::flush(LAST_LINES);
     exit.into()
 }
 
-async fn answer() -> Exit {
+fn answer() -> Exit {
     let arguments = kubectl::arguments(std::env::args_os().collect());
     let Cli { globals, command } = match parse(arguments) {
         Ok(cli) => cli,
@@ -125,7 +138,14 @@ async fn answer() -> Exit {
         return Exit::Error;
     }
     start_log();
-    match run(command, &globals).await {
+    let runtime = match runtime_for(&command) {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            errln!("doug: no threads can be started: {error}");
+            return Exit::Error;
+        }
+    };
+    match runtime.block_on(run(command, &globals)) {
         Ok(exit) => with_output(exit),
         Err(error) if error.chain().any(out::is_lost) => with_output(Exit::Done),
         Err(error) => {
@@ -133,6 +153,17 @@ async fn answer() -> Exit {
             exit::of_error(&error)
         }
     }
+}
+
+/// What runs the command. One that asks once is over before threads of its own would be of use;
+/// any other may wait for its output (`doug scan | less`) while its connections go on.
+fn runtime_for(command: &Command) -> std::io::Result<Runtime> {
+    let mut builder = if command.asks_once() {
+        Builder::new_current_thread()
+    } else {
+        Builder::new_multi_thread()
+    };
+    builder.enable_all().build()
 }
 
 fn parse(arguments: Vec<OsString>) -> Result<Cli, clap::Error> {
