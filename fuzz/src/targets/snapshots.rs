@@ -171,7 +171,7 @@ pub fn machine() -> Machine {
     Machine::new(DatabaseId::from_bits(0xdb), Routing::Range, descriptor)
 }
 
-fn create(store: &Store) -> Partition {
+fn create(store: &Store) -> ReplicaData {
     let machine = machine();
     let new = NewReplica { key: REPLICA, applied: Applied::default(), state: machine.encode() };
     let trees = store.join_database(IDENTITY, Bytes::new(), MapEntries::new(), &[new]);

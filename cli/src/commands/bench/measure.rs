@@ -11,9 +11,15 @@ use hdrhistogram::Histogram;
 use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio::time::Instant;
+use tonic::Code;
 
 /// Operations under way while keys are prepared.
 const PREPARING: usize = 512;
+/// Bytes of them: what the least node has queues for. More would only be refused.
+const PREPARING_BYTES: usize = 1 << 20;
+/// How often a key is written that a node refuses because too much waits there already. Each time
+/// the library tries until the operation's own deadline.
+const TRIES: usize = 12;
 /// Beyond this the histogram only says "at least".
 const MOST_MICROSECONDS: u64 = 600_000_000;
 
@@ -59,12 +65,34 @@ pub struct Measured {
 pub async fn prepare(plan: &Plan, target: &Target) -> Result<(), Fault> {
     let value = value(plan.value_size);
     let mut writes = futures::stream::iter(0..plan.keys)
-        .map(|number| target.put(number as usize, key(number), value.clone()))
-        .buffer_unordered(PREPARING);
+        .map(|number| {
+            let value = value.clone();
+            insist(move || target.put(number as usize, key(number), value.clone()))
+        })
+        .buffer_unordered(preparing(plan.value_size));
     while let Some(result) = writes.next().await {
         result?;
     }
     Ok(())
+}
+
+/// How many keys of such values are written at a time.
+fn preparing(value_size: usize) -> usize {
+    (PREPARING_BYTES / value_size.max(1)).clamp(1, PREPARING)
+}
+
+/// Writes until it is done, or refused for another reason than that too much waits there.
+async fn insist<F>(mut put: impl FnMut() -> F) -> Result<(), Fault>
+where
+    F: Future<Output = Result<(), Fault>>,
+{
+    for _ in 1..TRIES {
+        match put().await {
+            Err(fault) if fault.is_not_executed() && fault.code == Code::ResourceExhausted => {}
+            done => return done,
+        }
+    }
+    put().await
 }
 
 /// Whether anybody answers at all: a measurement of nothing says nothing.
@@ -197,5 +225,34 @@ impl Measured {
         let latencies = Histogram::new_with_bounds(1, MOST_MICROSECONDS, 3)
             .expect("the bounds are constants that fit");
         Self { latencies, errors: BTreeMap::new(), failed_outside: None, not_started: 0, took }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::cell::Cell;
+
+    #[test]
+    fn large_values_are_prepared_few_at_a_time() {
+        assert_eq!([0, 256, 64 << 10, 8 << 20].map(preparing), [512, 512, 16, 1]);
+    }
+
+    #[tokio::test]
+    async fn a_node_that_has_too_much_waiting_is_asked_again_and_any_other_refusal_ends_it() {
+        let asked = Cell::new(0);
+        let busy_at_first = || {
+            asked.set(asked.get() + 1);
+            let busy = asked.get() < 3;
+            async move { if busy { Err(Fault::exhausted("too much waits")) } else { Ok(()) } }
+        };
+        assert!(insist(busy_at_first).await.is_ok());
+        assert_eq!(asked.replace(0), 3);
+        let wrong = || {
+            asked.set(asked.get() + 1);
+            async { Err(Fault::invalid("the key is too long")) }
+        };
+        assert!(insist(wrong).await.is_err());
+        assert_eq!(asked.get(), 1);
     }
 }
