@@ -85,10 +85,11 @@ async fn a_facade_that_dies_starts_again_and_one_that_was_killed_stays_down() {
 
     let data = demo.data().display().to_string();
     let killed = demo.insist(&["demo", "kill", "--data", &data, "facade"]);
-    assert!(killed.contains("until `doug demo restart facade`"), "{killed}");
+    let restart = format!("`doug demo restart facade --data {data}`");
+    assert!(killed.contains(&format!("until {restart}")), "{killed}");
     tokio::time::sleep(Duration::from_secs(3)).await;
     let status = demo.insist(&["demo", "status", "--data", &data]);
-    assert!(status.contains("no: the facade is stopped: `doug demo restart facade`"), "{status}");
+    assert!(status.contains(&format!("no: the facade is stopped: {restart}")), "{status}");
     assert!(status.contains("P1"), "who leads is known without the facade: {status}");
     demo.act("restart", &["facade".to_owned()]);
     until("it is ready", Duration::from_secs(20), || async {

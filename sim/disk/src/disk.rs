@@ -254,6 +254,11 @@ impl SimDisk {
         self.lock().capacity = capacity;
     }
 
+    /// What the volume holds at most.
+    pub fn most_bytes(&self) -> Option<u64> {
+        self.lock().capacity
+    }
+
     /// Bytes of all files.
     pub fn used(&self) -> u64 {
         self.lock().used()

@@ -72,6 +72,12 @@ impl Clock {
     }
 }
 
+/// A volume that holds so many bytes.
+fn limited(disk: SimDisk, bytes: Option<u64>) -> SimDisk {
+    disk.limit_bytes(bytes);
+    disk
+}
+
 /// One node.
 pub struct Node {
     /// Its place among all.
@@ -109,7 +115,7 @@ impl Node {
             index,
             id: entry.id,
             name: entry.name.clone(),
-            disk: SimDisk::new(cx.plan.seed ^ index as u64),
+            disk: limited(SimDisk::new(cx.plan.seed ^ index as u64), cx.plan.volume_bytes()),
             life: 0,
             process: None,
             paused_until: 0,
@@ -124,7 +130,8 @@ impl Node {
 
     /// The volume is lost; the node comes back under this id.
     pub fn wipe(&mut self, id: NodeId, founder: bool) {
-        self.disk = SimDisk::new(self.random.next());
+        let capacity = self.disk.most_bytes();
+        self.disk = limited(SimDisk::new(self.random.next()), capacity);
         self.id = id;
         self.founder = founder;
         self.failed_syncs = 0;
