@@ -22,6 +22,7 @@ pub fn hunt(mutant: Mutant, plan: Plan) -> Plan {
             trio(&mut plan, 60, &[(FaultKind::TailDamage, 700), (FaultKind::Transfer, 100)]);
             plan.workload.acknowledged = 60;
         }
+        Mutant::Storage(Bug::ReservationIgnored) => full_volumes(&mut plan),
         Mutant::Library(_) => cut_off(&mut plan),
         Mutant::HostWaitsForLog => full_logs(&mut plan),
         Mutant::StalenessUnproven => deposed(&mut plan),
@@ -168,6 +169,21 @@ fn damaged_tails(plan: &mut Plan) {
     trio(plan, 60, &faults);
     plan.batch_bytes = 1;
     plan.workload.writes = 900;
+}
+
+/// Volumes that are full again and again, of whatever was overwritten and deleted; replicas that
+/// fall behind and are sent snapshots meanwhile.
+pub fn full_volumes(plan: &mut Plan) {
+    trio(plan, 60, &[(FaultKind::Isolation, 4_000), (FaultKind::Kill, 4_000)]);
+    plan.partitions = 3;
+    plan.retained_log_bytes = 1;
+    plan.store.log.limit_bytes = 256 << 10;
+    plan.store.tree.memtable_bytes = 8 << 10;
+    plan.store.tree.history = 8;
+    plan.workload.keys = 80;
+    plan.workload.padding = 2_000;
+    plan.workload.writes = 900;
+    plan.volume_room = Some(220 << 10);
 }
 
 /// Logs that are full while batches go on arriving.

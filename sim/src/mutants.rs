@@ -84,6 +84,7 @@ impl Mutant {
         Mutant::Storage(Bug::ManifestNotSynced),
         Mutant::Storage(Bug::TableDeletedEarly),
         Mutant::Storage(Bug::TableForgotten),
+        Mutant::Storage(Bug::ReservationIgnored),
         Mutant::Storage(Bug::VoteFreedWithSegment),
         Mutant::Storage(Bug::VoteWithoutProof),
         Mutant::Consensus(Core::VoteCountedInLaterTerm),

@@ -258,6 +258,9 @@ pub struct Plan {
     pub library: LibraryPlan,
     /// Sizes on disk.
     pub store: StoreOptions,
+    /// Bytes that a node's volume holds beside what its log and memtables may need; `None`: as
+    /// many as there are.
+    pub volume_room: Option<u64>,
     /// Bytes of applied log kept for followers.
     pub retained_log_bytes: u64,
     /// Bytes of payloads kept in memory.
@@ -316,6 +319,7 @@ impl Plan {
             },
             library: LibraryPlan::default(),
             store: small_store(),
+            volume_room: None,
             retained_log_bytes: 24 << 10,
             payload_cache_bytes: 16 << 10,
             backlog_bytes: 256 << 10,
@@ -333,6 +337,16 @@ impl Plan {
     /// How many clients there are, of either kind.
     pub fn callers(&self) -> u64 {
         (self.workload.clients + self.library.clients()) as u64
+    }
+
+    /// Bytes that a node's volume holds.
+    pub fn volume_bytes(&self) -> Option<u64> {
+        let log = &self.store.log;
+        let log = log.limit_bytes + 6 * log.segment_bytes;
+        // The catalog is a partition, too; each has two memtables at most, as a rule.
+        let memtables = 2 * (self.partitions + 1) * self.store.tree.memtable_bytes as u64;
+        let manifest = 4 * self.store.manifest.rewrite_bytes;
+        self.volume_room.map(|room| room + log + memtables + manifest)
     }
 
     /// Lets the run last so many microseconds, at the same pace.

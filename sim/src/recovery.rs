@@ -89,6 +89,9 @@ impl World {
         if process.is_full() {
             return Some(format!("{name} refuses writes: its volume is full"));
         }
+        if process.is_full() {
+            return Some(format!("{name} refuses writes: its volume is full"));
+        }
         process.partitions().iter().find_map(|(id, partition)| {
             let committed = self.cx.checks.reference(*id).map_or(0, |r| r.last());
             let applied = partition.applied().index;

@@ -16,6 +16,7 @@ pub use ledger::{HoldId, Ledger, Purpose};
 use doug_proto::error::Fault;
 use doug_raft::Time;
 use doug_storage::disk::Space;
+use doug_storage::simulation::{Bug, has_bug};
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -196,7 +197,7 @@ impl State {
         let Needs { log, memtables } = self.needs;
         // A flush takes the room that its memtable counted for.
         let memtables = if purpose == Purpose::Flush { 0 } else { memtables };
-        let promised = self.ledger.outstanding();
+        let promised = if has_bug(Bug::ReservationIgnored) { 0 } else { self.ledger.outstanding() };
         room.free.saturating_sub(log).saturating_sub(memtables).saturating_sub(promised)
     }
 }

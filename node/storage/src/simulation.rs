@@ -31,6 +31,8 @@ pub enum Bug {
     TableForgotten,
     /// A compaction deletes its inputs before the manifest knows.
     TableDeletedEarly,
+    /// Room on the volume that is promised to one is promised to the next as well.
+    ReservationIgnored,
     /// A snapshot is taken in without its sessions.
     SnapshotWithoutSessions,
     /// A flush writes the state of no session.

@@ -68,3 +68,23 @@ fn a_flush_without_room_leaves_nothing_behind_and_is_done_later() {
     }
     assert!(refused > 0, "no operation of {needed} was refused for want of room");
 }
+
+/// A reservation gives back what was not written: what is not counted is promised twice.
+#[test]
+fn a_job_counts_what_it_has_written_to_the_last_byte() {
+    let disk = SimDisk::new(1);
+    let (opened, mut tree) = filled(&disk);
+    let on_disk = || -> u64 {
+        let contents = disk.contents();
+        let tables = contents.iter().filter(|(p, _)| p.extension().is_some_and(|e| e == "sst"));
+        tables.map(|(_, bytes)| bytes.len() as u64).sum()
+    };
+    let mut job = tree.flush_job().expect("something is frozen");
+    let change = loop {
+        if let Progress::Done(change) = job.step(300).expect("the disk works") {
+            break change;
+        }
+    };
+    assert_eq!(job.written(), on_disk());
+    assert!(opened.store.commit(A, &mut tree, change).expect("the disk works"));
+}

@@ -489,7 +489,7 @@ impl Process {
             NodeEvent::Turn(host) => self.turn(host, cx),
             NodeEvent::Synced => self.synced(cx),
             NodeEvent::Idle => {
-                self.measure(cx);
+                self.measure(cx)?;
                 self.idle(cx)
             }
             NodeEvent::Mark => self.mark(cx),

@@ -1,7 +1,8 @@
 //! A process's volume: measured again and again, by the code that ships.
 
 use super::maintenance::Task;
-use super::process::Process;
+use super::process::{Death, Process};
+use crate::checks::Violation;
 use crate::context::Context;
 use doug_node::volume::{Needs, Reservation, WriteAdmission};
 use doug_node::volume::{Purpose, only_deletes};
@@ -10,11 +11,14 @@ use doug_proto::v1;
 
 impl Process {
     /// Measures, and has memtables flushed for the sake of what they delete.
-    pub(super) fn measure(&mut self, cx: &mut Context) {
+    ///
+    /// # Errors
+    /// Somebody has taken the room that the log may need.
+    pub(super) fn measure(&mut self, cx: &mut Context) -> Result<(), Death> {
         let memtables = self.partitions.values().map(|held| held.memtable_bytes()).sum();
         let needs = Needs { log: self.reader.growth(), memtables };
         let Ok(changed) = self.volume.measure(|| self.store.space(), needs) else {
-            return;
+            return Ok(());
         };
         match changed {
             Some(WriteAdmission::Writes) => cx.coverage.hit("volume has room again"),
@@ -22,6 +26,7 @@ impl Process {
             Some(WriteAdmission::Nothing) => cx.coverage.hit("volume full even for deletes"),
             None => {}
         }
+        self.check_log_room(needs.log, cx)?;
         if self.volume.wants_flushes(self.clock.local(cx.now)) {
             let held = self.partitions.values().filter(|held| !held.is_flushed());
             let replicas: Vec<_> = held.map(|held| held.key()).collect();
@@ -29,6 +34,22 @@ impl Process {
                 self.enqueue(Task::Flush(replica), cx);
             }
         }
+        Ok(())
+    }
+
+    /// Whoever writes tables leaves the log what it may need. The manifest is not counted: it is
+    /// small, and lives on what is kept free.
+    fn check_log_room(&self, log: u64, cx: &Context) -> Result<(), Death> {
+        let Some(room) = self.volume.room() else { return Ok(()) };
+        let manifest = 4 * cx.plan.store.manifest.rewrite_bytes;
+        if room.free + manifest >= log {
+            return Ok(());
+        }
+        let what = format!(
+            "{}: {} bytes are free, and the log may need {log}: somebody took its room",
+            self.name, room.free
+        );
+        Err(Violation::new("the log's room is kept", what).into())
     }
 
     /// Whether a write is taken, as far as the volume goes: only who leads refuses for want of

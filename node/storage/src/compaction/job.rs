@@ -34,7 +34,7 @@ pub struct CompactionJob {
     sieve: Sieve,
     gc_floor: u64,
     merge: Option<Merge<Source<'static>>>,
-    output: Option<Output>,
+    output: Output,
 }
 
 impl CompactionJob {
@@ -71,7 +71,7 @@ impl CompactionJob {
             sieve,
             gc_floor: horizon,
             merge: None,
-            output: Some(Output::new(workshop, split)),
+            output: Output::new(workshop, split),
             ticket,
             picked,
         }
@@ -89,9 +89,9 @@ impl CompactionJob {
         tables.map(|placed| placed.meta.size).sum()
     }
 
-    /// Bytes of the output so far.
+    /// Bytes of the output so far, to the last byte once the job is done.
     pub fn written(&self) -> u64 {
-        self.output.as_ref().map_or(0, Output::written)
+        self.output.written()
     }
 
     /// Works through about `budget` bytes of input. When it is done, its files are
@@ -122,9 +122,7 @@ impl CompactionJob {
     fn open_inputs(&mut self) -> Result<Merge<Source<'static>>> {
         let inputs = self.upper.iter().chain(&self.lower);
         let lists = inputs.map(|placed| placed.table.batches()).collect::<Result<Vec<_>>>()?;
-        if let Some(output) = &mut self.output {
-            output.of_batches(Candidates::new(&batches::merge(lists), self.gc_floor));
-        }
+        self.output.of_batches(Candidates::new(&batches::merge(lists), self.gc_floor));
         let mut sources = Vec::new();
         for level in [self.upper_level(), vec![&self.lower[..]]].concat() {
             let cursor = LevelCursor::forward(level, None, Caching::Bypass)?;
@@ -152,18 +150,15 @@ impl CompactionJob {
     fn carry(&mut self, merge: &Merge<Source<'static>>) -> Result<usize> {
         let (key, revision) = merge.place();
         let slot = merge.slot();
-        if self.sieve.keeps(key, revision, slot.is_tombstone())?
-            && let Some(output) = &mut self.output
-        {
-            output.add(key, revision, &slot)?;
+        if self.sieve.keeps(key, revision, slot.is_tombstone())? {
+            self.output.add(key, revision, &slot)?;
         }
         Ok(key.len() + slot.len() + STEP_OVERHEAD)
     }
 
     fn finish(&mut self) -> Result<TreeChange> {
-        let output = self.output.take().expect("a job finishes once");
         let level = self.picked.output;
-        let added = output.finish()?;
+        let added = self.output.finish()?;
         crash_point("compaction: tables complete");
         let added = added.into_iter().map(|t| Placed::new(t, level)).collect();
         Ok(self.change(added))

@@ -59,7 +59,7 @@ impl Output {
         }
     }
 
-    /// Bytes of all tables so far.
+    /// Bytes of all tables so far, to the last one once it is finished.
     pub(crate) fn written(&self) -> u64 {
         self.closed + self.current.as_ref().map_or(0, |(_, builder)| builder.size())
     }
@@ -78,14 +78,18 @@ impl Output {
 
     fn close(&mut self) -> Result<()> {
         if let Some((_, builder)) = self.current.take() {
-            self.closed += builder.size();
-            builder.finish()?;
+            // On the volume, whatever becomes of the rest: filter and index, which come last.
+            let before = builder.size();
+            self.closed += before;
+            let (_, size) = builder.finish()?;
+            self.closed += size.saturating_sub(before);
         }
         Ok(())
     }
 
-    /// Makes everything durable, directory entries too, and opens the tables.
-    pub(crate) fn finish(mut self) -> Result<Vec<Arc<Table>>> {
+    /// Makes everything durable, directory entries too, and opens the tables. Once.
+    pub(crate) fn finish(&mut self) -> Result<Vec<Arc<Table>>> {
+        assert!(!self.finished, "a job finishes once");
         self.close()?;
         if !self.created.is_empty() {
             // Before the manifest edit: an edit must not name a file power loss can take.

@@ -25,7 +25,7 @@ pub struct FlushJob {
     retention: Retention,
     beneath: Beneath,
     gc_floor: u64,
-    output: Option<Output>,
+    output: Output,
     /// The version written last: a cursor into the memtable does not outlive a step.
     last: Option<(Bytes, u64)>,
 }
@@ -46,7 +46,7 @@ impl FlushJob {
             retention: Retention::new(horizon),
             beneath,
             gc_floor: horizon,
-            output: Some(output),
+            output,
             last: None,
         }
     }
@@ -69,9 +69,9 @@ impl FlushJob {
         self.frozen.memtable.bytes() as u64
     }
 
-    /// Bytes of the table so far.
+    /// Bytes of the table so far, to its last byte once the job is done.
     pub fn written(&self) -> u64 {
-        self.output.as_ref().map_or(0, Output::written)
+        self.output.written()
     }
 
     /// Works through about `budget` bytes of the memtable. When it is done, its file is
@@ -91,8 +91,8 @@ impl FlushJob {
             let slot = cursor.slot();
             let beneath = |key: &[u8]| self.beneath.may_hold(key);
             let keep = self.retention.keeps(key, revision, slot.is_tombstone(), beneath);
-            if keep && let Some(output) = &mut self.output {
-                output.add(key, revision, &slot)?;
+            if keep {
+                self.output.add(key, revision, &slot)?;
             }
             spent += key.len() + slot.len() + STEP_OVERHEAD;
             if spent >= budget {
@@ -106,8 +106,7 @@ impl FlushJob {
     }
 
     fn finish(&mut self) -> Result<TreeChange> {
-        let output = self.output.take().expect("a job finishes once");
-        let tables = output.finish()?.into_iter();
+        let tables = self.output.finish()?.into_iter();
         let added: Vec<_> = tables.map(|table| Placed::new(table, 0)).collect();
         crash_point("flush: tables complete");
         let edit = TreeEdit {
