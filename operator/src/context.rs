@@ -66,6 +66,14 @@ impl Context {
         f(self.memories.lock().entry(uid.to_owned()).or_default())
     }
 
+    /// Somebody else may have changed or deleted an object of a DougCluster. Of one that is gone,
+    /// and whose objects follow it, nothing is remembered anew.
+    pub fn disturb(&self, uid: &str) {
+        if let Some(memory) = self.memories.lock().get_mut(uid) {
+            memory.disturbed();
+        }
+    }
+
     /// Forgets one that is gone.
     pub fn forget(&self, uid: &str) {
         self.memories.lock().remove(uid);

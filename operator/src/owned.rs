@@ -52,7 +52,7 @@ pub fn changes(
     all.filter_map(move |event| {
         let named = seen.take(event).map(|change| {
             if change.disturbs {
-                context.memory(&change.owner.uid, |memory| memory.disturbed());
+                context.disturb(&change.owner.uid);
             }
             (change.namespace, change.owner.name)
         });
