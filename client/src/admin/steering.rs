@@ -21,6 +21,8 @@ const AT_ONCE: usize = 32;
 const PATIENCE: Duration = Duration::from_secs(2);
 /// Pause between two looks for a leader.
 const PAUSE: Duration = Duration::from_millis(200);
+/// How often a leadership is handed to the same node, while it cannot be told whether it took over.
+const TRANSFER_TRIES: usize = 3;
 
 /// What whoever looks at a partition wants of its members.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -167,6 +169,10 @@ impl Steering {
     /// Hands the leadership of a partition to a node, or to the most caught-up other
     /// voter. Returns who leads then.
     ///
+    /// A named node is tried again where it is not known whether it took over: its group may have
+    /// begun to hand the leadership over for reasons of its own (to its preferred voter, say), and
+    /// to lead twice is to lead.
+    ///
     /// # Errors
     /// What the leader refuses; no leader in time.
     pub async fn transfer_leader(
@@ -174,6 +180,16 @@ impl Steering {
         partition: u64,
         to: Option<NodeId>,
     ) -> Result<NodeId, Fault> {
+        for _ in 1..TRANSFER_TRIES {
+            match self.try_transfer(partition, to).await {
+                Err(fault) if to.is_some() && fault.code == Code::DeadlineExceeded => {}
+                done => return done,
+            }
+        }
+        self.try_transfer(partition, to).await
+    }
+
+    async fn try_transfer(&self, partition: u64, to: Option<NodeId>) -> Result<NodeId, Fault> {
         let transfer = async |leader: NodeId, _: Partition| {
             if to == Some(leader) {
                 return Ok(leader);
