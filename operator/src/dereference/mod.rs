@@ -13,7 +13,7 @@ use crate::build::{CLUSTER, INSTANCE};
 use crate::validate::{Database, Place};
 use doug_client::PartitionMap;
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
-use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
+use k8s_openapi::api::core::v1::{ContainerStatus, PersistentVolumeClaim, Pod};
 use kube::{Client, ResourceExt};
 use std::collections::BTreeMap;
 
@@ -116,11 +116,15 @@ pub fn counts_as_ready(pod: &Pod) -> bool {
     conditions.into_iter().any(|c| c.type_ == "Ready" && c.status == "True")
 }
 
+/// What the kubelet says of a pod's containers.
+pub fn containers(pod: &Pod) -> impl Iterator<Item = &ContainerStatus> {
+    pod.status.iter().flat_map(|status| status.container_statuses.iter().flatten())
+}
+
 /// Whether a pod waits for an image that cannot be had.
 pub fn lacks_image(pod: &Pod) -> bool {
-    let containers =
-        pod.status.iter().flat_map(|status| status.container_statuses.iter().flatten());
-    let mut waiting = containers.filter_map(|container| container.state.as_ref()?.waiting.as_ref());
+    let mut waiting =
+        containers(pod).filter_map(|container| container.state.as_ref()?.waiting.as_ref());
     waiting.any(|waiting| waiting.reason.as_deref().is_some_and(is_of_image))
 }
 

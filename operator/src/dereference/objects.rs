@@ -1,6 +1,6 @@
 //! The objects of a database, found by their labels.
 
-use super::{Observed, Token};
+use super::{Observed, Token, containers};
 use crate::build::{COMPONENT_NODE, instance_selector};
 use crate::validate::Database;
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
@@ -39,9 +39,7 @@ pub async fn any_node_runs(client: &Client, database: &Database) -> kube::Result
 }
 
 fn runs(pod: &Pod) -> bool {
-    let containers =
-        pod.status.iter().flat_map(|status| status.container_statuses.iter().flatten());
-    let mut states = containers.filter_map(|container| container.state.as_ref());
+    let mut states = containers(pod).filter_map(|container| container.state.as_ref());
     states.any(|state| state.running.is_some())
 }
 

@@ -30,10 +30,9 @@ pub async fn fetch(
         .map(|cluster| (database.set_name(&cluster.name), cluster.nodes))
         .filter(|(set, nodes)| missing(set, *nodes))
         .filter_map(|(set, _)| Some((observed.sets.get(&set)?.uid()?, set)))
-        .map(|(uid, set)| (set, uid))
         .collect();
     let api = Api::<Event>::namespaced(client.clone(), &database.namespace);
-    for (set, uid) in short {
+    for (uid, set) in short {
         let of_set = ListParams::default().fields(&format!("involvedObject.uid={uid}"));
         if let Some(why) = of_events(&api.list(&of_set).await?.items) {
             observed.refused.insert(set, why);

@@ -1,7 +1,7 @@
 //! Pods and replicas, as far as replacing pods needs to know them.
 
 use crate::build::TEMPLATE_HASH;
-use crate::dereference::{Observed, counts_as_ready, is_of_image};
+use crate::dereference::{Observed, containers, counts_as_ready, is_of_image};
 use crate::groups::has_caught_up;
 use crate::validate::{Database, Place};
 use doug_client::v1;
@@ -123,7 +123,7 @@ pub fn trouble(pod: &Pod, now: Timestamp) -> Option<String> {
     if let Some(why) = unschedulable {
         return Some(format!("it cannot be scheduled: {why}"));
     }
-    status.container_statuses.iter().flatten().find_map(container_trouble)
+    containers(pod).find_map(container_trouble)
 }
 
 fn container_trouble(container: &ContainerStatus) -> Option<String> {
