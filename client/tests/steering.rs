@@ -103,6 +103,18 @@ async fn what_the_leader_refuses_again_and_again_is_said() {
 }
 
 #[tokio::test]
+async fn a_leadership_goes_to_the_named_node_though_others_take_over_before_it() {
+    let database = Database::new().await;
+    database.lead(0, &database.partition());
+    let given_up = Fault::new(tonic::Code::DeadlineExceeded, "not taken over in time");
+    database.nodes[0].refusals.lock().unwrap().push(given_up);
+    let (other, named) = (database.map.nodes[1].id, database.map.nodes[2].id);
+    database.nodes[0].successors.lock().unwrap().push(other.to_string());
+    assert_eq!(database.steering.transfer_leader(1, Some(named)).await.unwrap(), named);
+    assert!(database.nodes[0].successors.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
 async fn without_a_leader_the_silent_nodes_are_named() {
     let database = Database::new().await;
     *database.nodes[1].description.lock().unwrap() = Err(Fault::unavailable("ill"));

@@ -544,6 +544,26 @@ fn a_told_hand_over_is_answered_with_the_new_leader() {
 }
 
 #[test]
+fn a_hand_over_that_the_group_gives_up_is_answered_at_once_and_may_be_tried_again() {
+    let mut trio = Trio::new();
+    trio.loses_hand_overs = true;
+    let transfer = |request, to| {
+        let to = Some(node(to));
+        Event::Transfer { request: RequestId(request), partition: 1, to, deadline: NEVER }
+    };
+    trio.tell(0, transfer(1, 1));
+    trio.tell(0, transfer(2, 2));
+    assert_eq!(trio.fault(2).code, tonic::Code::Unavailable, "one after the other");
+    trio.pass(SECOND);
+    assert_eq!(trio.fault(1).code, tonic::Code::DeadlineExceeded);
+    trio.loses_hand_overs = false;
+    trio.tell(0, transfer(3, 2));
+    trio.pass(100 * MILLISECOND);
+    assert!(matches!(trio.seen.replies[&RequestId(3)], Ok(Reply::Transferred(leader))
+        if leader == node(2)));
+}
+
+#[test]
 fn a_preferred_voter_that_cannot_take_over_is_tried_less_and_less_often() {
     let mut trio = Trio::new();
     let deadline = trio.now.after(SECOND);

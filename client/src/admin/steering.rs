@@ -21,8 +21,6 @@ const AT_ONCE: usize = 32;
 const PATIENCE: Duration = Duration::from_secs(2);
 /// Pause between two looks for a leader.
 const PAUSE: Duration = Duration::from_millis(200);
-/// How often a leadership is handed to the same node, while it cannot be told whether it took over.
-const TRANSFER_TRIES: usize = 3;
 
 /// What whoever looks at a partition wants of its members.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -169,9 +167,9 @@ impl Steering {
     /// Hands the leadership of a partition to a node, or to the most caught-up other
     /// voter. Returns who leads then.
     ///
-    /// A named node is tried again where it is not known whether it took over: its group may have
-    /// begun to hand the leadership over for reasons of its own (to its preferred voter, say), and
-    /// to lead twice is to lead.
+    /// It is tried again while there is time, where nobody took over or another node than the
+    /// named one: its group may hand the leadership over for reasons of its own (to its preferred
+    /// voter, say), and to lead twice is to lead.
     ///
     /// # Errors
     /// What the leader refuses; no leader in time.
@@ -180,22 +178,19 @@ impl Steering {
         partition: u64,
         to: Option<NodeId>,
     ) -> Result<NodeId, Fault> {
-        for _ in 1..TRANSFER_TRIES {
-            match self.try_transfer(partition, to).await {
-                Err(fault) if to.is_some() && fault.code == Code::DeadlineExceeded => {}
-                done => return done,
-            }
-        }
-        self.try_transfer(partition, to).await
-    }
-
-    async fn try_transfer(&self, partition: u64, to: Option<NodeId>) -> Result<NodeId, Fault> {
         let transfer = async |leader: NodeId, _: Partition| {
             if to == Some(leader) {
                 return Ok(leader);
             }
             let answer = self.admin(leader)?.transfer_leader(leader, partition, to).await?;
-            answer.leader.parse().map_err(|error| Fault::unknown(format!("{error}")))
+            let leads =
+                answer.leader.parse().map_err(|error| Fault::unknown(format!("{error}")))?;
+            if to.is_none_or(|to| to == leads) {
+                return Ok(leads);
+            }
+            Err(Fault::unavailable(format!(
+                "node {leads} took over partition {partition}, not the one that was named"
+            )))
         };
         self.at_leader(partition, transfer).await
     }

@@ -15,11 +15,13 @@ pub struct FakeNode {
     pub id: u64,
     pub stored: Arc<Mutex<Option<v1::PartitionMap>>>,
     pub goals: Arc<Mutex<Vec<v1::ChangeMembersRequest>>>,
-    /// What it says to the next goals and removals, first to last; then it does them.
+    /// What it says to the next goals, hand-overs and removals, first to last; then it does them.
     pub refusals: Arc<Mutex<Vec<Fault>>>,
     pub replicas: Arc<Mutex<Vec<v1::CreateReplicaRequest>>>,
     pub told: Arc<Mutex<Vec<v1::UpdateAddressesRequest>>>,
     pub removed: Arc<Mutex<Vec<String>>>,
+    /// Who takes over at the next hand-overs, first to last; then whoever is named.
+    pub successors: Arc<Mutex<Vec<String>>>,
     pub description: Arc<Mutex<Result<v1::DescribeResponse, Fault>>>,
 }
 
@@ -95,9 +97,16 @@ impl Admin for FakeNode {
 
     async fn transfer_leader(
         &self,
-        _: Request<v1::TransferLeaderRequest>,
+        request: Request<v1::TransferLeaderRequest>,
     ) -> Result<Response<v1::TransferLeaderResponse>, Status> {
-        Err(Status::unimplemented("not in this test"))
+        let mut refusals = self.refusals.lock().unwrap();
+        if !refusals.is_empty() {
+            return Err(refusals.remove(0).into());
+        }
+        let mut successors = self.successors.lock().unwrap();
+        let named = request.into_inner().new_leader;
+        let leader = if successors.is_empty() { named } else { successors.remove(0) };
+        Ok(Response::new(v1::TransferLeaderResponse { leader }))
     }
 
     async fn update_addresses(
@@ -133,6 +142,7 @@ pub async fn serve(id: u64) -> (FakeNode, SocketAddr) {
         replicas: Arc::default(),
         told: Arc::default(),
         removed: Arc::default(),
+        successors: Arc::default(),
         description: Arc::new(Mutex::new(Ok(v1::DescribeResponse::default()))),
     };
     let server = tonic::transport::Server::builder()

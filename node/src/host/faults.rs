@@ -3,7 +3,7 @@
 use super::replica::Replica;
 use doug_proto::error::Fault;
 use doug_proto::ids::NodeId;
-use doug_raft::ReplicaId;
+use doug_raft::{ReplicaId, TransferError};
 use tonic::Code;
 
 /// The address is filled in by the node, which knows the map.
@@ -84,6 +84,16 @@ pub(super) fn transfer_expired(partition: u64) -> Fault {
             "the leadership of partition {partition} was not taken over in time; it may still be"
         ),
     )
+}
+
+/// Another hand-over ends within the longest election timeout, so this one may succeed then.
+pub(super) fn transfer_refused(error: &TransferError) -> Fault {
+    let code = if matches!(error, TransferError::InProgress(_)) {
+        Code::Unavailable
+    } else {
+        Code::FailedPrecondition
+    };
+    Fault::new(code, error.to_string()).not_executed()
 }
 
 pub(super) fn removed(partition: u64) -> Fault {

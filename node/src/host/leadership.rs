@@ -2,7 +2,7 @@
 
 use super::balance::{self, LedPartition};
 use super::event::RequestId;
-use super::faults::{not_here, not_leader, transfer_expired};
+use super::faults::{not_here, not_leader, transfer_expired, transfer_refused};
 use super::replica::{AwaitedTransfer, Replica};
 use super::{Host, preferred};
 use doug_proto::error::Fault;
@@ -87,9 +87,7 @@ impl Host {
             )?,
         };
         let from_term = replica.raft.term();
-        replica
-            .hand_over(now, target)
-            .map_err(|error| Fault::new(tonic::Code::FailedPrecondition, error.to_string()))?;
+        replica.hand_over(now, target).map_err(|error| transfer_refused(&error))?;
         if let Some(earlier) = replica.transfer.take() {
             self.effects.replies.push((earlier.request, Err(transfer_expired(partition))));
         }

@@ -62,7 +62,7 @@ use levels::Programs;
 use payloads::Payloads;
 use queue::QueuedWrite;
 use quiesce::{Candidacy, PeerLiveness};
-use replica::Replica;
+use replica::{AwaitedTransfer, Replica};
 use std::collections::{BTreeMap, BTreeSet};
 use uncommitted::Uncommitted;
 
@@ -659,8 +659,9 @@ fn expire(now: Time, replica: &mut Replica, effects: &mut Effects) {
     for request in replica.reads.expire(now) {
         effects.replies.push((request, Err(read_expired(replica))));
     }
-    let late = replica.transfer.take_if(|transfer| transfer.deadline <= now);
-    if let Some(transfer) = late {
+    let raft = &replica.raft;
+    let over = |transfer: &mut AwaitedTransfer| transfer.deadline <= now || transfer.given_up(raft);
+    if let Some(transfer) = replica.transfer.take_if(over) {
         effects.replies.push((transfer.request, Err(transfer_expired(partition))));
     }
 }

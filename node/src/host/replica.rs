@@ -32,6 +32,15 @@ pub(super) struct AwaitedTransfer {
     pub from_term: u64,
 }
 
+impl AwaitedTransfer {
+    /// Whether the core has given the hand-over up: the target did not take over within the
+    /// longest election timeout. Whoever asked hears so at once, not at its deadline, and may try
+    /// again while there is time.
+    pub(super) fn given_up(&self, raft: &Raft) -> bool {
+        raft.term() == self.from_term && raft.transferring_to().is_none()
+    }
+}
+
 /// One replica of one partition on this node.
 #[derive(Debug)]
 pub(super) struct Replica {
