@@ -1,11 +1,10 @@
 //! `doug del`.
 
 use super::answer;
-use super::conditions::unmet;
+use super::conditions::{Condition, unmet};
 use crate::exit::{Exit, usage};
 use crate::globals::Globals;
 use anyhow::Context;
-use doug_client::If;
 use doug_proto::v1::DeleteResponse;
 use serde_json::{Map, Value};
 use std::ffi::OsString;
@@ -13,18 +12,18 @@ use std::ffi::OsString;
 /// Options of `doug del`.
 #[derive(clap::Args)]
 #[command(after_help = "\
-Exit status 3 if the key did not exist, 4 if it was written at another revision.
+Exit status 3 if the key did not exist, 4 if the condition did not hold.
 
 Examples:
   doug del greeting
-  doug del greeting --if-revision 17")]
+  doug del greeting --if-revision 17
+  doug del lock --if-value me")]
 pub struct Args {
     /// Key
     #[arg(allow_hyphen_values = true)]
     key: OsString,
-    /// Only if the key was last written at this revision
-    #[arg(long, value_name = "N")]
-    if_revision: Option<u64>,
+    #[command(flatten)]
+    condition: Condition,
     /// Show revision, session token and who served, on standard error
     #[arg(short, long)]
     verbose: bool,
@@ -34,16 +33,16 @@ pub struct Args {
 pub async fn run(args: Args, globals: &Globals) -> anyhow::Result<Exit> {
     let key = globals.encoding.decode(&args.key).map_err(usage)?;
     let shown = globals.encoding.quote(&key);
-    let condition = args.if_revision.map_or(If::Always, If::Revision);
+    let condition = args.condition.condition(globals.encoding)?;
     let client = globals.one_shot().await?;
-    let answer =
-        client.delete(key, condition).await.with_context(|| format!("cannot delete {shown}"))?;
+    let answer = client.delete(key, condition.clone()).await;
+    let answer = answer.with_context(|| format!("cannot delete {shown}"))?;
     let exit = exit(&answer);
     if globals.json() {
         doug_streams::outln!("{}", json(&answer));
     } else {
         match exit {
-            Exit::ConditionFailed => unmet(&shown, answer.current_revision),
+            Exit::ConditionFailed => unmet(&shown, &condition, answer.current_revision),
             Exit::NotFound => doug_streams::errln!("doug: {shown} does not exist"),
             _ => {}
         }

@@ -21,15 +21,16 @@ Exit status 4 if the condition did not hold; 6 if the write may have been applie
 Examples:
   doug put greeting hello
   doug put photo --value-file cat.jpg
-  echo -n hello | doug put greeting --value-file -
+  echo -n hello | doug put greeting -
   doug put lock me --if-absent
+  doug put lock you --if-value me
   doug put greeting hi --if-revision 17
   doug put --encoding hex 00ff 6869")]
 pub struct Args {
     /// Key, 1 to 4,096 bytes
     #[arg(allow_hyphen_values = true)]
     key: OsString,
-    /// Value, at most 2 MiB
+    /// Value, at most 2 MiB; - reads it from standard input, byte for byte
     #[arg(
         required_unless_present = "value_file",
         conflicts_with = "value_file",
@@ -62,17 +63,16 @@ impl Args {
 /// Runs the command.
 pub async fn run(args: Args, globals: &Globals) -> anyhow::Result<Exit> {
     let key = globals.encoding.decode(&args.key).map_err(usage)?;
-    let value = value(&args, globals.encoding)?;
     let shown = globals.encoding.quote(&key);
+    let condition = args.condition.condition(globals.encoding)?;
+    let value = value(&args, globals.encoding)?;
     let client = globals.one_shot().await?;
-    let answer = client
-        .put(key, value, args.condition.condition())
-        .await
-        .with_context(|| format!("cannot put {shown}"))?;
+    let answer = client.put(key, value, condition.clone()).await;
+    let answer = answer.with_context(|| format!("cannot put {shown}"))?;
     if globals.json() {
         doug_streams::outln!("{}", json(&answer));
     } else if !answer.condition_met {
-        unmet(&shown, answer.current_revision);
+        unmet(&shown, &condition, answer.current_revision);
     }
     if args.verbose {
         answer::explain(answer.header.as_ref(), &[]);
@@ -82,6 +82,7 @@ pub async fn run(args: Args, globals: &Globals) -> anyhow::Result<Exit> {
 
 fn value(args: &Args, encoding: Encoding) -> anyhow::Result<Bytes> {
     match (&args.value, &args.value_file) {
+        (Some(value), _) if value == "-" => read_value(value),
         (Some(value), _) => encoding.decode(value).map_err(usage),
         (None, Some(file)) => read_value(file),
         (None, None) => Err(usage("give a VALUE or --value-file")),
@@ -97,10 +98,11 @@ fn read_value(file: &OsString) -> anyhow::Result<Bytes> {
     } else {
         std::fs::File::open(file).and_then(|opened| opened.take(most).read_to_end(&mut value))
     };
-    read.with_context(|| format!("cannot read the value from {}", file.display()))?;
+    let from = if file == "-" { "standard input".into() } else { file.display().to_string() };
+    read.with_context(|| format!("cannot read the value from {from}"))?;
     if value.len() > limits::VALUE_BYTES {
         let limit = limits::VALUE_BYTES;
-        anyhow::bail!("the value in {} exceeds the limit of {limit} bytes", file.display());
+        anyhow::bail!("the value from {from} exceeds the limit of {limit} bytes");
     }
     Ok(value.into())
 }
