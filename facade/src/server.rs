@@ -1,11 +1,12 @@
 //! Puts the facade together and runs it.
 
 use crate::admission::RequestAdmission;
+use crate::config::Config;
 use crate::front::unary::Front;
+use crate::health;
 use crate::http::{Pages, router as http_router};
 use crate::metrics::Metrics;
 use crate::router::Router;
-use crate::{Config, health};
 use anyhow::{Context, ensure};
 use doug_edge::answers::Answers;
 use doug_edge::grpc::{self, EdgeLayer};

@@ -1,0 +1,15 @@
+//! The modules of this program stand in layers, and each uses only those below it.
+
+#[test]
+fn each_module_uses_only_those_below_it() {
+    doug_layers::assert_one_way(
+        env!("CARGO_MANIFEST_DIR"),
+        "src/main.rs",
+        &[
+            // What every command needs.
+            "panics", "exit", "units", "encoding", "given", "globals",
+            // Commands, and those that are made of others.
+            "demo", "kubectl", "commands",
+        ],
+    );
+}
