@@ -89,6 +89,9 @@ seccompProfile: {type: RuntimeDefault}
 - apiGroups: [""]
   resources: [pods]
   verbs: [get, list, watch, patch, delete]
+- apiGroups: [""]  # a pod that runs goes only if its budget allows
+  resources: [pods/eviction]
+  verbs: [create]
 - apiGroups: [""]
   resources: [persistentvolumeclaims]
   verbs: [get, list, watch, patch, delete]

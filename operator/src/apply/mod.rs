@@ -1,12 +1,15 @@
 //! Server-side apply of what was built, under a field manager of our own, so
 //! that what others set on our objects stays theirs.
 
+mod eviction;
 mod ownership;
 
 use crate::build::{Desired, MANAGER};
 use crate::validate::Database;
 use kube::api::{DeleteParams, DynamicObject, Patch, PatchParams, PostParams, Preconditions};
 use kube::{Api, Client};
+
+pub use eviction::{Evicted, Intent, evict};
 pub use ownership::{Claim, claim};
 
 /// Why an object was not applied.

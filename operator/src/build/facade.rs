@@ -31,12 +31,14 @@ pub fn deployment(database: &Database, circumstances: &Circumstances) -> Value {
     })
 }
 
-/// Keeps a drain from taking the last facade, where there is more than one.
+/// Keeps a drain from taking the last facade, where there is more than one. One that is not ready
+/// serves nobody and keeps nothing: it never holds a drain up.
 pub fn budget(database: &Database) -> Value {
     json!({
         "metadata": metadata(database, &database.facade_name(), "facade"),
         "spec": {
             "maxUnavailable": 1,
+            "unhealthyPodEvictionPolicy": "AlwaysAllow",
             "selector": {"matchLabels": component(&database.name, "facade")},
         },
     })

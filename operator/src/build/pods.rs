@@ -58,12 +58,15 @@ pub fn pull_secrets(database: &Database) -> Value {
     database.spec.image_pull_secrets.iter().map(name).collect()
 }
 
-/// Keeps a drain from taking two nodes of a cluster at once.
+/// Keeps a drain from taking two nodes of a cluster at once. One that is not ready has a vote all
+/// the same, and may be what a partition has its majority by: so it goes only while all others are
+/// ready (`AlwaysAllow` would let a drain take any number of nodes that catch up).
 pub fn budget(database: &Database, of: &ClusterSpec) -> Value {
     json!({
         "metadata": cluster_metadata(database, &database.set_name(&of.name), &of.name),
         "spec": {
             "maxUnavailable": 1,
+            "unhealthyPodEvictionPolicy": "IfHealthyBudget",
             "selector": {"matchLabels": cluster(database, &of.name)},
         },
     })

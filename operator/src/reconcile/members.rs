@@ -2,7 +2,7 @@
 //! volumes are given up, clusters leave.
 
 use super::{Failure, publish};
-use crate::apply;
+use crate::apply::{self, Evicted, Intent};
 use crate::build::MANAGER;
 use crate::context::Context;
 use crate::departure::{self, Departure};
@@ -104,7 +104,9 @@ pub async fn carry_out(
             Step::Wait(..) | Step::Refuse(..) => {}
             Step::Intend(place, replacing) => return intend(scene, &place, replacing).await,
             Step::Finish(place) => return finish(scene, &place).await,
-            Step::Clear(place, clearing) => clear(scene, &place, &clearing).await?,
+            Step::Clear(place, clearing) => {
+                members.objections.extend(clear(scene, &place, &clearing).await?);
+            }
             Step::Substitute { moves, .. } => send(scene, &moves, members).await,
         }
     }
@@ -122,7 +124,17 @@ impl Scene<'_> {
         self.context.say(self.cluster, false, reason, note).await;
     }
 
-    fn admin(&self, place: &Place) -> Result<Admin, Fault> {
+    /// Name and uid of a node's pod.
+    pub fn pod(&self, place: &Place) -> Option<(String, String)> {
+        let pod = self.observed.pod(self.database, place)?;
+        Some((pod.name_any(), pod.uid()?))
+    }
+
+    /// What steers a node.
+    ///
+    /// # Errors
+    /// A sentence, if it has no pod, or that has no address yet.
+    pub fn admin(&self, place: &Place) -> Result<Admin, Fault> {
         let pod = self.observed.pod(self.database, place);
         let pod =
             pod.ok_or_else(|| Fault::unavailable(format!("node {} has no pod", place.name())))?;
@@ -261,7 +273,13 @@ async fn intend(scene: &Scene<'_>, place: &Place, replacing: Replacing) -> Resul
     Ok(true)
 }
 
-async fn clear(scene: &Scene<'_>, place: &Place, clearing: &Clearing) -> Result<(), Failure> {
+/// What is in the way, if anything is: a pod that answers is evicted, for a drain may be taking
+/// another of its cluster.
+async fn clear(
+    scene: &Scene<'_>,
+    place: &Place,
+    clearing: &Clearing,
+) -> Result<Option<String>, Failure> {
     let client = &scene.context.client;
     let Database { namespace, .. } = scene.database;
     if let Some((name, uid)) = &clearing.claim {
@@ -269,12 +287,16 @@ async fn clear(scene: &Scene<'_>, place: &Place, clearing: &Clearing) -> Result<
         let note = format!("claim {name} of node {} is deleted, with its data", place.name());
         scene.say("DeletingVolume", note).await;
     }
-    if let Some((name, uid)) = &clearing.pod {
+    let Some((name, uid)) = &clearing.pod else { return Ok(None) };
+    if clearing.dead {
         // A machine that is dead never confirms that a pod has ended.
-        let grace = clearing.dead.then_some(0);
-        apply::delete::<Pod>(client, namespace, name, uid, grace).await?;
+        apply::delete::<Pod>(client, namespace, name, uid, Some(0)).await?;
+        return Ok(None);
     }
-    Ok(())
+    Ok(match apply::evict(client, namespace, name, uid, Intent::Evict).await? {
+        Evicted::Yes => None,
+        Evicted::NotNow(why) => Some(format!("pod {name} may not go now: {why}")),
+    })
 }
 
 /// First the request goes, then the record of it: the other way round, a crash in

@@ -2,11 +2,11 @@
 
 use super::members::Scene;
 use super::{Failure, publish};
-use crate::apply;
+use crate::apply::{self, Evicted, Intent};
 use crate::bootstrap::Step;
 use crate::build::MANAGER;
 use crate::context::Context;
-use crate::dereference::{Observed, Token, admin};
+use crate::dereference::{Answer, Observed, Token, admin};
 use crate::rollout::{self, Next};
 use crate::storage::{self, Growth};
 use crate::validate::{Database, Place};
@@ -139,35 +139,49 @@ pub async fn roll(
     serves: bool,
     changing: Option<u64>,
 ) -> Result<Next, Failure> {
-    let Scene { context, cluster, database, observed, token, .. } = scene;
+    let Scene { context, cluster, database, observed, .. } = scene;
     let pods = rollout::view(database, observed, hash, Timestamp::now());
-    let mut next = if serves { rollout::next(&pods, changing) } else { rollout::revive(&pods) };
-    // The leaderships of one pod are handed over in one go: its node would ask
-    // for those it prefers back in between.
-    while let Next::HandOver { from, partition, to } = &next {
-        let (Some(pod), Some(answer)) = (observed.pod(database, from), observed.answers.get(from))
-        else {
-            return Ok(next);
-        };
-        let Ok(node) = answer.identity.node.parse() else { return Ok(next) };
-        let moved =
-            hand_over_all(&pods, from, node, &admin(pod, Some(token)).map_err(Failure::Node)?)
-                .await;
-        if let Err(fault) = moved {
-            return Ok(Next::Wait(format!(
-                "node {} could not hand partition {partition} over to {to}: {}",
-                from.name(),
-                fault.message
-            )));
-        }
-        next = Next::Replace(from.clone());
+    let next = if serves { rollout::next(&pods, changing) } else { rollout::revive(&pods) };
+    let (place, kept) = match &next {
+        Next::Done | Next::Wait(_) | Next::Stuck { .. } => return Ok(next),
+        Next::Delete(place) => (place, delete(scene, place).await?),
+        Next::Evict(place) => (place, evict(scene, place, Intent::Evict).await?),
+        Next::HandOver { from, .. } => match hand_over(scene, &pods, from).await? {
+            Evicted::Yes => (from, evict(scene, from, Intent::Evict).await?),
+            kept @ Evicted::NotNow(_) => (from, kept),
+        },
+    };
+    if let Evicted::NotNow(why) = kept {
+        return Ok(Next::Wait(why));
     }
-    if let Next::Replace(place) = &next {
-        replace(context, database, observed, place).await?;
-        let note = format!("replacing the pod of node {}", place.name());
-        context.say(cluster, false, "ReplacingPod", note).await;
-    }
-    Ok(next)
+    let note = format!("replacing the pod of node {}", place.name());
+    context.say(cluster, false, "ReplacingPod", note).await;
+    Ok(match next {
+        Next::HandOver { from, .. } => Next::Evict(from),
+        next => next,
+    })
+}
+
+/// Relieves a node of all that it leads, in one go: it would ask for the partitions it prefers
+/// back in between. And only if its pod may be evicted then: else leaders would move to and fro for
+/// as long as the budget forbids it.
+async fn hand_over(
+    scene: &Scene<'_>,
+    pods: &[rollout::PodView],
+    from: &Place,
+) -> Result<Evicted, Failure> {
+    let may = evict(scene, from, Intent::Ask).await?;
+    let node = scene.observed.answers.get(from).and_then(Answer::node);
+    let (Evicted::Yes, Some(node)) = (&may, node) else { return Ok(may) };
+    let admin = scene.admin(from).map_err(Failure::Node)?;
+    Ok(match hand_over_all(pods, from, node, &admin).await {
+        Ok(()) => Evicted::Yes,
+        Err(fault) => Evicted::NotNow(format!(
+            "node {} could not hand its partitions over: {}",
+            from.name(),
+            fault.message
+        )),
+    })
 }
 
 async fn hand_over_all(
@@ -182,16 +196,19 @@ async fn hand_over_all(
     Ok(())
 }
 
-/// Deletes the very pod that was looked at, not its successor.
-async fn replace(
-    context: &Context,
-    database: &Database,
-    observed: &Observed,
-    place: &Place,
-) -> Result<(), Failure> {
-    let Some(pod) = observed.pod(database, place) else { return Ok(()) };
-    let Some(uid) = pod.uid() else { return Ok(()) };
-    let (client, namespace) = (&context.client, &database.namespace);
-    apply::delete::<Pod>(client, namespace, &pod.name_any(), &uid, None).await?;
-    Ok(())
+async fn evict(scene: &Scene<'_>, place: &Place, intent: Intent) -> Result<Evicted, Failure> {
+    let Some((name, uid)) = scene.pod(place) else { return Ok(Evicted::Yes) };
+    let (client, namespace) = (&scene.context.client, &scene.database.namespace);
+    Ok(match apply::evict(client, namespace, &name, &uid, intent).await? {
+        Evicted::Yes => Evicted::Yes,
+        Evicted::NotNow(why) => Evicted::NotNow(format!("pod {name} may not go now: {why}")),
+    })
+}
+
+async fn delete(scene: &Scene<'_>, place: &Place) -> Result<Evicted, Failure> {
+    if let Some((name, uid)) = scene.pod(place) {
+        let (client, namespace) = (&scene.context.client, &scene.database.namespace);
+        apply::delete::<Pod>(client, namespace, &name, &uid, None).await?;
+    }
+    Ok(Evicted::Yes)
 }

@@ -31,8 +31,13 @@ pub enum Next {
         /// Who is to lead.
         to: NodeId,
     },
-    /// Delete this pod, so that the StatefulSet makes it anew.
-    Replace(Place),
+    /// Evict this pod, which runs, so that the StatefulSet makes it anew. Whether it may go is
+    /// the budget's to say: a drain may be taking another at this moment.
+    Evict(Place),
+    /// Delete this pod, which does not run, so that the StatefulSet makes it anew. Its budget is
+    /// not asked: it keeps pods that are not ready while others are not either, and a correction
+    /// would never reach them.
+    Delete(Place),
     /// A pod of the new form does not come up.
     Stuck {
         /// Whose pod.
@@ -54,7 +59,7 @@ pub fn next(pods: &[PodView], changing: Option<u64>) -> Next {
     // Down already: making it anew takes nothing away. So a rollback begins
     // with the pod that the broken image stopped.
     if let Some(pod) = outdated().find(|pod| broken(pod).is_some()) {
-        return Next::Replace(pod.place.clone());
+        return Next::Delete(pod.place.clone());
     }
     if let Some(pod) = pods.iter().find(|pod| broken(pod).is_some()) {
         return stuck(pod);
@@ -70,7 +75,7 @@ pub fn next(pods: &[PodView], changing: Option<u64>) -> Next {
     if let Some(why) = lacks_quorum_without(pods, pod) {
         return Next::Wait(why);
     }
-    hand_over(pods, pod).unwrap_or_else(|| Next::Replace(pod.place.clone()))
+    hand_over(pods, pod).unwrap_or_else(|| Next::Evict(pod.place.clone()))
 }
 
 /// The next step where nobody serves: before the database is created, or while all of it is down.
@@ -80,7 +85,7 @@ pub fn next(pods: &[PodView], changing: Option<u64>) -> Next {
 pub fn revive(pods: &[PodView]) -> Next {
     let broken = || pods.iter().filter(|pod| broken(pod).is_some());
     if let Some(pod) = broken().find(|pod| pod.outdated) {
-        return Next::Replace(pod.place.clone());
+        return Next::Delete(pod.place.clone());
     }
     broken().next().map_or(Next::Done, stuck)
 }

@@ -25,7 +25,7 @@ fn five() -> Vec<PodView> {
 
 #[test]
 fn followers_go_first() {
-    assert_eq!(next(&five(), None), Next::Replace(place(1)));
+    assert_eq!(next(&five(), None), Next::Evict(place(1)));
 }
 
 #[test]
@@ -39,7 +39,7 @@ fn a_leader_goes_last_and_is_relieved_by_a_node_that_stays() {
     pods[0].replicas[0].leads = false;
     pods[3].replicas[0].leads = true;
     pods[3].replicas[0].caught_up = (0..5).map(node).collect();
-    assert_eq!(next(&pods, None), Next::Replace(place(0)));
+    assert_eq!(next(&pods, None), Next::Evict(place(0)));
 }
 
 #[test]
@@ -88,7 +88,7 @@ fn rolling_back_begins_with_the_pod_that_broke() {
     }
     pods[1].outdated = true;
     pods[1].state = PodState::Broken("its image cannot be had".into());
-    assert_eq!(next(&pods, None), Next::Replace(place(1)));
+    assert_eq!(next(&pods, None), Next::Delete(place(1)));
 }
 
 #[test]
@@ -108,10 +108,10 @@ fn where_nobody_serves_a_correction_reaches_the_pods_that_the_mistake_stopped() 
         (pod.state, pod.node) = (broken.clone(), None);
         pod.replicas.clear();
     }
-    assert_eq!(revive(&pods), Next::Replace(place(0)));
+    assert_eq!(revive(&pods), Next::Delete(place(0)));
     pods[0].outdated = false;
     pods[0].state = PodState::Coming;
-    assert_eq!(revive(&pods), Next::Replace(place(1)));
+    assert_eq!(revive(&pods), Next::Delete(place(1)));
     for pod in &mut pods {
         pod.outdated = false;
     }

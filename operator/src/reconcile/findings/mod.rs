@@ -170,7 +170,7 @@ fn progressing(database: &Database, observed: &Observed, progress: &Progress) ->
         Growth::Done | Growth::CannotGrow { .. } => {}
     }
     match &progress.rollout {
-        Next::Replace(place) => {
+        Next::Evict(place) | Next::Delete(place) => {
             return Finding::yes(
                 "ReplacingPods",
                 format!("the pod of node {} is replaced", place.name()),

@@ -68,7 +68,7 @@ fn each_situation_has_its_words() {
     no_facade.facades[0].ready = false;
     let stuck = Next::Stuck { place: place(1), why: "its image x cannot be had: not found".into() };
     let cannot = Growth::CannotGrow { class: "local".into(), claim: "data-orders-a-0".into() };
-    let replacing = Next::Replace(Place { cluster: "a".into(), ordinal: 2 });
+    let replacing = Next::Evict(Place { cluster: "a".into(), ordinal: 2 });
     let mut full = observed();
     for (answer, available_bytes) in full.answers.values_mut().zip([100, 20, 400]) {
         let volume = v1::VolumeStatus {
