@@ -8,14 +8,16 @@ mod votes;
 
 use bytes::Bytes;
 use doug_node::host::{
-    ApplyWork, Effects, Event, Host, HostConfig, ReadKind, ReadyRead, Reply, RequestId, Sequence,
+    ApplyWork, Effects, Event, Fetch, Host, HostConfig, ReadKind, ReadyRead, Reply, RequestId,
+    Sequence,
 };
 use doug_proto::error::Fault;
 use doug_proto::ids::NodeId;
 use doug_proto::v1::error_detail::Detail;
 use doug_proto::v1::raft_message::Message;
-use doug_raft::{BatchTime, Clock, ReplicaId, Stamp, Time};
+use doug_raft::{Batch, BatchTime, Clock, ReplicaId, Stamp, Time};
 use doug_storage::ReplicaKey;
+use doug_storage::log::Record;
 use std::collections::{BTreeMap, BTreeSet};
 use three_nodes::{descriptor, node};
 
@@ -33,10 +35,14 @@ const BACKLOG: u64 = 1 << 20;
 /// Bytes without a majority that the log can bear.
 const BEARABLE: u64 = 24 << 20;
 
+/// Bytes of durable batches that stay in memory.
+const PAYLOADS: u64 = 1 << 20;
+
 fn config(host: usize) -> HostConfig {
     HostConfig {
         log_backlog_bytes: BACKLOG,
         uncommitted_log_bytes: BEARABLE,
+        payload_cache_bytes: PAYLOADS,
         ..HostConfig::new(node(host))
     }
 }
@@ -65,6 +71,8 @@ struct Trio {
     loses_hand_overs: bool,
     /// The last record each host has handed to its log.
     logged: [Sequence; 3],
+    /// The batches in each host's log, of all its replicas.
+    batches: [Vec<(ReplicaKey, Batch)>; 3],
 }
 
 impl Trio {
@@ -74,8 +82,17 @@ impl Trio {
         let (cut, stalled) = (BTreeSet::new(), BTreeSet::new());
         let (seen, logged) = (Seen::default(), [Sequence(0); 3]);
         let (now, applies_nothing, loses_hand_overs) = (Time(SECOND), false, false);
-        let mut trio =
-            Self { hosts, now, cut, seen, stalled, applies_nothing, loses_hand_overs, logged };
+        let mut trio = Self {
+            hosts,
+            now,
+            cut,
+            seen,
+            stalled,
+            applies_nothing,
+            loses_hand_overs,
+            logged,
+            batches: Default::default(),
+        };
         for partition in 1..=partitions {
             for host in 0..3 {
                 let replica = ReplicaKey { partition, replica: host as u64 + 1 };
@@ -141,6 +158,22 @@ impl Trio {
     fn carry_out(&mut self, host: usize, effects: Effects) {
         self.seen.replies.extend(effects.replies);
         self.seen.ready.extend(effects.ready);
+        for (_, record) in &effects.records {
+            if let Record::Batch { replica, data, .. } = record {
+                let batch = Batch::decode(data.clone()).expect("the host made it");
+                self.batches[host].push((*replica, batch));
+            }
+        }
+        for Fetch { replica, from, to } in effects.fetch {
+            let mut batches: BTreeMap<u64, Batch> = BTreeMap::new();
+            let wanted = |(key, batch): &&(ReplicaKey, Batch)| {
+                *key == replica && (from..=to).contains(&batch.base)
+            };
+            batches
+                .extend(self.batches[host].iter().filter(wanted).map(|(_, b)| (b.base, b.clone())));
+            let batches = batches.into_values().collect();
+            self.hosts[host].step(self.now, Event::Fetched { replica, batches });
+        }
         if let Some((sequence, _)) = effects.records.last() {
             self.logged[host] = *sequence;
             if !self.stalled.contains(&host) {
@@ -171,7 +204,8 @@ impl Trio {
     }
 
     fn persisted(&mut self, host: usize) {
-        self.hosts[host].step(self.now, Event::Persisted { sequence: self.logged[host] });
+        self.hosts[host]
+            .step(self.now, Event::Persisted { upto: self.logged[host], passed: Vec::new() });
     }
 
     fn write(&mut self, host: usize, request: u64, deadline: Time) {
@@ -415,6 +449,29 @@ fn leaders_propose_no_more_without_a_majority_than_their_share_of_what_the_log_b
         .map(|(host, p)| trio.hosts[host].raft(p).unwrap().uncommitted_bytes())
         .sum();
     assert_eq!(total, 0, "with a majority all is committed");
+}
+
+#[test]
+fn what_has_no_majority_is_on_disk_alone_where_memory_has_no_room_and_is_applied_from_there() {
+    let mut trio = Trio::new();
+    trio.cut = BTreeSet::from([0]);
+    let command = Bytes::from(vec![0; 100 << 10]);
+    for request in (1..=15).map(RequestId) {
+        let (command, seen, deadline) = (command.clone(), Stamp(0), NEVER);
+        trio.tell(0, Event::Write { request, partition: 1, command, seen, deadline });
+    }
+    let raft = |trio: &Trio| {
+        let raft = trio.hosts[0].raft(1).expect("it holds a replica");
+        (raft.uncommitted_bytes(), raft.payload_bytes())
+    };
+    let (uncommitted, in_memory) = raft(&trio);
+    assert!(uncommitted > PAYLOADS, "{uncommitted} bytes wait for a majority");
+    assert!(in_memory <= PAYLOADS, "{in_memory} bytes are in memory");
+    trio.cut.clear();
+    trio.pass(SECOND);
+    assert!(raft(&trio).1 <= PAYLOADS);
+    let applied: Vec<u64> = trio.seen.applied.iter().map(|request| request.0).collect();
+    assert_eq!(applied, (1..=15).collect::<Vec<u64>>(), "once, in order");
 }
 
 #[test]

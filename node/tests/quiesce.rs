@@ -182,7 +182,7 @@ impl Trio {
                 self.carry_out(host, effects);
             }
             for (host, sequence) in std::mem::take(&mut self.persisted) {
-                self.host(host).step(now, Event::Persisted { sequence });
+                self.host(host).step(now, Event::Persisted { upto: sequence, passed: Vec::new() });
             }
         }
     }

@@ -3,11 +3,11 @@
 
 use super::parts::Engine;
 use super::threads::Pulse;
+use crate::flow::{Appended, LogQueue};
 use crate::host::{Event, Sequence, host_of};
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 use doug_storage::StorageError;
 use doug_storage::log::{LogWriter, Record};
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -35,11 +35,22 @@ const TURN: usize = 1_024;
 /// Appends until the node stops. A failed write or sync ends the process: what
 /// reached the disk is then unknown, and nothing may be acknowledged any more.
 pub fn run(mut log: LogWriter, work: Receiver<LogWork>, engine: Arc<Engine>, pulse: Pulse) {
+    let mut queue = LogQueue::default();
     loop {
         pulse.beat();
-        let pause = if log.wants_mark() { MARK } else { IDLE };
+        let pause = match (queue.is_empty(), log.wants_mark()) {
+            (false, _) => FULL,
+            (true, true) => MARK,
+            (true, false) => IDLE,
+        };
         match work.recv_timeout(pause) {
-            Ok(first) => turn(&mut log, first, &work, &engine, &pulse),
+            Ok(first) => {
+                for work in std::iter::once(first).chain(work.try_iter().take(TURN)) {
+                    for (sequence, record) in work.records {
+                        queue.push(work.host, sequence, record);
+                    }
+                }
+            }
             Err(RecvTimeoutError::Timeout) => {
                 check(log.mark().map(drop));
                 if engine.stopping.load(Ordering::Relaxed) {
@@ -48,47 +59,22 @@ pub fn run(mut log: LogWriter, work: Receiver<LogWork>, engine: Arc<Engine>, pul
             }
             Err(RecvTimeoutError::Disconnected) => return,
         }
+        turn(&mut log, &mut queue, &engine);
         keep_room(&mut log, &engine);
     }
 }
 
-fn turn(
-    log: &mut LogWriter,
-    first: LogWork,
-    more: &Receiver<LogWork>,
-    engine: &Engine,
-    pulse: &Pulse,
-) {
-    let mut reached: BTreeMap<usize, Sequence> = BTreeMap::new();
-    for work in std::iter::once(first).chain(more.try_iter().take(TURN)) {
-        for (sequence, record) in work.records {
-            reached.insert(work.host, sequence);
-            append(log, record, engine, pulse);
+/// Writes what there is room for. What waits for the write buffer goes with the next sync; what
+/// waits for room in the log, with a later turn. Batches are never dropped.
+fn turn(log: &mut LogWriter, queue: &mut LogQueue, engine: &Engine) {
+    while !queue.is_empty() {
+        let appended = check(queue.append(|record| log.append(record.clone()).map(drop)));
+        if appended.is_empty() {
+            return;
         }
-    }
-    check(log.sync().map(drop));
-    for (host, sequence) in reached {
-        engine.hosts[host].send(Event::Persisted { sequence });
-    }
-}
-
-fn append(log: &mut LogWriter, record: Record, engine: &Engine, pulse: &Pulse) {
-    loop {
-        match log.append(record.clone()) {
-            // What a removed replica still had on its way is of no use to anyone.
-            Ok(_) | Err(StorageError::Removed { .. }) => return,
-            // The buffer is full, or the log: what waits is written, and room
-            // is made. Records are never dropped, and never pass each other.
-            Err(StorageError::Busy { .. }) => {
-                pulse.beat();
-                check(log.sync().map(drop));
-                keep_room(log, engine);
-                if log.append(record.clone()).is_ok() {
-                    return;
-                }
-                std::thread::sleep(FULL);
-            }
-            Err(error) => check(Err(error)),
+        check(log.sync());
+        for (host, Appended { upto, passed }) in appended {
+            engine.hosts[host].send(Event::Persisted { upto, passed });
         }
     }
 }
@@ -99,7 +85,7 @@ fn keep_room(log: &mut LogWriter, engine: &Engine) {
         match log.maintain() {
             Ok(true) => {}
             Ok(false) => break,
-            Err(error) => return check(Err(error)),
+            Err(error) => check(Err(error)),
         }
     }
     if let Some(replica) = log.pressure() {
@@ -108,9 +94,15 @@ fn keep_room(log: &mut LogWriter, engine: &Engine) {
     }
 }
 
-fn check(result: Result<(), StorageError>) {
-    if let Err(error) = result {
-        tracing::error!(%error, "the log failed: this process ends, to start again from what is on disk");
-        doug_streams::exit(1);
+fn check<T>(result: Result<T, StorageError>) -> T {
+    match result {
+        Ok(value) => value,
+        Err(error) => {
+            tracing::error!(
+                %error,
+                "the log failed: this process ends, to start again from what is on disk"
+            );
+            doug_streams::exit(1);
+        }
     }
 }

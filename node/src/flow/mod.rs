@@ -5,8 +5,10 @@ mod admission;
 mod apply_queue;
 mod background;
 mod inbox;
+mod log_queue;
 
 pub use admission::{Bounds, Class, Limiter, OperationAdmission, overloaded};
 pub use apply_queue::{ApplyQueue, Next};
 pub use background::{Background, Step};
 pub use inbox::{Inbox, Lane};
+pub use log_queue::{Appended, LogQueue};

@@ -45,15 +45,20 @@ impl Persisting {
         sequence
     }
 
-    /// Everything up to `sequence` is durable: the last ticket of each partition in it.
-    pub(super) fn durable(&mut self, sequence: Sequence) -> BTreeMap<u64, Ticket> {
-        let mut tickets = BTreeMap::new();
-        while self.records.front().is_some_and(|first| first.sequence <= sequence) {
-            let Some(given) = self.records.pop_front() else { break };
-            self.bytes -= given.bytes;
-            tickets.insert(given.partition, given.ticket);
+    /// Everything up to `upto` is durable, and so are those in `passed`: the last ticket of each
+    /// partition in them. Records of one partition never pass each other, so that everything of
+    /// the partition up to that ticket is durable.
+    pub(super) fn durable(&mut self, upto: Sequence, passed: &[Sequence]) -> BTreeMap<u64, Ticket> {
+        let prefix = self.records.partition_point(|given| given.sequence <= upto);
+        let mut done: Vec<Given> = self.records.drain(..prefix).collect();
+        for sequence in passed {
+            // Absent if nobody waits for it any more.
+            if let Ok(at) = self.records.binary_search_by_key(sequence, |given| given.sequence) {
+                done.extend(self.records.remove(at));
+            }
         }
-        tickets
+        self.bytes -= done.iter().map(|given| given.bytes).sum::<u64>();
+        done.into_iter().map(|given| (given.partition, given.ticket)).collect()
     }
 
     /// The partition's replica is gone: its successor must not take these for its own.
@@ -155,12 +160,27 @@ mod tests {
         let second = persisting.give(2, Ticket(8), 10);
         persisting.give(1, Ticket(9), 1);
         assert_eq!(persisting.bytes(), 111);
-        assert_eq!(persisting.durable(first).into_iter().collect::<Vec<_>>(), [(1, Ticket(7))]);
+        assert_eq!(
+            persisting.durable(first, &[]).into_iter().collect::<Vec<_>>(),
+            [(1, Ticket(7))]
+        );
         assert_eq!(persisting.bytes(), 11);
         persisting.forget(1);
         assert_eq!(persisting.bytes(), 10);
-        assert_eq!(persisting.durable(second).len(), 1);
+        assert_eq!(persisting.durable(second, &[]).len(), 1);
         assert_eq!(persisting.bytes(), 0);
+    }
+
+    #[test]
+    fn what_passed_others_is_durable_before_them() {
+        let mut persisting = Persisting::default();
+        let waits = persisting.give(1, Ticket(1), 100);
+        let passed = persisting.give(2, Ticket(2), 0);
+        let durable = persisting.durable(Sequence(0), &[passed]);
+        assert_eq!(durable, BTreeMap::from([(2, Ticket(2))]));
+        assert_eq!(persisting.bytes(), 100);
+        assert_eq!(persisting.durable(passed, &[]), BTreeMap::from([(1, Ticket(1))]));
+        assert!(waits < passed && persisting.bytes() == 0);
     }
 
     #[test]

@@ -14,7 +14,7 @@ use doug_storage::ReplicaKey;
 pub struct RequestId(pub u64);
 
 /// Position of a record among all that one host hands to the log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Sequence(pub u64);
 
 /// Which promise a read needs the host for.
@@ -99,10 +99,12 @@ pub enum Event {
         /// When it is given up.
         deadline: Time,
     },
-    /// All records up to this one are durable.
+    /// Records are durable.
     Persisted {
-        /// The last of them.
-        sequence: Sequence,
+        /// All up to this one.
+        upto: Sequence,
+        /// Later ones, ascending: they passed others that wait for room in the log.
+        passed: Vec<Sequence>,
     },
     /// The replica has applied everything up to `index`.
     Applied {

@@ -286,7 +286,7 @@ impl Host {
             Event::Read { request, partition, kind, deadline } => {
                 self.read(now, request, partition, kind, deadline);
             }
-            Event::Persisted { sequence } => self.persisted(now, sequence),
+            Event::Persisted { upto, passed } => self.persisted(now, upto, &passed),
             Event::Applied { replica, index, feature_level } => {
                 self.applied(replica, index, feature_level);
             }
@@ -350,16 +350,22 @@ impl Host {
         std::mem::take(&mut self.effects)
     }
 
-    /// Has replicas let go of what they have applied while all together keep too much of it.
+    /// Has replicas let go of batches while all together keep too many in memory: first of what
+    /// they have applied, then of all that is durable. What no majority has yet, because one is
+    /// away, may be far more than there is memory for.
     fn evict_payloads(&mut self) {
-        let (mut after, last) = (0, self.payloads.last_change());
-        while let Some((change, partition)) =
-            self.payloads.over(after).filter(|(at, _)| *at <= last)
+        for up_to in
+            [|replica: &Replica| replica.applied, |replica: &Replica| replica.raft.last_index()]
         {
-            after = change;
-            let Some(replica) = self.replicas.get_mut(&partition) else { continue };
-            replica.raft.evict_payloads(replica.applied);
-            self.payloads.note(partition, replica.raft.payload_bytes());
+            let (mut after, last) = (0, self.payloads.last_change());
+            while let Some((change, partition)) =
+                self.payloads.over(after).filter(|(at, _)| *at <= last)
+            {
+                after = change;
+                let Some(replica) = self.replicas.get_mut(&partition) else { continue };
+                replica.raft.evict_payloads(up_to(replica));
+                self.payloads.note(partition, replica.raft.payload_bytes());
+            }
         }
     }
 
@@ -565,8 +571,8 @@ impl Host {
         self.dirty.insert(route.partition);
     }
 
-    fn persisted(&mut self, now: Time, sequence: Sequence) {
-        for (partition, ticket) in self.persisting.durable(sequence) {
+    fn persisted(&mut self, now: Time, upto: Sequence, passed: &[Sequence]) {
+        for (partition, ticket) in self.persisting.durable(upto, passed) {
             if let Some(replica) = self.replicas.get_mut(&partition) {
                 replica.raft.persisted(now, ticket);
                 self.dirty.insert(partition);

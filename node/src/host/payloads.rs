@@ -1,9 +1,10 @@
 //! Batches that the replicas of a host keep in memory.
 //!
-//! A follower that lags a little is sent them from there, not from the disk. **Invariant:** all
-//! replicas together keep no more than their bound of what is applied already. A bound for each
-//! replica would be none: a node of four thousand partitions would keep four thousand times as
-//! much. What has to go goes from the replicas that have been silent longest.
+//! A follower that lags a little is sent them from there, not from the disk, and they are applied
+//! from there. **Invariant:** all replicas together keep no more than their bound of what is
+//! durable. A bound for each replica would be none: a node of four thousand partitions would keep
+//! four thousand times as much. What is applied goes first, from the replicas that have been
+//! silent longest; then what is not, which is read again when it is needed.
 
 use rustc_hash::FxHashMap;
 use std::collections::BTreeMap;

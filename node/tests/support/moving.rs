@@ -183,7 +183,8 @@ impl Database {
     fn carry_out(&mut self, host: usize, effects: Effects) {
         self.replies.extend(effects.replies);
         if let Some((sequence, _)) = effects.records.last() {
-            self.hosts[host].step(self.now, Event::Persisted { sequence: *sequence });
+            self.hosts[host]
+                .step(self.now, Event::Persisted { upto: *sequence, passed: Vec::new() });
         }
         for work in effects.apply {
             let mut level = 1;

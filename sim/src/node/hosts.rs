@@ -1,6 +1,5 @@
 //! A process's hosts: their mail, their turns, and where their effects go.
 
-use super::log::pending;
 use super::maintenance::Task;
 use super::process::{Death, Process};
 use super::reads::refusal;
@@ -144,7 +143,9 @@ impl Process {
         }
         if !records.is_empty() {
             self.check_proposals(host, &records, cx)?;
-            self.records.extend(pending(host, records));
+            for (sequence, record) in records {
+                self.records.push(host, sequence, record);
+            }
             self.begin_sync(cx)?;
         }
         if !apply.is_empty() {

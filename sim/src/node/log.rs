@@ -4,7 +4,8 @@ use super::process::{Death, IDLE, MARK, Process};
 use crate::context::Context;
 use crate::events::NodeEvent;
 use crate::mutants::Mutant;
-use doug_node::host::{Event, Sequence};
+use doug_node::flow::Appended;
+use doug_node::host::Event;
 use doug_storage::StorageError;
 use doug_storage::log::Record;
 use std::collections::BTreeMap;
@@ -15,21 +16,6 @@ const FULL: u64 = 5_000;
 const QUEUE: usize = 8;
 /// A host is told of log pressure at most this often, in microseconds.
 const LOG_PRESSURE_INTERVAL: u64 = 50_000;
-
-/// Records of one turn, with their host.
-pub(super) fn pending(
-    host: usize,
-    records: Vec<(Sequence, Record)>,
-) -> impl Iterator<Item = Pending> {
-    records.into_iter().map(move |(sequence, record)| Pending { host, sequence, record })
-}
-
-/// A record that waits for its place in the log.
-pub(super) struct Pending {
-    host: usize,
-    sequence: Sequence,
-    record: Record,
-}
 
 fn is_batch(record: &Record) -> bool {
     matches!(record, Record::Batch { .. })
@@ -45,65 +31,62 @@ impl Process {
         if self.syncing.is_some() || self.records.is_empty() {
             return Ok(());
         }
-        let mut reached: BTreeMap<usize, Sequence> = BTreeMap::new();
-        let mut full = false;
-        while let Some(pending) = self.records.pop_front() {
-            let Pending { host, sequence, ref record } = pending;
-            if cx.plan.mutant == Mutant::VoteNotPersisted && is_vote(record) {
-                reached.insert(host, sequence);
-                continue;
+        let (forgets_votes, full) =
+            (cx.plan.mutant == Mutant::VoteNotPersisted, self.full_log.is_some());
+        let log = &mut self.log;
+        let appended = self.records.append(|record| {
+            if forgets_votes && is_vote(record) {
+                return Ok(());
             }
-            let appended = if self.full_log.is_some() && is_batch(record) {
-                Err(StorageError::Busy { what: "the log", used: 0, limit: 0 })
-            } else {
-                self.log.append(record.clone())
-            };
-            match appended {
-                // What a removed replica still had on its way is of no use to anyone.
-                Ok(_) | Err(StorageError::Removed { .. }) => {
-                    reached.insert(host, sequence);
-                }
-                Err(error) if error.is_busy() => {
-                    cx.coverage.hit("log full");
-                    assert!(
-                        !self.log.is_wedged(),
-                        "{}: the log is full and can make no room: more than half of it waits \
-                         for a majority",
-                        self.name()
-                    );
-                    self.records.push_front(pending);
-                    full = true;
-                    break;
-                }
-                Err(error) => return Err(error.into()),
+            if full && is_batch(record) {
+                return Err(StorageError::Busy { what: "the log", used: 0, limit: 0 });
             }
+            log.append(record.clone()).map(drop)
+        })?;
+        if !self.records.is_empty() {
+            cx.coverage.hit("log full");
+            assert!(
+                !self.log.is_wedged(),
+                "{}: the log is full and can make no room: more than half of it waits \
+                 for a majority",
+                self.name()
+            );
+        }
+        if appended.values().any(|appended| !appended.passed.is_empty()) {
+            cx.coverage.hit("vote past a full log");
         }
         let (least, most) = cx.plan.sync;
         let mut takes = cx.random.between(least, most) + cx.random.below(self.slow_disk + 1);
-        if full && reached.is_empty() {
+        if appended.is_empty() {
             takes = takes.max(FULL);
         }
+        self.syncing = Some(appended);
         if cx.plan.mutant == Mutant::AcknowledgedBeforeDurable {
-            for (host, sequence) in std::mem::take(&mut reached) {
-                self.post(host, Event::Persisted { sequence }, cx);
-            }
+            self.acknowledge(cx);
+            self.syncing = Some(BTreeMap::new());
         }
-        self.syncing = Some(reached);
         self.schedule(takes, NodeEvent::Synced, cx);
         Ok(())
     }
 
     /// The write and fdatasync take effect now; a crash before this lost them.
     pub(super) fn synced(&mut self, cx: &mut Context) -> Result<(), Death> {
-        let Some(reached) = self.syncing.take() else { return Ok(()) };
+        if self.syncing.is_none() {
+            return Ok(());
+        }
         self.log.sync()?;
         cx.coverage.hit("log sync");
-        for (host, sequence) in reached {
-            self.post(host, Event::Persisted { sequence }, cx);
-        }
+        self.acknowledge(cx);
         self.keep_room(cx)?;
         self.schedule(MARK, NodeEvent::Mark, cx);
         self.begin_sync(cx)
+    }
+
+    /// Hosts hear what is durable.
+    fn acknowledge(&mut self, cx: &mut Context) {
+        for (host, Appended { upto, passed }) in self.syncing.take().unwrap_or_default() {
+            self.post(host, Event::Persisted { upto, passed }, cx);
+        }
     }
 
     /// The bug put in: a host that finds the log's queue full waits for a place in it.

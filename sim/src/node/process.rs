@@ -2,7 +2,6 @@
 
 use super::Clock;
 use super::admin::Control;
-use super::log::Pending;
 use super::maintenance::{Task, Work};
 use super::threads::{PROBE, Threads};
 use crate::checks::Violation;
@@ -13,8 +12,8 @@ use crate::plan::Plan;
 use crate::random::Random;
 use bytes::Bytes;
 use doug_node::apply::{ApplyError, Machine, ReplicaData};
-use doug_node::flow::{ApplyQueue, Inbox, OperationAdmission};
-use doug_node::host::{ApplyWork, Host, HostConfig, RequestId, Sequence};
+use doug_node::flow::{Appended, ApplyQueue, Inbox, LogQueue, OperationAdmission};
+use doug_node::host::{ApplyWork, Host, HostConfig, RequestId};
 use doug_node::membership::HeldDescriptors;
 use doug_node::recovery::restore;
 use doug_node::serving::ScanPins;
@@ -88,10 +87,10 @@ pub struct Process {
     pub(super) reader: LogReader,
     pub(super) hosts: Vec<HostSlot>,
     pub(super) partitions: BTreeMap<u64, Arc<ReplicaData>>,
-    /// Records that wait for the log, with the host they come from.
-    pub(super) records: VecDeque<Pending>,
-    /// A sync is under way: up to where each host is durable once it ends.
-    pub(super) syncing: Option<BTreeMap<usize, Sequence>>,
+    /// Records that wait for the log.
+    pub(super) records: LogQueue,
+    /// A sync is under way: what of each host is durable once it ends.
+    pub(super) syncing: Option<BTreeMap<usize, Appended>>,
     pub(super) to_apply: ApplyQueue<ApplyWork>,
     pub(super) applying: bool,
     pub(super) tasks: VecDeque<Task>,
@@ -276,7 +275,7 @@ impl Process {
             reader: opened.reader,
             hosts,
             partitions,
-            records: VecDeque::new(),
+            records: LogQueue::default(),
             syncing: None,
             to_apply: ApplyQueue::default(),
             applying: false,
