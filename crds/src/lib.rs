@@ -6,17 +6,20 @@
 //! what the rules could cost at worst, and because one object must fit into etcd.
 #![deny(missing_docs)]
 
+mod facade;
 mod limits;
 mod map;
 mod schema;
 mod spec;
 mod status;
+mod template;
 
+pub use facade::{FacadeSpec, ServiceKind, ServiceSpec};
 pub use map::{MapHash, MapNode, MapPartition, MapPorts, MapRange, MapRouting, StatusMap};
 pub use spec::{
-    ClusterSpec, DougCluster, DougClusterSpec, FacadeSpec, HashPartitioning, NodeConfig,
-    NodeTemplate, Partitioning, RangePartitioning, Resources, Scheduling, ServiceKind, ServiceSpec,
-    SplitKey, Spread, Storage, WhenDeleted,
+    ClusterSpec, DougCluster, DougClusterSpec, HashPartitioning, NodeConfig, NodeTemplate,
+    Partitioning, Platform, RangePartitioning, Resources, Scheduling, SplitKey, Spread, Storage,
+    WhenDeleted,
 };
 pub use status::{
     Creation, CreationNode, DougClusterStatus, NodeState, NodeStatus, Replacing, Summary,

@@ -22,3 +22,7 @@ pub const NAME: usize = 253;
 pub const IMAGE: usize = 512;
 /// Characters of a message in the status.
 pub const MESSAGE: usize = 1_024;
+/// Annotations that are declared for an object.
+pub const ANNOTATIONS: usize = 64;
+/// Characters of an annotation: an injected sidecar's settings, for instance.
+pub const ANNOTATION: usize = 4_096;

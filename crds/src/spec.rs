@@ -1,5 +1,6 @@
 //! What a user declares.
 
+use crate::facade::FacadeSpec;
 use crate::limits;
 use crate::status::DougClusterStatus;
 use k8s_openapi::api::core::v1::Toleration;
@@ -51,6 +52,9 @@ pub struct DougClusterSpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8), inner(length(min = 1, max = limits::NAME)))]
     pub image_pull_secrets: Vec<String>,
+    /// What assigns the users that processes run as. Default: OpenShift where the cluster has its SecurityContextConstraints, else Kubernetes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub platform: Option<Platform>,
     /// How keys are spread over partitions. Never changes.
     #[x_kube(validation = Rule::new("self == oldSelf")
         .message("partitioning cannot be changed once the database exists, since partitions cannot be split or merged yet: apply another DougCluster and move the data with `doug dump` and `doug load`"))]
@@ -63,6 +67,15 @@ pub struct DougClusterSpec {
     /// The stateless entrypoint.
     #[serde(default)]
     pub facade: FacadeSpec,
+}
+
+/// What assigns the users that processes run as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Platform {
+    /// Nobody: pods ask for user, group and volumes' group 65532.
+    Kubernetes,
+    /// The namespace has a range of users, from which each pod gets one: pods ask for none.
+    OpenShift,
 }
 
 /// Exactly one of hash and range.
@@ -162,6 +175,14 @@ pub struct NodeTemplate {
     /// Settings of `doug node`.
     #[serde(default)]
     pub config: NodeConfig,
+    /// What is merged over the nodes' pods, by strategic merge: labels, annotations, and any field of a pod that the operator need not own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "crate::template::node")]
+    pub pod_template: Option<serde_json::Value>,
+    /// Annotations of the nodes' ServiceAccount.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(schema_with = "crate::template::annotations")]
+    pub service_account_annotations: BTreeMap<String, String>,
 }
 
 /// A node's volume.
@@ -273,76 +294,4 @@ pub struct NodeConfig {
     #[x_kube(validation = Rule::new("isQuantity(self) && quantity(self).compareTo(quantity('64Mi')) >= 0")
         .message("logLimit is a quantity of at least 64Mi, for instance 512Mi"))]
     pub log_limit: Option<String>,
-}
-
-/// The facade's Deployment and Service.
-#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct FacadeSpec {
-    /// How many pods.
-    #[serde(default = "two")]
-    #[schemars(range(min = 1, max = 64))]
-    pub replicas: u32,
-    /// How clients reach it.
-    #[serde(default)]
-    pub service: ServiceSpec,
-    /// What each pod asks for and may use.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub resources: Option<Resources>,
-    /// Memory for requests and answers under way, for instance `256Mi`. At least 8Mi.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = limits::QUANTITY))]
-    #[x_kube(validation = Rule::new("isQuantity(self) && quantity(self).compareTo(quantity('8Mi')) >= 0")
-        .message("memoryBudget of the facade is a quantity of at least 8Mi, for instance 256Mi"))]
-    pub memory_budget: Option<String>,
-}
-
-fn two() -> u32 {
-    2
-}
-
-impl Default for FacadeSpec {
-    fn default() -> Self {
-        Self {
-            replicas: two(),
-            service: ServiceSpec::default(),
-            resources: None,
-            memory_budget: None,
-        }
-    }
-}
-
-/// The facade's Service.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct ServiceSpec {
-    /// Who can reach it.
-    #[serde(rename = "type", default)]
-    pub kind: ServiceKind,
-    /// Its port.
-    #[serde(default = "doug_port")]
-    #[schemars(range(min = 1, max = 65_535))]
-    pub port: u16,
-}
-
-fn doug_port() -> u16 {
-    7400
-}
-
-impl Default for ServiceSpec {
-    fn default() -> Self {
-        Self { kind: ServiceKind::default(), port: doug_port() }
-    }
-}
-
-/// The type of a Service.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub enum ServiceKind {
-    /// From inside the Kubernetes cluster.
-    #[default]
-    ClusterIP,
-    /// Also on a port of every machine.
-    NodePort,
-    /// Also through the cloud's load balancer.
-    LoadBalancer,
 }

@@ -4,7 +4,7 @@ use crate::build::MANAGER;
 use crate::dereference::Token;
 use crate::metrics::Metrics;
 use crate::status::Leaders;
-use doug_crds::DougCluster;
+use doug_crds::{DougCluster, Platform};
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 use kube::{Client, Resource, ResourceExt};
 use parking_lot::Mutex;
@@ -28,6 +28,8 @@ pub struct Context {
     pub client: Client,
     /// The image of databases that declare none.
     pub image: String,
+    /// What assigns the users that processes run as, unless a database says otherwise.
+    pub platform: Platform,
     /// Counted.
     pub metrics: Arc<Metrics>,
     recorder: Recorder,
@@ -50,12 +52,19 @@ pub struct Memory {
 
 impl Context {
     /// Nothing remembered yet.
-    pub fn new(client: Client, image: String, identity: String, metrics: Arc<Metrics>) -> Self {
+    pub fn new(
+        client: Client,
+        image: String,
+        identity: String,
+        platform: Platform,
+        metrics: Arc<Metrics>,
+    ) -> Self {
         let reporter = Reporter { controller: MANAGER.to_owned(), instance: Some(identity) };
         Self {
             recorder: Recorder::new(client.clone(), reporter),
             client,
             image,
+            platform,
             metrics,
             memories: Mutex::default(),
         }

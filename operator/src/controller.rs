@@ -10,7 +10,7 @@ use crate::metrics::Metrics;
 use crate::owned;
 use crate::reconcile::reconcile;
 use anyhow::{Context as _, bail};
-use doug_crds::DougCluster;
+use doug_crds::{DougCluster, Platform};
 use futures::StreamExt;
 use futures::future::join_all;
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
@@ -26,6 +26,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::net::TcpListener;
 
+/// Who has these assigns each namespace a range of users (SecurityContextConstraints).
+const OPENSHIFT: &str = "security.openshift.io";
 /// Name of the Lease.
 const LEASE: &str = "dougdb-operator";
 /// A watch ends after so many seconds and goes on with another: one whose server
@@ -58,10 +60,10 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()> + Send) -> a
     let client = client().await?;
     let mut election = Election::new(client.clone(), &config.namespace, LEASE, &config.identity);
     tokio::pin!(shutdown);
-    tokio::select! {
+    let platform = tokio::select! {
         () = &mut shutdown => return Ok(()),
-        result = connect(&client, &config, &connected) => result?,
-    }
+        platform = connect(&client, &config, &connected) => platform,
+    };
     loop {
         metrics.set_leader(false);
         tracing::info!("waiting for the lease {LEASE} in namespace {}", config.namespace);
@@ -72,7 +74,8 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()> + Send) -> a
         metrics.set_leader(true);
         tracing::info!("this operator holds the lease and works");
         let (image, identity) = (config.image.clone(), config.identity.clone());
-        let context = Arc::new(Context::new(client.clone(), image, identity, metrics.clone()));
+        let context = Context::new(client.clone(), image, identity, platform, metrics.clone());
+        let context = Arc::new(context);
         tokio::select! {
             () = &mut shutdown => {
                 election.release().await;
@@ -95,8 +98,9 @@ async fn client() -> anyhow::Result<Client> {
     Client::try_from(config).context("the way to the API server cannot be used")
 }
 
-/// Asks until the API server knows our resource: a chart may bring both at once.
-async fn connect(client: &Client, config: &Config, connected: &AtomicBool) -> anyhow::Result<()> {
+/// Asks until the API server knows our resource: a chart may bring both at once. What it is that
+/// the API server belongs to.
+async fn connect(client: &Client, config: &Config, connected: &AtomicBool) -> Platform {
     let namespace = config.watch_namespaces.first();
     loop {
         let api = resources(client, namespace.map(String::as_str));
@@ -109,8 +113,23 @@ async fn connect(client: &Client, config: &Config, connected: &AtomicBool) -> an
         }
         tokio::time::sleep(Duration::from_secs(2)).await;
     }
+    let platform = platform(client).await;
     connected.store(true, Ordering::Relaxed);
-    Ok(())
+    platform
+}
+
+/// Asks until it is known: a guess would have nodes refused, or restarted for nothing.
+async fn platform(client: &Client) -> Platform {
+    loop {
+        match client.list_api_groups().await {
+            Ok(list) if list.groups.iter().any(|group| group.name == OPENSHIFT) => {
+                return Platform::OpenShift;
+            }
+            Ok(_) => return Platform::Kubernetes,
+            Err(error) => tracing::warn!("API groups cannot be listed: {error}; trying on"),
+        }
+        tokio::time::sleep(Duration::from_secs(2)).await;
+    }
 }
 
 /// One that this operator cannot read stops no other: after it went back to an older version, for

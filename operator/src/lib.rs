@@ -23,6 +23,7 @@ mod http;
 mod joining;
 mod lease;
 mod metrics;
+mod overrides;
 mod owned;
 mod placement;
 mod reconcile;

@@ -50,10 +50,14 @@ readOnlyRootFilesystem: true
 capabilities: {drop: [ALL]}
 {{- end -}}
 
+{{/* OpenShift gives each namespace a range of users, and refuses pods that ask for others. */}}
 {{- define "dougdb.podSecurityContext" -}}
+{{- $detected := ternary "OpenShift" "Kubernetes" (.Capabilities.APIVersions.Has "security.openshift.io/v1") -}}
 runAsNonRoot: true
+{{- if eq (default $detected .Values.platform) "Kubernetes" }}
 runAsUser: 65532
 runAsGroup: 65532
+{{- end }}
 seccompProfile: {type: RuntimeDefault}
 {{- end -}}
 

@@ -4,13 +4,12 @@
 use super::labels::metadata;
 use crate::validate::Database;
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 
 /// The nodes' account, without a token in their pods.
 pub fn node_account(database: &Database) -> Value {
-    json!({
-        "metadata": metadata(database, &node_name(database), "node"),
-        "automountServiceAccountToken": false,
-    })
+    let annotations = &database.spec.node.service_account_annotations;
+    account(metadata(database, &node_name(database), "node"), annotations)
 }
 
 /// Name of the nodes' account.
@@ -20,10 +19,15 @@ pub fn node_name(database: &Database) -> String {
 
 /// The facade's account; its pods mount the token themselves.
 pub fn facade_account(database: &Database) -> Value {
-    json!({
-        "metadata": metadata(database, &database.facade_name(), "facade"),
-        "automountServiceAccountToken": false,
-    })
+    let annotations = &database.spec.facade.service_account_annotations;
+    account(metadata(database, &database.facade_name(), "facade"), annotations)
+}
+
+fn account(mut metadata: Value, annotations: &BTreeMap<String, String>) -> Value {
+    if !annotations.is_empty() {
+        metadata["annotations"] = json!(annotations);
+    }
+    json!({"metadata": metadata, "automountServiceAccountToken": false})
 }
 
 /// The right to read this one DougCluster.

@@ -50,7 +50,7 @@ fn pod(database: &Database, circumstances: &Circumstances, labels: &Value) -> Va
         "automountServiceAccountToken": true,
         "enableServiceLinks": false,
         "terminationGracePeriodSeconds": GRACE_SECONDS,
-        "securityContext": pods::pod_security(),
+        "securityContext": pods::pod_security(circumstances.platform),
         "imagePullSecrets": pods::pull_secrets(database),
         "tolerations": tolerations(),
         "topologySpreadConstraints": [{

@@ -1,5 +1,6 @@
 //! Which image nodes run where none is declared.
 
+use super::CONTAINER;
 use crate::dereference::{Observed, lacks_image};
 use crate::validate::Database;
 use k8s_openapi::api::core::v1::{Pod, PodSpec};
@@ -32,13 +33,15 @@ pub fn image(database: &Database, observed: &Observed, own: &str) -> String {
 }
 
 fn image_of(pod: &PodSpec) -> Option<&str> {
-    pod.containers.first()?.image.as_deref()
+    let node = pod.containers.iter().find(|container| container.name == CONTAINER);
+    node?.image.as_deref()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::testing::{database, empty, place};
+    use k8s_openapi::api::core::v1::Container;
     use serde_json::{Value, json};
 
     const OWN: &str = "dougdb/doug:2";
@@ -94,6 +97,21 @@ mod tests {
         answer(&mut running, &[0, 2]);
         assert_eq!(image(&database(), &running, OWN), "doug:1");
         assert_eq!(image(&database(), &Observed::default(), OWN), OWN);
+    }
+
+    #[test]
+    fn a_sidecar_that_was_put_first_is_not_the_node() {
+        let mut running = pods(["doug:1", "doug:1", "doug:1"], fine);
+        for pod in running.pods.values_mut() {
+            let sidecar = Container {
+                name: "proxy".into(),
+                image: Some("proxy:7".into()),
+                ..Default::default()
+            };
+            pod.spec.as_mut().unwrap().containers.insert(0, sidecar);
+        }
+        answer(&mut running, &[0, 1, 2]);
+        assert_eq!(image(&database(), &running, OWN), "doug:1");
     }
 
     #[test]

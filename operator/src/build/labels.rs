@@ -17,6 +17,10 @@ pub const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
 pub const CLUSTER: &str = "dougdb.io/cluster";
 /// What a pod was made from, as far as it matters for restarting it.
 pub const TEMPLATE_HASH: &str = "dougdb.io/template-hash";
+/// What begins the labels and annotations by which the operator works.
+pub const OWN_PREFIX: &str = "dougdb.io/";
+/// The other labels by which pods are selected.
+pub const OWN_LABELS: [&str; 3] = [NAME, INSTANCE, COMPONENT];
 /// The value of [`MANAGED_BY`], and the field manager of every apply.
 pub const MANAGER: &str = "dougdb-operator";
 

@@ -12,12 +12,13 @@ mod services;
 
 pub use image::image;
 pub use labels::{
-    CLUSTER, COMPONENT_NODE, INSTANCE, MANAGED_BY, MANAGER, TEMPLATE_HASH, instance_selector,
-    is_facade,
+    CLUSTER, COMPONENT_NODE, INSTANCE, MANAGED_BY, MANAGER, OWN_LABELS, OWN_PREFIX, TEMPLATE_HASH,
+    instance_selector, is_facade,
 };
-pub use node::template_hash;
+pub use node::{CONTAINER, template_hash};
 
 use crate::validate::Database;
+use doug_crds::Platform;
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 use k8s_openapi::api::core::v1::{Secret, Service, ServiceAccount};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
@@ -31,6 +32,8 @@ use serde_json::{Value, json};
 pub struct Circumstances {
     /// The image that nodes and facade run.
     pub image: String,
+    /// What assigns the users that processes run as.
+    pub platform: Platform,
 }
 
 /// One object as it should be.
@@ -59,11 +62,14 @@ pub fn build(database: &Database, circumstances: &Circumstances) -> Vec<Desired>
     for cluster in &database.spec.clusters {
         objects.push(object::<Service>(database, services::headless(database, cluster)));
         objects.push(object::<PodDisruptionBudget>(database, pods::budget(database, cluster)));
-        let set = node::stateful_set(database, cluster, circumstances);
+        let mut set = node::stateful_set(database, cluster, circumstances);
+        database.node_pods.merge_over(&mut set["spec"]["template"]);
         objects.push(object::<StatefulSet>(database, set));
     }
     objects.push(object::<PodDisruptionBudget>(database, facade::budget(database)));
-    objects.push(object::<Deployment>(database, facade::deployment(database, circumstances)));
+    let mut facade = facade::deployment(database, circumstances);
+    database.facade_pods.merge_over(&mut facade["spec"]["template"]);
+    objects.push(object::<Deployment>(database, facade));
     objects
 }
 

@@ -6,6 +6,8 @@ use crate::validate::{Database, bytes};
 use doug_crds::{ClusterSpec, Spread};
 use serde_json::{Value, json};
 
+/// The container in which the node runs, among those of others.
+pub const CONTAINER: &str = "node";
 /// Replaying the log may take this many tries of two seconds.
 const STARTUP_TRIES: u32 = 900;
 /// Handing over takes two seconds, requests in flight two more.
@@ -47,7 +49,7 @@ fn pod(database: &Database, of: &ClusterSpec, circumstances: &Circumstances) -> 
         "automountServiceAccountToken": false,
         "enableServiceLinks": false,
         "terminationGracePeriodSeconds": GRACE_SECONDS,
-        "securityContext": pods::pod_security(),
+        "securityContext": pods::pod_security(circumstances.platform),
         "imagePullSecrets": pods::pull_secrets(database),
         "containers": [container(database, of, circumstances)],
         "volumes": [{
@@ -96,7 +98,7 @@ fn container(database: &Database, of: &ClusterSpec, circumstances: &Circumstance
         |name: &str, number: u16| json!({"name": name, "containerPort": number, "protocol": "TCP"});
     let field = |name: &str, path: &str| json!({"name": name, "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": path}}});
     json!({
-        "name": "node",
+        "name": CONTAINER,
         "image": circumstances.image,
         "args": arguments(database, of),
         "env": [
@@ -174,6 +176,8 @@ pub fn template_hash(database: &Database, circumstances: &Circumstances) -> Stri
         "resources": node.resources,
         "scheduling": node.scheduling,
         "config": node.config,
+        "podTemplate": node.pod_template,
+        "platform": circumstances.platform,
     });
     format!("{:016x}", xxhash_rust::xxh3::xxh3_64(matters.to_string().as_bytes()))
 }

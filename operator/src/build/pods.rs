@@ -2,23 +2,26 @@
 
 use super::labels::{cluster, cluster_metadata};
 use crate::validate::Database;
-use doug_crds::{ClusterSpec, Resources};
+use doug_crds::{ClusterSpec, Platform, Resources};
 use serde_json::{Map, Value, json};
 
 /// Anyone but root, in the image and on the volume.
 const USER: u32 = 65_532;
 
-/// The security context of a pod.
-pub fn pod_security() -> Value {
-    json!({
+/// The security context of a pod. A platform that assigns users refuses pods that ask for others.
+pub fn pod_security(platform: Platform) -> Value {
+    let mut context = json!({
         "runAsNonRoot": true,
-        "runAsUser": USER,
-        "runAsGroup": USER,
-        "fsGroup": USER,
         // A large volume would otherwise be walked at every start.
         "fsGroupChangePolicy": "OnRootMismatch",
         "seccompProfile": {"type": "RuntimeDefault"},
-    })
+    });
+    if platform == Platform::Kubernetes {
+        for field in ["runAsUser", "runAsGroup", "fsGroup"] {
+            context[field] = USER.into();
+        }
+    }
+    context
 }
 
 /// The security context of a container.

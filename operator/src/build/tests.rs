@@ -3,7 +3,7 @@ use crate::testing::{database, resource, spec};
 use crate::validate::validate;
 
 fn circumstances() -> Circumstances {
-    Circumstances { image: "dougdb/doug:0.1.0".into() }
+    Circumstances { image: "dougdb/doug:0.1.0".into(), platform: Platform::Kubernetes }
 }
 
 fn yaml(database: &Database) -> String {
@@ -37,7 +37,14 @@ fn everything_declared_finds_its_place() {
     spec["facade"] = json!({
         "replicas": 3, "service": {"type": "LoadBalancer", "port": 80},
         "resources": {"limits": {"memory": "512Mi"}}, "memoryBudget": "128Mi",
+        "serviceAccountAnnotations": {"eks.amazonaws.com/role-arn": "arn:facade"},
+        "podTemplate": {"metadata": {"labels": {"team": "shop"}}},
     });
+    spec["node"]["serviceAccountAnnotations"] = json!({"iam/role": "node"});
+    spec["node"]["podTemplate"] = json!({"spec": {
+        "runtimeClassName": "gvisor",
+        "containers": [{"name": "proxy", "image": "proxy:1"}],
+    }});
     insta::assert_snapshot!(yaml(&validate(&resource(spec)).unwrap()));
 }
 
@@ -49,7 +56,8 @@ fn a_node_is_restarted_for_what_matters_to_it_only() {
         template_hash(&validate(&resource(spec)).unwrap(), &circumstances())
     };
     let usual = hash(&|_| {});
-    let matters: [&dyn Fn(&mut Value); 3] = [
+    let matters: [&dyn Fn(&mut Value); 4] = [
+        &|spec| spec["node"]["podTemplate"] = json!({"metadata": {"labels": {"team": "shop"}}}),
         &|spec| spec["node"]["config"] = json!({"electionTimeoutMilliseconds": 300}),
         &|spec| spec["node"]["config"] = json!({"quiesceAfterMilliseconds": 0}),
         &|spec| spec["node"]["resources"] = json!({"requests": {"cpu": "1"}}),
@@ -61,4 +69,28 @@ fn a_node_is_restarted_for_what_matters_to_it_only() {
     ];
     assert!(matters.iter().all(|change| hash(change) != usual));
     assert!(does_not.iter().all(|change| hash(change) == usual));
+}
+
+#[test]
+fn a_platform_that_assigns_users_is_asked_for_none() {
+    let openshift = Circumstances { platform: Platform::OpenShift, ..circumstances() };
+    let templates = build(&database(), &openshift)
+        .into_iter()
+        .filter_map(|object| object.body.pointer("/spec/template/spec/securityContext").cloned());
+    let contexts: Vec<Value> = templates.collect();
+    assert_eq!(contexts.len(), 2, "of nodes and facade");
+    for context in contexts {
+        for field in ["runAsUser", "runAsGroup", "fsGroup"] {
+            assert!(
+                context[field].is_null(),
+                "{field} is outside the namespace's range: {context}"
+            );
+        }
+        assert_eq!(context["runAsNonRoot"], true);
+    }
+    assert_ne!(
+        template_hash(&database(), &openshift),
+        template_hash(&database(), &circumstances()),
+        "a database that is told so later restarts its nodes"
+    );
 }

@@ -116,9 +116,13 @@ pub fn counts_as_ready(pod: &Pod) -> bool {
     conditions.into_iter().any(|c| c.type_ == "Ready" && c.status == "True")
 }
 
-/// What the kubelet says of a pod's containers.
+/// What the kubelet says of a pod's containers. Those that come before the others are among them:
+/// without them the others do not come.
 pub fn containers(pod: &Pod) -> impl Iterator<Item = &ContainerStatus> {
-    pod.status.iter().flat_map(|status| status.container_statuses.iter().flatten())
+    pod.status.iter().flat_map(|status| {
+        let all = [&status.init_container_statuses, &status.container_statuses];
+        all.into_iter().flatten().flatten()
+    })
 }
 
 /// Whether a pod waits for an image that cannot be had.

@@ -1,7 +1,7 @@
 //! The objects of a database, found by their labels.
 
 use super::{Observed, Token, containers};
-use crate::build::{COMPONENT_NODE, instance_selector};
+use crate::build::{COMPONENT_NODE, CONTAINER, instance_selector};
 use crate::validate::Database;
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod, Secret};
@@ -39,8 +39,8 @@ pub async fn any_node_runs(client: &Client, database: &Database) -> kube::Result
 }
 
 fn runs(pod: &Pod) -> bool {
-    let mut states = containers(pod).filter_map(|container| container.state.as_ref());
-    states.any(|state| state.running.is_some())
+    let node = containers(pod).find(|container| container.name == CONTAINER);
+    node.and_then(|node| node.state.as_ref()).is_some_and(|state| state.running.is_some())
 }
 
 async fn list<K>(

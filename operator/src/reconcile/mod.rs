@@ -129,7 +129,10 @@ async fn work(
     let old = cluster.status.clone().unwrap_or_default();
 
     let growth = steps::grow(context, cluster, &database, &mut observed).await?;
-    let circumstances = Circumstances { image: build::image(&database, &observed, &context.image) };
+    let circumstances = Circumstances {
+        image: build::image(&database, &observed, &context.image),
+        platform: database.spec.platform.unwrap_or(context.platform),
+    };
     apply_objects(context, &database, &circumstances, &observed).await?;
 
     let bootstrap = bootstrap::next(&database, &old, &observed, fresh_id()?);

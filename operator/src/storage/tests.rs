@@ -65,7 +65,10 @@ fn the_stateful_set_of_a_cluster_that_leaves_is_not_deleted_for_its_size() {
 #[test]
 fn a_stateful_set_that_is_there_is_applied_with_the_size_it_has() {
     let observed = observed(["512Mi"; 3], "512Mi", "512Mi");
-    let circumstances = crate::build::Circumstances { image: "doug".into() };
+    let circumstances = crate::build::Circumstances {
+        image: "doug".into(),
+        platform: doug_crds::Platform::Kubernetes,
+    };
     let mut objects = crate::build::build(&database(), &circumstances);
     keep_templates(&mut objects, &observed);
     let set = objects.iter().find(|object| object.resource.kind == "StatefulSet").unwrap();

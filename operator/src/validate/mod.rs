@@ -10,6 +10,7 @@ mod quantity;
 pub use duration::parse_duration;
 pub use quantity::bytes;
 
+use crate::overrides::{Component, Overrides};
 use doug_client::create::{self as plan, NodeSpec};
 use doug_crds::{DougCluster, DougClusterSpec, Partitioning, Resources};
 use kube::ResourceExt;
@@ -38,6 +39,10 @@ pub struct Database {
     pub spec: DougClusterSpec,
     /// How long a node may be silent before it is replaced unasked.
     pub replace_after: Option<Duration>,
+    /// What is merged over the pods of nodes.
+    pub node_pods: Overrides,
+    /// What is merged over the pods of the facade.
+    pub facade_pods: Overrides,
 }
 
 /// A node as declared: its place, not its identity.
@@ -156,6 +161,8 @@ pub fn validate(cluster: &DougCluster) -> Result<Database, String> {
         generation: cluster.metadata.generation.unwrap_or_default(),
         image: spec.image.clone(),
         replace_after: replace_after(spec.node.replace_after.as_deref())?,
+        node_pods: Overrides::parse(Component::Node, spec.node.pod_template.as_ref())?,
+        facade_pods: Overrides::parse(Component::Facade, spec.facade.pod_template.as_ref())?,
         spec,
     };
     check_name(&database.name)?;

@@ -1,0 +1,90 @@
+//! What a user declares of the facade.
+
+use crate::limits;
+use crate::spec::Resources;
+use kube::KubeSchema;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// The facade's Deployment and Service.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FacadeSpec {
+    /// How many pods.
+    #[serde(default = "two")]
+    #[schemars(range(min = 1, max = 64))]
+    pub replicas: u32,
+    /// How clients reach it.
+    #[serde(default)]
+    pub service: ServiceSpec,
+    /// What each pod asks for and may use.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resources: Option<Resources>,
+    /// Memory for requests and answers under way, for instance `256Mi`. At least 8Mi.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = limits::QUANTITY))]
+    #[x_kube(validation = Rule::new("isQuantity(self) && quantity(self).compareTo(quantity('8Mi')) >= 0")
+        .message("memoryBudget of the facade is a quantity of at least 8Mi, for instance 256Mi"))]
+    pub memory_budget: Option<String>,
+    /// What is merged over the facade's pods, by strategic merge: labels, annotations, and any field of a pod that the operator need not own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "crate::template::facade")]
+    pub pod_template: Option<serde_json::Value>,
+    /// Annotations of the facade's ServiceAccount.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(schema_with = "crate::template::annotations")]
+    pub service_account_annotations: BTreeMap<String, String>,
+}
+
+fn two() -> u32 {
+    2
+}
+
+impl Default for FacadeSpec {
+    fn default() -> Self {
+        Self {
+            replicas: two(),
+            service: ServiceSpec::default(),
+            resources: None,
+            memory_budget: None,
+            pod_template: None,
+            service_account_annotations: BTreeMap::new(),
+        }
+    }
+}
+
+/// The facade's Service.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ServiceSpec {
+    /// Who can reach it.
+    #[serde(rename = "type", default)]
+    pub kind: ServiceKind,
+    /// Its port.
+    #[serde(default = "doug_port")]
+    #[schemars(range(min = 1, max = 65_535))]
+    pub port: u16,
+}
+
+fn doug_port() -> u16 {
+    7400
+}
+
+impl Default for ServiceSpec {
+    fn default() -> Self {
+        Self { kind: ServiceKind::default(), port: doug_port() }
+    }
+}
+
+/// The type of a Service.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum ServiceKind {
+    /// From inside the Kubernetes cluster.
+    #[default]
+    ClusterIP,
+    /// Also on a port of every machine.
+    NodePort,
+    /// Also through the cloud's load balancer.
+    LoadBalancer,
+}
