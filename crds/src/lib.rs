@@ -22,7 +22,8 @@ pub use spec::{
     WhenDeleted,
 };
 pub use status::{
-    Creation, CreationNode, DougClusterStatus, NodeState, NodeStatus, Replacing, Summary,
+    Creation, CreationNode, DougClusterStatus, FacadeStatus, NodeState, NodeStatus, Replacing,
+    Summary,
 };
 
 use kube::CustomResourceExt;

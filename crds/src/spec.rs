@@ -20,6 +20,12 @@ use std::collections::BTreeMap;
     category = "dougdb",
     namespaced,
     status = "DougClusterStatus",
+    // The number that an autoscaler may change is that of the facades: they keep nothing.
+    scale(
+        spec_replicas_path = ".spec.facade.replicas",
+        status_replicas_path = ".status.facade.replicas",
+        label_selector_path = ".status.facade.selector"
+    ),
     derive = "PartialEq",
     doc = "A DougDB database: partitions, the clusters of nodes that hold them, and a facade in front.",
     printcolumn(

@@ -29,6 +29,9 @@ pub struct DougClusterStatus {
     /// Numbers for the printed columns.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub summary: Option<Summary>,
+    /// The facades that there are, as the scale subresource gives them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub facade: Option<FacadeStatus>,
     /// Ready, Available, Progressing and Degraded.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
@@ -62,6 +65,19 @@ pub struct Summary {
     pub nodes: u32,
     /// Nodes whose every replica has caught up.
     pub ready_nodes: u32,
+}
+
+/// The pods of the facade.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct FacadeStatus {
+    /// How many there are.
+    pub replicas: i32,
+    /// How many of them are ready.
+    pub ready_replicas: i32,
+    /// What selects them, for an autoscaler that looks at their load.
+    #[schemars(length(max = 200))]
+    pub selector: String,
 }
 
 /// One declared node.

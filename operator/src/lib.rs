@@ -29,6 +29,7 @@ mod placement;
 mod reconcile;
 mod replacement;
 mod rollout;
+mod scaling;
 mod status;
 mod storage;
 #[cfg(test)]

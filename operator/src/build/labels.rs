@@ -49,6 +49,11 @@ pub fn instance_selector(database: &str) -> String {
     format!("{NAME}=dougdb,{INSTANCE}={database}")
 }
 
+/// A label selector for the facades of one database.
+pub fn facade_selector(database: &str) -> String {
+    format!("{},{COMPONENT}=facade", instance_selector(database))
+}
+
 /// Name and labels of an object.
 pub fn metadata(database: &Database, name: &str, part: &str) -> Value {
     let mut labels = component(&database.name, part);

@@ -13,7 +13,7 @@ mod services;
 pub use image::image;
 pub use labels::{
     CLUSTER, COMPONENT_NODE, INSTANCE, MANAGED_BY, MANAGER, OWN_LABELS, OWN_PREFIX, TEMPLATE_HASH,
-    instance_selector, is_facade,
+    facade_selector, instance_selector, is_facade,
 };
 pub use node::{CONTAINER, template_hash};
 

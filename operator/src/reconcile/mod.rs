@@ -16,6 +16,7 @@ use crate::context::Context;
 use crate::dereference::{Observed, Token, any_node_runs, dereference, nodes_selector, read_token};
 use crate::groups::groups;
 use crate::rollout::Next;
+use crate::scaling;
 use crate::status::{self, Findings, Outcome};
 use crate::storage::{self, Growth};
 use crate::validate::{Database, validate};
@@ -241,6 +242,7 @@ async fn apply_objects(
 ) -> Result<(), Failure> {
     let mut objects = build(database, circumstances);
     storage::keep_templates(&mut objects, observed);
+    scaling::keep_replicas(&mut objects, observed);
     let bodies: Vec<_> = objects.iter().map(|object| object.body.to_string()).collect();
     let digest = xxhash_rust::xxh3::xxh3_64(bodies.concat().as_bytes());
     let mut clusters = database.spec.clusters.iter();

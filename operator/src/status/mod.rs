@@ -9,10 +9,11 @@ pub use conditions::{Finding, Findings, conditions, unknown};
 pub use nodes::node_statuses;
 pub use writable::{Leaders, writable};
 
+use crate::build::facade_selector;
 use crate::dereference::Observed;
 use crate::validate::Database;
 use doug_client::PartitionMap;
-use doug_crds::{DougClusterStatus, NodeState, StatusMap, Summary};
+use doug_crds::{DougClusterStatus, FacadeStatus, NodeState, StatusMap, Summary};
 
 /// What a reconciliation found besides the nodes' answers.
 pub struct Outcome<'a> {
@@ -45,11 +46,21 @@ pub fn status(old: &DougClusterStatus, outcome: &Outcome) -> DougClusterStatus {
         version: version.or_else(|| old.version.clone()),
         endpoint: Some(database.endpoint()),
         summary: Some(summary),
+        facade: facade(database, observed).or_else(|| old.facade.clone()),
         conditions: conditions(&old.conditions, findings, database.generation, now),
         nodes,
         creation: old.creation.clone(),
         partition_map: map,
     }
+}
+
+fn facade(database: &Database, observed: &Observed) -> Option<FacadeStatus> {
+    let status = observed.facade.as_ref()?.status.as_ref()?;
+    Some(FacadeStatus {
+        replicas: status.replicas.unwrap_or(0),
+        ready_replicas: status.ready_replicas.unwrap_or(0),
+        selector: facade_selector(&database.name),
+    })
 }
 
 fn database_id(observed: &Observed) -> Option<String> {

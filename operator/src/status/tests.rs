@@ -35,6 +35,20 @@ fn a_database_that_runs_is_published_so() {
 }
 
 #[test]
+fn an_autoscaler_learns_how_many_facades_there_are_and_what_selects_them() {
+    let mut observed = members(1);
+    let facade = serde_json::json!({"status": {"replicas": 3, "readyReplicas": 2}});
+    observed.facade = Some(serde_json::from_value(facade).unwrap());
+    let first = published(&DougClusterStatus::default(), &observed, NOON);
+    let selector = "app.kubernetes.io/name=dougdb,app.kubernetes.io/instance=orders,\
+                    app.kubernetes.io/component=facade";
+    let told = FacadeStatus { replicas: 3, ready_replicas: 2, selector: selector.into() };
+    assert_eq!(first.facade, Some(told));
+    let lost = published(&first, &members(1), LATER);
+    assert_eq!(lost.facade, first.facade, "what nobody says at the moment stays");
+}
+
+#[test]
 fn what_has_not_changed_is_not_written_again() {
     let first = published(&DougClusterStatus::default(), &members(1), NOON);
     assert_eq!(published(&first, &members(1), LATER), first);
