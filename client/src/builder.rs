@@ -5,6 +5,7 @@ use crate::dial::Dial;
 use crate::jitter::Jitter;
 use crate::runtime::{Runtime, Tokio};
 use crate::transport::{Grpc, Transport};
+use doug_proto::address::is_bare_ipv6;
 use doug_proto::error::Fault;
 use doug_proto::limits;
 use doug_proto::map::PartitionMap;
@@ -195,6 +196,12 @@ pub(crate) fn address_of(endpoint: &str) -> Result<String, Fault> {
         )));
     }
     let address = endpoint.strip_prefix("http://").unwrap_or(endpoint).trim_end_matches('/');
+    if is_bare_ipv6(address) {
+        return Err(Fault::invalid(format!(
+            "{endpoint:?} is not an endpoint: put an IPv6 address in brackets, before the port, \
+             for instance [fd00::7]:7400"
+        )));
+    }
     let (host, port) = address.rsplit_once(':').unwrap_or((address, ""));
     if host.is_empty() || port.parse::<u16>().is_err() || host.contains('/') {
         return Err(Fault::invalid(format!(
@@ -215,6 +222,7 @@ mod tests {
         for wrong in ["", "localhost", ":7400", "host:seventy", "host:70000", "a/b:1"] {
             assert!(address_of(wrong).unwrap_err().message.contains("host:port"), "{wrong}");
         }
+        assert!(address_of("fd00::7:7400").unwrap_err().message.contains("[fd00::7]:7400"));
         assert!(address_of("https://host:7400").unwrap_err().message.contains("TLS"));
     }
 }

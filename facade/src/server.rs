@@ -129,7 +129,7 @@ impl Facade {
 /// Binds before anything else starts, so that a taken port is the first and
 /// only thing said.
 async fn listen(address: SocketAddr, option: &str) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(address).await.with_context(|| {
+    doug_edge::listen(address).await.with_context(|| {
         format!(
             "cannot listen on {address}: if another process has that port (a facade, a node or a \
              demo already running?), stop it, or choose another address with {option}"

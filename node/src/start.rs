@@ -205,7 +205,7 @@ impl Listeners {
 
 async fn listen(config: &Config, port: u16, option: &str) -> Result<TcpListener> {
     let address = SocketAddr::new(config.listen, port);
-    TcpListener::bind(address).await.with_context(|| {
+    doug_edge::listen(address).await.with_context(|| {
         format!(
             "cannot listen on {address}: if another process has that port, stop it, \
              or choose another one with {option}"

@@ -24,7 +24,6 @@ use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use tokio::net::TcpListener;
 
 /// Who has these assigns each namespace a range of users (SecurityContextConstraints).
 const OPENSHIFT: &str = "security.openshift.io";
@@ -46,7 +45,7 @@ const AT_ONCE: u16 = 8;
 /// No way to the API server, or a taken port: whoever started it should start it
 /// again. While another holds the Lease, or none can be had, it waits.
 pub async fn run(config: Config, shutdown: impl Future<Output = ()> + Send) -> anyhow::Result<()> {
-    let listener = TcpListener::bind(config.http).await.with_context(|| {
+    let listener = doug_edge::listen(config.http).await.with_context(|| {
         format!(
             "cannot listen on {}: stop what has that port, or choose another with --http",
             config.http

@@ -3,6 +3,7 @@
 #![deny(missing_docs)]
 
 pub mod access;
+pub mod address;
 pub mod clock_offset;
 pub mod deadline;
 pub mod error;

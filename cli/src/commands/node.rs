@@ -52,7 +52,7 @@ struct Options {
     /// Host name or IP address that others reach this node by [default: 127.0.0.1]
     #[arg(long, env = "DOUG_NODE_ADDRESS", value_name = "HOST")]
     address: Option<String>,
-    /// IP address to listen on; 0.0.0.0 for all [default: 127.0.0.1]
+    /// IP address to listen on; :: for all, of IPv6 and IPv4 [default: 127.0.0.1]
     #[arg(long, env = "DOUG_NODE_LISTEN", value_name = "IP")]
     listen: Option<IpAddr>,
     /// Port for clients [default: 7400]

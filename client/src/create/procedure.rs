@@ -4,6 +4,7 @@ use super::plan::{NodeIdentity, plan};
 use super::spec::{NodeSpec, Spec};
 use crate::admin::Admin;
 use doug_proto::access::AccessToken;
+use doug_proto::address::host_port;
 use doug_proto::error::Fault;
 use doug_proto::ids::DatabaseId;
 use doug_proto::map::PartitionMap;
@@ -70,10 +71,7 @@ fn declared(spec: &Spec) -> impl Iterator<Item = &NodeSpec> {
 
 fn admins(spec: &Spec, timeout: Duration, access: &AccessToken) -> Result<Vec<Admin>, Fault> {
     let admin = |node: &NodeSpec| {
-        let host = &node.address;
-        let port = node.ports().admin;
-        let bracketed = host.contains(':') && !host.starts_with('[');
-        let address = if bracketed { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
+        let address = host_port(&node.address, node.ports().admin);
         Ok(Admin::with_timeout(&address, timeout)?.with_token(access.clone()))
     };
     declared(spec).map(admin).collect()

@@ -7,6 +7,7 @@ use crate::validate::{Database, Place};
 use doug_client::admin::Admin;
 use doug_client::{Fault, PartitionMap, v1};
 use doug_proto::access::AccessToken;
+use doug_proto::address::host_port;
 use doug_proto::ids::NodeId;
 use doug_proto::limits;
 use doug_proto::v1::doug_client::DougClient;
@@ -71,8 +72,7 @@ fn address(pod: &Pod, port: u16) -> Option<String> {
     if status.phase.as_deref() != Some("Running") {
         return None;
     }
-    let ip = status.pod_ip.as_deref()?;
-    Some(if ip.contains(':') { format!("[{ip}]:{port}") } else { format!("{ip}:{port}") })
+    Some(host_port(status.pod_ip.as_deref()?, port))
 }
 
 /// Asks every node and every facade at once.

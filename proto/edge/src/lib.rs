@@ -10,8 +10,10 @@ mod gate;
 pub mod grpc;
 pub mod incoming;
 pub mod keyspaces;
+mod listen;
 pub mod outbox;
 pub mod stall;
 
 pub use body::{CountedBody, HeldByBody};
 pub use gate::ConnectionLimits;
+pub use listen::listen;

@@ -23,6 +23,7 @@ pub use removed::RemovedKeyspaces;
 pub use stored::{Stored, StoredChange};
 pub use watch::{MapFollower, MapTeller};
 
+use crate::address::host_port;
 use crate::error::Fault;
 use crate::ids::{DatabaseId, NodeId};
 use bytes::Bytes;
@@ -100,25 +101,17 @@ impl Node {
 
     /// `host:port` for `Doug`.
     pub fn doug_address(&self) -> String {
-        join(&self.address, self.ports.doug)
+        host_port(&self.address, self.ports.doug)
     }
 
     /// `host:port` for `Raft`.
     pub fn raft_address(&self) -> String {
-        join(&self.address, self.ports.raft)
+        host_port(&self.address, self.ports.raft)
     }
 
     /// `host:port` for `Admin`.
     pub fn admin_address(&self) -> String {
-        join(&self.address, self.ports.admin)
-    }
-}
-
-fn join(host: &str, port: u16) -> String {
-    if host.contains(':') && !host.starts_with('[') {
-        format!("[{host}]:{port}")
-    } else {
-        format!("{host}:{port}")
+        host_port(&self.address, self.ports.admin)
     }
 }
 

@@ -7,6 +7,7 @@ mod replace;
 
 use crate::exit::Exit;
 use crate::globals::Globals;
+use doug_proto::address::{host_port, port_of};
 
 const ADMIN_PORT: u16 = 7402;
 
@@ -37,8 +38,10 @@ pub async fn run(args: Args, globals: &Globals) -> anyhow::Result<Exit> {
 }
 
 fn with_port(text: &str) -> String {
-    let has_port = text.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
-    if has_port { text.to_owned() } else { format!("{text}:{ADMIN_PORT}") }
+    match port_of(text) {
+        Some(_) => text.to_owned(),
+        None => host_port(text, ADMIN_PORT),
+    }
 }
 
 #[cfg(test)]
@@ -48,6 +51,7 @@ mod tests {
     #[test]
     fn an_address_without_a_port_gets_the_usual_one() {
         assert_eq!(with_port("db9"), "db9:7402");
+        assert_eq!(with_port("fd00::9"), "[fd00::9]:7402");
         assert_eq!(with_port("db9:8402"), "db9:8402");
     }
 }
