@@ -1,7 +1,7 @@
 //! What a user declares of the facade.
 
 use crate::limits;
-use crate::spec::Resources;
+use crate::resources::Resources;
 use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -55,8 +55,14 @@ impl Default for FacadeSpec {
 }
 
 /// The facade's Service.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("(has(self.type) && self.type == 'LoadBalancer') || !(has(self.loadBalancerClass) || has(self.loadBalancerSourceRanges))")
+        .message("loadBalancerClass and loadBalancerSourceRanges need a Service of type LoadBalancer"),
+    validation = Rule::new("(has(self.type) && self.type != 'ClusterIP') || !has(self.externalTrafficPolicy)")
+        .message("externalTrafficPolicy needs a Service of type NodePort or LoadBalancer"),
+)]
 pub struct ServiceSpec {
     /// Who can reach it.
     #[serde(rename = "type", default)]
@@ -65,6 +71,30 @@ pub struct ServiceSpec {
     #[serde(default = "doug_port")]
     #[schemars(range(min = 1, max = 65_535))]
     pub port: u16,
+    /// Annotations of the Service, by which clouds' load balancers are told what to do.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(schema_with = "crate::template::annotations")]
+    pub annotations: BTreeMap<String, String>,
+    /// Which load balancer, where there are several. Cannot be changed while the type is LoadBalancer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = limits::NAME))]
+    pub load_balancer_class: Option<String>,
+    /// From where clients may come through the load balancer, for instance `10.0.0.0/8`. Default: from everywhere.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64), inner(length(min = 3, max = 43)))]
+    pub load_balancer_source_ranges: Vec<String>,
+    /// Whether machines pass connections on to facades of other machines.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub external_traffic_policy: Option<TrafficPolicy>,
+}
+
+/// Where a machine passes connections on that come from outside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum TrafficPolicy {
+    /// To every facade.
+    Cluster,
+    /// Only to its own, which then see the client's address.
+    Local,
 }
 
 fn doug_port() -> u16 {
@@ -73,7 +103,14 @@ fn doug_port() -> u16 {
 
 impl Default for ServiceSpec {
     fn default() -> Self {
-        Self { kind: ServiceKind::default(), port: doug_port() }
+        Self {
+            kind: ServiceKind::default(),
+            port: doug_port(),
+            annotations: BTreeMap::new(),
+            load_balancer_class: None,
+            load_balancer_source_ranges: Vec::new(),
+            external_traffic_policy: None,
+        }
     }
 }
 

@@ -9,17 +9,19 @@
 mod facade;
 mod limits;
 mod map;
+mod resources;
 mod schema;
 mod spec;
 mod status;
 mod template;
 
-pub use facade::{FacadeSpec, ServiceKind, ServiceSpec};
+pub use facade::{FacadeSpec, ServiceKind, ServiceSpec, TrafficPolicy};
 pub use map::{MapHash, MapNode, MapPartition, MapPorts, MapRange, MapRouting, StatusMap};
+pub use resources::Resources;
 pub use spec::{
-    ClusterSpec, DougCluster, DougClusterSpec, HashPartitioning, NodeConfig, NodeTemplate,
-    Partitioning, Platform, RangePartitioning, Resources, Scheduling, SplitKey, Spread, Storage,
-    WhenDeleted,
+    ClusterSpec, DougCluster, DougClusterSpec, HashPartitioning, IpFamily, IpFamilyPolicy, Network,
+    NodeConfig, NodeTemplate, Partitioning, Platform, RangePartitioning, Scheduling, SplitKey,
+    Spread, Storage, Topology, WhenDeleted, WhenUnsatisfiable,
 };
 pub use status::{
     Creation, CreationNode, DougClusterStatus, FacadeStatus, NodeState, NodeStatus, Replacing,

@@ -2,6 +2,7 @@
 
 use crate::facade::FacadeSpec;
 use crate::limits;
+use crate::resources::Resources;
 use crate::status::DougClusterStatus;
 use k8s_openapi::api::core::v1::Toleration;
 use kube::{CustomResource, KubeSchema};
@@ -61,6 +62,9 @@ pub struct DougClusterSpec {
     /// What assigns the users that processes run as. Default: OpenShift where the cluster has its SecurityContextConstraints, else Kubernetes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub platform: Option<Platform>,
+    /// The addresses of the Services.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub network: Option<Network>,
     /// How keys are spread over partitions. Never changes.
     #[x_kube(validation = Rule::new("self == oldSelf")
         .message("partitioning cannot be changed once the database exists, since partitions cannot be split or merged yet: apply another DougCluster and move the data with `doug dump` and `doug load`"))]
@@ -82,6 +86,41 @@ pub enum Platform {
     Kubernetes,
     /// The namespace has a range of users, from which each pod gets one: pods ask for none.
     OpenShift,
+}
+
+/// The addresses of the Services: of the facade's and of those that name nodes.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("!has(self.ipFamilies) || size(self.ipFamilies) < 2 || (has(self.ipFamilyPolicy) && self.ipFamilyPolicy != 'SingleStack' && self.ipFamilies[0] != self.ipFamilies[1])")
+    .message("two ipFamilies need ipFamilyPolicy PreferDualStack or RequireDualStack, and differ"))]
+pub struct Network {
+    /// How many kinds of addresses they have. Default: the Kubernetes cluster's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ip_family_policy: Option<IpFamilyPolicy>,
+    /// Which ones, the preferred one first. Default: the Kubernetes cluster's. The first cannot be changed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 2), extend("x-kubernetes-list-type" = "atomic"))]
+    pub ip_families: Vec<IpFamily>,
+}
+
+/// How many kinds of addresses a Service has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum IpFamilyPolicy {
+    /// One.
+    SingleStack,
+    /// Both, where the Kubernetes cluster has both.
+    PreferDualStack,
+    /// Both.
+    RequireDualStack,
+}
+
+/// A kind of addresses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum IpFamily {
+    /// Such as 10.0.0.7.
+    IPv4,
+    /// Such as fd00::7.
+    IPv6,
 }
 
 /// Exactly one of hash and range.
@@ -225,24 +264,6 @@ pub enum WhenDeleted {
     Delete,
 }
 
-/// Requests and limits of a container.
-#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Resources {
-    /// What is reserved: `cpu`, `memory`, `ephemeral-storage`.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    #[x_kube(validation = Rule::new("self.all(name, name in ['cpu', 'memory', 'ephemeral-storage'] && isQuantity(self[name]))")
-        .message("requests are quantities of cpu, memory and ephemeral-storage, for instance {cpu: 500m, memory: 1Gi}"))]
-    #[schemars(schema_with = "crate::schema::quantities")]
-    pub requests: BTreeMap<String, String>,
-    /// What is never exceeded: `cpu`, `memory`, `ephemeral-storage`.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    #[x_kube(validation = Rule::new("self.all(name, name in ['cpu', 'memory', 'ephemeral-storage'] && isQuantity(self[name]))")
-        .message("limits are quantities of cpu, memory and ephemeral-storage, for instance {memory: 1Gi}"))]
-    #[schemars(schema_with = "crate::schema::quantities")]
-    pub limits: BTreeMap<String, String>,
-}
-
 /// Where pods run.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -250,6 +271,10 @@ pub struct Scheduling {
     /// Whether the nodes of a cluster spread over the machines.
     #[serde(default)]
     pub spread: Spread,
+    /// What else the nodes of a cluster spread over. Default: zones, preferred.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 4), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["key"]))]
+    pub topology: Vec<Topology>,
     /// Only machines with these labels.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(schema_with = "crate::schema::labels")]
@@ -262,6 +287,42 @@ pub struct Scheduling {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = limits::NAME))]
     pub priority_class_name: Option<String>,
+}
+
+/// Machines with the same value of a label are one domain; nodes spread evenly over domains.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Topology {
+    /// The label, for instance `topology.kubernetes.io/zone`.
+    #[schemars(length(min = 1, max = limits::NAME))]
+    #[x_kube(validation = Rule::new("self != 'kubernetes.io/hostname'")
+        .message("how nodes spread over machines is said by scheduling.spread"))]
+    pub key: String,
+    /// What becomes of a node that fits nowhere without more imbalance than `maxSkew`.
+    #[serde(default)]
+    pub when_unsatisfiable: WhenUnsatisfiable,
+    /// By how many nodes of a cluster one domain may have more than another.
+    #[serde(default = "one")]
+    #[schemars(range(min = 1, max = 7))]
+    pub max_skew: u32,
+    /// At least so many domains, or a node waits. Only with `DoNotSchedule`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 7))]
+    pub min_domains: Option<u32>,
+}
+
+fn one() -> u32 {
+    1
+}
+
+/// What becomes of a node that fits nowhere.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum WhenUnsatisfiable {
+    /// It runs where the imbalance is least.
+    #[default]
+    ScheduleAnyway,
+    /// It waits.
+    DoNotSchedule,
 }
 
 /// How strictly the nodes of a cluster are kept apart.

@@ -5,6 +5,6 @@ fn each_module_uses_only_those_below_it() {
     doug_layers::assert_one_way(
         env!("CARGO_MANIFEST_DIR"),
         "src/lib.rs",
-        &["limits", "schema", "map", "status", "spec"],
+        &["limits", "schema", "map", "status", "template", "resources", "facade", "spec"],
     );
 }

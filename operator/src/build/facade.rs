@@ -45,6 +45,12 @@ pub fn budget(database: &Database) -> Value {
 }
 
 fn pod(database: &Database, circumstances: &Circumstances, labels: &Value) -> Value {
+    let constraint = |key: &str| {
+        json!({
+            "maxSkew": 1, "topologyKey": key, "whenUnsatisfiable": "ScheduleAnyway",
+            "labelSelector": {"matchLabels": labels},
+        })
+    };
     json!({
         "serviceAccountName": database.facade_name(),
         "automountServiceAccountToken": true,
@@ -53,10 +59,9 @@ fn pod(database: &Database, circumstances: &Circumstances, labels: &Value) -> Va
         "securityContext": pods::pod_security(circumstances.platform),
         "imagePullSecrets": pods::pull_secrets(database),
         "tolerations": tolerations(),
-        "topologySpreadConstraints": [{
-            "maxSkew": 1, "topologyKey": "kubernetes.io/hostname",
-            "whenUnsatisfiable": "ScheduleAnyway", "labelSelector": {"matchLabels": labels},
-        }],
+        "topologySpreadConstraints": [
+            constraint("kubernetes.io/hostname"), constraint("topology.kubernetes.io/zone"),
+        ],
         "containers": [{
             "name": "facade",
             "image": circumstances.image,
@@ -88,7 +93,7 @@ fn tolerations() -> [Value; 2] {
 fn arguments(database: &Database) -> Vec<String> {
     let mut arguments = vec![
         "facade".to_owned(),
-        "--listen=0.0.0.0:7400".to_owned(),
+        "--listen=[::]:7400".to_owned(),
         format!("--dougcluster={}/{}", database.namespace, database.name),
     ];
     if let Some(size) = database.spec.facade.memory_budget.as_deref().and_then(bytes) {

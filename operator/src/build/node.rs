@@ -3,11 +3,14 @@
 use super::labels::{TEMPLATE_HASH, cluster, cluster_metadata};
 use super::{Circumstances, access, pods};
 use crate::validate::{Database, bytes};
-use doug_crds::{ClusterSpec, Spread};
+use doug_crds::{ClusterSpec, Scheduling, Spread, Topology, WhenUnsatisfiable};
 use serde_json::{Value, json};
 
 /// The container in which the node runs, among those of others.
 pub const CONTAINER: &str = "node";
+/// A machine, and what fails with others of its kind.
+const MACHINE: &str = "kubernetes.io/hostname";
+const ZONE: &str = "topology.kubernetes.io/zone";
 /// Replaying the log may take this many tries of two seconds.
 const STARTUP_TRIES: u32 = 900;
 /// Handing over takes two seconds, requests in flight two more.
@@ -44,6 +47,7 @@ pub fn stateful_set(database: &Database, of: &ClusterSpec, circumstances: &Circu
 
 fn pod(database: &Database, of: &ClusterSpec, circumstances: &Circumstances) -> Value {
     let scheduling = &database.spec.node.scheduling;
+    let labels = cluster(database, &of.name);
     let mut pod = json!({
         "serviceAccountName": access::node_name(database),
         "automountServiceAccountToken": false,
@@ -66,31 +70,46 @@ fn pod(database: &Database, of: &ClusterSpec, circumstances: &Circumstances) -> 
     if let Some(class) = &scheduling.priority_class_name {
         pod["priorityClassName"] = class.clone().into();
     }
-    let strictness = match scheduling.spread {
-        Spread::Preferred => "ScheduleAnyway",
-        Spread::Required => "DoNotSchedule",
-        Spread::None => return pod,
-    };
-    let labels = cluster(database, &of.name);
-    // Zones may be fewer than nodes, so spreading over them is preferred, never required.
-    pod["topologySpreadConstraints"] = json!([
-        {
-            "maxSkew": 1, "topologyKey": "kubernetes.io/hostname",
-            "whenUnsatisfiable": strictness, "labelSelector": {"matchLabels": labels},
-        },
-        {
-            "maxSkew": 1, "topologyKey": "topology.kubernetes.io/zone",
-            "whenUnsatisfiable": "ScheduleAnyway", "labelSelector": {"matchLabels": labels},
-        },
-    ]);
+    let constraints = constraints(scheduling, &labels);
+    if !constraints.is_empty() {
+        pod["topologySpreadConstraints"] = constraints.into();
+    }
     if scheduling.spread == Spread::Required {
         pod["affinity"] = json!({"podAntiAffinity": {
             "requiredDuringSchedulingIgnoredDuringExecution": [{
-                "topologyKey": "kubernetes.io/hostname", "labelSelector": {"matchLabels": labels},
+                "topologyKey": MACHINE, "labelSelector": {"matchLabels": labels},
             }],
         }});
     }
     pod
+}
+
+/// How a cluster's nodes, which have these labels, spread over machines and other domains.
+fn constraints(scheduling: &Scheduling, labels: &Value) -> Vec<Value> {
+    let constraint = |key: &str, when: WhenUnsatisfiable, skew: u32| {
+        json!({
+            "maxSkew": skew, "topologyKey": key, "whenUnsatisfiable": when,
+            "labelSelector": {"matchLabels": labels},
+        })
+    };
+    let over_machines = match scheduling.spread {
+        Spread::Preferred => Some(WhenUnsatisfiable::ScheduleAnyway),
+        Spread::Required => Some(WhenUnsatisfiable::DoNotSchedule),
+        Spread::None => None,
+    };
+    let machines = over_machines.map(|when| constraint(MACHINE, when, 1));
+    let declared = scheduling.topology.iter().map(|topology| {
+        let Topology { key, when_unsatisfiable, max_skew, min_domains } = topology;
+        let mut declared = constraint(key, *when_unsatisfiable, *max_skew);
+        if let Some(least) = min_domains {
+            declared["minDomains"] = (*least).into();
+        }
+        declared
+    });
+    // Zones may be fewer than nodes, so unasked, spreading over them is only preferred.
+    let unasked = scheduling.topology.is_empty() && scheduling.spread != Spread::None;
+    let zones = unasked.then(|| constraint(ZONE, WhenUnsatisfiable::ScheduleAnyway, 1));
+    machines.into_iter().chain(declared).chain(zones).collect()
 }
 
 fn container(database: &Database, of: &ClusterSpec, circumstances: &Circumstances) -> Value {
@@ -126,7 +145,8 @@ fn arguments(database: &Database, of: &ClusterSpec) -> Vec<String> {
         "--data=/var/lib/dougdb/node".to_owned(),
         format!("--cluster={}", of.name),
         format!("--name={}-$(POD_INDEX)", of.name),
-        "--listen=0.0.0.0".to_owned(),
+        // Of both kinds of addresses, where there are both.
+        "--listen=::".to_owned(),
         format!("--address=$(POD_NAME).{set}.{namespace}.svc"),
         "--token-file=/etc/dougdb/token/token".to_owned(),
     ];

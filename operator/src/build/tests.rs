@@ -35,10 +35,18 @@ fn everything_declared_finds_its_place() {
         },
     });
     spec["facade"] = json!({
-        "replicas": 3, "service": {"type": "LoadBalancer", "port": 80},
+        "replicas": 3,
+        "service": {
+            "type": "LoadBalancer", "port": 80, "annotations": {"lb/internal": "true"},
+            "loadBalancerClass": "cloud/internal", "loadBalancerSourceRanges": ["10.0.0.0/8"],
+            "externalTrafficPolicy": "Local",
+        },
         "resources": {"limits": {"memory": "512Mi"}}, "memoryBudget": "128Mi",
         "serviceAccountAnnotations": {"eks.amazonaws.com/role-arn": "arn:facade"},
         "podTemplate": {"metadata": {"labels": {"team": "shop"}}},
+    });
+    spec["network"] = json!({
+        "ipFamilyPolicy": "PreferDualStack", "ipFamilies": ["IPv6", "IPv4"],
     });
     spec["node"]["serviceAccountAnnotations"] = json!({"iam/role": "node"});
     spec["node"]["podTemplate"] = json!({"spec": {
@@ -93,4 +101,38 @@ fn a_platform_that_assigns_users_is_asked_for_none() {
         template_hash(&database(), &circumstances()),
         "a database that is told so later restarts its nodes"
     );
+}
+
+#[test]
+fn zones_are_preferred_unless_something_else_is_declared() {
+    let constraints = |scheduling: Value| -> Vec<String> {
+        let mut spec = spec();
+        spec["node"]["scheduling"] = scheduling;
+        let database = validate(&resource(spec)).unwrap();
+        let objects = build(&database, &circumstances());
+        let set = objects.iter().find(|object| object.resource.kind == "StatefulSet").unwrap();
+        let pod = &set.body["spec"]["template"]["spec"];
+        let all = pod["topologySpreadConstraints"].as_array().into_iter().flatten();
+        all.map(|one| {
+            let text = |field: &str| one[field].to_string().replace('"', "");
+            assert_eq!(one["labelSelector"]["matchLabels"]["dougdb.io/cluster"], "a");
+            [text("topologyKey"), text("whenUnsatisfiable"), text("minDomains")].join(" ")
+        })
+        .collect()
+    };
+    let preferred_machines = "kubernetes.io/hostname ScheduleAnyway null";
+    let preferred_zones = "topology.kubernetes.io/zone ScheduleAnyway null";
+    assert_eq!(constraints(json!({})), [preferred_machines, preferred_zones]);
+    let required = json!({"topology": [{
+        "key": "topology.kubernetes.io/zone", "whenUnsatisfiable": "DoNotSchedule", "minDomains": 3,
+    }]});
+    assert_eq!(
+        constraints(required),
+        [preferred_machines, "topology.kubernetes.io/zone DoNotSchedule 3"]
+    );
+    assert_eq!(
+        constraints(json!({"spread": "None", "topology": [{"key": "rack"}]})),
+        ["rack ScheduleAnyway null"]
+    );
+    assert!(constraints(json!({"spread": "None"})).is_empty());
 }

@@ -12,7 +12,7 @@ pub use quantity::bytes;
 
 use crate::overrides::{Component, Overrides};
 use doug_client::create::{self as plan, NodeSpec};
-use doug_crds::{DougCluster, DougClusterSpec, Partitioning, Resources};
+use doug_crds::{DougCluster, DougClusterSpec, Partitioning, Resources, WhenUnsatisfiable};
 use kube::ResourceExt;
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -308,6 +308,16 @@ fn check_resources(of: &str, resources: &Resources) -> Result<(), String> {
 }
 
 fn check_scheduling(database: &Database) -> Result<(), String> {
+    for topology in &database.spec.node.scheduling.topology {
+        let waits = topology.when_unsatisfiable == WhenUnsatisfiable::DoNotSchedule;
+        if topology.min_domains.is_some() && !waits {
+            return Err(format!(
+                "node.scheduling.topology of {:?} has minDomains, which counts only where a node \
+                 waits: set whenUnsatisfiable to DoNotSchedule, or leave minDomains out",
+                topology.key
+            ));
+        }
+    }
     for toleration in &database.spec.node.scheduling.tolerations {
         let exists = toleration.operator.as_deref() == Some("Exists");
         if exists && toleration.value.as_deref().is_some_and(|value| !value.is_empty()) {

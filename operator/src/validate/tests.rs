@@ -52,6 +52,9 @@ fn what_cannot_work_is_refused_with_the_remedy() {
                 json!({"tolerations": [{"key": "db", "operator": "Exists", "value": "x"}]});
         }),
         refusal(|spec| {
+            spec["node"]["scheduling"] = json!({"topology": [{"key": "rack", "minDomains": 3}]});
+        }),
+        refusal(|spec| {
             spec["facade"] =
                 json!({"memoryBudget": "1Gi", "resources": {"limits": {"memory": "512Mi"}}});
         }),
