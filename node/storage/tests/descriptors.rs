@@ -137,6 +137,24 @@ fn a_job_that_finds_no_descriptor_at_all_changes_nothing_and_succeeds_later() {
 }
 
 #[test]
+fn log_and_manifest_go_on_with_kept_back_descriptors_when_no_table_is_open_and_none_is_left() {
+    let disk = SimDisk::new(1);
+    let mut opened = open_few(&disk);
+    let mut tree = opened.store.create_replica(&new_replica(A)).expect("new");
+    assert_eq!(opened.store.table_files().open_count(), 0);
+    disk.limit_descriptors(Some(disk.descriptors()));
+    for index in 1..=40 {
+        opened.log.append(record(A, index)).expect("there is room");
+        opened.log.sync().expect("the log gets its segments");
+        opened.store.change_map([map_entry(vec![7; 300])]).expect("the manifest is rewritten");
+    }
+    put(A, &mut tree, 41, &mut BTreeMap::new());
+    disk.limit_descriptors(Some(disk.descriptors()));
+    let error = flush(&mut tree, 41, "").expect_err("a job gets none of them");
+    assert!(error.is_out_of_descriptors(), "{error}");
+}
+
+#[test]
 fn a_removed_replica_is_read_to_the_end_by_those_who_hold_it_and_its_files_go_then() {
     let disk = SimDisk::new(1);
     let (opened, tree, held) = filled(&disk);

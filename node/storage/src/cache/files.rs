@@ -13,7 +13,8 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use crate::disk::{DirLock, Disk, DiskFile, OpenMode, Space};
+use super::reserve::{Reserve, YieldingDisk};
+use crate::disk::{Disk, DiskFile, OpenMode};
 
 /// How often to look whether a read under way has given its descriptor back.
 const LOOKS: u32 = 100;
@@ -110,10 +111,21 @@ impl TableFiles {
         self.0.state.lock().opened
     }
 
-    /// The disk as all else of a node uses it: what fails for want of a descriptor is tried again
-    /// after a table was closed, for log and manifest must go on and tables can be opened again.
+    /// The disk as jobs of trees and snapshots use it: what fails for want of a descriptor is
+    /// tried again after a table was closed.
     pub fn disk(&self) -> Arc<dyn Disk> {
-        Arc::new(YieldingDisk(self.clone()))
+        Arc::new(YieldingDisk::new(self.clone(), None))
+    }
+
+    /// The disk as log and manifest use it, with descriptors of the reserve once no table is left
+    /// to be closed: without them the process must end, and all others can wait.
+    pub(crate) fn disk_with(&self, reserve: &Arc<Reserve>) -> Arc<dyn Disk> {
+        Arc::new(YieldingDisk::new(self.clone(), Some(reserve.clone())))
+    }
+
+    /// The disk as it is.
+    pub(crate) fn plain(&self) -> &dyn Disk {
+        &*self.0.disk
     }
 
     fn insert(&self, number: u64, file: &Arc<dyn DiskFile>) {
@@ -137,7 +149,7 @@ impl TableFiles {
     }
 
     /// Carries out what needs a descriptor; while there is none, closes one table after another.
-    fn yielding<T>(&self, call: impl Fn(&dyn Disk) -> io::Result<T>) -> io::Result<T> {
+    pub(super) fn yielding<T>(&self, call: impl Fn(&dyn Disk) -> io::Result<T>) -> io::Result<T> {
         let mut looks = 0;
         loop {
             let error = match call(&*self.0.disk) {
@@ -186,58 +198,6 @@ impl Drop for TableFile {
     fn drop(&mut self) {
         let closed = self.files.0.state.lock().close(self.number);
         drop(closed);
-    }
-}
-
-struct YieldingDisk(TableFiles);
-
-impl YieldingDisk {
-    fn plain(&self) -> &dyn Disk {
-        &*self.0.0.disk
-    }
-}
-
-impl Disk for YieldingDisk {
-    fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn DiskFile>> {
-        self.0.yielding(|disk| disk.open(path, mode))
-    }
-
-    fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
-        self.0.yielding(|disk| disk.list(dir))
-    }
-
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.plain().rename(from, to)
-    }
-
-    fn remove(&self, path: &Path) -> io::Result<()> {
-        self.plain().remove(path)
-    }
-
-    fn hard_link(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.plain().hard_link(from, to)
-    }
-
-    fn create_dir_all(&self, dir: &Path) -> io::Result<()> {
-        self.0.yielding(|disk| disk.create_dir_all(dir))
-    }
-
-    /// A directory is synced by a descriptor of its own. Without one no sync was tried, so this
-    /// is no second try after a failed one.
-    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
-        self.0.yielding(|disk| disk.sync_dir(dir))
-    }
-
-    fn exists(&self, path: &Path) -> io::Result<bool> {
-        self.plain().exists(path)
-    }
-
-    fn lock_exclusive(&self, dir: &Path) -> io::Result<Box<dyn DirLock>> {
-        self.0.yielding(|disk| disk.lock_exclusive(dir))
-    }
-
-    fn space(&self, dir: &Path) -> io::Result<Space> {
-        self.plain().space(dir)
     }
 }
 

@@ -2,9 +2,11 @@
 //! bytes; open files, bounded by descriptors. All are shared by all its trees.
 
 mod files;
+mod reserve;
 
 pub(crate) use files::TableFile;
 pub use files::{TableFiles, is_out_of_descriptors};
+pub(crate) use reserve::Reserve;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -32,7 +32,7 @@ pub(super) struct OpenManifest {
 }
 
 /// The file that names the manifest in force.
-pub(super) fn current(dir: &Path) -> PathBuf {
+pub(crate) fn current(dir: &Path) -> PathBuf {
     dir.join(CURRENT)
 }
 

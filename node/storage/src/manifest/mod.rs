@@ -11,6 +11,7 @@ mod state;
 mod writer;
 
 pub use change::{Change, Identity, MapChange};
+pub(crate) use files::current;
 pub use files::{Loaded, load};
 pub use state::{ManifestState, MapEntries, ReplicaRecord};
 pub use writer::{Manifest, ManifestOptions};

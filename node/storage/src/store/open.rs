@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::{Opened, Recovered, Store, StoreOptions};
-use crate::cache::{BlockCache, TableFiles};
+use crate::cache::{BlockCache, Reserve, TableFiles};
 use crate::disk::{DirLock, Disk};
 use crate::log::{self, KnownReplicas, RecoveredLog};
 use crate::manifest::{self, Manifest, ManifestState};
@@ -20,7 +20,8 @@ const LOG: &str = "log";
 
 pub(super) fn open(disk: Arc<dyn Disk>, dir: &Path, options: StoreOptions) -> Result<Opened> {
     let files = TableFiles::new(disk, options.open_tables);
-    let disk = files.disk();
+    let reserve = Arc::new(Reserve::default());
+    let disk = files.disk_with(&reserve);
     disk.create_dir_all(dir).map_err(StorageError::io("create", dir))?;
     let lock = lock(&*disk, dir)?;
     let loaded = manifest::load(&*disk, dir)?;
@@ -39,7 +40,7 @@ pub(super) fn open(disk: Arc<dyn Disk>, dir: &Path, options: StoreOptions) -> Re
     }
     let state = loaded.map(|l| l.state).unwrap_or_default();
     let examined = log::examine(disk.clone(), &log_dir, options.log, &known(&state))?;
-    let context = context(files, dir, &options, &state)?;
+    let context = context(files.clone(), dir, &options, &state)?;
     let trees = open_trees(&context, &state)?;
     let orphans = tree::orphans(&*disk, dir, |file| is_listed(&state, file))?;
 
@@ -58,6 +59,7 @@ pub(super) fn open(disk: Arc<dyn Disk>, dir: &Path, options: StoreOptions) -> Re
     crash_point("log recovery: ambiguous tails noted");
     let opened = examined.start()?;
     let manifest = noted.map_or_else(|| start_manifest(&state), Ok)?;
+    reserve.hold(files.plain(), &manifest::current(dir));
     for orphan in orphans {
         disk.remove(&orphan).map_err(StorageError::io("delete", &orphan))?;
     }
@@ -66,8 +68,8 @@ pub(super) fn open(disk: Arc<dyn Disk>, dir: &Path, options: StoreOptions) -> Re
         manifest,
         log: opened.reader.clone(),
         context,
-        outgoing: Outgoing::load(disk.clone(), dir.join("outgoing"), lives)?,
-        incoming: IncomingFiles::load(disk.clone(), dir.join("incoming"), lives)?,
+        outgoing: Outgoing::load(files.disk(), dir.join("outgoing"), lives)?,
+        incoming: IncomingFiles::load(files.disk(), dir.join("incoming"), lives)?,
         log_cut: opened.cut,
         _lock: lock,
     };
