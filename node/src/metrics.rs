@@ -372,8 +372,7 @@ impl Metrics {
             self.memory_share_bytes.get_or_create(&ShareLabels { share: share.name() }).set(bytes);
         }
         let partitions: Vec<_> = engine.partitions.read().values().cloned().collect();
-        let memtables: u64 = partitions.iter().map(|partition| partition.memtable_bytes()).sum();
-        self.memtable_bytes.set(memtables as i64);
+        self.memtable_bytes.set(engine.memtables.lock().total() as i64);
         self.count_sessions(&partitions, engine.maps.get().as_deref());
         for partition in partitions {
             let labels = PartitionLabels { partition: partition.key().partition };

@@ -12,6 +12,7 @@ use crate::engine::threads::{DISK_PATIENCE, HOST_PATIENCE, Threads};
 use crate::engine::{
     apply_thread, founding, host_thread, log_thread, maintenance, read_pool, removal, volume_watch,
 };
+use crate::flow::MemtableMemory;
 use crate::host::{Event, Host, HostConfig, host_of};
 use crate::metrics::Metrics;
 use crate::recovery::restore;
@@ -405,7 +406,7 @@ fn share(
         log_reader: parts.log_reader,
         log_limit: config.log_limit,
         budget: config.budget(),
-        memtables_full: AtomicBool::new(false),
+        memtables: Mutex::new(MemtableMemory::new(config.budget().of(Share::Memtables))),
         session_memory: SessionMemory::new(config.budget().of(Share::Sessions)),
         log,
         apply,

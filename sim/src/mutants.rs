@@ -40,6 +40,8 @@ pub enum Mutant {
     CatalogMovesBare,
     /// A host waits for a place in the log's queue.
     HostWaitsForLog,
+    /// Memtables are measured now and then, not with what is applied.
+    MemtablesMeasuredRarely,
     /// The liveness probe looks at the hosts' threads only.
     HalfDeadThread,
     /// A bug of the storage engine.
@@ -72,6 +74,7 @@ impl Mutant {
         Mutant::HalfDeadThread,
         Mutant::ReadBeforeReplay,
         Mutant::HostWaitsForLog,
+        Mutant::MemtablesMeasuredRarely,
         Mutant::CatalogMovesBare,
         Mutant::Storage(Bug::AppliedNotAtomic),
         Mutant::Storage(Bug::AppendAfterTornTail),

@@ -261,6 +261,8 @@ pub struct Plan {
     /// Bytes that a node's volume holds beside what its log and memtables may need; `None`: as
     /// many as there are.
     pub volume_room: Option<u64>,
+    /// Bytes that the memtables of all replicas of a node may take.
+    pub memtable_share: u64,
     /// Bytes of applied log kept for followers.
     pub retained_log_bytes: u64,
     /// Bytes of payloads kept in memory.
@@ -320,6 +322,7 @@ impl Plan {
             library: LibraryPlan::default(),
             store: small_store(),
             volume_room: None,
+            memtable_share: 1 << 20,
             retained_log_bytes: 24 << 10,
             payload_cache_bytes: 16 << 10,
             backlog_bytes: 256 << 10,
@@ -396,7 +399,9 @@ impl Plan {
                 plan.faults.insert(kind, random.between(3 * SECOND, 25 * SECOND));
             }
         }
-        // From a stream of its own, so that it does not change what else a seed draws.
+        // From streams of their own, so that they do not change what else a seed draws.
+        let mut random = Random::for_purpose(seed, 18);
+        plan.memtable_share = *random.pick(&[16 << 10, 32 << 10, 1 << 20]);
         let mut random = Random::for_purpose(seed, 5);
         plan.quiesce_after =
             *random.pick(&[None, None, None, Some(5_000), Some(100_000), Some(1_000_000)]);

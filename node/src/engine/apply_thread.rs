@@ -1,5 +1,6 @@
 //! The thread that applies what is committed and answers its writers.
 
+use super::memory::note_memtables;
 use super::parts::Engine;
 use super::removal::leave_if_damaged;
 use super::requests::Asked;
@@ -12,7 +13,6 @@ use crossbeam_channel::{Receiver, RecvTimeoutError};
 use doug_storage::ReplicaKey;
 use doug_storage::tree::{Pressure, ReadError};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// How soon a thread without work notices that the node stops.
@@ -56,6 +56,7 @@ fn apply(work: ApplyWork, engine: &Arc<Engine>) -> Option<ApplyWork> {
     match partition.apply(work) {
         Ok(mut applied) => {
             let rest = applied.rest.take();
+            note_memtables(engine, replica, partition.memtable_bytes());
             finish(&partition, applied, engine);
             rest
         }
@@ -100,7 +101,7 @@ fn end(replica: ReplicaKey, error: &dyn std::fmt::Display) {
 /// stall the partition without a word; filled on, the volume refuses writes in words.
 fn pressure(replica: ReplicaKey, engine: &Engine) -> Pressure {
     let Some(partition) = engine.partition(replica.partition) else { return Pressure::None };
-    if engine.memtables_full.load(Ordering::Relaxed) {
+    if engine.memtables.lock().is_full() {
         return Pressure::Stop;
     }
     let pressure =

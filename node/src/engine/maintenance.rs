@@ -1,5 +1,6 @@
 //! The threads that flush, compact and read the log back.
 
+use super::memory::note_memtables;
 use super::parts::Engine;
 use super::removal::leave_if_damaged;
 use super::threads::Pulse;
@@ -91,6 +92,8 @@ fn jobs(
         let (volume, now) = (&engine.volume, engine.clock.now());
         let Some(work) = Background::next(&partition, force, volume, now) else { return Ok(()) };
         force = false;
+        // A memtable that is frozen for a flush is given the sessions first.
+        note_memtables(engine, replica, partition.memtable_bytes());
         match drive(work, engine, pulse) {
             Ok(Some(change)) => publish(&partition, change, engine)?,
             Ok(None) if engine.is_stopping() => return Ok(()),
@@ -149,6 +152,7 @@ fn publish(
     let replica = partition.key();
     if let Some(applied) = partition.publish(&engine.store, change)? {
         engine.metrics.flushes.inc();
+        note_memtables(engine, replica, partition.memtable_bytes());
         engine.host(replica.partition).send(Event::Flushed { replica, index: applied.index });
     } else {
         engine.metrics.compactions.inc();

@@ -11,6 +11,7 @@ use super::read_pool::ReadTask;
 use super::requests::{Asked, Request, Requests, Sink};
 use crate::apply::ReplicaData;
 use crate::budget::MemoryBudget;
+use crate::flow::MemtableMemory;
 use crate::host::{ApplyWork, Event, Host, Reply, RequestId, SendSnapshot, WantedReplica, host_of};
 use crate::metrics::Metrics;
 use crate::serving::{self, ScanPins};
@@ -176,8 +177,8 @@ pub struct Engine {
     pub log_reader: LogReader,
     /// Memory that its parts may use.
     pub budget: MemoryBudget,
-    /// Set while memtables use more than their share, and nothing more is applied.
-    pub memtables_full: AtomicBool,
+    /// What memtables take, and may take.
+    pub memtables: Mutex<MemtableMemory>,
     /// What client sessions take, and may take.
     pub session_memory: SessionMemory,
     /// Most bytes of log on disk.

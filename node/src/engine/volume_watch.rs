@@ -1,7 +1,7 @@
 //! Measures the node's volume, again and again.
 
 use super::maintenance::Task;
-use super::memory::keep_within_shares;
+use super::memory;
 use super::parts::Engine;
 use crate::volume::{Needs, WriteAdmission};
 use std::sync::Arc;
@@ -33,7 +33,7 @@ fn flush_deletes(engine: &Engine) {
 
 /// Measures once.
 pub fn measure(engine: &Engine) {
-    let memtables = keep_within_shares(engine);
+    let memtables = memory::measure(engine);
     let needs = Needs { log: engine.log_reader.growth(), memtables };
     // Where nothing can be known of it, the volume is left to whoever watches it.
     let Ok(changed) = engine.volume.measure(|| engine.store.space(), needs) else { return };

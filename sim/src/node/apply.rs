@@ -28,8 +28,11 @@ impl Process {
     pub(super) fn apply(&mut self, cx: &mut Context) -> Result<(), Death> {
         self.applying = false;
         let now = Time(cx.now);
-        let partitions = &self.partitions;
+        let (partitions, full) = (&self.partitions, self.memtables.is_full());
         let pressure = |replica: ReplicaKey| {
+            if full {
+                return Pressure::Stop;
+            }
             let held = partitions.get(&replica.partition).filter(|held| held.key() == replica);
             held.map_or(Pressure::None, |partition| partition.pressure())
         };
@@ -37,6 +40,9 @@ impl Process {
             Next::Work(work) => work,
             Next::Wait(until) => {
                 cx.coverage.hit("applying held back");
+                if full {
+                    cx.coverage.hit("memtables beyond their share");
+                }
                 let held: Vec<_> = self.partitions.values().cloned().collect();
                 for partition in held.iter().filter(|held| held.pressure() != Pressure::None) {
                     self.maintain(partition, cx);
@@ -54,6 +60,7 @@ impl Process {
             self.apply_soon(cx);
             return Ok(());
         };
+        self.check_memtables(cx)?;
         let last = work.batches.last().map(|apply| (apply.batch.base, apply.batch.last()));
         let before = partition.applied().index;
         let mut applied = match partition.apply(work) {
@@ -69,6 +76,7 @@ impl Process {
             }
             Err(Unapplied { error, .. }) => return Err(error.into()),
         };
+        self.note_memtables(&partition, cx);
         if let Some(rest) = applied.rest.take() {
             cx.coverage.hit("applying waited for a descriptor");
             self.to_apply.put_back(now, replica, rest);

@@ -106,10 +106,12 @@ impl Process {
         Ok(())
     }
 
-    fn look(&self, replica: ReplicaKey, force: bool, cx: &mut Context) -> Option<Work> {
+    fn look(&mut self, replica: ReplicaKey, force: bool, cx: &mut Context) -> Option<Work> {
         let partition = self.partition(replica)?;
         let now = self.clock.local(cx.now);
         let job = Background::next(&partition, force, &self.volume, now)?;
+        // A memtable that is frozen for a flush is given the sessions first.
+        self.note_memtables(&partition, cx);
         if matches!(job, Background::Survey(_)) {
             cx.coverage.hit("table looked through for room");
         }
@@ -148,6 +150,7 @@ impl Process {
         match partition.publish(&self.store, change)? {
             Some(applied) => {
                 cx.coverage.hit("flush");
+                self.note_memtables(partition, cx);
                 let host = self.host_of(replica.partition);
                 self.post(host, Event::Flushed { replica, index: applied.index }, cx);
             }

@@ -95,6 +95,7 @@ impl Process {
     fn forget_partition(&mut self, key: ReplicaKey) {
         if self.partition(key).is_some() {
             self.partitions.remove(&key.partition);
+            self.memtables.note(key, 0);
         }
     }
 

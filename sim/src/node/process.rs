@@ -12,7 +12,7 @@ use crate::plan::Plan;
 use crate::random::Random;
 use bytes::Bytes;
 use doug_node::apply::{ApplyError, Machine, ReplicaData};
-use doug_node::flow::{Appended, ApplyQueue, Inbox, LogQueue, OperationAdmission};
+use doug_node::flow::{Appended, ApplyQueue, Inbox, LogQueue, MemtableMemory, OperationAdmission};
 use doug_node::host::{ApplyWork, Host, HostConfig, RequestId};
 use doug_node::membership::HeldDescriptors;
 use doug_node::recovery::restore;
@@ -93,6 +93,7 @@ pub struct Process {
     pub(super) syncing: Option<BTreeMap<usize, Appended>>,
     pub(super) to_apply: ApplyQueue<ApplyWork>,
     pub(super) applying: bool,
+    pub(super) memtables: MemtableMemory,
     pub(super) tasks: VecDeque<Task>,
     pub(super) workers: [Option<Work>; WORKERS],
     pub(super) requests: BTreeMap<RequestId, (InFlight, super::reads::Asked)>,
@@ -279,6 +280,7 @@ impl Process {
             syncing: None,
             to_apply: ApplyQueue::default(),
             applying: false,
+            memtables: MemtableMemory::new(cx.plan.memtable_share),
             tasks: VecDeque::new(),
             workers: [const { None }; WORKERS],
             requests: BTreeMap::new(),

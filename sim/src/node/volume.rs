@@ -4,6 +4,8 @@ use super::maintenance::Task;
 use super::process::{Death, Process};
 use crate::checks::Violation;
 use crate::context::Context;
+use crate::mutants::Mutant;
+use doug_node::apply::ReplicaData;
 use doug_node::volume::{Needs, Reservation, WriteAdmission};
 use doug_node::volume::{Purpose, only_deletes};
 use doug_proto::error::Fault;
@@ -15,7 +17,12 @@ impl Process {
     /// # Errors
     /// Somebody has taken the room that the log may need.
     pub(super) fn measure(&mut self, cx: &mut Context) -> Result<(), Death> {
-        let memtables = self.partitions.values().map(|held| held.memtable_bytes()).sum();
+        for held in self.partitions.values() {
+            self.memtables.note(held.key(), held.memtable_bytes());
+        }
+        self.memtables.ask_again();
+        self.flush_memtables(cx);
+        let memtables = self.memtables.total();
         let needs = Needs { log: self.reader.growth(), memtables };
         let Ok(changed) = self.volume.measure(|| self.store.space(), needs) else {
             return Ok(());
@@ -35,6 +42,40 @@ impl Process {
             }
         }
         Ok(())
+    }
+
+    /// A replica's memtables have changed: the largest of all are flushed where that is too much.
+    pub(super) fn note_memtables(&mut self, partition: &ReplicaData, cx: &mut Context) {
+        if cx.plan.mutant == Mutant::MemtablesMeasuredRarely {
+            return;
+        }
+        self.memtables.note(partition.key(), partition.memtable_bytes());
+        self.flush_memtables(cx);
+    }
+
+    fn flush_memtables(&mut self, cx: &mut Context) {
+        for replica in self.memtables.to_flush() {
+            cx.coverage.hit("memtable flushed for another's sake");
+            self.enqueue(Task::Flush(replica), cx);
+        }
+    }
+
+    /// Applying is held back in time: what is applied begins while all memtables together are at
+    /// most a quarter beyond their share.
+    ///
+    /// # Errors
+    /// They were beyond it.
+    pub(super) fn check_memtables(&self, cx: &Context) -> Result<(), Violation> {
+        let held: u64 = self.partitions.values().map(|held| held.memtable_bytes()).sum();
+        let share = cx.plan.memtable_share;
+        if held <= share + share / 4 {
+            return Ok(());
+        }
+        let what = format!(
+            "{} applies more while its memtables hold {held} bytes, of a share of {share}",
+            self.name
+        );
+        Err(Violation::new("memtables keep to their share", what))
     }
 
     /// Whoever writes tables leaves the log what it may need. The manifest is not counted: it is
