@@ -16,7 +16,8 @@ use std::collections::BTreeMap;
 
 use doug_raft::{Config, LeaseConfig, Role};
 
-use crate::support::cluster::{Cluster, Dice, Weather};
+use crate::support::cluster::Cluster;
+use crate::support::weather::{Dice, Weather};
 use crate::support::{MILLISECOND, command, id, voters};
 
 const SEEDS: u64 = 400;

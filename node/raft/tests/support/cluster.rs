@@ -1,139 +1,22 @@
-//! A whole group on a simulated network and simulated disks, driven by one seed.
+//! A whole group on a simulated network and simulated disks, driven by one seed: who belongs to
+//! it, what it is asked, and how long it runs. A checker looks on.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use doug_raft::{
-    Batch, ChangeError, Clock as WallClock, Config, Configuration, Effect, Index, LivenessEpoch,
-    Membership, Message, NodeLiveness, ProposeError, Proposed, Raft, ReadId, Role, Stamp, Term,
-    Ticket, Time,
+    ChangeError, Clock as WallClock, Config, Configuration, Membership, NodeLiveness, ProposeError,
+    Proposed, Raft, ReadId, Role, Time,
 };
 
 use super::check::Checker;
-use super::disk::{Disk, Machine};
-use super::quiesce::{SILENCE, liveness_of};
+use super::disk::Disk;
+use super::events::Event;
+use super::node::{Clock, Node};
+use super::quiesce::SILENCE;
 use super::story::Story;
-use super::{MILLISECOND, config, describe, id, voters};
-
-/// A small generator of the tests' own: theirs must not shift when the core draws one number more.
-pub struct Dice(u64);
-
-impl Dice {
-    pub fn new(seed: u64) -> Dice {
-        Dice(seed.wrapping_mul(0x2545_f491_4f6c_dd1d) ^ 0x9e37_79b9_7f4a_7c15)
-    }
-
-    pub fn between(&mut self, low: u64, high: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ (self.0 >> 31)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        low + (mixed ^ (mixed >> 29)) % (high - low + 1)
-    }
-
-    pub fn percent(&mut self, chance: u64) -> bool {
-        self.between(1, 100) <= chance
-    }
-}
-
-/// Pause between two node heartbeats.
-const NODE_HEARTBEAT: u64 = 50 * MILLISECOND;
-
-/// How badly network and disks behave. Durations in microseconds.
-#[derive(Clone, Debug)]
-pub struct Weather {
-    pub latency: (u64, u64),
-    pub sync: (u64, u64),
-    pub loss_percent: u64,
-    pub duplicate_percent: u64,
-    /// Messages that turn up when nobody expects them any more, up to a second later.
-    pub stray_percent: u64,
-    /// Ordered pairs between which nothing passes.
-    pub cut: BTreeSet<(u64, u64)>,
-}
-
-impl Weather {
-    /// A millisecond each way, half a millisecond to the disk, and nothing goes wrong.
-    pub fn fair() -> Weather {
-        Weather {
-            latency: (MILLISECOND, MILLISECOND),
-            sync: (500, 500),
-            loss_percent: 0,
-            duplicate_percent: 0,
-            stray_percent: 0,
-            cut: BTreeSet::new(),
-        }
-    }
-}
-
-#[derive(Clone)]
-enum Event {
-    Tick,
-    Deliver {
-        from: u64,
-        message: Message,
-    },
-    /// The node checks its peers' liveness, and sends node heartbeats.
-    Look {
-        process: u64,
-    },
-    NodeHeartbeat {
-        from: u64,
-        liveness: LivenessEpoch,
-    },
-    Persisted {
-        process: u64,
-        ticket: Ticket,
-    },
-    Fetched {
-        process: u64,
-        batches: Vec<Batch>,
-    },
-    Snapshot {
-        from: u64,
-        machine: Machine,
-        term: Term,
-    },
-    SnapshotSent {
-        to: u64,
-        ok: bool,
-        index: Index,
-    },
-}
-
-pub struct Node {
-    /// `None` while it is down.
-    pub raft: Option<Raft>,
-    pub disk: Disk,
-    pub machine: Machine,
-    config: Config,
-    clock: Clock,
-    pub(super) process: u64,
-    pub(super) liveness: NodeLiveness<u64>,
-    disk_busy_until: Time,
-    tick_at: Time,
-    reads: BTreeMap<ReadId, Index>,
-    pub reads_ready: BTreeMap<ReadId, Index>,
-    pub reads_aborted: BTreeSet<ReadId>,
-}
-
-/// A machine's own idea of time, which its core is told.
-#[derive(Clone, Copy, Default)]
-pub struct Clock {
-    pub offset: u64,
-    /// By how much it runs fast, in millionths.
-    pub fast_ppm: u64,
-}
-
-impl Clock {
-    fn local(self, now: Time) -> Time {
-        Time(self.offset + now.0 + now.0 * self.fast_ppm / 1_000_000)
-    }
-
-    /// The first moment at which it shows `local` or more.
-    fn when(self, local: Time) -> Time {
-        let elapsed = u128::from(local.0.saturating_sub(self.offset));
-        Time((elapsed * 1_000_000).div_ceil(u128::from(1_000_000 + self.fast_ppm)) as u64)
-    }
-}
+use super::weather::{Dice, Weather};
+use super::{config, describe, id, voters};
 
 pub struct Cluster {
     pub now: Time,
@@ -152,22 +35,14 @@ pub struct Cluster {
     /// Crashes leave ambiguous tails, and now and then something durable is lost with one.
     pub tails_suffer: bool,
     drift_ppm: u64,
-    /// Of wall clocks and tokens alone.
-    clock_dice: Dice,
-    /// Of what crashes do to the ends of logs alone.
+    /// Draws nothing but wall clocks and tokens.
+    pub(super) clock_dice: Dice,
+    /// Draws nothing but what crashes do to the ends of logs.
     pub tail_dice: Dice,
     last_number: u64,
-    events: BTreeMap<(Time, u64), (u64, Event)>,
-    sequence: u64,
+    pub(super) events: BTreeMap<(Time, u64), (u64, Event)>,
+    pub(super) sequence: u64,
     next_read: u64,
-}
-
-/// An hour, in milliseconds.
-const HOUR: u64 = 3_600_000;
-
-/// What a good wall clock shows.
-fn wall(now: Time) -> u64 {
-    10 * HOUR + now.0 / MILLISECOND
 }
 
 impl Cluster {
@@ -351,20 +226,6 @@ impl Cluster {
         proposed
     }
 
-    /// What the good wall clocks show, what the mad one does, and the stamp that a request has
-    /// seen: of another partition, which may be ahead.
-    fn draw_clocks(&mut self) -> (u64, u64, Stamp) {
-        let truth = wall(self.now);
-        let mad = match self.clock_dice.between(0, 3) {
-            0 => truth + HOUR,
-            1 => truth - HOUR,
-            2 => HOUR,
-            _ => 0,
-        };
-        let ahead = if self.clock_dice.percent(30) { self.clock_dice.between(0, 3_000) } else { 0 };
-        (truth, mad, Stamp::first_of(WallClock(truth - 1_500 + ahead)))
-    }
-
     pub fn change(&mut self, number: u64, to: Configuration) -> Result<Proposed, ChangeError> {
         self.story.tell(self.now, format!("{number} is asked for {}", describe(&to)));
         let raft = self.raft(number);
@@ -439,190 +300,6 @@ impl Cluster {
         self.leader().expect("it was just seen")
     }
 
-    /// Does the next thing due by `end`, if there is one.
-    fn turn(&mut self, end: Time) -> bool {
-        let Some(entry) = self.events.first_entry().filter(|entry| entry.key().0 <= end) else {
-            return false;
-        };
-        self.now = entry.key().0;
-        let (number, event) = entry.remove();
-        self.happen(number, event);
-        true
-    }
-
-    fn happen(&mut self, number: u64, event: Event) {
-        let now = self.now;
-        let Some(node) = self.nodes.get_mut(&number) else { return };
-        let (process, local) = (node.process, node.clock.local(now));
-        let Some(raft) = &mut node.raft else { return };
-        match event {
-            Event::Tick if node.tick_at == now => {
-                if let Some(late) = self.ticks_late_by {
-                    raft.compensate_pause(local, late);
-                }
-                raft.tick(local);
-            }
-            Event::Deliver { from, message } => node.hear(local, from, message),
-            Event::Look { process: of } if of == process => {
-                self.look(number, local);
-                return;
-            }
-            Event::NodeHeartbeat { from, liveness } => node.hear_node(local, from, liveness),
-            Event::Persisted { process: written_by, ticket } if written_by == process => {
-                node.disk.sync(ticket);
-                raft.persisted(local, ticket);
-            }
-            Event::Fetched { process: asked_by, batches } if asked_by == process => {
-                raft.fetched(batches)
-            }
-            Event::Snapshot { from, machine, term } if !raft.is_settled() => {
-                let again = Event::Snapshot { from, machine, term };
-                self.schedule(now.after(MILLISECOND), number, again);
-                return;
-            }
-            Event::Snapshot { from, machine, term } => {
-                let index = machine.applied;
-                let ok = node.install(local, machine, term);
-                let outcome = if ok { "installs" } else { "refuses" };
-                self.story.tell(now, format!("{number} {outcome} the snapshot at index {index}"));
-                self.schedule(now, from, Event::SnapshotSent { to: number, ok, index });
-            }
-            Event::SnapshotSent { to, ok, index } => raft.snapshot_sent(local, id(to), ok, index),
-            Event::Tick | Event::Persisted { .. } | Event::Fetched { .. } | Event::Look { .. } => {
-                return;
-            }
-        }
-        self.settle(number);
-    }
-
-    fn schedule(&mut self, at: Time, number: u64, event: Event) {
-        self.sequence += 1;
-        self.events.insert((at, self.sequence), (number, event));
-    }
-
-    /// Does what the node's core asks, checks what it has become, and sets its alarm.
-    fn settle(&mut self, number: u64) {
-        loop {
-            let Some(raft) = &mut self.node(number).raft else { return };
-            raft.check_invariants();
-            let effects = raft.take_effects();
-            if effects.is_empty() {
-                break;
-            }
-            for effect in effects {
-                self.perform(number, effect);
-            }
-        }
-        let nodes = &self.nodes;
-        let raft = nodes[&number].raft.as_ref().expect("it was just seen");
-        self.checker.committed(raft, |id| nodes.get(&id.0).map(|node| &node.disk));
-        let clock = nodes[&number].clock;
-        let next = clock.when(raft.next_tick()).max(self.now.after(1));
-        let before = nodes[&number].tick_at;
-        let at = match self.ticks_late_by {
-            Some(_) if before > self.now => before,
-            Some(late) => self.now.after(late),
-            None => next,
-        };
-        let node = self.node(number);
-        if node.tick_at != at {
-            node.tick_at = at;
-            self.schedule(at, number, Event::Tick);
-        }
-    }
-
-    fn perform(&mut self, number: u64, effect: Effect) {
-        self.story.tell_effect(self.now, number, &effect);
-        *self.counts.entry(kind(&effect)).or_default() += 1;
-        let now = self.now;
-        match effect {
-            Effect::Persist { ticket, record } => {
-                let (low, high) = self.weather.sync;
-                let took = self.dice.between(low, high);
-                let node = self.node(number);
-                let commit = node.raft.as_ref().map_or(0, Raft::commit);
-                node.disk.write(ticket, record, commit);
-                node.disk_busy_until = node.disk_busy_until.max(now.after(took));
-                let (at, process) = (node.disk_busy_until, node.process);
-                self.schedule(at, number, Event::Persisted { process, ticket });
-            }
-            Effect::Send { to, message } => self.send(number, to.0, message),
-            Effect::Apply { batches } => {
-                for batch in &batches {
-                    self.checker.applied(batch);
-                    // With fewer than three voters a mad clock may be the majority.
-                    if !self.changes_members {
-                        self.checker.clock_is_sane(batch, wall(self.now));
-                    }
-                    self.node(number).machine.apply(batch);
-                }
-                let node = self.node(number);
-                let applied = node.machine.applied;
-                node.raft.as_mut().expect("it was just seen").applied(applied);
-            }
-            Effect::ReadReady { reads, index } => {
-                for read in reads {
-                    let node = self.node(number);
-                    let floor = node.reads.remove(&read).expect("each read is answered once");
-                    assert!(
-                        index >= floor,
-                        "a read got index {index}, but {floor} was committed before it"
-                    );
-                    node.reads_ready.insert(read, index);
-                }
-            }
-            Effect::ReadAborted { reads } => {
-                for read in reads {
-                    let node = self.node(number);
-                    node.reads.remove(&read).expect("each read is answered once");
-                    node.reads_aborted.insert(read);
-                }
-            }
-            Effect::RoleChanged { role, .. } => {
-                if role == Role::Leader {
-                    let raft = self.nodes[&number].raft.as_ref().expect("it was just seen");
-                    self.checker.elected(raft);
-                }
-            }
-            Effect::Quiesced => {
-                let raft = self.nodes[&number].raft.as_ref().expect("it was just seen");
-                self.checker.quiesced(raft);
-            }
-            Effect::Unquiesced { .. } => {}
-            Effect::TailRepaired => self.node(number).disk.tail_repaired(),
-            Effect::FetchPayloads { from, to } => {
-                let node = self.node(number);
-                let (process, batches) = (node.process, node.disk.read(from, to));
-                self.schedule(now.after(MILLISECOND), number, Event::Fetched { process, batches });
-            }
-            Effect::SnapshotNeeded { to } => {
-                let node = self.node(number);
-                let machine = node.machine.clone();
-                let raft = node.raft.as_ref().expect("it was just seen");
-                let term = raft
-                    .term_at(machine.applied)
-                    .expect("what is applied was not compacted further");
-                let index = machine.applied;
-                if self.is_cut(number, to.0) {
-                    self.schedule(
-                        now.after(MILLISECOND),
-                        number,
-                        Event::SnapshotSent { to: to.0, ok: false, index },
-                    );
-                } else {
-                    self.schedule(
-                        now.after(10 * MILLISECOND),
-                        to.0,
-                        Event::Snapshot { from: number, machine, term },
-                    );
-                    // Should the receiver not live to say so.
-                    let failed = Event::SnapshotSent { to: to.0, ok: false, index };
-                    self.schedule(now.after(100 * MILLISECOND), number, failed);
-                }
-            }
-        }
-    }
-
     /// Every node in a line or two.
     pub fn state(&self) -> String {
         let mut state = String::new();
@@ -643,119 +320,5 @@ impl Cluster {
             );
         }
         state
-    }
-
-    /// Has a node look after its peers' liveness, if partitions quiesce at all.
-    pub fn begin_to_look(&mut self, number: u64) {
-        if self.quiesce_after.is_some() {
-            let process = self.nodes[&number].process;
-            self.schedule(self.now, number, Event::Look { process });
-        }
-    }
-
-    /// What a host does for its replicas at every tick, as far as quiescence goes.
-    fn look(&mut self, number: u64, local: Time) {
-        let Some(after) = self.quiesce_after else { return };
-        let process = self.nodes[&number].process;
-        self.schedule(self.now.after(NODE_HEARTBEAT), number, Event::Look { process });
-        let others: Vec<u64> = self.nodes.keys().copied().filter(|&n| n != number).collect();
-        for other in others {
-            self.carry(
-                number,
-                other,
-                &Event::NodeHeartbeat { from: number, liveness: liveness_of(process) },
-            );
-        }
-        self.node(number).tick_quiescence(local, after);
-        self.settle(number);
-    }
-
-    fn is_cut(&self, from: u64, to: u64) -> bool {
-        self.weather.cut.contains(&(from, to))
-    }
-
-    fn send(&mut self, from: u64, to: u64, message: Message) {
-        self.checker.sent(id(from), &message);
-        self.carry(from, to, &Event::Deliver { from, message });
-    }
-
-    fn carry(&mut self, from: u64, to: u64, event: &Event) {
-        if self.is_cut(from, to) || !self.nodes.contains_key(&to) {
-            return;
-        }
-        let copies = 1 + u64::from(self.dice.percent(self.weather.duplicate_percent));
-        for _ in 0..copies {
-            if !self.dice.percent(self.weather.loss_percent) {
-                let stray = self.dice.percent(self.weather.stray_percent);
-                let (low, high) =
-                    if stray { (0, 1_000 * MILLISECOND) } else { self.weather.latency };
-                let at = self.now.after(self.dice.between(low, high));
-                self.schedule(at, to, event.clone());
-            }
-        }
-    }
-}
-
-impl Node {
-    /// Changes the settings of its next process.
-    pub fn configure(&mut self, change: impl FnOnce(&mut Config)) {
-        change(&mut self.config);
-    }
-
-    fn down(config: Config, disk: Disk) -> Node {
-        Node {
-            raft: None,
-            disk,
-            machine: Machine::default(),
-            config,
-            clock: Clock::default(),
-            process: 0,
-            liveness: NodeLiveness::new(SILENCE),
-            disk_busy_until: Time(0),
-            tick_at: Time(0),
-            reads: BTreeMap::new(),
-            reads_ready: BTreeMap::new(),
-            reads_aborted: BTreeSet::new(),
-        }
-    }
-
-    /// Flushes the state machine and lets the log forget what it holds.
-    pub fn flush(&mut self) {
-        let Some(raft) = &mut self.raft else { return };
-        let term =
-            raft.term_at(self.machine.applied).expect("what is applied was not compacted further");
-        self.disk.flush(&self.machine, term);
-        raft.compact(self.machine.applied);
-    }
-
-    fn install(&mut self, now: Time, machine: Machine, term: Term) -> bool {
-        let index = machine.applied;
-        let Some(raft) = &mut self.raft else { return false };
-        if index <= raft.applied_index() {
-            return true;
-        }
-        let log_stays = raft.agrees_with((index, term));
-        self.disk.install(&machine, term, log_stays);
-        raft.restore(now, (index, term), machine.time(), machine.membership.clone());
-        self.machine = machine;
-        true
-    }
-}
-
-fn kind(effect: &Effect) -> &'static str {
-    match effect {
-        Effect::Persist { .. } => "records",
-        Effect::Send { message: Message::TimeoutNow { .. }, .. } => "hand-overs",
-        Effect::Send { .. } => "messages",
-        Effect::Apply { .. } => "applies",
-        Effect::ReadReady { .. } => "reads ready",
-        Effect::ReadAborted { .. } => "reads aborted",
-        Effect::RoleChanged { role: Role::Leader, .. } => "elections",
-        Effect::RoleChanged { .. } => "changes of role",
-        Effect::FetchPayloads { .. } => "fetches",
-        Effect::TailRepaired => "tails repaired",
-        Effect::Quiesced => "quiesces",
-        Effect::Unquiesced { cause } => cause.name(),
-        Effect::SnapshotNeeded { .. } => "snapshots",
     }
 }

@@ -3,11 +3,15 @@
 #![allow(dead_code)]
 
 pub mod check;
+mod clocks;
 pub mod cluster;
 pub mod disk;
+mod events;
+pub mod node;
 pub mod quiesce;
 pub mod replica;
 pub mod story;
+pub mod weather;
 
 use std::collections::BTreeSet;
 

@@ -3,7 +3,7 @@
 
 use doug_raft::{LivenessEpoch, Message, ReplicaId, Role, Time, UnquiesceCause};
 
-use super::cluster::Node;
+use super::node::Node;
 use super::{MILLISECOND, id};
 
 /// How long a node says nothing before it counts as silent.

@@ -4,7 +4,8 @@ use doug_raft::Role;
 
 use super::{read, some_leader, write};
 use crate::support::MILLISECOND;
-use crate::support::cluster::{Cluster, Weather};
+use crate::support::cluster::Cluster;
+use crate::support::weather::Weather;
 
 /// Lets the group quiesce in fair weather, disturbs it, and asks for what must hold then.
 pub fn disturb(cluster: &mut Cluster) {
