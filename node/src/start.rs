@@ -276,7 +276,7 @@ fn open(config: &Config, runtime: Handle, peers: Handle) -> Result<(Arc<Engine>,
         address: config.address.clone(),
         ports: config.ports,
         incarnation: random_bits(),
-        election_timeout: config.election_timeout_milliseconds * 1_000,
+        election_timeout: Duration::from_millis(config.election_timeout_milliseconds),
         access: config.access.clone(),
         max_connections: config.max_connections,
     };
@@ -327,10 +327,10 @@ fn hosts(
     let replication = config.budget().of(Share::Replication) / config.hosts as u64;
     let log = config.store_options().log;
     let host_config = HostConfig {
-        election_timeout: config.election_timeout_milliseconds * 1_000,
+        election_timeout: Duration::from_millis(config.election_timeout_milliseconds),
         lease: config.read_leases.then_some(LeaseConfig { max_drift_ppm: MAX_DRIFT_PPM }),
         quiesce_after: (config.quiesce_after_milliseconds > 0)
-            .then_some(config.quiesce_after_milliseconds * 1_000),
+            .then_some(Duration::from_millis(config.quiesce_after_milliseconds)),
         incarnation: identity.incarnation,
         hosts: config.hosts as u32,
         // A quarter of the log, over eight replicas.

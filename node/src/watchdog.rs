@@ -64,7 +64,7 @@ impl Watched {
         if last == ENDED {
             return Some(Complaint { thread: self.name.clone(), silent: None });
         }
-        let silent = Duration::from_micros(now.since(Time(last)));
+        let silent = now.since(Time(last));
         let stuck = silent > self.patience;
         stuck.then(|| Complaint { thread: self.name.clone(), silent: Some(silent) })
     }

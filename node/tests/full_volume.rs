@@ -10,6 +10,7 @@ use doug_storage::log::LogOptions;
 use doug_storage::store::StoreOptions;
 use doug_storage::tree::TreeOptions;
 use std::sync::Arc;
+use std::time::Duration;
 use support::{Bench, delete, descriptor, put, write};
 
 /// Bytes of the volume beside what the node needs of it when it is empty.
@@ -36,7 +37,7 @@ impl Node {
 
     /// A quarter of a second passes.
     fn pass(&mut self) {
-        self.now = self.now.after(250_000);
+        self.now = self.now.after(Duration::from_millis(250));
         let memtables = self.bench.partition.memtable_bytes();
         let needs = Needs { log: LOG, memtables };
         self.volume.measure(|| self.bench.store.space(), needs).expect("it can be measured");

@@ -19,14 +19,15 @@ use doug_raft::{Batch, BatchTime, Clock, ReplicaId, Stamp, Time};
 use doug_storage::ReplicaKey;
 use doug_storage::log::Record;
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 use three_nodes::{descriptor, node};
 
 /// In milliseconds since 1970.
 const MIDNIGHT: u64 = 1_767_225_600_000;
 const HOUR: u64 = 3_600_000;
 
-const MILLISECOND: u64 = 1_000;
-const SECOND: u64 = 1_000_000;
+const MILLISECOND: Duration = Duration::from_millis(1);
+const SECOND: Duration = Duration::from_secs(1);
 const NEVER: Time = Time(u64::MAX - 1);
 
 /// Bytes that may wait for the log.
@@ -81,7 +82,7 @@ impl Trio {
         let hosts = (0..3).map(|i| Host::new(config(i))).collect();
         let (cut, stalled) = (BTreeSet::new(), BTreeSet::new());
         let (seen, logged) = (Seen::default(), [Sequence(0); 3]);
-        let (now, applies_nothing, loses_hand_overs) = (Time(SECOND), false, false);
+        let (now, applies_nothing, loses_hand_overs) = (Time(0).after(SECOND), false, false);
         let mut trio = Self {
             hosts,
             now,
@@ -124,8 +125,8 @@ impl Trio {
     }
 
     /// Lets time pass.
-    fn pass(&mut self, microseconds: u64) {
-        let end = self.now.after(microseconds);
+    fn pass(&mut self, duration: Duration) {
+        let end = self.now.after(duration);
         while self.now < end {
             self.now = self.now.after(10 * MILLISECOND);
             for host in 0..3 {
@@ -139,7 +140,7 @@ impl Trio {
     /// The wall clocks begin at midnight, and that of host 0 an hour later.
     fn wall(&self, host: usize) -> Clock {
         let hour = if host == 0 { HOUR } else { 0 };
-        Clock(MIDNIGHT + hour + self.now.0 / MILLISECOND)
+        Clock(MIDNIGHT + hour + self.now.since(Time(0)).as_millis() as u64)
     }
 
     fn settle(&mut self) {
@@ -246,7 +247,7 @@ fn a_leader_whose_own_clock_is_an_hour_ahead_follows_the_majority() {
     trio.write(0, 1, NEVER);
     let now = trio.wall(1);
     let clock = trio.last_time(0).clock;
-    assert!(clock.since(now) < 1_000 && now.since(clock) < 1_000, "{clock} at {now}");
+    assert!(clock.since(now) < SECOND && now.since(clock) < SECOND, "{clock} at {now}");
     assert_eq!(trio.last_time(1), trio.last_time(0));
 }
 
@@ -265,7 +266,7 @@ fn a_write_is_stamped_later_than_what_its_client_has_seen_elsewhere() {
     trio.write_after(0, 1, seen, NEVER);
     assert_eq!(trio.seen.applied, [RequestId(1)]);
     assert!(trio.last_time(0).stamp > seen);
-    assert!(trio.last_time(0).clock.since(trio.wall(1)) < 1_000, "the clock does not follow");
+    assert!(trio.last_time(0).clock.since(trio.wall(1)) < SECOND, "the clock does not follow");
 }
 
 #[test]

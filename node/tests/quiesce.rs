@@ -13,10 +13,11 @@ use doug_raft::{Batch, BatchTime, Clock, ReplicaId, Role, Stamp, Term, Time, Unq
 use doug_storage::ReplicaKey;
 use doug_storage::log::Record;
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 use three_nodes::{descriptor, node};
 
-const MILLISECOND: u64 = 1_000;
-const SECOND: u64 = 1_000_000;
+const MILLISECOND: Duration = Duration::from_millis(1);
+const SECOND: Duration = Duration::from_secs(1);
 const NEVER: Time = Time(u64::MAX - 1);
 
 /// What passed between the hosts.
@@ -68,12 +69,12 @@ struct Trio {
 }
 
 impl Trio {
-    fn with(partitions: u64, quiesce_after: [Option<u64>; 3]) -> Self {
+    fn with(partitions: u64, quiesce_after: [Option<Duration>; 3]) -> Self {
         let mut trio = Self {
             hosts: vec![None, None, None],
             partitions,
             processes: 0,
-            now: Time(SECOND),
+            now: Time(0).after(SECOND),
             cut: BTreeSet::new(),
             seen: Seen::default(),
             persisted: Vec::new(),
@@ -97,12 +98,12 @@ impl Trio {
     }
 
     /// Starts a process from what the last one wrote.
-    fn start(&mut self, host: usize, quiesce_after: Option<u64>) {
+    fn start(&mut self, host: usize, quiesce_after: Option<Duration>) {
         self.boot(host, quiesce_after);
         self.settle();
     }
 
-    fn boot(&mut self, host: usize, quiesce_after: Option<u64>) {
+    fn boot(&mut self, host: usize, quiesce_after: Option<Duration>) {
         self.processes += 1;
         let incarnation = self.processes;
         let mut started =
@@ -153,8 +154,8 @@ impl Trio {
         self.settle();
     }
 
-    fn pass(&mut self, microseconds: u64) {
-        let end = self.now.after(microseconds);
+    fn pass(&mut self, duration: Duration) {
+        let end = self.now.after(duration);
         while self.now < end {
             self.now = self.now.after(10 * MILLISECOND);
             let now = self.now;

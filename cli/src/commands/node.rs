@@ -165,7 +165,7 @@ impl Options {
             read_leases: self.read_leases.unwrap_or(false),
             quiesce_after_milliseconds: self
                 .quiesce_after_milliseconds
-                .unwrap_or(doug_node::host::QUIESCE_AFTER / 1_000),
+                .unwrap_or(doug_node::host::QUIESCE_AFTER.as_millis() as u64),
             // The rest is for the log, peers and clients.
             open_tables: (doug_edge::descriptors::limit() / 4) as usize,
             access: layers::token(self.token_file.as_deref())?,

@@ -2,10 +2,12 @@
 //! *stamp*, which orders batches causally, also across partitions (docs/time.md).
 
 use std::fmt;
+use std::time::Duration;
 
-use crate::ids::{ReplicaId, Time};
+use crate::ids::ReplicaId;
 use crate::mutant::mutant;
 use crate::raft::Raft;
+use crate::time::Time;
 
 /// Milliseconds since the beginning of 1970, UTC. 0 stands for a clock that was never heard, below
 /// every other.
@@ -13,26 +15,26 @@ use crate::raft::Raft;
 pub struct Clock(pub u64);
 
 impl Clock {
-    /// What it shows `microseconds` after it was read, by a monotone clock: a second later at most,
-    /// for a monotone clock may jump, and who leads hears a majority far more often than that. One
-    /// that was never heard stays so.
+    /// What it shows `elapsed` after it was read, by a monotone clock: a second later at most, for
+    /// a monotone clock may jump, and a leader hears a majority far more often than that. One that
+    /// was never heard stays so.
     #[must_use]
-    pub fn advanced(self, microseconds: u64) -> Clock {
+    pub fn advanced(self, elapsed: Duration) -> Clock {
         if self == Clock(0) {
             return self;
         }
-        Clock(self.0.saturating_add(microseconds.min(MOST_ADVANCE) / 1_000))
+        Clock(self.0.saturating_add(elapsed.min(MOST_ADVANCE).as_millis() as u64))
     }
 
-    /// Milliseconds since `earlier`; 0 if `earlier` is not earlier.
+    /// How much later it is than `earlier`; zero if `earlier` is not earlier.
     #[must_use]
-    pub fn since(self, earlier: Clock) -> u64 {
-        self.0.saturating_sub(earlier.0)
+    pub fn since(self, earlier: Clock) -> Duration {
+        Duration::from_millis(self.0.saturating_sub(earlier.0))
     }
 }
 
-/// Microseconds for which a clock that was read goes on at most.
-const MOST_ADVANCE: u64 = 1_000_000;
+/// For how long a clock that was read goes on at most.
+const MOST_ADVANCE: Duration = Duration::from_secs(1);
 
 /// Orders batches: milliseconds since 1970 in the high 48 bits, a counter in the low 16. Where a
 /// clock stands still, the counter counts on into the milliseconds; so a stamp may be ahead of its
@@ -181,9 +183,10 @@ mod tests {
 
     #[test]
     fn a_clock_never_heard_stays_below_all_others() {
-        assert_eq!(Clock(0).advanced(u64::MAX), Clock(0));
-        assert_eq!(Clock(3).advanced(2_999), Clock(5));
-        assert_eq!(Clock(3).advanced(u64::MAX), Clock(1_003), "the monotone clock may have jumped");
+        assert_eq!(Clock(0).advanced(Duration::MAX), Clock(0));
+        assert_eq!(Clock(3).advanced(Duration::from_micros(2_999)), Clock(5));
+        let jumped = Clock(3).advanced(Duration::MAX);
+        assert_eq!(jumped, Clock(1_003), "the monotone clock may have jumped");
     }
 
     #[test]

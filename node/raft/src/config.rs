@@ -1,12 +1,14 @@
 //! What a replica is told at its start.
 
+use std::time::Duration;
+
 use crate::batch::Batch;
 use crate::clock::BatchTime;
 use crate::ids::{Index, PartitionId, ReplicaId, Term};
 use crate::lease::LeaseConfig;
 use crate::membership::Membership;
 
-/// Settings of one replica. All durations are microseconds.
+/// Settings of one replica.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Config {
     /// The group.
@@ -18,13 +20,13 @@ pub struct Config {
     pub seed: u64,
     /// Shortest election timeout, and how long hearing a leader makes this replica refuse others'
     /// candidacies. Default 150 ms.
-    pub election_timeout_min: u64,
+    pub election_timeout_min: Duration,
     /// Longest election timeout, and how long a leader goes on without a quorum. Default 300 ms.
-    pub election_timeout_max: u64,
+    pub election_timeout_max: Duration,
     /// Pause between heartbeats, below `election_timeout_min`. Default 50 ms.
-    pub heartbeat_interval: u64,
+    pub heartbeat_interval: Duration,
     /// A suspected leader's followers campaign after a random part of this. Default 15 ms.
-    pub suspicion_delay: u64,
+    pub suspicion_delay: Duration,
     /// Batches sent to a peer and not yet acknowledged, at most. Default 256.
     pub max_inflight_batches: u32,
     /// Bytes sent to a peer and not yet acknowledged; one message may overshoot. Default 8 MiB.
@@ -42,7 +44,7 @@ pub struct Config {
     pub check_quorum: bool,
     /// For how long without a leader the votes of a replica with an ambiguous tail stay marked; its
     /// start counts as hearing one. Default 60 s.
-    pub ambiguity_patience: u64,
+    pub ambiguity_patience: Duration,
     /// Serve reads without a round while a quorum has promised to elect nobody. Needs
     /// `check_quorum`. Default off.
     pub lease: Option<LeaseConfig>,
@@ -59,10 +61,10 @@ impl Config {
             partition,
             id,
             seed,
-            election_timeout_min: 150_000,
-            election_timeout_max: 300_000,
-            heartbeat_interval: 50_000,
-            suspicion_delay: 15_000,
+            election_timeout_min: Duration::from_millis(150),
+            election_timeout_max: Duration::from_millis(300),
+            heartbeat_interval: Duration::from_millis(50),
+            suspicion_delay: Duration::from_millis(15),
             max_inflight_batches: 256,
             max_inflight_bytes: 8 << 20,
             max_append_bytes: 1 << 20,
@@ -70,7 +72,7 @@ impl Config {
             max_waiting_reads: 65_536,
             pre_vote: true,
             check_quorum: true,
-            ambiguity_patience: 60_000_000,
+            ambiguity_patience: Duration::from_secs(60),
             lease: None,
             #[cfg(feature = "mutants")]
             mutant: None,
@@ -80,14 +82,15 @@ impl Config {
     pub(crate) fn check(&self) {
         assert!(self.id.0 > 0, "replica ids start at 1");
         assert!(
-            0 < self.heartbeat_interval && self.heartbeat_interval < self.election_timeout_min,
-            "the heartbeat interval ({} µs) must be positive and below the election timeout ({} µs)",
+            !self.heartbeat_interval.is_zero()
+                && self.heartbeat_interval < self.election_timeout_min,
+            "the heartbeat interval ({:?}) must be positive and below the election timeout ({:?})",
             self.heartbeat_interval,
             self.election_timeout_min
         );
         assert!(
             self.election_timeout_min <= self.election_timeout_max,
-            "the shortest election timeout ({} µs) exceeds the longest ({} µs)",
+            "the shortest election timeout ({:?}) exceeds the longest ({:?})",
             self.election_timeout_min,
             self.election_timeout_max
         );

@@ -2,17 +2,19 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{Hash, Hasher};
+use std::time::Duration;
 
 use crate::batch::BatchKind;
 use crate::clock::Stamp;
 use crate::configuration::Configuration;
 use crate::durability::Held;
-use crate::ids::{Index, ReplicaId, Term, Time};
+use crate::ids::{Index, ReplicaId, Term};
 use crate::message::Message;
 use crate::mutant::mutant;
 use crate::quiesce::UnquiesceCause;
 use crate::quorum::VoteResult;
 use crate::raft::{LeaderState, Raft, Role};
+use crate::time::Time;
 
 /// How often a replica that suspects its leader asks again quickly (a pre-vote and a vote are two),
 /// before it falls back to the usual timeouts: enough for a split vote or two, too few to keep a
@@ -30,8 +32,8 @@ pub(crate) struct Election {
     /// Campaigns since the leader was last heard.
     pub(crate) attempts: u32,
     /// Pauses for which the deadline was put off since the leader was last heard or a tick came on
-    /// time, in microseconds; counted up to the longest election timeout.
-    pub(crate) compensated: u64,
+    /// time; counted up to the longest election timeout.
+    pub(crate) compensated: Duration,
     /// A pause was compensated since the last tick.
     pub(crate) tick_is_late: bool,
     pub(crate) votes: BTreeMap<ReplicaId, bool>,
@@ -94,12 +96,13 @@ impl Raft {
         if self.role == Role::Follower && self.leader == Some(peer) && !self.election.suspected {
             self.unquiesce_for(UnquiesceCause::Suspicion);
             self.election.suspected = true;
-            let soon = self.now.after(self.random.between(0, self.config.suspicion_delay));
+            let soon =
+                self.now.after(self.random.duration(Duration::ZERO, self.config.suspicion_delay));
             self.election.deadline = self.election.deadline.min(soon);
         }
     }
 
-    /// This process did not run for so many microseconds until `now`: silence during that time says
+    /// This process did not run during `pause`, which ended at `now`: silence during that time says
     /// nothing about the others, whose messages may be waiting. So timeouts that measure it are put
     /// off by as much. Only liveness hangs on them.
     ///
@@ -107,29 +110,28 @@ impl Raft {
     /// down reach that, no more are compensated until the other side is heard or a tick comes on
     /// time. Otherwise a process whose ticks are always late would put its election off for ever,
     /// and as leader would never notice that it has lost its quorum.
-    pub fn compensate_pause(&mut self, now: Time, microseconds: u64) {
+    pub fn compensate_pause(&mut self, now: Time, pause: Duration) {
         self.advance_clock(now);
         let most = self.config.election_timeout_max;
         let unbounded = mutant!(self.config, PausesCompensatedWithoutBound);
         self.election.tick_is_late = true;
         if self.election.compensated < most || unbounded {
-            self.election.compensated =
-                most.min(self.election.compensated + microseconds.min(most));
+            self.election.compensated = most.min(self.election.compensated + pause.min(most));
             // Never further away than a new timeout: a clock that fell back and came to itself
             // looks like a long pause too, although no time passed here.
             let latest = self.now.after(most);
-            self.election.deadline = self.election.deadline.after(microseconds).min(latest);
+            self.election.deadline = self.election.deadline.after(pause).min(latest);
         }
         for peer in self.lead.peers.values_mut().filter(|p| p.compensated < most || unbounded) {
-            peer.compensated = most.min(peer.compensated + microseconds.min(most));
-            peer.heard = peer.heard.after(microseconds).min(now);
+            peer.compensated = most.min(peer.compensated + pause.min(most));
+            peer.heard = peer.heard.after(pause).min(now);
         }
     }
 
     /// Ticks that come on time end the need for compensation.
     pub(crate) fn note_tick(&mut self) {
         if !std::mem::take(&mut self.election.tick_is_late) {
-            self.election.compensated = 0;
+            self.election.compensated = Duration::ZERO;
         }
     }
 
@@ -159,7 +161,7 @@ impl Raft {
 
     pub(crate) fn restart_election_timer(&mut self) {
         let (low, high) = (self.config.election_timeout_min, self.config.election_timeout_max);
-        self.election.deadline = self.now.after(self.random.between(low, high));
+        self.election.deadline = self.now.after(self.random.duration(low, high));
     }
 
     /// Sets the time for the next attempt, should this one not succeed.
@@ -167,7 +169,7 @@ impl Raft {
         self.election.attempts = self.election.attempts.saturating_add(1);
         if self.election.suspected && self.election.attempts <= QUICK_ATTEMPTS {
             let delay = self.config.suspicion_delay;
-            self.election.deadline = self.now.after(self.random.between(delay, 3 * delay));
+            self.election.deadline = self.now.after(self.random.duration(delay, 3 * delay));
         } else {
             self.restart_election_timer();
         }
@@ -187,7 +189,7 @@ impl Raft {
         self.election.heard = self.now;
         self.election.suspected = false;
         self.election.attempts = 0;
-        self.election.compensated = 0;
+        self.election.compensated = Duration::ZERO;
         self.restart_election_timer();
     }
 
@@ -207,7 +209,7 @@ impl Raft {
 
     fn start_election(&mut self) {
         if self.has_promised() {
-            let delay = self.random.between(0, self.config.suspicion_delay);
+            let delay = self.random.duration(Duration::ZERO, self.config.suspicion_delay);
             self.election.deadline = self.promised_until().after(delay);
         } else if !self.may_lead() {
             self.restart_election_timer();

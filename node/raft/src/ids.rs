@@ -27,24 +27,6 @@ pub struct ReadId(pub u64);
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Ticket(pub u64);
 
-/// Microseconds on a monotone clock whose zero means nothing.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Time(pub u64);
-
-impl Time {
-    /// The time `microseconds` later; saturates at the end of time.
-    #[must_use]
-    pub fn after(self, microseconds: u64) -> Time {
-        Time(self.0.saturating_add(microseconds))
-    }
-
-    /// Microseconds since `earlier`; 0 if `earlier` is not earlier.
-    #[must_use]
-    pub fn since(self, earlier: Time) -> u64 {
-        self.0.saturating_sub(earlier.0)
-    }
-}
-
 macro_rules! display_as_number {
     ($($type:ty),*) => {$(
         impl fmt::Display for $type {

@@ -6,10 +6,12 @@
 //! quorum elects nobody before the round's beginning plus the timeout (less the clocks' drift).
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
-use crate::ids::{ReplicaId, Time};
+use crate::ids::ReplicaId;
 use crate::mutant::mutant;
 use crate::raft::{Raft, Role};
+use crate::time::Time;
 
 /// What reads under a lease rest on. To be set alike at every replica of a group, before any of
 /// them leads with it.
@@ -43,7 +45,7 @@ impl Lease {
 
 impl Raft {
     /// How long after hearing a leader this replica votes for nobody, by its own clock.
-    fn promise(&self) -> u64 {
+    fn promise(&self) -> Duration {
         self.config.election_timeout_min
     }
 
@@ -90,7 +92,7 @@ impl Raft {
         if self.role != Role::Leader || ended {
             return false;
         }
-        let lasts = self.promise() * (1_000_000 - u64::from(max_drift_ppm)) / 1_000_000;
+        let lasts = self.promise() * (1_000_000 - max_drift_ppm) / 1_000_000;
         let own = self.config.id;
         // 0 is nobody's end of a lease: clocks may begin at any time, 0 included, and `lasts` is
         // positive.

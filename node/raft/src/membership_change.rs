@@ -7,13 +7,14 @@ use thiserror::Error;
 use crate::batch::BatchKind;
 use crate::clock::Stamp;
 use crate::configuration::Configuration;
-use crate::ids::{Index, ReplicaId, Term, Time};
+use crate::ids::{Index, ReplicaId, Term};
 use crate::membership::Membership;
 use crate::message::Message;
 use crate::mutant::mutant;
 use crate::progress::Progress;
 use crate::propose::{Proposed, name};
 use crate::raft::{Raft, Role};
+use crate::time::Time;
 
 /// Why a change of the membership was not taken. It is in no log and never will be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]

@@ -1,7 +1,10 @@
 //! How far a peer has come, as its leader knows.
 
-use crate::ids::{Index, Time};
+use std::time::Duration;
+
+use crate::ids::Index;
 use crate::inflight::Inflight;
+use crate::time::Time;
 
 /// How the leader sends to a peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -35,13 +38,13 @@ pub(crate) struct Progress {
     pub(crate) acked_round: u64,
     /// When the peer was last heard in this term; its start counts.
     pub(crate) heard: Time,
-    /// Pauses of this process for which `heard` was put off since then, in microseconds.
-    pub(crate) compensated: u64,
+    /// Pauses of this process for which `heard` was put off since then.
+    pub(crate) compensated: Duration,
 }
 
 impl Progress {
     pub(crate) fn note_heard(&mut self, now: Time) {
-        (self.heard, self.compensated) = (now, 0);
+        (self.heard, self.compensated) = (now, Duration::ZERO);
     }
 
     pub(crate) fn new(next: Index, now: Time) -> Progress {
@@ -56,7 +59,7 @@ impl Progress {
             commit_told: 0,
             acked_round: 0,
             heard: now,
-            compensated: 0,
+            compensated: Duration::ZERO,
         }
     }
 

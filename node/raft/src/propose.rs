@@ -6,8 +6,9 @@ use thiserror::Error;
 use crate::batch::{Batch, BatchKind};
 use crate::clock::Stamp;
 use crate::effects::LogWrite;
-use crate::ids::{Index, ReplicaId, Term, Time};
+use crate::ids::{Index, ReplicaId, Term};
 use crate::raft::{Raft, Role};
+use crate::time::Time;
 
 /// Where proposed commands stand in the log. They are committed if a batch of this term and base is
 /// applied.

@@ -10,12 +10,14 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::time::Duration;
 
-use crate::ids::{Index, ReplicaId, Time};
+use crate::ids::{Index, ReplicaId};
 use crate::message::Message;
 use crate::mutant::mutant;
 use crate::progress::ProgressState;
 use crate::raft::{Raft, Role};
+use crate::time::Time;
 
 /// What stands for a quiesced leader's heartbeats: one process of its node, for as long as it keeps
 /// the replicas it has.
@@ -209,10 +211,10 @@ impl Raft {
             self.lead.peers.values_mut().for_each(|peer| peer.note_heard(self.now));
         } else {
             let (low, high) = (self.config.election_timeout_min, self.config.election_timeout_max);
-            let usual = self.election.heard.after(self.random.between(low, high));
+            let usual = self.election.heard.after(self.random.duration(low, high));
             // The timeout may be over already; the random part keeps followers from campaigning
             // all at once.
-            let soon = self.now.after(self.random.between(0, low));
+            let soon = self.now.after(self.random.duration(Duration::ZERO, low));
             self.election.deadline = usual.max(soon);
         }
         self.effects.push(crate::Effect::Unquiesced { cause });

@@ -7,7 +7,7 @@ use crate::config::{Config, Restored};
 use crate::durability::{Durability, Held};
 use crate::effects::{Effect, LogWrite};
 use crate::election::Election;
-use crate::ids::{Index, ReplicaId, Term, Ticket, Time};
+use crate::ids::{Index, ReplicaId, Term, Ticket};
 use crate::lease::Lease;
 use crate::log::Log;
 use crate::membership_change::Departing;
@@ -18,6 +18,7 @@ use crate::quiesce::{Quiescence, UnquiesceCause};
 use crate::random::Random;
 use crate::read_index::{ForwardedReads, LeaderReads};
 use crate::tail::AmbiguousTail;
+use crate::time::Time;
 use crate::transfer::Transfer;
 
 /// What a replica is in its term.

@@ -2,6 +2,9 @@
 //! one seed.
 
 use std::hash::{Hash, Hasher};
+use std::time::Duration;
+
+use crate::time::microseconds;
 
 #[derive(Clone, Debug)]
 pub(crate) struct Random {
@@ -46,5 +49,10 @@ impl Random {
     /// seconds.
     pub(crate) fn between(&mut self, low: u64, high: u64) -> u64 {
         low + self.next() % (high - low + 1)
+    }
+
+    /// The same of durations, in whole microseconds.
+    pub(crate) fn duration(&mut self, low: Duration, high: Duration) -> Duration {
+        Duration::from_micros(self.between(microseconds(low), microseconds(high)))
     }
 }

@@ -3,10 +3,11 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use crate::effects::Effect;
-use crate::ids::{Index, ReadId, ReplicaId, Time};
+use crate::ids::{Index, ReadId, ReplicaId};
 use crate::message::Message;
 use crate::mutant::mutant;
 use crate::raft::{Raft, Role};
+use crate::time::Time;
 
 /// Rounds under way at once. Reads that come when so many are open share the next one.
 const MAX_ROUNDS: usize = 4;

@@ -2,11 +2,12 @@
 //! window.
 
 use crate::effects::Effect;
-use crate::ids::{Index, ReplicaId, Term, Time};
+use crate::ids::{Index, ReplicaId, Term};
 use crate::log::Limits;
 use crate::message::{Message, Verdict};
 use crate::progress::{Progress, ProgressState};
 use crate::raft::Raft;
+use crate::time::Time;
 
 impl Raft {
     pub(crate) fn tick_leader(&mut self) {

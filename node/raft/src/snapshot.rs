@@ -1,11 +1,12 @@
 //! Forgetting the beginning of the log, and helping those who still need it.
 
 use crate::clock::BatchTime;
-use crate::ids::{Index, ReplicaId, Term, Time};
+use crate::ids::{Index, ReplicaId, Term};
 use crate::membership::Membership;
 use crate::mutant::mutant;
 use crate::quiesce::UnquiesceCause;
 use crate::raft::{Raft, Role};
+use crate::time::Time;
 
 impl Raft {
     /// Forgets the log up to the last batch end at or below both `index` and what is applied. Peers

@@ -1,10 +1,13 @@
 //! What a replica tells about itself and, as leader, about its peers.
 
+use std::time::Duration;
+
 use crate::configuration::Configuration;
-use crate::ids::{Index, PartitionId, ReplicaId, Term, Time};
+use crate::ids::{Index, PartitionId, ReplicaId, Term};
 use crate::membership::Membership;
 use crate::progress::ProgressState;
 use crate::raft::{Raft, Role};
+use crate::time::Time;
 
 /// A peer as its leader sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -19,9 +22,8 @@ pub struct PeerStatus {
     pub state: ProgressState,
     /// Heard from within the longest election timeout.
     pub recently_active: bool,
-    /// For how long it was not heard, in microseconds; becoming a peer of this leader counts as
-    /// hearing it.
-    pub silence: u64,
+    /// For how long it was not heard; becoming a peer of this leader counts as hearing it.
+    pub silence: Duration,
     /// Whether it only listens.
     pub learner: bool,
 }

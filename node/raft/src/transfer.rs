@@ -2,9 +2,10 @@
 
 use thiserror::Error;
 
-use crate::ids::{ReplicaId, Time};
+use crate::ids::ReplicaId;
 use crate::message::Message;
 use crate::raft::{Raft, Role};
+use crate::time::Time;
 
 /// Why leadership was not handed over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]

@@ -34,7 +34,7 @@ pub fn run(work: Receiver<ApplyWork>, engine: Arc<Engine>, pulse: Pulse) {
                 }
                 continue;
             }
-            Next::Wait(until) => Duration::from_micros(until.since(now)).min(IDLE),
+            Next::Wait(until) => until.since(now).min(IDLE),
             Next::Idle => IDLE,
         };
         match work.recv_timeout(wait) {

@@ -35,6 +35,6 @@ impl Clock {
 
     /// The moment `timeout` from now.
     pub fn after(&self, timeout: Duration) -> Time {
-        self.now().after(timeout.as_micros() as u64)
+        self.now().after(timeout)
     }
 }

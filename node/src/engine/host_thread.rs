@@ -8,7 +8,6 @@ use doug_proto::error::Fault;
 use doug_storage::ReplicaKey;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 use tokio::sync::OwnedSemaphorePermit;
 
 /// An event, and the room it takes in its sender's bounded queue.
@@ -28,19 +27,19 @@ impl From<Event> for Input {
 
 /// Runs a host until the node stops. It waits for nothing but its mail.
 pub fn run(number: usize, mut host: Host, engine: Arc<Engine>, pulse: Pulse) {
-    let tick = Duration::from_micros(engine.config.tick_microseconds());
+    let tick = engine.config.tick_interval();
     let mut next_tick = engine.clock.now();
     let mut turn = Vec::new();
     while !engine.stopping.load(Ordering::Relaxed) {
         pulse.beat();
-        let wait = Duration::from_micros(next_tick.since(engine.clock.now()));
+        let wait = next_tick.since(engine.clock.now());
         engine.hosts[number].mailbox.take_turn(&mut turn, wait.min(tick));
         for input in turn.drain(..) {
             step(&mut host, input, &engine);
         }
         let now = engine.clock.now();
         if now >= next_tick {
-            next_tick = now.after(tick.as_micros() as u64);
+            next_tick = now.after(tick);
             host.step(now, Event::Tick { wall: engine.clock.wall() });
             engine.hosts[number].note(now, &host);
         }

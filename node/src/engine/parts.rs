@@ -54,8 +54,8 @@ pub struct Identity {
     pub ports: Ports,
     /// Random number of this process.
     pub incarnation: u64,
-    /// Shortest election timeout, in microseconds.
-    pub election_timeout: u64,
+    /// Shortest election timeout.
+    pub election_timeout: Duration,
     /// What opens the ports of other nodes.
     pub access: AccessToken,
     /// Most connections of clients, if it was said.
@@ -77,8 +77,8 @@ impl Identity {
 
     /// How often hosts are told the time: often enough for timeouts that differ
     /// by a few milliseconds to elect one candidate.
-    pub fn tick_microseconds(&self) -> u64 {
-        (self.election_timeout / 15).max(1_000)
+    pub fn tick_interval(&self) -> Duration {
+        (self.election_timeout / 15).max(Duration::from_millis(1))
     }
 }
 
@@ -105,7 +105,7 @@ impl HostHandle {
     /// The log is short of room because of this replica; repeated at most every 50 ms.
     pub fn note_log_pressure(&self, replica: ReplicaKey, now: Time) {
         let before = self.log_pressure_at.load(Ordering::Relaxed);
-        if now.since(Time(before)) >= 50_000 {
+        if now.since(Time(before)) >= Duration::from_millis(50) {
             self.log_pressure_at.store(now.0, Ordering::Relaxed);
             self.send(Event::LogPressure { replica });
         }

@@ -110,7 +110,7 @@ impl Permit {
     /// The operation was carried out, and is answered now.
     pub fn carried_out(&mut self, now: Time) {
         if let Some(place) = &mut self.place {
-            place.took = Some(Duration::from_micros(now.since(place.since)));
+            place.took = Some(now.since(place.since));
         }
     }
 }

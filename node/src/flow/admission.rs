@@ -161,9 +161,9 @@ impl Limiter {
         }
         if now >= self.floors_end {
             self.floors = [None, self.floors[0]];
-            self.floors_end = after(now, MEMORY);
+            self.floors_end = now.after(MEMORY);
         }
-        let window = std::mem::replace(&mut self.window, Window::until(after(now, WINDOW)));
+        let window = std::mem::replace(&mut self.window, Window::until(now.after(WINDOW)));
         let floor = self.floors.iter().flatten().min();
         let mean = window.total.checked_div(window.answered);
         if let (Some(mean), Some(&floor)) = (mean, floor)
@@ -183,10 +183,6 @@ impl Window {
     fn until(ends: Time) -> Self {
         Self { ends, answered: 0, total: Duration::ZERO, refused: false }
     }
-}
-
-fn after(now: Time, pause: Duration) -> Time {
-    now.after(pause.as_micros() as u64)
 }
 
 #[cfg(test)]

@@ -62,7 +62,7 @@ impl<W> ApplyQueue<W> {
     pub fn put_back(&mut self, now: Time, replica: ReplicaKey, work: W) {
         let lane = self.lane(replica);
         lane.work.push_front(work);
-        lane.not_before = after(now, RETRY);
+        lane.not_before = now.after(RETRY);
     }
 
     fn lane(&mut self, replica: ReplicaKey) -> &mut Lane<W> {
@@ -110,13 +110,9 @@ impl<W> Lane<W> {
             Pressure::Stop => STOP,
         };
         self.slowed = pressure == Pressure::Slow;
-        self.not_before = after(now, pause);
+        self.not_before = now.after(pause);
         false
     }
-}
-
-fn after(now: Time, pause: Duration) -> Time {
-    now.after(pause.as_micros() as u64)
 }
 
 #[cfg(test)]
@@ -150,7 +146,7 @@ mod tests {
         let debt = |replica| if replica == OWES { Pressure::Stop } else { Pressure::None };
         assert_eq!(queue.next(NOW, debt), Next::Work("c"));
         assert_eq!(queue.next(NOW, debt), Next::Work("d"));
-        let again = after(NOW, STOP);
+        let again = NOW.after(STOP);
         assert_eq!(queue.next(NOW, debt), Next::Wait(again));
         assert_eq!(queue.next(again, |_| Pressure::None), Next::Work("a"));
     }
@@ -160,7 +156,7 @@ mod tests {
         let mut queue = queue();
         assert_eq!(queue.next(NOW, |_| Pressure::None), Next::Work("a"));
         queue.put_back(NOW, OWES, "rest of a");
-        let again = after(NOW, RETRY);
+        let again = NOW.after(RETRY);
         let at = |queue: &mut ApplyQueue<_>, now| queue.next(now, |_| Pressure::None);
         assert_eq!(at(&mut queue, NOW), Next::Work("c"));
         assert_eq!(at(&mut queue, NOW), Next::Work("d"));
@@ -168,7 +164,7 @@ mod tests {
         assert_eq!(at(&mut queue, again), Next::Work("rest of a"));
         assert_eq!(at(&mut queue, again), Next::Work("b"));
         queue.put_back(again, OWES, "rest of b");
-        assert_eq!(at(&mut queue, again), Next::Wait(after(again, RETRY)));
+        assert_eq!(at(&mut queue, again), Next::Wait(again.after(RETRY)));
     }
 
     #[test]
@@ -177,9 +173,9 @@ mod tests {
         let slow = |replica| if replica == OWES { Pressure::Slow } else { Pressure::None };
         assert_eq!(queue.next(NOW, slow), Next::Work("c"));
         assert_eq!(queue.next(NOW, slow), Next::Work("d"));
-        let again = after(NOW, SLOW);
+        let again = NOW.after(SLOW);
         assert_eq!(queue.next(NOW, slow), Next::Wait(again));
         assert_eq!(queue.next(again, slow), Next::Work("a"));
-        assert_eq!(queue.next(again, slow), Next::Wait(after(again, SLOW)));
+        assert_eq!(queue.next(again, slow), Next::Wait(again.after(SLOW)));
     }
 }

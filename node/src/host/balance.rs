@@ -3,14 +3,14 @@
 use doug_raft::{Index, PeerStatus, ReplicaId, Time};
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
+use std::time::Duration;
 
-/// A leader hands over to the preferred voter only after leading this long, in
-/// microseconds: a node that comes and goes must not drag leaderships along.
-pub(super) const SETTLE: u64 = 5_000_000;
+/// A leader hands over to the preferred voter only after leading this long: a node that comes and
+/// goes must not drag leaderships along.
+pub(super) const SETTLE: Duration = Duration::from_secs(5);
 
-/// The longest time for which a voter to which hand-overs failed is not tried again, in
-/// microseconds.
-const MOST_BACK_OFF: u64 = 320_000_000;
+/// The longest time for which a voter to which hand-overs failed is not tried again.
+const MOST_BACK_OFF: Duration = Duration::from_secs(320);
 
 /// Hand-overs begun by this replica that had no lasting success, by target.
 ///
@@ -35,9 +35,9 @@ impl HandOvers {
         self.0.insert(to, Failures { count, not_before: now.after(pause) });
     }
 
-    /// `leader` has led for so many microseconds, and does no more.
-    pub(super) fn led(&mut self, leader: ReplicaId, microseconds: u64) {
-        if microseconds >= SETTLE {
+    /// `leader` has led for so long, and does no more.
+    pub(super) fn led(&mut self, leader: ReplicaId, duration: Duration) {
+        if duration >= SETTLE {
             self.0.remove(&leader);
         }
     }
@@ -111,19 +111,23 @@ mod tests {
             next: matched + 1,
             state: ProgressState::Replicate,
             recently_active,
-            silence: 0,
+            silence: Duration::ZERO,
             learner: false,
         }
     }
 
-    fn decide(now: u64, peers: &[PeerStatus]) -> Option<ReplicaId> {
+    fn decide(now: Duration, peers: &[PeerStatus]) -> Option<ReplicaId> {
         decide_after(&HandOvers::default(), now, peers)
     }
 
-    fn decide_after(hand_overs: &HandOvers, now: u64, peers: &[PeerStatus]) -> Option<ReplicaId> {
+    fn decide_after(
+        hand_overs: &HandOvers,
+        now: Duration,
+        peers: &[PeerStatus],
+    ) -> Option<ReplicaId> {
         let (since, preferred) = (Time(0), ReplicaId(1));
         let led = LedPartition { since, last_index: 1_000, preferred, peers, hand_overs };
-        hand_over_to_preferred(ReplicaId(2), Time(now), led)
+        hand_over_to_preferred(ReplicaId(2), Time(0).after(now), led)
     }
 
     #[test]
@@ -132,8 +136,8 @@ mod tests {
         let (mut now, mut begun) = (SETTLE, Vec::new());
         while begun.len() < 9 {
             if decide_after(&hand_overs, now, &peers).is_some() {
-                hand_overs.begun(Time(now), ReplicaId(1));
-                begun.push(now / SETTLE);
+                hand_overs.begun(Time(0).after(now), ReplicaId(1));
+                begun.push(now.as_secs() / SETTLE.as_secs());
             }
             now += SETTLE;
         }
@@ -143,8 +147,8 @@ mod tests {
     #[test]
     fn a_target_that_has_led_for_long_is_tried_as_if_nothing_had_failed() {
         let (peers, mut hand_overs) = ([peer(1, 999, true)], HandOvers::default());
-        hand_overs.begun(Time(SETTLE), ReplicaId(1));
-        hand_overs.led(ReplicaId(1), SETTLE - 1);
+        hand_overs.begun(Time(0).after(SETTLE), ReplicaId(1));
+        hand_overs.led(ReplicaId(1), SETTLE - Duration::from_micros(1));
         assert_eq!(decide_after(&hand_overs, 2 * SETTLE, &peers), None);
         hand_overs.led(ReplicaId(1), SETTLE);
         assert_eq!(decide_after(&hand_overs, 2 * SETTLE, &peers), Some(ReplicaId(1)));
@@ -164,7 +168,7 @@ mod tests {
         assert_eq!(decide(SETTLE, &[peer(1, 999, true)]), Some(ReplicaId(1)));
         assert_eq!(decide(SETTLE, &[peer(1, 10, true)]), None);
         assert_eq!(decide(SETTLE, &[peer(1, 999, false)]), None);
-        assert_eq!(decide(SETTLE - 1, &[peer(1, 999, true)]), None);
+        assert_eq!(decide(SETTLE - Duration::from_micros(1), &[peer(1, 999, true)]), None);
     }
 
     #[test]

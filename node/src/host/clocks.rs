@@ -4,13 +4,14 @@ use super::replica::Replica;
 use doug_proto::ids::NodeId;
 use doug_raft::{Clock, Role, Time};
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
-/// Clocks not heard for so many microseconds say nothing about this node's own.
-const RECENT: u64 = 10_000_000;
+/// Clocks not heard for so long say nothing about this node's own.
+const RECENT: Duration = Duration::from_secs(10);
 
-/// What a replica has seen of the clocks may be so many microseconds old when it makes a batch:
-/// they go on meanwhile.
-const SHOWN_AGE: u64 = 10_000;
+/// What a replica has seen of the clocks may be so old when it makes a batch: they go on
+/// meanwhile.
+const SHOWN_AGE: Duration = Duration::from_millis(10);
 
 /// A clock, and when it was read or heard.
 #[derive(Clone, Copy, Debug)]
@@ -140,6 +141,6 @@ mod tests {
     #[test]
     fn who_hears_nobody_cannot_tell() {
         assert_eq!(clocks(5_000, &[]).offset(Time(0)), 0);
-        assert_eq!(clocks(5_000, &[9_000]).offset(Time(RECENT + 1)), 0);
+        assert_eq!(clocks(5_000, &[9_000]).offset(Time(0).after(2 * RECENT)), 0);
     }
 }

@@ -7,6 +7,7 @@ use doug_proto::map::{Goal, Partition};
 use doug_proto::v1;
 use doug_raft::{Batch, BatchTime, Clock, Index, ReplicaId, Stamp, Term, Time};
 use doug_storage::ReplicaKey;
+use std::time::Duration;
 
 /// Names one client request while its node works on it. Never used again by
 /// the process.
@@ -24,8 +25,8 @@ pub enum ReadKind {
     Linearizable,
     /// Any replica serves it once its data is at most this stale.
     Bounded {
-        /// Microseconds.
-        max_lag: u64,
+        /// So far its data may be behind.
+        max_lag: Duration,
     },
     /// Any replica serves it once it has applied this index.
     Applied {

@@ -64,6 +64,7 @@ use queue::QueuedWrite;
 use quiesce::{Candidacy, PeerLiveness};
 use replica::{AwaitedTransfer, Replica};
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 use uncommitted::Uncommitted;
 
 /// Settings of a host.
@@ -71,19 +72,19 @@ use uncommitted::Uncommitted;
 pub struct HostConfig {
     /// The node.
     pub node: NodeId,
-    /// Shortest election timeout, in microseconds; the longest is twice that.
-    pub election_timeout: u64,
-    /// For how long without a leader the votes of a replica with an ambiguous tail stay marked, in
-    /// microseconds (default 60 s).
-    pub ambiguity_patience: u64,
+    /// Shortest election timeout; the longest is twice that.
+    pub election_timeout: Duration,
+    /// For how long without a leader the votes of a replica with an ambiguous tail stay marked
+    /// (default 60 s).
+    pub ambiguity_patience: Duration,
     /// Set: a leader reads by lease, on this assumption about the nodes' clocks.
     pub lease: Option<LeaseConfig>,
     /// The feature level that this program supports.
     pub supports: u32,
-    /// How long a partition is idle before its leader asks it to quiesce, in microseconds.
+    /// How long a partition is idle before its leader asks it to quiesce.
     /// `None`: never, and this host vouches for no leader, so no partition with a
     /// replica here is quiesced.
-    pub quiesce_after: Option<u64>,
+    pub quiesce_after: Option<Duration>,
     /// Random number of the process.
     pub incarnation: u64,
     /// Which of the node's hosts this is.
@@ -119,8 +120,8 @@ impl HostConfig {
     pub fn new(node: NodeId) -> Self {
         Self {
             node,
-            election_timeout: 150_000,
-            ambiguity_patience: 60_000_000,
+            election_timeout: Duration::from_millis(150),
+            ambiguity_patience: Duration::from_secs(60),
             lease: None,
             supports: FEATURE_LEVEL,
             quiesce_after: Some(QUIESCE_AFTER),
@@ -206,16 +207,16 @@ pub struct Host {
 /// A pause between ticks longer than the election timeout divided by this means
 /// that the process did not run: on an overloaded machine all would campaign
 /// whenever they run again, and none would win.
-const STALL: u64 = 3;
+const STALL: u32 = 3;
 
-/// Pause before something is asked for again, in microseconds.
-const AGAIN: u64 = 500_000;
+/// Pause before something is asked for again.
+const AGAIN: Duration = Duration::from_millis(500);
 
-/// How long a partition is usually idle before it is quiesced, in microseconds.
-pub const QUIESCE_AFTER: u64 = 3_000_000;
+/// How long a partition is usually idle before it is quiesced.
+pub const QUIESCE_AFTER: Duration = Duration::from_secs(3);
 
-/// Pause between looks at the spread of the leaders, in microseconds.
-const BALANCE_INTERVAL: u64 = 500_000;
+/// Pause between looks at the spread of the leaders.
+const BALANCE_INTERVAL: Duration = Duration::from_millis(500);
 
 impl Host {
     /// A host without replicas.

@@ -9,6 +9,7 @@ use doug_raft::{
     Configuration, LivenessEpoch, Message, NodeLiveness, ReplicaId, Role, Time, UnquiesceCause,
 };
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 /// Replicas of one host that campaign at once. Each campaign waits for the disk and for
 /// its peers; thousands at once, after a node's death, would starve each other.
@@ -38,7 +39,7 @@ pub(super) struct PeerLiveness {
 }
 
 impl PeerLiveness {
-    pub(super) fn new(incarnation: u64, silence: u64) -> Self {
+    pub(super) fn new(incarnation: u64, silence: Duration) -> Self {
         Self {
             nodes: NodeLiveness::new(silence),
             host_counts: BTreeMap::new(),
@@ -49,8 +50,8 @@ impl PeerLiveness {
         }
     }
 
-    pub(super) fn compensate_pause(&mut self, now: Time, microseconds: u64) {
-        self.nodes.compensate_pause(now, microseconds);
+    pub(super) fn compensate_pause(&mut self, now: Time, pause: Duration) {
+        self.nodes.compensate_pause(now, pause);
     }
 
     /// The host of `node` that owns a partition's replica there.
@@ -373,7 +374,7 @@ impl Candidacy {
 impl Replica {
     /// Whether a leader may propose to quiesce: nothing waits, no change is to be made, and the
     /// preferred voter leads. Quiescence would put all of these off.
-    pub(super) fn may_quiesce(&self, now: Time, after: u64) -> bool {
+    pub(super) fn may_quiesce(&self, now: Time, after: Duration) -> bool {
         self.raft.idle_since().is_some_and(|since| now.since(since) >= after)
             && now >= self.next_quiesce
             && self.is_at_rest()

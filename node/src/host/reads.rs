@@ -45,7 +45,7 @@ impl Reads {
     /// most. It is counted from the read's beginning, not its answer: what is written while a read
     /// waits owes it nothing.
     pub(super) fn staleness(&self, begun: Time) -> Option<Duration> {
-        self.fresh.map(|fresh| Duration::from_micros(begun.since(fresh)))
+        self.fresh.map(|fresh| begun.since(fresh))
     }
 
     /// Whether no read waits.

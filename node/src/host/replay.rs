@@ -18,10 +18,10 @@
 //!    committed, may then be missing.
 
 use doug_raft::{Index, Raft, Term, Time};
+use std::time::Duration;
 
-/// How long a restarted replica waits to hear from a leader what of its log is
-/// committed, in microseconds.
-pub(super) const PATIENCE: u64 = 10_000_000;
+/// How long a restarted replica waits to hear from a leader what of its log is committed.
+pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A replica that has yet to find its former state again.
 #[derive(Clone, Copy, Debug)]

@@ -280,7 +280,7 @@ impl Replica {
             last_index: self.raft.last_index(),
             commit: self.raft.commit(),
             applied: self.applied,
-            since_milliseconds: now.since(self.since) / 1_000,
+            since_milliseconds: now.since(self.since).as_millis() as u64,
             peers: if self.leads() { self.peers(is_live) } else { Vec::new() },
             bytes: 0,
             descriptor: Some(self.descriptor.to_wire()),

@@ -7,7 +7,6 @@ use super::turn::ready_read;
 use super::{Host, is_full};
 use doug_proto::error::Fault;
 use doug_raft::{Stamp, Time};
-use std::time::Duration;
 
 /// A token so many milliseconds ahead of the partition's clock is refused: stamps would follow
 /// it, and stay there.
@@ -66,10 +65,7 @@ impl Host {
                 return;
             }
             ReadKind::Bounded { max_lag }
-                if replica
-                    .reads
-                    .staleness(now)
-                    .is_some_and(|stale| stale <= Duration::from_micros(max_lag)) =>
+                if replica.reads.staleness(now).is_some_and(|stale| stale <= max_lag) =>
             {
                 let ready = ready_read(replica, request, now);
                 self.effects.ready.push(ready);

@@ -72,11 +72,11 @@ mod tests {
         let start = Time(1_000_000);
         let host = watchdog.watch("host-0", HOST_PATIENCE, start);
         let log = watchdog.watch("log", DISK_PATIENCE, start);
-        let later = Time(start.0 + DISK_PATIENCE.as_micros() as u64);
+        let later = start.after(DISK_PATIENCE);
         host.beat(later);
         log.beat(later);
         assert_eq!(liveness(&watchdog, later).0, StatusCode::OK);
-        let stuck = Time(later.0 + DISK_PATIENCE.as_micros() as u64 + 1);
+        let stuck = Time(later.after(DISK_PATIENCE).0 + 1);
         host.beat(stuck);
         let (status, why) = liveness(&watchdog, stuck);
         assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);

@@ -14,6 +14,7 @@ use doug_proto::token::{ScanToken, SessionToken};
 use doug_proto::v1::{self, stream_operation::Operation, write_operation};
 use doug_raft::Stamp;
 use std::sync::Arc;
+use std::time::Duration;
 use tonic::Code;
 
 /// What a node knows of itself when it takes an operation up.
@@ -358,7 +359,7 @@ fn read_work(
             Ok(Work::Read(ReadKind::Applied { index }))
         }
         v1::Consistency::Bounded => {
-            let max_lag = read.max_lag_milliseconds.saturating_mul(1_000);
+            let max_lag = Duration::from_millis(read.max_lag_milliseconds);
             Ok(Work::Read(ReadKind::Bounded { max_lag }))
         }
         v1::Consistency::Eventual => Ok(Work::ReadNow),

@@ -4,10 +4,10 @@ use doug_raft::Time;
 use doug_storage::tree::Pin;
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
+use std::time::Duration;
 
-/// A scan that asks for no further page lets its snapshot go after this many
-/// microseconds.
-const KEPT: u64 = 60_000_000;
+/// A scan that asks for no further page lets its snapshot go after this long.
+const KEPT: Duration = Duration::from_secs(60);
 /// Most snapshots kept; beyond, the one that ends first goes.
 const MOST: usize = 1_024;
 

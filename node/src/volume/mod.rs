@@ -20,12 +20,13 @@ use doug_storage::simulation::{Bug, has_bug};
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
-/// Flushes and compactions pause this long after one found no room, in microseconds.
-const REST: u64 = 1_000_000;
-/// While writes are refused, memtables are flushed no more often than this, in microseconds:
-/// what deletes wrote frees nothing while it is in memory.
-const FLUSH_AGAIN: u64 = 5_000_000;
+/// Flushes and compactions pause this long after one found no room.
+const REST: Duration = Duration::from_secs(1);
+/// While writes are refused, memtables are flushed no more often than this: what deletes
+/// wrote frees nothing while it is in memory.
+const FLUSH_AGAIN: Duration = Duration::from_secs(5);
 
 /// The volume as it was last measured, and what was promised of it since.
 #[derive(Debug, Default)]
@@ -169,14 +170,14 @@ impl Volume {
         let due = self.refuses.load(Ordering::Relaxed)
             && now.0 >= self.flushes_at.load(Ordering::Relaxed);
         if due {
-            self.flushes_at.store(now.0 + FLUSH_AGAIN, Ordering::Relaxed);
+            self.flushes_at.store(now.after(FLUSH_AGAIN).0, Ordering::Relaxed);
         }
         due
     }
 
     /// A table found no room.
     pub fn found_none(&self, now: Time) {
-        self.rests_until.store(now.0 + REST, Ordering::Relaxed);
+        self.rests_until.store(now.after(REST).0, Ordering::Relaxed);
     }
 
     /// Whether tables are to wait before the next try.

@@ -11,9 +11,10 @@ use doug_raft::{BatchKind, Clock, Membership, Stamp, Time};
 use doug_storage::ReplicaKey;
 use prost::Message;
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
-const MILLISECOND: u64 = 1_000;
-pub const SECOND: u64 = 1_000_000;
+const MILLISECOND: Duration = Duration::from_millis(1);
+pub const SECOND: Duration = Duration::from_secs(1);
 const NEVER: Time = Time(u64::MAX - 1);
 const NODES: usize = 6;
 
@@ -72,7 +73,7 @@ impl Database {
     pub fn new() -> Self {
         let mut database = Self {
             hosts: (0..NODES).map(|i| Host::new(config(i))).collect(),
-            now: Time(SECOND),
+            now: Time(0).after(SECOND),
             cut: BTreeSet::new(),
             map: first_descriptor(),
             history: BTreeMap::new(),
@@ -151,8 +152,8 @@ impl Database {
         request
     }
 
-    pub fn pass(&mut self, microseconds: u64) {
-        let end = self.now.after(microseconds);
+    pub fn pass(&mut self, duration: Duration) {
+        let end = self.now.after(duration);
         while self.now < end {
             self.turn();
         }

@@ -15,9 +15,10 @@ use doug_storage::ReplicaKey;
 use doug_storage::manifest::Identity;
 use doug_storage::tree::ReadError;
 use std::sync::Arc;
+use std::time::Duration;
 
-/// How long a host tries to take up a goal, in microseconds.
-const PATIENCE: u64 = 5_000_000;
+/// How long a host tries to take up a goal.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What a host was asked beside what clients ask, and for whom.
 #[derive(Clone, Copy, Debug)]

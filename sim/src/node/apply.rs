@@ -48,7 +48,7 @@ impl Process {
                     self.maintain(partition, cx);
                 }
                 self.applying = true;
-                self.schedule(until.since(now), NodeEvent::Apply, cx);
+                self.schedule(until.since(now).as_micros() as u64, NodeEvent::Apply, cx);
                 return Ok(());
             }
             Next::Idle => return Ok(()),

@@ -10,13 +10,14 @@ use doug_node::host::Event;
 use doug_raft::Role;
 use doug_raft::Stamp;
 use doug_storage::tree::ReadError;
+use std::time::Duration;
 
 /// Pause between looks, in microseconds.
 pub(super) const LOOK: u64 = 300_000;
 /// How late a first look is at most that comes late, in microseconds.
 const LATE: u64 = 4_000_000;
-/// How long a write of the document may take, in microseconds.
-const PATIENCE: u64 = 1_000_000;
+/// How long a write of the document may take.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// When a process first looks whether the creation document is there: in a quarter of the seeds so
 /// late that the catalog may be asked to move before.

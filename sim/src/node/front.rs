@@ -85,7 +85,7 @@ impl Process {
         let request = RequestId(self.next_request);
         let operation = Operation { stream, id, partition, asked, class, since };
         self.operations.insert(request, operation);
-        let deadline = self.clock.local(cx.now).after(timeout);
+        let deadline = self.clock.local(cx.now).after(Duration::from_micros(timeout));
         let event = match mutate(work, cx.plan.mutant) {
             Work::Write { command, seen } => {
                 Event::Write { request, partition, command, seen, deadline }

@@ -32,6 +32,7 @@ use rustc_hash::FxHashMap;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Why a process ended, or could not start.
 #[derive(Debug)]
@@ -207,8 +208,8 @@ impl Process {
         let live = opened.replicas.iter().map(|replica| replica.key).collect();
         cx.checks.opened(start.id, map.as_ref(), &live, &opened.removed)?;
         let config = HostConfig {
-            election_timeout: cx.plan.election_timeout,
-            ambiguity_patience: AMBIGUITY_PATIENCE,
+            election_timeout: Duration::from_micros(cx.plan.election_timeout),
+            ambiguity_patience: Duration::from_micros(AMBIGUITY_PATIENCE),
             mutant: cx.plan.mutant.of_consensus(),
             level_bug: cx.plan.mutant.of_levels(),
             supports: start.level,
@@ -221,7 +222,7 @@ impl Process {
             largest_batch_bytes: cx.plan.store.log.largest_batch(),
             uncommitted_log_bytes: cx.plan.store.log.uncommitted_bytes() / cx.plan.hosts as u64,
             apply_backlog_bytes: cx.plan.backlog_bytes,
-            quiesce_after: cx.plan.quiesce_after,
+            quiesce_after: cx.plan.quiesce_after.map(Duration::from_micros),
             incarnation: incarnation(start),
             hosts: cx.plan.hosts as u32,
             ..HostConfig::new(start.id)

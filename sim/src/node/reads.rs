@@ -15,6 +15,7 @@ use doug_raft::Stamp;
 use doug_storage::tree::{ReadError, ScanRange};
 use prost::Message as _;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// What a request asked, as far as its answer needs it.
 #[derive(Clone, Debug)]
@@ -29,7 +30,7 @@ impl Process {
         self.next_request += 1;
         let id = RequestId(self.next_request);
         let Request { from, partition, ask, timeout } = request;
-        let deadline = self.clock.local(cx.now).after(timeout);
+        let deadline = self.clock.local(cx.now).after(Duration::from_micros(timeout));
         let (asked, freshness) = match ask {
             Ask::Write(command) => {
                 if self.is_full() && self.refuses(partition, &command) {
@@ -52,7 +53,9 @@ impl Process {
         self.requests.insert(id, (from, asked));
         let kind = match mutate(freshness, cx.plan.mutant) {
             Freshness::Linearizable => ReadKind::Linearizable,
-            Freshness::Bounded(max_lag) => ReadKind::Bounded { max_lag },
+            Freshness::Bounded(max_lag) => {
+                ReadKind::Bounded { max_lag: Duration::from_micros(max_lag) }
+            }
             Freshness::Session(index) => ReadKind::Applied { index },
             Freshness::Eventual => {
                 let delay = cx.random.below(300);

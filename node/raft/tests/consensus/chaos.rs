@@ -13,6 +13,7 @@ mod mutants;
 mod quiesce;
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use doug_raft::{Config, LeaseConfig, Role};
 
@@ -26,11 +27,11 @@ const SEEDS: u64 = 400;
 /// leader.
 fn weather(dice: &mut Dice) -> Weather {
     let storm = dice.percent(50);
-    let (latency, sync) = if storm { (40_000, 20_000) } else { (2_000, 2_000) };
+    let (latency, sync) = if storm { (40, 20) } else { (2, 2) };
     let (loss, stray) = if storm { (20, 4) } else { (3, 4) };
     Weather {
-        latency: (100, dice.between(200, latency)),
-        sync: (50, dice.between(100, sync)),
+        latency: (MILLISECOND / 10, dice.duration(MILLISECOND / 5, latency * MILLISECOND)),
+        sync: (MILLISECOND / 20, dice.duration(MILLISECOND / 10, sync * MILLISECOND)),
         loss_percent: dice.between(0, loss),
         duplicate_percent: dice.between(0, 20),
         stray_percent: dice.between(0, stray),
@@ -58,7 +59,8 @@ fn cluster(seed: u64, also: impl Fn(&mut Config)) -> Cluster {
     cluster.dice = dice;
     cluster.story.silent = true;
     cluster.changes_members = seed % 2 == 1;
-    cluster.quiesce_after = (seed % 8 >= 4).then(|| cluster.dice.between(1, 60) * MILLISECOND);
+    cluster.quiesce_after =
+        (seed % 8 >= 4).then(|| Duration::from_millis(cluster.dice.between(1, 60)));
     cluster.tails_suffer = seed.is_multiple_of(3);
     cluster.ticks_late_by = (seed % 16 == 10).then_some(60 * MILLISECOND);
     (1..=size).for_each(|number| cluster.begin_to_look(number));
@@ -143,13 +145,13 @@ fn leader_is_cut_off_and_suspected(cluster: &mut Cluster) {
 fn leader_hands_over_and_is_asked_again(cluster: &mut Cluster, to: u64) {
     let Some(leader) = cluster.leader().filter(|&leader| leader != to) else { return };
     let _ = cluster.with(leader, |raft, now| raft.transfer(now, id(to)));
-    let pause = cluster.dice.between(0, 10 * MILLISECOND);
+    let pause = cluster.dice.duration(Duration::ZERO, 10 * MILLISECOND);
     cluster.run_for(pause);
     cluster.isolate(&[leader]);
-    let pause = cluster.dice.between(0, 60 * MILLISECOND);
+    let pause = cluster.dice.duration(Duration::ZERO, 60 * MILLISECOND);
     cluster.run_for(pause);
     write(cluster);
-    let pause = cluster.dice.between(0, 60 * MILLISECOND);
+    let pause = cluster.dice.duration(Duration::ZERO, 60 * MILLISECOND);
     cluster.run_for(pause);
     if cluster.nodes.get(&leader).is_some_and(|node| node.raft.is_some()) {
         cluster.read(leader, 1);
@@ -161,11 +163,11 @@ fn votes_are_split_and_a_voter_reboots(cluster: &mut Cluster, voter: u64, candid
     for number in cluster.running() {
         if number == candidate || (number != voter && cluster.dice.percent(50)) {
             cluster.with(number, |raft, now| raft.campaign(now));
-            let pause = cluster.dice.between(0, 2 * MILLISECOND);
+            let pause = cluster.dice.duration(Duration::ZERO, 2 * MILLISECOND);
             cluster.run_for(pause);
         }
     }
-    let pause = cluster.dice.between(0, 4 * MILLISECOND);
+    let pause = cluster.dice.duration(Duration::ZERO, 4 * MILLISECOND);
     cluster.run_for(pause);
     if cluster.nodes[&voter].raft.is_some() {
         let pending = cluster.nodes[&voter].disk.pending() as u64;
@@ -246,7 +248,7 @@ fn recovers(cluster: &mut Cluster) {
 fn one_seed(seed: u64, also: impl Fn(&mut Config)) -> Cluster {
     let mut cluster = cluster(seed, also);
     for _ in 0..300 {
-        let pause = cluster.dice.between(0, 20 * MILLISECOND);
+        let pause = cluster.dice.duration(Duration::ZERO, 20 * MILLISECOND);
         cluster.run_for(pause);
         something_happens(&mut cluster);
         check_logs(&cluster);

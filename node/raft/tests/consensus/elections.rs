@@ -1,10 +1,12 @@
 //! Pre-vote, check-quorum, suspicion.
 
+use std::time::Duration;
+
 use doug_raft::{Message, Role};
 
 use crate::support::cluster::Cluster;
 use crate::support::replica::{Replica, accepted, heartbeat, vote, vote_response};
-use crate::support::{MILLISECOND, config, id, log_of_terms, restored, voters};
+use crate::support::{MICROSECOND, MILLISECOND, config, id, log_of_terms, restored, voters};
 
 fn pre_vote(term: u64) -> Message {
     Message::PreVote { term, last_index: 9, last_term: 9 }
@@ -128,7 +130,7 @@ fn a_leader_without_a_quorum_steps_down_after_the_longest_election_timeout() {
     let mut replica = Replica::leader();
     replica.wait(300 * MILLISECOND);
     assert_eq!(replica.raft.role(), Role::Leader);
-    replica.wait(1);
+    replica.wait(MICROSECOND);
     assert_eq!(
         (replica.raft.role(), replica.raft.leader(), replica.raft.term()),
         (Role::Follower, None, 1)
@@ -252,7 +254,7 @@ fn a_group_whose_leader_died_and_is_suspected_has_another_within_a_hundred_milli
 
 #[test]
 fn a_group_in_silence_has_another_leader_within_four_hundred_milliseconds_at_the_median() {
-    let mut gaps: Vec<u64> = (0..51)
+    let mut gaps: Vec<Duration> = (0..51)
         .map(|seed| {
             let mut cluster = Cluster::new(voters([1, 2, 3, 4, 5]), seed, |_| {});
             let leader = cluster.run_until_leader(3_000 * MILLISECOND);
@@ -280,7 +282,7 @@ fn a_leader_whose_process_stood_still_gives_its_peers_time_to_answer() {
     replica.raft.compensate_pause(replica.now, 10_000 * MILLISECOND);
     replica.wait(300 * MILLISECOND);
     assert_eq!(replica.raft.role(), Role::Leader);
-    replica.wait(1);
+    replica.wait(MICROSECOND);
     assert_eq!(replica.raft.role(), Role::Follower);
 }
 
@@ -330,8 +332,8 @@ fn a_leader_whose_ticks_are_always_late_notices_that_it_has_no_quorum() {
 }
 
 /// A tick that comes so late.
-fn pause(replica: &mut Replica, microseconds: u64) {
-    let now = replica.now.after(microseconds);
-    replica.raft.compensate_pause(now, microseconds);
-    replica.wait(microseconds);
+fn pause(replica: &mut Replica, pause: Duration) {
+    let now = replica.now.after(pause);
+    replica.raft.compensate_pause(now, pause);
+    replica.wait(pause);
 }

@@ -3,7 +3,9 @@
 use doug_raft::{Configuration, Effect, LeaseConfig, Message, ReadId, Role};
 
 use crate::support::replica::{Replica, heartbeat, vote, vote_response};
-use crate::support::{MILLISECOND, command, config, id, joint, log_of_terms, restored, voters};
+use crate::support::{
+    MICROSECOND, MILLISECOND, command, config, id, joint, log_of_terms, restored, voters,
+};
 
 /// A tenth: of the 150 ms for which a voter that heard a heartbeat votes for nobody, a leader
 /// counts on 135.
@@ -59,9 +61,9 @@ fn the_lease_is_measured_from_when_the_heartbeat_left_and_shortened_by_the_drift
     replica.take();
     replica.now = replica.now.after(100 * MILLISECOND);
     answer(&mut replica, 2, 1);
-    replica.now = replica.now.after(35 * MILLISECOND - 1);
+    replica.now = replica.now.after(35 * MILLISECOND - MICROSECOND);
     assert!(reads_at_once(&mut replica));
-    replica.now = replica.now.after(1);
+    replica.now = replica.now.after(MICROSECOND);
     assert!(!reads_at_once(&mut replica));
 }
 
@@ -98,7 +100,7 @@ fn nobody_votes_within_an_election_timeout_of_hearing_the_leader_even_if_it_is_s
     let mut replica = replica(1, voters([1, 2, 3]), 1);
     replica.step(2, heartbeat(1));
     replica.raft.suspect(replica.now, id(2));
-    replica.wait(150 * MILLISECOND - 1);
+    replica.wait(150 * MILLISECOND - MICROSECOND);
     assert_eq!(replica.raft.role(), Role::Follower, "it does not vote for itself either");
     replica.sent();
     replica.step(3, vote(2, 1, 1));
@@ -106,7 +108,7 @@ fn nobody_votes_within_an_election_timeout_of_hearing_the_leader_even_if_it_is_s
     replica.step(3, Message::PreVote { term: 2, last_index: 1, last_term: 1 });
     let refused = Message::PreVoteResponse { term: 1, asked: 2, granted: false, ambiguous: false };
     assert_eq!(replica.sent_to(3), [refused]);
-    replica.now = replica.now.after(1);
+    replica.now = replica.now.after(MICROSECOND);
     replica.step(3, vote(2, 1, 1));
     replica.settle();
     assert_eq!(replica.sent_to(3), [vote_response(2, true)]);

@@ -1,5 +1,7 @@
 //! Idle groups fall silent, and what ends that.
 
+use std::time::Duration;
+
 use doug_raft::{
     Configuration, Effect, LeaseConfig, LivenessEpoch, Message, ReadId, Role, Time, UnquiesceCause,
 };
@@ -10,7 +12,7 @@ use crate::support::{
 };
 
 const LIVENESS: LivenessEpoch = LivenessEpoch { incarnation: 1, epoch: 0 };
-const LONG: u64 = 10_000 * MILLISECOND;
+const LONG: Duration = Duration::from_secs(10);
 
 fn proposal(replica: &Replica, round: u64) -> Message {
     let (term, commit) = (replica.raft.term(), replica.raft.commit());
@@ -110,7 +112,7 @@ fn a_heartbeat_goes_between_two_quiesce_proposals() {
     leader.sent();
     leader.step(3, answer(1, 1, false));
     assert!(!leader.raft.propose_quiesce(leader.now, LIVENESS));
-    leader.wait(0);
+    leader.wait(Duration::ZERO);
     let beat = Message::Heartbeat { term: 1, commit: 1, round: 2 };
     assert_eq!(leader.sent(), [(2, beat.clone()), (3, beat)], "and at once, for 2 may be quiesced");
     assert!(leader.raft.propose_quiesce(leader.now, LIVENESS));
@@ -348,7 +350,7 @@ fn a_leader_that_unquiesces_has_the_usual_time_to_hear_a_quorum_and_speaks_at_on
     leader.now = leader.now.after(LONG);
     leader.raft.unquiesce(leader.now, UnquiesceCause::Silence);
     assert_eq!(leader.raft.next_tick(), leader.now);
-    leader.wait(0);
+    leader.wait(Duration::ZERO);
     let told: Vec<u64> = leader.sent().into_iter().map(|(to, _)| to).collect();
     assert_eq!((leader.raft.role(), told), (Role::Leader, vec![2, 3]));
     leader.wait(301 * MILLISECOND);
@@ -379,7 +381,7 @@ fn others_may_stay_quiesced_under_a_leader_until_they_answer_a_later_round() {
     let mut leader = quiesced_leader();
     assert!(leader.raft.may_have_quiesced_followers());
     leader.raft.unquiesce(leader.now, UnquiesceCause::Request);
-    leader.wait(0);
+    leader.wait(Duration::ZERO);
     leader.take();
     let active = Message::HeartbeatResponse { term: 1, round: 2, verified: 1, matched: 1 };
     leader.step(2, active.clone());

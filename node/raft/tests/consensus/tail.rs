@@ -1,13 +1,15 @@
 //! A replica whose log was cut where a record had been begun: it may have lost what it
 //! acknowledged.
 
+use std::time::Duration;
+
 use doug_raft::{Effect, Message, Restored, Role};
 
 use crate::support::cluster::Cluster;
 use crate::support::replica::{Replica, append, heartbeat, rejected, vote};
 use crate::support::{MILLISECOND, command, commands, config, id, log_of_terms, restored, voters};
 
-const SECOND: u64 = 1_000 * MILLISECOND;
+const SECOND: Duration = Duration::from_secs(1);
 
 /// Replica 1 of a group of `size`, restarted in term 2 with two entries and an ambiguous tail.
 fn ambiguous_of(size: u64) -> Replica {
@@ -52,7 +54,7 @@ fn log_end(replica: &mut Replica, last_index: u64) -> Message {
 #[test]
 fn its_votes_are_marked() {
     let mut replica = ambiguous_of(3);
-    replica.wait(0);
+    replica.wait(Duration::ZERO);
     replica.step(2, Message::PreVote { term: 3, last_index: 2, last_term: 2 });
     assert_eq!(replica.sent_to(2), [pre_vote_granted(3, true)]);
     replica.step(2, vote(3, 2, 2));
@@ -199,7 +201,7 @@ fn whatever_does_not_fit_it_asks_for_the_log_s_end_once_a_heartbeat() {
 fn after_a_while_without_a_leader_its_vote_counts_like_any_other() {
     let mut replica = ambiguous_of(3);
     let patience = config(1).ambiguity_patience;
-    for _ in 0..patience / SECOND {
+    for _ in 0..patience.as_secs() {
         replica.wait(SECOND);
         replica.settle();
     }

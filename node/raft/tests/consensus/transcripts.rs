@@ -71,7 +71,7 @@ fn conflicting_logs_are_repaired() {
 fn a_leader_dies_and_is_replaced() {
     let mut cluster = led_by_one(group_of_three());
     cluster.propose(1, &[command("a")]).expect("1 leads");
-    cluster.run_for(MILLISECOND + 100);
+    cluster.run_for(MILLISECOND + MILLISECOND / 10);
     cluster.crash(1, 0);
     cluster.run_until_leader(1_000 * MILLISECOND);
     cluster.run_for(10 * MILLISECOND);

@@ -3,7 +3,6 @@
 
 use doug_raft::{Clock, Stamp, Time};
 
-use super::MILLISECOND;
 use super::cluster::Cluster;
 
 /// An hour, in milliseconds.
@@ -11,7 +10,7 @@ const HOUR: u64 = 3_600_000;
 
 /// What a good wall clock shows.
 pub(super) fn wall(now: Time) -> u64 {
-    10 * HOUR + now.0 / MILLISECOND
+    10 * HOUR + now.since(Time(0)).as_millis() as u64
 }
 
 impl Cluster {

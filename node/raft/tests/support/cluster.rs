@@ -2,6 +2,7 @@
 //! it, what it is asked, and how long it runs. A checker looks on.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use bytes::Bytes;
 use doug_raft::{
@@ -29,9 +30,9 @@ pub struct Cluster {
     pub counts: BTreeMap<&'static str, u64>,
     pub changes_members: bool,
     /// How long a leader is idle before it proposes to quiesce; `None`: it never does.
-    pub quiesce_after: Option<u64>,
-    /// Ticks come only so often, in microseconds, and nodes take each for the end of a pause.
-    pub ticks_late_by: Option<u64>,
+    pub quiesce_after: Option<Duration>,
+    /// Ticks come only so often, and nodes take each for the end of a pause.
+    pub ticks_late_by: Option<Duration>,
     /// Crashes leave ambiguous tails, and now and then something durable is lost with one.
     pub tails_suffer: bool,
     drift_ppm: u64,
@@ -271,26 +272,26 @@ impl Cluster {
         self.story.tell(self.now, "the network is whole again".to_owned());
     }
 
-    pub fn run_for(&mut self, microseconds: u64) {
-        let end = self.now.after(microseconds);
+    pub fn run_for(&mut self, duration: Duration) {
+        let end = self.now.after(duration);
         while self.turn(end) {}
         self.now = end;
     }
 
-    /// Runs until `done`; fails after `limit` microseconds.
-    pub fn run_until(&mut self, limit: u64, done: impl Fn(&Cluster) -> bool) {
+    /// Runs until `done`; fails after `limit`.
+    pub fn run_until(&mut self, limit: Duration, done: impl Fn(&Cluster) -> bool) {
         let end = self.now.after(limit);
         while !done(self) {
             assert!(
                 self.turn(end),
-                "nothing of the kind within {limit} µs:\n{}\n{}",
+                "nothing of the kind within {limit:?}:\n{}\n{}",
                 self.story,
                 self.state()
             );
         }
     }
 
-    pub fn run_until_leader(&mut self, limit: u64) -> u64 {
+    pub fn run_until_leader(&mut self, limit: Duration) -> u64 {
         self.run_until(limit, |cluster| {
             cluster.leader().is_some_and(|number| {
                 let raft = cluster.raft(number);

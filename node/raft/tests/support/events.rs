@@ -1,6 +1,8 @@
 //! What comes to pass in a group, in the order of time: messages arrive, records become durable,
 //! ticks come. Each is told to a node's core; what the core asks for is done, and checked.
 
+use std::time::Duration;
+
 use doug_raft::{Batch, Effect, Index, LivenessEpoch, Message, Raft, Role, Term, Ticket, Time};
 
 use super::clocks::wall;
@@ -10,7 +12,7 @@ use super::quiesce::liveness_of;
 use super::{MILLISECOND, id};
 
 /// Pause between two node heartbeats.
-const NODE_HEARTBEAT: u64 = 50 * MILLISECOND;
+const NODE_HEARTBEAT: Duration = Duration::from_millis(50);
 
 #[derive(Clone)]
 pub(super) enum Event {
@@ -126,7 +128,7 @@ impl Cluster {
         let raft = nodes[&number].raft.as_ref().expect("it was just seen");
         self.checker.committed(raft, |id| nodes.get(&id.0).map(|node| &node.disk));
         let clock = nodes[&number].clock;
-        let next = clock.when(raft.next_tick()).max(self.now.after(1));
+        let next = clock.when(raft.next_tick()).max(Time(self.now.0 + 1));
         let before = nodes[&number].tick_at;
         let at = match self.ticks_late_by {
             Some(_) if before > self.now => before,
@@ -147,7 +149,7 @@ impl Cluster {
         match effect {
             Effect::Persist { ticket, record } => {
                 let (low, high) = self.weather.sync;
-                let took = self.dice.between(low, high);
+                let took = self.dice.duration(low, high);
                 let node = self.node(number);
                 let commit = node.raft.as_ref().map_or(0, Raft::commit);
                 node.disk.write(ticket, record, commit);
@@ -274,9 +276,12 @@ impl Cluster {
         for _ in 0..copies {
             if !self.dice.percent(self.weather.loss_percent) {
                 let stray = self.dice.percent(self.weather.stray_percent);
-                let (low, high) =
-                    if stray { (0, 1_000 * MILLISECOND) } else { self.weather.latency };
-                let at = self.now.after(self.dice.between(low, high));
+                let (low, high) = if stray {
+                    (Duration::ZERO, 1_000 * MILLISECOND)
+                } else {
+                    self.weather.latency
+                };
+                let at = self.now.after(self.dice.duration(low, high));
                 self.schedule(at, to, event.clone());
             }
         }

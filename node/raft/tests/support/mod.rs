@@ -14,6 +14,7 @@ pub mod story;
 pub mod weather;
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use bytes::Bytes;
 use doug_raft::{
@@ -23,7 +24,8 @@ use doug_raft::{
 
 pub const PARTITION: PartitionId = PartitionId(7);
 
-pub const MILLISECOND: u64 = 1_000;
+pub const MICROSECOND: Duration = Duration::from_micros(1);
+pub const MILLISECOND: Duration = Duration::from_millis(1);
 
 pub fn id(id: u64) -> ReplicaId {
     ReplicaId(id)

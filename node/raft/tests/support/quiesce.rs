@@ -1,13 +1,15 @@
 //! What hosts do so that replicas can quiesce: they hear each other, and unquiesce those whose
 //! leader's node does not speak any more.
 
+use std::time::Duration;
+
 use doug_raft::{LivenessEpoch, Message, ReplicaId, Role, Time, UnquiesceCause};
 
+use super::id;
 use super::node::Node;
-use super::{MILLISECOND, id};
 
 /// How long a node says nothing before it counts as silent.
-pub const SILENCE: u64 = 300 * MILLISECOND;
+pub const SILENCE: Duration = Duration::from_millis(300);
 
 pub fn liveness_of(process: u64) -> LivenessEpoch {
     LivenessEpoch { incarnation: process, epoch: 0 }
@@ -46,7 +48,7 @@ impl Node {
         }
     }
 
-    pub(super) fn tick_quiescence(&mut self, now: Time, after: u64) {
+    pub(super) fn tick_quiescence(&mut self, now: Time, after: Duration) {
         let fallen = self.liveness.newly_expired(now);
         let (liveness, Some(raft)) = (&self.liveness, &mut self.raft) else { return };
         let own = raft.id();

@@ -1,5 +1,7 @@
 //! One replica, driven by hand: the test plays its peers and its disk.
 
+use std::time::Duration;
+
 use doug_raft::{
     Batch, Config, Effect, Index, LogWrite, Message, Raft, ReplicaId, Restored, Role, Term, Ticket,
     Time, Verdict,
@@ -79,8 +81,8 @@ impl Replica {
     }
 
     /// Time passes in one leap.
-    pub fn wait(&mut self, microseconds: u64) {
-        self.now = self.now.after(microseconds);
+    pub fn wait(&mut self, leap: Duration) {
+        self.now = self.now.after(leap);
         self.raft.tick(self.now);
     }
 

@@ -2,6 +2,7 @@
 //! what is cut, how long its disks take.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use super::MILLISECOND;
 
@@ -19,16 +20,24 @@ impl Dice {
         low + (mixed ^ (mixed >> 29)) % (high - low + 1)
     }
 
+    /// In whole microseconds.
+    pub fn duration(&mut self, low: Duration, high: Duration) -> Duration {
+        let microseconds = |duration: Duration| duration.as_micros() as u64;
+        Duration::from_micros(self.between(microseconds(low), microseconds(high)))
+    }
+
     pub fn percent(&mut self, chance: u64) -> bool {
         self.between(1, 100) <= chance
     }
 }
 
-/// How badly network and disks behave. Durations in microseconds.
+/// How badly network and disks behave.
 #[derive(Clone, Debug)]
 pub struct Weather {
-    pub latency: (u64, u64),
-    pub sync: (u64, u64),
+    /// The shortest and the longest.
+    pub latency: (Duration, Duration),
+    /// How long a disk takes to make a record durable: the shortest and the longest.
+    pub sync: (Duration, Duration),
     pub loss_percent: u64,
     pub duplicate_percent: u64,
     /// Messages that turn up when nobody expects them any more, up to a second later.
@@ -42,7 +51,7 @@ impl Weather {
     pub fn fair() -> Weather {
         Weather {
             latency: (MILLISECOND, MILLISECOND),
-            sync: (500, 500),
+            sync: (MILLISECOND / 2, MILLISECOND / 2),
             loss_percent: 0,
             duplicate_percent: 0,
             stray_percent: 0,

@@ -1,5 +1,7 @@
 //! Idle groups quiesce, and what ends that: with a majority well, somebody must lead soon.
 
+use std::time::Duration;
+
 use doug_raft::Role;
 
 use super::{read, some_leader, write};
@@ -64,7 +66,7 @@ fn leader_dies(cluster: &mut Cluster, leader: u64) {
 
 fn leader_restarts_at_once(cluster: &mut Cluster, leader: u64) {
     cluster.crash(leader, 0);
-    let pause = cluster.dice.between(0, 100 * MILLISECOND);
+    let pause = cluster.dice.duration(Duration::ZERO, 100 * MILLISECOND);
     cluster.run_for(pause);
     cluster.start(leader);
 }
@@ -87,7 +89,7 @@ fn sight_is_lost_one_by_one(cluster: &mut Cluster, leader: u64) {
     let followers: Vec<u64> = cluster.running().into_iter().filter(|&n| n != leader).collect();
     for &follower in &followers {
         cluster.weather.cut.extend([(leader, follower), (follower, leader)]);
-        let pause = cluster.dice.between(0, 500 * MILLISECOND);
+        let pause = cluster.dice.duration(Duration::ZERO, 500 * MILLISECOND);
         cluster.run_for(pause);
         if cluster.dice.percent(50) && cluster.raft(leader).role() == Role::Leader {
             write(cluster);
