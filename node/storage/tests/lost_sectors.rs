@@ -1,70 +1,15 @@
 //! Sectors that do not read. One of a table is damage: it costs its replica, for ever, and no
 //! other. One of the log or the manifest keeps the node from starting, in words that name it.
 
+mod damage_support;
 mod store_support;
 
-use std::path::PathBuf;
-
+use damage_support::{disk_with_log, filled, named, opened, read_all, table_of};
 use doug_sim_disk::{Crash, Loss, SECTOR, SimDisk};
 use doug_storage::snapshot::{CHUNK_BYTES, Sending};
-use doug_storage::store::Opened;
-use doug_storage::tree::{KeyClass, Op, ReadError, ScanRange, Tree};
-use doug_storage::{Corruption, ReplicaKey, Result, StorageError};
+use doug_storage::tree::{ReadError, Tree};
+use doug_storage::{Corruption, StorageError};
 use store_support::*;
-
-/// Commands of each replica; a table each.
-const FLUSHES: u64 = 3;
-
-fn fill(opened: &Opened, key: ReplicaKey, tree: &mut Tree) {
-    for i in 1..=FLUSHES {
-        let op = |n: u64| {
-            let value = format!("{key} at {i}, {n}").repeat(9);
-            Op::put(KeyClass::User, format!("k{n:03}"), value)
-        };
-        tree.apply(i, &(i..i + 40).map(op).collect::<Vec<_>>());
-        let change = flush(tree, i, "").expect("the disk works");
-        opened.store.commit(key, tree, change).expect("the disk works");
-    }
-}
-
-/// A disk with two replicas of three tables each, of which nothing is cached.
-fn filled() -> SimDisk {
-    let disk = SimDisk::new(1);
-    let (opened, mut a, mut b) = initialised(&disk);
-    fill(&opened, A, &mut a);
-    fill(&opened, B, &mut b);
-    drop((opened, a, b));
-    disk.crash(Crash::Process);
-    disk
-}
-
-fn opened(disk: &SimDisk) -> (Opened, Tree, Tree) {
-    let mut opened = open(disk);
-    let [a, b] = [A, B].map(|key| replica(&mut opened, key).tree.expect("sound"));
-    (opened, a, b)
-}
-
-/// The table of A with the smallest id.
-fn table_of(tree: &Tree) -> PathBuf {
-    tree.table_path(*tree.image().tables.keys().next().expect("a table"))
-}
-
-fn named(disk: &SimDisk, part: &str) -> Vec<PathBuf> {
-    disk.files().into_iter().filter(|path| path.to_string_lossy().contains(part)).collect()
-}
-
-fn read_all(tree: &Tree) -> Result<usize> {
-    let mut entries = 0;
-    let storage = |error| match error {
-        ReadError::Storage(error) => error,
-        other => panic!("not an error of the storage: {other}"),
-    };
-    for entry in tree.view().scan(ScanRange::all(), None).map_err(storage)? {
-        entry.map_err(storage)?;
-        entries += 1;
-    }
-    Ok(entries)
-}
 
 fn damage(error: &StorageError) -> &Corruption {
     match error {
@@ -188,14 +133,7 @@ fn a_received_table_that_does_not_read_any_more_is_received_again() {
 
 #[test]
 fn a_sector_of_log_or_manifest_keeps_the_node_from_starting_and_is_named() {
-    let disk = SimDisk::new(1);
-    let (mut opened, _a, _b) = initialised(&disk);
-    for i in 1..=60 {
-        opened.log.append(record(A, i)).expect("there is room");
-        opened.log.sync().expect("the disk works");
-    }
-    drop(opened);
-    disk.crash(Crash::Process);
+    let disk = disk_with_log();
     let segments = named(&disk, "/data/log/0");
     let files = [segments[0].clone(), segments[1].clone(), named(&disk, "MANIFEST-")[0].clone()];
     for file in files {

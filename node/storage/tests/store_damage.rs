@@ -1,70 +1,22 @@
 //! Damage that appears while a node runs: flipped bits, and writes that went to the wrong
 //! place. It is noticed, named, and costs one replica.
 
+mod damage_support;
 mod store_support;
 
-use std::path::PathBuf;
-
+use damage_support::{FLUSHES, disk_with_log, filled, named, opened, read_all, table_of};
 use doug_sim_disk::{Crash, SimDisk};
+use doug_storage::StorageError;
 use doug_storage::store::Opened;
-use doug_storage::tree::{KeyClass, Op, ReadError, ScanRange, Tree};
-use doug_storage::{ReplicaKey, Result, StorageError};
 use store_support::*;
-
-/// Commands of each replica; a table each, in different levels.
-const FLUSHES: u64 = 3;
-
-fn fill(opened: &Opened, key: ReplicaKey, tree: &mut Tree) {
-    for i in 1..=FLUSHES {
-        let op = |n: u64| {
-            let value = format!("{key} at {i}, {n}").repeat(9);
-            Op::put(KeyClass::User, format!("k{n:03}"), value)
-        };
-        tree.apply(i, &(i..i + 40).map(op).collect::<Vec<_>>());
-        let change = flush(tree, i, "").expect("the disk works");
-        opened.store.commit(key, tree, change).expect("the disk works");
-    }
-}
-
-fn named(disk: &SimDisk, part: &str) -> Vec<PathBuf> {
-    disk.contents().into_keys().filter(|path| path.to_string_lossy().contains(part)).collect()
-}
-
-fn read_all(tree: &Tree) -> Result<usize, ReadError> {
-    let mut count = 0;
-    for entry in tree.view().scan(ScanRange::all(), None)? {
-        entry?;
-        count += 1;
-    }
-    Ok(count)
-}
-
-fn storage(error: ReadError) -> StorageError {
-    match error {
-        ReadError::Storage(error) => error,
-        other => panic!("not an error of the storage: {other}"),
-    }
-}
-
-/// Two replicas, opened again so that nothing of their tables is cached.
-fn reopened(disk: &SimDisk) -> (Opened, Tree, Tree) {
-    let (opened, mut a, mut b) = initialised(disk);
-    fill(&opened, A, &mut a);
-    fill(&opened, B, &mut b);
-    drop((opened, a, b));
-    disk.crash(Crash::Process);
-    let mut opened = open(disk);
-    let [a, b] = [A, B].map(|key| replica(&mut opened, key).tree.expect("sound"));
-    (opened, a, b)
-}
 
 #[test]
 fn damage_met_by_a_reader_fences_its_replica_for_ever_and_no_other() {
-    let disk = SimDisk::new(1);
-    let (opened, a, b) = reopened(&disk);
-    let table = a.table_path(*a.image().tables.keys().next().expect("a table"));
+    let disk = filled();
+    let (opened, a, b) = opened(&disk);
+    let table = table_of(&a);
     disk.flip_bit(&table, 40, 2);
-    let error = opened.store.fence_if_damaged(A, storage(read_all(&a).expect_err("damaged")));
+    let error = opened.store.fence_if_damaged(A, read_all(&a).expect_err("damaged"));
     let told = error.to_string();
     for part in
         ["replica 1/11 is fenced", ".sst is damaged at offset 0", "replace it from its peers"]
@@ -81,10 +33,10 @@ fn damage_met_by_a_reader_fences_its_replica_for_ever_and_no_other() {
 
 #[test]
 fn damage_met_by_a_compaction_is_named_and_nothing_is_published() {
-    let disk = SimDisk::new(1);
-    let (opened, mut a, _b) = reopened(&disk);
+    let disk = filled();
+    let (opened, mut a, _b) = opened(&disk);
     let before = a.image();
-    let table = a.table_path(*before.tables.keys().next().expect("a table"));
+    let table = table_of(&a);
     disk.flip_bit(&table, 40, 2);
     let error = compaction(&mut a).expect("level 0 is full").expect_err("damaged");
     assert!(matches!(&error, StorageError::Corruption(damage) if damage.file == table), "{error}");
@@ -96,8 +48,8 @@ fn damage_met_by_a_compaction_is_named_and_nothing_is_published() {
 
 #[test]
 fn an_error_that_is_no_damage_of_tables_fences_nobody() {
-    let disk = SimDisk::new(1);
-    let (opened, _a, _b) = reopened(&disk);
+    let disk = filled();
+    let (opened, _a, _b) = opened(&disk);
     let log = doug_storage::Corruption::new("/data/log/00000000000000000001.log", 64, "torn");
     for error in [StorageError::Refused("no".to_owned()), log.into()] {
         let before = error.to_string();
@@ -108,14 +60,13 @@ fn an_error_that_is_no_damage_of_tables_fences_nobody() {
 
 #[test]
 fn a_sector_written_into_the_table_of_another_replica_is_noticed() {
-    let disk = SimDisk::new(1);
-    let (_opened, a, b) = reopened(&disk);
-    let path = |tree: &Tree| tree.table_path(*tree.image().tables.keys().next().expect("a table"));
-    let stray = disk.bytes(&path(&b));
-    disk.tamper(&path(&a), |bytes| bytes[..512].copy_from_slice(&stray[..512]));
-    let error = storage(read_all(&a).expect_err("bytes of B"));
+    let disk = filled();
+    let (_opened, a, b) = opened(&disk);
+    let stray = disk.bytes(&table_of(&b));
+    disk.tamper(&table_of(&a), |bytes| bytes[..512].copy_from_slice(&stray[..512]));
+    let error = read_all(&a).expect_err("bytes of B");
     assert!(
-        matches!(&error, StorageError::Corruption(damage) if damage.file == path(&a)),
+        matches!(&error, StorageError::Corruption(damage) if damage.file == table_of(&a)),
         "{error}"
     );
     read_all(&b).expect("B is sound");
@@ -148,14 +99,7 @@ fn an_edit_written_into_another_manifest_is_noticed() {
 
 #[test]
 fn a_record_written_into_another_segment_is_noticed() {
-    let disk = SimDisk::new(1);
-    let (mut opened, _a, _b) = initialised(&disk);
-    for i in 1..=60 {
-        opened.log.append(record(A, i)).expect("there is room");
-        opened.log.sync().expect("the disk works");
-    }
-    drop(opened);
-    disk.crash(Crash::Process);
+    let disk = disk_with_log();
     let segments = named(&disk, "/log/0");
     let stray = disk.bytes(&segments[0]);
     disk.tamper(&segments[1], |bytes| bytes[64..576].copy_from_slice(&stray[64..576]));

@@ -206,3 +206,30 @@ pub fn read_file(disk: &SimDisk, path: &Path) -> Vec<u8> {
     file.read_exact_at(&mut bytes, 0).expect("whole");
     bytes
 }
+
+/// No history kept unpinned: every compaction collects all it may.
+pub fn forgetful() -> TreeOptions {
+    TreeOptions { history: 0, ..TreeOptions::tiny() }
+}
+
+/// Three flushed tables of the same keys, enough for level 0 to be full.
+pub fn three_generations(keeper: &mut Keeper) {
+    for generation in 0..3u64 {
+        for i in 0..20 {
+            let revision = generation * 20 + i + 1;
+            keeper.put(revision, &format!("k{i:02}"), &format!("v{revision}"));
+        }
+        keeper.flush();
+    }
+}
+
+pub fn system(key: &str, value: &str) -> Op {
+    Op::put(KeyClass::System, key.to_owned(), value.to_owned())
+}
+
+pub fn system_keys(keeper: &Keeper) -> Vec<(String, String)> {
+    let view = keeper.tree.view();
+    let text = |bytes: Bytes| String::from_utf8(bytes.to_vec()).unwrap();
+    let scan = view.scan_system(ScanRange::all()).unwrap().map(Result::unwrap);
+    scan.map(|entry| (text(entry.key), text(entry.value))).collect()
+}
