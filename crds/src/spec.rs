@@ -59,6 +59,9 @@ pub struct DougClusterSpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8), inner(length(min = 1, max = limits::NAME)))]
     pub image_pull_secrets: Vec<String>,
+    /// What the operator does for the database.
+    #[serde(default)]
+    pub mode: Mode,
     /// What assigns the users that processes run as. Default: OpenShift where the cluster has its SecurityContextConstraints, else Kubernetes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub platform: Option<Platform>,
@@ -77,6 +80,18 @@ pub struct DougClusterSpec {
     /// The stateless entrypoint.
     #[serde(default)]
     pub facade: FacadeSpec,
+}
+
+/// What the operator does for a database.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Mode {
+    /// All that is needed for it to be as declared.
+    #[default]
+    Running,
+    /// Nothing: it only reports. Nodes and facades go on by themselves.
+    Paused,
+    /// Keeps its volumes, and no pods.
+    Hibernated,
 }
 
 /// What assigns the users that processes run as.

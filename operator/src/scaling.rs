@@ -65,7 +65,11 @@ mod tests {
     fn with(observed: &Observed) -> Value {
         let mut objects = build(
             &database(),
-            &Circumstances { image: "doug:1".into(), platform: Platform::Kubernetes },
+            &Circumstances {
+                image: "doug:1".into(),
+                platform: Platform::Kubernetes,
+                asleep: false,
+            },
         );
         keep_replicas(&mut objects, observed);
         objects.pop().unwrap().body

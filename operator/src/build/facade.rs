@@ -20,11 +20,11 @@ pub fn deployment(database: &Database, circumstances: &Circumstances) -> Value {
     json!({
         "metadata": metadata(database, &database.facade_name(), "facade"),
         "spec": {
-            "replicas": database.spec.facade.replicas,
+            "replicas": if circumstances.asleep { 0 } else { database.spec.facade.replicas },
             "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
             "selector": {"matchLabels": labels},
             "template": {
-                "metadata": {"labels": labels},
+                "metadata": {"labels": labels, "annotations": pods::annotations(database)},
                 "spec": pod(database, circumstances, &labels),
             },
         },

@@ -1,28 +1,10 @@
 //! Labels and annotations. Selectors are immutable, so those in them never change.
 
+use crate::names::{CLUSTER, COMPONENT, INSTANCE, MANAGED_BY, MANAGER, NAME};
 use crate::validate::Database;
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 use serde_json::{Value, json};
-
-/// What the program is: `dougdb`.
-pub const NAME: &str = "app.kubernetes.io/name";
-/// Which DougCluster an object belongs to.
-pub const INSTANCE: &str = "app.kubernetes.io/instance";
-/// `node` or `facade`.
-pub const COMPONENT: &str = "app.kubernetes.io/component";
-/// Who made the object.
-pub const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
-/// Which cluster of the database a node belongs to.
-pub const CLUSTER: &str = "dougdb.io/cluster";
-/// What a pod was made from, as far as it matters for restarting it.
-pub const TEMPLATE_HASH: &str = "dougdb.io/template-hash";
-/// What begins the labels and annotations by which the operator works.
-pub const OWN_PREFIX: &str = "dougdb.io/";
-/// The other labels by which pods are selected.
-pub const OWN_LABELS: [&str; 3] = [NAME, INSTANCE, COMPONENT];
-/// The value of [`MANAGED_BY`], and the field manager of every apply.
-pub const MANAGER: &str = "dougdb-operator";
 
 /// The labels by which pods of one component are selected.
 pub fn component(database: &str, component: &str) -> Value {
@@ -35,9 +17,6 @@ pub fn cluster(database: &Database, cluster: &str) -> Value {
     labels[CLUSTER] = cluster.into();
     labels
 }
-
-/// Selects what belongs to nodes.
-pub const COMPONENT_NODE: &str = "app.kubernetes.io/component=node";
 
 /// Whether a pod is a facade.
 pub fn is_facade(pod: &Pod) -> bool {

@@ -10,11 +10,9 @@ mod node;
 mod pods;
 mod services;
 
+pub use crate::names::{CLUSTER, COMPONENT_NODE, INSTANCE, MANAGED_BY, MANAGER, TEMPLATE_HASH};
 pub use image::image;
-pub use labels::{
-    CLUSTER, COMPONENT_NODE, INSTANCE, MANAGED_BY, MANAGER, OWN_LABELS, OWN_PREFIX, TEMPLATE_HASH,
-    facade_selector, instance_selector, is_facade,
-};
+pub use labels::{facade_selector, instance_selector, is_facade};
 pub use node::{CONTAINER, template_hash};
 
 use crate::validate::Database;
@@ -34,6 +32,8 @@ pub struct Circumstances {
     pub image: String,
     /// What assigns the users that processes run as.
     pub platform: Platform,
+    /// Whether the database hibernates: it keeps everything but its pods.
+    pub asleep: bool,
 }
 
 /// One object as it should be.

@@ -1,6 +1,7 @@
 //! Who may connect to nodes.
 
-use super::labels::{COMPONENT, NAME, component, metadata};
+use super::labels::{component, metadata};
+use crate::names::{COMPONENT, NAME};
 use crate::validate::Database;
 use serde_json::{Value, json};
 

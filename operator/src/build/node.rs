@@ -1,7 +1,8 @@
 //! The StatefulSet of a cluster.
 
-use super::labels::{TEMPLATE_HASH, cluster, cluster_metadata};
+use super::labels::{cluster, cluster_metadata};
 use super::{Circumstances, access, pods};
+use crate::names::TEMPLATE_HASH;
 use crate::validate::{Database, bytes};
 use doug_crds::{ClusterSpec, Scheduling, Spread, Topology, WhenUnsatisfiable};
 use serde_json::{Value, json};
@@ -24,7 +25,7 @@ pub fn stateful_set(database: &Database, of: &ClusterSpec, circumstances: &Circu
     json!({
         "metadata": cluster_metadata(database, &database.set_name(&of.name), &of.name),
         "spec": {
-            "replicas": of.nodes,
+            "replicas": if circumstances.asleep { 0 } else { of.nodes },
             "serviceName": database.set_name(&of.name),
             "podManagementPolicy": "Parallel",
             "updateStrategy": {"type": "OnDelete"},
@@ -36,13 +37,19 @@ pub fn stateful_set(database: &Database, of: &ClusterSpec, circumstances: &Circu
             "template": {
                 "metadata": {
                     "labels": labels,
-                    "annotations": {TEMPLATE_HASH: template_hash(database, circumstances)},
+                    "annotations": annotations(database, circumstances),
                 },
                 "spec": pod(database, of, circumstances),
             },
             "volumeClaimTemplates": [claim(database, &labels)],
         },
     })
+}
+
+fn annotations(database: &Database, circumstances: &Circumstances) -> Value {
+    let mut annotations = pods::annotations(database);
+    annotations[TEMPLATE_HASH] = template_hash(database, circumstances).into();
+    annotations
 }
 
 fn pod(database: &Database, of: &ClusterSpec, circumstances: &Circumstances) -> Value {
@@ -197,6 +204,7 @@ pub fn template_hash(database: &Database, circumstances: &Circumstances) -> Stri
         "scheduling": node.scheduling,
         "config": node.config,
         "podTemplate": node.pod_template,
+        "restartedAt": database.restarted_at,
         "platform": circumstances.platform,
     });
     format!("{:016x}", xxhash_rust::xxh3::xxh3_64(matters.to_string().as_bytes()))

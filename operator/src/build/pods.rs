@@ -1,6 +1,7 @@
 //! What the pods of nodes and of the facade have in common.
 
 use super::labels::{cluster, cluster_metadata};
+use crate::names::RESTARTED_AT;
 use crate::validate::Database;
 use doug_crds::{ClusterSpec, Platform, Resources};
 use serde_json::{Map, Value, json};
@@ -31,6 +32,12 @@ pub fn container_security() -> Value {
         "readOnlyRootFilesystem": true,
         "capabilities": {"drop": ["ALL"]},
     })
+}
+
+/// What stands on every pod: for what it was last made anew. An object, perhaps an empty one.
+pub fn annotations(database: &Database) -> Value {
+    let requested = database.restarted_at.iter();
+    requested.map(|when| (RESTARTED_AT.to_owned(), Value::from(when.as_str()))).collect()
 }
 
 /// A probe of a page on the port `http`.

@@ -1,9 +1,14 @@
 use super::*;
+use crate::names::RESTARTED_AT;
 use crate::testing::{database, resource, spec};
 use crate::validate::validate;
 
 fn circumstances() -> Circumstances {
-    Circumstances { image: "dougdb/doug:0.1.0".into(), platform: Platform::Kubernetes }
+    Circumstances {
+        image: "dougdb/doug:0.1.0".into(),
+        platform: Platform::Kubernetes,
+        asleep: false,
+    }
 }
 
 fn yaml(database: &Database) -> String {
@@ -135,4 +140,40 @@ fn zones_are_preferred_unless_something_else_is_declared() {
         ["rack ScheduleAnyway null"]
     );
     assert!(constraints(json!({"spread": "None"})).is_empty());
+}
+
+#[test]
+fn a_database_that_sleeps_keeps_everything_but_its_pods() {
+    let awake = build(&database(), &circumstances());
+    let asleep = Circumstances { asleep: true, ..circumstances() };
+    let mut sleeping = build(&database(), &asleep);
+    for object in &mut sleeping {
+        let awake = match object.resource.kind.as_str() {
+            "StatefulSet" => 3,
+            "Deployment" => 2,
+            _ => continue,
+        };
+        assert_eq!(object.body["spec"]["replicas"], 0, "{}", object.name);
+        object.body["spec"]["replicas"] = awake.into();
+    }
+    assert_eq!(sleeping, awake, "it comes back as it was");
+}
+
+#[test]
+fn a_restart_that_is_asked_for_makes_every_pod_anew_once() {
+    let asked = |when: &str| {
+        let mut resource = resource(spec());
+        resource.metadata.annotations = Some([(RESTARTED_AT.to_owned(), when.to_owned())].into());
+        validate(&resource).unwrap()
+    };
+    let hash = |database: &Database| template_hash(database, &circumstances());
+    let (once, again) = (asked("2026-01-01T12:00:00Z"), asked("2026-01-02T12:00:00Z"));
+    assert_ne!(hash(&once), hash(&database()));
+    assert_ne!(hash(&once), hash(&again));
+    assert_eq!(hash(&once), hash(&asked("2026-01-01T12:00:00Z")), "it goes on where it stopped");
+    let facade = build(&once, &circumstances()).pop().unwrap();
+    assert_eq!(
+        facade.body["spec"]["template"]["metadata"]["annotations"][RESTARTED_AT],
+        "2026-01-01T12:00:00Z"
+    );
 }

@@ -3,7 +3,7 @@
 
 use super::Component;
 use super::merge::join;
-use crate::build::{OWN_LABELS, OWN_PREFIX};
+use crate::names::{OWN_LABELS, OWN_PREFIX};
 use serde_json::Value;
 
 /// Nodes and facades hand over and drain before they end; sooner, they would be killed meanwhile.

@@ -1,32 +1,33 @@
-//! One reconciliation: dereference → validate → build → apply → steps → status.
+//! One reconciliation: what is read of a resource, a round of work on it, and what its failures
+//! come to.
 
 mod error;
 mod findings;
 mod members;
 mod publish;
+mod round;
 mod steps;
 
 pub use error::Failure;
 pub use members::Members;
 
 use crate::apply;
-use crate::bootstrap::{self, Step};
+use crate::bootstrap::Step;
 use crate::build::{self, Circumstances, build};
 use crate::context::Context;
-use crate::dereference::{Observed, Token, any_node_runs, dereference, nodes_selector, read_token};
-use crate::groups::groups;
+use crate::dereference::{Observed, Token, any_node_runs, nodes_selector, read_token};
 use crate::rollout::Next;
 use crate::scaling;
-use crate::status::{self, Findings, Outcome};
+use crate::status;
 use crate::storage::{self, Growth};
-use crate::validate::{Database, validate};
-use doug_crds::{DougCluster, DougClusterStatus};
+use crate::validate::Database;
+use doug_crds::DougCluster;
 use doug_proto::ids::DatabaseId;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use k8s_openapi::jiff::Timestamp;
 use kube::core::DeserializeGuard;
 use kube::runtime::controller::Action;
-use kube::{Api, Resource, ResourceExt};
+use kube::{Api, Resource};
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
@@ -107,7 +108,7 @@ async fn attempt(cached: &ObjectMeta, context: &Context) -> Result<Option<Durati
         publish::findings(&api, &cluster, &status::unknown()).await?;
         return Ok(Some(Duration::ZERO));
     }
-    match work(&api, &cluster, context).await {
+    match round::work(&api, &cluster, context).await {
         Ok(pause) => Ok(Some(pause)),
         Err(failure) if failure.is_conflict() => Ok(Some(SOON)),
         Err(failure) => {
@@ -117,85 +118,6 @@ async fn attempt(cached: &ObjectMeta, context: &Context) -> Result<Option<Durati
             Err(failure)
         }
     }
-}
-
-async fn work(
-    api: &Api<DougCluster>,
-    cluster: &DougCluster,
-    context: &Context,
-) -> Result<Duration, Failure> {
-    let database = validate(cluster).map_err(Failure::Invalid)?;
-    let token = token(context, &database).await?;
-    let mut observed = dereference(&context.client, &database, Some(&token)).await?;
-    let old = cluster.status.clone().unwrap_or_default();
-
-    let growth = steps::grow(context, cluster, &database, &mut observed).await?;
-    let circumstances = Circumstances {
-        image: build::image(&database, &observed, &context.image),
-        platform: database.spec.platform.unwrap_or(context.platform),
-    };
-    apply_objects(context, &database, &circumstances, &observed).await?;
-
-    let bootstrap = bootstrap::next(&database, &old, &observed, fresh_id()?);
-    if steps::bootstrap(api, context, cluster, &observed, &token, &bootstrap).await? {
-        return Ok(Duration::ZERO);
-    }
-    let created = bootstrap == Step::Done;
-    let hash = build::template_hash(&database, &circumstances);
-    let map = observed.map().filter(|_| created);
-    let groups = map.as_ref().map(|map| groups(map, &observed)).unwrap_or_default();
-    let changing = members::changing(&groups);
-    let scene = {
-        let (database, observed, token) = (&database, &observed, &token);
-        members::Scene { api, context, cluster, database, observed, token }
-    };
-    let rollout = steps::roll(&scene, &hash, created, changing).await?;
-    let mut members = Members::default();
-    if let Some(map) = &map {
-        members = members::next(&scene, map, &groups, is_quiet(&rollout));
-        if members::carry_out(&scene, map, &mut members).await? {
-            return Ok(Duration::ZERO);
-        }
-    }
-    let unwritable = unwritable(context, cluster, &observed);
-    let progress = Progress { bootstrap, growth, rollout, members, unwritable };
-    let findings = findings::judge(&database, &observed, &old, &progress, &now());
-    publish_status(api, context, cluster, &database, &observed, findings, &progress).await
-}
-
-/// Publishes what was found; how soon to look again.
-async fn publish_status(
-    api: &Api<DougCluster>,
-    context: &Context,
-    cluster: &DougCluster,
-    database: &Database,
-    observed: &Observed,
-    findings: Findings,
-    progress: &Progress,
-) -> Result<Duration, Failure> {
-    let old = cluster.status.clone().unwrap_or_default();
-    publish::tell(context, cluster, &findings).await;
-    let calm = findings.ready.holds == Some(true) && findings.progressing.holds == Some(false);
-    let outcome = Outcome { database, observed, findings, now: now() };
-    let mut status: DougClusterStatus = status::status(&old, &outcome);
-    if progress.bootstrap == Step::Done && progress.unwritable.is_empty() {
-        // Every partition has committed: from here on the groups are right.
-        status.creation = None;
-    }
-    publish::status(api, cluster, &status).await?;
-    let disturbed = context.memory(&database.uid, |memory| memory.is_disturbed());
-    Ok(if calm && !disturbed { CALM } else { SOON })
-}
-
-/// Whether no pod is being replaced. One that does not run stops no move.
-fn is_quiet(rollout: &Next) -> bool {
-    matches!(rollout, Next::Done | Next::Stuck { .. })
-}
-
-fn unwritable(context: &Context, cluster: &DougCluster, observed: &Observed) -> Vec<u64> {
-    let Some(map) = observed.map() else { return Vec::new() };
-    let uid = cluster.uid().unwrap_or_default();
-    context.memory(&uid, |memory| status::writable(&map, observed, &mut memory.leaders))
 }
 
 /// Makes the token once. A database's nodes and its operator share it: nodes that run do not take

@@ -74,6 +74,19 @@ async fn create(
     join_all(calls).await.into_iter().collect()
 }
 
+/// Has a StatefulSet run so many pods.
+pub async fn scale(
+    context: &Context,
+    database: &Database,
+    set: &str,
+    nodes: u32,
+) -> Result<(), Failure> {
+    let api = Api::<StatefulSet>::namespaced(context.client.clone(), &database.namespace);
+    let parameters = PatchParams { field_manager: Some(MANAGER.to_owned()), ..Default::default() };
+    api.patch(set, &parameters, &Patch::Merge(json!({"spec": {"replicas": nodes}}))).await?;
+    Ok(())
+}
+
 /// Takes the next step of growing volumes.
 pub async fn grow(
     context: &Context,

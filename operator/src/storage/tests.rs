@@ -68,6 +68,7 @@ fn a_stateful_set_that_is_there_is_applied_with_the_size_it_has() {
     let circumstances = crate::build::Circumstances {
         image: "doug".into(),
         platform: doug_crds::Platform::Kubernetes,
+        asleep: false,
     };
     let mut objects = crate::build::build(&database(), &circumstances);
     keep_templates(&mut objects, &observed);

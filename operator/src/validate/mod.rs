@@ -10,6 +10,7 @@ mod quantity;
 pub use duration::parse_duration;
 pub use quantity::bytes;
 
+use crate::names::RESTARTED_AT;
 use crate::overrides::{Component, Overrides};
 use doug_client::create::{self as plan, NodeSpec};
 use doug_crds::{DougCluster, DougClusterSpec, Partitioning, Resources, WhenUnsatisfiable};
@@ -39,6 +40,8 @@ pub struct Database {
     pub spec: DougClusterSpec,
     /// How long a node may be silent before it is replaced unasked.
     pub replace_after: Option<Duration>,
+    /// When someone last asked for every pod to be made anew; whatever was written there.
+    pub restarted_at: Option<String>,
     /// What is merged over the pods of nodes.
     pub node_pods: Overrides,
     /// What is merged over the pods of the facade.
@@ -161,6 +164,7 @@ pub fn validate(cluster: &DougCluster) -> Result<Database, String> {
         generation: cluster.metadata.generation.unwrap_or_default(),
         image: spec.image.clone(),
         replace_after: replace_after(spec.node.replace_after.as_deref())?,
+        restarted_at: cluster.annotations().get(RESTARTED_AT).cloned(),
         node_pods: Overrides::parse(Component::Node, spec.node.pod_template.as_ref())?,
         facade_pods: Overrides::parse(Component::Facade, spec.facade.pod_template.as_ref())?,
         spec,

@@ -1,6 +1,9 @@
 //! What all that was found means for the four conditions. Pure.
 
+mod lives;
 mod members;
+
+pub use lives::{asleep, awake, paused};
 
 use super::{Failure, Progress};
 use crate::bootstrap::Step;
