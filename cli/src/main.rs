@@ -1,5 +1,6 @@
 //! `doug`, the one shipped program: every role and every command.
 
+mod arenas;
 mod commands;
 mod demo;
 mod encoding;
@@ -209,6 +210,7 @@ fn with_output(exit: Exit) -> Exit {
 async fn run(command: Command, globals: &Globals) -> anyhow::Result<Exit> {
     if command.serves() {
         doug_edge::descriptors::raise();
+        arenas::bound();
         panics::end_the_process();
     }
     match command {
