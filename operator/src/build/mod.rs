@@ -15,15 +15,14 @@ pub use image::image;
 pub use labels::{facade_selector, instance_selector, is_facade};
 pub use node::{CONTAINER, template_hash};
 
+use crate::overrides::Overrides;
 use crate::validate::Database;
 use doug_crds::Platform;
-use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
-use k8s_openapi::api::core::v1::{Secret, Service, ServiceAccount};
-use k8s_openapi::api::networking::v1::NetworkPolicy;
-use k8s_openapi::api::policy::v1::PodDisruptionBudget;
-use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
+use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::core::ApiResource;
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::Value;
 
 /// What the objects depend on besides what is declared.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,57 +51,71 @@ pub struct Desired {
 /// it is made once and never again.
 pub fn build(database: &Database, circumstances: &Circumstances) -> Vec<Desired> {
     let mut objects = vec![
-        object::<ServiceAccount>(database, access::node_account(database)),
-        object::<ServiceAccount>(database, access::facade_account(database)),
-        object::<Role>(database, access::facade_role(database)),
-        object::<RoleBinding>(database, access::facade_binding(database)),
-        object::<NetworkPolicy>(database, network::policy(database)),
-        object::<Service>(database, services::facade(database)),
+        object(database, access::node_account(database)),
+        object(database, access::facade_account(database)),
+        object(database, access::facade_role(database)),
+        object(database, access::facade_binding(database)),
+        object(database, network::policy(database)),
+        object(database, services::facade(database)),
     ];
     for cluster in &database.spec.clusters {
-        objects.push(object::<Service>(database, services::headless(database, cluster)));
-        objects.push(object::<PodDisruptionBudget>(database, pods::budget(database, cluster)));
-        let mut set = node::stateful_set(database, cluster, circumstances);
-        database.node_pods.merge_over(&mut set["spec"]["template"]);
-        objects.push(object::<StatefulSet>(database, set));
+        objects.push(object(database, services::headless(database, cluster)));
+        objects.push(object(database, pods::node_budget(database, cluster)));
+        let set = node::stateful_set(database, cluster, circumstances);
+        objects.push(with_pods(object(database, set), &database.node_pods));
     }
-    objects.push(object::<PodDisruptionBudget>(database, facade::budget(database)));
-    let mut facade = facade::deployment(database, circumstances);
-    database.facade_pods.merge_over(&mut facade["spec"]["template"]);
-    objects.push(object::<Deployment>(database, facade));
+    objects.push(object(database, facade::budget(database)));
+    let facade = facade::deployment(database, circumstances);
+    objects.push(with_pods(object(database, facade), &database.facade_pods));
     objects
 }
 
 /// The Secret with the token that opens Raft and Admin streams.
 pub fn token_secret(database: &Database, token: &str) -> Desired {
-    let body = json!({
-        "metadata": labels::metadata(database, &database.token_name(), "node"),
-        "type": "Opaque",
-        "immutable": true,
-        "stringData": {"token": token},
-    });
-    object::<Secret>(database, body)
+    let secret = Secret {
+        metadata: labels::metadata(database, &database.token_name(), "node"),
+        type_: Some("Opaque".to_owned()),
+        immutable: Some(true),
+        string_data: Some([("token".to_owned(), token.to_owned())].into()),
+        data: None,
+    };
+    object(database, secret)
 }
 
-fn object<K: kube::Resource<DynamicType = ()>>(database: &Database, mut body: Value) -> Desired {
-    let resource = ApiResource::erase::<K>(&());
-    body["apiVersion"] = resource.api_version.clone().into();
-    body["kind"] = resource.kind.clone().into();
-    body["metadata"]["namespace"] = database.namespace.clone().into();
-    body["metadata"]["ownerReferences"] = json!([owner(database)]);
-    let name = body["metadata"]["name"].as_str().unwrap_or_default().to_owned();
-    Desired { resource, name, body }
+fn object<K>(database: &Database, mut object: K) -> Desired
+where
+    K: kube::Resource<DynamicType = ()> + Serialize,
+{
+    let metadata = object.meta_mut();
+    metadata.namespace = Some(database.namespace.clone());
+    metadata.owner_references = Some(vec![owner(database)]);
+    let name = metadata.name.clone().unwrap_or_default();
+    let body = serde_json::to_value(object).expect("an object of the API is JSON");
+    Desired { resource: ApiResource::erase::<K>(&()), name, body }
 }
 
-fn owner(database: &Database) -> Value {
-    json!({
-        "apiVersion": "dougdb.io/v1alpha1",
-        "kind": "DougCluster",
-        "name": database.name,
-        "uid": database.uid,
-        "controller": true,
-        "blockOwnerDeletion": true,
-    })
+/// What the user changes about its pods.
+fn with_pods(mut desired: Desired, overrides: &Overrides) -> Desired {
+    if let Some(template) = desired.body.pointer_mut("/spec/template") {
+        overrides.merge_over(template);
+    }
+    desired
+}
+
+fn owner(database: &Database) -> OwnerReference {
+    OwnerReference {
+        api_version: "dougdb.io/v1alpha1".to_owned(),
+        kind: "DougCluster".to_owned(),
+        name: database.name.clone(),
+        uid: database.uid.clone(),
+        controller: Some(true),
+        block_owner_deletion: Some(true),
+    }
+}
+
+/// A choice of the definition as Kubernetes writes it, which is how it is serialized.
+fn word(choice: impl Serialize) -> Option<String> {
+    serde_json::to_value(choice).ok()?.as_str().map(str::to_owned)
 }
 
 #[cfg(test)]

@@ -1,147 +1,198 @@
 //! The StatefulSet of a cluster.
 
-use super::labels::{cluster, cluster_metadata};
-use super::{Circumstances, access, pods};
+use super::labels::{Labels, cluster, cluster_metadata, selector};
+use super::{Circumstances, access, pods, word};
 use crate::names::TEMPLATE_HASH;
 use crate::validate::{Database, bytes};
-use doug_crds::{ClusterSpec, Scheduling, Spread, Topology, WhenUnsatisfiable};
-use serde_json::{Value, json};
+use doug_crds::{ClusterSpec, Scheduling, Spread};
+use k8s_openapi::api::apps::v1::{
+    StatefulSet, StatefulSetPersistentVolumeClaimRetentionPolicy, StatefulSetSpec,
+    StatefulSetUpdateStrategy,
+};
+use k8s_openapi::api::core::v1::{
+    Affinity, Container, EnvVar, EnvVarSource, ObjectFieldSelector, PersistentVolumeClaim,
+    PersistentVolumeClaimSpec, PodAffinityTerm, PodAntiAffinity, PodSpec, PodTemplateSpec,
+    SecretVolumeSource, TopologySpreadConstraint, Volume, VolumeMount, VolumeResourceRequirements,
+};
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use serde_json::json;
+use std::collections::BTreeMap;
 
 /// The container in which the node runs, among those of others.
 pub const CONTAINER: &str = "node";
-/// A machine, and what fails with others of its kind.
-const MACHINE: &str = "kubernetes.io/hostname";
-const ZONE: &str = "topology.kubernetes.io/zone";
 /// Replaying the log may take this many tries of two seconds.
-const STARTUP_TRIES: u32 = 900;
+const STARTUP_TRIES: i32 = 900;
 /// Handing over takes two seconds, requests in flight two more.
-const GRACE_SECONDS: u32 = 30;
+const GRACE_SECONDS: i64 = 30;
 
 /// One StatefulSet per cluster. Its pods start together, since none needs
 /// another to start; and are replaced only when the operator deletes one, since
 /// only it knows whether every partition can do without.
-pub fn stateful_set(database: &Database, of: &ClusterSpec, circumstances: &Circumstances) -> Value {
+pub fn stateful_set(
+    database: &Database,
+    of: &ClusterSpec,
+    circumstances: &Circumstances,
+) -> StatefulSet {
     let labels = cluster(database, &of.name);
-    json!({
-        "metadata": cluster_metadata(database, &database.set_name(&of.name), &of.name),
-        "spec": {
-            "replicas": if circumstances.asleep { 0 } else { of.nodes },
-            "serviceName": database.set_name(&of.name),
-            "podManagementPolicy": "Parallel",
-            "updateStrategy": {"type": "OnDelete"},
-            "persistentVolumeClaimRetentionPolicy": {
-                "whenDeleted": database.spec.node.storage.when_deleted,
-                "whenScaled": "Retain",
-            },
-            "selector": {"matchLabels": labels},
-            "template": {
-                "metadata": {
-                    "labels": labels,
-                    "annotations": annotations(database, circumstances),
+    let replicas = if circumstances.asleep { 0 } else { of.nodes };
+    StatefulSet {
+        metadata: cluster_metadata(database, &database.set_name(&of.name), &of.name),
+        spec: Some(StatefulSetSpec {
+            replicas: Some(replicas as i32),
+            service_name: Some(database.set_name(&of.name)),
+            pod_management_policy: Some("Parallel".to_owned()),
+            update_strategy: Some(StatefulSetUpdateStrategy {
+                type_: Some("OnDelete".to_owned()),
+                rolling_update: None,
+            }),
+            persistent_volume_claim_retention_policy: Some(
+                StatefulSetPersistentVolumeClaimRetentionPolicy {
+                    when_deleted: word(database.spec.node.storage.when_deleted),
+                    when_scaled: Some("Retain".to_owned()),
                 },
-                "spec": pod(database, of, circumstances),
+            ),
+            selector: selector(labels.clone()),
+            template: PodTemplateSpec {
+                metadata: Some(ObjectMeta {
+                    labels: Some(labels.clone()),
+                    annotations: Some(annotations(database, circumstances)),
+                    ..Default::default()
+                }),
+                spec: Some(pod(database, of, circumstances, &labels)),
             },
-            "volumeClaimTemplates": [claim(database, &labels)],
-        },
-    })
+            volume_claim_templates: Some(vec![claim(database, &labels)]),
+            ..Default::default()
+        }),
+        status: None,
+    }
 }
 
-fn annotations(database: &Database, circumstances: &Circumstances) -> Value {
+fn annotations(database: &Database, circumstances: &Circumstances) -> BTreeMap<String, String> {
     let mut annotations = pods::annotations(database);
-    annotations[TEMPLATE_HASH] = template_hash(database, circumstances).into();
+    annotations.insert(TEMPLATE_HASH.to_owned(), template_hash(database, circumstances));
     annotations
 }
 
-fn pod(database: &Database, of: &ClusterSpec, circumstances: &Circumstances) -> Value {
+fn pod(
+    database: &Database,
+    of: &ClusterSpec,
+    circumstances: &Circumstances,
+    labels: &Labels,
+) -> PodSpec {
     let scheduling = &database.spec.node.scheduling;
-    let labels = cluster(database, &of.name);
-    let mut pod = json!({
-        "serviceAccountName": access::node_name(database),
-        "automountServiceAccountToken": false,
-        "enableServiceLinks": false,
-        "terminationGracePeriodSeconds": GRACE_SECONDS,
-        "securityContext": pods::pod_security(circumstances.platform),
-        "imagePullSecrets": pods::pull_secrets(database),
-        "containers": [container(database, of, circumstances)],
-        "volumes": [{
-            "name": "token",
-            "secret": {"secretName": database.token_name(), "defaultMode": 0o440},
-        }],
-    });
-    if !scheduling.node_selector.is_empty() {
-        pod["nodeSelector"] = json!(scheduling.node_selector);
+    let constraints = constraints(scheduling, labels);
+    let token = Volume {
+        name: "token".to_owned(),
+        secret: Some(SecretVolumeSource {
+            secret_name: Some(database.token_name()),
+            default_mode: Some(0o440),
+            ..Default::default()
+        }),
+        ..Default::default()
+    };
+    PodSpec {
+        service_account_name: Some(access::node_name(database)),
+        automount_service_account_token: Some(false),
+        enable_service_links: Some(false),
+        termination_grace_period_seconds: Some(GRACE_SECONDS),
+        security_context: Some(pods::pod_security(circumstances.platform)),
+        image_pull_secrets: pods::pull_secrets(database),
+        containers: vec![container(database, of, circumstances)],
+        volumes: Some(vec![token]),
+        node_selector: Some(scheduling.node_selector.clone()).filter(|labels| !labels.is_empty()),
+        tolerations: Some(scheduling.tolerations.clone()).filter(|list| !list.is_empty()),
+        priority_class_name: scheduling.priority_class_name.clone(),
+        topology_spread_constraints: Some(constraints).filter(|list| !list.is_empty()),
+        affinity: (scheduling.spread == Spread::Required).then(|| one_a_machine(labels)),
+        ..Default::default()
     }
-    if !scheduling.tolerations.is_empty() {
-        pod["tolerations"] = json!(scheduling.tolerations);
+}
+
+/// Never two of the nodes with these labels on one machine.
+fn one_a_machine(labels: &Labels) -> Affinity {
+    let apart = PodAffinityTerm {
+        topology_key: pods::MACHINE.to_owned(),
+        label_selector: Some(selector(labels.clone())),
+        ..Default::default()
+    };
+    Affinity {
+        pod_anti_affinity: Some(PodAntiAffinity {
+            required_during_scheduling_ignored_during_execution: Some(vec![apart]),
+            ..Default::default()
+        }),
+        ..Default::default()
     }
-    if let Some(class) = &scheduling.priority_class_name {
-        pod["priorityClassName"] = class.clone().into();
-    }
-    let constraints = constraints(scheduling, &labels);
-    if !constraints.is_empty() {
-        pod["topologySpreadConstraints"] = constraints.into();
-    }
-    if scheduling.spread == Spread::Required {
-        pod["affinity"] = json!({"podAntiAffinity": {
-            "requiredDuringSchedulingIgnoredDuringExecution": [{
-                "topologyKey": MACHINE, "labelSelector": {"matchLabels": labels},
-            }],
-        }});
-    }
-    pod
 }
 
 /// How a cluster's nodes, which have these labels, spread over machines and other domains.
-fn constraints(scheduling: &Scheduling, labels: &Value) -> Vec<Value> {
-    let constraint = |key: &str, when: WhenUnsatisfiable, skew: u32| {
-        json!({
-            "maxSkew": skew, "topologyKey": key, "whenUnsatisfiable": when,
-            "labelSelector": {"matchLabels": labels},
-        })
-    };
+fn constraints(scheduling: &Scheduling, labels: &Labels) -> Vec<TopologySpreadConstraint> {
     let over_machines = match scheduling.spread {
-        Spread::Preferred => Some(WhenUnsatisfiable::ScheduleAnyway),
-        Spread::Required => Some(WhenUnsatisfiable::DoNotSchedule),
+        Spread::Preferred => Some("ScheduleAnyway"),
+        Spread::Required => Some("DoNotSchedule"),
         Spread::None => None,
     };
-    let machines = over_machines.map(|when| constraint(MACHINE, when, 1));
+    let machines = over_machines.map(|when| pods::spread(labels, pods::MACHINE, when));
     let declared = scheduling.topology.iter().map(|topology| {
-        let Topology { key, when_unsatisfiable, max_skew, min_domains } = topology;
-        let mut declared = constraint(key, *when_unsatisfiable, *max_skew);
-        if let Some(least) = min_domains {
-            declared["minDomains"] = (*least).into();
+        let when = word(topology.when_unsatisfiable).unwrap_or_default();
+        TopologySpreadConstraint {
+            max_skew: topology.max_skew as i32,
+            min_domains: topology.min_domains.map(|least| least as i32),
+            ..pods::spread(labels, &topology.key, &when)
         }
-        declared
     });
     // Zones may be fewer than nodes, so unasked, spreading over them is only preferred.
     let unasked = scheduling.topology.is_empty() && scheduling.spread != Spread::None;
-    let zones = unasked.then(|| constraint(ZONE, WhenUnsatisfiable::ScheduleAnyway, 1));
+    let zones = unasked.then(|| pods::spread(labels, pods::ZONE, "ScheduleAnyway"));
     machines.into_iter().chain(declared).chain(zones).collect()
 }
 
-fn container(database: &Database, of: &ClusterSpec, circumstances: &Circumstances) -> Value {
-    let port =
-        |name: &str, number: u16| json!({"name": name, "containerPort": number, "protocol": "TCP"});
-    let field = |name: &str, path: &str| json!({"name": name, "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": path}}});
-    json!({
-        "name": CONTAINER,
-        "image": circumstances.image,
-        "args": arguments(database, of),
-        "env": [
-            field("POD_NAME", "metadata.name"),
-            field("POD_INDEX", "metadata.labels['apps.kubernetes.io/pod-index']"),
-        ],
-        "ports": [port("doug", 7400), port("raft", 7401), port("admin", 7402), port("http", 7403)],
-        "startupProbe": pods::probe("/startupz", 2, STARTUP_TRIES),
-        "livenessProbe": pods::probe("/livez", 10, 3),
-        "readinessProbe": pods::probe("/readyz", 2, 2),
-        "resources": pods::resources(database.spec.node.resources.as_ref()),
-        "securityContext": pods::container_security(),
-        "volumeMounts": [
-            {"name": "data", "mountPath": "/var/lib/dougdb"},
-            {"name": "token", "mountPath": "/etc/dougdb/token", "readOnly": true},
-        ],
-    })
+fn container(database: &Database, of: &ClusterSpec, circumstances: &Circumstances) -> Container {
+    let mount = |name: &str, path: &str| VolumeMount {
+        name: name.to_owned(),
+        mount_path: path.to_owned(),
+        ..Default::default()
+    };
+    Container {
+        name: CONTAINER.to_owned(),
+        image: Some(circumstances.image.clone()),
+        args: Some(arguments(database, of)),
+        env: Some(vec![
+            of_pod("POD_NAME", "metadata.name"),
+            of_pod("POD_INDEX", "metadata.labels['apps.kubernetes.io/pod-index']"),
+        ]),
+        ports: Some(vec![
+            pods::port("doug", 7400),
+            pods::port("raft", 7401),
+            pods::port("admin", 7402),
+            pods::port("http", 7403),
+        ]),
+        startup_probe: Some(pods::probe("/startupz", 2, STARTUP_TRIES)),
+        liveness_probe: Some(pods::probe("/livez", 10, 3)),
+        readiness_probe: Some(pods::probe("/readyz", 2, 2)),
+        resources: Some(pods::resources(database.spec.node.resources.as_ref())),
+        security_context: Some(pods::container_security()),
+        volume_mounts: Some(vec![
+            mount("data", "/var/lib/dougdb"),
+            VolumeMount { read_only: Some(true), ..mount("token", "/etc/dougdb/token") },
+        ]),
+        ..Default::default()
+    }
+}
+
+/// A variable with a field of the pod.
+fn of_pod(name: &str, path: &str) -> EnvVar {
+    EnvVar {
+        name: name.to_owned(),
+        value_from: Some(EnvVarSource {
+            field_ref: Some(ObjectFieldSelector {
+                api_version: Some("v1".to_owned()),
+                field_path: path.to_owned(),
+            }),
+            ..Default::default()
+        }),
+        ..Default::default()
+    }
 }
 
 fn arguments(database: &Database, of: &ClusterSpec) -> Vec<String> {
@@ -176,21 +227,26 @@ fn arguments(database: &Database, of: &ClusterSpec) -> Vec<String> {
     arguments
 }
 
-fn claim(database: &Database, labels: &Value) -> Value {
+fn claim(database: &Database, labels: &Labels) -> PersistentVolumeClaim {
     let storage = &database.spec.node.storage;
-    let mut claim = json!({
-        "apiVersion": "v1",
-        "kind": "PersistentVolumeClaim",
-        "metadata": {"name": "data", "labels": labels},
-        "spec": {
-            "accessModes": ["ReadWriteOnce"],
-            "resources": {"requests": {"storage": storage.size}},
+    let size = Quantity(storage.size.clone());
+    PersistentVolumeClaim {
+        metadata: ObjectMeta {
+            name: Some("data".to_owned()),
+            labels: Some(labels.clone()),
+            ..Default::default()
         },
-    });
-    if let Some(class) = &storage.class_name {
-        claim["spec"]["storageClassName"] = class.clone().into();
+        spec: Some(PersistentVolumeClaimSpec {
+            access_modes: Some(vec!["ReadWriteOnce".to_owned()]),
+            resources: Some(VolumeResourceRequirements {
+                requests: Some([("storage".to_owned(), size)].into()),
+                limits: None,
+            }),
+            storage_class_name: storage.class_name.clone(),
+            ..Default::default()
+        }),
+        status: None,
     }
-    claim
 }
 
 /// What a node must be restarted for. Everything else in the template, such as

@@ -1,66 +1,82 @@
 //! Names that resolve.
 
-use super::labels::{cluster, cluster_metadata, component, metadata};
+use super::labels::{annotations, cluster, cluster_metadata, component, metadata};
+use super::word;
 use crate::validate::Database;
 use doug_crds::ClusterSpec;
-use serde_json::{Value, json};
+use k8s_openapi::api::core::v1::{Service, ServicePort, ServiceSpec};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 /// Gives each node of a cluster a name. It is published before the node is
 /// ready, because nodes must find each other to become ready.
-pub fn headless(database: &Database, of: &ClusterSpec) -> Value {
-    let mut spec = json!({
-        "clusterIP": "None",
-        "publishNotReadyAddresses": true,
-        "selector": cluster(database, &of.name),
-        "ports": [
-            {"name": "doug", "port": 7400, "protocol": "TCP", "targetPort": 7400, "appProtocol": "grpc"},
-            {"name": "raft", "port": 7401, "protocol": "TCP", "targetPort": 7401, "appProtocol": "grpc"},
-            {"name": "admin", "port": 7402, "protocol": "TCP", "targetPort": 7402, "appProtocol": "grpc"},
-            {"name": "http", "port": 7403, "protocol": "TCP", "targetPort": 7403},
-        ],
-    });
-    set_families(database, &mut spec);
-    json!({
-        "metadata": cluster_metadata(database, &database.set_name(&of.name), &of.name),
-        "spec": spec,
-    })
+pub fn headless(database: &Database, of: &ClusterSpec) -> Service {
+    let grpc = |name: &str, number: i32| ServicePort {
+        app_protocol: Some("grpc".to_owned()),
+        ..port(name, number, IntOrString::Int(number))
+    };
+    let ports = vec![
+        grpc("doug", 7400),
+        grpc("raft", 7401),
+        grpc("admin", 7402),
+        port("http", 7403, IntOrString::Int(7403)),
+    ];
+    Service {
+        metadata: cluster_metadata(database, &database.set_name(&of.name), &of.name),
+        spec: Some(ServiceSpec {
+            cluster_ip: Some("None".to_owned()),
+            publish_not_ready_addresses: Some(true),
+            selector: Some(cluster(database, &of.name)),
+            ports: Some(ports),
+            ..families(database)
+        }),
+        status: None,
+    }
 }
 
 /// Where clients connect.
-pub fn facade(database: &Database) -> Value {
+pub fn facade(database: &Database) -> Service {
     let service = &database.spec.facade.service;
-    let mut spec = json!({
-        "type": service.kind,
-        "selector": component(&database.name, "facade"),
-        "ports": [{
-            "name": "doug", "port": service.port, "protocol": "TCP", "targetPort": "doug",
-            "appProtocol": "grpc",
-        }],
-    });
-    set_families(database, &mut spec);
-    if let Some(class) = &service.load_balancer_class {
-        spec["loadBalancerClass"] = json!(class);
+    let doug = ServicePort {
+        app_protocol: Some("grpc".to_owned()),
+        ..port("doug", i32::from(service.port), IntOrString::String("doug".to_owned()))
+    };
+    let ranges = &service.load_balancer_source_ranges;
+    Service {
+        metadata: ObjectMeta {
+            annotations: annotations(&service.annotations),
+            ..metadata(database, &database.facade_name(), "facade")
+        },
+        spec: Some(ServiceSpec {
+            type_: word(service.kind),
+            selector: Some(component(&database.name, "facade")),
+            ports: Some(vec![doug]),
+            load_balancer_class: service.load_balancer_class.clone(),
+            load_balancer_source_ranges: Some(ranges.clone()).filter(|ranges| !ranges.is_empty()),
+            external_traffic_policy: service.external_traffic_policy.and_then(word),
+            ..families(database)
+        }),
+        status: None,
     }
-    if !service.load_balancer_source_ranges.is_empty() {
-        spec["loadBalancerSourceRanges"] = json!(service.load_balancer_source_ranges);
+}
+
+fn port(name: &str, number: i32, target: IntOrString) -> ServicePort {
+    ServicePort {
+        name: Some(name.to_owned()),
+        port: number,
+        protocol: Some("TCP".to_owned()),
+        target_port: Some(target),
+        ..Default::default()
     }
-    if let Some(policy) = service.external_traffic_policy {
-        spec["externalTrafficPolicy"] = json!(policy);
-    }
-    let mut metadata = metadata(database, &database.facade_name(), "facade");
-    if !service.annotations.is_empty() {
-        metadata["annotations"] = json!(service.annotations);
-    }
-    json!({"metadata": metadata, "spec": spec})
 }
 
 /// What is not declared is left to the Kubernetes cluster, which knows what addresses it has.
-fn set_families(database: &Database, spec: &mut Value) {
-    let Some(network) = &database.spec.network else { return };
-    if let Some(policy) = network.ip_family_policy {
-        spec["ipFamilyPolicy"] = json!(policy);
-    }
-    if !network.ip_families.is_empty() {
-        spec["ipFamilies"] = json!(network.ip_families);
+fn families(database: &Database) -> ServiceSpec {
+    let Some(network) = &database.spec.network else { return ServiceSpec::default() };
+    let families: Vec<String> = network.ip_families.iter().filter_map(word).collect();
+    ServiceSpec {
+        ip_family_policy: network.ip_family_policy.and_then(word),
+        ip_families: Some(families).filter(|families| !families.is_empty()),
+        ..Default::default()
     }
 }

@@ -2,6 +2,7 @@ use super::*;
 use crate::names::RESTARTED_AT;
 use crate::testing::{database, resource, spec};
 use crate::validate::validate;
+use serde_json::json;
 
 fn circumstances() -> Circumstances {
     Circumstances {
