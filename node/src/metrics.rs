@@ -1,5 +1,7 @@
 //! Counters for Prometheus.
 
+mod partitions;
+
 use crate::apply::ReplicaData;
 use crate::budget::Share;
 use crate::engine::parts::Engine;
@@ -11,6 +13,7 @@ use doug_proto::map::PartitionMap;
 use doug_proto::v1::{Outcome, stream_operation::Operation};
 use doug_raft::UnquiesceCause;
 use doug_streams::err;
+use partitions::{Figures, PartitionMetrics};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
@@ -40,12 +43,6 @@ struct KeyspaceLabel {
 struct RefusedLabels {
     class: &'static str,
     keyspace: Arc<str>,
-}
-
-/// Which partition.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct PartitionLabels {
-    partition: u64,
 }
 
 /// Why a replica unquiesced.
@@ -104,7 +101,7 @@ pub struct Metrics {
     operations: Family<OperationLabels, Counter>,
     conditions_unmet: Family<KeyspaceLabel, Counter>,
     sessions: Family<KeyspaceLabel, Gauge>,
-    role_changes: Family<PartitionLabels, Counter>,
+    partitions: PartitionMetrics,
     clock_offset: Gauge,
     leaderships: Gauge,
     quiesced: Gauge,
@@ -134,9 +131,6 @@ pub struct Metrics {
     open_tables: Gauge,
     lookup_bytes: Gauge,
     session_bytes: Gauge,
-    partition_bytes: Family<PartitionLabels, Gauge>,
-    compaction_debt: Family<PartitionLabels, Gauge>,
-    applied: Family<PartitionLabels, Gauge>,
     map_epoch: Gauge,
     log_lines_dropped: Counter,
     /// Memtables written to disk.
@@ -164,7 +158,6 @@ impl Metrics {
         let operations = Family::<OperationLabels, Counter>::default();
         let conditions_unmet = Family::<KeyspaceLabel, Counter>::default();
         let sessions = Family::<KeyspaceLabel, Gauge>::default();
-        let role_changes = Family::<PartitionLabels, Counter>::default();
         let (leaderships, quiesced) = (Gauge::default(), Gauge::default());
         let clock_offset = Gauge::default();
         let unquiesces = Family::<UnquiesceLabels, Counter>::default();
@@ -175,9 +168,6 @@ impl Metrics {
         let durations = Durations::default();
         let under_way = Family::<ClassLabels, Gauge>::default();
         let admission_limit = Family::<ClassLabels, Gauge>::default();
-        let partition_bytes = Family::<PartitionLabels, Gauge>::default();
-        let compaction_debt = Family::<PartitionLabels, Gauge>::default();
-        let applied = Family::<PartitionLabels, Gauge>::default();
         let (request_bytes, answer_bytes) = (Gauge::default(), Gauge::default());
         let (log_bytes, map_epoch) = (Gauge::default(), Gauge::default());
         let (volume_bytes, volume_free_bytes) = (Gauge::default(), Gauge::default());
@@ -192,7 +182,6 @@ impl Metrics {
             "operations": "Operations taken up, by kind" => operations,
             "conditions_unmet": "Writes whose condition did not hold" => conditions_unmet,
             "sessions": "Client sessions of the partitions led from this node" => sessions,
-            "role_changes": "Changes of role, term or leader" => role_changes,
             "clock_offset_milliseconds": "By how much this node's wall clock is ahead of the median of those it hears, or behind it if negative" => clock_offset,
             "leaderships": "Partitions led from this node" => leaderships,
             "quiesced_partitions": "Partitions whose replica on this node is quiesced" => quiesced,
@@ -202,7 +191,6 @@ impl Metrics {
             "operations_under_way": "Operations that the node works on" => under_way,
             "admission_limit": "How many operations the node works on at most" => admission_limit,
             "dropped_appends": "Appends of leaders not taken in, because too much waits for the disk" => dropped_appends,
-            "applied_index": "Last index applied" => applied,
             "map_epoch": "Epoch of this node's partition map" => map_epoch,
             "log_lines_dropped": "Lines of the log that standard error did not take" => log_lines_dropped,
             "flushes": "Memtables written to SSTables" => flushes,
@@ -227,12 +215,8 @@ impl Metrics {
         ] {
             registry.register_with_unit(name, help, Unit::Bytes, gauge.clone());
         }
-        for (name, help, family) in [
-            ("partition", "SSTables and memtables", &partition_bytes),
-            ("compaction_debt", "What compaction owes", &compaction_debt),
-        ] {
-            registry.register_with_unit(name, help, Unit::Bytes, family.clone());
-        }
+        let partitions = PartitionMetrics::default();
+        partitions.register(&mut registry);
         let help = "What each part may use of the memory budget";
         registry.register_with_unit("memory_share", help, Unit::Bytes, memory_share_bytes.clone());
         let help = "From the node's door to the answer, of operations taken in and carried out";
@@ -244,7 +228,7 @@ impl Metrics {
             operations,
             conditions_unmet,
             sessions,
-            role_changes,
+            partitions,
             clock_offset,
             leaderships,
             quiesced,
@@ -271,9 +255,6 @@ impl Metrics {
             open_tables,
             lookup_bytes,
             session_bytes,
-            partition_bytes,
-            compaction_debt,
-            applied,
             map_epoch,
             log_lines_dropped,
             flushes,
@@ -303,8 +284,7 @@ impl Metrics {
 
     /// A replica's role changed.
     pub fn role_changed(&self, change: &RoleChange) {
-        let partition = change.replica.partition;
-        self.role_changes.get_or_create(&PartitionLabels { partition }).inc();
+        self.partitions.role_changed(change.replica.partition);
     }
 
     /// Replicas unquiesced.
@@ -374,13 +354,12 @@ impl Metrics {
         let partitions: Vec<_> = engine.partitions.read().values().cloned().collect();
         self.memtable_bytes.set(engine.memtables.lock().total() as i64);
         self.count_sessions(&partitions, engine.maps.get().as_deref());
-        for partition in partitions {
-            let labels = PartitionLabels { partition: partition.key().partition };
-            self.partition_bytes.get_or_create(&labels).set(partition.bytes() as i64);
-            let debt = partition.compaction_debt();
-            self.compaction_debt.get_or_create(&labels).set(debt as i64);
-            self.applied.get_or_create(&labels).set(partition.applied().index as i64);
-        }
+        self.partitions.tell(partitions.iter().map(|partition| Figures {
+            partition: partition.key().partition,
+            bytes: partition.bytes(),
+            compaction_debt: partition.compaction_debt(),
+            applied: partition.applied().index,
+        }));
         self.log_lines_dropped.inner().store(err::dropped_lines(), Ordering::Relaxed);
         let mut text = String::new();
         encode(&mut text, &self.registry)?;

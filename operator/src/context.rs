@@ -33,7 +33,15 @@ pub struct Context {
     /// Counted.
     pub metrics: Arc<Metrics>,
     recorder: Recorder,
-    memories: Mutex<BTreeMap<String, Memory>>,
+    memories: Mutex<Memories>,
+}
+
+/// What is remembered of all DougClusters.
+#[derive(Default)]
+struct Memories {
+    by_uid: BTreeMap<String, Memory>,
+    /// Who has a namespace and a name now: of one that is gone nothing else is known.
+    uids: BTreeMap<(String, String), String>,
 }
 
 /// What is remembered of one DougCluster. Losing it costs only a little time.
@@ -72,20 +80,26 @@ impl Context {
 
     /// Runs `f` on what is remembered of a DougCluster.
     pub fn memory<T>(&self, uid: &str, f: impl FnOnce(&mut Memory) -> T) -> T {
-        f(self.memories.lock().entry(uid.to_owned()).or_default())
+        f(self.memories.lock().by_uid.entry(uid.to_owned()).or_default())
     }
 
     /// Somebody else may have changed or deleted an object of a DougCluster. Of one that is gone,
     /// and whose objects follow it, nothing is remembered anew.
     pub fn disturb(&self, uid: &str) {
-        if let Some(memory) = self.memories.lock().get_mut(uid) {
+        if let Some(memory) = self.memories.lock().by_uid.get_mut(uid) {
             memory.disturbed();
         }
     }
 
-    /// Forgets one that is gone.
-    pub fn forget(&self, uid: &str) {
-        self.memories.lock().remove(uid);
+    /// A DougCluster is there.
+    pub fn met(&self, namespace: &str, name: &str, uid: &str) {
+        self.memories.lock().met(namespace, name, uid);
+    }
+
+    /// It is there no more.
+    pub fn gone(&self, namespace: &str, name: &str) {
+        self.memories.lock().gone(namespace, name);
+        self.metrics.forget(namespace, name);
     }
 
     /// Tells people what happened. The same again is said once.
@@ -106,7 +120,8 @@ impl Context {
         if again {
             return;
         }
-        tracing::info!(dougcluster = cluster.name_any(), reason, "{note}");
+        let (namespace, name) = (cluster.namespace(), cluster.name_any());
+        tracing::info!(namespace, dougcluster = name, reason, "{note}");
         let event = Event {
             type_: if warning { EventType::Warning } else { EventType::Normal },
             reason: reason.to_owned(),
@@ -116,6 +131,22 @@ impl Context {
         };
         if let Err(error) = self.recorder.publish(&event, &cluster.object_ref(&())).await {
             tracing::warn!("an event could not be written: {error}");
+        }
+    }
+}
+
+impl Memories {
+    fn met(&mut self, namespace: &str, name: &str, uid: &str) {
+        let key = (namespace.to_owned(), name.to_owned());
+        let before = self.uids.insert(key, uid.to_owned());
+        if let Some(before) = before.filter(|before| before != uid) {
+            self.by_uid.remove(&before);
+        }
+    }
+
+    fn gone(&mut self, namespace: &str, name: &str) {
+        if let Some(uid) = self.uids.remove(&(namespace.to_owned(), name.to_owned())) {
+            self.by_uid.remove(&uid);
         }
     }
 }
@@ -177,6 +208,20 @@ mod tests {
         memory.applied(1);
         memory.disturbed();
         assert!(!memory.needs_apply(1), "two controllers would keep each other busy");
+    }
+
+    #[test]
+    fn nothing_is_remembered_of_what_is_gone() {
+        let mut memories = Memories::default();
+        for (name, uid) in [("orders", "uid-1"), ("stock", "uid-2"), ("orders", "uid-3")] {
+            memories.met("shop", name, uid);
+            memories.by_uid.entry(uid.to_owned()).or_default();
+        }
+        let uids = |memories: &Memories| memories.by_uid.keys().cloned().collect::<Vec<_>>();
+        assert_eq!(uids(&memories), ["uid-2", "uid-3"], "another has the name now");
+        memories.gone("shop", "orders");
+        assert_eq!(uids(&memories), ["uid-2"]);
+        assert_eq!(memories.uids.len(), 1);
     }
 
     #[test]

@@ -176,13 +176,16 @@ async fn control_one(client: &Client, namespace: Option<String>, context: Arc<Co
             let namespace = pod.namespace()?;
             Some(ObjectRef::new(&instance_of(&pod)?).within(&namespace))
         })
-        .run(reconcile, |_, _, _| Action::requeue(Duration::from_secs(1)), context);
+        .run(reconcile, |_, _, _| Action::requeue(Duration::from_secs(1)), context.clone());
+    let context = &context;
     events
         .for_each(|event| async move {
             match event {
                 Ok(_) => {}
-                // A pod that ends after its DougCluster names one that is gone.
-                Err(controller::Error::ObjectNotFound(_)) => {}
+                // It was to be looked at again, or an object of it ended after it.
+                Err(controller::Error::ObjectNotFound(gone)) => {
+                    context.gone(gone.namespace.as_deref().unwrap_or_default(), &gone.name);
+                }
                 Err(error) => tracing::warn!("a watch failed and is begun again: {error}"),
             }
         })

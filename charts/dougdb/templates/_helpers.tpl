@@ -103,3 +103,31 @@ seccompProfile: {type: RuntimeDefault}
   resources: [events]  # listed to learn why no pods are made
   verbs: [list, create, patch]
 {{- end -}}
+
+{{/* Name and labels of a monitor: of the chart, and of the values that enable it. */}}
+{{- define "dougdb.monitorMetadata" -}}
+{{- $chart := first . -}}
+name: {{ include "dougdb.fullname" $chart }}
+namespace: {{ $chart.Release.Namespace }}
+labels:
+  {{- include "dougdb.labels" $chart | nindent 2 }}
+  {{- with (last .).labels }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+{{- end -}}
+
+{{/* Where there is something to monitor, and the labels by which alerts and dashboard tell it
+apart: files/alerts.yaml and files/dashboard.json may use no others. */}}
+{{- define "dougdb.monitored" -}}
+namespaceSelector:
+  {{- if .Values.watchNamespaces }}
+  matchNames: {{- toYaml (append .Values.watchNamespaces .Release.Namespace | uniq) | nindent 2 }}
+  {{- else }}
+  any: true
+  {{- end }}
+podTargetLabels:
+- app.kubernetes.io/name
+- app.kubernetes.io/instance
+- app.kubernetes.io/component
+- dougdb.io/cluster
+{{- end -}}

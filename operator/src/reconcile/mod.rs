@@ -59,6 +59,8 @@ pub async fn reconcile(
 ) -> Result<Action, Infallible> {
     let meta = cached.meta();
     let uid = meta.uid.clone().unwrap_or_default();
+    let (namespace, name) = named(meta);
+    context.met(namespace, name, &uid);
     let timer = context.metrics.start();
     let result = attempt(meta, &context).await;
     let action = match result {
@@ -68,25 +70,30 @@ pub async fn reconcile(
             Action::requeue(pause)
         }
         Ok(None) => {
-            context.forget(&uid);
+            context.gone(namespace, name);
             timer.finish("gone");
             Action::await_change()
         }
         Err(failure) => {
             let pause = context.memory(&uid, |memory| memory.failed());
             timer.finish(failure.reason());
-            let (namespace, dougcluster) = (meta.namespace.as_deref(), meta.name.as_deref());
-            tracing::warn!(namespace, dougcluster, reason = failure.reason(), "{failure}");
+            let reason = failure.reason();
+            tracing::warn!(namespace, dougcluster = name, reason, "{failure}");
             Action::requeue(pause)
         }
     };
     Ok(action)
 }
 
+/// Namespace and name.
+fn named(meta: &ObjectMeta) -> (&str, &str) {
+    let (namespace, name) = (meta.namespace.as_deref(), meta.name.as_deref());
+    (namespace.unwrap_or_default(), name.unwrap_or_default())
+}
+
 /// One try; how soon to look again. None: the resource is gone.
 async fn attempt(cached: &ObjectMeta, context: &Context) -> Result<Option<Duration>, Failure> {
-    let (namespace, name) = (cached.namespace.as_deref(), cached.name.as_deref());
-    let (namespace, name) = (namespace.unwrap_or_default(), name.unwrap_or_default());
+    let (namespace, name) = named(cached);
     let guarded: Api<DeserializeGuard<DougCluster>> =
         Api::namespaced(context.client.clone(), namespace);
     let api: Api<DougCluster> = Api::namespaced(context.client.clone(), namespace);
@@ -99,7 +106,9 @@ async fn attempt(cached: &ObjectMeta, context: &Context) -> Result<Option<Durati
         DeserializeGuard(Ok(cluster)) => cluster,
         DeserializeGuard(Err(unreadable)) => {
             let failure = Failure::Unreadable(unreadable.error);
-            publish::unreadable(&context.client, &unreadable.metadata, &failure).await?;
+            let findings = findings::unreadable(&failure);
+            context.metrics.conditions(namespace, name, &findings);
+            publish::unreadable(&context.client, &unreadable.metadata, &findings).await?;
             return Err(failure);
         }
     };
@@ -113,6 +122,7 @@ async fn attempt(cached: &ObjectMeta, context: &Context) -> Result<Option<Durati
         Err(failure) if failure.is_conflict() => Ok(Some(SOON)),
         Err(failure) => {
             let findings = findings::of_failure(&cluster, &failure);
+            context.metrics.conditions(namespace, name, &findings);
             context.say(&cluster, !failure.passes(), failure.reason(), failure.to_string()).await;
             publish::findings(&api, &cluster, &findings).await?;
             Err(failure)

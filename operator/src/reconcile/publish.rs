@@ -1,6 +1,6 @@
 //! Writing the status, and events when a condition turns.
 
-use super::{Failure, findings};
+use super::Failure;
 use crate::build::MANAGER;
 use crate::context::Context;
 use crate::status::{Finding, Findings, conditions};
@@ -50,7 +50,7 @@ pub async fn findings(
 pub async fn unreadable(
     client: &Client,
     meta: &ObjectMeta,
-    failure: &Failure,
+    findings: &Findings,
 ) -> Result<(), Failure> {
     let namespace = meta.namespace.as_deref().unwrap_or_default();
     let resource = ApiResource::erase::<DougCluster>(&());
@@ -60,7 +60,7 @@ pub async fn unreadable(
     let old = &found.data["status"]["conditions"];
     let old: Vec<Condition> = serde_json::from_value(old.clone()).unwrap_or_default();
     let generation = meta.generation.unwrap_or_default();
-    let new = conditions(&old, &findings::unreadable(failure), generation, &super::now());
+    let new = conditions(&old, findings, generation, &super::now());
     if old == new {
         return Ok(());
     }

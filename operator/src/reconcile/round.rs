@@ -223,6 +223,14 @@ impl<'a> Round<'a> {
         self.progress.unwritable = self.unwritable();
         let findings = self.findings();
         publish::tell(self.context, self.cluster, &findings).await;
+        let Database { namespace, name, .. } = &self.database;
+        match self.life {
+            // It is not ready on purpose, and nobody is to be called for it.
+            Life::Asleep => self.context.metrics.forget(namespace, name),
+            Life::Awake | Life::Paused => {
+                self.context.metrics.conditions(namespace, name, &findings);
+            }
+        }
         let settled = findings.progressing.holds == Some(false);
         let calm = settled && (findings.ready.holds == Some(true) || self.life != Life::Awake);
         let Self { database, observed, progress, .. } = &self;

@@ -3,7 +3,7 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
 /// The four, in the order in which they are shown.
-const TYPES: [&str; 4] = ["Ready", "Available", "Progressing", "Degraded"];
+pub const TYPES: [&str; 4] = ["Ready", "Available", "Progressing", "Degraded"];
 
 /// One condition's value with its reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,6 +46,14 @@ pub struct Findings {
     pub degraded: Finding,
 }
 
+impl Findings {
+    /// Each with its type, in the order in which they are shown.
+    pub fn by_type(&self) -> impl Iterator<Item = (&'static str, &Finding)> {
+        let Findings { ready, available, progressing, degraded } = self;
+        TYPES.into_iter().zip([ready, available, progressing, degraded])
+    }
+}
+
 /// What stands there before anything has been judged.
 pub fn unknown() -> Findings {
     let finding = || Finding::unknown("NotYetJudged", "the operator has just seen this generation");
@@ -60,11 +68,8 @@ pub fn conditions(
     generation: i64,
     now: &str,
 ) -> Vec<Condition> {
-    let Findings { ready, available, progressing, degraded } = findings;
-    let found = [ready, available, progressing, degraded];
-    TYPES
-        .iter()
-        .zip(found)
+    findings
+        .by_type()
         .map(|(kind, finding)| condition(old, kind, finding, generation, now))
         .collect()
 }

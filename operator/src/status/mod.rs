@@ -5,7 +5,7 @@ mod conditions;
 mod nodes;
 mod writable;
 
-pub use conditions::{Finding, Findings, conditions, unknown};
+pub use conditions::{Finding, Findings, TYPES, conditions, unknown};
 pub use nodes::node_statuses;
 pub use writable::{Leaders, writable};
 

@@ -9,6 +9,7 @@ LOCAL_PATH_VERSION=v0.0.30
 HELM_VERSION=v3.19.5
 HELM_UNITTEST_VERSION=v1.1.2
 KUBECONFORM_VERSION=v0.8.0
+PROMETHEUS_VERSION=v0.316.0
 CSI_PROVISIONER_VERSION=v6.4.0
 CSI_RESIZER_VERSION=v2.3.0
 
@@ -17,7 +18,7 @@ export CGO_ENABLED=0
 build_all() {
     mkdir -p "$BIN" "$IMAGES"
     build_programs
-    build_chart_tools
+    build_helm
     build_images
 }
 
@@ -41,12 +42,18 @@ build_storage() {
 # digest FOLDER: stands for a version where the program is ours.
 digest() { cat "$LAB/$1"/*.go "$LAB/$1/go.sum" | sha256sum | cut -c 1-12; }
 
-# The chart's own tests need these, and no cluster.
-build_chart_tools() {
+build_helm() {
     mkdir -p "$BIN"
     installed helm.sh/helm/v3/cmd/helm $HELM_VERSION
+}
+
+# The chart's own tests need these, and no cluster.
+build_chart_tools() {
+    build_helm
     from helm-unittest helm-unittest $HELM_UNITTEST_VERSION github.com/helm-unittest/helm-unittest/cmd/helm-unittest
     installed github.com/yannh/kubeconform/cmd/kubeconform $KUBECONFORM_VERSION
+    # Rules are tested without the clouds in which Prometheus can find targets.
+    installed github.com/prometheus/prometheus/cmd/promtool $PROMETHEUS_VERSION remove_all_sd
     write_schemas
 }
 
@@ -73,12 +80,12 @@ from() {
     ln -sf "$2-$3" "$BIN/$2"
 }
 
-# installed PACKAGE VERSION: a program of somebody else's module.
+# installed PACKAGE VERSION [TAGS]: a program of somebody else's module.
 installed() {
     local name=${1##*/}
     if [[ ! -x $BIN/$name-$2 ]]; then
         echo "lab: building $name $2"
-        GOBIN=$BIN/new go install -trimpath -ldflags "-s -w" "$1@$2"
+        GOBIN=$BIN/new go install -trimpath -tags "${3:-}" -ldflags "-s -w" "$1@$2"
         mv "$BIN/new/$name" "$BIN/$name-$2"
     fi
     ln -sf "$name-$2" "$BIN/$name"
