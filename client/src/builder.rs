@@ -1,42 +1,16 @@
 //! How a client is made.
 
 use crate::client::Client;
-use crate::dial::Dial;
+use crate::dial::{Dial, address_of};
 use crate::jitter::Jitter;
-use crate::runtime::{Runtime, Tokio};
+use crate::runtime::Runtime;
+use crate::settings::{Mode, Settings};
 use crate::transport::{Grpc, Transport};
-use doug_proto::address::is_bare_ipv6;
 use doug_proto::error::Fault;
-use doug_proto::limits;
 use doug_proto::map::PartitionMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
-
-/// What all parts of a client share and never changes.
-pub(crate) struct Settings {
-    pub(crate) timeout: Duration,
-    pub(crate) patience: Duration,
-    pub(crate) reconnect_first: Duration,
-    pub(crate) reconnect_most: Duration,
-    pub(crate) max_in_flight: usize,
-    pub(crate) max_in_flight_bytes: usize,
-    pub(crate) sessions: bool,
-    pub(crate) track_session: bool,
-    pub(crate) runtime: Arc<dyn Runtime>,
-    pub(crate) transport: Arc<dyn Transport>,
-    pub(crate) jitter: Jitter,
-}
-
-/// Where the operations go.
-pub(crate) enum Mode {
-    /// All through the given endpoints.
-    Endpoints,
-    /// Straight to leaders, by a map that someone else keeps current.
-    Direct(watch::Receiver<Option<Arc<PartitionMap>>>),
-    /// Straight to leaders, by the map that the endpoints serve.
-    DirectFromEndpoints,
-}
 
 /// Makes a [`Client`]. All settings have defaults, except where to go: give
 /// [`endpoints`](Self::endpoints) or [`direct`](Self::direct).
@@ -48,23 +22,22 @@ pub struct Builder {
     seed: Option<u64>,
 }
 
+impl Client {
+    /// Starts to make a client.
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+}
+
 impl Default for Builder {
     fn default() -> Self {
-        let settings = Settings {
-            timeout: Duration::from_millis(limits::DEFAULT_TIMEOUT_MILLISECONDS.into()),
-            patience: Duration::from_millis(150),
-            reconnect_first: Duration::from_millis(5),
-            reconnect_most: Duration::from_millis(100),
-            max_in_flight: 65_536,
-            max_in_flight_bytes: 64 << 20,
-            sessions: true,
-            track_session: false,
-            runtime: Arc::new(Tokio),
-            transport: Arc::new(Grpc::default()),
-            jitter: Jitter::new(0),
-        };
-        let (endpoints, mode) = (Vec::new(), Mode::Endpoints);
-        Self { endpoints, mode, settings, grpc: Grpc::default(), seed: None }
+        Self {
+            endpoints: Vec::new(),
+            mode: Mode::Endpoints,
+            settings: Settings::default(),
+            grpc: Grpc::default(),
+            seed: None,
+        }
     }
 }
 
@@ -182,47 +155,5 @@ impl Builder {
         });
         self.settings.jitter = Jitter::new(seed);
         Ok(Client::new(endpoints, self.mode, Arc::new(self.settings)))
-    }
-}
-
-/// `host:port` of what a user gives as an endpoint.
-///
-/// # Errors
-/// `INVALID_ARGUMENT` that says what is missing.
-pub(crate) fn address_of(endpoint: &str) -> Result<String, Fault> {
-    if endpoint.starts_with("https://") {
-        return Err(Fault::invalid(format!(
-            "{endpoint}: TLS is not supported yet; give http://host:port or host:port"
-        )));
-    }
-    let address = endpoint.strip_prefix("http://").unwrap_or(endpoint).trim_end_matches('/');
-    if is_bare_ipv6(address) {
-        return Err(Fault::invalid(format!(
-            "{endpoint:?} is not an endpoint: put an IPv6 address in brackets, before the port, \
-             for instance [fd00::7]:7400"
-        )));
-    }
-    let (host, port) = address.rsplit_once(':').unwrap_or((address, ""));
-    if host.is_empty() || port.parse::<u16>().is_err() || host.contains('/') {
-        return Err(Fault::invalid(format!(
-            "{endpoint:?} is not an endpoint: give host:port, for instance 127.0.0.1:7400"
-        )));
-    }
-    Ok(address.to_owned())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_endpoint_is_a_host_and_a_port() {
-        assert_eq!(address_of("127.0.0.1:7400").unwrap(), "127.0.0.1:7400");
-        assert_eq!(address_of("http://[::1]:7400/").unwrap(), "[::1]:7400");
-        for wrong in ["", "localhost", ":7400", "host:seventy", "host:70000", "a/b:1"] {
-            assert!(address_of(wrong).unwrap_err().message.contains("host:port"), "{wrong}");
-        }
-        assert!(address_of("fd00::7:7400").unwrap_err().message.contains("[fd00::7]:7400"));
-        assert!(address_of("https://host:7400").unwrap_err().message.contains("TLS"));
     }
 }

@@ -1,9 +1,9 @@
 //! The client: one entry, and typed helpers over it.
 
-use crate::builder::{Builder, Mode, Settings};
 use crate::engine::{Engine, prepare};
 use crate::options::{If, Range, Read, ScanOptions};
 use crate::scan::ScanStream;
+use crate::settings::{Mode, Settings};
 use bytes::Bytes;
 use doug_proto::error::Fault;
 use doug_proto::map::PartitionMap;
@@ -44,11 +44,6 @@ impl Write {
 }
 
 impl Client {
-    /// Starts to make a client.
-    pub fn builder() -> Builder {
-        Builder::default()
-    }
-
     pub(crate) fn new(endpoints: Vec<String>, mode: Mode, settings: Arc<Settings>) -> Self {
         Self { engine: Engine::new(endpoints, mode, settings), keyspace: Arc::from("") }
     }
@@ -68,7 +63,7 @@ impl Client {
     ///
     /// Without a target it is routed by its key, in the keyspace that it names, or
     /// else that of [`Client::in_keyspace`]. A write without a session gets
-    /// one of this client's, if [`Builder::sessions`] is on; a write with the
+    /// one of this client's, if [`Builder::sessions`](crate::Builder::sessions) is on; a write with the
     /// end client's own is forwarded with it. Dropping the future abandons the
     /// operation: a write then may or may not be applied.
     ///
@@ -86,12 +81,12 @@ impl Client {
     }
 
     /// The time, as the deadlines of [`Client::execute`] are measured: that of
-    /// [`Builder::runtime`].
+    /// [`Builder::runtime`](crate::Builder::runtime).
     pub fn now(&self) -> Instant {
         self.engine.now()
     }
 
-    /// When an operation that begins now ends, by [`Builder::timeout`].
+    /// When an operation that begins now ends, by [`Builder::timeout`](crate::Builder::timeout).
     pub fn deadline(&self) -> Instant {
         self.now() + self.engine.settings.timeout
     }
@@ -200,7 +195,7 @@ impl Client {
     }
 
     /// Registers a session with one partition, for callers that number their
-    /// writes themselves. Others need not: see [`Builder::sessions`].
+    /// writes themselves. Others need not: see [`Builder::sessions`](crate::Builder::sessions).
     ///
     /// # Errors
     /// As [`Client::execute`].
@@ -231,7 +226,7 @@ impl Client {
     /// The partition map, as far as this client knows; fetched if it knows none.
     ///
     /// # Errors
-    /// `UNAVAILABLE` when there is none within [`Builder::timeout`].
+    /// `UNAVAILABLE` when there is none within [`Builder::timeout`](crate::Builder::timeout).
     pub async fn map(&self) -> Result<Arc<PartitionMap>, Fault> {
         self.engine.map(self.deadline()).await
     }
@@ -242,7 +237,7 @@ impl Client {
     }
 
     /// What all answers to this client have seen, for [`Read::Session`]. Empty
-    /// unless [`Builder::track_session`] is on and something was answered.
+    /// unless [`Builder::track_session`](crate::Builder::track_session) is on and something was answered.
     pub fn session_token(&self) -> Bytes {
         self.engine.session_token()
     }

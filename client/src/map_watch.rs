@@ -1,8 +1,8 @@
 //! Keeps the partition map current: from the endpoints' `WatchMap`, or from a
 //! channel that someone else feeds.
 
-use crate::builder::Settings;
 use crate::engine::Engine;
+use crate::settings::Settings;
 use doug_proto::map::{MapFollower, PartitionMap};
 use doug_proto::v1::WatchMapRequest;
 use futures::StreamExt;

@@ -8,7 +8,7 @@ mod survey;
 pub use steering::{Intent, Steering};
 pub use survey::{Survey, Told};
 
-use crate::builder::address_of;
+use crate::dial::address_of;
 use doug_proto::access::AccessToken;
 use doug_proto::error::Fault;
 use doug_proto::ids::NodeId;

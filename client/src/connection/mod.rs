@@ -6,10 +6,9 @@ mod outbox;
 mod slots;
 mod stream;
 
-pub use outbox::Requests;
 pub(crate) use slots::Event;
 
-use crate::builder::Settings;
+use crate::settings::Settings;
 use doug_proto::v1::{StreamOperation, stream_operation::Operation};
 use futures::future::BoxFuture;
 use parking_lot::Mutex;

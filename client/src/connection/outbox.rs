@@ -13,23 +13,22 @@ const MESSAGE_BYTES: usize = 128 << 10;
 /// Most operations in one message.
 const MESSAGE_OPERATIONS: usize = 1_024;
 
-/// The requests of one stream, for a [`crate::Transport`] to pull. Whatever it
-/// pulls may have reached the server from then on. They end when the stream does.
-pub struct Requests {
+/// The requests of one stream.
+pub(super) struct Outbox {
     multiplexer: Arc<Multiplexer>,
     /// The stream it belongs to.
     stream: u64,
 }
 
-impl Requests {
-    /// The outbox of the stream that is about to begin.
+impl Outbox {
+    /// That of the stream that is about to begin.
     pub(super) fn new(multiplexer: Arc<Multiplexer>) -> Self {
         let stream = multiplexer.state.lock().stream;
         Self { multiplexer, stream }
     }
 }
 
-impl Stream for Requests {
+impl Stream for Outbox {
     type Item = StreamRequest;
 
     fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<StreamRequest>> {

@@ -1,8 +1,8 @@
 //! The task of one stream, from connect to its end.
 
-use super::outbox::Requests;
+use super::outbox::Outbox;
 use super::{Link, Multiplexer};
-use crate::transport::OpenError;
+use crate::transport::{OpenError, Requests};
 use futures::StreamExt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -48,7 +48,7 @@ pub(super) async fn run(multiplexer: Arc<Multiplexer>) {
 }
 
 async fn serve(multiplexer: Arc<Multiplexer>) -> End {
-    let requests = Requests::new(multiplexer.clone());
+    let requests = Requests::new(Outbox::new(multiplexer.clone()));
     let opening = multiplexer.settings.transport.open(multiplexer.address.clone(), requests);
     let mut answers = match opening.await {
         Ok(answers) => answers,

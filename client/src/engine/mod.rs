@@ -10,10 +10,10 @@ mod routing;
 mod status;
 mod table;
 
-use crate::builder::{Mode, Settings};
 use crate::connection::{Connection, Event};
 use crate::map_watch;
 use crate::sessions::Ticket;
+use crate::settings::{Mode, Settings};
 use bytes::Bytes;
 use course::{Course, Flight};
 use doug_proto::error::Fault;

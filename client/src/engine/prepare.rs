@@ -1,6 +1,6 @@
 //! What an operation is, and the checks that need no server.
 
-use crate::builder::Settings;
+use crate::settings::Settings;
 use bytes::Bytes;
 use doug_proto::error::{Fault, check_request_bytes};
 use doug_proto::limits;

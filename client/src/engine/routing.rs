@@ -196,7 +196,7 @@ impl Engine {
         if let Some(connection) = listed {
             return Some(connection.clone());
         }
-        let address = crate::builder::address_of(address).ok()?;
+        let address = crate::dial::address_of(address).ok()?;
         let mut strays = self.strays.lock();
         if let Some(known) = strays.iter().find(|known| known.address() == address) {
             return Some(known.clone());

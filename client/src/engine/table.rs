@@ -2,9 +2,9 @@
 //! its replicas, its last leader and this client's session.
 
 use super::group::{Group, LeaderCell, Replica};
-use crate::builder::Settings;
 use crate::connection::Connection;
 use crate::sessions::SessionSlot;
+use crate::settings::Settings;
 use doug_proto::ids::NodeId;
 use doug_proto::map::{Keyspace, Partition, PartitionMap};
 use rustc_hash::FxHashMap;

@@ -1,7 +1,6 @@
 //! gRPC over whatever the dialer opens.
 
-use super::{Maps, OpenError, Responses, Transport};
-use crate::connection::Requests;
+use super::{Maps, OpenError, Requests, Responses, Transport};
 use crate::dial::{Dial, Tcp};
 use doug_proto::error::Fault;
 use doug_proto::limits;

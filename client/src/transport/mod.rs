@@ -7,10 +7,32 @@ mod grpc;
 pub use grpc::Grpc;
 pub(crate) use grpc::describe;
 
-use crate::connection::Requests;
-use doug_proto::v1::{StreamResponse, WatchMapRequest, WatchMapResponse};
+use doug_proto::v1::{StreamRequest, StreamResponse, WatchMapRequest, WatchMapResponse};
 use futures::future::BoxFuture;
-use futures::stream::BoxStream;
+use futures::stream::{BoxStream, Stream, StreamExt};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+/// The requests of one stream, for a [`Transport`] to pull: whatever it pulls may have
+/// reached the server from then on. They end when the stream does.
+pub struct Requests(BoxStream<'static, StreamRequest>);
+
+impl Requests {
+    pub(crate) fn new(requests: impl Stream<Item = StreamRequest> + Send + 'static) -> Self {
+        Self(requests.boxed())
+    }
+}
+
+impl Stream for Requests {
+    type Item = StreamRequest;
+
+    fn poll_next(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<StreamRequest>> {
+        self.0.poll_next_unpin(context)
+    }
+}
 
 /// The answers of one stream; after an error, which says why it broke, none.
 pub type Responses = BoxStream<'static, Result<StreamResponse, String>>;
