@@ -2,7 +2,7 @@
 
 use crate::engine::{Engine, prepare};
 use crate::options::{If, Range, Read, ScanOptions};
-use crate::scan::ScanStream;
+use crate::scan::{ScanStream, merged_page};
 use crate::settings::{Mode, Settings};
 use bytes::Bytes;
 use doug_proto::error::Fault;
@@ -76,8 +76,23 @@ impl Client {
         mut operation: Operation,
         deadline: Instant,
     ) -> Result<Answer, Fault> {
+        let engine = &self.engine;
         prepare::place_in(&mut operation, &self.keyspace);
-        self.engine.execute(operation, deadline).await
+        engine.follow(&mut operation);
+        prepare::check(&mut operation)?;
+        // What concerns more than one partition, or none: a facade puts it together itself.
+        let answer = match &operation {
+            Operation::Status(request) if engine.is_direct() => {
+                engine.status_of_all(request, deadline).await.map(Answer::Status)
+            }
+            Operation::Scan(scan) if engine.is_direct() && prepare::targeted(&operation) == 0 => {
+                let merging = merged_page(engine, scan.clone(), deadline);
+                Box::pin(merging).await.map(Answer::Scan)
+            }
+            _ => engine.execute(operation, deadline).await,
+        }?;
+        engine.track(&answer);
+        Ok(answer)
     }
 
     /// The time, as the deadlines of [`Client::execute`] are measured: that of
@@ -191,7 +206,11 @@ impl Client {
     /// All entries of `range`, in order, page by page; while one page is
     /// consumed the next is fetched.
     pub fn scan(&self, range: Range, options: ScanOptions) -> ScanStream {
-        ScanStream::new(self.clone(), range, options)
+        let client = self.clone();
+        ScanStream::new(move |token| {
+            let (client, range, options) = (client.clone(), range.clone(), options.clone());
+            Box::pin(async move { client.scan_page(&range, &options, token).await })
+        })
     }
 
     /// Registers a session with one partition, for callers that number their

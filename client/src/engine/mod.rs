@@ -94,34 +94,8 @@ impl Engine {
         self.settings.runtime.now()
     }
 
-    /// Carries out one operation; see [`crate::Client::execute`].
-    pub(crate) async fn execute(
-        &self,
-        mut operation: Operation,
-        deadline: Instant,
-    ) -> Result<Answer, Fault> {
-        if self.settings.track_session {
-            prepare::follow(&mut operation, &self.seen.lock());
-        }
-        prepare::check(&mut operation)?;
-        let answer = match &operation {
-            Operation::Status(request) if self.front.is_none() => {
-                self.status_of_all(request, deadline).await.map(Answer::Status)
-            }
-            Operation::Scan(scan) if self.front.is_none() && prepare::targeted(&operation) == 0 => {
-                let merging = crate::scan::merged_page(self, scan.clone(), deadline);
-                Box::pin(merging).await.map(Answer::Scan)
-            }
-            _ => self.execute_one(operation, deadline).await,
-        }?;
-        if self.settings.track_session {
-            self.track(&answer);
-        }
-        Ok(answer)
-    }
-
     /// Carries out one operation that concerns one partition.
-    pub(crate) async fn execute_one(
+    pub(crate) async fn execute(
         &self,
         mut operation: Operation,
         deadline: Instant,
@@ -168,7 +142,7 @@ impl Engine {
         let register = || async {
             let target = v1::Target { partition: route.id, ..Default::default() };
             let request = v1::RegisterRequest { target: Some(target) };
-            let registering = self.execute_one(Operation::Register(request), deadline);
+            let registering = self.execute(Operation::Register(request), deadline);
             match Box::pin(registering).await {
                 Ok(Answer::Register(answer)) => Ok(answer.session_id),
                 Ok(_) => Err(Fault::unavailable("the registration got another answer")),
@@ -192,7 +166,18 @@ impl Engine {
         *self.seen.lock() = SessionToken::default();
     }
 
-    fn track(&self, answer: &Answer) {
+    /// Has a read see what the answers so far have seen.
+    pub(crate) fn follow(&self, operation: &mut Operation) {
+        if self.settings.track_session {
+            prepare::follow(operation, &self.seen.lock());
+        }
+    }
+
+    /// Remembers what an answer has seen.
+    pub(crate) fn track(&self, answer: &Answer) {
+        if !self.settings.track_session {
+            return;
+        }
         let header = match answer {
             Answer::Get(answer) => &answer.header,
             Answer::Put(answer) => &answer.header,

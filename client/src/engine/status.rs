@@ -17,7 +17,7 @@ const AT_ONCE: usize = 64;
 
 impl Engine {
     /// A page of what every node of the map says of itself, in the map's order.
-    pub(super) async fn status_of_all(
+    pub(crate) async fn status_of_all(
         &self,
         request: &v1::StatusRequest,
         deadline: Instant,

@@ -4,7 +4,6 @@
 //! revision of its snapshot. So any client or facade can go on with it.
 
 mod bounds;
-mod concat;
 mod merge;
 mod page;
 mod stream;

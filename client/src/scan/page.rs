@@ -1,7 +1,6 @@
 //! One merged page: fetches from the partitions until it is complete.
 
 use super::bounds::{Bounds, partitions};
-use super::concat;
 use super::merge::{Leg, Merge};
 use crate::engine::Engine;
 use crate::simulation::{Bug, has_bug};
@@ -22,22 +21,22 @@ use tokio::time::Instant;
 const AT_ONCE: usize = 16;
 
 /// What all fetches of one page share.
-pub(super) struct Scan<'e> {
+struct Scan<'e> {
     engine: &'e Engine,
     request: ScanRequest,
-    pub(super) bounds: Bounds,
+    bounds: Bounds,
     keyspace: KeyspaceId,
-    pub(super) token: ScanToken,
-    pub(super) limit: usize,
+    token: ScanToken,
+    limit: usize,
     deadline: Instant,
 }
 
 /// What one partition returned.
-pub(super) struct Part {
-    pub(super) entries: Vec<ScanEntry>,
-    pub(super) all: bool,
-    pub(super) place: Option<Place>,
-    pub(super) header: Option<ResponseHeader>,
+struct Part {
+    entries: Vec<ScanEntry>,
+    all: bool,
+    place: Option<Place>,
+    header: Option<ResponseHeader>,
 }
 
 /// Carries out one page of a scan over all partitions that can hold its keys.
@@ -64,7 +63,7 @@ pub(crate) async fn merged_page(
     let scan = Scan { engine, request, bounds, keyspace: keyspace.id, token, limit, deadline };
     let legs = scan.legs(&map, keyspace);
     match keyspace.routing {
-        Routing::Range => concat::page(&scan, legs).await,
+        Routing::Range => scan.concatenate(legs).await,
         Routing::Hash { .. } => scan.merge(legs).await,
     }
 }
@@ -78,6 +77,43 @@ impl Scan<'_> {
         left.map(|id| Leg::new(id, place(id))).collect()
     }
 
+    /// A page under range routing, where partitions follow each other: one after the
+    /// other until it is full.
+    async fn concatenate(&self, legs: Vec<Leg>) -> Result<ScanResponse, Fault> {
+        let mut headers = Headers::default();
+        let mut entries: Vec<ScanEntry> = Vec::new();
+        let mut bytes = 0;
+        let mut legs = legs.into_iter().peekable();
+        while let Some(mut leg) = legs.next() {
+            let left =
+                u32::try_from(self.limit - entries.len()).expect("a page has at most 10,000");
+            let part = self.fetch(&leg, left).await?;
+            headers.add(part.header);
+            leg.place = part.place;
+            bytes += part.entries.iter().map(|e| e.key.len() + e.value.len()).sum::<usize>();
+            entries.extend(part.entries);
+            let full = entries.len() >= self.limit || bytes >= limits::SCAN_PAGE_BYTES;
+            // A page of a partition ends early only because of its bytes.
+            if !part.all || (full && legs.peek().is_some()) {
+                let next_page_token = self.token_after(&entries, &leg, part.all);
+                return Ok(ScanResponse { header: headers.merged(), entries, next_page_token });
+            }
+        }
+        Ok(ScanResponse { header: headers.merged(), entries, next_page_token: Bytes::new() })
+    }
+
+    /// Partitions before this one need no mention: the last key lies beyond them.
+    fn token_after(&self, entries: &[ScanEntry], leg: &Leg, all: bool) -> Bytes {
+        let last = entries.last().map(|entry| entry.key.clone()).unwrap_or_default();
+        let (places, done) = if all {
+            (Vec::new(), vec![leg.partition])
+        } else {
+            (leg.place.into_iter().collect(), Vec::new())
+        };
+        self.token.after(last, places, done).to_bytes()
+    }
+
+    /// A page under hash routing, where the keys of partitions interleave.
     async fn merge(&self, legs: Vec<Leg>) -> Result<ScanResponse, Fault> {
         let mut headers = Headers::default();
         let mut merge = Merge::new(legs, self.bounds.reverse, self.limit);
@@ -119,7 +155,7 @@ impl Scan<'_> {
     }
 
     /// Fetches up to `limit` further entries of one partition, at its snapshot.
-    pub(super) async fn fetch(&self, leg: &Leg, limit: u32) -> Result<Part, Fault> {
+    async fn fetch(&self, leg: &Leg, limit: u32) -> Result<Part, Fault> {
         let last = leg.last_key();
         let bounds = self.bounds.clone().after(&last);
         // The bounds say already where to go on, so the token only names the snapshot.
@@ -137,7 +173,7 @@ impl Scan<'_> {
             target: Some(Target { partition: leg.partition, ..Default::default() }),
             ..self.request.clone()
         };
-        let fetching = self.engine.execute_one(Operation::Scan(request), self.deadline);
+        let fetching = self.engine.execute(Operation::Scan(request), self.deadline);
         let Answer::Scan(page) = Box::pin(fetching).await? else {
             return Err(Fault::unavailable("a scan was answered with something else"));
         };
@@ -162,7 +198,7 @@ fn place_of(header: Option<&ResponseHeader>, keyspace: KeyspaceId) -> Option<Pla
 
 /// The headers of the parts of a page, made one.
 #[derive(Default)]
-pub(super) struct Headers {
+struct Headers {
     last: Option<ResponseHeader>,
     seen: SessionToken,
     stalest: Option<u64>,
@@ -171,7 +207,7 @@ pub(super) struct Headers {
 }
 
 impl Headers {
-    pub(super) fn add(&mut self, header: Option<ResponseHeader>) {
+    fn add(&mut self, header: Option<ResponseHeader>) {
         let Some(header) = header else { return };
         if let Ok(token) = SessionToken::from_bytes(&header.session_token) {
             self.seen.merge(&token);
@@ -183,7 +219,7 @@ impl Headers {
     }
 
     /// Of the last part, except what must hold for all of them.
-    pub(super) fn merged(self) -> Option<ResponseHeader> {
+    fn merged(self) -> Option<ResponseHeader> {
         let mut header = self.last?;
         header.session_token = self.seen.to_bytes();
         header.stamp = self.seen.stamp;

@@ -1,7 +1,5 @@
 //! All entries of an interval, page by page, the next one fetched ahead.
 
-use crate::client::Client;
-use crate::options::{Range, ScanOptions};
 use bytes::Bytes;
 use doug_proto::error::Fault;
 use doug_proto::v1::{ScanEntry, ScanResponse};
@@ -11,52 +9,43 @@ use std::collections::VecDeque;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+/// A page on its way.
+pub(crate) type Page = BoxFuture<'static, Result<ScanResponse, Fault>>;
+
 /// The page after the one being consumed.
 enum Ahead {
     /// There is none.
     Done,
-    Fetching(BoxFuture<'static, Result<ScanResponse, Fault>>),
+    Fetching(Page),
     Fetched(Result<ScanResponse, Fault>),
 }
 
 /// The entries of a scan, in order. Holds at most two pages. After an error it
 /// ends; [`ScanStream::page_token`] is where another scan may go on.
 pub struct ScanStream {
-    client: Client,
-    range: Range,
-    options: ScanOptions,
+    /// Fetches the page that a token names.
+    fetch: Box<dyn Fn(Bytes) -> Page + Send>,
     entries: VecDeque<ScanEntry>,
     ahead: Ahead,
     token: Bytes,
 }
 
 impl ScanStream {
-    pub(crate) fn new(client: Client, range: Range, options: ScanOptions) -> Self {
-        let entries = VecDeque::new();
-        let mut stream =
-            Self { client, range, options, entries, ahead: Ahead::Done, token: Bytes::new() };
-        stream.fetch();
-        stream
-    }
-
-    fn fetch(&mut self) {
-        let (client, range) = (self.client.clone(), self.range.clone());
-        let (options, token) = (self.options.clone(), self.token.clone());
-        self.ahead =
-            Ahead::Fetching(Box::pin(
-                async move { client.scan_page(&range, &options, token).await },
-            ));
+    /// Fetches the first page at once; its token is empty.
+    pub(crate) fn new(fetch: impl Fn(Bytes) -> Page + Send + 'static) -> Self {
+        let ahead = Ahead::Fetching(fetch(Bytes::new()));
+        Self { fetch: Box::new(fetch), entries: VecDeque::new(), ahead, token: Bytes::new() }
     }
 
     /// The next entry; none when the interval is done.
     ///
     /// # Errors
-    /// As [`Client::execute`], of the page that failed.
+    /// As [`Client::execute`](crate::Client::execute), of the page that failed.
     pub async fn next(&mut self) -> Result<Option<ScanEntry>, Fault> {
         futures::StreamExt::next(self).await.transpose()
     }
 
-    /// For [`Client::scan_page`]: where the page begins that follows the entries
+    /// For [`Client::scan_page`](crate::Client::scan_page): where the page begins that follows the entries
     /// returned so far and those of the page they are from.
     pub fn page_token(&self) -> Bytes {
         self.token.clone()
@@ -85,7 +74,7 @@ impl Stream for ScanStream {
                     this.entries = page.entries.into();
                     this.token = page.next_page_token;
                     if !this.token.is_empty() {
-                        this.fetch();
+                        this.ahead = Ahead::Fetching((this.fetch)(this.token.clone()));
                     }
                 }
                 fetching @ Ahead::Fetching(_) => {
