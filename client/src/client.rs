@@ -247,12 +247,12 @@ impl Client {
     /// # Errors
     /// `UNAVAILABLE` when there is none within [`Builder::timeout`](crate::Builder::timeout).
     pub async fn map(&self) -> Result<Arc<PartitionMap>, Fault> {
-        self.engine.map(self.deadline()).await
+        Ok(self.engine.map.wait(self.deadline()).await?.map.clone())
     }
 
     /// The partition map, now and whenever it changes. `None` until it is known.
     pub fn watch_map(&self) -> watch::Receiver<Option<Arc<PartitionMap>>> {
-        self.engine.watch_map()
+        self.engine.map.subscribe()
     }
 
     /// What all answers to this client have seen, for [`Read::Session`]. Empty

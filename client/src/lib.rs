@@ -25,7 +25,7 @@ pub mod create;
 mod dial;
 mod engine;
 mod jitter;
-mod map_watch;
+mod map;
 mod options;
 mod runtime;
 mod scan;

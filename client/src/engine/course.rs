@@ -1,12 +1,12 @@
 //! The course of one operation after its first attempt did not conclude it:
 //! further attempts, in turn or side by side, until one does or the deadline.
 
-use super::group::{LeaderCell, Want};
 use super::pause::Pauses;
 use super::prepare::{self, Kind};
 use super::retry::{Decision, Ended, Identity, Situation, Where, decide};
 use super::{Engine, number, routing};
 use crate::connection::{Attempt, Connection, Event};
+use crate::map::{LeaderCell, Route, Want};
 use crate::sessions::Ticket;
 use crate::simulation::{Bug, has_bug};
 use doug_proto::error::Fault;
@@ -142,7 +142,7 @@ impl<'e> Course<'e> {
     }
 
     async fn woken(&mut self, until: Option<Instant>) -> Woke {
-        let table = self.engine.current_table();
+        let table = self.engine.map.current();
         let group = self.engine.group(table.as_deref(), &self.operation).ok();
         let leader = group.map(|group| group.leader.clone());
         let news = async {
@@ -275,7 +275,7 @@ impl<'e> Course<'e> {
             return self.follow_hint(from, hinted.flatten());
         }
         if let Some(wrong) = fault.wrong_partition()
-            && self.engine.learn(wrong)
+            && self.engine.map.learn(wrong)
         {
             self.tried.clear();
             return Step::Launch(None);
@@ -361,7 +361,7 @@ impl<'e> Course<'e> {
 
     /// A session means something only in its partition: a write whose key has
     /// moved to another takes a new one, unless it may have been applied.
-    async fn renew_ticket(&mut self, route: &super::table::Route) -> Result<(), Fault> {
+    async fn renew_ticket(&mut self, route: &Route) -> Result<(), Fault> {
         let moved = self.ticket.as_ref().is_some_and(|ticket| ticket.partition != route.id);
         if moved && (self.uncertain || !self.flights.is_empty()) {
             return Err(Fault::unavailable(format!(
@@ -379,7 +379,7 @@ impl<'e> Course<'e> {
 
     /// The partition has forgotten the session: no later write may use it.
     fn drop_session(&mut self) {
-        let table = self.engine.current_table();
+        let table = self.engine.map.current();
         if let (Some(table), Some(ticket)) = (table, &self.ticket)
             && let Some(route) = table.by_id(ticket.partition)
         {
@@ -409,7 +409,7 @@ impl<'e> Course<'e> {
     }
 
     fn leader_cell(&self) -> Option<Arc<LeaderCell>> {
-        let table = self.engine.current_table();
+        let table = self.engine.map.current();
         let group = self.engine.group(table.as_deref(), &self.operation).ok()?;
         Some(group.leader.clone())
     }

@@ -2,59 +2,35 @@
 //! leaves the rest to a [`course::Course`] when that attempt does not conclude.
 
 mod course;
-mod group;
 mod pause;
 pub(crate) mod prepare;
 mod retry;
 mod routing;
 mod status;
-mod table;
 
 use crate::connection::{Connection, Event};
-use crate::map_watch;
+use crate::map::{Group, KnownMap, LeaderCell, Replica, Route, Want};
 use crate::sessions::Ticket;
 use crate::settings::{Mode, Settings};
 use bytes::Bytes;
 use course::{Course, Flight};
 use doug_proto::error::Fault;
-use doug_proto::map::PartitionMap;
 use doug_proto::token::SessionToken;
 use doug_proto::v1::{self, stream_answer::Answer, stream_operation::Operation};
-use futures::future::AbortHandle;
-use group::{Group, LeaderCell, Replica, Want};
-use parking_lot::{Mutex, RwLock};
+use parking_lot::Mutex;
 use prepare::Kind;
-use std::sync::{Arc, OnceLock, Weak};
-use table::Table;
-use tokio::sync::{Notify, watch};
+use std::sync::Arc;
 use tokio::time::Instant;
 
 /// All that the clones of one client share.
 pub(crate) struct Engine {
     pub(crate) settings: Arc<Settings>,
-    this: Weak<Engine>,
-    pub(crate) endpoints: Vec<String>,
+    pub(crate) map: Arc<KnownMap>,
     /// Where everything goes in endpoint mode; none in direct mode.
     front: Option<Group>,
-    table: RwLock<Option<Arc<Table>>>,
-    /// Wakes those that wait for the first table, in the order they came. A
-    /// `watch` would wake them in random order.
-    table_known: Notify,
-    map: watch::Sender<Option<Arc<PartitionMap>>>,
     /// Leaders named by address that the map does not list.
     strays: Mutex<Vec<Connection>>,
-    follower: OnceLock<AbortHandle>,
     seen: Mutex<SessionToken>,
-    /// Why no map could be fetched the last time.
-    pub(crate) map_error: Mutex<String>,
-}
-
-impl Drop for Engine {
-    fn drop(&mut self) {
-        if let Some(follower) = self.follower.get() {
-            follower.abort();
-        }
-    }
 }
 
 impl Engine {
@@ -63,30 +39,19 @@ impl Engine {
             Mode::Endpoints => Some(front(&endpoints, &settings)),
             Mode::Direct(_) | Mode::DirectFromEndpoints => None,
         };
-        let engine = Arc::new_cyclic(|this| Self {
-            settings,
-            this: this.clone(),
-            endpoints,
-            front,
-            table: RwLock::new(None),
-            table_known: Notify::new(),
-            map: watch::Sender::new(None),
-            strays: Mutex::new(Vec::new()),
-            follower: OnceLock::new(),
-            seen: Mutex::new(SessionToken::default()),
-            map_error: Mutex::new(String::new()),
-        });
+        let map = KnownMap::new(endpoints, front.is_none(), settings.clone());
         match mode {
             Mode::Endpoints => {}
-            Mode::DirectFromEndpoints => engine.follow_map(),
-            Mode::Direct(source) => {
-                if let Some(map) = source.borrow().as_ref() {
-                    engine.adopt(map);
-                }
-                engine.follow_by(map_watch::follow(engine.this.clone(), source));
-            }
+            Mode::DirectFromEndpoints => map.follow_servers(),
+            Mode::Direct(source) => map.follow(source),
         }
-        engine
+        Arc::new(Self {
+            settings,
+            map,
+            front,
+            strays: Mutex::new(Vec::new()),
+            seen: Mutex::new(SessionToken::default()),
+        })
     }
 
     /// The time.
@@ -138,7 +103,7 @@ impl Engine {
     }
 
     /// A ticket of the partition's session, which may have to be registered.
-    async fn take_ticket(&self, route: &table::Route, deadline: Instant) -> Result<Ticket, Fault> {
+    async fn take_ticket(&self, route: &Route, deadline: Instant) -> Result<Ticket, Fault> {
         let register = || async {
             let target = v1::Target { partition: route.id, ..Default::default() };
             let request = v1::RegisterRequest { target: Some(target) };

@@ -1,20 +1,13 @@
 //! From an operation to its partition and the servers of it.
 
 use super::Engine;
-use super::group::{Group, Want};
 use super::prepare::{self, Kind};
-use super::table::{self, Route, Table};
 use crate::connection::Connection;
-use crate::map_watch;
-use crate::runtime::before;
+use crate::map::{Group, Route, Table, Want};
 use doug_proto::error::Fault;
-use doug_proto::map::{Partition, PartitionMap};
 use doug_proto::quote;
 use doug_proto::v1::{self, error_detail::Detail, stream_operation::Operation};
-use futures::future::abortable;
-use std::pin::pin;
 use std::sync::Arc;
-use tokio::sync::watch;
 use tokio::time::Instant;
 use tonic::Code;
 
@@ -41,102 +34,15 @@ impl Engine {
         if self.front.is_some() && !own_session {
             return Ok(None);
         }
-        if let Some(table) = self.current_table() {
+        if let Some(table) = self.map.current() {
             return Ok(Some(table));
         }
-        Box::pin(self.wait_for_table(deadline)).await.map(Some)
+        Box::pin(self.map.wait(deadline)).await.map(Some)
     }
 
     /// Whether operations go straight to nodes.
     pub(crate) fn is_direct(&self) -> bool {
         self.front.is_none()
-    }
-
-    pub(crate) fn current_table(&self) -> Option<Arc<Table>> {
-        self.table.read().clone()
-    }
-
-    pub(crate) async fn wait_for_table(&self, deadline: Instant) -> Result<Arc<Table>, Fault> {
-        self.follow_map();
-        match before(&self.settings.runtime, deadline, self.first_table()).await {
-            Some(table) => Ok(table),
-            None if self.endpoints.is_empty() => Err(Fault::unavailable(
-                "no partition map is known yet: check the source of the map",
-            )),
-            None => Err(Fault::unavailable(format!(
-                "no partition map could be fetched from {} within the deadline: check that it \
-                 runs ({})",
-                self.endpoints.join(", "),
-                self.map_error.lock()
-            ))),
-        }
-    }
-
-    async fn first_table(&self) -> Arc<Table> {
-        loop {
-            // Listen first, then look, or a table in between goes unheard.
-            let mut known = pin!(self.table_known.notified());
-            known.as_mut().enable();
-            if let Some(table) = self.current_table() {
-                return table;
-            }
-            known.await;
-        }
-    }
-
-    /// The map; see [`crate::Client::map`].
-    pub(crate) async fn map(&self, deadline: Instant) -> Result<Arc<PartitionMap>, Fault> {
-        Ok(self.wait_for_table(deadline).await?.map.clone())
-    }
-
-    /// See [`crate::Client::watch_map`].
-    pub(crate) fn watch_map(&self) -> watch::Receiver<Option<Arc<PartitionMap>>> {
-        self.follow_map();
-        self.map.subscribe()
-    }
-
-    /// Starts to follow the map that the endpoints serve, once.
-    pub(super) fn follow_map(&self) {
-        self.follow_by(map_watch::watch(self.this.clone()));
-    }
-
-    pub(super) fn follow_by(&self, following: impl Future<Output = ()> + Send + 'static) {
-        self.follower.get_or_init(|| {
-            let (following, follower) = abortable(following);
-            self.settings.runtime.spawn(Box::pin(async {
-                // It was told to end, or did.
-                let _ = following.await;
-            }));
-            follower
-        });
-    }
-
-    /// Merges a map with what is known.
-    pub(crate) fn adopt(&self, news: &PartitionMap) {
-        self.update(|known| {
-            let known = known.filter(|known| known.database == news.database);
-            known.map_or_else(|| Some(news.clone()), |known| known.merge(news))
-        });
-    }
-
-    /// Takes over the descriptor that a refusal carried. Whether it was news.
-    pub(super) fn learn(&self, wrong: &v1::WrongPartition) -> bool {
-        let descriptor = wrong.descriptor.as_ref().and_then(|d| Partition::from_wire(d).ok());
-        descriptor.is_some_and(|descriptor| {
-            self.update(|known| known.and_then(|known| table::learn(known, &descriptor)))
-        })
-    }
-
-    fn update(&self, change: impl FnOnce(Option<&PartitionMap>) -> Option<PartitionMap>) -> bool {
-        let mut table = self.table.write();
-        let Some(map) = change(table.as_ref().map(|table| &*table.map)) else { return false };
-        let map = Arc::new(map);
-        *table = Some(Arc::new(Table::new(map.clone(), table.as_deref(), &self.settings)));
-        // Before the lock is let go, so that watchers never see an older map last.
-        self.map.send_replace(Some(map));
-        drop(table);
-        self.table_known.notify_waiters();
-        true
     }
 
     /// The partition of an operation that has one.
@@ -191,7 +97,7 @@ impl Engine {
             let mut replicas = front.replicas().iter().map(|replica| &replica.connection);
             return replicas.find(|connection| connection.address() == address).cloned();
         }
-        let table = self.current_table()?;
+        let table = self.map.current()?;
         let listed = hint.leader_node.parse().ok().and_then(|node| table.connection(node));
         if let Some(connection) = listed {
             return Some(connection.clone());

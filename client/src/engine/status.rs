@@ -22,7 +22,7 @@ impl Engine {
         request: &v1::StatusRequest,
         deadline: Instant,
     ) -> Result<v1::StatusResponse, Fault> {
-        let table = self.wait_for_table(deadline).await?;
+        let table = self.map.wait(deadline).await?;
         let deadline = deadline.min(self.now() + PATIENCE);
         let asked = table.map.present().filter_map(|node| {
             let connection = table.connection(node.id)?;

@@ -45,7 +45,8 @@ pub(crate) async fn merged_page(
     request: ScanRequest,
     deadline: Instant,
 ) -> Result<ScanResponse, Fault> {
-    let map = engine.map(deadline).await?;
+    let table = engine.map.wait(deadline).await?;
+    let map = &table.map;
     let keyspace = map.keyspace_named(&request.keyspace)?;
     let token = match &request.page_token[..] {
         [] => ScanToken::new(map.database, keyspace.id),
@@ -61,7 +62,7 @@ pub(crate) async fn merged_page(
         return Ok(ScanResponse::default());
     }
     let scan = Scan { engine, request, bounds, keyspace: keyspace.id, token, limit, deadline };
-    let legs = scan.legs(&map, keyspace);
+    let legs = scan.legs(map, keyspace);
     match keyspace.routing {
         Routing::Range => scan.concatenate(legs).await,
         Routing::Hash { .. } => scan.merge(legs).await,
