@@ -415,9 +415,10 @@ fn no_leader(survey: &Survey, partition: u64) -> Fault {
             survey.map.node(member.node).map_or(member.node.to_string(), |n| n.name.clone())
         })
         .collect();
-    let why = match silent.is_empty() {
-        true => "an election should end within a second".to_owned(),
-        false => format!("these of its nodes do not answer: {}", silent.join(", ")),
+    let why = if silent.is_empty() {
+        "an election should end within a second".to_owned()
+    } else {
+        format!("these of its nodes do not answer: {}", silent.join(", "))
     };
     Fault::unavailable(format!(
         "partition {partition} has no leader, and only a leader changes anything: {why}"
