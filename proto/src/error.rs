@@ -1,8 +1,8 @@
 //! Typed errors: one `Fault` becomes a gRPC status with details, or an error
 //! inside a stream, and is read back from either.
 
+use crate::quote;
 use crate::v1::{self, error_detail::Detail};
-use crate::{limits, quote};
 use bytes::Bytes;
 use prost::Message;
 use tonic::{Code, Status};
@@ -276,20 +276,10 @@ details!(
     ClockAhead
 );
 
-/// `INVALID_ARGUMENT` for a whole request beyond its limit.
-///
-/// # Errors
-/// When `bytes` exceed [`limits::REQUEST_BYTES`].
-pub fn check_request_bytes(bytes: usize) -> Result<(), Fault> {
-    if bytes > limits::REQUEST_BYTES {
-        return Err(Fault::limit("request bytes", limits::REQUEST_BYTES, bytes));
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits;
 
     fn sample() -> Fault {
         Fault::not_leader(3, "9f3c21d07be4".into(), "host:7400".into())

@@ -41,6 +41,17 @@ pub const DATABASE_PARTITIONS: u64 = PARTITIONS + 1;
 /// A request that names no deadline ends after this many milliseconds.
 pub const DEFAULT_TIMEOUT_MILLISECONDS: u32 = 5_000;
 
+/// Checks the length of a whole request.
+///
+/// # Errors
+/// `INVALID_ARGUMENT` that says the limit.
+pub fn check_request_bytes(bytes: usize) -> Result<(), Fault> {
+    if bytes > REQUEST_BYTES {
+        return Err(Fault::limit("request bytes", REQUEST_BYTES, bytes));
+    }
+    Ok(())
+}
+
 /// Checks a key's length.
 ///
 /// # Errors

@@ -2,7 +2,7 @@
 
 use crate::settings::Settings;
 use bytes::Bytes;
-use doug_proto::error::{Fault, check_request_bytes};
+use doug_proto::error::Fault;
 use doug_proto::limits;
 use doug_proto::token::SessionToken;
 use doug_proto::v1::{self, Consistency, stream_operation::Operation, write_operation};
@@ -63,7 +63,7 @@ pub(crate) fn check(operation: &mut Operation) -> Result<(), Fault> {
             if limit > most {
                 return Err(Fault::limit("entries in a page", most, limit));
             }
-            check_request_bytes(scan.encoded_len())
+            limits::check_request_bytes(scan.encoded_len())
         }
         Operation::Register(register) => match &register.target {
             Some(target) if target.partition != 0 => Ok(()),
@@ -94,7 +94,7 @@ fn check_batch(batch: &v1::BatchRequest) -> Result<(), Fault> {
         limits::check_operation(operation.operation.as_ref())?;
     }
     batch.conditions.iter().try_for_each(limits::check_condition)?;
-    check_request_bytes(batch.encoded_len())
+    limits::check_request_bytes(batch.encoded_len())
 }
 
 /// The key that routes the operation; none for what a target must route.

@@ -4,7 +4,8 @@
 use crate::router::Router;
 use doug_edge::answers::{Account, Expected, Held};
 use doug_edge::outbox::{Message, Outbox};
-use doug_proto::error::{Fault, check_request_bytes};
+use doug_proto::error::Fault;
+use doug_proto::limits;
 use doug_proto::v1::stream_answer::Answer;
 use doug_proto::v1::{StreamAnswer, StreamOperation, StreamRequest};
 use doug_proto::{deadline, oversize};
@@ -73,7 +74,7 @@ pub async fn serve(
             request = requests.next(), if reading && waiting.is_empty() && may_begin => {
                 match request {
                     Some(Ok(request)) => {
-                        together = check_request_bytes(request.encoded_len());
+                        together = limits::check_request_bytes(request.encoded_len());
                         waiting.extend(request.operations);
                     }
                     None => reading = false,

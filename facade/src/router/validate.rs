@@ -1,6 +1,6 @@
 //! Limits and obligatory fields, checked before anything is sent on.
 
-use doug_proto::error::{Fault, check_request_bytes};
+use doug_proto::error::Fault;
 use doug_proto::limits;
 use doug_proto::v1::stream_operation::Operation;
 use doug_proto::v1::{BatchRequest, Condition, RegisterRequest, ScanRequest};
@@ -10,7 +10,7 @@ use doug_proto::v1::{BatchRequest, Condition, RegisterRequest, ScanRequest};
 /// # Errors
 /// `INVALID_ARGUMENT` that names the limit, or what is missing.
 pub fn check(operation: &Operation, bytes: usize) -> Result<(), Fault> {
-    check_request_bytes(bytes)?;
+    limits::check_request_bytes(bytes)?;
     match operation {
         Operation::Get(get) => limits::check_key(&get.key),
         Operation::Put(put) => {

@@ -45,7 +45,7 @@ pub fn submit(engine: &Arc<Engine>, operation: Operation, deadline: Time, sink: 
 
 fn admit(engine: &Engine, bytes: usize) -> Result<Permit, Fault> {
     // Whoever passed it on has checked what its client sent, and added an envelope.
-    doug_proto::error::check_request_bytes(bytes.saturating_sub(limits::ENVELOPE_BYTES))?;
+    limits::check_request_bytes(bytes.saturating_sub(limits::ENVELOPE_BYTES))?;
     if engine.is_stopping() {
         return Err(Fault::unavailable("this node is stopping: ask another"));
     }

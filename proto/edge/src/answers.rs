@@ -14,7 +14,6 @@
 //!   loses its streams, and then itself.
 
 use crate::compact;
-use crate::stall::Watched;
 use doug_proto::error::Fault;
 use doug_proto::v1::{stream_answer::Answer, stream_operation::Operation};
 use parking_lot::Mutex;
@@ -23,6 +22,7 @@ use std::future::poll_fn;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 /// Most bytes of answers that one connection holds, however much is free.
@@ -104,6 +104,14 @@ impl Kind {
             _ => Kind::Small,
         }
     }
+}
+
+/// What `stall` saw of a connection when it last looked.
+#[derive(Debug, Default)]
+pub(crate) struct Watched {
+    pub(crate) taken: usize,
+    /// How long nothing was taken.
+    pub(crate) idle: Duration,
 }
 
 /// What one connection holds.

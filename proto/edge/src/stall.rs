@@ -2,7 +2,7 @@
 //! [`PATIENCE`] loses its streams, with an error that says so; if it takes
 //! nothing for as long again, it loses the connection and all that is held for it.
 
-use crate::answers::{Account, Answers};
+use crate::answers::{Account, Answers, Watched};
 use doug_proto::error::Fault;
 use std::time::Duration;
 
@@ -12,14 +12,6 @@ pub const PATIENCE: Duration = Duration::from_secs(30);
 pub const PATIENCE_SHORT: Duration = Duration::from_secs(5);
 /// How often is looked.
 const LOOK: Duration = Duration::from_secs(1);
-
-/// What was seen of a connection.
-#[derive(Debug, Default)]
-pub(crate) struct Watched {
-    taken: usize,
-    /// How long nothing was taken.
-    idle: Duration,
-}
 
 /// Looks after all connections of a server for as long as it is polled.
 pub async fn watch(answers: Answers) {
