@@ -7,7 +7,7 @@ fn each_module_uses_only_those_below_it() {
         "src/main.rs",
         &[
             // What every command needs.
-            "panics", "exit", "units", "encoding", "given", "globals",
+            "arenas", "panics", "exit", "units", "encoding", "given", "globals",
             // Commands, and those that are made of others.
             "demo", "kubectl", "commands",
         ],
