@@ -159,6 +159,11 @@ impl Memory {
         pause
     }
 
+    /// How many reconciliations have failed in a row.
+    pub fn failures(&self) -> u32 {
+        self.failures
+    }
+
     /// A reconciliation succeeded.
     pub fn succeeded(&mut self) {
         self.failures = 0;

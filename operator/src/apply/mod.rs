@@ -18,7 +18,7 @@ pub enum ApplyError {
     /// Someone else's object has the name.
     #[error("{0}")]
     NameTaken(String),
-    /// An object of a deleted DougCluster of this name has not gone yet.
+    /// An object that is being deleted has not gone yet.
     #[error("{0}")]
     StillThere(String),
     /// The API server refused it.
@@ -143,6 +143,10 @@ async fn check_owner(
              give this DougCluster another name",
             object.name
         ))),
+        Claim::Ending => Err(ApplyError::StillThere(format!(
+            "{kind} {} is being deleted: it is made again once it is gone",
+            object.name
+        ))),
         Claim::Leaving => Err(ApplyError::StillThere(format!(
             "{kind} {} of the deleted DougCluster of this name is being deleted: waiting until it \
              is gone",
@@ -157,7 +161,9 @@ fn api(client: &Client, database: &Database, object: &Desired) -> Api<DynamicObj
 
 fn refused(object: &Desired, error: kube::Error) -> ApplyError {
     match error {
-        kube::Error::Api(status) if (400..500).contains(&status.code) && status.code != 409 => {
+        kube::Error::Api(status)
+            if (400..500).contains(&status.code) && ![409, 429].contains(&status.code) =>
+        {
             ApplyError::Refused {
                 kind: object.resource.kind.clone(),
                 name: object.name.clone(),

@@ -11,17 +11,21 @@ pub enum Claim {
     Ours,
     /// Someone else's, who is named.
     Foreign(String),
-    /// It is on its way out.
+    /// It is of a deleted DougCluster, and on its way out.
     Leaving,
+    /// It is ours and on its way out, to be made again: its claim templates grow, or somebody has
+    /// deleted it.
+    Ending,
 }
 
 /// Ours is what this DougCluster owns, and what its namesake left behind
 /// without an owner. Labels alone are not enough where an owner says otherwise.
 pub fn claim(database: &Database, found: &ObjectMeta) -> Claim {
-    if found.deletion_timestamp.is_some() {
-        return Claim::Leaving;
-    }
     let owners = found.owner_references.iter().flatten();
+    if found.deletion_timestamp.is_some() {
+        let ours = owners.into_iter().any(|owner| owner.uid == database.uid);
+        return if ours { Claim::Ending } else { Claim::Leaving };
+    }
     if let Some(owner) = owners.clone().find(|owner| owner.controller == Some(true)) {
         if owner.uid == database.uid {
             return Claim::Ours;
@@ -73,6 +77,22 @@ mod tests {
             "kind": "DougCluster", "name": "orders", "uid": "uid-0", "controller": true}]}"#,
         );
         assert_eq!(claim(&database(), &leaving), Claim::Leaving);
+    }
+
+    #[test]
+    fn what_this_resource_owns_and_is_made_again_is_no_remains_of_another() {
+        let ending = |uid: &str| {
+            claim(
+                &database(),
+                &meta(&format!(
+                    r#"{{"deletionTimestamp": "2026-01-01T12:00:00Z", "ownerReferences": [{{
+                    "apiVersion": "dougdb.io/v1alpha1", "kind": "DougCluster", "name": "orders",
+                    "uid": "{uid}", "controller": true}}]}}"#
+                )),
+            )
+        };
+        assert_eq!(ending("uid-1"), Claim::Ending);
+        assert_eq!(ending("uid-0"), Claim::Leaving);
     }
 
     #[test]

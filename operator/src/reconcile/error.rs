@@ -1,6 +1,11 @@
 //! Why a reconciliation failed.
 
 use crate::apply::ApplyError;
+use tonic::Code;
+
+/// Failures in a row after which one that should have passed needs a person: with pauses of 1, 2,
+/// 4, 8 and 16 seconds, half a minute.
+const BELIEVED: u32 = 5;
 
 /// Why a reconciliation failed, in words for the conditions.
 #[derive(Debug, thiserror::Error)]
@@ -71,11 +76,28 @@ impl Failure {
         matches!(error, kube::Error::Api(status) if status.code == 409)
     }
 
-    /// Whether time alone will mend it.
-    pub fn passes(&self) -> bool {
-        matches!(
-            self,
-            Failure::Kube(_) | Failure::Apply(ApplyError::Kube(_) | ApplyError::StillThere(_))
-        )
+    /// Whether time alone may mend it. If it has not after `failures` in a row, whose pauses grow,
+    /// it is believed no more: missing rights, for one, look like an API server that restarts.
+    pub fn passes(&self, failures: u32) -> bool {
+        let may_pass = match self {
+            Failure::Kube(_) => true,
+            Failure::Apply(error) => {
+                matches!(error, ApplyError::Kube(_) | ApplyError::StillThere(_))
+            }
+            Failure::Node(fault) => matches!(
+                fault.code,
+                Code::Unavailable
+                    | Code::DeadlineExceeded
+                    | Code::ResourceExhausted
+                    | Code::Cancelled
+                    | Code::Unknown
+            ),
+            Failure::Invalid(_)
+            | Failure::Unreadable(_)
+            | Failure::Random(_)
+            | Failure::NoToken(_)
+            | Failure::TokenLost { .. } => false,
+        };
+        may_pass && failures < BELIEVED
     }
 }

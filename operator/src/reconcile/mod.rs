@@ -121,9 +121,11 @@ async fn attempt(cached: &ObjectMeta, context: &Context) -> Result<Option<Durati
         Ok(pause) => Ok(Some(pause)),
         Err(failure) if failure.is_conflict() => Ok(Some(SOON)),
         Err(failure) => {
-            let findings = findings::of_failure(&cluster, &failure);
+            let uid = cached.uid.as_deref().unwrap_or_default();
+            let passes = failure.passes(context.memory(uid, |memory| memory.failures()));
+            let findings = findings::of_failure(&cluster, &failure, passes);
             context.metrics.conditions(namespace, name, &findings);
-            context.say(&cluster, !failure.passes(), failure.reason(), failure.to_string()).await;
+            context.say(&cluster, !passes, failure.reason(), failure.to_string()).await;
             publish::findings(&api, &cluster, &findings).await?;
             Err(failure)
         }

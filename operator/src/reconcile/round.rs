@@ -154,6 +154,10 @@ impl<'a> Round<'a> {
     }
 
     async fn apply(&mut self) -> Result<Flow, Failure> {
+        if matches!(self.progress.growth, Growth::ReplaceSets(_)) {
+            // Sets that are being deleted, to be made again with a greater size, are still there.
+            return Ok(Flow::On);
+        }
         let circumstances = self.circumstances();
         apply_objects(self.context, &self.database, &circumstances, &self.observed).await?;
         Ok(Flow::On)

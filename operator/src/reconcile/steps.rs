@@ -98,7 +98,7 @@ pub async fn grow(
     let growth = storage::next(database, observed, |class| expandable.contains(class));
     let size = &database.spec.node.storage.size;
     match &growth {
-        Growth::Done | Growth::Growing(_) | Growth::CannotGrow { .. } => {}
+        Growth::Done | Growth::Growing(_) | Growth::Failing { .. } | Growth::CannotGrow { .. } => {}
         Growth::PatchClaims(claims) => {
             let api = Api::<PersistentVolumeClaim>::namespaced(
                 context.client.clone(),
@@ -116,7 +116,10 @@ pub async fn grow(
         Growth::ReplaceSets(sets) => {
             let api = Api::<StatefulSet>::namespaced(context.client.clone(), &database.namespace);
             for set in sets {
-                let uid = observed.sets.remove(set).and_then(|set| set.uid());
+                let found = observed.sets.remove(set);
+                let leaving = |set: &StatefulSet| set.metadata.deletion_timestamp.is_some();
+                let Some(found) = found.filter(|set| !leaving(set)) else { continue };
+                let uid = found.uid();
                 let parameters = DeleteParams {
                     preconditions: Some(Preconditions { uid, resource_version: None }),
                     ..DeleteParams::orphan()

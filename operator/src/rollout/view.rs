@@ -3,6 +3,7 @@
 use crate::build::TEMPLATE_HASH;
 use crate::dereference::{Observed, containers, counts_as_ready, is_of_image};
 use crate::groups::has_caught_up;
+use crate::storage;
 use crate::validate::{Database, Place};
 use doug_client::v1;
 use doug_proto::ids::NodeId;
@@ -34,7 +35,7 @@ pub struct PodView {
     pub place: Place,
     /// Who, if it answers.
     pub node: Option<NodeId>,
-    /// Whether it was made from another template.
+    /// Whether it was made from another template, or its volume waits for a restart to grow.
     pub outdated: bool,
     /// How it is.
     pub state: PodState,
@@ -68,6 +69,7 @@ fn pod_view(
     place: Place,
 ) -> PodView {
     let pod = observed.pod(database, &place);
+    let claim = observed.claims.get(&database.claim_name(&place));
     let answer = observed.answers.get(&place);
     let ready = answer.is_some_and(|answer| answer.status.state() == v1::NodeState::Ready);
     let state = match pod {
@@ -84,6 +86,7 @@ fn pod_view(
     PodView {
         outdated: pod.is_some_and(|pod| {
             pod.annotations().get(TEMPLATE_HASH).is_none_or(|other| other != hash)
+                || claim.is_some_and(|claim| storage::awaits_restart(claim, pod, now))
         }),
         replicas: replicas.map(|replica| replica_view(replica, node)).collect(),
         node,

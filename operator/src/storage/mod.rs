@@ -6,8 +6,12 @@ use crate::build::Desired;
 use crate::dereference::Observed;
 use crate::validate::{Database, bytes};
 use k8s_openapi::api::apps::v1::StatefulSet;
-use k8s_openapi::api::core::v1::PersistentVolumeClaim;
+use k8s_openapi::api::core::v1::{PersistentVolumeClaim, PersistentVolumeClaimCondition, Pod};
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
+
+/// A file system that grows while it is mounted has done so after this long.
+const MOUNTED_GROWTH: SignedDuration = SignedDuration::from_secs(60);
 
 /// What to do next.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,6 +24,13 @@ pub enum Growth {
     ReplaceSets(Vec<String>),
     /// These claims wait for their storage to grow.
     Growing(Vec<String>),
+    /// The storage of a claim fails to grow.
+    Failing {
+        /// The claim.
+        claim: String,
+        /// What its driver says.
+        why: String,
+    },
     /// The class of these claims cannot expand volumes.
     CannotGrow {
         /// The class.
@@ -56,12 +67,38 @@ pub fn next(database: &Database, observed: &Observed, expandable: impl Fn(&str) 
     if !outdated.is_empty() {
         return Growth::ReplaceSets(outdated);
     }
-    let growing: Vec<String> = claims
-        .iter()
-        .filter(|claim| capacity(claim).is_some_and(|size| size < wanted))
-        .map(|claim| claim.name_any())
-        .collect();
+    let growing = claims.iter().filter(|c| capacity(c).is_some_and(|size| size < wanted));
+    let failing = |claim: &&&PersistentVolumeClaim| Some((claim.name_any(), failure(claim)?));
+    if let Some((claim, why)) = growing.clone().find_map(|claim| failing(&claim)) {
+        return Growth::Failing { claim, why };
+    }
+    let growing: Vec<String> = growing.map(|claim| claim.name_any()).collect();
     if growing.is_empty() { Growth::Done } else { Growth::Growing(growing) }
+}
+
+/// What the driver, or the machine that has the volume, says against it.
+fn failure(claim: &PersistentVolumeClaim) -> Option<String> {
+    let failed = |kind: &str| ["ControllerResizeError", "NodeResizeError"].contains(&kind);
+    condition(claim, failed).map(|found| found.message.clone().unwrap_or_default())
+}
+
+fn condition(
+    claim: &PersistentVolumeClaim,
+    wanted: impl Fn(&str) -> bool,
+) -> Option<&PersistentVolumeClaimCondition> {
+    let mut conditions = claim.status.as_ref()?.conditions.iter().flatten();
+    conditions.find(|found| found.status == "True" && wanted(&found.type_))
+}
+
+/// Whether a volume has grown but for its file system, and its driver grows that only when the
+/// volume is mounted: then this pod, which began before, has to make way for another.
+pub fn awaits_restart(claim: &PersistentVolumeClaim, pod: &Pod, now: Timestamp) -> bool {
+    let pending = condition(claim, |kind| kind == "FileSystemResizePending");
+    let since = pending.and_then(|found| Some(found.last_transition_time.as_ref()?.0));
+    let began = pod.metadata.creation_timestamp.as_ref().map(|time| time.0);
+    since
+        .zip(began)
+        .is_some_and(|(since, began)| began <= since && now.duration_since(since) > MOUNTED_GROWTH)
 }
 
 fn requested(claim: &PersistentVolumeClaim) -> u64 {

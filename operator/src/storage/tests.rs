@@ -76,3 +76,42 @@ fn a_stateful_set_that_is_there_is_applied_with_the_size_it_has() {
     let template = &set.body["spec"]["volumeClaimTemplates"][0];
     assert_eq!(template["spec"]["resources"]["requests"]["storage"], "512Mi");
 }
+
+/// The first claim has this condition since noon.
+fn with_condition(observed: &mut Observed, kind: &str, message: &str) -> PersistentVolumeClaim {
+    let claim = observed.claims.get_mut("data-orders-a-0").unwrap();
+    let condition = json!({
+        "type": kind, "status": "True", "message": message,
+        "lastTransitionTime": "2026-01-01T12:00:00Z",
+    });
+    let conditions = vec![serde_json::from_value(condition).unwrap()];
+    claim.status.as_mut().unwrap().conditions = Some(conditions);
+    claim.clone()
+}
+
+#[test]
+fn storage_that_fails_to_grow_is_said_in_its_drivers_words() {
+    let mut observed = observed(["1Gi"; 3], "512Mi", "1Gi");
+    with_condition(&mut observed, "ControllerResizeError", "volume is in use");
+    let failing =
+        Growth::Failing { claim: "data-orders-a-0".into(), why: "volume is in use".into() };
+    assert_eq!(next(&database(), &observed, |_| true), failing);
+}
+
+#[test]
+fn a_pod_makes_way_where_its_volume_grows_only_as_it_is_mounted() {
+    let mut observed = observed(["1Gi"; 3], "512Mi", "1Gi");
+    let pod = |began: &str| -> Pod {
+        serde_json::from_value(json!({"metadata": {"creationTimestamp": began}})).unwrap()
+    };
+    let (before, after) = (pod("2026-01-01T11:00:00Z"), pod("2026-01-01T12:00:30Z"));
+    let at = |time: &str| time.parse::<Timestamp>().unwrap();
+    let late = at("2026-01-01T12:01:01Z");
+
+    let growing = with_condition(&mut observed, "FileSystemResizePending", "");
+    assert!(awaits_restart(&growing, &before, late));
+    assert!(!awaits_restart(&growing, &before, at("2026-01-01T12:01:00Z")), "it may be mounted");
+    assert!(!awaits_restart(&growing, &after, late), "it was restarted for that, once is enough");
+    let other = with_condition(&mut observed, "Resizing", "");
+    assert!(!awaits_restart(&other, &before, late));
+}

@@ -30,8 +30,8 @@ pub fn unreadable(failure: &Failure) -> Findings {
     }
 }
 
-/// A failure: what is known of readiness is out of date, unless it passes.
-pub fn of_failure(cluster: &DougCluster, failure: &Failure) -> Findings {
+/// A failure: what is known of readiness is out of date. One that passes by itself needs nobody.
+pub fn of_failure(cluster: &DougCluster, failure: &Failure, passes: bool) -> Findings {
     let (reason, message) = (failure.reason(), failure.to_string());
     let was = |kind: &str| {
         let known = cluster.status.iter().flat_map(|status| &status.conditions);
@@ -51,12 +51,12 @@ pub fn of_failure(cluster: &DougCluster, failure: &Failure) -> Findings {
     Findings {
         ready: stale("Ready"),
         available: stale("Available"),
-        progressing: match failure.passes() {
+        progressing: match passes {
             true => Finding::yes(reason, message.clone()),
             false => Finding::no(reason, message.clone()),
         },
         // What passes by itself needs no person; nor does it mend what needed one before.
-        degraded: match failure.passes() && was("Degraded") != Some("True") {
+        degraded: match passes && was("Degraded") != Some("True") {
             true => Finding::no(reason, message),
             false => Finding::yes(reason, message),
         },
@@ -170,6 +170,9 @@ fn progressing(database: &Database, observed: &Observed, progress: &Progress) ->
         Growth::ReplaceSets(_) => {
             return Finding::yes("GrowingVolumes", "StatefulSets are made anew with the new size");
         }
+        Growth::Failing { claim, why } => {
+            return Finding::yes("GrowingVolumes", format!("claim {claim} does not grow: {why}"));
+        }
         Growth::Done | Growth::CannotGrow { .. } => {}
     }
     match &progress.rollout {
@@ -243,6 +246,16 @@ fn degraded(
                 "claim {claim} is smaller than declared, and its storage class {class:?} cannot \
                  expand volumes: set allowVolumeExpansion on the class if its driver can, or else \
                  delete the DougCluster with --cascade=orphan and apply it with the old size"
+            ),
+        );
+    }
+    if let Growth::Failing { claim, why } = &progress.growth {
+        return Finding::yes(
+            "VolumesDoNotGrow",
+            format!(
+                "the volume of claim {claim} does not grow: {why}. If its driver grows only volumes \
+                 that no machine has, cordon its machine, delete its pod, and uncordon once the \
+                 claim has its size; one node of a cluster at a time"
             ),
         );
     }

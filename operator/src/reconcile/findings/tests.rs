@@ -68,6 +68,10 @@ fn each_situation_has_its_words() {
     no_facade.facades[0].ready = false;
     let stuck = Next::Stuck { place: place(1), why: "its image x cannot be had: not found".into() };
     let cannot = Growth::CannotGrow { class: "local".into(), claim: "data-orders-a-0".into() };
+    let failing = Growth::Failing {
+        claim: "data-orders-a-1".into(),
+        why: "volume is in use on node-2".into(),
+    };
     let replacing = Next::Evict(Place { cluster: "a".into(), ordinal: 2 });
     let mut full = observed();
     for (answer, available_bytes) in full.answers.values_mut().zip([100, 20, 400]) {
@@ -132,6 +136,10 @@ fn each_situation_has_its_words() {
             "a class that cannot expand",
             judged(&observed(), &Progress { growth: cannot, ..settled() }),
         ),
+        (
+            "a driver that grows only volumes at rest",
+            judged(&observed(), &Progress { growth: failing, ..settled() }),
+        ),
         ("a quota refuses pods", judged(&refused_pods, &settled())),
         ("volumes are nearly full", judged(&full, &settled())),
         ("clocks are off", judged(&clocks, &settled())),
@@ -168,7 +176,7 @@ fn each_situation_has_its_words() {
 fn a_bad_change_does_not_unsay_that_the_database_serves() {
     let mut cluster = crate::testing::resource(crate::testing::spec());
     let failure = Failure::Invalid("cluster \"a\" has 4 nodes".into());
-    assert_eq!(of_failure(&cluster, &failure).ready.holds, None);
+    assert_eq!(of_failure(&cluster, &failure, false).ready.holds, None);
     let was = crate::status::conditions(
         &[],
         &judge(&database(), &observed(), &noticed(), &settled(), ""),
@@ -176,16 +184,23 @@ fn a_bad_change_does_not_unsay_that_the_database_serves() {
         "2026-01-01T12:00:00Z",
     );
     cluster.status = Some(DougClusterStatus { conditions: was, ..Default::default() });
-    let findings = of_failure(&cluster, &failure);
+    let findings = of_failure(&cluster, &failure, false);
     assert_eq!((findings.ready.holds, findings.degraded.holds), (Some(true), Some(true)));
 }
 
 #[test]
 fn what_passes_by_itself_needs_no_person() {
     let cluster = crate::testing::resource(crate::testing::spec());
+    let busy = doug_client::Fault::unavailable("node a-1 does not answer");
     let still_there = crate::apply::ApplyError::StillThere("Service orders".into());
-    let findings = of_failure(&cluster, &Failure::Apply(still_there));
-    assert_eq!((findings.degraded.holds, findings.progressing.holds), (Some(false), Some(true)));
+    for failure in [Failure::Apply(still_there), Failure::Node(busy)] {
+        let after = |failures| {
+            let findings = of_failure(&cluster, &failure, failure.passes(failures));
+            (findings.degraded.holds, findings.progressing.holds)
+        };
+        assert_eq!([0, 4].map(after), [(Some(false), Some(true)); 2]);
+        assert_eq!(after(5), (Some(true), Some(false)), "it has not passed for half a minute");
+    }
 }
 
 #[test]
