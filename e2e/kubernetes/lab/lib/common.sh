@@ -9,8 +9,9 @@ IMAGES=$DOUG_KUBE_HOME/images
 CONTROL=10.250.0.10
 export PATH=$BIN:$PATH:/usr/sbin:/sbin
 export KUBECONFIG=$STATE/pki/admin.kubeconfig
-# By this `down` knows what belongs to this cluster, whoever started it.
-export DOUG_LAB_OF=$STATE
+# By this `down` knows what belongs to this cluster, whoever started it. What builds does not: a
+# build goes on beside `down`, and is used by the next cluster.
+belongs_to_lab() { export DOUG_LAB_OF=$STATE; }
 
 die() { echo "lab: $*" >&2; exit 1; }
 
