@@ -10,7 +10,7 @@ use std::time::Duration;
 /// How to reach the database, and how to print.
 #[derive(Args, Clone, Debug)]
 pub struct Globals {
-    /// Facade (or node) to talk to; several are tried in turn
+    /// Facade, or node; several are tried in turn
     #[arg(
         long,
         env = "DOUG_ENDPOINT",
@@ -18,7 +18,7 @@ pub struct Globals {
         value_delimiter = ',',
         default_value = "http://127.0.0.1:7400",
         global = true,
-        help_heading = "Connection"
+        help_heading = "Reaching the database"
     )]
     pub endpoint: Vec<String>,
 
@@ -29,15 +29,15 @@ pub struct Globals {
         value_parser = units::parse_duration,
         default_value = "5s",
         global = true,
-        help_heading = "Connection"
+        help_heading = "Reaching the database"
     )]
     pub timeout: Duration,
 
     /// Talk straight to the nodes of the map instead of staying on the endpoint
-    #[arg(long, global = true, help_heading = "Connection")]
+    #[arg(long, global = true, help_heading = "Reaching the database")]
     pub direct: bool,
 
-    /// Print for people or for programs
+    /// Print for people (text) or for programs (json: one document, or one a line)
     #[arg(
         short,
         long,
@@ -48,7 +48,8 @@ pub struct Globals {
     )]
     pub output: Output,
 
-    /// How keys and values are written, on the command line and in text output
+    /// How keys and values are written, here and in text output: text (the bytes as they
+    /// stand), escaped (\\, \n, \r, \t, \xNN), hex or base64
     #[arg(
         long,
         value_name = "ENCODING",

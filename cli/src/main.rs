@@ -7,6 +7,7 @@ mod encoding;
 mod exit;
 mod given;
 mod globals;
+mod help;
 mod kubectl;
 mod panics;
 mod units;
@@ -24,7 +25,7 @@ use tokio::runtime::{Builder, Runtime};
 
 /// DougDB: a strongly consistent, partitioned key-value database.
 #[derive(Parser)]
-#[command(name = "doug", version, about, propagate_version = true, after_help = EXAMPLES)]
+#[command(name = "doug", version, propagate_version = true, after_help = EXAMPLES)]
 struct Cli {
     #[command(flatten)]
     globals: Globals,
@@ -40,9 +41,9 @@ Examples:
   doug status                        who leads, who lags
 
 Exit status: 0 done, 1 error, 2 usage, 3 not found, 4 condition failed,
-5 unavailable (not applied), 6 outcome unknown (perhaps applied), 7 done, but standard
-output could not be written. A server (node, facade, operator) that meets a bug of its
-own aborts: 134 in a shell.
+5 unavailable (not applied), 6 outcome unknown (perhaps applied), 7 done, but
+standard output could not be written. A server (node, facade, operator) that
+meets a bug of its own aborts: 134 in a shell.
 DOUG_LOG sets the log level on standard error, for instance DOUG_LOG=debug.";
 
 #[derive(Subcommand)]
@@ -83,7 +84,7 @@ enum Command {
     Leader(commands::leader::Args),
     /// Measure throughput and latency
     Bench(commands::bench::Args),
-    /// Show the version of this program, and of the database if it answers
+    /// Show the version of this program, and of the database
     Version(commands::version::Args),
     /// What `kubectl doug` does
     Kubectl(kubectl::Args),
@@ -168,7 +169,7 @@ fn runtime_for(command: &Command) -> std::io::Result<Runtime> {
 }
 
 fn parse(arguments: Vec<OsString>) -> Result<Cli, clap::Error> {
-    let matches = Cli::command().try_get_matches_from(arguments)?;
+    let matches = help::arrange(Cli::command()).try_get_matches_from(arguments)?;
     let mut cli = Cli::from_arg_matches(&matches)?;
     cli.globals.given = Given::of(&matches);
     Ok(cli)
@@ -234,7 +235,9 @@ async fn run(command: Command, globals: &Globals) -> anyhow::Result<Exit> {
         Command::Bench(args) => commands::bench::run(args, globals).await,
         Command::Version(args) => commands::version::run(args, globals).await,
         Command::Kubectl(args) => kubectl::run(&args, globals),
-        Command::Completions(args) => commands::completions::run(&args, Cli::command()),
+        Command::Completions(args) => {
+            commands::completions::run(&args, help::arrange(Cli::command()))
+        }
     }
 }
 
@@ -312,6 +315,6 @@ mod tests {
 
     #[test]
     fn the_command_line_is_consistent() {
-        Cli::command().debug_assert();
+        help::arrange(Cli::command()).debug_assert();
     }
 }

@@ -10,7 +10,7 @@ use std::io::Write;
 Example:
   doug completions bash > ~/.local/share/bash-completion/completions/doug")]
 pub struct Args {
-    /// Shell to complete for
+    /// bash, elvish, fish, powershell or zsh
     shell: Shell,
 }
 

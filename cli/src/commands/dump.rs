@@ -25,7 +25,7 @@ pub struct Args {
     file: Option<PathBuf>,
     #[command(flatten)]
     interval: interval::Args,
-    /// Form of the lines
+    /// Form of the lines: jsonl or tsv
     #[arg(long, default_value = "jsonl")]
     format: Format,
     #[command(flatten)]

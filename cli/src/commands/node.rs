@@ -84,7 +84,7 @@ struct Options {
     hosts: Option<usize>,
     /// Let leaders answer linearizable reads without asking their peers. Set it on
     /// all nodes or none; it trusts that no clock runs 1 % faster than another
-    #[arg(long, env = "DOUG_NODE_READ_LEASES", value_name = "BOOL", num_args = 0..=1,
+    #[arg(long, env = "DOUG_NODE_READ_LEASES", value_name = "true|false", num_args = 0..=1,
           default_missing_value = "true")]
     read_leases: Option<bool>,
     /// How long a partition is idle before its replicas stop sending heartbeats for it;

@@ -9,13 +9,13 @@ use std::path::PathBuf;
     args_conflicts_with_subcommands = true,
     after_help = "\
 Examples:
-  doug demo                              2 clusters of 5 nodes, 8 partitions
-  doug demo --data ./shop                keep the data, and go on with it next time
-  doug demo --tour                       play the whole story, then exit
-  doug demo status                       (in another terminal) what runs, who leads
-  doug demo kill leader:greeting         SIGKILL whoever leads the partition of a key
-  doug demo restart a-0                  start it again; it catches up
-  doug demo wipe a-3                     lose its volume; then `doug member replace a-3`"
+  doug demo                       2 clusters of 5 nodes, 8 partitions
+  doug demo --data ./shop         keep the data, and go on with it next time
+  doug demo --tour                play the whole story, then exit
+  doug demo status                (elsewhere) what runs, who leads
+  doug demo kill leader:greeting  SIGKILL whoever leads the partition of a key
+  doug demo restart a-0           start it again; it catches up
+  doug demo wipe a-3              lose its volume; doug member replace a-3"
 )]
 pub struct Args {
     /// Act on the running demo instead of starting one

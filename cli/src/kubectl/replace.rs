@@ -12,10 +12,11 @@ const ANNOTATION: &str = "dougdb.io/replace";
 /// Options of `kubectl doug replace`.
 #[derive(clap::Args)]
 #[command(after_help = "\
-The volume of a node that is replaced is DELETED with its data; the node comes back with an
-empty one and gets its partitions from the others. Use it for a node whose machine is dead, or
-whose volume is damaged. The operator refuses while another node that holds the same
-partitions is down, and `kubectl doug status` says so.
+The volume of a node that is replaced is DELETED with its data; the node comes
+back with an empty one and gets its partitions from the others. Use it for a
+node whose machine is dead, or whose volume is damaged. The operator refuses
+while another node that holds the same partitions is down, and
+`kubectl doug status` says so.
 
 Examples:
   kubectl doug replace a-2

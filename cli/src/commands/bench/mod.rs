@@ -30,7 +30,7 @@ Examples:
   doug bench --op get --unary --clients 64 --duration 30s
   doug bench --op mixed --rate 20000 --value-size 1KiB -o json")]
 pub struct Args {
-    /// What to measure
+    /// What to measure: put, get (of keys written before), or mixed (half and half)
     #[arg(long, default_value = "put")]
     op: Operation,
     /// Clients with one operation under way each

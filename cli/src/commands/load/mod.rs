@@ -26,9 +26,10 @@ use std::time::Duration;
 #[command(after_help = "\
 csv, tsv: a record's key is one of its columns; its value is the whole line, or
 one column. Columns of csv may stand in quotes; those of tsv are written as `doug
-dump` and `doug scan` do, by --encoding, or as they stand with --raw. jsonl: {\"key\": …, \"value\": …} a line (keyBase64, valueBase64 where
-not UTF-8), as `doug dump` writes it. lines: the key is the line, the value its
-number. The last of several records with one key wins.
+dump` and `doug scan` do, by --encoding, or as they stand with --raw.
+jsonl: {\"key\": …, \"value\": …} a line (keyBase64, valueBase64 where not UTF-8),
+as `doug dump` writes it. lines: the key is the line, the value its number.
+The last of several records with one key wins.
 
 A record that nobody could serve in time is written again; so is one whose
 outcome is unknown, since writing it twice is the same as once.
@@ -42,7 +43,7 @@ Examples:
 pub struct Args {
     /// File to read; - for standard input
     file: PathBuf,
-    /// Form of the records
+    /// Form of the records: csv, tsv, jsonl or lines
     #[arg(long)]
     format: Format,
     /// Between columns, one ASCII character [default: , for csv, tab for tsv]

@@ -29,11 +29,16 @@ pub struct Reach {
         long,
         env = "DOUG_ADMIN_ENDPOINT",
         value_name = "HOST:PORT",
-        help_heading = "Connection"
+        help_heading = "Reaching the database"
     )]
     admin_endpoint: Option<String>,
     /// File with the token that the nodes ask for
-    #[arg(long, env = "DOUG_TOKEN_FILE", value_name = "FILE", help_heading = "Connection")]
+    #[arg(
+        long,
+        env = "DOUG_TOKEN_FILE",
+        value_name = "FILE",
+        help_heading = "Reaching the database"
+    )]
     token_file: Option<PathBuf>,
 }
 
