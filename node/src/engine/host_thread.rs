@@ -146,5 +146,5 @@ fn role_changed(change: RoleChange, engine: &Engine) {
     {
         partition.note_leads(change.leads);
     }
-    engine.metrics.role_changed(&change);
+    engine.metrics.role_changed(change.replica.partition);
 }

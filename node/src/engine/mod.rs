@@ -10,6 +10,7 @@ pub mod log_thread;
 pub mod mailbox;
 pub mod maintenance;
 pub mod maps;
+mod measured;
 pub mod memory;
 pub mod parts;
 mod queue;

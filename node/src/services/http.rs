@@ -58,7 +58,7 @@ async fn ready(State(engine): State<Arc<Engine>>) -> (StatusCode, &'static str) 
 }
 
 async fn metrics(State(engine): State<Arc<Engine>>) -> Result<String, StatusCode> {
-    engine.metrics.render(&engine).map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)
+    engine.metrics.render(&engine.measured()).map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)
 }
 
 #[cfg(test)]

@@ -1,15 +1,13 @@
 //! Counters for Prometheus.
 
+mod measured;
 mod partitions;
 
-use crate::apply::ReplicaData;
+pub use measured::{HostsMeasured, Measured, ReplicaMeasured, VolumeMeasured};
+
 use crate::budget::Share;
-use crate::engine::parts::Engine;
 use crate::flow::Class;
-use crate::host::RoleChange;
-use crate::volume::WriteAdmission;
 use doug_edge::keyspaces::KeyspaceLabels;
-use doug_proto::map::PartitionMap;
 use doug_proto::v1::{Outcome, stream_operation::Operation};
 use doug_raft::UnquiesceCause;
 use doug_streams::err;
@@ -282,9 +280,9 @@ impl Metrics {
         }
     }
 
-    /// A replica's role changed.
-    pub fn role_changed(&self, change: &RoleChange) {
-        self.partitions.role_changed(change.replica.partition);
+    /// The role, term or leader of a partition's replica changed.
+    pub fn role_changed(&self, partition: u64) {
+        self.partitions.role_changed(partition);
     }
 
     /// Replicas unquiesced.
@@ -296,13 +294,11 @@ impl Metrics {
 
     /// Every member of a partition has the same sessions: only its leader counts them, so that
     /// the sum over nodes is right.
-    fn count_sessions(&self, partitions: &[Arc<ReplicaData>], map: Option<&PartitionMap>) {
+    fn count_sessions(&self, replicas: &[ReplicaMeasured]) {
         let mut counts: BTreeMap<Arc<str>, usize> = BTreeMap::new();
-        for partition in partitions.iter().filter(|partition| partition.leads()) {
-            let id = partition.descriptor().keyspace;
-            let keyspace = map.and_then(|map| map.keyspace(id));
-            let label = self.keyspaces.of(keyspace.map(|keyspace| &*keyspace.name));
-            *counts.entry(label).or_default() += partition.session_count();
+        for replica in replicas.iter().filter(|replica| replica.leads) {
+            let label = self.keyspaces.of(replica.keyspace.as_deref());
+            *counts.entry(label).or_default() += replica.sessions;
         }
         // A node that leads nothing in a keyspace any more counts nothing there.
         self.sessions.clear();
@@ -311,54 +307,47 @@ impl Metrics {
         }
     }
 
-    /// All of them in Prometheus's text format.
+    /// All of them in Prometheus's text format, with the gauges as they were measured just now.
     ///
     /// # Errors
     /// None in practice: it writes to memory.
-    pub fn render(&self, engine: &Engine) -> Result<String, std::fmt::Error> {
-        self.clock_offset.set(engine.clock_offset());
-        let leaderships: usize = engine.hosts.iter().map(|host| host.leaderships()).sum();
-        self.leaderships.set(leaderships as i64);
-        let quiesced: usize = engine.hosts.iter().map(|host| host.quiesced()).sum();
-        self.quiesced.set(quiesced as i64);
-        self.request_bytes.set(engine.requests.bytes() as i64);
-        self.answer_bytes.set(engine.answers.used() as i64);
-        self.log_bytes.set(engine.log_bytes() as i64);
-        let backlog: u64 = engine.hosts.iter().map(|host| host.log_backlog()).sum();
-        self.log_backlog_bytes.set(backlog as i64);
-        for class in Class::ALL {
-            let (under_way, limit) = engine.requests.under_way(class);
+    pub fn render(&self, now: &Measured) -> Result<String, std::fmt::Error> {
+        self.clock_offset.set(now.hosts.clock_offset);
+        self.leaderships.set(now.hosts.leaderships as i64);
+        self.quiesced.set(now.hosts.quiesced as i64);
+        self.ambiguous_tails.set(now.hosts.ambiguous_tails as i64);
+        self.log_backlog_bytes.set(now.hosts.log_backlog_bytes as i64);
+        self.request_bytes.set(now.request_bytes as i64);
+        self.answer_bytes.set(now.answer_bytes as i64);
+        self.log_bytes.set(now.log_bytes as i64);
+        for (class, under_way, limit) in now.under_way {
             let labels = ClassLabels { class: class.name() };
             self.under_way.get_or_create(&labels).set(under_way as i64);
             self.admission_limit.get_or_create(&labels).set(limit as i64);
         }
-        if let Some(room) = engine.volume.room() {
-            self.volume_bytes.set(room.total as i64);
-            self.volume_free_bytes.set(room.free as i64);
-            self.volume_available_bytes.set(room.available as i64);
-            self.volume_reserved_bytes.set(engine.volume.reserved() as i64);
+        if let Some(volume) = &now.volume {
+            self.volume_bytes.set(volume.total as i64);
+            self.volume_free_bytes.set(volume.free as i64);
+            self.volume_available_bytes.set(volume.available as i64);
+            self.volume_reserved_bytes.set(volume.reserved as i64);
         }
-        let refuses = engine.volume.admission() != WriteAdmission::Writes;
-        self.refuses_writes.set(i64::from(refuses));
-        let ambiguous: usize = engine.hosts.iter().map(|host| host.ambiguous_tails()).sum();
-        self.ambiguous_tails.set(ambiguous as i64);
-        self.log_tail_cut.set(i64::from(engine.store.log_cut().is_some()));
-        self.lookup_bytes.set(engine.store.cache().lookup_bytes() as i64);
-        self.session_bytes.set(engine.session_memory.used() as i64);
-        self.open_tables.set(engine.store.table_files().open_count() as i64);
-        self.map_epoch.set(engine.maps.epoch() as i64);
+        self.refuses_writes.set(i64::from(now.refuses_writes));
+        self.log_tail_cut.set(i64::from(now.log_tail_cut));
+        self.lookup_bytes.set(now.lookup_bytes as i64);
+        self.session_bytes.set(now.session_bytes as i64);
+        self.open_tables.set(now.open_tables as i64);
+        self.map_epoch.set(now.map_epoch as i64);
         for share in Share::ALL {
-            let bytes = engine.budget.of(share) as i64;
+            let bytes = now.budget.of(share) as i64;
             self.memory_share_bytes.get_or_create(&ShareLabels { share: share.name() }).set(bytes);
         }
-        let partitions: Vec<_> = engine.partitions.read().values().cloned().collect();
-        self.memtable_bytes.set(engine.memtables.lock().total() as i64);
-        self.count_sessions(&partitions, engine.maps.get().as_deref());
-        self.partitions.tell(partitions.iter().map(|partition| Figures {
-            partition: partition.key().partition,
-            bytes: partition.bytes(),
-            compaction_debt: partition.compaction_debt(),
-            applied: partition.applied().index,
+        self.memtable_bytes.set(now.memtable_bytes as i64);
+        self.count_sessions(&now.replicas);
+        self.partitions.tell(now.replicas.iter().map(|replica| Figures {
+            partition: replica.partition,
+            bytes: replica.bytes,
+            compaction_debt: replica.compaction_debt,
+            applied: replica.applied,
         }));
         self.log_lines_dropped.inner().store(err::dropped_lines(), Ordering::Relaxed);
         let mut text = String::new();
@@ -419,5 +408,29 @@ mod tests {
         ] {
             assert!(text.contains(line), "{line} is not in\n{text}");
         }
+    }
+
+    #[test]
+    fn the_sessions_of_a_partition_are_counted_by_its_leader_alone() {
+        let metrics = Metrics::new();
+        let replica = |partition, keyspace: &str, leads| ReplicaMeasured {
+            partition,
+            keyspace: Some(keyspace.to_owned()),
+            leads,
+            sessions: 3,
+            bytes: 0,
+            compaction_debt: 0,
+            applied: 0,
+        };
+        let line = |keyspace: &str, count: usize| {
+            let mut text = String::new();
+            encode(&mut text, &metrics.registry).unwrap();
+            let line = format!("dougdb_node_sessions{{keyspace=\"{keyspace}\"}} {count}\n");
+            text.contains(&line)
+        };
+        metrics.count_sessions(&[replica(2, "default", true), replica(3, "default", true)]);
+        assert!(line("default", 6));
+        metrics.count_sessions(&[replica(2, "default", false), replica(4, "tenant", true)]);
+        assert!(line("tenant", 3) && !line("default", 6), "what is not led is not counted");
     }
 }
