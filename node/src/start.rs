@@ -7,6 +7,7 @@ use crate::engine::identity::random_bits;
 use crate::engine::maps::Maps;
 use crate::engine::memory::SessionMemory;
 use crate::engine::parts::{Engine, HostHandle, Identity};
+use crate::engine::peers::{Begun, Peers};
 use crate::engine::requests::Requests;
 use crate::engine::threads::{DISK_PATIENCE, HOST_PATIENCE, Threads};
 use crate::engine::{
@@ -18,7 +19,7 @@ use crate::metrics::Metrics;
 use crate::recovery::restore;
 use crate::services::{AdminService, DougService, http};
 use crate::serving::ScanPins;
-use crate::transport::{self, Peers, RaftService};
+use crate::transport::{self, RaftService};
 use crate::volume::Volume;
 use anyhow::{Context, Result, anyhow};
 use crossbeam_channel::{Receiver, unbounded};
@@ -262,6 +263,7 @@ struct Queues {
     maintenance: Receiver<maintenance::Task>,
     snapshots: mpsc::UnboundedReceiver<(usize, crate::host::SendSnapshot)>,
     creations: mpsc::Receiver<crate::host::WantedReplica>,
+    peers: mpsc::UnboundedReceiver<Begun>,
 }
 
 fn open(config: &Config, runtime: Handle, peers: Handle) -> Result<(Arc<Engine>, Threads)> {
@@ -284,12 +286,12 @@ fn open(config: &Config, runtime: Handle, peers: Handle) -> Result<(Arc<Engine>,
     let Held { hosts, partitions, fenced } =
         hosts(config, &identity, clock, opened.replicas, &opened.store, &opened.reader)?;
     let parts = Parts { store: opened.store, log_reader: opened.reader, map, partitions, fenced };
-    let (engine, queues) = share(config, identity, clock, parts, peers);
+    let (engine, queues) = share(config, identity, clock, parts);
     // What was applied just before the last process ended may not be in the map yet.
     for partition in engine.partitions.read().values() {
         engine.maps.publish(&partition.descriptor())?;
     }
-    let threads = start(engine.clone(), hosts, queues, opened.log, &runtime)?;
+    let threads = start(engine.clone(), hosts, queues, opened.log, (&runtime, &peers))?;
     Ok((engine, threads))
 }
 
@@ -378,13 +380,7 @@ struct Parts {
     fenced: BTreeMap<ReplicaKey, String>,
 }
 
-fn share(
-    config: &Config,
-    identity: Identity,
-    clock: Clock,
-    parts: Parts,
-    peers: Handle,
-) -> (Arc<Engine>, Queues) {
+fn share(config: &Config, identity: Identity, clock: Clock, parts: Parts) -> (Arc<Engine>, Queues) {
     // Bounded by the hosts, which count what they give out: they must never wait here.
     let (log, log_queue) = unbounded();
     let (apply, apply_queue) = unbounded();
@@ -392,8 +388,9 @@ fn share(
     let (maintenance, maintenance_queue) = unbounded();
     let (snapshots, snapshots_queue) = mpsc::unbounded_channel();
     let (creations, creations_queue) = mpsc::channel(WAITING_CREATIONS);
+    let (peers, peers_queue) = mpsc::unbounded_channel();
     let metrics = Metrics::new();
-    let engine = Arc::new_cyclic(|engine| Engine {
+    let engine = Arc::new(Engine {
         config: identity,
         clock,
         hosts: (0..config.hosts).map(|_| HostHandle::default()).collect(),
@@ -401,7 +398,7 @@ fn share(
         answers: Answers::new(config.answer_budget()),
         scan_pins: ScanPins::default(),
         maps: Maps::new(parts.map, parts.store.clone()),
-        peers: Peers::new(peers, engine.clone(), config.budget()),
+        peers: Peers::new(config.budget(), peers),
         store: parts.store,
         log_reader: parts.log_reader,
         log_limit: config.log_limit,
@@ -428,6 +425,7 @@ fn share(
         maintenance: maintenance_queue,
         snapshots: snapshots_queue,
         creations: creations_queue,
+        peers: peers_queue,
     };
     (engine, queues)
 }
@@ -437,7 +435,7 @@ fn start(
     hosts: Vec<Host>,
     queues: Queues,
     log: LogWriter,
-    runtime: &Handle,
+    (runtime, peers): (&Handle, &Handle),
 ) -> Result<Threads> {
     let mut threads = Threads::new(engine.watchdog.clone(), engine.clock);
     let node = engine.clone();
@@ -461,6 +459,7 @@ fn start(
         let work = move |pulse| host_thread::run(number, host, node, pulse);
         threads.spawn(&format!("host-{number}"), HOST_PATIENCE, work)?;
     }
+    peers.spawn(transport::send_turns(queues.peers, Arc::downgrade(&engine)));
     runtime.spawn(transport::share_map(engine.clone()));
     runtime.spawn(transport::create_replicas(queues.creations, engine.clone()));
     runtime.spawn(transport::replace_damaged(engine.clone()));

@@ -13,6 +13,7 @@ pub mod maps;
 mod measured;
 pub mod memory;
 pub mod parts;
+pub mod peers;
 mod queue;
 pub mod read_pool;
 pub mod removal;

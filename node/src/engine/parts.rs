@@ -7,6 +7,7 @@ use super::mailbox::Mailbox;
 use super::maintenance::Task;
 use super::maps::Maps;
 use super::memory::SessionMemory;
+use super::peers::Peers;
 use super::read_pool::ReadTask;
 use super::requests::{Asked, Request, Requests, Sink};
 use crate::apply::ReplicaData;
@@ -15,7 +16,6 @@ use crate::flow::MemtableMemory;
 use crate::host::{ApplyWork, Event, Host, Reply, RequestId, SendSnapshot, WantedReplica, host_of};
 use crate::metrics::Metrics;
 use crate::serving::{self, ScanPins};
-use crate::transport::Peers;
 use crate::volume::Volume;
 use crate::watchdog::Watchdog;
 use crossbeam_channel::Sender;
@@ -169,7 +169,7 @@ pub struct Engine {
     pub scan_pins: ScanPins,
     /// The partition map.
     pub maps: Maps,
-    /// Streams to other nodes.
+    /// What waits for other nodes.
     pub peers: Peers,
     /// Manifest and trees.
     pub store: Arc<Store>,

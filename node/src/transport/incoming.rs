@@ -1,11 +1,11 @@
 //! Streams from other nodes.
 
-use super::bulk::{bulk_bytes, is_bulk};
 use super::hello::{check_hello, hello};
 use super::share_map;
 use super::snapshot_receive::{self, Receiving};
 use crate::engine::host_thread::Input;
 use crate::engine::parts::Engine;
+use crate::flow::{bulk_bytes, is_bulk};
 use crate::host::{Event, split};
 use doug_proto::error::Fault;
 use doug_proto::ids::NodeId;

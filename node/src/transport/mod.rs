@@ -1,10 +1,8 @@
 //! Streams between nodes.
 
-mod bulk;
 pub mod chunk;
 mod hello;
 mod incoming;
-mod outbox;
 mod outgoing;
 mod replacement;
 mod share_map;
@@ -12,7 +10,7 @@ mod snapshot_receive;
 mod snapshot_send;
 
 pub use incoming::RaftService;
-pub use outgoing::Peers;
+pub use outgoing::send_turns;
 pub use replacement::{create_replicas, replace_damaged};
 pub use share_map::share as share_map;
 pub use snapshot_send::send_snapshots;

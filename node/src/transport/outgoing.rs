@@ -2,20 +2,16 @@
 //! says when the peer's process has died.
 
 use super::hello::hello;
-use super::outbox::Outbox;
 use super::raft_client;
-use crate::budget::MemoryBudget;
 use crate::engine::parts::Engine;
+use crate::engine::peers::{Begun, PeerQueue};
 use crate::host::Event;
 use doug_proto::ids::NodeId;
 use doug_proto::v1::{self, exchange_request::Content};
-use parking_lot::Mutex;
-use rustc_hash::FxHashMap;
 use std::io::ErrorKind;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
-use tokio::runtime::Handle;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::{Channel, Endpoint};
 
@@ -28,62 +24,17 @@ const CONNECT: Duration = Duration::from_secs(1);
 /// A peer that answers no ping for this long is connected to anew.
 const PING: Duration = Duration::from_secs(2);
 
-/// Streams to all peers, begun at the first message to each.
-#[derive(Debug)]
-pub struct Peers {
-    queues: Mutex<FxHashMap<NodeId, Arc<Queue>>>,
-    /// Bytes of appends that may wait for each.
-    bulk: usize,
-    runtime: Handle,
-    engine: Weak<Engine>,
-}
-
 /// What a node may send another one before that has read it, on one stream.
 const WINDOW: u32 = 2 << 20;
 
-/// What waits for one peer.
-#[derive(Debug)]
-struct Queue {
-    outbox: Mutex<Outbox>,
-    filled: Notify,
-}
-
-impl Queue {
-    fn push(&self, turn: v1::PeerTurn) {
-        self.outbox.lock().push(turn);
-        self.filled.notify_one();
-    }
-
-    async fn next(&self) -> v1::PeerTurn {
-        loop {
-            if let Some(turn) = self.outbox.lock().take() {
-                return turn;
-            }
-            self.filled.notified().await;
-        }
+/// Opens a stream for each queue that is begun, and sends what waits in it, until the node stops.
+pub async fn send_turns(mut begun: mpsc::UnboundedReceiver<Begun>, engine: Weak<Engine>) {
+    while let Some((node, queue)) = begun.recv().await {
+        tokio::spawn(run(node, queue, engine.clone()));
     }
 }
 
-impl Peers {
-    /// No streams yet.
-    pub fn new(runtime: Handle, engine: Weak<Engine>, budget: MemoryBudget) -> Self {
-        Self { queues: Mutex::default(), bulk: budget.of_a_peer(), runtime, engine }
-    }
-
-    /// Queues a turn. It may be lost: the core repeats what matters.
-    pub fn send(&self, node: NodeId, turn: v1::PeerTurn) {
-        let mut queues = self.queues.lock();
-        let queue = queues.entry(node).or_insert_with(|| {
-            let outbox = Mutex::new(Outbox::new(self.bulk));
-            let queue = Arc::new(Queue { outbox, filled: Notify::new() });
-            self.runtime.spawn(run(node, queue.clone(), self.engine.clone()));
-            queue
-        });
-        queue.push(turn);
-    }
-}
-
-async fn run(node: NodeId, queue: Arc<Queue>, engine: Weak<Engine>) {
+async fn run(node: NodeId, queue: Arc<PeerQueue>, engine: Weak<Engine>) {
     let mut backoff = BACKOFF;
     loop {
         let Some(engine) = engine.upgrade() else { return };
@@ -117,9 +68,9 @@ async fn run(node: NodeId, queue: Arc<Queue>, engine: Weak<Engine>) {
 
 /// Lets time pass. What is queued meanwhile is stale by the time there is a
 /// connection, so it is dropped.
-async fn wait(queue: &Queue, pause: Duration) {
+async fn wait(queue: &PeerQueue, pause: Duration) {
     tokio::time::sleep(pause).await;
-    queue.outbox.lock().clear();
+    queue.clear();
 }
 
 type Answers = tonic::Streaming<v1::ExchangeResponse>;
@@ -178,7 +129,7 @@ pub fn endpoint(address: &str) -> Result<Endpoint, String> {
 
 /// Sends turns until the stream breaks; says why it did.
 async fn stream(
-    queue: &Queue,
+    queue: &PeerQueue,
     sending: mpsc::Sender<v1::ExchangeRequest>,
     mut answers: Answers,
 ) -> String {

@@ -3,7 +3,7 @@
 use doug_proto::v1::{RaftMessage, raft_message::Message};
 
 /// Bytes of batches in a message.
-pub(super) fn bulk_bytes(message: &RaftMessage) -> usize {
+pub fn bulk_bytes(message: &RaftMessage) -> usize {
     match &message.message {
         Some(Message::Append(append)) => append.batches.iter().map(|batch| batch.len()).sum(),
         _ => 0,
@@ -11,6 +11,6 @@ pub(super) fn bulk_bytes(message: &RaftMessage) -> usize {
 }
 
 /// Whether a message carries batches.
-pub(super) fn is_bulk(message: &RaftMessage) -> bool {
+pub fn is_bulk(message: &RaftMessage) -> bool {
     matches!(&message.message, Some(Message::Append(append)) if !append.batches.is_empty())
 }

@@ -18,7 +18,7 @@ const MESSAGE_BYTES: usize = 1 << 20;
 
 /// The messages that wait for one peer.
 #[derive(Debug)]
-pub(super) struct Outbox {
+pub struct Outbox {
     /// Bytes of appends that may wait.
     most_bulk: usize,
     small: PeerTurn,
@@ -35,7 +35,7 @@ pub(super) struct Outbox {
 
 impl Outbox {
     /// An empty one, in which `most_bulk` bytes of appends may wait.
-    pub(super) fn new(most_bulk: usize) -> Self {
+    pub fn new(most_bulk: usize) -> Self {
         Self {
             most_bulk,
             small: PeerTurn::default(),
@@ -49,7 +49,7 @@ impl Outbox {
     }
 
     /// Adds a turn, as far as there is room.
-    pub(super) fn push(&mut self, mut turn: PeerTurn) {
+    pub fn push(&mut self, mut turn: PeerTurn) {
         self.clock = turn.clock;
         if turn.messages.is_empty()
             && turn.heartbeats.is_empty()
@@ -77,7 +77,7 @@ impl Outbox {
     }
 
     /// The next message: small ones first, but after each of them some of the bulk.
-    pub(super) fn take(&mut self) -> Option<PeerTurn> {
+    pub fn take(&mut self) -> Option<PeerTurn> {
         let small_waits = self.small_bytes > 0 || self.greets;
         if small_waits && (self.bulk.is_empty() || !self.small_left) {
             self.small_left = true;
@@ -102,7 +102,7 @@ impl Outbox {
     }
 
     /// Drops everything: it is stale.
-    pub(super) fn clear(&mut self) {
+    pub fn clear(&mut self) {
         *self = Self::new(self.most_bulk);
     }
 }
