@@ -19,6 +19,7 @@ pub mod recovery;
 mod services;
 pub mod serving;
 mod start;
+mod threads;
 mod transport;
 pub mod volume;
 pub mod watchdog;

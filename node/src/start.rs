@@ -2,23 +2,23 @@
 
 use crate::budget::Share;
 use crate::config::Config;
+use crate::engine::Engine;
 use crate::engine::clock::Clock;
-use crate::engine::identity::random_bits;
+use crate::engine::host_handle::HostHandle;
+use crate::engine::identity::Identity;
 use crate::engine::maps::Maps;
-use crate::engine::memory::SessionMemory;
-use crate::engine::parts::{Engine, HostHandle, Identity};
 use crate::engine::peers::{Begun, Peers};
+use crate::engine::random::random_bits;
 use crate::engine::requests::Requests;
-use crate::engine::threads::{DISK_PATIENCE, HOST_PATIENCE, Threads};
-use crate::engine::{
-    apply_thread, founding, host_thread, log_thread, maintenance, read_pool, removal, volume_watch,
-};
+use crate::engine::session_memory::SessionMemory;
+use crate::engine::tasks::{LogWork, MaintenanceTask, ReadTask};
 use crate::flow::MemtableMemory;
 use crate::host::{Event, Host, HostConfig, host_of};
 use crate::metrics::Metrics;
 use crate::recovery::restore;
 use crate::services::{AdminService, DougService, http};
 use crate::serving::ScanPins;
+use crate::threads::{self, DISK_PATIENCE, HOST_PATIENCE, Threads};
 use crate::transport::{self, RaftService};
 use crate::volume::Volume;
 use anyhow::{Context, Result, anyhow};
@@ -257,10 +257,10 @@ impl Drop for PeerRuntime {
 
 /// The receivers of a node's queues, one per kind of thread.
 struct Queues {
-    log: Receiver<log_thread::LogWork>,
+    log: Receiver<LogWork>,
     apply: Receiver<crate::host::ApplyWork>,
-    reads: Receiver<read_pool::ReadTask>,
-    maintenance: Receiver<maintenance::Task>,
+    reads: Receiver<ReadTask>,
+    maintenance: Receiver<MaintenanceTask>,
     snapshots: mpsc::UnboundedReceiver<(usize, crate::host::SendSnapshot)>,
     creations: mpsc::Receiver<crate::host::WantedReplica>,
     peers: mpsc::UnboundedReceiver<Begun>,
@@ -439,33 +439,33 @@ fn start(
 ) -> Result<Threads> {
     let mut threads = Threads::new(engine.watchdog.clone(), engine.clock);
     let node = engine.clone();
-    let work = move |pulse| log_thread::run(log, queues.log, node, pulse);
+    let work = move |pulse| threads::log::run(log, queues.log, node, pulse);
     threads.spawn("log", DISK_PATIENCE, work)?;
     let node = engine.clone();
-    let work = move |pulse| apply_thread::run(queues.apply, node, pulse);
+    let work = move |pulse| threads::apply::run(queues.apply, node, pulse);
     threads.spawn("apply", DISK_PATIENCE, work)?;
     for number in 0..READERS {
         let (node, tasks) = (engine.clone(), queues.reads.clone());
-        let work = move |pulse| read_pool::run(tasks, node, pulse);
+        let work = move |pulse| threads::reads::run(tasks, node, pulse);
         threads.spawn(&format!("read-{number}"), DISK_PATIENCE, work)?;
     }
     for number in 0..MAINTAINERS {
         let (node, tasks) = (engine.clone(), queues.maintenance.clone());
-        let work = move |pulse| maintenance::run(tasks, node, pulse);
+        let work = move |pulse| threads::maintenance::run(tasks, node, pulse);
         threads.spawn(&format!("maintain-{number}"), DISK_PATIENCE, work)?;
     }
     for (number, host) in hosts.into_iter().enumerate() {
         let node = engine.clone();
-        let work = move |pulse| host_thread::run(number, host, node, pulse);
+        let work = move |pulse| threads::host::run(number, host, node, pulse);
         threads.spawn(&format!("host-{number}"), HOST_PATIENCE, work)?;
     }
     peers.spawn(transport::send_turns(queues.peers, Arc::downgrade(&engine)));
     runtime.spawn(transport::share_map(engine.clone()));
     runtime.spawn(transport::create_replicas(queues.creations, engine.clone()));
     runtime.spawn(transport::replace_damaged(engine.clone()));
-    runtime.spawn(removal::remove_left_out(engine.clone()));
-    runtime.spawn(volume_watch::run(engine.clone()));
-    runtime.spawn(founding::write_creation(engine.clone()));
+    runtime.spawn(threads::removal::remove_left_out(engine.clone()));
+    runtime.spawn(threads::volume_watch::run(engine.clone()));
+    runtime.spawn(threads::founding::write_creation(engine.clone()));
     runtime.spawn(transport::send_snapshots(queues.snapshots, engine));
     Ok(threads)
 }

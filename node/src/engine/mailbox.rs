@@ -1,9 +1,25 @@
 //! A host's mailbox: consensus goes before requests (see [`Inbox`]).
 
-use super::host_thread::Input;
 use crate::flow::Inbox;
+use crate::host::Event;
 use parking_lot::{Condvar, Mutex};
 use std::time::Duration;
+use tokio::sync::OwnedSemaphorePermit;
+
+/// An event, and the room it takes in its sender's bounded queue.
+#[derive(Debug)]
+pub struct Input {
+    /// What happened.
+    pub event: Event,
+    /// Given back once the host has seen the event.
+    pub room: [Option<OwnedSemaphorePermit>; 2],
+}
+
+impl From<Event> for Input {
+    fn from(event: Event) -> Self {
+        Self { event, room: [None, None] }
+    }
+}
 
 /// Mail of one host. Bounded by what fills it: requests by their budget, peers by their
 /// room, the node's own threads by the work they were given.

@@ -1,6 +1,6 @@
 //! The engine measured, for its metrics.
 
-use super::parts::Engine;
+use super::Engine;
 use crate::apply::ReplicaData;
 use crate::flow::Class;
 use crate::metrics::{HostsMeasured, Measured, ReplicaMeasured, VolumeMeasured};

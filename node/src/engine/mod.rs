@@ -1,22 +1,19 @@
-//! The adapters around the hosts: threads, clock, queues.
+//! The engine: what the threads, the transport and the services of a running node share. It owns
+//! nothing that runs.
 
-pub mod apply_thread;
 pub mod clock;
 pub mod fatal;
-pub mod founding;
-pub mod host_thread;
+pub mod host_handle;
 pub mod identity;
-pub mod log_thread;
 pub mod mailbox;
-pub mod maintenance;
 pub mod maps;
 mod measured;
-pub mod memory;
-pub mod parts;
+mod parts;
 pub mod peers;
-mod queue;
-pub mod read_pool;
+pub mod random;
 pub mod removal;
 pub mod requests;
-pub mod threads;
-pub mod volume_watch;
+pub mod session_memory;
+pub mod tasks;
+
+pub use parts::Engine;

@@ -1,157 +1,39 @@
 //! The engine: what the threads and services of a running node share.
 
 use super::clock::Clock;
-use super::host_thread::Input;
-use super::log_thread::LogWork;
-use super::mailbox::Mailbox;
-use super::maintenance::Task;
+use super::host_handle::HostHandle;
+use super::identity::Identity;
 use super::maps::Maps;
-use super::memory::SessionMemory;
 use super::peers::Peers;
-use super::read_pool::ReadTask;
-use super::requests::{Asked, Request, Requests, Sink};
+use super::requests::{Asked, Permit, Request, Requests, Sink};
+use super::session_memory::SessionMemory;
+use super::tasks::{LogWork, MaintenanceTask, ReadTask};
 use crate::apply::ReplicaData;
 use crate::budget::MemoryBudget;
 use crate::flow::MemtableMemory;
-use crate::host::{ApplyWork, Event, Host, Reply, RequestId, SendSnapshot, WantedReplica, host_of};
+use crate::host::{ApplyWork, Event, Reply, RequestId, SendSnapshot, WantedReplica, host_of};
 use crate::metrics::Metrics;
 use crate::serving::{self, ScanPins};
 use crate::volume::Volume;
 use crate::watchdog::Watchdog;
 use crossbeam_channel::Sender;
 use doug_edge::answers::Answers;
-use doug_proto::access::AccessToken;
 use doug_proto::error::Fault;
 use doug_proto::ids::NodeId;
-use doug_proto::map::{Node, Partition as Descriptor, Ports};
+use doug_proto::map::Partition as Descriptor;
 use doug_proto::v1;
-use doug_raft::Time;
 use doug_storage::ReplicaKey;
 use doug_storage::log::LogReader;
 use doug_storage::store::Store;
 use parking_lot::{Mutex, RwLock};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// How much longer than until the deadline of what it was asked a host is waited for: it
 /// looks at deadlines once a tick.
 const LATE: Duration = Duration::from_secs(1);
-
-/// What a running node is.
-#[derive(Clone, Debug)]
-pub struct Identity {
-    /// Its id.
-    pub node: NodeId,
-    /// Its name, for people.
-    pub name: String,
-    /// The cluster it was configured for.
-    pub cluster: String,
-    /// Under which host name or address others reach it.
-    pub address: String,
-    /// Where it listens.
-    pub ports: Ports,
-    /// Random number of this process.
-    pub incarnation: u64,
-    /// Shortest election timeout.
-    pub election_timeout: Duration,
-    /// What opens the ports of other nodes.
-    pub access: AccessToken,
-    /// Most connections of clients, if it was said.
-    pub max_connections: Option<usize>,
-}
-
-impl Identity {
-    /// How a map that is yet to list it would.
-    pub fn entry(&self) -> Node {
-        Node {
-            id: self.node,
-            name: self.name.clone(),
-            cluster: self.cluster.clone(),
-            address: self.address.clone(),
-            ports: self.ports,
-            version: 0,
-        }
-    }
-
-    /// How often hosts are told the time: often enough for timeouts that differ
-    /// by a few milliseconds to elect one candidate.
-    pub fn tick_interval(&self) -> Duration {
-        (self.election_timeout / 15).max(Duration::from_millis(1))
-    }
-}
-
-/// A host's mailbox, and what its thread last said of itself.
-#[derive(Debug, Default)]
-pub struct HostHandle {
-    /// Its mail.
-    pub mailbox: Mailbox,
-    log_pressure_at: AtomicU64,
-    leaderships: AtomicUsize,
-    quiesced: AtomicUsize,
-    ambiguous_tails: AtomicUsize,
-    clock_offset: AtomicI64,
-    caught_up: AtomicBool,
-    log_backlog: AtomicU64,
-}
-
-impl HostHandle {
-    /// Tells the host something. Never waits.
-    pub fn send(&self, input: impl Into<Input>) {
-        self.mailbox.send(input.into());
-    }
-
-    /// The log is short of room because of this replica; repeated at most every 50 ms.
-    pub fn note_log_pressure(&self, replica: ReplicaKey, now: Time) {
-        let before = self.log_pressure_at.load(Ordering::Relaxed);
-        if now.since(Time(before)) >= Duration::from_millis(50) {
-            self.log_pressure_at.store(now.0, Ordering::Relaxed);
-            self.send(Event::LogPressure { replica });
-        }
-    }
-
-    /// What the host's thread says of its host.
-    pub fn note(&self, now: Time, host: &Host) {
-        self.leaderships.store(host.leaderships(), Ordering::Relaxed);
-        self.quiesced.store(host.quiesced(), Ordering::Relaxed);
-        self.ambiguous_tails.store(host.ambiguous_tails(), Ordering::Relaxed);
-        self.clock_offset.store(host.clock_offset(now), Ordering::Relaxed);
-        self.caught_up.store(host.caught_up(), Ordering::Relaxed);
-        self.log_backlog.store(host.log_backlog(), Ordering::Relaxed);
-    }
-
-    /// Bytes that it has given to the log and that are not durable yet.
-    pub fn log_backlog(&self) -> u64 {
-        self.log_backlog.load(Ordering::Relaxed)
-    }
-
-    /// How many partitions it leads.
-    pub fn leaderships(&self) -> usize {
-        self.leaderships.load(Ordering::Relaxed)
-    }
-
-    /// By how many milliseconds the node's clock is ahead of what this host hears of others', or
-    /// behind it if negative.
-    pub fn clock_offset(&self) -> i64 {
-        self.clock_offset.load(Ordering::Relaxed)
-    }
-
-    /// How many of its replicas have yet to find out whether they lost what they had acknowledged.
-    pub fn ambiguous_tails(&self) -> usize {
-        self.ambiguous_tails.load(Ordering::Relaxed)
-    }
-
-    /// How many of its replicas are quiesced.
-    pub fn quiesced(&self) -> usize {
-        self.quiesced.load(Ordering::Relaxed)
-    }
-
-    /// Whether each of its replicas has caught up once.
-    pub fn caught_up(&self) -> bool {
-        self.caught_up.load(Ordering::Relaxed)
-    }
-}
 
 /// All of a running node.
 pub struct Engine {
@@ -190,7 +72,7 @@ pub struct Engine {
     /// To the readers.
     pub reads: Sender<ReadTask>,
     /// To the background threads.
-    pub maintenance: Sender<Task>,
+    pub maintenance: Sender<MaintenanceTask>,
     /// To the sender of snapshots.
     pub snapshots: tokio::sync::mpsc::UnboundedSender<(usize, SendSnapshot)>,
     /// To the maker of replicas on other nodes.
@@ -250,7 +132,7 @@ impl Engine {
     pub fn maintain(&self, partition: &ReplicaData) {
         if partition.ask_for_maintenance() {
             // The receiver is gone only while the process ends.
-            let _ = self.maintenance.send(Task::Jobs(partition.key()));
+            let _ = self.maintenance.send(MaintenanceTask::Jobs(partition.key()));
         }
     }
 
@@ -258,7 +140,7 @@ impl Engine {
     /// it waits for the disk.
     pub fn publish(&self, descriptor: Arc<Descriptor>) {
         // The receiver is gone only while the process ends.
-        let _ = self.maintenance.send(Task::Publish(descriptor));
+        let _ = self.maintenance.send(MaintenanceTask::Publish(descriptor));
     }
 
     /// By how many milliseconds this node's wall clock is ahead of what it hears of others', or
@@ -290,7 +172,7 @@ impl Engine {
         partition: u64,
         asked: Asked,
         sink: Option<Sink>,
-        permit: super::requests::Permit,
+        permit: Permit,
         event: impl FnOnce(RequestId) -> Event,
     ) {
         let request = self.requests.insert(Request { partition, asked, sink, permit });

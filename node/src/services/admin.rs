@@ -3,8 +3,8 @@
 use super::creation::{create, join};
 use super::members::{change_members, create_replica, remove_node};
 use super::status;
+use crate::engine::Engine;
 use crate::engine::fatal::storage_fault;
-use crate::engine::parts::Engine;
 use crate::host::{Event, Reply};
 use doug_proto::error::Fault;
 use doug_proto::ids::NodeId;

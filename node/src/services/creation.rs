@@ -1,9 +1,9 @@
 //! Making an empty node a member of a database.
 
 use crate::apply::{Machine, ReplicaData};
+use crate::engine::Engine;
 use crate::engine::fatal::storage_fault;
-use crate::engine::identity::random_bits;
-use crate::engine::parts::Engine;
+use crate::engine::random::random_bits;
 use crate::host::Event;
 use bytes::Bytes;
 use doug_proto::error::Fault;

@@ -2,7 +2,7 @@
 
 use super::operations::submit;
 use super::{status, stream};
-use crate::engine::parts::Engine;
+use crate::engine::Engine;
 use crate::engine::requests::Sink;
 use doug_edge::HeldByBody;
 use doug_edge::incoming::Peer;

@@ -1,7 +1,7 @@
 //! Probes and metrics.
 
 use super::status::state;
-use crate::engine::parts::Engine;
+use crate::engine::Engine;
 use crate::watchdog::Watchdog;
 use axum::Router;
 use axum::extract::State;
@@ -64,7 +64,7 @@ async fn metrics(State(engine): State<Arc<Engine>>) -> Result<String, StatusCode
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::threads::{DISK_PATIENCE, HOST_PATIENCE};
+    use crate::threads::{DISK_PATIENCE, HOST_PATIENCE};
 
     #[test]
     fn a_stuck_thread_of_any_kind_fails_the_liveness_probe() {

@@ -3,9 +3,9 @@
 use super::creation::another_database;
 use crate::apply::{FEATURE_LEVEL, ReplicaData};
 use crate::catalog;
+use crate::engine::Engine;
 use crate::engine::fatal::storage_fault;
-use crate::engine::identity::random_bits;
-use crate::engine::parts::Engine;
+use crate::engine::random::random_bits;
 use crate::engine::removal::leave_if_damaged;
 use crate::host::{Event, Reply, WantedReplica, host_of};
 use crate::membership::{Newcomer, check_newcomer, newcomer, refusal};

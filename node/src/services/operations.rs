@@ -1,8 +1,8 @@
 //! One operation of a client: admitted, made ready, handed to its partition's host.
 
-use crate::engine::parts::Engine;
-use crate::engine::read_pool::ReadTask;
+use crate::engine::Engine;
 use crate::engine::requests::{Asked, Permit, Request, Sink};
+use crate::engine::tasks::ReadTask;
 use crate::host::Event;
 use crate::metrics::kind_of;
 use crate::services::status;

@@ -1,6 +1,6 @@
 //! What a node says of itself.
 
-use crate::engine::parts::Engine;
+use crate::engine::Engine;
 use crate::host::{Event, Reply};
 use crate::volume::WriteAdmission;
 use doug_proto::map::Node;

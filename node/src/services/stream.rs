@@ -1,7 +1,7 @@
 //! The bidirectional stream: many operations a message, answers as they come.
 
 use super::operations::submit;
-use crate::engine::parts::Engine;
+use crate::engine::Engine;
 use crate::engine::requests::Sink;
 use doug_edge::answers::{Account, Held};
 use doug_edge::outbox::{Message, Messages, Outbox, WAITING_MESSAGES};

@@ -1,7 +1,7 @@
 //! The opening of every stream between nodes.
 
 use crate::apply::FEATURE_LEVEL;
-use crate::engine::parts::Engine;
+use crate::engine::Engine;
 use doug_proto::error::Fault;
 use doug_proto::ids::NodeId;
 use doug_proto::{VERSION, quote, v1};

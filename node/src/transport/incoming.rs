@@ -3,8 +3,8 @@
 use super::hello::{check_hello, hello};
 use super::share_map;
 use super::snapshot_receive::{self, Receiving};
-use crate::engine::host_thread::Input;
-use crate::engine::parts::Engine;
+use crate::engine::Engine;
+use crate::engine::mailbox::Input;
 use crate::flow::{bulk_bytes, is_bulk};
 use crate::host::{Event, split};
 use doug_proto::error::Fault;

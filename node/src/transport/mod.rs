@@ -15,7 +15,7 @@ pub use replacement::{create_replicas, replace_damaged};
 pub use share_map::share as share_map;
 pub use snapshot_send::send_snapshots;
 
-use crate::engine::parts::Engine;
+use crate::engine::Engine;
 use doug_proto::access::AccessToken;
 use doug_proto::v1::raft_client::RaftClient;
 use tonic::service::interceptor::InterceptedService;

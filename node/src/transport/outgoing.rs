@@ -3,7 +3,7 @@
 
 use super::hello::hello;
 use super::raft_client;
-use crate::engine::parts::Engine;
+use crate::engine::Engine;
 use crate::engine::peers::{Begun, PeerQueue};
 use crate::host::Event;
 use doug_proto::ids::NodeId;

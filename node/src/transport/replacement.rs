@@ -2,7 +2,7 @@
 //! nodes, and a damaged replica asks its group for a successor.
 
 use super::outgoing::endpoint;
-use crate::engine::parts::Engine;
+use crate::engine::Engine;
 use crate::host::WantedReplica;
 use crate::membership::without;
 use doug_proto::access::AccessToken;

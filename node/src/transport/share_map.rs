@@ -5,8 +5,8 @@
 use super::hello::{check_hello, hello};
 use super::outgoing::endpoint;
 use super::raft_client;
+use crate::engine::Engine;
 use crate::engine::fatal::storage_fault;
-use crate::engine::parts::Engine;
 use doug_proto::ids::NodeId;
 use doug_proto::map::{Node, PartitionMap, Summary};
 use doug_proto::v1;

@@ -3,8 +3,8 @@
 use super::chunk::{from_wire, info_of};
 use super::hello::check_hello;
 use crate::apply::ReplicaData;
-use crate::engine::identity::random_bits;
-use crate::engine::parts::Engine;
+use crate::engine::Engine;
+use crate::engine::random::random_bits;
 use crate::host::{Event, host_of};
 use crate::volume::{Purpose, Reservation};
 use doug_proto::error::Fault;

@@ -4,7 +4,7 @@ use super::chunk::{FORMAT_VERSION, tables_of, to_wire};
 use super::hello::hello;
 use super::outgoing::connect;
 use super::raft_client;
-use crate::engine::parts::Engine;
+use crate::engine::Engine;
 use crate::engine::removal::leave_if_damaged;
 use crate::host::{Event, SendSnapshot};
 use doug_proto::v1::{self};

@@ -1,11 +1,12 @@
 //! The threads that serve reads from immutable views.
 
-use super::parts::Engine;
+use super::Pulse;
 use super::queue;
-use super::removal::leave_if_damaged;
-use super::requests::{Asked, Request};
-use super::threads::Pulse;
 use crate::apply::ReplicaData;
+use crate::engine::Engine;
+use crate::engine::removal::leave_if_damaged;
+use crate::engine::requests::{Asked, Request};
+use crate::engine::tasks::ReadTask;
 use crate::host::ReadyRead;
 use crate::serving::{
     ReadFailure, Served, answer_read, gone, just_joined, just_left, replaying, serves,
@@ -14,15 +15,6 @@ use crossbeam_channel::Receiver;
 use doug_proto::error::Fault;
 use doug_storage::tree::ReadError;
 use std::sync::Arc;
-
-/// A read that may be served now.
-#[derive(Debug)]
-pub enum ReadTask {
-    /// Its host has established what it must see.
-    Ready(ReadyRead),
-    /// It may see whatever is applied.
-    Now(Box<Request>),
-}
 
 /// Serves until the node stops.
 pub fn run(tasks: Receiver<ReadTask>, engine: Arc<Engine>, pulse: Pulse) {

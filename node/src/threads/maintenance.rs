@@ -1,39 +1,19 @@
 //! The threads that flush, compact and read the log back.
 
+use super::Pulse;
 use super::memory::note_memtables;
-use super::parts::Engine;
-use super::removal::leave_if_damaged;
-use super::threads::Pulse;
 use crate::apply::ReplicaData;
+use crate::engine::Engine;
+use crate::engine::removal::leave_if_damaged;
+use crate::engine::tasks::MaintenanceTask;
 use crate::flow::{Background, Step};
 use crate::host::{Event, Fetch};
 use crossbeam_channel::{Receiver, RecvTimeoutError};
-use doug_proto::map::Partition as Descriptor;
 use doug_raft::Batch;
 use doug_storage::tree::TreeChange;
 use doug_storage::{ReplicaKey, StorageError};
 use std::sync::Arc;
 use std::time::Duration;
-
-/// Something to do behind the scenes.
-#[derive(Clone, Debug)]
-pub enum Task {
-    /// See whether a flush or a compaction is due.
-    Jobs(ReplicaKey),
-    /// Flush, however little there is, to free the log.
-    Flush(ReplicaKey),
-    /// Take a committed descriptor into the node's map.
-    Publish(Arc<Descriptor>),
-    /// Note that the replica holds again all that it acknowledged before the log was cut.
-    TailRepaired(ReplicaKey),
-    /// Read batches back from the log.
-    Fetch {
-        /// Number of the host that asked.
-        host: usize,
-        /// What it needs.
-        fetch: Fetch,
-    },
-}
 
 /// Pause before an idle thread tidies up.
 const IDLE: Duration = Duration::from_secs(1);
@@ -44,15 +24,15 @@ const STEP: usize = 1 << 20;
 /// damage outside the tables, ends the process: going on would answer from data
 /// that is not there. A replica whose tables are damaged leaves its group instead,
 /// and a table that finds no room on the volume, or no descriptor, is tried again.
-pub fn run(tasks: Receiver<Task>, engine: Arc<Engine>, pulse: Pulse) {
+pub fn run(tasks: Receiver<MaintenanceTask>, engine: Arc<Engine>, pulse: Pulse) {
     loop {
         pulse.beat();
         let result = match tasks.recv_timeout(IDLE) {
-            Ok(Task::Jobs(replica)) => jobs(replica, false, &engine, &pulse),
-            Ok(Task::Flush(replica)) => jobs(replica, true, &engine, &pulse),
-            Ok(Task::Publish(descriptor)) => engine.maps.publish(&descriptor),
-            Ok(Task::TailRepaired(replica)) => tail_repaired(replica, &engine),
-            Ok(Task::Fetch { host, fetch }) => read_back(host, fetch, &engine),
+            Ok(MaintenanceTask::Jobs(replica)) => jobs(replica, false, &engine, &pulse),
+            Ok(MaintenanceTask::Flush(replica)) => jobs(replica, true, &engine, &pulse),
+            Ok(MaintenanceTask::Publish(descriptor)) => engine.maps.publish(&descriptor),
+            Ok(MaintenanceTask::TailRepaired(replica)) => tail_repaired(replica, &engine),
+            Ok(MaintenanceTask::Fetch { host, fetch }) => read_back(host, fetch, &engine),
             Err(RecvTimeoutError::Timeout) => tidy(&engine, &pulse),
             Err(RecvTimeoutError::Disconnected) => return,
         };

@@ -1,8 +1,8 @@
 //! The creation document is written into the catalog by whoever leads it first.
 
-use super::parts::Engine;
-use super::requests::{Asked, Sink};
 use crate::catalog;
+use crate::engine::Engine;
+use crate::engine::requests::{Asked, Sink};
 use crate::host::Event;
 use crate::serving;
 use doug_proto::error::Fault;

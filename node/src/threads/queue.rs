@@ -1,7 +1,7 @@
 //! Taking work from a queue until the node stops.
 
-use super::parts::Engine;
-use super::threads::Pulse;
+use super::Pulse;
+use crate::engine::Engine;
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 

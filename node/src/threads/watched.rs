@@ -1,6 +1,6 @@
 //! A node's threads: each is watched, and none may end before the node stops.
 
-use super::clock::Clock;
+use crate::engine::clock::Clock;
 use crate::watchdog::{Heartbeat, Watchdog};
 use std::io;
 use std::sync::Arc;

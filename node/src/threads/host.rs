@@ -1,29 +1,16 @@
 //! The thread of one host: feeds it events, and carries its effects out.
 
-use super::parts::Engine;
-use super::threads::Pulse;
+use super::Pulse;
+use crate::engine::Engine;
+use crate::engine::mailbox::Input;
+use crate::engine::requests::Asked;
+use crate::engine::tasks::{LogWork, MaintenanceTask, ReadTask};
 use crate::host::{Effects, Event, Host, Replayed, Reply, RequestId, RoleChange};
 use crossbeam_channel::Sender;
 use doug_proto::error::Fault;
 use doug_storage::ReplicaKey;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use tokio::sync::OwnedSemaphorePermit;
-
-/// An event, and the room it takes in its sender's bounded queue.
-#[derive(Debug)]
-pub struct Input {
-    /// What happened.
-    pub event: Event,
-    /// Given back once the host has seen the event.
-    pub room: [Option<OwnedSemaphorePermit>; 2],
-}
-
-impl From<Event> for Input {
-    fn from(event: Event) -> Self {
-        Self { event, room: [None, None] }
-    }
-}
 
 /// Runs a host until the node stops. It waits for nothing but its mail.
 pub fn run(number: usize, mut host: Host, engine: Arc<Engine>, pulse: Pulse) {
@@ -60,13 +47,13 @@ fn carry_out(number: usize, effects: Effects, engine: &Engine) {
         engine.peers.send(node, turn);
     }
     if !effects.records.is_empty() {
-        give(&engine.log, super::log_thread::LogWork { host: number, records: effects.records });
+        give(&engine.log, LogWork { host: number, records: effects.records });
     }
     for work in effects.apply {
         give(&engine.apply, work);
     }
     for read in effects.ready {
-        give(&engine.reads, super::read_pool::ReadTask::Ready(read));
+        give(&engine.reads, ReadTask::Ready(read));
     }
     for (request, reply) in effects.replies {
         answer(request, reply, engine);
@@ -75,13 +62,13 @@ fn carry_out(number: usize, effects: Effects, engine: &Engine) {
         engine.log_reader.set_floor(replica, index);
     }
     for replica in effects.flush {
-        give(&engine.maintenance, super::maintenance::Task::Flush(replica));
+        give(&engine.maintenance, MaintenanceTask::Flush(replica));
     }
     for fetch in effects.fetch {
-        give(&engine.maintenance, super::maintenance::Task::Fetch { host: number, fetch });
+        give(&engine.maintenance, MaintenanceTask::Fetch { host: number, fetch });
     }
     for replica in effects.repaired {
-        give(&engine.maintenance, super::maintenance::Task::TailRepaired(replica));
+        give(&engine.maintenance, MaintenanceTask::TailRepaired(replica));
     }
     for snapshot in effects.snapshots {
         engine.send_snapshot(number, snapshot);
@@ -108,7 +95,7 @@ fn give<T>(sender: &Sender<T>, work: T) {
 
 fn answer(id: RequestId, reply: Result<Reply, Fault>, engine: &Engine) {
     let Some(request) = engine.requests.take(id) else { return };
-    if let super::requests::Asked::Control(sender) = request.asked {
+    if let Asked::Control(sender) = request.asked {
         drop(sender.send(reply));
         return;
     }

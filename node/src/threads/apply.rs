@@ -1,11 +1,11 @@
 //! The thread that applies what is committed and answers its writers.
 
+use super::Pulse;
 use super::memory::note_memtables;
-use super::parts::Engine;
-use super::removal::leave_if_damaged;
-use super::requests::Asked;
-use super::threads::Pulse;
 use crate::apply::{AppliedWork, ApplyError, ReplicaData, Unapplied};
+use crate::engine::Engine;
+use crate::engine::removal::leave_if_damaged;
+use crate::engine::requests::Asked;
 use crate::flow::{ApplyQueue, Next};
 use crate::host::{ApplyWork, Event, RequestId, undecided};
 use crate::serving::{Served, answer_write};

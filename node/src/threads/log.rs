@@ -1,25 +1,17 @@
 //! The thread that owns the log: one write and one fdatasync cover whatever
 //! arrived while the last one ran.
 
-use super::parts::Engine;
-use super::threads::Pulse;
+use super::Pulse;
+use crate::engine::Engine;
+use crate::engine::tasks::LogWork;
 use crate::flow::{Appended, LogQueue};
-use crate::host::{Event, Sequence, host_of};
+use crate::host::{Event, host_of};
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 use doug_storage::StorageError;
-use doug_storage::log::{LogWriter, Record};
+use doug_storage::log::LogWriter;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
-
-/// Records of one turn of one host, in order.
-#[derive(Debug)]
-pub struct LogWork {
-    /// Number of the host.
-    pub host: usize,
-    /// What to append.
-    pub records: Vec<(Sequence, Record)>,
-}
 
 /// An idle log writes after this long how far it is durable and what is committed. Until then,
 /// damage to its last records is taken for a torn tail, and a start-up does not know that they

@@ -1,13 +1,9 @@
-//! Memtables and client sessions of all replicas together stay within their shares of the memory.
+//! Client sessions of all replicas together stay within their share of the memory.
 //!
 //! Each replica bounds its own; a node of many replicas may hold too much before any of them does.
-//! Then memtables are flushed (see [`MemtableMemory`](crate::flow::MemtableMemory)), and no leader
-//! here registers another session.
+//! Then no leader here registers another session.
 
-use super::maintenance::Task;
-use super::parts::Engine;
 use doug_proto::error::Fault;
-use doug_storage::ReplicaKey;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// What the client sessions of all replicas count for.
@@ -41,41 +37,14 @@ impl SessionMemory {
         )))
     }
 
-    fn measured(&self, used: u64) {
+    /// They take so many bytes now.
+    pub fn measured(&self, used: u64) {
         self.used.store(used, Ordering::Relaxed);
     }
 
     /// Bytes, as last measured.
     pub fn used(&self) -> u64 {
         self.used.load(Ordering::Relaxed)
-    }
-}
-
-/// A replica's memtables have changed: flushes what is too much of all replicas together.
-pub fn note_memtables(engine: &Engine, replica: ReplicaKey, bytes: u64) {
-    let mut memtables = engine.memtables.lock();
-    memtables.note(replica, bytes);
-    flush(engine, memtables.to_flush());
-}
-
-/// Measures sessions, and forgets the memtables of replicas that are gone. Asks again for flushes
-/// that have not happened. Returns the bytes of all memtables.
-pub fn measure(engine: &Engine) -> u64 {
-    let held: Vec<_> = engine.partitions.read().values().cloned().collect();
-    engine.session_memory.measured(held.iter().map(|held| held.session_bytes()).sum());
-    let mut memtables = engine.memtables.lock();
-    memtables.retain(&held.iter().map(|held| held.key()).collect());
-    // Two threads that noted one replica at the same time may have done so in the wrong order.
-    held.iter().for_each(|held| memtables.note(held.key(), held.memtable_bytes()));
-    memtables.ask_again();
-    flush(engine, memtables.to_flush());
-    memtables.total()
-}
-
-fn flush(engine: &Engine, replicas: Vec<ReplicaKey>) {
-    for replica in replicas {
-        // The receiver is gone only while the process ends.
-        drop(engine.maintenance.send(Task::Flush(replica)));
     }
 }
 

@@ -1,8 +1,8 @@
 //! Measures the node's volume, again and again.
 
-use super::maintenance::Task;
 use super::memory;
-use super::parts::Engine;
+use crate::engine::Engine;
+use crate::engine::tasks::MaintenanceTask;
 use crate::volume::{Needs, WriteAdmission};
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,7 +27,7 @@ pub async fn run(engine: Arc<Engine>) {
 fn flush_deletes(engine: &Engine) {
     for partition in engine.partitions.read().values().filter(|held| !held.is_flushed()) {
         // The receiver is gone only while the process ends.
-        drop(engine.maintenance.send(Task::Flush(partition.key())));
+        drop(engine.maintenance.send(MaintenanceTask::Flush(partition.key())));
     }
 }
 
