@@ -2,7 +2,7 @@
 //! read it; what stands in it is written by its leader, through the log like any write.
 
 use crate::apply::ReplicaData;
-use crate::host::encode_command;
+use crate::work::encode_command;
 use bytes::Bytes;
 use doug_proto::error::Fault;
 use doug_proto::map::Keyspace;

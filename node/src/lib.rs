@@ -7,15 +7,17 @@
 #![deny(missing_docs)]
 
 pub mod apply;
+pub mod background;
 mod budget;
 pub mod catalog;
 mod config;
 mod engine;
 pub mod flow;
 pub mod host;
+pub mod levels;
 pub mod membership;
 mod metrics;
-pub mod recovery;
+pub mod replicas;
 mod services;
 pub mod serving;
 mod start;
@@ -23,6 +25,7 @@ mod threads;
 mod transport;
 pub mod volume;
 pub mod watchdog;
+pub mod work;
 
 pub use config::Config;
 pub use start::run;

@@ -15,7 +15,7 @@ use crate::engine::tasks::{LogWork, MaintenanceTask, ReadTask};
 use crate::flow::MemtableMemory;
 use crate::host::{Event, Host, HostConfig, host_of};
 use crate::metrics::Metrics;
-use crate::recovery::restore;
+use crate::replicas::restore;
 use crate::services::{AdminService, DougService, http};
 use crate::serving::ScanPins;
 use crate::threads::{self, DISK_PATIENCE, HOST_PATIENCE, Threads};
@@ -258,11 +258,11 @@ impl Drop for PeerRuntime {
 /// The receivers of a node's queues, one per kind of thread.
 struct Queues {
     log: Receiver<LogWork>,
-    apply: Receiver<crate::host::ApplyWork>,
+    apply: Receiver<crate::work::ApplyWork>,
     reads: Receiver<ReadTask>,
     maintenance: Receiver<MaintenanceTask>,
     snapshots: mpsc::UnboundedReceiver<(usize, crate::host::SendSnapshot)>,
-    creations: mpsc::Receiver<crate::host::WantedReplica>,
+    creations: mpsc::Receiver<crate::membership::WantedReplica>,
     peers: mpsc::UnboundedReceiver<Begun>,
 }
 

@@ -3,7 +3,7 @@
 
 mod support;
 
-use doug_node::flow::{Background, Step};
+use doug_node::background::{Background, Step};
 use doug_node::volume::{Needs, Purpose, Volume, WriteAdmission};
 use doug_raft::Time;
 use doug_storage::log::LogOptions;

@@ -7,10 +7,8 @@ mod three_nodes;
 mod votes;
 
 use bytes::Bytes;
-use doug_node::host::{
-    ApplyWork, Effects, Event, Fetch, Host, HostConfig, ReadKind, ReadyRead, Reply, RequestId,
-    Sequence,
-};
+use doug_node::host::{Effects, Event, Fetch, Host, HostConfig, ReadKind, ReadyRead, Reply};
+use doug_node::work::{ApplyWork, RequestId, Sequence};
 use doug_proto::error::Fault;
 use doug_proto::ids::NodeId;
 use doug_proto::v1::error_detail::Detail;

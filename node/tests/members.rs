@@ -6,7 +6,8 @@ mod moving;
 #[path = "support/votes.rs"]
 mod votes;
 
-use doug_node::host::{Event, Reply, RequestId};
+use doug_node::host::{Event, Reply};
+use doug_node::work::RequestId;
 use doug_proto::map::Goal;
 use doug_storage::ReplicaKey;
 use moving::{Database, SECOND, goal, node};

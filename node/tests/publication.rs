@@ -3,7 +3,7 @@
 mod support;
 
 use doug_node::apply::{AppliedWork, ReplicaData};
-use doug_node::host::{ApplyBatch, ApplyWork, RequestId, encode_command};
+use doug_node::work::{ApplyBatch, ApplyWork, RequestId, encode_command};
 use doug_raft::{Batch, BatchKind, BatchTime, PartitionId, Stamp};
 use doug_sim_disk::SimDisk;
 use std::sync::mpsc;

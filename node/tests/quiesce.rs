@@ -5,9 +5,8 @@
 mod three_nodes;
 
 use bytes::Bytes;
-use doug_node::host::{
-    Effects, Event, Host, HostConfig, ReadKind, RequestId, RestoredReplica, Sequence,
-};
+use doug_node::host::{Effects, Event, Host, HostConfig, ReadKind, RestoredReplica};
+use doug_node::work::{RequestId, Sequence};
 use doug_proto::v1;
 use doug_raft::{Batch, BatchTime, Clock, ReplicaId, Role, Stamp, Term, Time, UnquiesceCause};
 use doug_storage::ReplicaKey;

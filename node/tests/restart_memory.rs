@@ -3,8 +3,9 @@
 mod support;
 
 use bytes::Bytes;
-use doug_node::host::{Event, Host, HostConfig, RestoredReplica, encode_command};
-use doug_node::recovery;
+use doug_node::host::{Event, Host, HostConfig, RestoredReplica};
+use doug_node::replicas;
+use doug_node::work::encode_command;
 use doug_proto::ids::NodeId;
 use doug_raft::{Batch, BatchKind, BatchTime, Clock, PartitionId, Stamp, Time};
 use doug_sim_disk::{Crash, SimDisk};
@@ -47,7 +48,7 @@ fn open(disk: &Arc<SimDisk>) -> Opened {
 
 fn restore(opened: &mut Opened, memory: &mut u64) -> RestoredReplica {
     let found = opened.replicas.remove(0);
-    recovery::restore(found, &opened.reader, memory, 1).unwrap().1
+    replicas::restore(found, &opened.reader, memory, 1).unwrap().1
 }
 
 #[test]

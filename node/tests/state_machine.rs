@@ -4,8 +4,9 @@ mod support;
 
 use bytes::Bytes;
 use doug_node::apply::{ReplicaData, Unapplied};
-use doug_node::host::{ApplyBatch, ApplyWork, RequestId, RestoredReplica, encode_command};
-use doug_node::recovery;
+use doug_node::host::RestoredReplica;
+use doug_node::replicas;
+use doug_node::work::{ApplyBatch, ApplyWork, RequestId, encode_command};
 use doug_proto::limits::SESSION_BYTES;
 use doug_proto::map::Partition as Descriptor;
 use doug_proto::v1::condition::Test;
@@ -230,7 +231,7 @@ fn a_restart_finds_what_was_flushed_with_the_state_that_belongs_to_it() {
 /// The first replica of a store that was just opened.
 fn restore(opened: &mut Opened) -> (ReplicaData, RestoredReplica) {
     let found = opened.replicas.remove(0);
-    recovery::restore(found, &opened.reader, &mut u64::MAX.clone(), 1).unwrap()
+    replicas::restore(found, &opened.reader, &mut u64::MAX.clone(), 1).unwrap()
 }
 
 /// Whatever is in the store, opened anew after a power loss.

@@ -1,7 +1,7 @@
 //! Calls to a node's Admin service, and to what serves its map: who calls, what, and
 //! what is answered.
 
-use doug_node::host::WantedReplica;
+use doug_node::membership::WantedReplica;
 use doug_proto::ids::NodeId;
 use doug_proto::map::{Cluster, Goal, Node, Partition, PartitionMap};
 use std::sync::Arc;

@@ -8,8 +8,8 @@ use crate::node::Node;
 use crate::plan::SECOND;
 use crate::random::Random;
 use crate::world::World;
-use doug_node::apply::{FEATURE_LEVEL, KNOWN_LEVEL};
 use doug_node::host::Event as HostEvent;
+use doug_node::levels::{FEATURE_LEVEL, KNOWN_LEVEL};
 use doug_sim_disk::Crash;
 
 /// The level of the older program.

@@ -5,7 +5,7 @@ use crate::events::Ask;
 use crate::history::{Action, Answer, Condition, Freshness};
 use crate::random::Random;
 use bytes::{BufMut, Bytes, BytesMut};
-use doug_node::host::encode_command;
+use doug_node::work::encode_command;
 use doug_proto::v1::{self, write_operation};
 use std::collections::BTreeMap;
 

@@ -1,6 +1,6 @@
 //! What a client sends, through the checks at the front door.
 
-use doug_node::host::encode_command;
+use doug_node::work::encode_command;
 use doug_proto::ids::DatabaseId;
 use doug_proto::limits;
 use doug_proto::map::KeyspaceId;

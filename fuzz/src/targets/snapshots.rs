@@ -5,7 +5,7 @@ use crate::{files, reseal};
 use bytes::{Buf, Bytes};
 use doug_node::apply::{Machine, ReplicaData};
 use doug_node::chunk::{from_wire, info_of};
-use doug_node::recovery::restore;
+use doug_node::replicas::restore;
 use doug_proto::ids::{DatabaseId, NodeId};
 use doug_proto::map::{KeyspaceId, Member, Partition as Descriptor};
 use doug_proto::routing::Routing;

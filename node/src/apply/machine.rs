@@ -1,6 +1,7 @@
 //! The partition's state machine: a deterministic function of the log.
 
 use super::sessions::{SessionAdmission, Sessions};
+use crate::levels::{FEATURE_LEVEL, KNOWN_LEVEL, LEAST_LEVEL};
 use bytes::Bytes;
 use doug_proto::error::Fault;
 use doug_proto::ids::DatabaseId;
@@ -19,16 +20,6 @@ pub const STATE_FORMAT_VERSION: u32 = 1;
 
 /// Bytes of a state block at most, beside the bounds of its partition, which are keys.
 const STATE_BYTES: usize = 4 << 10;
-
-/// The feature level of a new partition: what every program supports.
-pub const LEAST_LEVEL: u32 = 1;
-/// The greatest feature level this program supports: at 1 the log holds what the first release
-/// writes.
-pub const FEATURE_LEVEL: u32 = 1;
-/// The greatest that the state machine takes: in the simulator one more, which changes nothing, so
-/// that it can play upgrades before there was any.
-pub const KNOWN_LEVEL: u32 =
-    if cfg!(feature = "simulation") { FEATURE_LEVEL + 1 } else { FEATURE_LEVEL };
 
 /// A partition's replicated state beside its keys.
 #[derive(Clone, Debug, PartialEq)]

@@ -5,8 +5,6 @@ mod replica_data;
 mod session_keys;
 mod sessions;
 
-pub use machine::{
-    ApplyError, FEATURE_LEVEL, KNOWN_LEVEL, LEAST_LEVEL, Machine, STATE_FORMAT_VERSION,
-};
+pub use machine::{ApplyError, Machine, STATE_FORMAT_VERSION};
 pub use replica_data::{AppliedWork, Checkpoint, Jobs, ReplicaData, Unapplied};
 pub use sessions::{SessionAdmission, Sessions};

@@ -2,7 +2,7 @@
 //! together by the log and read through immutable views.
 
 use super::machine::{ApplyError, Machine};
-use crate::host::{ApplyBatch, ApplyWork, InstalledSnapshot, RequestId};
+use crate::work::{ApplyBatch, ApplyWork, InstalledSnapshot, RequestId};
 use bytes::Bytes;
 use doug_proto::ids::DatabaseId;
 use doug_proto::map::Partition as Descriptor;

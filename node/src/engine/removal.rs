@@ -1,7 +1,8 @@
 //! Replicas whose files are damaged leave this node.
 
 use super::Engine;
-use crate::host::{Event, RequestId};
+use crate::host::Event;
+use crate::work::RequestId;
 use doug_storage::{ReplicaKey, StorageError};
 
 /// Takes a replica out of its group if `error` says that its tables are damaged:

@@ -1,9 +1,10 @@
 //! Client requests in flight: what each asked, and where its answer goes.
 
 use crate::flow::{Bounds, Class, OperationAdmission, overloaded};
-use crate::host::{Reply, RequestId};
+use crate::host::Reply;
 use crate::metrics::Durations;
 use crate::serving;
+use crate::work::RequestId;
 use doug_edge::answers::{Expected, Held};
 use doug_proto::error::Fault;
 use doug_proto::v1::{self, stream_answer::Answer};

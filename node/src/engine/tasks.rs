@@ -1,8 +1,9 @@
 //! What the node's threads are given to do, beside what is committed
-//! ([`ApplyWork`](crate::host::ApplyWork)).
+//! ([`ApplyWork`](crate::work::ApplyWork)).
 
 use super::requests::Request;
-use crate::host::{Fetch, ReadyRead, Sequence};
+use crate::host::{Fetch, ReadyRead};
+use crate::work::Sequence;
 use doug_proto::map::Partition as Descriptor;
 use doug_storage::ReplicaKey;
 use doug_storage::log::Record;

@@ -7,7 +7,7 @@
 //! **Invariant:** records of one replica never pass each other (recovery reads them in order),
 //! and a batch never passes a batch (or a large one would wait for ever).
 
-use crate::host::Sequence;
+use crate::work::Sequence;
 use doug_storage::StorageError;
 use doug_storage::log::Record;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};

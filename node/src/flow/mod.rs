@@ -3,7 +3,6 @@
 
 mod admission;
 mod apply_queue;
-mod background;
 mod bulk;
 mod inbox;
 mod log_queue;
@@ -12,7 +11,6 @@ mod outbox;
 
 pub use admission::{Bounds, Class, Limiter, OperationAdmission, overloaded};
 pub use apply_queue::{ApplyQueue, Next};
-pub use background::{Background, Step};
 pub use bulk::{bulk_bytes, is_bulk};
 pub use inbox::{Inbox, Lane};
 pub use log_queue::{Appended, LogQueue};

@@ -9,7 +9,7 @@
 //! one message, and need no bound of their own. Votes, heartbeats and acknowledgements
 //! are small and always pass.
 
-use super::event::{RequestId, Sequence};
+use crate::work::{RequestId, Sequence};
 use doug_raft::{Index, Ticket, Time};
 use std::collections::{BTreeMap, VecDeque};
 

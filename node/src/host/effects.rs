@@ -1,13 +1,13 @@
 //! What a host asks its node to do, gathered over one turn.
 
-use super::event::{RequestId, Sequence};
 use super::replay::Replayed;
-use bytes::Bytes;
+use crate::membership::WantedReplica;
+use crate::work::{ApplyWork, RequestId, Sequence};
 use doug_proto::error::Fault;
 use doug_proto::ids::NodeId;
-use doug_proto::map::{Member, Partition};
+use doug_proto::map::Partition;
 use doug_proto::v1;
-use doug_raft::{Batch, Index, ReplicaId, Term, UnquiesceCause};
+use doug_raft::{Index, ReplicaId, Term, UnquiesceCause};
 use doug_storage::ReplicaKey;
 use doug_storage::log::Record;
 use std::time::Duration;
@@ -91,31 +91,6 @@ impl Effects {
     }
 }
 
-/// Committed batches, with the requests that wait for their outcomes.
-#[derive(Clone, Debug)]
-pub struct ApplyWork {
-    /// The replica.
-    pub replica: ReplicaKey,
-    /// Adjacent batches, in order.
-    pub batches: Vec<ApplyBatch>,
-}
-
-impl ApplyWork {
-    /// Everyone who waits for an outcome.
-    pub fn waiting(self) -> impl Iterator<Item = RequestId> {
-        self.batches.into_iter().flat_map(|apply| apply.waiting)
-    }
-}
-
-/// One batch and who waits for each of its commands.
-#[derive(Clone, Debug)]
-pub struct ApplyBatch {
-    /// The batch.
-    pub batch: Batch,
-    /// Empty, or one request per command.
-    pub waiting: Vec<RequestId>,
-}
-
 /// A read that may be served from what its replica has applied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReadyRead {
@@ -171,17 +146,6 @@ pub struct SendSnapshot {
     pub at_least: Index,
 }
 
-/// A replica to be made on another node.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct WantedReplica {
-    /// Its node, and its id.
-    pub member: Member,
-    /// The committed descriptor that lists it.
-    pub descriptor: Partition,
-    /// The partition's feature level.
-    pub feature_level: u32,
-}
-
 /// A change of role, term or leader.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RoleChange {
@@ -193,10 +157,4 @@ pub struct RoleChange {
     pub term: Term,
     /// Node of the leader, as far as known.
     pub leader: Option<NodeId>,
-}
-
-/// The encoded command of a write, for adapters that build one.
-pub fn encode_command(command: &v1::Command) -> Bytes {
-    use prost::Message;
-    command.encode_to_vec().into()
 }

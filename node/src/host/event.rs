@@ -1,22 +1,14 @@
 //! What a host is told.
 
 use crate::flow::Lane;
+use crate::work::{InstalledSnapshot, RequestId, Sequence};
 use bytes::Bytes;
 use doug_proto::ids::NodeId;
 use doug_proto::map::{Goal, Partition};
 use doug_proto::v1;
-use doug_raft::{Batch, BatchTime, Clock, Index, ReplicaId, Stamp, Term, Time};
+use doug_raft::{Batch, Clock, Index, ReplicaId, Stamp, Time};
 use doug_storage::ReplicaKey;
 use std::time::Duration;
-
-/// Names one client request while its node works on it. Never used again by
-/// the process.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct RequestId(pub u64);
-
-/// Position of a record among all that one host hands to the log.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Sequence(pub u64);
 
 /// Which promise a read needs the host for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,21 +25,6 @@ pub enum ReadKind {
         /// The revision of a session token.
         index: Index,
     },
-}
-
-/// What a replica holds once a snapshot is installed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct InstalledSnapshot {
-    /// The last index it holds.
-    pub index: Index,
-    /// Its term.
-    pub term: Term,
-    /// Clock and stamp of the batch that ends there.
-    pub time: BatchTime,
-    /// The partition's descriptor at that index.
-    pub descriptor: Partition,
-    /// Its feature level there.
-    pub feature_level: u32,
 }
 
 impl Event {

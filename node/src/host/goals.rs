@@ -1,12 +1,13 @@
 //! Members that come and go: goals taken up, and carried out by whoever leads.
 
-use super::effects::{Effects, Reply, WantedReplica};
-use super::event::RequestId;
+use super::effects::{Effects, Reply};
 use super::faults::{not_here, not_leader, removed, transfer_expired, undecided};
 use super::levels::{Programs, level_of_log, raise_level};
 use super::replica::Replica;
 use super::{AGAIN, Host, membership};
+use crate::membership::WantedReplica;
 use crate::membership::{Peer, Situation, Step, next_step, with_goal};
+use crate::work::RequestId;
 use doug_proto::error::Fault;
 use doug_proto::ids::NodeId;
 use doug_proto::map::{Goal, Partition};

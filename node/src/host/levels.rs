@@ -3,11 +3,11 @@
 
 #[cfg(feature = "simulation")]
 use super::LevelBug;
-use super::effects::encode_command;
 use super::quiesce::PeerLiveness;
 use super::replica::Replica;
 use super::{AGAIN, Host, HostConfig};
-use crate::membership::common_level;
+use crate::levels::common_level;
+use crate::work::encode_command;
 use doug_proto::ids::NodeId;
 use doug_proto::map::Partition;
 use doug_proto::v1::{self, command};

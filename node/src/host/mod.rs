@@ -33,18 +33,15 @@ mod turn;
 mod uncommitted;
 pub mod wire;
 
-pub use effects::{
-    ApplyBatch, ApplyWork, Effects, Fetch, ReadyRead, Reply, RoleChange, SendSnapshot,
-    WantedReplica, encode_command,
-};
-pub use event::{Event, InstalledSnapshot, ReadKind, RequestId, Sequence};
+pub use effects::{Effects, Fetch, ReadyRead, Reply, RoleChange, SendSnapshot};
+pub use event::{Event, ReadKind};
 pub use faults::undecided;
 #[cfg(feature = "simulation")]
 pub use mutant::LevelBug;
 pub use replay::Replayed;
 pub use shares::{host_of, split};
 
-use crate::apply::FEATURE_LEVEL;
+use crate::levels::FEATURE_LEVEL;
 use backlog::Persisting;
 use clocks::WallClocks;
 use dirty::DirtyPartitions;

@@ -1,6 +1,6 @@
 //! Writes that were proposed and whose outcome is awaited.
 
-use super::event::RequestId;
+use crate::work::RequestId;
 use doug_raft::{Batch, Index, Term, Time};
 use std::collections::BTreeMap;
 

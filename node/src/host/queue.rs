@@ -1,6 +1,6 @@
 //! Writes that wait to be proposed.
 
-use super::event::RequestId;
+use crate::work::RequestId;
 use bytes::Bytes;
 use doug_raft::{Stamp, Time};
 use std::collections::VecDeque;

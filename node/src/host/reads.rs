@@ -1,6 +1,6 @@
 //! Reads that wait for an index, or for an index to be applied.
 
-use super::event::RequestId;
+use crate::work::RequestId;
 use doug_raft::{Index, ReadId, Time};
 use std::collections::BTreeMap;
 use std::time::Duration;

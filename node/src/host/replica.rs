@@ -2,8 +2,6 @@
 
 use super::backlog::Applying;
 use super::balance::HandOvers;
-use super::effects::{ApplyBatch, ApplyWork};
-use super::event::RequestId;
 use super::goals::AwaitedGoal;
 use super::pending::Pending;
 use super::places::Places;
@@ -14,6 +12,8 @@ use super::replay::{Replay, Replayed};
 use super::retention::Retention;
 use super::snapshots::IncomingSnapshot;
 use super::uncommitted::Uncommitted;
+use crate::work::RequestId;
+use crate::work::{ApplyBatch, ApplyWork};
 use doug_proto::error::Fault;
 use doug_proto::ids::NodeId;
 use doug_proto::map::Partition;

@@ -1,10 +1,11 @@
 //! What clients ask of a host.
 
-use super::event::{ReadKind, RequestId};
+use super::event::ReadKind;
 use super::faults::{backlog_full, majority_awaited, not_here, not_leader};
 use super::queue::QueuedWrite;
 use super::turn::ready_read;
 use super::{Host, is_full};
+use crate::work::RequestId;
 use doug_proto::error::Fault;
 use doug_raft::{Stamp, Time};
 

@@ -2,12 +2,12 @@
 
 use super::backlog::Persisting;
 use super::effects::{Effects, Fetch, ReadyRead, RoleChange, SendSnapshot};
-use super::event::RequestId;
 use super::faults::{not_leader, overwritten};
 use super::goals::pursue_goal;
 use super::replica::{self, AwaitedTransfer, Replica};
 use super::snapshots::let_in;
 use super::{Host, Reply, is_full, wire};
+use crate::work::RequestId;
 use doug_raft::{Effect, LogWrite, ReplicaId, Role, Term, Time};
 use doug_storage::log;
 

@@ -6,14 +6,12 @@
 
 mod goal;
 mod left_out;
-mod level;
 mod map;
 mod newcomer;
 mod plan;
 
 pub use goal::{refusal, with_goal};
 pub use left_out::{is_left_out, left_out, without};
-pub use level::common_level;
 pub use map::{HeldDescriptors, MapUpdate};
-pub use newcomer::{Newcomer, check_newcomer, newcomer};
+pub use newcomer::{WantedReplica, check_newcomer};
 pub use plan::{LAG, Peer, Situation, Step, next_step};

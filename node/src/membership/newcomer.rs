@@ -1,22 +1,21 @@
-//! Making an empty replica that its group has taken in as a learner.
+//! Whether an empty replica may be made that its group has taken in as a learner.
 
 use super::is_left_out;
-use crate::apply::Machine;
-use crate::host::WantedReplica;
 use doug_proto::error::Fault;
 use doug_proto::ids::NodeId;
-use doug_proto::map::PartitionMap;
-use doug_storage::store::NewReplica;
-use doug_storage::{Applied, ReplicaKey};
+use doug_proto::map::{Member, Partition, PartitionMap};
+use doug_storage::ReplicaKey;
 use tonic::Code;
 
-/// What `Admin.CreateReplica` comes to on this node.
-#[derive(Debug)]
-pub enum Newcomer {
-    /// The replica was made before.
-    Known,
-    /// It is to be stored, and then to run.
-    New(Box<(NewReplica, Machine)>),
+/// A replica to be made on another node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WantedReplica {
+    /// Its node, and its id.
+    pub member: Member,
+    /// The committed descriptor that lists it.
+    pub descriptor: Partition,
+    /// The partition's feature level.
+    pub feature_level: u32,
 }
 
 /// Whether a replica may be made on this node, whose program supports the feature
@@ -52,40 +51,6 @@ pub fn check_newcomer(
         )));
     }
     Ok(())
-}
-
-/// What to store for a replica that [`check_newcomer`] has let pass; `held` are the
-/// replicas of this node. Its members come with the log, from whoever leads by then.
-///
-/// # Errors
-/// Another replica of the partition that is still here, or a keyspace this node has
-/// not heard of.
-pub fn newcomer(
-    map: &PartitionMap,
-    wanted: &WantedReplica,
-    held: impl IntoIterator<Item = ReplicaKey>,
-) -> Result<Newcomer, Fault> {
-    let key = ReplicaKey { partition: wanted.descriptor.id, replica: wanted.member.replica };
-    match held.into_iter().find(|held| held.partition == key.partition) {
-        Some(held) if held == key => return Ok(Newcomer::Known),
-        Some(held) => {
-            return Err(Fault::unavailable(format!(
-                "this node still holds replica {held} and has not removed it yet: try again in a \
-                 moment"
-            )));
-        }
-        None => {}
-    }
-    let descriptor = wanted.descriptor.before_joining();
-    let Some(keyspace) = map.keyspace(descriptor.keyspace) else {
-        return Err(Fault::unavailable(format!(
-            "this node has not heard of keyspace {} yet: try again in a moment",
-            descriptor.keyspace
-        )));
-    };
-    let machine = Machine::new(map.database, keyspace.routing.clone(), descriptor);
-    let new = NewReplica { key, applied: Applied::default(), state: machine.encode() };
-    Ok(Newcomer::New(Box::new((new, machine))))
 }
 
 fn refused(message: String) -> Fault {

@@ -1,14 +1,17 @@
 //! Replicas made, and goals given to partitions.
 
 use super::creation::another_database;
-use crate::apply::{FEATURE_LEVEL, ReplicaData};
+use crate::apply::ReplicaData;
 use crate::catalog;
 use crate::engine::Engine;
 use crate::engine::fatal::storage_fault;
 use crate::engine::random::random_bits;
 use crate::engine::removal::leave_if_damaged;
-use crate::host::{Event, Reply, WantedReplica, host_of};
-use crate::membership::{Newcomer, check_newcomer, newcomer, refusal};
+use crate::host::{Event, Reply, host_of};
+use crate::levels::FEATURE_LEVEL;
+use crate::membership::WantedReplica;
+use crate::membership::{check_newcomer, refusal};
+use crate::replicas::{Newcomer, newcomer};
 use doug_proto::error::Fault;
 use doug_proto::ids::NodeId;
 use doug_proto::map::{Goal, Member, Partition as Descriptor};

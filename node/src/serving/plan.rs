@@ -4,7 +4,8 @@
 use super::answers::{Asked, not_held, wrong_partition};
 use super::page::snapshot_revision;
 use crate::flow::Class;
-use crate::host::{ReadKind, encode_command};
+use crate::host::ReadKind;
+use crate::work::encode_command;
 use bytes::Bytes;
 use doug_proto::error::Fault;
 use doug_proto::ids::DatabaseId;

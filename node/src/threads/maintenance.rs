@@ -3,10 +3,10 @@
 use super::Pulse;
 use super::memory::note_memtables;
 use crate::apply::ReplicaData;
+use crate::background::{Background, Step};
 use crate::engine::Engine;
 use crate::engine::removal::leave_if_damaged;
 use crate::engine::tasks::MaintenanceTask;
-use crate::flow::{Background, Step};
 use crate::host::{Event, Fetch};
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 use doug_raft::Batch;

@@ -1,7 +1,7 @@
 //! The opening of every stream between nodes.
 
-use crate::apply::FEATURE_LEVEL;
 use crate::engine::Engine;
+use crate::levels::FEATURE_LEVEL;
 use doug_proto::error::Fault;
 use doug_proto::ids::NodeId;
 use doug_proto::{VERSION, quote, v1};

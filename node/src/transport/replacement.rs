@@ -3,7 +3,7 @@
 
 use super::outgoing::endpoint;
 use crate::engine::Engine;
-use crate::host::WantedReplica;
+use crate::membership::WantedReplica;
 use crate::membership::without;
 use doug_proto::access::AccessToken;
 use doug_proto::ids::NodeId;

@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 use doug_node::apply::{Machine, ReplicaData};
-use doug_node::host::{ApplyBatch, ApplyWork, RequestId, encode_command};
+use doug_node::work::{ApplyBatch, ApplyWork, RequestId, encode_command};
 use doug_proto::ids::{DatabaseId, NodeId};
 use doug_proto::map::{KeyspaceId, Member, Partition as Descriptor};
 use doug_proto::routing::Routing;

@@ -2,7 +2,9 @@
 #![allow(dead_code)] // each test file uses its part
 
 use bytes::Bytes;
-use doug_node::host::{Effects, Event, Host, HostConfig, Reply, RequestId, WantedReplica};
+use doug_node::host::{Effects, Event, Host, HostConfig, Reply};
+use doug_node::membership::WantedReplica;
+use doug_node::work::RequestId;
 use doug_proto::error::Fault;
 use doug_proto::ids::NodeId;
 use doug_proto::map::{Goal, KeyspaceId, Member, Partition};

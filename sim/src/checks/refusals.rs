@@ -45,7 +45,7 @@ mod tests {
     use super::*;
     use crate::history::Condition;
     use bytes::Bytes;
-    use doug_node::host::encode_command;
+    use doug_node::work::encode_command;
     use doug_proto::v1::{self, write_operation};
 
     fn put(value: u64) -> Operation {

@@ -7,11 +7,12 @@ use crate::events::NodeEvent;
 use crate::library::{NodeAnswer, StreamId};
 use crate::mutants::Mutant;
 use doug_node::flow::{Class, overloaded};
-use doug_node::host::{Event, ReadKind, ReadyRead, RequestId};
+use doug_node::host::{Event, ReadKind, ReadyRead};
 use doug_node::serving::{
     Asked, Plan, ReadFailure, Served, Site, Work, answer_read, answer_write, gone, just_joined,
     just_left, plan, replaying, serves, with_leader_address,
 };
+use doug_node::work::RequestId;
 use doug_proto::deadline;
 use doug_proto::error::Fault;
 use doug_proto::map::PartitionMap;

@@ -9,9 +9,8 @@ use crate::context::{Context, WantedSnapshot};
 use crate::events::{Arrival, Hello, NodeEvent};
 use crate::wall_clocks::WallClocks;
 use doug_node::host::wire::Route;
-use doug_node::host::{
-    ApplyWork, Effects, Event, ReadyRead, Replayed, Reply, RequestId, RoleChange, Sequence, split,
-};
+use doug_node::host::{Effects, Event, ReadyRead, Replayed, Reply, RoleChange, split};
+use doug_node::work::{ApplyWork, RequestId, Sequence};
 use doug_proto::error::Fault;
 use doug_proto::ids::NodeId;
 use doug_proto::map::{Member, Partition};

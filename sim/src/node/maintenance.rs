@@ -5,7 +5,7 @@ use super::process::{Death, Process, TIDY};
 use crate::context::Context;
 use crate::events::NodeEvent;
 use doug_node::apply::ReplicaData;
-use doug_node::flow::{Background, Step};
+use doug_node::background::{Background, Step};
 use doug_node::host::{Event, Fetch};
 use doug_proto::map::Partition as Descriptor;
 use doug_raft::Batch;

@@ -18,7 +18,7 @@ pub use process::{AMBIGUITY_PATIENCE, Death, Process};
 
 use crate::context::Context;
 use crate::random::Random;
-use doug_node::apply::KNOWN_LEVEL;
+use doug_node::levels::KNOWN_LEVEL;
 use doug_proto::ids::NodeId;
 use doug_raft::Time;
 use doug_sim_disk::SimDisk;

@@ -6,7 +6,15 @@
 //! hello of that very process, and only as long as it hears it: one that is down may
 //! come back in another version.
 
-use crate::apply::LEAST_LEVEL;
+/// The feature level of a new partition: what every program supports.
+pub const LEAST_LEVEL: u32 = 1;
+/// The greatest feature level this program supports: at 1 the log holds what the first release
+/// writes.
+pub const FEATURE_LEVEL: u32 = 1;
+/// The greatest that the state machine takes: in the simulator one more, which changes nothing, so
+/// that it can play upgrades before there was any.
+pub const KNOWN_LEVEL: u32 =
+    if cfg!(feature = "simulation") { FEATURE_LEVEL + 1 } else { FEATURE_LEVEL };
 
 /// The greatest level that this program and those of all other members are known to
 /// support. Of each of `others`: what its program has said, if it has and is heard now.
