@@ -1,9 +1,10 @@
 //! The DougDB node: replicas of partitions, replicated by consensus, stored in
 //! one log and in trees, served over gRPC.
 //!
-//! [`host`] is the deterministic state machine, [`apply`] the partition's state
-//! machine over its tree; `engine` drives them with threads, `transport` speaks
-//! to other nodes, `services` to clients and operators.
+//! [`host`] is the deterministic state machine, [`apply`] the partition's state machine over its
+//! tree, [`work`] what they exchange. `threads` drive them, `transport` speaks to other nodes,
+//! `services` to clients and operators; what these share is the `engine`. The modules stand in
+//! layers: docs/architecture.md.
 #![deny(missing_docs)]
 
 pub mod apply;

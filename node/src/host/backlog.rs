@@ -9,6 +9,7 @@
 //! one message, and need no bound of their own. Votes, heartbeats and acknowledgements
 //! are small and always pass.
 
+use super::config::HostConfig;
 use crate::work::{RequestId, Sequence};
 use doug_raft::{Index, Ticket, Time};
 use std::collections::{BTreeMap, VecDeque};
@@ -147,6 +148,19 @@ impl Applying {
     pub(super) fn bytes(&self) -> u64 {
         self.bytes
     }
+}
+
+/// Whether so much waits for the log, or to be applied to all replicas or to this one, that
+/// nothing more is taken in: see the module.
+pub(super) fn is_full(
+    config: &HostConfig,
+    persisting: &Persisting,
+    (applying, one): (u64, &Applying),
+) -> bool {
+    // One partition whose apply is held up leaves three quarters to the others.
+    persisting.bytes() >= config.log_backlog_bytes
+        || applying >= config.apply_backlog_bytes
+        || one.bytes() >= config.apply_backlog_bytes / 4
 }
 
 #[cfg(test)]

@@ -3,8 +3,9 @@
 use super::effects::{Effects, Reply};
 use super::faults::{not_here, not_leader, removed, transfer_expired, undecided};
 use super::levels::{Programs, level_of_log, raise_level};
+use super::members::membership;
 use super::replica::Replica;
-use super::{AGAIN, Host, membership};
+use super::{AGAIN, Host};
 use crate::membership::WantedReplica;
 use crate::membership::{Peer, Situation, Step, next_step, with_goal};
 use crate::work::RequestId;

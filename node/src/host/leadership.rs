@@ -1,9 +1,10 @@
 //! Leaderships: spread over the nodes, handed over on a stop or when told.
 
+use super::Host;
 use super::balance::{self, LedPartition};
 use super::faults::{not_here, not_leader, transfer_expired, transfer_refused};
+use super::members::preferred;
 use super::replica::{AwaitedTransfer, Replica};
-use super::{Host, preferred};
 use crate::work::RequestId;
 use doug_proto::error::Fault;
 use doug_proto::ids::NodeId;

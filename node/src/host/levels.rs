@@ -1,5 +1,5 @@
 //! Feature levels of the partitions led from here: what each node's program supports,
-//! and when a level is raised ([`crate::membership`] decides).
+//! and when a level is raised ([`crate::levels`] decides).
 
 #[cfg(feature = "simulation")]
 use super::LevelBug;

@@ -1,8 +1,9 @@
 //! Quiesced partitions: which replicas need no tick, which nodes are live, and what unquiesces
 //! (docs/consensus.md, "Quiesced partitions").
 
+use super::Host;
+use super::members::preferred;
 use super::replica::Replica;
-use super::{Host, preferred};
 use doug_proto::ids::NodeId;
 use doug_proto::v1;
 use doug_raft::{

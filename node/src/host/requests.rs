@@ -1,10 +1,11 @@
 //! What clients ask of a host.
 
+use super::Host;
+use super::backlog::is_full;
 use super::event::ReadKind;
 use super::faults::{backlog_full, majority_awaited, not_here, not_leader};
 use super::queue::QueuedWrite;
 use super::turn::ready_read;
-use super::{Host, is_full};
 use crate::work::RequestId;
 use doug_proto::error::Fault;
 use doug_raft::{Stamp, Time};
@@ -25,7 +26,7 @@ impl Host {
             self.effects.replies.push((request, Err(fault)));
             return;
         }
-        if is_full(&self.config, &self.persisting, (self.applying, replica)) {
+        if is_full(&self.config, &self.persisting, (self.applying, &replica.applying)) {
             self.effects.replies.push((request, Err(backlog_full(partition))));
             return;
         }

@@ -1,9 +1,10 @@
 //! Taking a snapshot in: the replica stands still while its data is replaced.
 
+use super::Host;
 use super::effects::Reply;
 use super::faults::{not_here, not_leader, undecided};
+use super::members::membership;
 use super::replica::Replica;
-use super::{Host, membership};
 use crate::work::{InstalledSnapshot, RequestId};
 use doug_proto::error::Fault;
 use doug_raft::Time;

@@ -1,12 +1,12 @@
 //! The end of a turn: proposals, read rounds, and the core's effects carried on.
 
-use super::backlog::Persisting;
+use super::backlog::{Persisting, is_full};
 use super::effects::{Effects, Fetch, ReadyRead, RoleChange, SendSnapshot};
 use super::faults::{not_leader, overwritten};
 use super::goals::pursue_goal;
 use super::replica::{self, AwaitedTransfer, Replica};
 use super::snapshots::let_in;
-use super::{Host, Reply, is_full, wire};
+use super::{Host, Reply, wire};
 use crate::work::RequestId;
 use doug_raft::{Effect, LogWrite, ReplicaId, Role, Term, Time};
 use doug_storage::log;
@@ -16,7 +16,7 @@ impl Host {
         let Some(replica) = self.replicas.get_mut(&partition) else { return };
         self.clocks.show_to(now, replica);
         pursue_goal(now, replica, &self.programs, &mut self.effects);
-        let full = is_full(&self.config, &self.persisting, (self.applying, replica));
+        let full = is_full(&self.config, &self.persisting, (self.applying, &replica.applying));
         let room = if full { 0 } else { self.uncommitted.room_to_propose() };
         for (request, error) in replica.propose_queued(now, self.config.batch_bytes, room) {
             let fault = replica::refusal(error, || not_leader(replica));

@@ -12,7 +12,7 @@ use doug_raft::Time;
 use doug_storage::tree::{ReadError, ScanRange, View};
 
 /// Reads one page. All pages of a scan see the snapshot of the first: its
-/// revision travels in the token, and a lease keeps it readable.
+/// revision travels in the token, and a scan pin keeps it readable.
 ///
 /// # Errors
 /// A token of another scan, or a snapshot that is gone.
@@ -44,7 +44,7 @@ pub fn page(
     };
     let view = partition.reader().view();
     let page = read(&view, range(scan, token.as_ref()), revision, scan)?;
-    // The lease outlives the last page: whoever merges several partitions may
+    // The pin outlives the last page: whoever merges several partitions may
     // drop some of its entries, and ask for them again.
     let place = Place::new(served.descriptor, revision);
     let next_page_token = page.last_key.map_or_else(Bytes::new, |last_key| {

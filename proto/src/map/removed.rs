@@ -93,11 +93,13 @@ impl RemovedKeyspaces {
 }
 
 impl PartitionMap {
-    /// Takes a keyspace out of the map for good, with its partitions; whether it was not yet.
+    /// Takes a keyspace out of the map for good, with its partitions; whether it was not yet. No
+    /// program does so yet: tests make with it the maps that are merged.
     ///
     /// # Errors
     /// `system` and `default` are never removed.
-    pub fn remove_keyspace(&mut self, id: KeyspaceId) -> Result<bool, Fault> {
+    #[cfg(test)]
+    pub(super) fn remove_keyspace(&mut self, id: KeyspaceId) -> Result<bool, Fault> {
         if id <= KeyspaceId::DEFAULT {
             return Err(Fault::invalid("keyspaces \"system\" and \"default\" are never removed"));
         }
