@@ -13,11 +13,7 @@ use doug_storage::ReplicaKey;
 use doug_storage::log::Record;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
-use three_nodes::{descriptor, node};
-
-const MILLISECOND: Duration = Duration::from_millis(1);
-const SECOND: Duration = Duration::from_secs(1);
-const NEVER: Time = Time(u64::MAX - 1);
+use three_nodes::{MILLISECOND, NEVER, SECOND, descriptor, node};
 
 /// What passed between the hosts.
 #[derive(Default)]

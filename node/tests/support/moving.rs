@@ -1,45 +1,26 @@
 //! Hosts on six nodes, and a partition on the first three of them whose members change.
 #![allow(dead_code)] // each test file uses its part
 
+#[path = "three_nodes.rs"]
+mod three_nodes;
+
+pub use three_nodes::{SECOND, node};
+
 use bytes::Bytes;
 use doug_node::host::{Effects, Event, Host, HostConfig, Reply};
 use doug_node::membership::WantedReplica;
 use doug_node::work::RequestId;
 use doug_proto::error::Fault;
-use doug_proto::ids::NodeId;
-use doug_proto::map::{Goal, KeyspaceId, Member, Partition};
+use doug_proto::map::{Goal, Partition};
 use doug_proto::v1::{self, command::Command};
 use doug_raft::{BatchKind, Clock, Membership, Stamp, Time};
 use doug_storage::ReplicaKey;
 use prost::Message;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
+use three_nodes::{MILLISECOND, NEVER, descriptor, take_effects};
 
-const MILLISECOND: Duration = Duration::from_millis(1);
-pub const SECOND: Duration = Duration::from_secs(1);
-const NEVER: Time = Time(u64::MAX - 1);
 const NODES: usize = 6;
-
-pub fn node(number: usize) -> NodeId {
-    NodeId::from_bits(number as u64 + 1)
-}
-
-fn first_descriptor() -> Partition {
-    Partition {
-        id: 1,
-        keyspace: KeyspaceId::DEFAULT,
-        start: Bytes::new(),
-        end: Bytes::new(),
-        generation: 1,
-        cluster: "a".into(),
-        voters: (0..3).map(|i| Member { node: node(i), replica: i as u64 + 1 }).collect(),
-        learners: Vec::new(),
-        parents: Vec::new(),
-        outgoing: Vec::new(),
-        next_replica: 0,
-        goal: None,
-    }
-}
 
 pub fn goal(nodes: &[usize]) -> Goal {
     Goal { nodes: nodes.iter().map(|i| node(*i)).collect(), cluster: "b".into(), discarded: vec![] }
@@ -77,7 +58,7 @@ impl Database {
             hosts: (0..NODES).map(|i| Host::new(config(i))).collect(),
             now: Time(0).after(SECOND),
             cut: BTreeSet::new(),
-            map: first_descriptor(),
+            map: descriptor(1),
             history: BTreeMap::new(),
             replicas: BTreeMap::new(),
             removed: BTreeSet::new(),
@@ -89,7 +70,7 @@ impl Database {
             sent: BTreeMap::new(),
         };
         for i in 0..3 {
-            database.create(i, i as u64 + 1, first_descriptor());
+            database.create(i, i as u64 + 1, descriptor(1));
         }
         database
     }
@@ -171,11 +152,7 @@ impl Database {
 
     fn settle(&mut self) {
         loop {
-            let effects: Vec<Effects> =
-                self.hosts.iter_mut().map(|host| host.take_effects(self.now)).collect();
-            if effects.iter().all(Effects::is_empty) {
-                return;
-            }
+            let Some(effects) = take_effects(&mut self.hosts, self.now) else { return };
             for (host, effects) in effects.into_iter().enumerate() {
                 self.carry_out(host, effects);
             }

@@ -1,8 +1,17 @@
-//! Partitions that three nodes share.
+//! Partitions that three nodes share, and hosts that are driven together.
+#![allow(dead_code)] // each test file uses its part
 
 use bytes::Bytes;
+use doug_node::host::{Effects, Host};
 use doug_proto::ids::NodeId;
 use doug_proto::map::{KeyspaceId, Member, Partition};
+use doug_raft::Time;
+use std::time::Duration;
+
+pub const MILLISECOND: Duration = Duration::from_millis(1);
+pub const SECOND: Duration = Duration::from_secs(1);
+/// A deadline that never comes.
+pub const NEVER: Time = Time(u64::MAX - 1);
 
 /// The id of a node, counted from 0.
 pub fn node(number: usize) -> NodeId {
@@ -30,4 +39,10 @@ pub fn descriptor(partition: u64) -> Partition {
         next_replica: 0,
         goal: None,
     }
+}
+
+/// What each host asks for now; `None` once none asks for anything.
+pub fn take_effects(hosts: &mut [Host], now: Time) -> Option<Vec<Effects>> {
+    let effects: Vec<_> = hosts.iter_mut().map(|host| host.take_effects(now)).collect();
+    effects.iter().any(|effects| !effects.is_empty()).then_some(effects)
 }
