@@ -35,6 +35,28 @@ pub enum Step {
     Nothing,
 }
 
+/// Why a job that failed is tried again later: nobody relies on its tables yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Passing {
+    /// The volume had no room for a table.
+    NoRoom,
+    /// There was no descriptor to open a table with. Others give theirs back.
+    NoDescriptor,
+}
+
+impl Passing {
+    /// `None`: the failure would come again.
+    pub fn of(error: &StorageError) -> Option<Self> {
+        if error.is_no_room() {
+            Some(Self::NoRoom)
+        } else if error.is_out_of_descriptors() {
+            Some(Self::NoDescriptor)
+        } else {
+            None
+        }
+    }
+}
+
 impl Background {
     /// What is to be done now; with `flush`, the memtable is flushed however small. Nothing for a
     /// while after something found no room.
@@ -105,5 +127,26 @@ impl Background {
                 }
             },
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io;
+
+    fn failed(code: i32) -> StorageError {
+        StorageError::io("open", "sst/1.sst")(io::Error::from_raw_os_error(code))
+    }
+
+    #[test]
+    fn a_job_without_descriptor_or_room_is_tried_again_and_no_other() {
+        const EIO: i32 = 5;
+        const EMFILE: i32 = 24;
+        const ENOSPC: i32 = 28;
+        assert_eq!(Passing::of(&failed(EMFILE)), Some(Passing::NoDescriptor));
+        assert_eq!(Passing::of(&failed(ENOSPC)), Some(Passing::NoRoom));
+        assert_eq!(Passing::of(&failed(EIO)), None);
+        assert_eq!(Passing::of(&StorageError::Fatal { what: "the sync failed".into() }), None);
     }
 }

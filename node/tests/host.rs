@@ -16,6 +16,7 @@ use doug_proto::v1::error_detail::Detail;
 use doug_raft::{Clock, ReplicaId, Stamp};
 use doug_storage::ReplicaKey;
 use std::collections::BTreeSet;
+use std::time::Duration;
 use three_nodes::{MILLISECOND, NEVER, SECOND, node};
 use trio::{BACKLOG, BEARABLE, HOUR, PAYLOADS, Trio};
 
@@ -284,6 +285,19 @@ fn a_linearizable_read_is_served_by_the_leader_alone_and_only_with_a_majority() 
     trio.cut = BTreeSet::from([1, 2]);
     trio.read(0, 3, ReadKind::Linearizable);
     assert!(!trio.is_ready(3), "it may have been deposed without knowing");
+}
+
+#[test]
+fn a_read_that_waited_is_as_stale_as_it_was_when_it_came() {
+    let mut trio = Trio::new();
+    trio.cut = BTreeSet::from([1, 2]);
+    trio.read(0, 1, ReadKind::Linearizable);
+    trio.pass(50 * MILLISECOND);
+    assert!(!trio.is_ready(1), "nobody has confirmed the leader");
+    trio.cut.clear();
+    trio.pass(100 * MILLISECOND);
+    let ready = trio.seen.ready.iter().find(|ready| ready.request == RequestId(1));
+    assert_eq!(ready.expect("its round ended").staleness, Some(Duration::ZERO));
 }
 
 #[test]

@@ -259,3 +259,17 @@ fn session_expired(partition: u64) -> Fault {
     )
     .with(Detail::SessionExpired(v1::SessionExpired { partition, session_id: 0 }))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_read_made_ready_for_one_replica_is_not_served_by_its_successor() {
+        let was_asked = ReplicaKey { partition: 1, replica: 3 };
+        let successor = ReplicaKey { replica: 7, ..was_asked };
+        assert_eq!(serves(was_asked, was_asked), Ok(()));
+        let refused = serves(successor, was_asked).expect_err("it may lack what the other held");
+        assert!(refused.is_not_executed() && refused.code == tonic::Code::Unavailable);
+    }
+}

@@ -30,12 +30,7 @@ pub fn run(mut log: LogWriter, work: Receiver<LogWork>, engine: Arc<Engine>, pul
     let mut queue = LogQueue::default();
     loop {
         pulse.beat();
-        let pause = match (queue.is_empty(), log.wants_mark()) {
-            (false, _) => FULL,
-            (true, true) => MARK,
-            (true, false) => IDLE,
-        };
-        match work.recv_timeout(pause) {
+        match work.recv_timeout(pause(&queue, log.wants_mark())) {
             Ok(first) => {
                 for work in std::iter::once(first).chain(work.try_iter().take(TURN)) {
                     for (sequence, record) in work.records {
@@ -53,6 +48,17 @@ pub fn run(mut log: LogWriter, work: Receiver<LogWork>, engine: Arc<Engine>, pul
         }
         turn(&mut log, &mut queue, &engine);
         keep_room(&mut log, &engine);
+    }
+}
+
+/// How long the log waits for records before it does something else.
+fn pause(queue: &LogQueue, wants_mark: bool) -> Duration {
+    if !queue.is_empty() {
+        FULL
+    } else if wants_mark {
+        MARK
+    } else {
+        IDLE
     }
 }
 
@@ -96,5 +102,21 @@ fn check<T>(result: Result<T, StorageError>) -> T {
             );
             doug_streams::exit(1);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use doug_storage::ReplicaKey;
+
+    #[test]
+    fn an_idle_log_says_within_a_few_milliseconds_what_is_durable_and_rests_then() {
+        let mut queue = LogQueue::default();
+        assert!(pause(&queue, true) <= Duration::from_millis(5));
+        assert!(pause(&queue, false) >= Duration::from_millis(50));
+        let replica = ReplicaKey { partition: 1, replica: 1 };
+        queue.push(0, Sequence(1), Record::HardState { replica, term: 1, vote: None });
+        assert!(pause(&queue, false) <= Duration::from_millis(10), "it may have room again");
     }
 }

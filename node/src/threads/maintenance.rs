@@ -3,7 +3,7 @@
 use super::Pulse;
 use super::memory::note_memtables;
 use crate::apply::ReplicaData;
-use crate::background::{Background, Step};
+use crate::background::{Background, Passing, Step};
 use crate::engine::Engine;
 use crate::engine::removal::leave_if_damaged;
 use crate::engine::tasks::MaintenanceTask;
@@ -106,22 +106,19 @@ fn drive(
 
 /// A job has failed: it is tried again later, or its replica leaves.
 fn give_up(replica: ReplicaKey, error: StorageError, engine: &Engine) -> Result<(), StorageError> {
-    if error.is_no_room() {
-        tracing::warn!(%replica, %error, "a table found no room on the volume: trying on");
-        engine.volume.found_none(engine.clock.now());
-        Ok(())
-    } else if error.is_out_of_descriptors() {
-        // Nobody relies on its tables yet, and others give descriptors back.
-        tracing::warn!(
+    match Passing::of(&error) {
+        Some(Passing::NoRoom) => {
+            tracing::warn!(%replica, %error, "a table found no room on the volume: trying on");
+        }
+        Some(Passing::NoDescriptor) => tracing::warn!(
             %replica, %error,
             "a table could not be opened: trying on; raise the limit of open files \
              (ulimit -n) or use fewer connections"
-        );
-        engine.volume.found_none(engine.clock.now());
-        Ok(())
-    } else {
-        leave_if_damaged(engine, replica, error)
+        ),
+        None => return leave_if_damaged(engine, replica, error),
     }
+    engine.volume.found_none(engine.clock.now());
+    Ok(())
 }
 
 fn publish(

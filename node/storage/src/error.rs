@@ -197,3 +197,17 @@ impl StorageError {
         matches!(self, Self::Busy { .. })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failed_sync_of_a_directory_is_fatal_unless_there_was_no_descriptor_to_try_it_by() {
+        const EIO: i32 = 5;
+        const EMFILE: i32 = 24;
+        let failed = |code| StorageError::syncing_dir("sst")(io::Error::from_raw_os_error(code));
+        assert!(failed(EIO).is_fatal());
+        assert!(failed(EMFILE).is_out_of_descriptors() && !failed(EMFILE).is_fatal());
+    }
+}

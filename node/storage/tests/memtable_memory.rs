@@ -54,6 +54,17 @@ fn one_success_in_a_hundred_fills_a_memtable_with_no_more_than_its_size() {
 }
 
 #[test]
+fn small_entries_count_with_the_node_of_the_index_that_each_has() {
+    let mut keeper = keeper();
+    for number in 1..=10_000 {
+        keeper.put(number, &format!("{number:08}"), "v");
+    }
+    let each = keeper.tree.memtable_bytes() / 10_000;
+    // Nine bytes of key and value; a handle to them, a revision, a counter and a tower.
+    assert!((80..160).contains(&each), "{each} bytes an entry");
+}
+
+#[test]
 fn a_memtable_that_holds_little_is_small() {
     let mut keeper = keeper();
     assert_eq!(keeper.tree.memtable_bytes(), 0);

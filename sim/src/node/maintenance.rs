@@ -5,7 +5,7 @@ use super::process::{Death, Process, TIDY};
 use crate::context::Context;
 use crate::events::NodeEvent;
 use doug_node::apply::ReplicaData;
-use doug_node::background::{Background, Step};
+use doug_node::background::{Background, Passing, Step};
 use doug_node::host::{Event, Fetch};
 use doug_proto::map::Partition as Descriptor;
 use doug_raft::Batch;
@@ -124,19 +124,17 @@ impl Process {
         error: StorageError,
         cx: &mut Context,
     ) -> Result<Option<Work>, Death> {
-        if error.is_out_of_descriptors() {
-            // Nobody relies on its tables yet: the next look tries again.
-            cx.coverage.hit("job without a descriptor");
-            return Ok(None);
-        }
-        if error.is_no_room() {
+        match Passing::of(&error) {
+            // The next look tries again.
+            Some(Passing::NoDescriptor) => cx.coverage.hit("job without a descriptor"),
             // Likewise, once what was written of its tables is gone.
-            cx.coverage.hit("job without room");
-            self.volume.found_none(self.clock.local(cx.now));
-            self.store.delete_obsolete_files()?;
-            return Ok(None);
+            Some(Passing::NoRoom) => {
+                cx.coverage.hit("job without room");
+                self.volume.found_none(self.clock.local(cx.now));
+                self.store.delete_obsolete_files()?;
+            }
+            None => self.leave_if_damaged(partition.key(), error, cx)?,
         }
-        self.leave_if_damaged(partition.key(), error, cx)?;
         Ok(None)
     }
 
