@@ -108,7 +108,9 @@ fn check<T>(result: Result<T, StorageError>) -> T {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::work::Sequence;
     use doug_storage::ReplicaKey;
+    use doug_storage::log::Record;
 
     #[test]
     fn an_idle_log_says_within_a_few_milliseconds_what_is_durable_and_rests_then() {
