@@ -29,11 +29,10 @@ pub fn router(pages: Pages) -> Router {
 }
 
 async fn ready(State(pages): State<Pages>) -> impl IntoResponse {
-    match pages.connected.load(Ordering::Relaxed) {
-        true => (StatusCode::OK, "ready\n"),
-        false => {
-            (StatusCode::SERVICE_UNAVAILABLE, "not ready: the API server has not answered yet\n")
-        }
+    if pages.connected.load(Ordering::Relaxed) {
+        (StatusCode::OK, "ready\n")
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, "not ready: the API server has not answered yet\n")
     }
 }
 

@@ -123,10 +123,11 @@ impl Seen {
         // A status that changes is none of this: where objects have one, they have a generation.
         let generation = object.generation.map(|generation| generation.to_string());
         let version = generation.or(object.resource_version)?;
-        let disturbs = match deleted {
-            true => self.versions.remove(&uid).is_some(),
+        let disturbs = if deleted {
+            self.versions.remove(&uid).is_some()
+        } else {
             // One that is seen for the first time was just made, or was there at the start.
-            false => self.versions.insert(uid, version.clone()).is_some_and(|old| old != version),
+            self.versions.insert(uid, version.clone()).is_some_and(|old| old != version)
         };
         let owners = object.owner_references.into_iter().flatten();
         let owner = owners.into_iter().find(|owner| owner.controller == Some(true))?;

@@ -220,9 +220,10 @@ impl World {
 
     fn cut(&mut self, kind: FaultKind, node: usize, random: &mut Random) {
         // Partitions move from one cluster to another, so cuts go through both now and then.
-        let mut cluster = match random.chance(250) {
-            true => (0..self.nodes.len()).collect(),
-            false => self.cx.database.cluster_of(node),
+        let mut cluster = if random.chance(250) {
+            (0..self.nodes.len()).collect()
+        } else {
+            self.cx.database.cluster_of(node)
         };
         random.shuffle(&mut cluster);
         let (one, others) = match kind {

@@ -40,7 +40,7 @@ impl World {
         let line = format!("partition {partition} is to go {}", describe(&goal, &self.cx));
         self.tell(&line);
         self.cx.losses.asked(self.cx.now, partition, goal.clone());
-        self.operator.wish(partition, goal, &mut self.cx);
+        self.operator.request(partition, goal, &mut self.cx);
     }
 
     /// Nodes of some cluster, in any order and number that makes sense.
@@ -51,9 +51,10 @@ impl World {
         clusters.dedup();
         let others: Vec<_> =
             clusters.iter().copied().filter(|name| **name != descriptor.cluster).collect();
-        let cluster = match others.is_empty() || random.chance(400) {
-            true => descriptor.cluster.clone(),
-            false => (*random.pick(&others)).clone(),
+        let cluster = if others.is_empty() || random.chance(400) {
+            descriptor.cluster.clone()
+        } else {
+            (*random.pick(&others)).clone()
         };
         let nodes = map.nodes.iter().filter(|node| node.cluster == cluster);
         let mut nodes: Vec<NodeId> = nodes.map(|node| node.id).collect();
@@ -72,13 +73,14 @@ fn names(nodes: impl IntoIterator<Item = NodeId>, cx: &Context) -> String {
 }
 
 fn describe(goal: &Goal, cx: &Context) -> String {
-    let discarded = match goal.discarded.is_empty() {
-        true => String::new(),
-        false => format!(", without replicas {:?}", goal.discarded),
-    };
-    match goal.nodes.is_empty() {
-        true => "no further".to_owned(),
-        false => format!("to {}{discarded}", names(goal.nodes.iter().copied(), cx)),
+    if goal.nodes.is_empty() {
+        return "no further".to_owned();
+    }
+    let nodes = names(goal.nodes.iter().copied(), cx);
+    if goal.discarded.is_empty() {
+        format!("to {nodes}")
+    } else {
+        format!("to {nodes}, without replicas {:?}", goal.discarded)
     }
 }
 

@@ -146,9 +146,10 @@ fn many(options: &Options) -> ExitCode {
     );
     print_coverage(&totals.coverage);
     print_totals(&totals, clock);
-    match totals.failed.is_empty() && is_enough(&totals, until) {
-        true => ExitCode::SUCCESS,
-        false => ExitCode::FAILURE,
+    if totals.failed.is_empty() && is_enough(&totals, until) {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
     }
 }
 

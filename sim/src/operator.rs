@@ -1,5 +1,5 @@
 //! The operator: whoever calls Admin from outside. It lets empty nodes join, has members
-//! replaced whose volumes are lost, and gives partitions the goals that faults ask for.
+//! replaced whose volumes are lost, and requests the goals that faults ask for.
 
 use crate::calls::{Call, Caller, Said};
 use crate::context::Context;
@@ -26,16 +26,16 @@ pub enum OperatorEvent {
     },
 }
 
-/// A goal is asked for at most so often.
+/// A goal is requested at most so often.
 const TRIES: u32 = 8;
 /// Answers that are still waited for.
 const CALLS: usize = 256;
 
-/// A goal that a partition is to be given.
+/// A goal that was requested for a partition, until its leader has taken it up.
 #[derive(Clone, Debug)]
-struct Wish {
+struct Requested {
     goal: Goal,
-    /// Whether it is meant for the generation known only.
+    /// Whether it names the generation of the descriptor known here, and is refused in any other.
     exact: bool,
     tries: u32,
 }
@@ -45,7 +45,7 @@ struct Wish {
 enum About {
     Map,
     Joining(usize, NodeId),
-    Wish(u64),
+    Goal(u64),
     Other,
 }
 
@@ -56,7 +56,7 @@ pub struct Operator {
     map: Arc<PartitionMap>,
     /// Nodes that are in no database yet.
     empty: BTreeSet<usize>,
-    wishes: BTreeMap<u64, Wish>,
+    requested: BTreeMap<u64, Requested>,
     leaders: BTreeMap<u64, NodeId>,
     calls: BTreeMap<u64, About>,
     next_call: u64,
@@ -70,7 +70,7 @@ impl Operator {
             random: Random::for_purpose(cx.plan.seed, 6),
             map: cx.database.map.clone(),
             empty: spares.collect(),
-            wishes: BTreeMap::new(),
+            requested: BTreeMap::new(),
             leaders: BTreeMap::new(),
             calls: BTreeMap::new(),
             next_call: 0,
@@ -91,15 +91,16 @@ impl Operator {
 
     /// What it has not done yet, if anything.
     pub fn is_busy(&self) -> Option<String> {
-        let wish = self.wishes.keys().next();
-        let wish = wish.map(|partition| format!("partition {partition} is to be given a goal"));
-        wish.or_else(|| self.empty.first().map(|node| format!("node {node} has not joined")))
+        let goal = self.requested.keys().next();
+        let goal = goal.map(|partition| format!("partition {partition} is to be given a goal"));
+        goal.or_else(|| self.empty.first().map(|node| format!("node {node} has not joined")))
     }
 
-    /// Gives a partition a goal, in place of any that was to be given to it.
-    pub fn wish(&mut self, partition: u64, goal: Goal, cx: &mut Context) {
+    /// Requests a goal for a partition until its leader has taken it up, in place of any that was
+    /// requested before.
+    pub fn request(&mut self, partition: u64, goal: Goal, cx: &mut Context) {
         let exact = self.random.chance(300);
-        self.wishes.insert(partition, Wish { goal, exact, tries: 0 });
+        self.requested.insert(partition, Requested { goal, exact, tries: 0 });
         self.pursue(partition, cx);
     }
 
@@ -167,12 +168,12 @@ impl Operator {
                 (goal, descriptor.generation)
             }
             None => {
-                let Some(wish) = self.wishes.get_mut(&partition) else { return };
-                wish.tries += 1;
-                let generation = if wish.exact { descriptor.generation } else { 0 };
-                let goal = wish.goal.clone();
-                if wish.tries >= TRIES {
-                    self.wishes.remove(&partition);
+                let Some(requested) = self.requested.get_mut(&partition) else { return };
+                requested.tries += 1;
+                let generation = if requested.exact { descriptor.generation } else { 0 };
+                let goal = requested.goal.clone();
+                if requested.tries >= TRIES {
+                    self.requested.remove(&partition);
                     cx.coverage.hit("goal never taken up");
                 }
                 (goal, generation)
@@ -184,7 +185,7 @@ impl Operator {
         let known = self.leaders.get(&partition).copied().filter(|_| self.random.chance(700));
         let to = known.unwrap_or_else(|| *self.random.pick(&members));
         let call = Call::ChangeMembers { partition, goal, generation };
-        self.call(About::Wish(partition), to, call, cx);
+        self.call(About::Goal(partition), to, call, cx);
     }
 
     /// The goal with the successors of nodes whose volumes are lost, if it names any.
@@ -194,9 +195,12 @@ impl Operator {
             cluster: descriptor.cluster.clone(),
             discarded: Vec::new(),
         });
-        let present = |id: &NodeId| match cx.losses.has_lost_volume(*id) {
-            true => cx.database.index_of(*id).map(|index| cx.database.entry(index).id),
-            false => Some(*id),
+        let present = |id: &NodeId| {
+            if cx.losses.has_lost_volume(*id) {
+                cx.database.index_of(*id).map(|index| cx.database.entry(index).id)
+            } else {
+                Some(*id)
+            }
         };
         let nodes: Vec<NodeId> = goal.nodes.iter().filter_map(present).collect();
         let all_joined = nodes.iter().all(|node| self.map.node(*node).is_some());
@@ -215,18 +219,17 @@ impl Operator {
                     self.empty.remove(&index);
                 }
             }
-            (About::Wish(partition), Said::Goal(descriptor)) => {
+            (About::Goal(partition), Said::Goal(descriptor)) => {
                 self.leaders.insert(partition, cx.database.entry(node).id);
-                let wished = |wish: &Wish| {
-                    let given_up = wish.goal.nodes.is_empty() && descriptor.goal.is_none();
-                    let at_rest = descriptor.goal.is_none();
-                    given_up || at_rest || descriptor.goal.as_ref() == Some(&wish.goal)
+                // Without a goal, the one requested is reached already, or was to be given up.
+                let taken_up = |requested: &Requested| {
+                    descriptor.goal.as_ref().is_none_or(|goal| *goal == requested.goal)
                 };
-                if self.wishes.get(&partition).is_some_and(wished) {
-                    self.wishes.remove(&partition);
+                if self.requested.get(&partition).is_some_and(taken_up) {
+                    self.requested.remove(&partition);
                 }
             }
-            (About::Wish(partition), Said::Refused { leader, why }) => {
+            (About::Goal(partition), Said::Refused { leader, why }) => {
                 cx.trace.detail(cx.now, || format!("the operator is refused: {why}"));
                 match leader {
                     Some(leader) => {
@@ -240,7 +243,7 @@ impl Operator {
                     }
                 }
             }
-            (About::Map | About::Other | About::Joining(..) | About::Wish(_), _) => {}
+            (About::Map | About::Other | About::Joining(..) | About::Goal(_), _) => {}
         }
     }
 }

@@ -48,7 +48,8 @@ impl Losses {
         self.tails.insert(node);
     }
 
-    /// Whether the node is excused for noticing damage.
+    /// Whether files of the node were damaged, so that it may notice damage: a node that was not must
+    /// find none.
     pub fn was_damaged(&self, node: NodeId) -> bool {
         self.files.contains_key(&node)
     }

@@ -397,7 +397,8 @@ impl World {
         }
     }
 
-    /// A process ended by itself: only a disk that was made to fail excuses it.
+    /// A process ended by itself. That breaks a promise unless its disk was made to fail, or its files
+    /// were damaged.
     fn died(&mut self, node: usize, death: Death) -> Result<(), Violation> {
         let name = self.nodes[node].name.clone();
         if self.cx.losses.was_damaged(self.nodes[node].id)
@@ -430,9 +431,10 @@ impl World {
         }
         self.tell(&format!("{name} ends: {error}"));
         self.cx.coverage.hit(&format!("disk failed: {}", crash_point(&error)));
-        let crash = match error.contains("power loss") {
-            true => *self.random.pick(&[Crash::LoseUnsynced, Crash::KeepSome]),
-            false => Crash::Process,
+        let crash = if error.contains("power loss") {
+            *self.random.pick(&[Crash::LoseUnsynced, Crash::KeepSome])
+        } else {
+            Crash::Process
         };
         let delay = self.random.between(1_000, SECOND);
         self.crash(node, crash, delay);
@@ -466,16 +468,13 @@ impl World {
         self.crash(node, Crash::Process, delay);
         let keeps_id = self.cx.plan.mutant == Mutant::WipedNodeKeepsItsId;
         let former = self.nodes[node].id;
-        let id = match keeps_id {
-            true => {
-                self.cx.checks.forget(former);
-                former
-            }
-            false => {
-                self.cx.losses.lose_volume(former);
-                self.operator.is_empty(node);
-                self.cx.database.renew(node)
-            }
+        let id = if keeps_id {
+            self.cx.checks.forget(former);
+            former
+        } else {
+            self.cx.losses.lose_volume(former);
+            self.operator.is_empty(node);
+            self.cx.database.renew(node)
         };
         let founder = keeps_id && self.cx.database.is_founder(node);
         self.nodes[node].wipe(id, founder);

@@ -58,7 +58,7 @@ impl Drop for Process {
     }
 }
 
-/// Makes this process `command`, tied to `parent`: the wish survives the exec.
+/// Makes this process `command`, tied to `parent`: the signal requested here outlives the exec.
 pub fn become_child(parent: i32, command: &[String]) -> anyhow::Result<()> {
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
     if Pid::as_raw(rustix::process::getppid()) != parent {

@@ -261,10 +261,7 @@ impl UnaryLane {
     /// Whether to try again: a lane follows the news of another leader.
     fn redirected(&self, status: &tonic::Status, tries: usize) -> Result<(), String> {
         let fault = Fault::from_status(status);
-        match tries < REDIRECTS && self.0.redirected(&fault) {
-            true => Ok(()),
-            false => Err(fault.to_string()),
-        }
+        if tries < REDIRECTS && self.0.redirected(&fault) { Ok(()) } else { Err(fault.to_string()) }
     }
 }
 

@@ -56,12 +56,11 @@ async fn no_partition_one_way_loss_pause_or_crash_breaks_a_promise() {
     for (trouble, with_leader) in rounds {
         // The catalog's is one more.
         let partition = 1 + dice.below(PARTITIONS + 1) as u64;
-        let node = match with_leader {
-            false => dice.below(NODES),
-            true => {
-                let leader = || lab.leader(partition);
-                until("a leader", Duration::from_secs(20), leader).await
-            }
+        let node = if with_leader {
+            let leader = || lab.leader(partition);
+            until("a leader", Duration::from_secs(20), leader).await
+        } else {
+            dice.below(NODES)
         };
         println!("a-{node}: {trouble:?}");
         begin(&lab, node, trouble);

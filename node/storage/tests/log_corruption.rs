@@ -67,9 +67,10 @@ fn what_the_last_sync_wrote_is_proven_only_by_the_mark_that_an_idle_log_writes()
         let path = last_segment(&disk);
         let last = records(&disk.bytes(&path))[2].0;
         disk.flip_bit(&path, last as u64 + 20, 3);
-        match marked {
-            true => assert_eq!(corruption(try_open(&disk, roomy())).offset, last as u64),
-            false => assert_eq!(bases(&recovered(&disk, roomy()), A), [1, 2]),
+        if marked {
+            assert_eq!(corruption(try_open(&disk, roomy())).offset, last as u64);
+        } else {
+            assert_eq!(bases(&recovered(&disk, roomy()), A), [1, 2]);
         }
     }
 }

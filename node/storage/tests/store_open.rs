@@ -190,12 +190,13 @@ fn damaged_tables_fence_their_replica_and_no_other() {
     for lost in [false, true] {
         let disk = disk.fork();
         use doug_storage::disk::Disk;
-        match lost {
-            true => disk.remove(&table).expect("it exists"),
-            false => disk.tamper(&table, |bytes| {
+        if lost {
+            disk.remove(&table).expect("it exists")
+        } else {
+            disk.tamper(&table, |bytes| {
                 let at = bytes.len() - 3;
                 bytes[at] ^= 1;
-            }),
+            })
         }
         let mut opened = open(&disk);
         let error = replica(&mut opened, A).tree.expect_err("A is fenced");

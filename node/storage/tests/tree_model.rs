@@ -231,10 +231,10 @@ impl Run {
         let versions = entries.iter().map(|e| (&e.key[..], e.revision, &e.value[..]));
         let applied = Applied { index: view.revision(), term: 1 };
         let versions: Vec<_> = versions.collect();
-        let tables = match versions.is_empty() {
-            true => return,
-            false => self.keeper.arrived(&versions, applied),
-        };
+        if versions.is_empty() {
+            return;
+        }
+        let tables = self.keeper.arrived(&versions, applied);
         let tree = &self.keeper.tree;
         let change = tree.snapshot_change(tables, applied, Bytes::new());
         self.keeper.settle(change);

@@ -33,17 +33,19 @@ pub fn claim(database: &Database, found: &ObjectMeta) -> Claim {
         let namesake = owner.kind == "DougCluster"
             && owner.api_version.starts_with("dougdb.io/")
             && owner.name == database.name;
-        return match namesake {
-            true => Claim::Leaving,
-            false => Claim::Foreign(format!("{} {}", owner.kind, owner.name)),
+        return if namesake {
+            Claim::Leaving
+        } else {
+            Claim::Foreign(format!("{} {}", owner.kind, owner.name))
         };
     }
     let label = |name: &str| found.labels.as_ref().and_then(|labels| labels.get(name));
     let left_behind = label(MANAGED_BY).is_some_and(|manager| manager == MANAGER)
         && label(INSTANCE).is_some_and(|instance| *instance == database.name);
-    match left_behind {
-        true => Claim::Ours,
-        false => Claim::Foreign("nobody that this operator knows".to_owned()),
+    if left_behind {
+        Claim::Ours
+    } else {
+        Claim::Foreign("nobody that this operator knows".to_owned())
     }
 }
 

@@ -122,9 +122,10 @@ impl Election {
         spec.renew_time = Some(now);
         // A replacement carries the version that was seen: another's write in
         // between makes it fail.
-        match exists {
-            true => drop(self.leases.replace(&self.name, &parameters, &lease).await?),
-            false => drop(self.leases.create(&parameters, &lease).await?),
+        if exists {
+            drop(self.leases.replace(&self.name, &parameters, &lease).await?);
+        } else {
+            drop(self.leases.create(&parameters, &lease).await?);
         }
         Ok(())
     }

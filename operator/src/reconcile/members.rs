@@ -243,17 +243,16 @@ async fn change(scene: &Scene<'_>, one: &Move) -> Result<(), Fault> {
 
 fn announcement(one: &Move) -> (&'static str, &'static str, String) {
     let (partition, cluster) = (one.partition, &one.goal.cluster);
-    match one.goal.discarded.is_empty() {
-        true => {
-            ("MovingPartition", "move", format!("partition {partition} moves to cluster {cluster}"))
-        }
-        false => (
+    if one.goal.discarded.is_empty() {
+        ("MovingPartition", "move", format!("partition {partition} moves to cluster {cluster}"))
+    } else {
+        (
             "ReplacingMember",
             "replace",
             format!(
                 "partition {partition} replaces its member on a lost volume in cluster {cluster}"
             ),
-        ),
+        )
     }
 }
 

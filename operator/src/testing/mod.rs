@@ -69,10 +69,7 @@ pub fn empty(ordinal: u32) -> Answer {
 pub fn member(ordinal: u32, map: &PartitionMap, leads: bool) -> Answer {
     let replica = |partition: &doug_proto::map::Partition| v1::ReplicaStatus {
         partition: partition.id,
-        role: match leads {
-            true => v1::ReplicaRole::Leader.into(),
-            false => v1::ReplicaRole::Follower.into(),
-        },
+        role: if leads { v1::ReplicaRole::Leader.into() } else { v1::ReplicaRole::Follower.into() },
         term: 2,
         commit: 5,
         last_index: 5,

@@ -312,16 +312,14 @@ fn replica(partition: &Partition, own: NodeId, up: &[NodeId]) -> v1::ReplicaStat
     };
     v1::ReplicaStatus {
         partition: partition.id,
-        role: match leads {
-            true => v1::ReplicaRole::Leader.into(),
-            false => v1::ReplicaRole::Follower.into(),
-        },
+        role: if leads { v1::ReplicaRole::Leader.into() } else { v1::ReplicaRole::Follower.into() },
         term: 2,
         commit: 5,
         last_index: 5,
-        peers: match leads {
-            true => voters().filter(|node| *node != own).map(peer).collect(),
-            false => Vec::new(),
+        peers: if leads {
+            voters().filter(|node| *node != own).map(peer).collect()
+        } else {
+            Vec::new()
         },
         descriptor: Some(partition.to_wire()),
         ..Default::default()

@@ -17,9 +17,10 @@ pub(crate) struct SimFile {
 
 impl SimFile {
     fn alive(&self, state: &State) -> io::Result<()> {
-        match state.epoch == self.epoch {
-            true => Ok(()),
-            false => Err(io::Error::other("this file was opened before a simulated crash")),
+        if state.epoch == self.epoch {
+            Ok(())
+        } else {
+            Err(io::Error::other("this file was opened before a simulated crash"))
         }
     }
 
@@ -97,9 +98,6 @@ impl DiskFile for SimFile {
     }
 
     fn allocate(&self, len: u64) -> io::Result<()> {
-        match self.len()? < len {
-            true => self.change(Change::Length(len)),
-            false => Ok(()),
-        }
+        if self.len()? < len { self.change(Change::Length(len)) } else { Ok(()) }
     }
 }

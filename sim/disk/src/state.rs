@@ -168,9 +168,10 @@ impl State {
         let Some(capacity) = self.capacity else { return Ok(()) };
         let len = self.inodes[&inode].current.len() as u64;
         let growth = change.length().saturating_sub(len);
-        match growth > 0 && self.used() + growth > capacity {
-            true => Err(io::Error::new(ErrorKind::StorageFull, "this volume holds no more")),
-            false => Ok(()),
+        if growth > 0 && self.used() + growth > capacity {
+            Err(io::Error::new(ErrorKind::StorageFull, "this volume holds no more"))
+        } else {
+            Ok(())
         }
     }
 
@@ -249,10 +250,7 @@ impl State {
 
     pub(crate) fn check_parent(&self, path: &Path) -> io::Result<()> {
         let parent = parent(path.as_os_str());
-        match self.directories.contains(parent) {
-            true => Ok(()),
-            false => Err(not_found(Path::new(parent))),
-        }
+        if self.directories.contains(parent) { Ok(()) } else { Err(not_found(Path::new(parent))) }
     }
 
     pub(crate) fn inode(&self, path: &Path) -> io::Result<u64> {

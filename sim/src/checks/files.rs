@@ -20,8 +20,8 @@ pub fn compare(
     if let Some(missing) = needed.find(|file| !present.contains(*file)) {
         return wrong(format!("{} is needed and missing", missing.display()));
     }
-    let mut strangers = present.iter().filter(|file| !known.account_for(file));
-    match strangers.find(|file| !spare.contains(file)) {
+    let mut unknown = present.iter().filter(|file| !known.account_for(file));
+    match unknown.find(|file| !spare.contains(file)) {
         Some(file) => wrong(format!("nobody knows of {}", file.display())),
         None => Ok(()),
     }

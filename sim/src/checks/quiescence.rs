@@ -79,13 +79,12 @@ fn all_quiesced(partition: u64, replicas: &[&Raft]) -> Result<(), Violation> {
             .iter()
             .all(|raft| place(raft) == place(leader) && raft.leader() == Some(leader.id()))
     });
-    match sound {
-        true => Ok(()),
-        false => {
-            let states: Vec<_> =
-                replicas.iter().map(|raft| (raft.id(), raft.role(), place(raft))).collect();
-            let what = format!("partition {partition}: all are quiesced, as {states:?}");
-            Err(Violation::new(NAME, what))
-        }
+    if sound {
+        Ok(())
+    } else {
+        let states: Vec<_> =
+            replicas.iter().map(|raft| (raft.id(), raft.role(), place(raft))).collect();
+        let what = format!("partition {partition}: all are quiesced, as {states:?}");
+        Err(Violation::new(NAME, what))
     }
 }

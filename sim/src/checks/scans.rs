@@ -71,10 +71,8 @@ pub(crate) fn parts(
     let entries = pages.iter().flat_map(|page| &page.entries);
     let mut last: Option<&Bytes> = None;
     for entry in entries {
-        let in_order = last.is_none_or(|last| match reverse {
-            true => entry.key < last,
-            false => entry.key > last,
-        });
+        let in_order =
+            last.is_none_or(|last| if reverse { entry.key < last } else { entry.key > last });
         if !in_order {
             return wrong(format!("{:?} follows {last:?}", entry.key));
         }

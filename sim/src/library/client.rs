@@ -108,9 +108,10 @@ impl Caller {
             && let Freshness::Session(_) = freshness
         {
             // Until it was told anything, its session has seen nothing, and has no token.
-            *freshness = match token.is_empty() {
-                true => Freshness::Eventual,
-                false => Freshness::Session(seen.revision(partition)),
+            *freshness = if token.is_empty() {
+                Freshness::Eventual
+            } else {
+                Freshness::Session(seen.revision(partition))
             };
         }
         let everywhere = !is_last_word && self.random.chance(700);
@@ -251,9 +252,10 @@ impl Caller {
         }
         if !matches!(operation.action, Action::Put { .. } | Action::Delete { .. }) {
             cx.coverage.hit("library read failed");
-            return match fault.is_outcome_unknown() {
-                true => wrong("a read is called unknown"),
-                false => Ok(()),
+            return if fault.is_outcome_unknown() {
+                wrong("a read is called unknown")
+            } else {
+                Ok(())
             };
         }
         // Until the clocks of its partition have caught up no write with this token is taken.

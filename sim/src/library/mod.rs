@@ -68,9 +68,12 @@ impl LibraryPlan {
             }
         }
         if plan.through_facades > 0 {
-            let facade = |_| match random.chance(500) {
-                true => MapFrom::Nodes,
-                false => MapFrom::Status(random.between(100_000, 3_000_000)),
+            let facade = |_| {
+                if random.chance(500) {
+                    MapFrom::Nodes
+                } else {
+                    MapFrom::Status(random.between(100_000, 3_000_000))
+                }
             };
             plan.facades = (0..=plan.through_facades.min(2) / 2).map(facade).collect();
         }
@@ -298,9 +301,10 @@ impl Library {
                     running.wire.arrived(stream);
                     self.drive(program, cx)?;
                 }
-                match end.place < nodes.len() {
-                    true => self.at_node(stream, (end, watch), packet, &mut nodes[end.place], cx),
-                    false => self.at_facade(stream, (end, watch), packet, cx)?,
+                if end.place < nodes.len() {
+                    self.at_node(stream, (end, watch), packet, &mut nodes[end.place], cx);
+                } else {
+                    self.at_facade(stream, (end, watch), packet, cx)?;
                 }
                 Ok(())
             }

@@ -154,7 +154,7 @@ impl Process {
     }
 }
 
-/// A replica is fenced: only damage that was done to its node excuses it.
+/// A replica is fenced. That breaks a promise unless files of its node were damaged.
 pub(super) fn note_fenced(
     name: &str,
     (node, key): (NodeId, ReplicaKey),

@@ -183,16 +183,14 @@ impl Process {
         let options = cx.plan.store.clone().salted(start.salt);
         let opened = Store::open(disk, Path::new("/data"), options)?;
         let mut process = Self::of(&start, opened, random, cx)?;
-        match process.map.is_some() {
+        if process.map.is_some() {
             // What was applied just before the last process ended may not be in the map yet.
-            true => {
-                let partitions: Vec<_> = process.partitions.values().cloned().collect();
-                for partition in partitions {
-                    process.publish(&partition.descriptor(), cx)?;
-                }
+            let partitions: Vec<_> = process.partitions.values().cloned().collect();
+            for partition in partitions {
+                process.publish(&partition.descriptor(), cx)?;
             }
-            false if start.founder => process.create_database(random, cx)?,
-            false => {}
+        } else if start.founder {
+            process.create_database(random, cx)?;
         }
         process.set_timers(cx);
         Ok(process)

@@ -62,9 +62,10 @@ pub(crate) fn examine(
     options: LogOptions,
     known: &KnownReplicas,
 ) -> Result<Examined> {
-    let scan = match exists(&*disk, dir)? {
-        true => scan(&*disk, dir)?,
-        false => Scan { next_lsn: 1, ..Scan::default() },
+    let scan = if exists(&*disk, dir)? {
+        scan(&*disk, dir)?
+    } else {
+        Scan { next_lsn: 1, ..Scan::default() }
     };
     let mut index = replay(&scan, known)?;
     let contradicted = settle(&scan, &mut index, known)?;

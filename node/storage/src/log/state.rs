@@ -45,9 +45,8 @@ impl State {
     /// next record did not fit into is room that is gone until the segment is retired.
     pub fn used(&self) -> u64 {
         let newest = self.segments.keys().next_back();
-        let bytes = |(number, segment): (&u64, &Segment)| match Some(number) == newest {
-            true => segment.end,
-            false => segment.bytes,
+        let bytes = |(number, segment): (&u64, &Segment)| {
+            if Some(number) == newest { segment.end } else { segment.bytes }
         };
         self.segments.iter().map(bytes).sum::<u64>() + self.buffered
     }

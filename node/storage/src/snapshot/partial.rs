@@ -101,9 +101,10 @@ impl Partial {
 }
 
 fn open_or_create(disk: &dyn Disk, path: &Path) -> Result<Arc<dyn DiskFile>> {
-    let mode = match disk.exists(path).map_err(StorageError::io("look for", path))? {
-        true => OpenMode::ReadWrite,
-        false => OpenMode::Create,
+    let mode = if disk.exists(path).map_err(StorageError::io("look for", path))? {
+        OpenMode::ReadWrite
+    } else {
+        OpenMode::Create
     };
     disk.open(path, mode).map_err(StorageError::io("open", path))
 }

@@ -49,12 +49,11 @@ pub(super) fn open(disk: Arc<dyn Disk>, dir: &Path, options: StoreOptions) -> Re
     let mut state = state;
     let start_manifest =
         |state: &ManifestState| Manifest::start(disk.clone(), dir, options.manifest, state.clone());
-    let noted = match examined.is_cut() {
-        true => {
-            state.live.values_mut().for_each(|record| record.ambiguous_tail = true);
-            Some(start_manifest(&state)?)
-        }
-        false => None,
+    let noted = if examined.is_cut() {
+        state.live.values_mut().for_each(|record| record.ambiguous_tail = true);
+        Some(start_manifest(&state)?)
+    } else {
+        None
     };
     crash_point("log recovery: ambiguous tails noted");
     let opened = examined.start()?;

@@ -51,14 +51,16 @@ pub fn of_failure(cluster: &DougCluster, failure: &Failure, passes: bool) -> Fin
     Findings {
         ready: stale("Ready"),
         available: stale("Available"),
-        progressing: match passes {
-            true => Finding::yes(reason, message.clone()),
-            false => Finding::no(reason, message.clone()),
+        progressing: if passes {
+            Finding::yes(reason, message.clone())
+        } else {
+            Finding::no(reason, message.clone())
         },
         // What passes by itself needs no person; nor does it mend what needed one before.
-        degraded: match passes && was("Degraded") != Some("True") {
-            true => Finding::no(reason, message),
-            false => Finding::yes(reason, message),
+        degraded: if passes && was("Degraded") != Some("True") {
+            Finding::no(reason, message)
+        } else {
+            Finding::yes(reason, message)
         },
     }
 }
