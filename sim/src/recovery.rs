@@ -1,13 +1,62 @@
-//! Whether everything is well, once the faults are over: nodes run and have applied all,
-//! members are where they are to be, those left out are gone, clients rest.
+//! The end of a run: faults stop, and everything must be well in time. Nodes run and have applied
+//! all, members are where they are to be, those left out are gone, clients rest.
 
-use crate::node::Process;
+use crate::checks::{Judged, Violation};
+use crate::events::Event;
+use crate::node::{AMBIGUITY_PATIENCE, Process};
+use crate::plan::SECOND;
 use crate::upgrades::NEW;
 use crate::world::World;
 use doug_proto::map::Partition;
 use doug_storage::ReplicaKey;
 
+/// After faults stop, everything must be well within this many microseconds.
+const RECOVERY: u64 = 20 * SECOND;
+/// Pause between two looks at whether it is.
+const LOOK: u64 = 100_000;
+
 impl World {
+    /// Ends all faults, waits until everything is well, and judges the history.
+    ///
+    /// # Errors
+    /// A promise broken, or no recovery in time.
+    pub fn recover(&mut self) -> Result<Judged, Violation> {
+        self.heal();
+        self.upgrade_all();
+        for node in 0..self.nodes.len() {
+            if self.nodes[node].process.is_none() {
+                let delay = self.random.below(500_000);
+                self.cx.after(delay, Event::Start { node });
+            }
+        }
+        let partitions = self.cx.database.written();
+        self.clients.iter_mut().for_each(|client| client.rest_after(&partitions));
+        self.library.rest_after(&partitions);
+        let healed = self.cx.now;
+        let mut allowed = RECOVERY;
+        while let Some(why) = self.unwell() {
+            // A group of which a bare majority is left, one of them in doubt about its log's end,
+            // elects nobody for that long.
+            if self.nodes.iter().flat_map(|node| &node.process).any(|p| p.ambiguous_tails() > 0) {
+                allowed = RECOVERY + AMBIGUITY_PATIENCE;
+            }
+            if self.cx.now > healed + allowed {
+                let seconds = allowed / SECOND;
+                let what = format!("{seconds} s after the faults stopped, {why}");
+                return Err(Violation::new("recovers when faults stop", what));
+            }
+            self.run_until(self.cx.now + LOOK)?;
+        }
+        let took = (self.cx.now - healed) / 1_000;
+        self.tell(&format!("everything is well again after {took} ms"));
+        self.compare_machines()?;
+        self.compare_files()?;
+        let judged = self.cx.checks.finish()?;
+        self.cx.coverage.add("keys judged linearizable", judged.keys);
+        self.cx.coverage.add("keys too hard to judge", judged.too_hard);
+        Ok(judged)
+    }
+
     /// Why not everything is well, if so.
     pub(crate) fn unwell(&self) -> Option<String> {
         let down = self.nodes.iter().find(|node| node.process.is_none());
@@ -85,9 +134,6 @@ impl World {
         let low = |partition: &&u64| process.partitions()[partition].feature_level() < NEW;
         if let Some(id) = process.partitions().keys().find(low) {
             return Some(format!("partition {id} is still below level {NEW} on {name}"));
-        }
-        if process.is_full() {
-            return Some(format!("{name} refuses writes: its volume is full"));
         }
         if process.is_full() {
             return Some(format!("{name} refuses writes: its volume is full"));

@@ -1,17 +1,21 @@
 //! The client library and the facade that ship, in simulated processes: their tasks run on
 //! simulated time (`executor`), their streams over the simulated network (`streams`).
 
+mod arrivals;
 mod client;
 mod executor;
 mod facade;
 mod faults;
 mod operations;
+mod plan;
 mod program;
 mod streams;
 mod transport;
 
+pub use arrivals::NodeAnswer;
 pub use facade::MapFrom;
 pub use operations::Page;
+pub use plan::LibraryPlan;
 pub use streams::StreamEvent;
 pub use transport::StreamId;
 
@@ -23,63 +27,14 @@ use crate::node::Node;
 use crate::random::Random;
 use client::Caller;
 use doug_client::Client;
-use doug_proto::map::MapTeller;
-use doug_proto::map::PartitionMap;
-use doug_proto::v1::{StreamAnswer, StreamResponse, WatchMapRequest};
+use doug_proto::map::{MapTeller, PartitionMap};
 use facade::Facade;
 use futures::future::FutureExt;
 use program::Program;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
-use streams::{Arrived, End, Packet, Streams};
-use transport::Told;
-
-/// Which clients run the library, and the facades there are.
-#[derive(Clone, Debug, Default)]
-pub struct LibraryPlan {
-    /// Clients that go straight to the nodes.
-    pub direct: usize,
-    /// Clients that go through the facades.
-    pub through_facades: usize,
-    /// Where each facade has its map from.
-    pub facades: Vec<MapFrom>,
-}
-
-impl LibraryPlan {
-    /// How many clients run the library.
-    pub fn clients(&self) -> usize {
-        self.direct + self.through_facades
-    }
-
-    /// How many processes do.
-    pub fn programs(&self) -> usize {
-        self.clients() + self.facades.len()
-    }
-
-    /// Takes some of `clients` over, and maybe puts facades in between.
-    pub fn draw(clients: usize, random: &mut Random) -> Self {
-        let mut plan = Self::default();
-        for _ in 0..clients {
-            match random.below(4) {
-                0 => plan.direct += 1,
-                1 => plan.through_facades += 1,
-                _ => {}
-            }
-        }
-        if plan.through_facades > 0 {
-            let facade = |_| {
-                if random.chance(500) {
-                    MapFrom::Nodes
-                } else {
-                    MapFrom::Status(random.between(100_000, 3_000_000))
-                }
-            };
-            plan.facades = (0..=plan.through_facades.min(2) / 2).map(facade).collect();
-        }
-        plan
-    }
-}
+use streams::Streams;
 
 /// What happens around the library.
 #[derive(Debug)]
@@ -122,19 +77,6 @@ pub enum LibraryEvent {
         /// What it says.
         map: Arc<PartitionMap>,
     },
-}
-
-/// An answer of a node, for a stream.
-#[derive(Debug)]
-pub struct NodeAnswer {
-    /// The node's place.
-    pub node: Place,
-    /// Its process.
-    pub life: u64,
-    /// The stream.
-    pub stream: StreamId,
-    /// The answer.
-    pub answer: StreamAnswer,
 }
 
 /// All programs that run the library, and their streams.
@@ -285,175 +227,6 @@ impl Library {
         }
     }
 
-    fn arrived(
-        &mut self,
-        stream: StreamId,
-        arrived: Arrived,
-        nodes: &mut [Node],
-        cx: &mut Context,
-    ) -> Result<(), Violation> {
-        match arrived {
-            Arrived::Nothing => Ok(()),
-            Arrived::Up { end, client, watch, packet } => {
-                if let Packet::Request(_) = packet
-                    && let Some((program, running)) = self.running(client)
-                {
-                    running.wire.arrived(stream);
-                    self.drive(program, cx)?;
-                }
-                if end.place < nodes.len() {
-                    self.at_node(stream, (end, watch), packet, &mut nodes[end.place], cx);
-                } else {
-                    self.at_facade(stream, (end, watch), packet, cx)?;
-                }
-                Ok(())
-            }
-            Arrived::Down { end, packet } => {
-                let program = self.program_at(end.place);
-                let paused_until = self.programs[program].paused_until;
-                if paused_until > cx.now {
-                    self.streams.put_back(stream, false, packet, paused_until, cx);
-                    return Ok(());
-                }
-                let Some((program, running)) = self.running(end) else { return Ok(()) };
-                match packet {
-                    Packet::Accept => {
-                        running.wire.connected(stream);
-                        self.streams.send(stream, true, Packet::Call, cx);
-                    }
-                    Packet::Begin => running.wire.begun(stream),
-                    Packet::Told(told) => running.wire.told(stream, told),
-                    _ => {}
-                }
-                self.drive(program, cx)
-            }
-            Arrived::Broke(end, why) => {
-                cx.coverage.hit("library stream broke");
-                let Some((program, running)) = self.running(end) else { return Ok(()) };
-                running.wire.broke(stream, why);
-                self.drive(program, cx)
-            }
-            Arrived::Refused(end, why) => {
-                cx.coverage.hit("library connection refused");
-                let Some((program, running)) = self.running(end) else { return Ok(()) };
-                running.wire.refused(stream, why);
-                self.drive(program, cx)
-            }
-        }
-    }
-
-    fn program_at(&self, place: Place) -> usize {
-        place - self.programs[0].place
-    }
-
-    /// The process at an end, if it is still the one.
-    fn running(&mut self, end: End) -> Option<(usize, &mut program::Running)> {
-        let index = self.program_at(end.place);
-        let program = self.programs.get_mut(index)?;
-        let is_it = program.life == end.life;
-        program.running.as_mut().filter(|_| is_it).map(|running| (index, running))
-    }
-
-    fn at_node(
-        &mut self,
-        stream: StreamId,
-        (end, watch): (End, Option<WatchMapRequest>),
-        packet: Packet,
-        node: &mut Node,
-        cx: &mut Context,
-    ) {
-        let life = node.life;
-        let Some(process) = node.process.as_mut() else {
-            // The port of a process that is gone refuses, that of a machine that is gone is silent.
-            if let Packet::Connect = packet
-                && self.random.chance(600)
-            {
-                self.streams.send(stream, false, Packet::Refuse, cx);
-            }
-            return;
-        };
-        if let Packet::Connect = packet {
-            // The system accepts, even for a process that stands still.
-            return self.streams.accept(stream, life, cx);
-        }
-        if let Packet::End = packet {
-            self.watches.remove(&(end.place, stream));
-            return;
-        }
-        if life != end.life {
-            return;
-        }
-        if node.paused_until > cx.now {
-            return self.streams.put_back(stream, true, packet, node.paused_until, cx);
-        }
-        match packet {
-            Packet::Call => {
-                self.streams.tell(stream, life, Packet::Begin, cx);
-                if let Some(request) = watch {
-                    self.watches.insert((end.place, stream), MapTeller::new(request));
-                    self.tell_map(node, cx);
-                }
-            }
-            Packet::Request(request) => process.take_operations(stream, request, cx),
-            Packet::Ping => self.streams.tell(stream, life, Packet::Pong, cx),
-            _ => {}
-        }
-    }
-
-    /// Tells whoever watches a node's map what is new.
-    pub fn tell_map(&mut self, node: &Node, cx: &mut Context) {
-        let Some(map) = node.process.as_ref().and_then(|process| process.map()) else {
-            return;
-        };
-        let watches = (node.index, 0)..=(node.index, StreamId::MAX);
-        for ((_, stream), teller) in self.watches.range_mut(watches) {
-            if let Some(news) = teller.tell(map) {
-                if news.changes {
-                    cx.coverage.hit("a watcher was told what changed of the map");
-                }
-                self.streams.tell(*stream, node.life, Packet::Told(Told::Map(Box::new(news))), cx);
-            }
-        }
-    }
-
-    fn at_facade(
-        &mut self,
-        stream: StreamId,
-        (end, watch): (End, Option<WatchMapRequest>),
-        packet: Packet,
-        cx: &mut Context,
-    ) -> Result<(), Violation> {
-        let index = self.program_at(end.place);
-        let program = &mut self.programs[index];
-        let (life, paused_until) = (program.life, program.paused_until);
-        let Some(running) = program.running.as_mut() else {
-            if let Packet::Connect = packet {
-                self.streams.send(stream, false, Packet::Refuse, cx);
-            }
-            return Ok(());
-        };
-        if let Packet::Connect = packet {
-            self.streams.accept(stream, life, cx);
-            return Ok(());
-        }
-        if life != end.life {
-            return Ok(());
-        }
-        if paused_until > cx.now && !matches!(packet, Packet::End) {
-            self.streams.put_back(stream, true, packet, paused_until, cx);
-            return Ok(());
-        }
-        let Some(facade) = running.facade.as_mut() else { return Ok(()) };
-        match packet {
-            Packet::Call => running.executor.spawn(facade.call(stream, watch)),
-            Packet::Request(request) => facade.take(stream, request),
-            Packet::End => facade.ended(stream),
-            Packet::Ping => self.streams.tell(stream, life, Packet::Pong, cx),
-            _ => {}
-        }
-        self.drive(index, cx)
-    }
-
     fn start_facade(&mut self, index: usize, cx: &mut Context) {
         let program = &mut self.programs[index];
         if program.running.is_some() {
@@ -476,27 +249,6 @@ impl Library {
             let delay = self.random.below(behind);
             cx.after(delay, Event::Library(LibraryEvent::Publish { program, map }));
         }
-    }
-
-    /// Carries what nodes have answered.
-    pub fn carry(&mut self, answers: Vec<NodeAnswer>, cx: &mut Context) {
-        let mut messages: Vec<(Place, u64, StreamId, Vec<StreamAnswer>)> = Vec::new();
-        for NodeAnswer { node, life, stream, answer } in answers {
-            match messages.last_mut() {
-                Some((_, _, last, together)) if *last == stream => together.push(answer),
-                _ => messages.push((node, life, stream, vec![answer])),
-            }
-        }
-        for (_, life, stream, answers) in messages {
-            let told = Told::Answers(StreamResponse { answers });
-            self.streams.tell(stream, life, Packet::Told(told), cx);
-        }
-    }
-
-    /// A node's process ended, and maybe its machine.
-    pub fn node_ended(&mut self, node: Place, machine: bool, cx: &mut Context) {
-        self.watches.retain(|(place, _), _| *place != node);
-        self.streams.process_ended(node, machine, cx);
     }
 
     /// Tells every client to write to and read all once more, and then to rest.

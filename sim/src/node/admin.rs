@@ -1,7 +1,8 @@
 //! A process's Admin service, and what serves its map.
 
+use super::death::Death;
 use super::members::refused;
-use super::process::{Death, Process};
+use super::process::Process;
 use crate::calls::{Call, Caller, Said};
 use crate::context::Context;
 use crate::events::NodeEvent;

@@ -1,8 +1,9 @@
 //! A process's applying: one piece of work after the other, answers as they come.
 
+use super::death::Death;
 use super::hosts::is_sample;
 use super::maintenance::Task;
-use super::process::{Death, Process};
+use super::process::Process;
 use super::reads::{refusal, written};
 use crate::checks::Violation;
 use crate::context::Context;

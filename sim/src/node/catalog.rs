@@ -1,6 +1,7 @@
 //! A process's part in the catalog: whoever leads it first writes the creation document.
 
-use super::process::{Death, Process};
+use super::death::Death;
+use super::process::Process;
 use crate::context::Context;
 use crate::events::NodeEvent;
 use crate::mutants::Mutant;

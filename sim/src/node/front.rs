@@ -1,7 +1,8 @@
 //! A process's front door for the library's streams: operations planned, answered and
 //! refused by the code that ships.
 
-use super::process::{Death, Process};
+use super::death::Death;
+use super::process::Process;
 use crate::context::Context;
 use crate::events::NodeEvent;
 use crate::library::{NodeAnswer, StreamId};

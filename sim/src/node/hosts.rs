@@ -1,7 +1,8 @@
 //! A process's hosts: their mail, their turns, and where their effects go.
 
+use super::death::Death;
 use super::maintenance::Task;
-use super::process::{Death, Process};
+use super::process::Process;
 use super::reads::refusal;
 use crate::calls::{Call, Caller};
 use crate::checks::Violation;

@@ -1,6 +1,7 @@
 //! A process's log: what arrives while a sync runs shares the next one.
 
-use super::process::{Death, IDLE, MARK, Process};
+use super::death::Death;
+use super::process::{IDLE, MARK, Process};
 use crate::context::Context;
 use crate::events::NodeEvent;
 use crate::mutants::Mutant;

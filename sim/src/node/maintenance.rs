@@ -1,7 +1,8 @@
 //! A process's background work: flushes and compactions in small steps, and
 //! batches read back from the log.
 
-use super::process::{Death, Process, TIDY};
+use super::death::Death;
+use super::process::{Process, TIDY};
 use crate::context::Context;
 use crate::events::NodeEvent;
 use doug_node::apply::ReplicaData;

@@ -1,8 +1,9 @@
 //! A process's map: merged and kept durably, told to others when there is news, and asked
 //! for once a second.
 
+use super::death::Death;
 use super::maintenance::Task;
-use super::process::{Death, Process};
+use super::process::Process;
 use crate::context::Context;
 use crate::events::{MapTalk, NodeEvent};
 use doug_node::membership::MapUpdate;

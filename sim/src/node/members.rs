@@ -2,8 +2,9 @@
 //! groups have left them out, fenced and replaced when their files are damaged.
 
 use super::admin::Control;
+use super::death::Death;
 use super::maintenance::Task;
-use super::process::{Death, Process};
+use super::process::Process;
 use crate::calls::{Call, Caller, Said};
 use crate::checks::Violation;
 use crate::context::Context;

@@ -3,6 +3,7 @@
 mod admin;
 mod apply;
 mod catalog;
+mod death;
 mod front;
 mod hosts;
 mod log;
@@ -11,10 +12,13 @@ mod maps;
 mod members;
 mod process;
 mod reads;
+mod start;
 mod threads;
 mod volume;
 
-pub use process::{AMBIGUITY_PATIENCE, Death, Process};
+pub use death::Death;
+pub use process::Process;
+pub use start::AMBIGUITY_PATIENCE;
 
 use crate::context::Context;
 use crate::random::Random;
@@ -147,7 +151,7 @@ impl Node {
         let clock = Clock::new(&mut self.random, if cx.plan.leases { 5_000 } else { 10_000 });
         let disk: Arc<dyn Disk> = omit(Arc::new(self.disk.clone()), cx.plan.mutant.omission());
         let salt = self.random.next();
-        let start = process::Start {
+        let start = start::Start {
             index: self.index,
             id: self.id,
             name: self.name.clone(),

@@ -1,6 +1,7 @@
 //! A process's clients: what they ask, reads served from views, errors translated.
 
-use super::process::{Death, Process};
+use super::death::Death;
+use super::process::Process;
 use crate::context::Context;
 use crate::events::{Ask, NodeEvent, Refusal, Request};
 use crate::history::{Answer, Freshness};

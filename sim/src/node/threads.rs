@@ -1,6 +1,7 @@
 //! A process's threads: watched as a real node's are, and one of them may get stuck.
 
-use super::process::{Death, Process};
+use super::death::Death;
+use super::process::Process;
 use crate::context::Context;
 use crate::events::NodeEvent;
 use crate::mutants::Mutant;

@@ -1,7 +1,8 @@
 //! A process's volume: measured again and again, by the code that ships.
 
+use super::death::Death;
 use super::maintenance::Task;
-use super::process::{Death, Process};
+use super::process::Process;
 use crate::checks::Violation;
 use crate::context::Context;
 use crate::mutants::Mutant;
