@@ -1,29 +1,25 @@
 //! Clients: what they ask, how they retry, what they remember.
 
+use crate::agenda::{Agenda, Next};
 use crate::checks::Violation;
 use crate::context::Context;
 use crate::events::{Arrival, Ask, ClientEvent, Event, InFlight, Refusal, Request};
 use crate::history::{Action, Answer, Operation};
 use crate::mutants::Mutant;
-use crate::pace::{LastWords, Pace};
-use crate::random::Random;
 use crate::routes::Routes;
-use crate::workload::{self, Memory};
+use crate::workload;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A client with a few operations under way at once.
 #[derive(Debug)]
 pub struct Client {
     index: usize,
-    random: Random,
-    memory: Memory,
+    agenda: Agenda,
     uses_sessions: bool,
     sessions: BTreeMap<u64, Session>,
     routes: Routes,
     slots: Vec<Option<Running>>,
     next_operation: u64,
-    pace: Pace,
-    last_words: LastWords,
 }
 
 #[derive(Debug)]
@@ -54,38 +50,35 @@ const DEADLINE: u64 = 4_000_000;
 impl Client {
     /// A client; `index` also names its values.
     pub fn new(index: usize, cx: &Context) -> Self {
-        let mut random = Random::for_purpose(cx.plan.seed, 2_000 + index as u64);
-        let uses_sessions = random.chance(cx.plan.workload.sessions);
+        let mut agenda = Agenda::new(index, cx);
+        let uses_sessions = agenda.random.chance(cx.plan.workload.sessions);
         Self {
             index,
-            random,
-            memory: Memory::new(index as u64 + 1),
+            agenda,
             uses_sessions,
             sessions: BTreeMap::new(),
             routes: Routes::new(cx),
             slots: (0..cx.plan.workload.width).map(|_| None).collect(),
             next_operation: 0,
-            pace: Pace::default(),
-            last_words: LastWords::default(),
         }
     }
 
     /// Schedules its first operations.
     pub fn begin(&mut self, cx: &mut Context) {
         for slot in 0..self.slots.len() {
-            let delay = self.random.below(50_000);
+            let delay = self.agenda.first();
             self.schedule(delay, ClientEvent::Begin { slot }, cx);
         }
     }
 
     /// Tells it to write to and read each of these partitions once more, and then to rest.
     pub fn rest_after(&mut self, partitions: &[u64]) {
-        self.last_words = LastWords::to(partitions);
+        self.agenda.rest_after(partitions);
     }
 
     /// Whether it has nothing left to do.
     pub fn rests(&self) -> bool {
-        self.last_words.are_said() && self.slots.iter().all(Option::is_none)
+        self.agenda.is_done() && self.slots.iter().all(Option::is_none)
     }
 
     fn schedule(&self, delay: u64, event: ClientEvent, cx: &mut Context) {
@@ -93,7 +86,7 @@ impl Client {
     }
 
     fn schedule_next(&mut self, slot: usize, cx: &mut Context) {
-        let delay = self.pace.next(&mut self.random, cx, self.last_words.have_begun());
+        let delay = self.agenda.pause(cx);
         self.schedule(delay, ClientEvent::Begin { slot }, cx);
     }
 
@@ -130,7 +123,7 @@ impl Client {
                 }
                 cx.coverage.hit("client timeout");
                 self.unsure(slot);
-                self.routes.ask(self.index, &mut self.random, cx);
+                self.routes.ask(self.index, &mut self.agenda.random, cx);
                 self.again_or_give_up(slot, 0, cx)
             }
         }
@@ -145,14 +138,8 @@ impl Client {
         if self.slots[slot].is_some() {
             return Ok(());
         }
-        let mut is_last_word = self.last_words.have_begun();
-        let (mut partition, mut action) = match self.last_words.next(slot) {
-            _ if !is_last_word => workload::choose(&mut self.memory, &mut self.random, cx),
-            Some((partition, write)) => {
-                workload::last_word(&mut self.memory, &mut self.random, cx, partition, write)
-            }
-            None => return Ok(()),
-        };
+        let Some(next) = self.agenda.next(slot, cx) else { return Ok(()) };
+        let Next { partition, mut action, mut is_last_word } = next;
         let mut claim = None;
         if self.uses_sessions && matches!(action, Action::Put { .. } | Action::Delete { .. }) {
             match self.sessions.get_mut(&partition) {
@@ -163,7 +150,7 @@ impl Client {
                 }
                 None => {
                     is_last_word = false;
-                    (partition, action) = (partition, Action::Register);
+                    action = Action::Register;
                 }
             }
         }
@@ -207,7 +194,7 @@ impl Client {
         let Some(running) = self.slots[slot].as_mut() else { return };
         let partition = running.operation.partition;
         let known = self.routes.leader(partition);
-        let anyone = *self.random.pick(&self.routes.holders(partition, cx));
+        let anyone = *self.agenda.random.pick(&self.routes.holders(partition, cx));
         let target = match known {
             Some(leader) if Self::needs_leader(&running.operation.action) => leader,
             _ => anyone,
@@ -233,7 +220,7 @@ impl Client {
         if attempt > 1 && matches!(ask, Ask::Write(_)) {
             cx.coverage.hit("write sent again");
         }
-        let patience = self.random.between(150_000, 900_000);
+        let patience = self.agenda.random.between(150_000, 900_000);
         let timeout = running.deadline.saturating_sub(cx.now).min(patience).max(1_000);
         let from = InFlight { client: self.index, slot, operation, attempt };
         let request = Request { from, partition, ask, timeout };
@@ -273,14 +260,14 @@ impl Client {
         cx.trace.detail(cx.now, || format!("client {} is answered: {:?}", self.index, answer));
         self.settle(&running);
         if let Answer::Written { met: true, .. } = answer {
-            self.pace.wrote();
+            self.agenda.wrote();
         }
         count(&running.operation.action, &answer, cx);
-        self.memory.learn(partition, &running.operation.action, &answer);
+        self.agenda.answered(&running.operation, &answer);
         running.operation.server = server;
         running.operation.answered = Some((cx.now, answer));
         if running.is_last_word {
-            self.last_words.was_answered();
+            self.agenda.last_word_said();
         }
         self.end(slot, running.operation, cx)
     }
@@ -347,9 +334,9 @@ impl Client {
             }
         }
         if refusal.not_here {
-            self.routes.ask(self.index, &mut self.random, cx);
+            self.routes.ask(self.index, &mut self.agenda.random, cx);
         }
-        let pause = if hint.is_some() { 1_000 } else { self.random.between(5_000, 40_000) };
+        let pause = if hint.is_some() { 1_000 } else { self.agenda.random.between(5_000, 40_000) };
         self.again_or_give_up(slot, pause, cx)
     }
 

@@ -6,6 +6,7 @@
 //! docs/simulator.md.
 #![deny(missing_docs)]
 
+mod agenda;
 mod calls;
 pub mod campaign;
 pub mod checks;
@@ -26,7 +27,6 @@ pub mod mutants;
 mod network;
 mod node;
 mod operator;
-mod pace;
 pub mod plan;
 mod processes;
 mod random;

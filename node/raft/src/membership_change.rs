@@ -12,25 +12,16 @@ use crate::membership::Membership;
 use crate::message::Message;
 use crate::mutant::mutant;
 use crate::progress::Progress;
-use crate::propose::{Proposed, name};
-use crate::raft::{Raft, Role};
+use crate::propose::{ProposeError, Proposed};
+use crate::raft::Raft;
 use crate::time::Time;
 
 /// Why a change of the membership was not taken. It is in no log and never will be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum ChangeError {
-    /// Another replica leads, or none.
-    #[error("this replica does not lead its partition; the leader it knows of is {}", name(*leader))]
-    NotLeader {
-        /// The leader as far as known.
-        leader: Option<ReplicaId>,
-    },
-    /// Leadership is being handed over.
-    #[error("leadership is being handed over to replica {to}; try again in a moment")]
-    TransferInProgress {
-        /// The next leader.
-        to: ReplicaId,
-    },
+    /// This replica takes nothing into its log.
+    #[error(transparent)]
+    NotProposed(#[from] ProposeError),
     /// Nothing of the leader's own term is committed yet.
     #[error("the leader of term {term} has committed nothing in it yet; try again in a moment")]
     TermNotCommitted {
@@ -117,12 +108,7 @@ impl Raft {
         membership: Membership,
     ) -> Result<Proposed, ChangeError> {
         self.advance_clock(now);
-        if self.role != Role::Leader {
-            return Err(ChangeError::NotLeader { leader: self.leader });
-        }
-        if let Some(transfer) = &self.lead.transfer {
-            return Err(ChangeError::TransferInProgress { to: transfer.to });
-        }
+        self.check_takes_proposals()?;
         // Changes of single servers are unsafe without this (Ongaro, raft-dev, July 2015). Joint
         // ones are safe by the majority of outgoing voters alone; the rule keeps that from being
         // the only defence.

@@ -22,7 +22,7 @@ pub struct Proposed {
     pub count: u32,
 }
 
-/// Why commands were not taken. They are in no log and never will be.
+/// Why nothing was taken into the log. What was proposed is in no log and never will be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum ProposeError {
     /// Another replica leads, or none.
@@ -31,7 +31,7 @@ pub enum ProposeError {
         /// The leader as far as known.
         leader: Option<ReplicaId>,
     },
-    /// Leadership is being handed over; try again in a moment.
+    /// Leadership is being handed over.
     #[error("leadership is being handed over to replica {to}; try again in a moment")]
     TransferInProgress {
         /// The next leader.
@@ -49,7 +49,7 @@ pub enum ProposeError {
     },
 }
 
-pub(crate) fn name(leader: Option<ReplicaId>) -> String {
+fn name(leader: Option<ReplicaId>) -> String {
     leader.map_or_else(|| "none".to_owned(), |id| format!("replica {id}"))
 }
 
@@ -63,8 +63,8 @@ impl Raft {
         self.propose_after(now, Stamp(0), commands)
     }
 
-    /// [`propose`](Raft::propose) for clients that have seen batches of stamps up to `seen`, perhaps of other partitions: the
-    /// batch gets a later one.
+    /// [`propose`](Raft::propose) for clients that have seen batches of stamps up to `seen`, perhaps
+    /// of other partitions: the batch gets a later one.
     pub fn propose_after(
         &mut self,
         now: Time,
@@ -72,12 +72,7 @@ impl Raft {
         commands: &[Bytes],
     ) -> Result<Proposed, ProposeError> {
         self.advance_clock(now);
-        if self.role != Role::Leader {
-            return Err(ProposeError::NotLeader { leader: self.leader });
-        }
-        if let Some(transfer) = &self.lead.transfer {
-            return Err(ProposeError::TransferInProgress { to: transfer.to });
-        }
+        self.check_takes_proposals()?;
         let (waiting, limit) = (self.lead.uncommitted_bytes, self.config.max_uncommitted_bytes);
         let bytes: u64 = commands.iter().map(|command| command.len() as u64).sum();
         if waiting > 0 && waiting + bytes > limit {
@@ -85,6 +80,18 @@ impl Raft {
         }
         self.note_request();
         Ok(self.append_own(BatchKind::Commands, seen, commands))
+    }
+
+    /// Only the leader takes anything into its log, and nothing while it hands over: what came after
+    /// the target is up to date would keep it from winning.
+    pub(crate) fn check_takes_proposals(&self) -> Result<(), ProposeError> {
+        if self.role != Role::Leader {
+            return Err(ProposeError::NotLeader { leader: self.leader });
+        }
+        if let Some(transfer) = &self.lead.transfer {
+            return Err(ProposeError::TransferInProgress { to: transfer.to });
+        }
+        Ok(())
     }
 
     pub(crate) fn append_own(

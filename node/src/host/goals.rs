@@ -12,7 +12,7 @@ use crate::work::RequestId;
 use doug_proto::error::Fault;
 use doug_proto::ids::NodeId;
 use doug_proto::map::{Goal, Partition};
-use doug_raft::{ChangeError, Index, Term, Time};
+use doug_raft::{ChangeError, Index, ProposeError, Term, Time};
 use doug_storage::ReplicaKey;
 use tonic::Code;
 
@@ -226,7 +226,9 @@ fn answer_goal(
             awaited.proposed = Some((at.term, at.base, Box::new(next)));
             None
         }
-        Err(ChangeError::NotLeader { .. }) => Some(Err(not_leader(replica))),
+        Err(ChangeError::NotProposed(ProposeError::NotLeader { .. })) => {
+            Some(Err(not_leader(replica)))
+        }
         // It passes: a hand-over, the first entry of the term, a change before.
         Err(_) => None,
     }

@@ -2,15 +2,13 @@
 
 use super::operations::{Asked, Done, Header, Page};
 use super::program::Running;
+use crate::agenda::{Agenda, Next};
 use crate::checks::Violation;
 use crate::clients::count;
 use crate::context::Context;
 use crate::events::Event;
 use crate::history::{Action, Answer, Freshness, Operation};
 use crate::library::LibraryEvent;
-use crate::pace::{LastWords, Pace};
-use crate::random::Random;
-use crate::workload::{self, Memory};
 use doug_client::{Client, Fault};
 use doug_proto::token::SessionToken;
 use doug_proto::v1::stream_answer::Answer as Wire;
@@ -29,12 +27,9 @@ pub struct Caller {
     pub index: usize,
     program: usize,
     client: Client,
-    random: Random,
-    memory: Memory,
-    pace: Pace,
+    agenda: Agenda,
     slots: Vec<Option<UnderWay>>,
     next: u64,
-    last_words: LastWords,
     done: Arc<Mutex<Vec<(usize, Done)>>>,
 }
 
@@ -56,12 +51,9 @@ impl Caller {
             index,
             program,
             client,
-            random: Random::for_purpose(cx.plan.seed, 2_000 + index as u64),
-            memory: Memory::new(index as u64 + 1),
-            pace: Pace::default(),
+            agenda: Agenda::new(index, cx),
             slots: (0..cx.plan.workload.width).map(|_| None).collect(),
             next: 0,
-            last_words: LastWords::default(),
             done: Arc::default(),
         }
     }
@@ -69,19 +61,19 @@ impl Caller {
     /// Schedules its first operations.
     pub fn begin(&mut self, cx: &mut Context) {
         for slot in 0..self.slots.len() {
-            let delay = self.random.below(50_000);
+            let delay = self.agenda.first();
             self.schedule(delay, slot, cx);
         }
     }
 
     /// Tells it to write to and read each of these partitions once more, and then to rest.
     pub fn rest_after(&mut self, partitions: &[u64]) {
-        self.last_words = LastWords::to(partitions);
+        self.agenda.rest_after(partitions);
     }
 
     /// Whether it has nothing left to do.
     pub fn rests(&self) -> bool {
-        self.last_words.are_said() && self.slots.iter().all(Option::is_none)
+        self.agenda.is_done() && self.slots.iter().all(Option::is_none)
     }
 
     fn schedule(&self, delay: u64, slot: usize, cx: &mut Context) {
@@ -94,14 +86,8 @@ impl Caller {
         if self.slots[slot].is_some() {
             return;
         }
-        let is_last_word = self.last_words.have_begun();
-        let (partition, mut action) = match self.last_words.next(slot) {
-            _ if !is_last_word => workload::choose(&mut self.memory, &mut self.random, cx),
-            Some((partition, write)) => {
-                workload::last_word(&mut self.memory, &mut self.random, cx, partition, write)
-            }
-            None => return,
-        };
+        let Some(next) = self.agenda.next(slot, cx) else { return };
+        let Next { partition, mut action, is_last_word } = next;
         let token = self.client.session_token();
         let seen = SessionToken::from_bytes(&token).unwrap_or_default();
         if let Action::Get { freshness, .. } | Action::Scan { freshness, .. } = &mut action
@@ -114,8 +100,8 @@ impl Caller {
                 Freshness::Session(seen.revision(partition))
             };
         }
-        let everywhere = !is_last_word && self.random.chance(700);
-        let limit = (cx.plan.workload.keys / self.random.pick(&[1, 2, 4, 12])).max(2) as u32;
+        let everywhere = !is_last_word && self.agenda.random.chance(700);
+        let limit = (cx.plan.workload.keys / self.agenda.random.pick(&[1, 2, 4, 12])).max(2) as u32;
         let scanned = (!everywhere).then_some(partition);
         let asked = Asked::new(&action, token, scanned, limit);
         self.next += 1;
@@ -145,7 +131,7 @@ impl Caller {
         let done = std::mem::take(&mut *self.done.lock());
         for (slot, done) in done {
             let Some(running) = self.slots[slot].take() else { continue };
-            let delay = self.pace.next(&mut self.random, cx, self.last_words.have_begun());
+            let delay = self.agenda.pause(cx);
             self.schedule(delay, slot, cx);
             cx.trace.detail(cx.now, || format!("client {} is told: {done:?}", self.index));
             self.report(running, done, cx)?;
@@ -177,7 +163,7 @@ impl Caller {
             Done::Failed(fault) => return self.failed(operation, &fault, cx),
         }
         if is_last_word {
-            self.last_words.was_answered();
+            self.agenda.last_word_said();
         }
         Ok(())
     }
@@ -190,10 +176,10 @@ impl Caller {
         cx: &mut Context,
     ) -> Result<(), Violation> {
         if let Answer::Written { met: true, .. } = answer {
-            self.pace.wrote();
+            self.agenda.wrote();
         }
         count(&operation.action, &answer, cx);
-        self.memory.learn(operation.partition, &operation.action, &answer);
+        self.agenda.answered(&operation, &answer);
         (operation.server, operation.staleness) = (header.server, header.staleness);
         operation.answered = Some((cx.now, answer));
         cx.checks.ended(operation)

@@ -134,7 +134,7 @@ mod what_is_refused {
         let mut replica = Replica::of_three(1, vec![]);
         replica.step(2, heartbeat(1));
         let refused = propose(&mut replica, voters([1, 2, 3]));
-        assert_eq!(refused, Err(ChangeError::NotLeader { leader: Some(id(2)) }));
+        assert_eq!(refused, Err(ProposeError::NotLeader { leader: Some(id(2)) }.into()));
     }
 
     #[test]
@@ -164,7 +164,7 @@ mod what_is_refused {
         let mut replica = Replica::leader();
         replica.raft.transfer(replica.now, id(3)).expect("3 votes");
         let refused = propose(&mut replica, with_learners(voters([1, 2, 3]), &[4]));
-        assert_eq!(refused, Err(ChangeError::TransferInProgress { to: id(3) }));
+        assert_eq!(refused, Err(ProposeError::TransferInProgress { to: id(3) }.into()));
     }
 
     #[test]

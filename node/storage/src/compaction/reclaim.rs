@@ -116,15 +116,23 @@ fn beneath_count(levels: &Levels, placed: &Placed) -> usize {
     deeper.chain(older).filter(overlaps).count()
 }
 
+/// What a [`Survey`] is of.
+pub(crate) struct Subject {
+    pub(crate) workshop: Arc<Workshop>,
+    pub(crate) ticket: JobTicket,
+    pub(crate) levels: Arc<Levels>,
+    /// The table.
+    pub(crate) placed: Placed,
+    pub(crate) interval: Option<Arc<dyn Interval>>,
+    /// Nobody reads at an older revision.
+    pub(crate) horizon: u64,
+    /// Where the outcome is noted.
+    pub(crate) looked: Arc<Mutex<Looked>>,
+}
+
 /// Reads one table, beside those above it, to see how much of it may go.
 pub struct Survey {
-    workshop: Arc<Workshop>,
-    ticket: JobTicket,
-    levels: Arc<Levels>,
-    placed: Placed,
-    interval: Option<Arc<dyn Interval>>,
-    horizon: u64,
-    looked: Arc<Mutex<Looked>>,
+    of: Subject,
     reading: Option<(TableCursor, Sieve)>,
     read: u64,
     kept: u64,
@@ -145,17 +153,8 @@ pub enum Surveyed {
 pub struct Found(Survey);
 
 impl Survey {
-    pub(crate) fn new(
-        workshop: Arc<Workshop>,
-        ticket: JobTicket,
-        levels: Arc<Levels>,
-        placed: Placed,
-        interval: Option<Arc<dyn Interval>>,
-        horizon: u64,
-        looked: Arc<Mutex<Looked>>,
-    ) -> Self {
-        let (reading, read, kept) = (None, 0, 0);
-        Self { workshop, ticket, levels, placed, interval, horizon, looked, reading, read, kept }
+    pub(crate) fn new(of: Subject) -> Self {
+        Self { of, reading: None, read: 0, kept: 0 }
     }
 
     /// Reads about `budget` bytes. After an error drop the survey.
@@ -166,7 +165,7 @@ impl Survey {
         let (mut cursor, mut sieve) = match self.reading.take() {
             Some(reading) => reading,
             None => {
-                let table = Arc::clone(&self.placed.table);
+                let table = Arc::clone(&self.of.placed.table);
                 (TableCursor::forward(table, None, Caching::Bypass)?, self.sieve()?)
             }
         };
@@ -186,33 +185,35 @@ impl Survey {
             return Ok(Surveyed::More(self));
         }
         if (self.read - self.kept) * WORTH < self.read {
-            let beneath = beneath_count(&self.levels, &self.placed);
-            self.looked.lock().vain.insert(self.placed.meta.file, (self.horizon, beneath));
+            let Subject { levels, placed, horizon, looked, .. } = &self.of;
+            let beneath = beneath_count(levels, placed);
+            looked.lock().vain.insert(placed.meta.file, (*horizon, beneath));
             return Ok(Surveyed::Vain);
         }
         Ok(Surveyed::Worth(Box::new(Found(*self))))
     }
 
     fn sieve(&self) -> Result<Sieve> {
-        let (levels, level) = (&self.levels, usize::from(self.placed.meta.level));
+        let Subject { levels, placed, interval, horizon, .. } = &self.of;
+        let level = usize::from(placed.meta.level);
         let beneath = match level {
-            0 => levels.beneath_table(&self.placed.meta),
+            0 => levels.beneath_table(&placed.meta),
             _ => levels.beneath(level + 1),
         };
-        let newer = above(levels, &self.placed).map(|newer| Arc::clone(&newer.table)).collect();
-        let above = Above::new(newer, &self.placed.meta)?;
-        Ok(Sieve::new(self.interval.clone(), beneath, self.horizon).below(above))
+        let newer = above(levels, placed).map(|newer| Arc::clone(&newer.table)).collect();
+        let above = Above::new(newer, &placed.meta)?;
+        Ok(Sieve::new(interval.clone(), beneath, *horizon).below(above))
     }
 }
 
 impl Found {
     /// Bytes that what stays takes on disk, at most.
     pub fn needs(&self) -> u64 {
-        let Survey { placed, read, kept, .. } = &self.0;
+        let Survey { of, read, kept, .. } = &self.0;
         if *kept == 0 {
             return 0;
         }
-        let size = placed.meta.size;
+        let size = of.placed.meta.size;
         // Blocks are filled anew, and the filter, the index and the properties are written again.
         let share = u128::from(size) * u128::from(*kept) / u128::from(*read);
         size.min(share as u64 + size / 8 + 4_096)
@@ -221,7 +222,8 @@ impl Found {
     /// There is no room for it: the table is looked at again once there is.
     pub fn put_off(self) {
         let needs = self.needs();
-        self.0.looked.lock().cramped.insert(self.0.placed.meta.file, needs);
+        let Subject { looked, placed, .. } = &self.0.of;
+        looked.lock().cramped.insert(placed.meta.file, needs);
     }
 
     /// The job that writes it.
@@ -230,7 +232,7 @@ impl Found {
     /// I/O; corruption.
     pub fn begin(self) -> Result<CompactionJob> {
         let sieve = self.0.sieve()?;
-        let Survey { workshop, ticket, placed, horizon, .. } = self.0;
+        let Subject { workshop, ticket, placed, horizon, .. } = self.0.of;
         let level = usize::from(placed.meta.level);
         let picked =
             Picked { level, output: level, upper: vec![placed.meta.file], lower: Vec::new() };
@@ -241,8 +243,8 @@ impl Found {
 impl std::fmt::Debug for Survey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Survey")
-            .field("file", &self.placed.meta.file)
-            .field("horizon", &self.horizon)
+            .field("file", &self.of.placed.meta.file)
+            .field("horizon", &self.of.horizon)
             .finish_non_exhaustive()
     }
 }

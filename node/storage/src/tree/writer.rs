@@ -15,7 +15,7 @@ use super::snapshot::{Checkpoint, SnapshotTables};
 use super::version::{Frozen, Version};
 use super::view::{Latest, TreeReader, View};
 use super::{Applied, Interval, KeyClass, LevelStats, Pressure, TreeEdit, TreeImage, TreeOptions};
-use crate::compaction::reclaim::{Looked, choose};
+use crate::compaction::reclaim::{Looked, Subject, choose};
 use crate::compaction::{CompactionJob, Survey, bytes, pick};
 use crate::memtable::{Memtable, Op};
 use crate::table::{FileId, ObsoleteFiles, TimedBatch};
@@ -219,8 +219,8 @@ impl Tree {
         let horizon = self.latest.pins.raise_floor(within).min(within);
         let interval = self.version.interval.clone();
         let (workshop, looked) = (Arc::clone(&self.workshop), Arc::clone(&self.looked));
-        let survey = Survey::new(workshop, ticket, levels, placed, interval, horizon, looked);
-        Some(Box::new(survey))
+        let of = Subject { workshop, ticket, levels, placed, interval, horizon, looked };
+        Some(Box::new(Survey::new(of)))
     }
 
     /// What [`Self::horizon`] would say now to a compaction.
