@@ -12,11 +12,11 @@ use std::collections::VecDeque;
 /// What a client asks and when.
 #[derive(Debug)]
 pub struct Agenda {
-    /// All that is left to chance about the client.
+    /// The client's own stream of chance.
     pub random: Random,
     memory: Memory,
     pace: Pace,
-    last_words: LastWords,
+    final_operations: FinalOperations,
 }
 
 /// The next operation of a client.
@@ -26,7 +26,7 @@ pub struct Next {
     /// What is asked.
     pub action: Action,
     /// Whether it is one of the client's last, which must be carried out before it rests.
-    pub is_last_word: bool,
+    pub is_final: bool,
 }
 
 impl Agenda {
@@ -36,7 +36,7 @@ impl Agenda {
             random: Random::for_purpose(cx.plan.seed, 2_000 + index as u64),
             memory: Memory::new(index as u64 + 1),
             pace: Pace::default(),
-            last_words: LastWords::default(),
+            final_operations: FinalOperations::default(),
         }
     }
 
@@ -47,19 +47,19 @@ impl Agenda {
 
     /// Microseconds from the end of an operation to the next one of its slot.
     pub fn pause(&mut self, cx: &Context) -> u64 {
-        self.pace.next(&mut self.random, cx, self.last_words.have_begun())
+        self.pace.next(&mut self.random, cx, self.final_operations.have_begun())
     }
 
     /// What a slot asks next; `None` if it is to rest.
-    pub fn next(&mut self, slot: usize, cx: &mut Context) -> Option<Next> {
-        let is_last_word = self.last_words.have_begun();
-        let (partition, action) = if is_last_word {
-            let (partition, write) = self.last_words.next(slot)?;
-            workload::last_word(&mut self.memory, &mut self.random, cx, partition, write)
+    pub fn next(&mut self, slot: usize, cx: &Context) -> Option<Next> {
+        let is_final = self.final_operations.have_begun();
+        let (partition, action) = if is_final {
+            let (partition, write) = self.final_operations.next(slot)?;
+            workload::final_operation(&mut self.memory, &mut self.random, cx, partition, write)
         } else {
             workload::choose(&mut self.memory, &mut self.random, cx)
         };
-        Some(Next { partition, action, is_last_word })
+        Some(Next { partition, action, is_final })
     }
 
     /// An operation was answered.
@@ -74,17 +74,17 @@ impl Agenda {
 
     /// The client is to write to and read each of these partitions once more, and then to rest.
     pub fn rest_after(&mut self, partitions: &[u64]) {
-        self.last_words = LastWords::to(partitions);
+        self.final_operations = FinalOperations::to(partitions);
     }
 
-    /// The last word that was due has been carried out.
-    pub fn last_word_said(&mut self) {
-        self.last_words.was_answered();
+    /// The final operation that was due has been carried out.
+    pub fn final_operation_done(&mut self) {
+        self.final_operations.was_answered();
     }
 
     /// Whether nothing is left on it.
     pub fn is_done(&self) -> bool {
-        self.last_words.are_said()
+        self.final_operations.are_done()
     }
 }
 
@@ -124,36 +124,36 @@ impl Pace {
     }
 }
 
-/// What a client still says once the faults are over, one after the other: it shows that everybody
-/// can be written to and read again.
+/// What a client still does once the faults are over, one operation after the other: it shows that
+/// every partition can be written to and read again.
 #[derive(Debug, Default)]
-struct LastWords(Option<VecDeque<(u64, bool)>>);
+struct FinalOperations(Option<VecDeque<(u64, bool)>>);
 
-impl LastWords {
+impl FinalOperations {
     /// A write to each of these partitions, and a read of it.
     fn to(partitions: &[u64]) -> Self {
         Self(Some(partitions.iter().flat_map(|p| [(*p, true), (*p, false)]).collect()))
     }
 
-    /// Whether nothing else is said any more.
+    /// Whether nothing else is done any more.
     fn have_begun(&self) -> bool {
         self.0.is_some()
     }
 
-    /// Whether all was said.
-    fn are_said(&self) -> bool {
+    /// Whether all are done.
+    fn are_done(&self) -> bool {
         self.0.as_ref().is_some_and(VecDeque::is_empty)
     }
 
-    /// The partition of the next one, and whether it is a write. Only the first slot has it to say.
+    /// The partition of the next one, and whether it is a write. Only the first slot does them.
     fn next(&self, slot: usize) -> Option<(u64, bool)> {
         self.0.as_ref()?.front().copied().filter(|_| slot == 0)
     }
 
     /// It was answered.
     fn was_answered(&mut self) {
-        if let Some(words) = &mut self.0 {
-            words.pop_front();
+        if let Some(operations) = &mut self.0 {
+            operations.pop_front();
         }
     }
 }

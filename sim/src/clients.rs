@@ -41,7 +41,7 @@ struct Running {
     /// Some try may have been applied.
     uncertain: bool,
     target: usize,
-    is_last_word: bool,
+    is_final: bool,
 }
 
 /// An operation ends this many microseconds after it was asked, answered or not.
@@ -139,7 +139,7 @@ impl Client {
             return Ok(());
         }
         let Some(next) = self.agenda.next(slot, cx) else { return Ok(()) };
-        let Next { partition, mut action, mut is_last_word } = next;
+        let Next { partition, mut action, mut is_final } = next;
         let mut claim = None;
         if self.uses_sessions && matches!(action, Action::Put { .. } | Action::Delete { .. }) {
             match self.sessions.get_mut(&partition) {
@@ -149,7 +149,7 @@ impl Client {
                     session.next += 1;
                 }
                 None => {
-                    is_last_word = false;
+                    is_final = false;
                     action = Action::Register;
                 }
             }
@@ -173,7 +173,7 @@ impl Client {
             claim,
             uncertain: false,
             target: 0,
-            is_last_word,
+            is_final,
         });
         self.send(slot, cx);
         Ok(())
@@ -266,8 +266,8 @@ impl Client {
         self.agenda.answered(&running.operation, &answer);
         running.operation.server = server;
         running.operation.answered = Some((cx.now, answer));
-        if running.is_last_word {
-            self.agenda.last_word_said();
+        if running.is_final {
+            self.agenda.final_operation_done();
         }
         self.end(slot, running.operation, cx)
     }

@@ -27,7 +27,7 @@ pub enum Relief {
     Descriptors(usize),
     /// This node, told to stop, ends.
     Stopped(usize),
-    /// The mad wall clock is set right.
+    /// The faulty wall clock is set right.
     WallClock,
     /// The clock of this node's process runs on; of a later process it always did.
     Clock {
@@ -289,7 +289,7 @@ impl World {
         }
     }
 
-    /// Lets the mad wall clock jump by so many milliseconds, or stand still where that is 0.
+    /// Lets the faulty wall clock jump by so many milliseconds, or stand still where that is 0.
     fn disturb_wall_clock(&mut self, by: i64, random: &mut Random) {
         let node = self.cx.wall_clocks.disturb(self.cx.now, by);
         self.tell(&format!("the wall clock of {} is off by {by} ms", self.nodes[node].name));

@@ -87,11 +87,11 @@ pub enum FaultKind {
     StuckThread,
     /// A node's log has no room for batches until its host, told so, has answered.
     FullLog,
-    /// The mad wall clock jumps an hour ahead, and is set right later.
+    /// The faulty wall clock jumps an hour ahead, and is set right later.
     WallClockAhead,
-    /// The mad wall clock falls an hour back, and is set right later.
+    /// The faulty wall clock falls an hour back, and is set right later.
     WallClockBack,
-    /// The mad wall clock stands still for a while.
+    /// The faulty wall clock stands still for a while.
     WallClockFrozen,
     /// A sector of a file does not read, once or for good.
     LostSector,

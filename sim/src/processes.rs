@@ -50,8 +50,8 @@ impl World {
         }
     }
 
-    /// A process ended by itself. That breaks a promise unless its disk was made to fail, or its files
-    /// were damaged.
+    /// A process ended by itself. That breaks a promise unless its disk was made to fail, or its
+    /// files were damaged.
     pub(crate) fn died(&mut self, node: usize, death: Death) -> Result<(), Violation> {
         let name = self.nodes[node].name.clone();
         if self.cx.losses.was_damaged(self.nodes[node].id)

@@ -48,8 +48,7 @@ impl Losses {
         self.tails.insert(node);
     }
 
-    /// Whether files of the node were damaged, so that it may notice damage: a node that was not must
-    /// find none.
+    /// Whether files of the node were damaged. Only then may it find damage.
     pub fn was_damaged(&self, node: NodeId) -> bool {
         self.files.contains_key(&node)
     }

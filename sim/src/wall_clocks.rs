@@ -1,5 +1,5 @@
 //! The nodes' wall clocks: a few tenths of a second apart, a little fast or slow; and one of them
-//! is mad.
+//! is faulty.
 
 use crate::random::Random;
 use doug_raft::Clock;
@@ -35,7 +35,7 @@ impl WallClock {
 #[derive(Debug)]
 pub struct WallClocks {
     clocks: Vec<WallClock>,
-    mad: usize,
+    faulty: usize,
 }
 
 impl WallClocks {
@@ -45,7 +45,7 @@ impl WallClocks {
         let mut around = |most: i64| random.below(2 * most as u64) as i64 - most;
         let mut clock = || WallClock { offset: around(APART), drift: around(DRIFT), frozen: None };
         let clocks = (0..nodes).map(|_| clock()).collect();
-        Self { clocks, mad: random.below(nodes as u64) as usize }
+        Self { clocks, faulty: random.below(nodes as u64) as usize }
     }
 
     /// What a node's clock shows.
@@ -58,20 +58,20 @@ impl WallClocks {
         Clock((BEGINNING + SLACK) as u64 + now / 1_000)
     }
 
-    /// The mad clock jumps by so many milliseconds, or stands still where that is 0. Returns its
+    /// The faulty clock jumps by so many milliseconds, or stands still where that is 0. Returns its
     /// node.
     pub fn disturb(&mut self, now: u64, by: i64) -> usize {
-        let clock = &mut self.clocks[self.mad];
+        let clock = &mut self.clocks[self.faulty];
         match by {
             0 => clock.frozen = Some(clock.show(now)),
             _ => clock.offset += by,
         }
-        self.mad
+        self.faulty
     }
 
-    /// The mad clock is set right.
+    /// The faulty clock is set right.
     pub fn mend(&mut self) {
-        let clock = &mut self.clocks[self.mad];
+        let clock = &mut self.clocks[self.faulty];
         (clock.offset, clock.frozen) = (0, None);
     }
 }

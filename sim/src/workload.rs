@@ -120,7 +120,7 @@ fn freshness(memory: &Memory, random: &mut Random, partition: u64) -> Freshness 
 }
 
 /// A last write to a partition, or a last look at all of it.
-pub fn last_word(
+pub fn final_operation(
     memory: &mut Memory,
     random: &mut Random,
     cx: &Context,

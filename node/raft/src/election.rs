@@ -271,7 +271,7 @@ impl Raft {
             && !self.has_promised()
             && self.is_up_to_date(end);
         if granted && self.role == Role::Follower {
-            // Let the one that asked first finish: two candidates at once split the votes.
+            // Whoever asked first campaigns alone: two candidates at once split the votes.
             self.election.deadline =
                 self.election.deadline.max(self.now.after(self.config.suspicion_delay));
         }

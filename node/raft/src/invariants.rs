@@ -12,7 +12,7 @@ impl Raft {
         self.check_log();
         self.check_role();
         self.check_progress();
-        self.check_silence();
+        self.check_quiescence();
     }
 
     fn check_log(&self) {
@@ -125,12 +125,12 @@ impl Raft {
         }
     }
 
-    fn check_silence(&self) {
+    fn check_quiescence(&self) {
         if self.is_quiesced() {
             let last = self.log.last_index();
             assert!(
                 self.leader.is_some() && !self.quiescence.has_proposed(),
-                "{}: is quiesced without a leader, or has yet to",
+                "{}: is quiesced without a leader, or while its own proposal to quiesce waits",
                 self.who()
             );
             assert!(

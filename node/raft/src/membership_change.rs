@@ -172,12 +172,12 @@ impl Raft {
             return;
         }
         let matched = |id: &ReplicaId| self.lead.peers.get(id).map_or(0, |peer| peer.matched);
-        let heir = configuration.voters.iter().copied().max_by_key(matched);
+        let successor = configuration.voters.iter().copied().max_by_key(matched);
         for id in self.peer_ids() {
             self.tell_commit(id);
         }
-        if let Some(heir) = heir {
-            self.send(heir, Message::TimeoutNow { term: self.term });
+        if let Some(successor) = successor {
+            self.send(successor, Message::TimeoutNow { term: self.term });
         }
         self.become_follower(self.term, None);
     }

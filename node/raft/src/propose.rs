@@ -63,8 +63,8 @@ impl Raft {
         self.propose_after(now, Stamp(0), commands)
     }
 
-    /// [`propose`](Raft::propose) for clients that have seen batches of stamps up to `seen`, perhaps
-    /// of other partitions: the batch gets a later one.
+    /// [`propose`](Raft::propose) for clients that have seen batches of stamps up to `seen`, also of
+    /// other partitions: the batch gets a later one.
     pub fn propose_after(
         &mut self,
         now: Time,
@@ -82,8 +82,8 @@ impl Raft {
         Ok(self.append_own(BatchKind::Commands, seen, commands))
     }
 
-    /// Only the leader takes anything into its log, and nothing while it hands over: what came after
-    /// the target is up to date would keep it from winning.
+    /// Only the leader takes anything into its log, and nothing while it hands over: the target
+    /// must hold all of the log, or it could not win.
     pub(crate) fn check_takes_proposals(&self) -> Result<(), ProposeError> {
         if self.role != Role::Leader {
             return Err(ProposeError::NotLeader { leader: self.leader });

@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn learners_and_strangers_never_count() {
+    fn learners_and_unknown_replicas_never_count() {
         let mut configuration = Configuration::of_voters(ids(&[1, 2, 3]));
         configuration.learners = ids(&[4, 5]);
         assert_eq!(configuration.reached(|id| if id.0 > 2 { 9 } else { 1 }), 1);

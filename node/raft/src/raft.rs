@@ -68,7 +68,7 @@ pub struct Raft {
     pub(crate) vote: Option<ReplicaId>,
     /// The leader followed now.
     pub(crate) leader: Option<ReplicaId>,
-    /// Who has shown to lead this term, even if it has gone silent since.
+    /// The leader of this term, once it was heard; kept even if it is followed no longer.
     pub(crate) term_leader: Option<ReplicaId>,
     /// Term or vote changed since the last hard state was issued.
     pub(crate) hard_state_changed: bool,
@@ -271,8 +271,8 @@ impl Raft {
         match message {
             // Only asked about: nobody has this term yet.
             Message::PreVote { .. } => true,
-            // Thesis, 4.2.3: who hears a leader lets no candidate depose it, and does not even take
-            // up its term.
+            // Thesis, 4.2.3: while a leader is heard, a candidate is ignored. Its term is not even
+            // taken up, for that would depose the leader.
             Message::Vote { transfer: false, .. }
                 if term > self.term
                     && self.config.check_quorum

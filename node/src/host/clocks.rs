@@ -81,7 +81,7 @@ impl WallClocks {
 
     /// By how many milliseconds this node's clock is ahead of the median of the others heard
     /// lately, or behind it if negative. Of two medians the nearer one counts: with two others, of
-    /// which one is mad, the sane ones agree. 0 while none is heard.
+    /// which one is faulty, the good ones agree. 0 while none is heard.
     pub(super) fn offset(&self, now: Time) -> i64 {
         let others = self.shown.iter().filter(|(node, _)| **node != self.own);
         let lately = others.filter(|(_, reading)| now.since(reading.at) <= RECENT);
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn the_mad_clock_is_off_and_the_sane_ones_are_not() {
+    fn the_faulty_clock_is_off_and_the_good_ones_are_not() {
         assert_eq!(clocks(5_000, &[5_001, 3_605_000]).offset(Time(0)), -1);
         assert_eq!(clocks(3_605_000, &[5_001, 5_000]).offset(Time(0)), 3_599_999);
         assert_eq!(clocks(5_000, &[5_000, 5_001, 5_002, 9_000]).offset(Time(0)), -1);

@@ -39,7 +39,7 @@ struct UnderWay {
     asked: Asked,
     /// What its client had seen of each partition.
     seen: SessionToken,
-    is_last_word: bool,
+    is_final: bool,
 }
 
 const NAME: &str = "an answer is success, failure or unknown";
@@ -87,7 +87,7 @@ impl Caller {
             return;
         }
         let Some(next) = self.agenda.next(slot, cx) else { return };
-        let Next { partition, mut action, is_last_word } = next;
+        let Next { partition, mut action, is_final } = next;
         let token = self.client.session_token();
         let seen = SessionToken::from_bytes(&token).unwrap_or_default();
         if let Action::Get { freshness, .. } | Action::Scan { freshness, .. } = &mut action
@@ -100,7 +100,7 @@ impl Caller {
                 Freshness::Session(seen.revision(partition))
             };
         }
-        let everywhere = !is_last_word && self.agenda.random.chance(700);
+        let everywhere = !is_final && self.agenda.random.chance(700);
         let limit = (cx.plan.workload.keys / self.agenda.random.pick(&[1, 2, 4, 12])).max(2) as u32;
         let scanned = (!everywhere).then_some(partition);
         let asked = Asked::new(&action, token, scanned, limit);
@@ -120,7 +120,7 @@ impl Caller {
             let result = work.carry_out(&client, Duration::from_micros(DEADLINE)).await;
             done.lock().push((slot, result));
         });
-        self.slots[slot] = Some(UnderWay { operation, asked, seen, is_last_word });
+        self.slots[slot] = Some(UnderWay { operation, asked, seen, is_final });
     }
 
     /// Takes in what the library has reported since.
@@ -140,7 +140,7 @@ impl Caller {
     }
 
     fn report(&mut self, running: UnderWay, done: Done, cx: &mut Context) -> Result<(), Violation> {
-        let UnderWay { operation, asked, seen, is_last_word } = running;
+        let UnderWay { operation, asked, seen, is_final } = running;
         cx.coverage.hit("library operation");
         let is_late = !asked.is_scan() && cx.now > operation.asked + DEADLINE + LATE;
         if is_late {
@@ -162,8 +162,8 @@ impl Caller {
             Done::Scanned(pages) => self.scanned(&operation, &seen, &pages, cx)?,
             Done::Failed(fault) => return self.failed(operation, &fault, cx),
         }
-        if is_last_word {
-            self.agenda.last_word_said();
+        if is_final {
+            self.agenda.final_operation_done();
         }
         Ok(())
     }

@@ -45,7 +45,7 @@ fn propose(replica: &mut Replica, seen: Stamp) -> BatchTime {
 #[test]
 fn the_clock_is_what_a_majority_of_the_clocks_has_reached() {
     let replica = leader(voters([1, 2, 3, 4, 5]), &SANE);
-    assert_eq!(replica.raft.last_time().clock, Clock(1_002), "one mad clock moves nothing");
+    assert_eq!(replica.raft.last_time().clock, Clock(1_002), "one faulty clock moves nothing");
     let behind = [1_000, 1_001, 1_002, 1_003, 0];
     let replica = leader(voters([1, 2, 3, 4, 5]), &behind);
     assert_eq!(replica.raft.last_time().clock, Clock(1_001), "one unheard counts as the least");

@@ -361,7 +361,7 @@ mod counting {
     }
 }
 
-mod peers_and_strangers {
+mod unknown_peers {
     use super::*;
 
     #[test]

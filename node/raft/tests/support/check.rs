@@ -82,8 +82,8 @@ impl Checker {
         self.seen.insert((at.base, at.term), seen);
     }
 
-    /// One mad clock moves nothing.
-    pub fn clock_is_sane(&self, batch: &Batch, truth: u64) {
+    /// One faulty clock moves nothing.
+    pub fn clock_is_good(&self, batch: &Batch, truth: u64) {
         let clock = batch.time.clock;
         assert!(clock.0 <= truth + 1_000, "{batch} has clock {clock} at {truth}");
     }

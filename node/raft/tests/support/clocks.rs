@@ -14,17 +14,17 @@ pub(super) fn wall(now: Time) -> u64 {
 }
 
 impl Cluster {
-    /// What the good wall clocks show, what the mad one does, and the stamp that a request has
+    /// What the good wall clocks show, what the faulty one does, and the stamp that a request has
     /// seen: of another partition, which may be ahead.
     pub(super) fn draw_clocks(&mut self) -> (u64, u64, Stamp) {
         let truth = wall(self.now);
-        let mad = match self.clock_dice.between(0, 3) {
+        let faulty = match self.clock_dice.between(0, 3) {
             0 => truth + HOUR,
             1 => truth - HOUR,
             2 => HOUR,
             _ => 0,
         };
         let ahead = if self.clock_dice.percent(30) { self.clock_dice.between(0, 3_000) } else { 0 };
-        (truth, mad, Stamp::first_of(Clock(truth - 1_500 + ahead)))
+        (truth, faulty, Stamp::first_of(Clock(truth - 1_500 + ahead)))
     }
 }

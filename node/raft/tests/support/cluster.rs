@@ -216,9 +216,9 @@ impl Cluster {
         let list: Vec<_> =
             commands.iter().map(|command| String::from_utf8_lossy(command)).collect();
         self.story.tell(self.now, format!("{number} is given {}", list.join(", ")));
-        let (truth, mad, seen) = self.draw_clocks();
+        let (truth, faulty, seen) = self.draw_clocks();
         let proposed = self.with(number, |raft, now| {
-            raft.observe_clocks(now, |id| WallClock(if id.0 == 1 { mad } else { truth }));
+            raft.observe_clocks(now, |id| WallClock(if id.0 == 1 { faulty } else { truth }));
             raft.propose_after(now, seen, commands)
         });
         if let Ok(at) = &proposed {

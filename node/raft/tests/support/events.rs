@@ -161,9 +161,9 @@ impl Cluster {
             Effect::Apply { batches } => {
                 for batch in &batches {
                     self.checker.applied(batch);
-                    // With fewer than three voters a mad clock may be the majority.
+                    // With fewer than three voters a faulty clock may be the majority.
                     if !self.changes_members {
-                        self.checker.clock_is_sane(batch, wall(self.now));
+                        self.checker.clock_is_good(batch, wall(self.now));
                     }
                     self.node(number).machine.apply(batch);
                 }

@@ -105,7 +105,7 @@ pub fn finish_changes(cluster: &mut Cluster) {
         }
         let now = cluster.raft(leader).configuration().clone();
         if !now.is_joint() {
-            stop_strangers(cluster, &now);
+            destroy_left_out(cluster, &now);
             return;
         }
         let _ = cluster.change(leader, finished(&now));
@@ -113,7 +113,7 @@ pub fn finish_changes(cluster: &mut Cluster) {
     }
 }
 
-fn stop_strangers(cluster: &mut Cluster, now: &Configuration) {
+fn destroy_left_out(cluster: &mut Cluster, now: &Configuration) {
     for number in cluster.running() {
         if !now.members().contains(&id(number)) {
             cluster.destroy(number);
