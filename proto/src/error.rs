@@ -67,7 +67,7 @@ impl Fault {
         Self::new(Code::InvalidArgument, message).not_executed()
     }
 
-    /// `INVALID_ARGUMENT` for something beyond a limit of [`limits`].
+    /// `INVALID_ARGUMENT` for something beyond a limit of [`limits`](crate::limits).
     pub fn limit(what: &str, limit: usize, actual: usize) -> Self {
         let detail =
             v1::LimitExceeded { what: what.to_owned(), limit: limit as u64, actual: actual as u64 };
