@@ -4,7 +4,7 @@
 use super::reach::Reached;
 use crate::commands::status::{Node, Partition, Place, Shortage, View};
 use doug_proto::clock_offset::clock_off;
-use doug_proto::v1::{self, NodeState};
+use doug_proto::v1::NodeState;
 
 /// Followers lag by what is in flight; more than this is falling behind.
 const MUCH_LAG: u64 = 10_000;
@@ -50,6 +50,10 @@ fn check_leader(view: &View, partition: &Partition) -> Option<Finding> {
         .collect();
     let (members, alive) = (partition.members.len(), partition.members.len() - down.len());
     let needed = members / 2 + 1;
+    let served = match alive {
+        0 => "can be neither written nor read",
+        _ => "cannot be written, and read only with `--consistency eventual`",
+    };
     let remedy = if alive < needed {
         format!(
             "start at least {} of these nodes: {}; {needed} of {members} must answer",
@@ -63,9 +67,7 @@ fn check_leader(view: &View, partition: &Partition) -> Option<Finding> {
     };
     Some(Finding {
         subject: format!("partition {} (cluster {})", partition.id, partition.cluster),
-        problem: format!(
-            "it has no leader: its keys can be neither written nor read, {alive} of {members} nodes answer"
-        ),
+        problem: format!("it has no leader: its keys {served}; {alive} of {members} nodes answer"),
         remedy,
     })
 }
@@ -98,10 +100,10 @@ fn check_node(node: &Node) -> Option<Finding> {
 }
 
 fn check_volume(node: &Node) -> Option<Finding> {
-    let volume = node.volume.filter(v1::VolumeStatus::is_nearly_full)?;
+    let (fullness, left) = node.fullness()?;
     Some(Finding {
         subject: format!("volume of node {} ({})", node.name, node.id),
-        problem: format!("it is nearly full: {}", volume.in_words()),
+        problem: format!("it is {fullness}: {left}"),
         remedy: "grow it, add a cluster that takes partitions over, or delete keys: compaction \
                  then makes room"
             .to_owned(),
@@ -245,6 +247,7 @@ mod tests {
     use super::*;
     use crate::commands::status::Change;
     use crate::commands::status::tests::{changing, sample, short};
+    use doug_proto::v1;
 
     fn subjects(view: View) -> Vec<String> {
         let own_version = "0.1.0".into();
@@ -284,6 +287,7 @@ mod tests {
             .collect();
         let finding = check_leader(&view, &view.partitions[0]).unwrap();
         assert!(finding.problem.contains("1 of 3 nodes answer"), "{finding:?}");
+        assert!(finding.problem.contains("read only with `--consistency eventual`"));
         assert!(finding.remedy.contains("at least 1 of these nodes: a-1, a-2"), "{finding:?}");
     }
 
@@ -313,6 +317,25 @@ mod tests {
         let problem = &check_volume(&view.nodes[1]).unwrap().problem;
         assert_eq!(problem, "it is nearly full: 14 of 100 MiB are left for data");
         assert_eq!(subjects(view), ["volume of node a-1 (000000000001)"]);
+    }
+
+    #[test]
+    fn a_partition_none_of_whose_nodes_answers_cannot_even_be_read() {
+        let mut view = healthy();
+        let partition = &mut view.partitions[0];
+        partition.leader = None;
+        partition.members.values_mut().for_each(|place| *place = Place::Down);
+        let finding = check_leader(&view, &view.partitions[0]).unwrap();
+        assert!(finding.problem.contains("neither written nor read"), "{finding:?}");
+    }
+
+    #[test]
+    fn a_volume_that_is_full_is_not_called_nearly_full() {
+        let mut view = healthy();
+        let volume = v1::VolumeStatus { refuses_writes: true, ..Default::default() };
+        view.nodes[1].volume = Some(volume);
+        let found = check_volume(&view.nodes[1]).unwrap();
+        assert!(found.problem.starts_with("it is full: "), "{found:?}");
     }
 
     #[test]

@@ -37,6 +37,9 @@ pub fn render(view: &View) -> String {
     for node in view.nodes.iter().filter(|node| node.state != NodeState::Ready) {
         let _ = writeln!(text, "{} ({}): {}", node.name, node.id, state(node));
     }
+    for (node, (fullness, left)) in view.nodes.iter().filter_map(|n| Some((n, n.fullness()?))) {
+        let _ = writeln!(text, "{} ({}): its volume is {fullness}: {left}", node.name, node.id);
+    }
     for (node, off) in view.nodes.iter().filter_map(|n| Some((n, clock_off(n.clock_offset)?))) {
         let _ = writeln!(text, "{} ({}): its clock is {off}", node.name, node.id);
     }
@@ -103,6 +106,7 @@ fn summary(view: &View) -> String {
 mod tests {
     use super::super::view::tests::{changing, sample, short};
     use super::*;
+    use doug_proto::v1::VolumeStatus;
 
     #[test]
     fn the_tables_show_who_leads_who_lags_and_who_is_down() {
@@ -115,6 +119,20 @@ mod tests {
         view.nodes[0].clock_offset = -2_500;
         let text = render(&view);
         assert!(text.contains("its clock is 2500 ms behind those of the nodes it hears"), "{text}");
+    }
+
+    #[test]
+    fn a_volume_that_is_full_stands_beside_its_node() {
+        let mut view = sample();
+        view.nodes[1].volume = Some(VolumeStatus {
+            total_bytes: 300 << 20,
+            available_bytes: 9 << 20,
+            refuses_writes: true,
+            ..Default::default()
+        });
+        let text = render(&view);
+        let said = "a-1 (000000000001): its volume is full: 9 of 300 MiB are left for data";
+        assert!(text.contains(said), "{text}");
     }
 
     #[test]

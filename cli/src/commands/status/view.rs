@@ -47,6 +47,15 @@ pub struct Node {
     pub volume: Option<VolumeStatus>,
 }
 
+impl Node {
+    /// How full its volume is, once that is worth telling, and what is left of it.
+    pub fn fullness(&self) -> Option<(&'static str, String)> {
+        let volume = self.volume.filter(VolumeStatus::is_nearly_full)?;
+        let fullness = if volume.refuses_writes { "full" } else { "nearly full" };
+        Some((fullness, volume.in_words()))
+    }
+}
+
 /// One partition.
 pub struct Partition {
     /// Id.

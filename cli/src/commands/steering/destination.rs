@@ -1,6 +1,7 @@
 //! Where a partition goes: the nodes of a cluster that are to hold its voters.
 
 use super::names_of;
+use crate::exit::usage;
 use anyhow::bail;
 use doug_client::PartitionMap;
 use doug_proto::ids::NodeId;
@@ -24,7 +25,7 @@ pub fn destination(
     if nodes.is_empty() {
         let clusters: BTreeSet<&str> = map.present().map(|node| node.cluster.as_str()).collect();
         let clusters = clusters.into_iter().collect::<Vec<_>>().join(", ");
-        bail!("there is no cluster {cluster}: there are {clusters}");
+        return Err(usage(format!("there is no cluster {cluster}: there are {clusters}")));
     }
     let Some(declared) = map.cluster(cluster).map(|declared| declared.nodes as usize) else {
         bail!(
