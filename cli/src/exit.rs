@@ -24,6 +24,22 @@ pub enum Exit {
     OutputLost = 7,
 }
 
+impl Exit {
+    /// Its name in JSON.
+    pub fn name(self) -> &'static str {
+        match self {
+            Exit::Done => "done",
+            Exit::Error => "error",
+            Exit::Usage => "usage",
+            Exit::NotFound => "notFound",
+            Exit::ConditionFailed => "conditionFailed",
+            Exit::Unavailable => "unavailable",
+            Exit::OutcomeUnknown => "outcomeUnknown",
+            Exit::OutputLost => "outputLost",
+        }
+    }
+}
+
 impl From<Exit> for std::process::ExitCode {
     fn from(exit: Exit) -> Self {
         Self::from(exit as u8)

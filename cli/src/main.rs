@@ -5,6 +5,7 @@ mod commands;
 mod demo;
 mod encoding;
 mod exit;
+mod failure;
 mod given;
 mod globals;
 mod help;
@@ -148,12 +149,9 @@ fn answer() -> Exit {
         }
     };
     match runtime.block_on(run(command, &globals)) {
-        Ok(exit) => with_output(exit),
-        Err(error) if error.chain().any(out::is_lost) => with_output(Exit::Done),
-        Err(error) => {
-            errln!("doug: {}", globals.given.repeated_in(&format!("{error:#}")));
-            exit::of_error(&error)
-        }
+        Ok(exit) => with_output(exit, globals.json()),
+        Err(error) if error.chain().any(out::is_lost) => with_output(Exit::Done, globals.json()),
+        Err(error) => failure::say(&error, &globals),
     }
 }
 
@@ -188,22 +186,26 @@ fn tell(told: &clap::Error) -> Exit {
         false => told.render().to_string(),
     };
     if is_error {
-        err::print(format_args!("{text}"));
+        let plain = told.render().to_string();
+        let message = plain.strip_prefix("error: ").unwrap_or(&plain).trim_end();
+        let arguments: Vec<_> = std::env::args_os().collect();
+        failure::say_usage(message, &text, &arguments);
         return Exit::Usage;
     }
     out::print(format_args!("{text}"));
-    with_output(Exit::Done)
+    with_output(Exit::Done, false)
 }
 
 /// How a command ends that got as far as `exit`, given what became of its output. Its own
 /// status stays what it means: only *done* becomes *done, but the output is lost*.
-fn with_output(exit: Exit) -> Exit {
+fn with_output(exit: Exit, json: bool) -> Exit {
     match out::lost() {
         // Whoever reads our output (`head`, `less`) may stop; that is no error.
         None | Some(out::Lost::ReaderGone) => exit,
         Some(lost @ out::Lost::Failed(..)) => {
-            errln!("doug: {lost}");
-            if exit == Exit::Done { Exit::OutputLost } else { exit }
+            let exit = if exit == Exit::Done { Exit::OutputLost } else { exit };
+            failure::say_lost(lost, exit, json);
+            exit
         }
     }
 }

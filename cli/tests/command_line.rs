@@ -65,6 +65,23 @@ fn what_needs_kubernetes_says_how_to_build_it() {
 }
 
 #[test]
+fn with_json_a_failure_is_one_object_on_standard_error() {
+    for (arguments, status, code) in [
+        (&["get", "k", "-o", "json"][..], 5, "unavailable"),
+        (&["scan", "-o", "json", "--encoding", "hex", "--prefix", "x"], 2, "usage"),
+        (&["get", "-o", "json"], 2, "usage"),
+        (&["bench", "-o", "json", "--value-size", "1GiB"], 1, "error"),
+    ] {
+        let (exit, error) = against_nobody(arguments);
+        assert_eq!(exit, Some(status), "{arguments:?}: {error}");
+        let object: serde_json::Value = serde_json::from_str(&error).unwrap();
+        assert_eq!((&object["code"], &object["exitStatus"]), (&code.into(), &status.into()));
+        let message = object["message"].as_str().unwrap();
+        assert!(!message.is_empty() && !message.starts_with("error:"), "{message}");
+    }
+}
+
+#[test]
 fn an_endpoint_that_is_none_is_an_error_that_shows_one() {
     let output = doug(&["get", "k", "--endpoint", "localhost"]);
     let error = String::from_utf8(output.stderr).unwrap();

@@ -1,7 +1,8 @@
 //! `doug dump`.
 
+use super::entries::{self, Limit};
 use super::whole_file::WholeFile;
-use super::{consistency, entries, interval};
+use super::{consistency, interval};
 use crate::exit::Exit;
 use crate::globals::Globals;
 use anyhow::Context;
@@ -74,5 +75,6 @@ async fn dump(
         Format::Jsonl => entries::json_line(false, entry),
         Format::Tsv => entries::text_line(globals.encoding, false, entry),
     };
-    entries::write_lines(client, range, options, u64::MAX, out, line).await
+    let written = entries::write_lines(client, range, options, Limit::NONE, out, line).await?;
+    Ok(written.entries)
 }

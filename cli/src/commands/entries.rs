@@ -28,7 +28,30 @@ pub fn json_line(keys_only: bool, entry: &ScanEntry) -> String {
     Value::from(object).to_string()
 }
 
-/// Writes one line for each entry, at most `limit`; gives their number.
+/// What was written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Written {
+    /// How many entries.
+    pub entries: u64,
+    /// Whether more were found than the limit.
+    pub more: bool,
+}
+
+/// How many entries are wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limit {
+    /// At most so many.
+    pub entries: u64,
+    /// Whether to find out if there are more: that may take one more page.
+    pub looks_beyond: bool,
+}
+
+impl Limit {
+    /// All there are.
+    pub const NONE: Self = Self { entries: u64::MAX, looks_beyond: false };
+}
+
+/// Writes one line for each entry.
 ///
 /// # Errors
 /// A scan that broke off, with how far it came; or the writer's.
@@ -36,21 +59,27 @@ pub async fn write_lines(
     client: &Client,
     range: Range,
     options: ScanOptions,
-    limit: u64,
+    limit: Limit,
     out: &mut impl Write,
     line: impl Fn(&ScanEntry) -> String,
-) -> anyhow::Result<u64> {
+) -> anyhow::Result<Written> {
     let mut entries = client.scan(range, options);
     let mut written = 0;
-    while written < limit {
+    let more = loop {
+        if written == limit.entries && !limit.looks_beyond {
+            break false;
+        }
         let next = entries.next().await;
         let next = next.with_context(|| format!("the scan broke off after {written} entries"))?;
-        let Some(entry) = next else { break };
+        let Some(entry) = next else { break false };
+        if written == limit.entries {
+            break true;
+        }
         writeln!(out, "{}", line(&entry))?;
         written += 1;
-    }
+    };
     out.flush()?;
-    Ok(written)
+    Ok(Written { entries: written, more })
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! `doug scan`.
 
-use super::{consistency, entries, interval};
+use super::entries::{self, Limit};
+use super::{consistency, interval};
 use crate::exit::Exit;
 use crate::globals::Globals;
 use doug_client::ScanOptions;
@@ -11,6 +12,8 @@ use std::io::BufWriter;
 #[command(after_help = "\
 Prints KEY<tab>VALUE, one entry a line, escaped so that a line is always one
 entry: `--encoding escaped` reads such text back. -o json prints one object a line.
+On a terminal it stops after 100 entries and says if there are more, unless --limit
+says otherwise; into a file or pipe everything is printed.
 
 Examples:
   doug scan --prefix user7/
@@ -22,7 +25,7 @@ pub struct Args {
     /// From the greatest key down
     #[arg(long)]
     reverse: bool,
-    /// Stop after so many entries
+    /// Stop after so many entries; 0: never [default: 100 on a terminal, else 0]
     #[arg(long, value_name = "N")]
     limit: Option<u64>,
     /// Keys without values
@@ -38,11 +41,10 @@ pub struct Args {
 /// Runs the command.
 pub async fn run(args: Args, globals: &Globals) -> anyhow::Result<Exit> {
     let range = args.interval.range(globals.encoding)?;
-    let limit = args.limit.unwrap_or(u64::MAX);
+    let limit = limit(args.limit, doug_streams::out::is_terminal());
     let options = ScanOptions {
         reverse: args.reverse,
-        // No larger pages than are wanted; 0 is the server's default.
-        page_limit: u32::try_from(limit).ok().filter(|limit| *limit <= 1_000).unwrap_or(0),
+        page_limit: page_limit(limit),
         keys_only: args.keys_only,
         read: args.consistency.read(),
     };
@@ -52,6 +54,52 @@ pub async fn run(args: Args, globals: &Globals) -> anyhow::Result<Exit> {
         true => entries::json_line(args.keys_only, entry),
         false => entries::text_line(globals.encoding, args.keys_only, entry),
     };
-    entries::write_lines(&client, range, options, limit, &mut out, line).await?;
+    let written = entries::write_lines(&client, range, options, limit, &mut out, line).await?;
+    if written.more {
+        doug_streams::errln!(
+            "doug: there is more: --limit 0 shows everything, --limit N the first N entries"
+        );
+    }
     Ok(Exit::Done)
+}
+
+/// Entries that a screen or two hold.
+const SCREENFUL: u64 = 100;
+
+/// How many entries, and whether to find out if there are more: whoever gave a number knows.
+fn limit(asked: Option<u64>, terminal: bool) -> Limit {
+    match asked {
+        None if terminal => Limit { entries: SCREENFUL, looks_beyond: true },
+        None | Some(0) => Limit::NONE,
+        Some(entries) => Limit { entries, looks_beyond: false },
+    }
+}
+
+/// No larger pages than are wanted; 0 is the server's default.
+fn page_limit(limit: Limit) -> u32 {
+    let wanted = limit.entries.saturating_add(u64::from(limit.looks_beyond));
+    u32::try_from(wanted).ok().filter(|wanted| *wanted <= 1_000).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_terminal_is_spared_what_nobody_asked_to_be_cut() {
+        assert_eq!(limit(None, true), Limit { entries: 100, looks_beyond: true });
+        assert_eq!(limit(None, false), Limit::NONE);
+        for terminal in [true, false] {
+            let seven = Limit { entries: 7, looks_beyond: false };
+            assert_eq!(limit(Some(7), terminal), seven);
+            assert_eq!(limit(Some(0), terminal), Limit::NONE);
+        }
+    }
+
+    #[test]
+    fn no_more_is_asked_for_than_the_limit_and_what_shows_that_there_is_more() {
+        assert_eq!(page_limit(limit(Some(7), true)), 7);
+        assert_eq!(page_limit(limit(None, true)), 101);
+        assert_eq!(page_limit(limit(None, false)), 0);
+    }
 }
