@@ -4,6 +4,7 @@ use super::*;
 use crate::commands::entries::{json_line, text_line};
 use doug_proto::v1::ScanEntry;
 use proptest::prelude::*;
+use std::collections::BTreeMap;
 
 fn read(layout: &Layout, file: &[u8]) -> Vec<Result<(u64, String, String), String>> {
     let text = |bytes: Bytes| String::from_utf8(bytes.to_vec()).unwrap();
@@ -215,4 +216,119 @@ proptest! {
             prop_assert_eq!(&loaded(layout, tsv), &entries);
         }
     }
+
+    #[test]
+    fn a_file_that_is_read_without_complaint_is_read_whole_and_dumped_and_read_again_equal(
+        file in files()
+    ) {
+        for (format, value, raw) in WHOLE_LINES.into_iter().chain(COLUMNS) {
+            let columns = Columns { key: 1, value, raw, ..Default::default() };
+            let layout = Layout::new(format, columns, Encoding::Text).unwrap();
+            let records: Result<Vec<Record>, _> = layout.records(&file[..]).collect();
+            // Exit status 1, with line and column.
+            let Ok(records) = records else { continue };
+            if WHOLE_LINES.contains(&(format, value, raw)) {
+                let line = |record: &Record| match format {
+                    Format::Lines => record.key.to_vec(),
+                    _ => record.value.to_vec(),
+                };
+                let lines: Vec<_> = records.iter().map(line).collect();
+                prop_assert_eq!(left_out(&file, &lines), Ok(()), "{:?} {:?}", format, raw);
+            }
+            // The last of several with one key wins.
+            let there: BTreeMap<Bytes, Bytes> =
+                records.into_iter().map(|record| (record.key, record.value)).collect();
+            for (format, has_columns) in [(Format::Jsonl, false), (Format::Tsv, true)] {
+                prop_assert_eq!(&dumped_and_read_again(&there, format, has_columns), &there);
+            }
+        }
+    }
+}
+
+/// Formats with a column of the value, and whether columns are raw: here a record's value, or
+/// its key, is a whole line as it stands in the file.
+const WHOLE_LINES: [(Format, Option<usize>, bool); 4] = [
+    (Format::Csv, None, false),
+    (Format::Tsv, None, false),
+    (Format::Tsv, None, true),
+    (Format::Lines, None, false),
+];
+/// And here it is not.
+const COLUMNS: [(Format, Option<usize>, bool); 4] = [
+    (Format::Csv, Some(2), false),
+    (Format::Tsv, Some(2), false),
+    (Format::Tsv, Some(2), true),
+    (Format::Jsonl, None, false),
+];
+
+/// Files of pieces that mean something in one of the formats, and of any bytes.
+fn files() -> impl Strategy<Value = Vec<u8>> {
+    let pieces: [&[u8]; 20] = [
+        b"a",
+        b"b",
+        b",",
+        b"\t",
+        b"\n",
+        b"\n",
+        b"\r\n",
+        b"\r",
+        b"\"",
+        b"\"\"",
+        b"\\",
+        b"\\t",
+        b"\\x41",
+        b" ",
+        b"\0",
+        b"\xff",
+        b"\xef\xbb\xbf",
+        b"{\"key\":\"k\",\"value\":\"v\"}\n",
+        b"{\"keyBase64\":\"/w==\",\"value\":\"\"}\n",
+        b"k\tv\n",
+    ];
+    let piece = prop_oneof![
+        8 => proptest::sample::select(pieces.to_vec()).prop_map(<[u8]>::to_vec),
+        1 => any::<u8>().prop_map(|byte| vec![byte]),
+    ];
+    proptest::collection::vec(piece, 0..24).prop_map(|pieces| pieces.concat())
+}
+
+/// Whether a file holds these lines, in their order, and nothing between them but ends of lines
+/// and, at its head, a byte order mark; else where something was left out.
+fn left_out(file: &[u8], lines: &[Vec<u8>]) -> Result<(), String> {
+    let mut rest = file.strip_prefix(b"\xef\xbb\xbf").unwrap_or(file);
+    for line in lines {
+        rest = without_line_ends(rest);
+        rest = rest
+            .strip_prefix(&line[..])
+            .ok_or_else(|| format!("{line:?} is not at byte {}", file.len() - rest.len()))?;
+    }
+    match without_line_ends(rest) {
+        [] => Ok(()),
+        left => Err(format!("{left:?} is in no record")),
+    }
+}
+
+fn without_line_ends(mut bytes: &[u8]) -> &[u8] {
+    while let Some(rest) = bytes.strip_prefix(b"\n").or_else(|| bytes.strip_prefix(b"\r\n")) {
+        bytes = rest;
+    }
+    bytes
+}
+
+fn dumped_and_read_again(
+    there: &BTreeMap<Bytes, Bytes>,
+    format: Format,
+    has_columns: bool,
+) -> BTreeMap<Bytes, Bytes> {
+    let entry = |(key, value): (&Bytes, &Bytes)| {
+        let entry = ScanEntry { key: key.clone(), value: value.clone(), revision: 7 };
+        match format {
+            Format::Jsonl => json_line(false, &entry) + "\n",
+            _ => text_line(Encoding::Text, false, &entry) + "\n",
+        }
+    };
+    let dumped: String = there.iter().map(entry).collect();
+    let layout = layout(format, None, 1, has_columns.then_some(2));
+    let read = layout.records(dumped.as_bytes()).map(|record| record.unwrap());
+    read.map(|record| (record.key, record.value)).collect()
 }
