@@ -344,6 +344,15 @@ mod tests {
     }
 
     #[test]
+    fn a_detail_that_is_too_long_is_left_out_and_the_others_stay() {
+        let limit = v1::LimitExceeded { what: "x".repeat(9 << 10), limit: 1, actual: 2 };
+        let fault = sample().with(Detail::LimitExceeded(limit)).not_executed();
+        let status = fault.to_status();
+        assert!(trailer_bytes(&status) <= 8 << 10, "{}", trailer_bytes(&status));
+        assert_eq!(Fault::from_status(&status), sample().not_executed());
+    }
+
+    #[test]
     fn a_status_of_another_server_has_no_details_and_promises_nothing() {
         let fault = Fault::from_status(&Status::unavailable("connection refused"));
         assert!(!fault.is_not_executed() && !fault.is_outcome_unknown());
