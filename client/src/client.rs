@@ -63,7 +63,8 @@ impl Client {
     ///
     /// Without a target it is routed by its key, in the keyspace that it names, or
     /// else that of [`Client::in_keyspace`]. A write without a session gets
-    /// one of this client's, if [`Builder::sessions`](crate::Builder::sessions) is on; a write with the
+    /// one of this client's, if [`Builder::sessions`](crate::Builder::sessions) is on; a write with
+    /// the
     /// end client's own is forwarded with it. Dropping the future abandons the
     /// operation: a write then may or may not be applied.
     ///
@@ -256,7 +257,8 @@ impl Client {
     }
 
     /// What all answers to this client have seen, for [`Read::Session`]. Empty
-    /// unless [`Builder::track_session`](crate::Builder::track_session) is on and something was answered.
+    /// unless [`Builder::track_session`](crate::Builder::track_session) is on and something was
+    /// answered.
     pub fn session_token(&self) -> Bytes {
         self.engine.session_token()
     }

@@ -352,7 +352,8 @@ fn hosts(
         let key = found.key;
         if let Err(error) = &found.tree {
             // It neither votes nor answers; the others serve.
-            tracing::error!(replica = %key, %error, "this replica is damaged and stays out of its group");
+            tracing::error!(replica = %key, %error, "this replica is damaged and stays out of its \
+                group");
             continue;
         }
         let restored = restore(found, log_reader, &mut payloads, random_bits());

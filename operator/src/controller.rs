@@ -84,7 +84,8 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()> + Send) -> a
             // nothing that was remembered counts any more. To end the process
             // instead would have it wait longer each time before it is started.
             why = election.hold() => tracing::warn!("this operator stops working: {why}"),
-            () = control(&client, &config.watch_namespaces, context) => bail!("its controllers ended"),
+            () = control(&client, &config.watch_namespaces, context) => bail!("its controllers \
+                ended"),
         }
     }
 }

@@ -71,7 +71,8 @@ impl Metrics {
         let leader = Gauge::default();
         registry.register("leader", "1 while this operator holds the lease", leader.clone());
         let member_changes = Family::<Kind, Counter>::default();
-        let help = "Changes of members begun, by kind: join, move, replace, give-up, forget, remove-cluster";
+        let help = "Changes of members begun, by kind: join, move, replace, give-up, forget, \
+            remove-cluster";
         registry.register("member_changes", help, member_changes.clone());
         let conditions = Family::<ConditionLabels, Gauge>::default();
         let help = "1 while the condition of the DougCluster is True, else 0";

@@ -23,6 +23,7 @@ pub const MANAGER: &str = "dougdb-operator";
 /// Selects what belongs to nodes.
 pub const COMPONENT_NODE: &str = "app.kubernetes.io/component=node";
 
-/// Set on a DougCluster, whatever its value: every pod is made anew, one node at a time. Set on pods
+/// Set on a DougCluster, whatever its value: every pod is made anew, one node at a time. Set on
+/// pods
 /// to what they were last made for.
 pub const RESTARTED_AT: &str = "dougdb.io/restartedAt";

@@ -117,7 +117,8 @@ impl Fault {
     /// clock; not executed.
     pub fn clock_ahead(partition: u64, by_milliseconds: u64) -> Self {
         let message = format!(
-            "the session token of this write is {by_milliseconds} ms ahead of the clock of partition {partition}: set the clocks of \
+            "the session token of this write is {by_milliseconds} ms ahead of the clock of \
+             partition {partition}: set the clocks of \
              the nodes (`doug doctor` names those that are off), or write without the token"
         );
         Self::unavailable(message).with(Self::ahead(by_milliseconds))

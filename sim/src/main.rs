@@ -178,7 +178,8 @@ fn missed_points(coverage: &Coverage) -> Vec<&'static str> {
 
 fn print_totals(totals: &Totals, clock: Stopwatch) {
     doug_streams::outln!(
-        "{} seeds, {} of them did enough to count, {} ran twice alike: {:.0} simulated seconds in {:.0} s; \
+        "{} seeds, {} of them did enough to count, {} ran twice alike: {:.0} simulated seconds in \
+         {:.0} s; \
          a core simulates {:.0} s of five nodes a second",
         totals.seeds,
         totals.counted,

@@ -29,7 +29,8 @@ pub fn story(plan: &Plan, report: &Report) -> Option<String> {
         told.push_str(&format!("  {line}\n"));
     }
     told.push_str(&format!(
-        "see it again: doug-sim --seed {seed} (--only a-0 for one node, --shrink for the faults it needs)\n",
+        "see it again: doug-sim --seed {seed} (--only a-0 for one node, --shrink for the faults it \
+         needs)\n",
         seed = report.seed
     ));
     Some(told)
@@ -38,7 +39,8 @@ pub fn story(plan: &Plan, report: &Report) -> Option<String> {
 /// What a plan runs.
 fn setting(plan: &Plan) -> String {
     format!(
-        "{} cluster(s) of {} nodes, {} host(s) each, {} partition(s); {} clients, {} more that run the client library, through {} facade(s); \
+        "{} cluster(s) of {} nodes, {} host(s) each, {} partition(s); {} clients, {} more that run \
+         the client library, through {} facade(s); \
          election timeout {} ms; of a thousand messages {} lost, {} twice{}",
         plan.clusters,
         plan.nodes,

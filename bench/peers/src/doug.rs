@@ -175,7 +175,8 @@ fn specification(ports: &[u16], partitions: u32) -> String {
     for p in ports.chunks(4) {
         let (doug, raft, admin, http) = (p[0], p[1], p[2], p[3]);
         spec.push_str(&format!(
-            "  - {{address: 127.0.0.1, ports: {{doug: {doug}, raft: {raft}, admin: {admin}, http: {http}}}}}\n"
+            "  - {{address: 127.0.0.1, ports: {{doug: {doug}, raft: {raft}, admin: {admin}, http: \
+             {http}}}}}\n"
         ));
     }
     spec

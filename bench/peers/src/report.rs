@@ -92,7 +92,8 @@ impl Report {
     fn table(&self, f: &mut fmt::Formatter<'_>, operation: Operation) -> fmt::Result {
         writeln!(
             f,
-            "| clients | system | ops/s | × etcd | p50 ms | p99 ms | µs of CPU an operation: servers + load | errors |"
+            "| clients | system | ops/s | × etcd | p50 ms | p99 ms | µs of CPU an operation: \
+             servers + load | errors |"
         )?;
         writeln!(f, "|---:|---|---:|---:|---:|---:|---:|---:|")?;
         for &clients in &self.clients {

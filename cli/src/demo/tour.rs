@@ -73,7 +73,8 @@ impl Tour {
     async fn write(&mut self) -> anyhow::Result<()> {
         self.chapter(
             "Write",
-            "   A write is answered once a majority of the five nodes of its partition's cluster\n   \
+            "   A write is answered once a majority of the five nodes of its partition's \
+             cluster\n   \
              has it on disk.",
         )
         .await?;
@@ -94,7 +95,8 @@ impl Tour {
     async fn read_from_a_follower(&mut self) -> anyhow::Result<()> {
         self.chapter(
             "Read from a follower",
-            "   Any node of the cluster may answer when the reader says how stale is fresh enough:\n   \
+            "   Any node of the cluster may answer when the reader says how stale is fresh \
+             enough:\n   \
              here, one second. The follower makes sure by asking the leader how far it must be.",
         )
         .await?;

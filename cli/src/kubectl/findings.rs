@@ -179,8 +179,10 @@ mod tests {
     fn what_needs_somebody_comes_first_and_has_a_remedy() {
         let conditions = json!([
             {"type": "Ready", "status": "True"},
-            {"type": "Progressing", "status": "True", "reason": "RollingUpdate", "message": "1 of 3"},
-            {"type": "Degraded", "status": "True", "reason": "NodeStuck", "message": "a-1 does not start"},
+            {"type": "Progressing", "status": "True", "reason": "RollingUpdate", "message": "1 of \
+                3"},
+            {"type": "Degraded", "status": "True", "reason": "NodeStuck", "message": "a-1 does not \
+                start"},
         ]);
         let nodes =
             json!([{"name": "a-1", "state": "Pending"}, {"name": "a-2", "state": "CatchingUp"}]);

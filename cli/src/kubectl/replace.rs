@@ -61,7 +61,8 @@ pub fn run(args: &ReplaceArgs) -> anyhow::Result<Exit> {
     ])?;
     for node in &args.nodes {
         doug_streams::outln!(
-            "node {node} of {} is to be replaced: the claim data-{}-{node} is deleted, with its data",
+            "node {node} of {} is to be replaced: the claim data-{}-{node} is deleted, with its \
+             data",
             title(database),
             text("name"),
         );

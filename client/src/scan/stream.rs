@@ -45,7 +45,8 @@ impl ScanStream {
         futures::StreamExt::next(self).await.transpose()
     }
 
-    /// For [`Client::scan_page`](crate::Client::scan_page): where the page begins that follows the entries
+    /// For [`Client::scan_page`](crate::Client::scan_page): where the page begins that follows the
+    /// entries
     /// returned so far and those of the page they are from.
     pub fn page_token(&self) -> Bytes {
         self.token.clone()

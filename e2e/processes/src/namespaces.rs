@@ -164,7 +164,8 @@ impl Lab {
             })
             .collect();
         let spec = format!(
-            "partitioning:\n  hash: {{partitions: {partitions}}}\nclusters:\n- name: a\n  nodes:\n{nodes}"
+            "partitioning:\n  hash: {{partitions: {partitions}}}\nclusters:\n- name: a\n  \
+             nodes:\n{nodes}"
         );
         let file = self.folder.join("spec.yaml");
         std::fs::write(&file, spec).expect("the specification is written");

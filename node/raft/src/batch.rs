@@ -74,7 +74,8 @@ pub struct Batch {
 pub enum BatchError {
     /// Fewer or more bytes than the batch says it has.
     #[error(
-        "a batch of {found} bytes says it has {expected}: it was cut or glued on its way; read it again from its source"
+        "a batch of {found} bytes says it has {expected}: it was cut or glued on its way; read it \
+         again from its source"
     )]
     Length {
         /// What the header says, or the header's own size.
@@ -84,7 +85,8 @@ pub enum BatchError {
     },
     /// The checksum does not fit the bytes.
     #[error(
-        "a batch has checksum {found:08x} but says {expected:08x}: its bytes are damaged; read it again from its source"
+        "a batch has checksum {found:08x} but says {expected:08x}: its bytes are damaged; read it \
+         again from its source"
     )]
     Checksum {
         /// The checksum in the header.
@@ -94,7 +96,8 @@ pub enum BatchError {
     },
     /// Written by a newer program.
     #[error(
-        "a batch has format version {found}, this program reads up to {supported}: run a newer doug on this node"
+        "a batch has format version {found}, this program reads up to {supported}: run a newer \
+         doug on this node"
     )]
     NewerFormat {
         /// The version met.
@@ -104,7 +107,8 @@ pub enum BatchError {
     },
     /// The checksum fits, yet the content makes no sense: a bug in the program that wrote it.
     #[error(
-        "a batch is malformed although its checksum fits: {0}; please report this as a bug of the node that wrote it"
+        "a batch is malformed although its checksum fits: {0}; please report this as a bug of the \
+         node that wrote it"
     )]
     Malformed(&'static str),
     /// Its change of the membership cannot be read.

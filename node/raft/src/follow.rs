@@ -51,7 +51,8 @@ impl Raft {
         if term == prev_term {
             assert!(
                 self.log.is_boundary(prev_index),
-                "partition {}: a batch of term {term} ends at {prev_index} in the leader's log and not in this one",
+                "partition {}: a batch of term {term} ends at {prev_index} in the leader's log and \
+                 not in this one",
                 self.config.partition
             );
             return None;
@@ -97,7 +98,8 @@ impl Raft {
     fn drop_conflicting(&mut self, base: Index) {
         assert!(
             base > self.commit && base > self.verified,
-            "partition {}: the leader of term {} would replace index {base}, but everything up to {} is committed and up to {} is its own",
+            "partition {}: the leader of term {} would replace index {base}, but everything up to \
+             {} is committed and up to {} is its own",
             self.config.partition,
             self.term,
             self.commit,

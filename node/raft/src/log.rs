@@ -218,7 +218,8 @@ impl Log {
         // both times.
         assert!(
             batch.time.may_follow(self.last_time()),
-            "partition {}: {batch} of clock {} and stamp {} does not come after clock {} and stamp {} in the log",
+            "partition {}: {batch} of clock {} and stamp {} does not come after clock {} and stamp \
+             {} in the log",
             self.partition,
             batch.time.clock,
             batch.time.stamp,

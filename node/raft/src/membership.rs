@@ -53,7 +53,8 @@ pub enum MembershipError {
     },
     /// Written by a newer program.
     #[error(
-        "a membership has format version {found}, this program reads up to {supported}: run a newer doug on this node"
+        "a membership has format version {found}, this program reads up to {supported}: run a \
+         newer doug on this node"
     )]
     NewerFormat {
         /// The version met.

@@ -45,7 +45,8 @@ pub enum ChangeError {
     VotingLearner(ReplicaId),
     /// Voters change only by way of a joint configuration.
     #[error(
-        "the voters can change only through a joint configuration, whose outgoing voters are those of now"
+        "the voters can change only through a joint configuration, whose outgoing voters are those \
+         of now"
     )]
     NotJoint,
     /// The joint configuration leaves behind others than the present voters.

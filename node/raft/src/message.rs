@@ -246,12 +246,14 @@ impl fmt::Display for Message {
                 Verdict::Rejected { prev_index, conflict_term: 0, first_index } => {
                     write!(
                         f,
-                        "AppendResponse{{term {term}, rejected after {prev_index}, log lacks {first_index}}}"
+                        "AppendResponse{{term {term}, rejected after {prev_index}, log lacks \
+                         {first_index}}}"
                     )
                 }
                 Verdict::Rejected { prev_index, conflict_term, first_index } => write!(
                     f,
-                    "AppendResponse{{term {term}, rejected after {prev_index}, holds term {conflict_term} from {first_index}}}"
+                    "AppendResponse{{term {term}, rejected after {prev_index}, holds term \
+                     {conflict_term} from {first_index}}}"
                 ),
             },
             Message::Heartbeat { term, commit, round } => {
@@ -260,7 +262,8 @@ impl fmt::Display for Message {
             Message::HeartbeatResponse { term, round, verified, matched } => {
                 write!(
                     f,
-                    "HeartbeatResponse{{term {term}, round {round}, verified {verified}, durable {matched}}}"
+                    "HeartbeatResponse{{term {term}, round {round}, verified {verified}, durable \
+                     {matched}}}"
                 )
             }
             Message::Quiesce { term, commit, round, .. } => {

@@ -26,7 +26,8 @@ pub struct Proposed {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum ProposeError {
     /// Another replica leads, or none.
-    #[error("this replica does not lead its partition; the leader it knows of is {}", name(*leader))]
+    #[error("this replica does not lead its partition; the leader it knows of is \
+        {}", name(*leader))]
     NotLeader {
         /// The leader as far as known.
         leader: Option<ReplicaId>,
@@ -39,7 +40,8 @@ pub enum ProposeError {
     },
     /// Proposals come faster than a majority takes them in.
     #[error(
-        "{waiting} bytes wait for a majority, the limit is {limit}: followers are slow or unreachable"
+        "{waiting} bytes wait for a majority, the limit is {limit}: followers are slow or \
+         unreachable"
     )]
     TooManyUncommitted {
         /// Bytes proposed and not yet committed.
@@ -63,7 +65,8 @@ impl Raft {
         self.propose_after(now, Stamp(0), commands)
     }
 
-    /// [`propose`](Raft::propose) for clients that have seen batches of stamps up to `seen`, also of
+    /// [`propose`](Raft::propose) for clients that have seen batches of stamps up to `seen`, also
+    /// of
     /// other partitions: the batch gets a later one.
     pub fn propose_after(
         &mut self,

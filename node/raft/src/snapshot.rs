@@ -77,7 +77,8 @@ impl Raft {
         let partition = self.config.partition;
         assert!(
             self.is_settled(),
-            "partition {partition}: a snapshot at index {index} was installed while records were being written"
+            "partition {partition}: a snapshot at index {index} was installed while records were \
+             being written"
         );
         if term > self.term {
             self.become_follower(term, None);
@@ -89,7 +90,8 @@ impl Raft {
         } else {
             assert!(
                 self.role != Role::Leader && index > self.commit && index > self.verified,
-                "partition {partition}: a snapshot at index {index} of term {term} contradicts the log, committed up to {} and verified up to {}",
+                "partition {partition}: a snapshot at index {index} of term {term} contradicts the \
+                 log, committed up to {} and verified up to {}",
                 self.commit,
                 self.verified
             );
@@ -97,12 +99,14 @@ impl Raft {
         }
         assert!(
             self.log.term_at(index) == Some(term),
-            "partition {partition}: a snapshot at index {index} of term {term} was installed under a log that holds {:?} there",
+            "partition {partition}: a snapshot at index {index} of term {term} was installed under \
+             a log that holds {:?} there",
             self.log.term_at(index)
         );
         assert!(
             self.log.time_at(index) == Some(time),
-            "partition {partition}: a snapshot at index {index} of {time:?} was installed under a log that holds {:?} there",
+            "partition {partition}: a snapshot at index {index} of {time:?} was installed under a \
+             log that holds {:?} there",
             self.log.time_at(index)
         );
         self.commit = self.commit.max(index);

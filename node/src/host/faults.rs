@@ -56,7 +56,8 @@ pub(super) fn outcome_unknown(partition: u64) -> Fault {
 /// The outcome of a write that was proposed here, and is applied only elsewhere.
 pub fn undecided(partition: u64) -> Fault {
     Fault::unknown(format!(
-        "this node cannot tell what became of the write: its replica of partition {partition} left, \
+        "this node cannot tell what became of the write: its replica of partition {partition} \
+         left, \
          or was overtaken by a snapshot, before it had applied it; read before writing again"
     ))
 }

@@ -51,7 +51,8 @@ impl Host {
                 if replica.goal.as_ref().is_some_and(|other| other.waits_for.is_none()) =>
             {
                 Fault::unavailable(format!(
-                    "another change of the members of partition {partition} is just being taken up: \
+                    "another change of the members of partition {partition} is just being taken \
+                     up: \
                  try again"
                 ))
             }

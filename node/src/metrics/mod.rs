@@ -180,23 +180,31 @@ impl Metrics {
             "operations": "Operations taken up, by kind" => operations,
             "conditions_unmet": "Writes whose condition did not hold" => conditions_unmet,
             "sessions": "Client sessions of the partitions led from this node" => sessions,
-            "clock_offset_milliseconds": "By how much this node's wall clock is ahead of the median of those it hears, or behind it if negative" => clock_offset,
+            "clock_offset_milliseconds": "By how much this node's wall clock is ahead of the \
+             median of those it hears, or behind it if negative" => clock_offset,
             "leaderships": "Partitions led from this node" => leaderships,
             "quiesced_partitions": "Partitions whose replica on this node is quiesced" => quiesced,
             "unquiesces": "Replicas that unquiesced, by cause" => unquiesces,
-            "peer_turns": "Messages to other nodes, each for all partitions that have something to say" => peer_turns,
-            "refused_operations": "Operations refused at once, so that those taken in are answered soon" => refused,
+            "peer_turns": "Messages to other nodes, each for all partitions that have something to \
+             say" => peer_turns,
+            "refused_operations": "Operations refused at once, so that those taken in are answered \
+             soon" => refused,
             "operations_under_way": "Operations that the node works on" => under_way,
             "admission_limit": "How many operations the node works on at most" => admission_limit,
-            "dropped_appends": "Appends of leaders not taken in, because too much waits for the disk" => dropped_appends,
+            "dropped_appends": "Appends of leaders not taken in, because too much waits for the \
+             disk" => dropped_appends,
             "map_epoch": "Epoch of this node's partition map" => map_epoch,
-            "log_lines_dropped": "Lines of the log that standard error did not take" => log_lines_dropped,
+            "log_lines_dropped": "Lines of the log that standard error did not \
+             take" => log_lines_dropped,
             "flushes": "Memtables written to SSTables" => flushes,
             "compactions": "Compactions done" => compactions,
-            "ambiguous_tails": "Replicas that may have lost what they acknowledged, because the log was cut, and have not found out yet" => ambiguous_tails,
-            "log_tail_cut": "1 if the log ended in a record that did not read when this process started" => log_tail_cut,
+            "ambiguous_tails": "Replicas that may have lost what they acknowledged, because the \
+             log was cut, and have not found out yet" => ambiguous_tails,
+            "log_tail_cut": "1 if the log ended in a record that did not read when this process \
+             started" => log_tail_cut,
             "open_tables": "Tables whose files are open" => open_tables,
-            "refuses_writes": "1 while writes are refused because the volume is full" => refuses_writes,
+            "refuses_writes": "1 while writes are refused because the volume is \
+             full" => refuses_writes,
         );
         for (name, help, gauge) in [
             ("request", "Requests in flight", &request_bytes),

@@ -86,7 +86,8 @@ pub fn join(engine: &Engine, map: PartitionMap) -> Result<(), Fault> {
     }
     let identity = Identity { node: node.bits(), database: Some(map.database.bits()) };
     engine.store.join(identity, map.to_stored()).map_err(storage_fault)?;
-    tracing::info!(database = %map.database, "this node joined a database, without replicas so far");
+    tracing::info!(database = %map.database, "this node joined a database, without replicas so \
+        far");
     engine.maps.begin(map);
     Ok(())
 }
@@ -140,7 +141,8 @@ fn again(engine: &Engine, earlier: &[u8], map: &PartitionMap) -> Result<u32, Fau
         return Err(Fault::new(
             Code::FailedPrecondition,
             format!(
-                "this node already belongs to database {}, whose partitions differ from those given: \
+                "this node already belongs to database {}, whose partitions differ from those \
+                 given: \
                  give each database its own nodes, or empty volumes",
                 earlier.database
             ),

@@ -43,7 +43,8 @@ pub async fn send_snapshots(
                     let SendSnapshot { replica, node, .. } = snapshot;
                     tracing::warn!(
                         %replica, to = %node, error,
-                        "a snapshot was not sent to its end; what arrived of it will not be sent again"
+                        "a snapshot was not sent to its end; what arrived of it will not be sent \
+                         again"
                     );
                     tokio::time::sleep(PAUSE).await;
                     None

@@ -96,7 +96,8 @@ pub enum StorageError {
     },
     /// The replica was removed from this node, or fenced: its id must never write again.
     #[error(
-        "replica {replica} was removed from this node or fenced, and its id must never be used again"
+        "replica {replica} was removed from this node or fenced, and its id must never be used \
+         again"
     )]
     Removed {
         /// The removed replica.

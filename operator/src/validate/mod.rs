@@ -206,7 +206,8 @@ fn check_clusters(database: &Database) -> Result<(), String> {
         }
         if ![3, 5, 7].contains(&cluster.nodes) {
             return Err(format!(
-                "cluster {name:?} has {} nodes: declare 3, 5 or 7, of which fewer than half may fail",
+                "cluster {name:?} has {} nodes: declare 3, 5 or 7, of which fewer than half may \
+                 fail",
                 cluster.nodes
             ));
         }

@@ -97,7 +97,8 @@ impl Freshness {
             return Ok(());
         }
         let what = format!(
-            "partition {}: an answer to client {}, which asked at {} µs, claims to be at most {claim} µs \
+            "partition {}: an answer to client {}, which asked at {} µs, claims to be at most \
+             {claim} µs \
              stale and is of revision {}, but must know {least} for that",
             operation.partition,
             operation.client,

@@ -225,7 +225,8 @@ impl Members {
             };
             if !fits {
                 let what = format!(
-                    "node {node} finds replica {replica} there: {}, removed: {}, but it was {place:?}",
+                    "node {node} finds replica {replica} there: {}, removed: {}, but it was \
+                     {place:?}",
                     there.0, there.1
                 );
                 return Err(Violation::new("no acknowledged write lost", what));

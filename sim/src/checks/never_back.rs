@@ -22,7 +22,8 @@ impl NeverBack {
         let before = self.served.entry((node, replica)).or_default();
         if revision < *before {
             let what = format!(
-                "replica {replica} on node {node} serves revision {revision}, and had served {before}"
+                "replica {replica} on node {node} serves revision {revision}, and had served \
+                 {before}"
             );
             return Err(Violation::new("no replica goes back", what));
         }

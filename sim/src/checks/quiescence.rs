@@ -48,7 +48,8 @@ impl Quiescence {
             let mut others = leader.configuration().voters.iter().filter(|id| **id != leader.id());
             if let Some(voter) = others.find(|voter| !agrees(voter)) {
                 let what = format!(
-                    "partition {partition}: leader {} is quiesced, and {voter} has not agreed to it",
+                    "partition {partition}: leader {} is quiesced, and {voter} has not agreed to \
+                     it",
                     leader.id()
                 );
                 return Err(Violation::new(NAME, what));
@@ -61,7 +62,8 @@ impl Quiescence {
 /// A replica on `node` is a quiesced follower, and its leader's node has another liveness epoch.
 pub(crate) fn quiesced_without_leader(node: &str, partition: u64) -> Violation {
     let what = format!(
-        "partition {partition}: the replica on {node} quiesced under a liveness epoch that its leader's node no longer has"
+        "partition {partition}: the replica on {node} quiesced under a liveness epoch that its \
+         leader's node no longer has"
     );
     Violation::new(NAME, what)
 }

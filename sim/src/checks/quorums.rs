@@ -81,7 +81,8 @@ impl Quorums {
         known.2 = commit;
         if raft.term_at(commit).is_some_and(|at| at != term) {
             let what = format!(
-                "partition {}: replica {own}, which leads term {term}, commits up to {commit}, an entry of term {:?}",
+                "partition {}: replica {own}, which leads term {term}, commits up to {commit}, an \
+                 entry of term {:?}",
                 raft.partition(),
                 raft.term_at(commit)
             );
@@ -100,7 +101,8 @@ impl Quorums {
             return Ok(());
         }
         let what = format!(
-            "partition {}: replica {own}, which leads term {term}, commits up to {commit}, but in {:?} only these have said that they hold a log of a term up to an index: {:?}",
+            "partition {}: replica {own}, which leads term {term}, commits up to {commit}, but in \
+             {:?} only these have said that they hold a log of a term up to an index: {:?}",
             raft.partition(),
             raft.configuration(),
             answers.holds

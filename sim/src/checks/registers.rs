@@ -29,7 +29,8 @@ pub(super) fn judge(history: &[Operation]) -> Result<Judged, Violation> {
             Verdict::TooHard => judged.too_hard += 1,
             Verdict::NotLinearizable { ordered } => {
                 let what = format!(
-                    "no order explains the {} operations on {key:?}; the longest explains {ordered}",
+                    "no order explains the {} operations on {key:?}; the longest explains \
+                     {ordered}",
                     steps.len()
                 );
                 return Err(Violation::new("linearizable per key", what));

@@ -57,7 +57,8 @@ impl Revisions {
                 let did = (outcome.conditions_met, outcome.existed, outcome.current_revision);
                 if told != did {
                     return wrong(format!(
-                        "the write at {revision} was answered {told:?} (met, existed, current), but did {did:?}"
+                        "the write at {revision} was answered {told:?} (met, existed, current), \
+                         but did {did:?}"
                     ));
                 }
                 Ok(())

@@ -8,7 +8,8 @@ use std::collections::BTreeSet;
 
 const NAME: &str = "clocks and stamps";
 
-/// Notes a partition whose group had a single voter once: its clock decides then, good or faulty, and
+/// Notes a partition whose group had a single voter once: its clock decides then, good or faulty,
+/// and
 /// what it decided never falls again.
 pub(super) fn note_voters(alone: &mut BTreeSet<u64>, batch: &Batch) {
     let command = batch.commands().next().filter(|_| batch.kind == BatchKind::Configuration);

@@ -49,7 +49,8 @@ impl Votes {
             return Ok(());
         }
         let what = format!(
-            "replica {replica} voted for {vote} in term {term}, and restarts in term {} with a vote for {:?}",
+            "replica {replica} voted for {vote} in term {term}, and restarts in term {} with a \
+             vote for {:?}",
             found.term, found.vote
         );
         Err(Violation::new(NAME, what))

@@ -34,10 +34,19 @@ pub struct Args {
     #[arg(long, default_value = "put")]
     op: Operation,
     /// Clients with one operation under way each
-    #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=65536))]
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 64,
+        value_parser = clap::value_parser!(u32).range(1..=65536)
+    )]
     clients: u32,
     /// Start so many operations a second, answered or not
-    #[arg(long, value_name = "PER_SECOND", value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
+    #[arg(
+        long,
+        value_name = "PER_SECOND",
+        value_parser = clap::value_parser!(u64).range(1..=1_000_000_000)
+    )]
     rate: Option<u64>,
     /// One call an operation
     #[arg(long, conflicts_with = "streams")]
@@ -58,7 +67,12 @@ pub struct Args {
     #[arg(long, value_name = "SIZE", value_parser = units::parse_size, default_value = "256B")]
     value_size: u64,
     /// Different keys
-    #[arg(long, value_name = "N", default_value_t = 100_000, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 100_000,
+        value_parser = clap::value_parser!(u64).range(1..)
+    )]
     keys: u64,
     #[command(flatten)]
     consistency: consistency::Args,

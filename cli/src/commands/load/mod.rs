@@ -50,7 +50,12 @@ pub struct Args {
     #[arg(long, value_name = "CHARACTER")]
     delimiter: Option<String>,
     /// Column of the key, from 1
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 1,
+        value_parser = clap::value_parser!(u32).range(1..)
+    )]
     key_column: u32,
     /// Column of the value, from 1; the whole line if absent
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
@@ -62,7 +67,12 @@ pub struct Args {
     #[arg(long)]
     header: bool,
     /// Operations under way at once
-    #[arg(long, value_name = "N", default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 256,
+        value_parser = clap::value_parser!(u32).range(1..=65_536)
+    )]
     concurrency: u32,
     /// Go on until more than so many records have failed
     #[arg(long, value_name = "N", default_value_t = 0)]

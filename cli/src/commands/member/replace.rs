@@ -33,7 +33,12 @@ pub struct Args {
     #[arg(long, value_name = "NODE")]
     with: Option<String>,
     /// Partitions to rebuild at the same time
-    #[arg(long, value_name = "COUNT", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(
+        long,
+        value_name = "COUNT",
+        default_value_t = 4,
+        value_parser = clap::value_parser!(u16).range(1..)
+    )]
     at_once: u16,
     #[command(flatten)]
     reach: Reach,

@@ -34,7 +34,12 @@ pub struct Args {
     #[arg(long, value_name = "CLUSTER")]
     to: String,
     /// Partitions to move at the same time
-    #[arg(long, value_name = "COUNT", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(
+        long,
+        value_name = "COUNT",
+        default_value_t = 4,
+        value_parser = clap::value_parser!(u16).range(1..)
+    )]
     at_once: u16,
     /// Only say where they are to be; do not wait until they are there
     #[arg(long)]

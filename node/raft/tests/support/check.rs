@@ -188,7 +188,8 @@ impl Checker {
                     assert_eq!(
                         configuration.reached(|id| u64::from(holds(id))),
                         1,
-                        "index {last} is called committed, but too few disks of {configuration:?} hold it"
+                        "index {last} is called committed, but too few disks of {configuration:?} \
+                         hold it"
                     );
                     self.committed.insert(last, (term, raft.term()));
                 }

@@ -150,7 +150,8 @@ impl SegmentFiles {
                 // Each attempt makes a file; on a full disk they would pile up. One that cannot
                 // even be removed waits for the next start, which takes in whatever is free.
                 if let Err(error) = self.disk.remove(&path) {
-                    tracing::debug!(%error, file = %path.display(), "a half made spare segment stays");
+                    tracing::debug!(%error, file = %path.display(), "a half made spare segment \
+                        stays");
                 }
                 return Err(error);
             }

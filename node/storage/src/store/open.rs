@@ -155,7 +155,8 @@ fn open_trees(context: &TreeContext, state: &ManifestState) -> Result<Trees> {
         let tree = match Tree::open(context.clone(), &record.image, record.applied.index) {
             Ok(tree) => Ok(tree),
             Err(error) if fences(&error) => {
-                tracing::error!(replica = %key, %error, "the replica is fenced: replace it from its peers");
+                tracing::error!(replica = %key, %error, "the replica is fenced: replace it from \
+                    its peers");
                 Err(error)
             }
             Err(error) => return Err(error),

@@ -255,7 +255,8 @@ fn degraded(
         return Finding::yes(
             "VolumesDoNotGrow",
             format!(
-                "the volume of claim {claim} does not grow: {why}. If its driver grows only volumes \
+                "the volume of claim {claim} does not grow: {why}. If its driver grows only \
+                 volumes \
                  that no machine has, cordon its machine, delete its pod, and uncordon once the \
                  claim has its size; one node of a cluster at a time"
             ),
