@@ -134,6 +134,10 @@ fn answer() -> Exit {
         Ok(cli) => cli,
         Err(told) => return tell(&told),
     };
+    // Before any thread: each takes an arena of its own with its first allocation.
+    if command.serves() {
+        arenas::bound();
+    }
     if command.never_waits()
         && let Err(error) = err::never_wait()
     {
@@ -213,7 +217,6 @@ fn with_output(exit: Exit, json: bool) -> Exit {
 async fn run(command: Command, globals: &Globals) -> anyhow::Result<Exit> {
     if command.serves() {
         doug_edge::descriptors::raise();
-        arenas::bound();
         panics::end_the_process();
     }
     match command {

@@ -24,12 +24,10 @@ pub struct FacadeSpec {
     /// Memory for requests and answers under way, for instance `256Mi`. At least 8Mi.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = limits::QUANTITY))]
-    #[x_kube(validation = Rule::new("isQuantity(self) && quantity(self).compareTo(quantity('8Mi')) \
-        >= 0")
+    #[x_kube(validation = Rule::new("isQuantity(self) && quantity(self).compareTo(quantity('8Mi')) >= 0")
         .message("memoryBudget of the facade is a quantity of at least 8Mi, for instance 256Mi"))]
     pub memory_budget: Option<String>,
-    /// What is merged over the facade's pods, by strategic merge: labels, annotations, and any
-    /// field of a pod that the operator need not own.
+    /// What is merged over the facade's pods, by strategic merge: labels, annotations, and any field of a pod that the operator need not own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "crate::template::facade")]
     pub pod_template: Option<serde_json::Value>,
@@ -60,12 +58,9 @@ impl Default for FacadeSpec {
 #[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
-    validation = Rule::new("(has(self.type) && self.type == 'LoadBalancer') || \
-        !(has(self.loadBalancerClass) || has(self.loadBalancerSourceRanges))")
-        .message("loadBalancerClass and loadBalancerSourceRanges need a Service of type \
-            LoadBalancer"),
-    validation = Rule::new("(has(self.type) && self.type != 'ClusterIP') || \
-        !has(self.externalTrafficPolicy)")
+    validation = Rule::new("(has(self.type) && self.type == 'LoadBalancer') || !(has(self.loadBalancerClass) || has(self.loadBalancerSourceRanges))")
+        .message("loadBalancerClass and loadBalancerSourceRanges need a Service of type LoadBalancer"),
+    validation = Rule::new("(has(self.type) && self.type != 'ClusterIP') || !has(self.externalTrafficPolicy)")
         .message("externalTrafficPolicy needs a Service of type NodePort or LoadBalancer"),
 )]
 pub struct ServiceSpec {
@@ -80,13 +75,11 @@ pub struct ServiceSpec {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(schema_with = "crate::template::annotations")]
     pub annotations: BTreeMap<String, String>,
-    /// Which load balancer, where there are several. Cannot be changed while the type is
-    /// LoadBalancer.
+    /// Which load balancer, where there are several. Cannot be changed while the type is LoadBalancer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = limits::NAME))]
     pub load_balancer_class: Option<String>,
-    /// From where clients may come through the load balancer, for instance `10.0.0.0/8`. Default:
-    /// from everywhere.
+    /// From where clients may come through the load balancer, for instance `10.0.0.0/8`. Default: from everywhere.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64), inner(length(min = 3, max = 43)))]
     pub load_balancer_source_ranges: Vec<String>,

@@ -27,10 +27,7 @@ pub struct StatusMap {
     #[schemars(length(max = limits::NODES), extend("x-kubernetes-list-type" = "atomic"))]
     pub nodes: Vec<MapNode>,
     /// Sorted by keyspace and start; each ends where the next one starts.
-    #[schemars(
-        length(min = 1, max = limits::PARTITIONS + 1),
-        extend("x-kubernetes-list-type" = "atomic")
-    )]
+    #[schemars(length(min = 1, max = limits::PARTITIONS + 1), extend("x-kubernetes-list-type" = "atomic"))]
     pub partitions: Vec<MapPartition>,
 }
 
@@ -159,19 +156,11 @@ pub struct MapPartition {
     #[schemars(length(max = 15))]
     pub cluster: String,
     /// Nodes that vote, in order of preference for the leadership.
-    #[schemars(
-        length(max = limits::MEMBERS),
-        inner(length(max = 12)),
-        extend("x-kubernetes-list-type" = "atomic")
-    )]
+    #[schemars(length(max = limits::MEMBERS), inner(length(max = 12)), extend("x-kubernetes-list-type" = "atomic"))]
     pub voters: Vec<String>,
     /// Nodes that only follow.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(
-        length(max = limits::MEMBERS),
-        inner(length(max = 12)),
-        extend("x-kubernetes-list-type" = "atomic")
-    )]
+    #[schemars(length(max = limits::MEMBERS), inner(length(max = 12)), extend("x-kubernetes-list-type" = "atomic"))]
     pub learners: Vec<String>,
     /// Partitions it was split from.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -179,10 +168,6 @@ pub struct MapPartition {
     pub parents: Vec<u64>,
     /// Voters being left behind by a change of members under way.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(
-        length(max = limits::MEMBERS),
-        inner(length(max = 12)),
-        extend("x-kubernetes-list-type" = "atomic")
-    )]
+    #[schemars(length(max = limits::MEMBERS), inner(length(max = 12)), extend("x-kubernetes-list-type" = "atomic"))]
     pub outgoing: Vec<String>,
 }

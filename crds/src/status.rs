@@ -34,20 +34,13 @@ pub struct DougClusterStatus {
     pub facade: Option<FacadeStatus>,
     /// Ready, Available, Progressing and Degraded.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(
-        length(max = 8),
-        extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"])
-    )]
+    #[schemars(length(max = 8), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,
     /// Every declared node.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(
-        length(max = limits::NODES),
-        extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"])
-    )]
+    #[schemars(length(max = limits::NODES), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub nodes: Vec<NodeStatus>,
-    /// What is being created, written before the first call to a node: until every partition has
-    /// committed, it alone says what the database is.
+    /// What is being created, written before the first call to a node: until every partition has committed, it alone says what the database is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[x_kube(validation = Rule::new("self == oldSelf")
         .message("what is being created cannot change: two creations would make two databases"))]
@@ -155,10 +148,7 @@ pub struct Creation {
     #[schemars(regex(pattern = "^[0-9a-f]{12}$"))]
     pub database_id: String,
     /// The declared nodes, all of which had answered that their volumes are empty.
-    #[schemars(
-        length(min = 1, max = limits::NODES),
-        extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"])
-    )]
+    #[schemars(length(min = 1, max = limits::NODES), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub nodes: Vec<CreationNode>,
 }
 
