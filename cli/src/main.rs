@@ -185,9 +185,10 @@ fn tell(told: &clap::Error) -> Exit {
     let missing = ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand;
     let is_error = told.use_stderr() && (asked || told.kind() != missing);
     let on_terminal = if is_error { err::is_terminal() } else { out::is_terminal() };
-    let text = match on_terminal && !plain {
-        true => told.render().ansi().to_string(),
-        false => told.render().to_string(),
+    let text = if on_terminal && !plain {
+        told.render().ansi().to_string()
+    } else {
+        told.render().to_string()
     };
     if is_error {
         let plain = told.render().to_string();

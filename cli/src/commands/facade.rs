@@ -83,9 +83,10 @@ impl Options {
     fn over(self, file: Options) -> Self {
         // They exclude each other: one on the command line hides all below.
         let here = self.map_file.is_some() || self.nodes.is_some() || self.dougcluster.is_some();
-        let (map_file, nodes, dougcluster) = match here {
-            true => (self.map_file, self.nodes, self.dougcluster),
-            false => (file.map_file, file.nodes, file.dougcluster),
+        let (map_file, nodes, dougcluster) = if here {
+            (self.map_file, self.nodes, self.dougcluster)
+        } else {
+            (file.map_file, file.nodes, file.dougcluster)
         };
         Self {
             listen: self.listen.or(file.listen),

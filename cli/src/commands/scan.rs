@@ -50,9 +50,12 @@ pub async fn run(args: Args, globals: &Globals) -> anyhow::Result<Exit> {
     };
     let client = globals.one_shot().await?.in_keyspace(&args.keyspace);
     let mut out = BufWriter::new(doug_streams::out::Writer);
-    let line = |entry: &_| match globals.json() {
-        true => entries::json_line(args.keys_only, entry),
-        false => entries::text_line(globals.encoding, args.keys_only, entry),
+    let line = |entry: &_| {
+        if globals.json() {
+            entries::json_line(args.keys_only, entry)
+        } else {
+            entries::text_line(globals.encoding, args.keys_only, entry)
+        }
     };
     let written = entries::write_lines(&client, range, options, limit, &mut out, line).await?;
     if written.more {

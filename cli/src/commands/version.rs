@@ -22,9 +22,10 @@ pub struct Args {
 /// program's own version is printed in any case.
 pub async fn run(args: Args, globals: &Globals) -> anyhow::Result<Exit> {
     if args.client {
-        match globals.json() {
-            true => doug_streams::outln!("{}", json!({"client": VERSION})),
-            false => doug_streams::outln!("doug {VERSION}"),
+        if globals.json() {
+            doug_streams::outln!("{}", json!({"client": VERSION}))
+        } else {
+            doug_streams::outln!("doug {VERSION}")
         }
         return Ok(Exit::Done);
     }

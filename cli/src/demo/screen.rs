@@ -56,9 +56,10 @@ pub fn ready(state: &State, folder: &Path, took: Duration) {
     let endpoint = state.endpoint();
     let program = program();
     let folder = folder.display();
-    let fate = match state.temporary {
-        true => "removed at the end; keep it with --data DIR".to_owned(),
-        false => format!("go on with it next time: {program} demo --data {folder}"),
+    let fate = if state.temporary {
+        "removed at the end; keep it with --data DIR".to_owned()
+    } else {
+        format!("go on with it next time: {program} demo --data {folder}")
     };
     let option = match endpoint.as_str() {
         "http://127.0.0.1:7400" => String::new(),

@@ -74,10 +74,7 @@ async fn serve(
         tokio::select! {
             () = stop.asked() => return Ok(Exit::Done),
             outcome = &mut tour, if touring => return outcome?,
-            death = processes.next_death() => match death.name == FACADE {
-                true => facade.died(&death),
-                false => report(&death),
-            },
+            death = processes.next_death() => if death.name == FACADE { facade.died(&death) } else { report(&death) },
             () = facade.is_due() => facade.start(processes).await,
             Some(Asked { request, reply }) = requests.recv() => {
                 let result = act(&request, prepared, processes).await;

@@ -178,9 +178,10 @@ impl Tour {
         let endpoint = self.state.endpoint();
         let caught_up = database::until(began + CATCH_UP, || async {
             let now = database::status(&endpoint, false).await?;
-            match has_caught_up(&now, &target, node) {
-                true => Ok(()),
-                false => Err(Fault::unavailable(format!("{node} has not caught up"))),
+            if has_caught_up(&now, &target, node) {
+                Ok(())
+            } else {
+                Err(Fault::unavailable(format!("{node} has not caught up")))
             }
         });
         let kept = caught_up.await.is_ok();

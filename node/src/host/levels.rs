@@ -42,10 +42,7 @@ impl Programs {
 
     /// The level that a node supports, if that is known.
     pub(super) fn of(&self, node: NodeId) -> Option<u32> {
-        match node == self.own {
-            true => Some(self.supports),
-            false => self.said.get(&node).copied(),
-        }
+        if node == self.own { Some(self.supports) } else { self.said.get(&node).copied() }
     }
 
     /// What the programs of the other members of a partition led from here support, and of those

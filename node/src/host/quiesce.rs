@@ -91,9 +91,10 @@ impl PeerLiveness {
     /// Why a replica that has just quiesced must not: that a host dies or changes its epoch is
     /// noticed once, and that may have been in this turn, before the replica quiesced.
     fn reason_to_unquiesce(&self, replica: &Replica, own: NodeId) -> Option<UnquiesceCause> {
-        match replica.leads() {
-            true => (!self.all_voters_are_live(replica, own)).then_some(UnquiesceCause::Silence),
-            false => (!self.hears_quiesced_leader(replica)).then_some(UnquiesceCause::Restart),
+        if replica.leads() {
+            (!self.all_voters_are_live(replica, own)).then_some(UnquiesceCause::Silence)
+        } else {
+            (!self.hears_quiesced_leader(replica)).then_some(UnquiesceCause::Restart)
         }
     }
 
@@ -230,10 +231,11 @@ impl Host {
                 if liveness.peer_host(silent.node, replica.key.partition) != silent {
                     return false;
                 }
-                match replica.leads() {
+                if replica.leads() {
                     // With fewer, check-quorum makes it step down.
-                    true => !liveness.quorum_is_live(replica, own),
-                    false => replica.leader_node() == Some(silent.node),
+                    !liveness.quorum_is_live(replica, own)
+                } else {
+                    replica.leader_node() == Some(silent.node)
                 }
             });
         }
@@ -329,9 +331,10 @@ impl Host {
             (&mut self.quiesced, state.quiesced),
             (&mut self.ticking, state.ticking),
         ] {
-            match belongs {
-                true => set.insert(partition),
-                false => set.remove(&partition),
+            if belongs {
+                set.insert(partition)
+            } else {
+                set.remove(&partition)
             };
         }
     }

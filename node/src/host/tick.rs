@@ -34,9 +34,10 @@ impl Host {
                     replica.raft.compensate_pause(now, pause);
                 }
                 self.clocks.show_to(now, replica);
-                match replica.raft.campaign_due(now) {
-                    true => due.push(Candidacy::of(replica)),
-                    false => replica.raft.tick(now),
+                if replica.raft.campaign_due(now) {
+                    due.push(Candidacy::of(replica))
+                } else {
+                    replica.raft.tick(now)
                 }
                 campaigning += usize::from(replica.raft.is_campaigning(now));
             }

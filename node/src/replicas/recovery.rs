@@ -42,9 +42,10 @@ pub fn restore(
     let hard_state = hard_state.unwrap_or_default();
     // A snapshot may be of a later term than the log has heard of: in that term
     // this replica has voted for nobody, for a vote would have been durable.
-    let hard_state = match hard_state.term < applied.term {
-        true => HardState { term: applied.term, vote: None },
-        false => hard_state,
+    let hard_state = if hard_state.term < applied.term {
+        HardState { term: applied.term, vote: None }
+    } else {
+        hard_state
     };
     let restored = RestoredReplica {
         replica: key,

@@ -185,9 +185,10 @@ impl Database {
             }
             let replica = work.replica;
             let event = Event::Applied { replica, index, feature_level: level };
-            match self.applies_late == Some(host) {
-                true => self.late.push(event),
-                false => self.hosts[host].step(self.now, event),
+            if self.applies_late == Some(host) {
+                self.late.push(event)
+            } else {
+                self.hosts[host].step(self.now, event)
             }
         }
         for (to, turn) in effects.turns {

@@ -186,9 +186,10 @@ impl Run<'_> {
             Operation::Get => false,
             Operation::Mixed => random >> 63 == 0,
         };
-        let result = match write {
-            true => self.target.put(client, key, self.value.clone()).await,
-            false => self.target.get(client, key, &self.plan.read).await.and_then(expect_found),
+        let result = if write {
+            self.target.put(client, key, self.value.clone()).await
+        } else {
+            self.target.get(client, key, &self.plan.read).await.and_then(expect_found)
         };
         Ended { client, intended, ended: Instant::now(), result }
     }
@@ -214,9 +215,10 @@ impl Run<'_> {
 
 /// All keys were written: a missing one is a lost write.
 fn expect_found(found: bool) -> Result<(), Fault> {
-    match found {
-        true => Ok(()),
-        false => Err(Fault::new(tonic::Code::DataLoss, "a key written before is missing")),
+    if found {
+        Ok(())
+    } else {
+        Err(Fault::new(tonic::Code::DataLoss, "a key written before is missing"))
     }
 }
 

@@ -99,10 +99,7 @@ pub async fn run(args: Args, globals: &Globals) -> anyhow::Result<Exit> {
     if args.duration.is_zero() {
         return Err(usage("--duration must be longer than nothing"));
     }
-    let connections = args.connections.unwrap_or(match args.unary {
-        true => args.clients.min(16),
-        false => 1,
-    });
+    let connections = args.connections.unwrap_or(if args.unary { args.clients.min(16) } else { 1 });
     let target = Target::connect(globals, args.unary, connections as usize).await?;
     let plan = Plan {
         operation: args.op,

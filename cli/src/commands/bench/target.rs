@@ -78,10 +78,8 @@ fn request<T>(message: T, timeout: Duration) -> Request<T> {
 }
 
 async fn channel(endpoint: &str) -> anyhow::Result<DougClient<Channel>> {
-    let url = match endpoint.contains("://") {
-        true => endpoint.to_owned(),
-        false => format!("http://{endpoint}"),
-    };
+    let url =
+        if endpoint.contains("://") { endpoint.to_owned() } else { format!("http://{endpoint}") };
     let channel = Endpoint::from_shared(url)?
         .connect_timeout(Duration::from_secs(2))
         .tcp_nodelay(true)

@@ -229,9 +229,10 @@ impl<R: BufRead> Quoted<R> {
                 message: too_few(name, number, count),
                 fatal: false,
             })?;
-            let column = match taken.returned && number == count {
-                true => column.strip_suffix(b"\r").unwrap_or(column),
-                false => column,
+            let column = if taken.returned && number == count {
+                column.strip_suffix(b"\r").unwrap_or(column)
+            } else {
+                column
             };
             Ok(Bytes::copy_from_slice(column))
         };

@@ -127,9 +127,12 @@ mod tests {
         let spare =
             Node { id: NodeId::from_bits(0x500), name: "a-9".into(), ..map.nodes[0].clone() };
         map.nodes.push(spare);
-        let answer = |id: NodeId| match silent.contains(&id) {
-            true => Err(Fault::unavailable("silent")),
-            false => Ok(NodeStatus::default()),
+        let answer = |id: NodeId| {
+            if silent.contains(&id) {
+                Err(Fault::unavailable("silent"))
+            } else {
+                Ok(NodeStatus::default())
+            }
         };
         let nodes: BTreeMap<_, _> = map.nodes.iter().map(|n| (n.id, answer(n.id))).collect();
         Survey { map: Arc::new(map), nodes }

@@ -104,9 +104,10 @@ async fn successor(
             node.name,
             node.id,
             old.cluster,
-            match node.is_removed() {
-                true => "was removed from the database for good".to_owned(),
-                false => format!("belongs to cluster {}", node.cluster),
+            if node.is_removed() {
+                "was removed from the database for good".to_owned()
+            } else {
+                format!("belongs to cluster {}", node.cluster)
             }
         );
     }

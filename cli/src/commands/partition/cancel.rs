@@ -37,11 +37,10 @@ pub async fn run(args: Args, globals: &Globals) -> anyhow::Result<Exit> {
         let ended = follower.until_at_rest(&begun).await.with_context(giving_up)?;
         let cluster = &ended.descriptor.cluster;
         if !globals.json() {
-            match rests {
-                true => doug_streams::outln!("partition {id}: nothing was under way"),
-                false => {
-                    doug_streams::outln!("partition {id}: given up; it is in cluster {cluster}")
-                }
+            if rests {
+                doug_streams::outln!("partition {id}: nothing was under way")
+            } else {
+                doug_streams::outln!("partition {id}: given up; it is in cluster {cluster}")
             }
         }
         all.push(json!({"id": id, "cluster": cluster, "wasAtRest": rests}));

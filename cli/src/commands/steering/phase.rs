@@ -34,9 +34,10 @@ pub fn describe(survey: &Survey, descriptor: &Partition) -> String {
     };
     if !descriptor.outgoing.is_empty() {
         let staying = descriptor.voters.iter().any(|voter| voter.node == leader);
-        return match staying {
-            true => "joint: the old and the new voters decide together".to_owned(),
-            false => "joint: the leadership is handed over to a new voter".to_owned(),
+        return if staying {
+            "joint: the old and the new voters decide together".to_owned()
+        } else {
+            "joint: the leadership is handed over to a new voter".to_owned()
         };
     }
     if !descriptor.learners.is_empty() {
@@ -60,9 +61,10 @@ pub fn describe(survey: &Survey, descriptor: &Partition) -> String {
         return "the goal is taken up".to_owned();
     }
     let leftovers = names_of(&survey.map, survey.leftovers(descriptor)).join(", ");
-    match leftovers.is_empty() {
-        true => "done".to_owned(),
-        false => format!("the old replicas are being removed: {leftovers}"),
+    if leftovers.is_empty() {
+        "done".to_owned()
+    } else {
+        format!("the old replicas are being removed: {leftovers}")
     }
 }
 
