@@ -176,9 +176,10 @@ async fn a_value_of_exactly_2_mib_is_written_and_read_through_both_doors_and_no_
         value: vec![b'v'; bytes].into(),
         ..Default::default()
     };
-    // The first leader is elected meanwhile.
+    // The first leader is elected meanwhile; on a busy machine it may take longer than the write.
     while let Err(status) = plain.put(put(MOST)).await {
-        assert_eq!(status.code(), Code::Unavailable, "{status}");
+        let passes = matches!(status.code(), Code::Unavailable | Code::DeadlineExceeded);
+        assert!(passes, "{status}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     let fault = Fault::from_status(&plain.put(put(MOST + 1)).await.unwrap_err());
