@@ -24,7 +24,8 @@ pub struct FacadeSpec {
     /// Memory for requests and answers under way, for instance `256Mi`. At least 8Mi.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = limits::QUANTITY))]
-    #[x_kube(validation = Rule::new("isQuantity(self) && quantity(self).compareTo(quantity('8Mi')) >= 0")
+    #[x_kube(validation = Rule::new("isQuantity(self) && quantity(self).compareTo(quantity('8Mi')) \
+        >= 0")
         .message("memoryBudget of the facade is a quantity of at least 8Mi, for instance 256Mi"))]
     pub memory_budget: Option<String>,
     /// What is merged over the facade's pods, by strategic merge: labels, annotations, and any field of a pod that the operator need not own.
@@ -58,9 +59,12 @@ impl Default for FacadeSpec {
 #[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
-    validation = Rule::new("(has(self.type) && self.type == 'LoadBalancer') || !(has(self.loadBalancerClass) || has(self.loadBalancerSourceRanges))")
-        .message("loadBalancerClass and loadBalancerSourceRanges need a Service of type LoadBalancer"),
-    validation = Rule::new("(has(self.type) && self.type != 'ClusterIP') || !has(self.externalTrafficPolicy)")
+    validation = Rule::new("(has(self.type) && self.type == 'LoadBalancer') || \
+        !(has(self.loadBalancerClass) || has(self.loadBalancerSourceRanges))")
+        .message("loadBalancerClass and loadBalancerSourceRanges need a Service of type \
+            LoadBalancer"),
+    validation = Rule::new("(has(self.type) && self.type != 'ClusterIP') || \
+        !has(self.externalTrafficPolicy)")
         .message("externalTrafficPolicy needs a Service of type NodePort or LoadBalancer"),
 )]
 pub struct ServiceSpec {

@@ -10,14 +10,18 @@ use std::collections::BTreeMap;
 pub struct Resources {
     /// What is reserved: `cpu`, `memory`, `ephemeral-storage`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    #[x_kube(validation = Rule::new("self.all(name, name in ['cpu', 'memory', 'ephemeral-storage'] && isQuantity(self[name]))")
-        .message("requests are quantities of cpu, memory and ephemeral-storage, for instance {cpu: 500m, memory: 1Gi}"))]
+    #[x_kube(validation = Rule::new("self.all(name, name in ['cpu', 'memory', 'ephemeral-storage'] \
+        && isQuantity(self[name]))")
+        .message("requests are quantities of cpu, memory and ephemeral-storage, for instance {cpu: \
+            500m, memory: 1Gi}"))]
     #[schemars(schema_with = "crate::schema::quantities")]
     pub requests: BTreeMap<String, String>,
     /// What is never exceeded: `cpu`, `memory`, `ephemeral-storage`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    #[x_kube(validation = Rule::new("self.all(name, name in ['cpu', 'memory', 'ephemeral-storage'] && isQuantity(self[name]))")
-        .message("limits are quantities of cpu, memory and ephemeral-storage, for instance {memory: 1Gi}"))]
+    #[x_kube(validation = Rule::new("self.all(name, name in ['cpu', 'memory', 'ephemeral-storage'] \
+        && isQuantity(self[name]))")
+        .message("limits are quantities of cpu, memory and ephemeral-storage, for instance \
+            {memory: 1Gi}"))]
     #[schemars(schema_with = "crate::schema::quantities")]
     pub limits: BTreeMap<String, String>,
 }

@@ -28,7 +28,8 @@ use std::collections::BTreeMap;
         label_selector_path = ".status.facade.selector"
     ),
     derive = "PartialEq",
-    doc = "A DougDB database: partitions, the clusters of nodes that hold them, and a facade in front.",
+    doc = "A DougDB database: partitions, the clusters of nodes that hold them, and a facade in \
+        front.",
     printcolumn(
         name = "Ready",
         type_ = "string",
@@ -40,15 +41,22 @@ use std::collections::BTreeMap;
     printcolumn(name = "Epoch", type_ = "integer", json_path = ".status.partitionMap.epoch"),
     printcolumn(name = "Version", type_ = "string", json_path = ".status.version"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
-    validation = Rule::new("size(self.metadata.name) <= 36 && self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')")
-        .message("the name of a DougCluster begins names of other objects: give at most 36 lower-case letters, digits and hyphens, beginning with a letter, not ending with a hyphen"),
+    validation = Rule::new("size(self.metadata.name) <= 36 && \
+        self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')")
+        .message("the name of a DougCluster begins names of other objects: give at most 36 \
+            lower-case letters, digits and hyphens, beginning with a letter, not ending with a \
+            hyphen"),
 )]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
-    validation = Rule::new("!has(self.partitioning.hash) || self.partitioning.hash.partitions >= size(self.clusters)")
-        .message("there are fewer partitions than clusters, so that some clusters would hold nothing: declare at least one partition per cluster"),
-    validation = Rule::new("!has(self.partitioning.range) || size(self.partitioning.range.splitKeys) + 1 >= size(self.clusters)")
-        .message("the split keys make fewer partitions than there are clusters, so that some clusters would hold nothing: n split keys make n + 1 partitions"),
+    validation = Rule::new("!has(self.partitioning.hash) || self.partitioning.hash.partitions >= \
+        size(self.clusters)")
+        .message("there are fewer partitions than clusters, so that some clusters would hold \
+            nothing: declare at least one partition per cluster"),
+    validation = Rule::new("!has(self.partitioning.range) || \
+        size(self.partitioning.range.splitKeys) + 1 >= size(self.clusters)")
+        .message("the split keys make fewer partitions than there are clusters, so that some \
+            clusters would hold nothing: n split keys make n + 1 partitions"),
 )]
 pub struct DougClusterSpec {
     /// The image with `doug`. Default: the operator's own.
@@ -70,7 +78,9 @@ pub struct DougClusterSpec {
     pub network: Option<Network>,
     /// How keys are spread over partitions. Never changes.
     #[x_kube(validation = Rule::new("self == oldSelf")
-        .message("partitioning cannot be changed once the database exists, since partitions cannot be split or merged yet: apply another DougCluster and move the data with `doug dump` and `doug load`"))]
+        .message("partitioning cannot be changed once the database exists, since partitions cannot \
+            be split or merged yet: apply another DougCluster and move the data with `doug dump` \
+            and `doug load`"))]
     pub partitioning: Partitioning,
     /// The clusters: each a StatefulSet whose nodes hold the replicas of some partitions.
     #[schemars(length(min = 1, max = limits::CLUSTERS), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
@@ -106,7 +116,9 @@ pub enum Platform {
 /// The addresses of the Services: of the facade's and of those that name nodes.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("!has(self.ipFamilies) || size(self.ipFamilies) < 2 || (has(self.ipFamilyPolicy) && self.ipFamilyPolicy != 'SingleStack' && self.ipFamilies[0] != self.ipFamilies[1])")
+#[x_kube(validation = Rule::new("!has(self.ipFamilies) || size(self.ipFamilies) < 2 || \
+    (has(self.ipFamilyPolicy) && self.ipFamilyPolicy != 'SingleStack' && self.ipFamilies[0] != \
+    self.ipFamilies[1])")
     .message("two ipFamilies need ipFamilyPolicy PreferDualStack or RequireDualStack, and differ"))]
 pub struct Network {
     /// How many kinds of addresses they have. Default: the Kubernetes cluster's.
@@ -142,7 +154,8 @@ pub enum IpFamily {
 #[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("has(self.hash) != has(self.range)")
-    .message("declare exactly one of hash and range: hash spreads keys evenly, range keeps neighbours together"))]
+    .message("declare exactly one of hash and range: hash spreads keys evenly, range keeps \
+        neighbours together"))]
 pub struct Partitioning {
     /// By the hash of the key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -197,15 +210,18 @@ pub struct ClusterSpec {
     /// 1 to 15 lower-case letters and digits.
     #[schemars(length(min = 1, max = 15))]
     #[x_kube(validation = Rule::new("self.matches('^[a-z0-9]+$') && self != 'facade'")
-        .message("a cluster's name is 1 to 15 lower-case letters and digits, without hyphens, and not \"facade\": it is a part of its StatefulSet's name"))]
+        .message("a cluster's name is 1 to 15 lower-case letters and digits, without hyphens, and \
+            not \"facade\": it is a part of its StatefulSet's name"))]
     pub name: String,
     /// How many nodes it has: 3, 5 or 7. Fewer than half of them may fail.
     #[serde(default = "five")]
     #[x_kube(
         validation = Rule::new("self in [3, 5, 7]")
-            .message("a cluster has 3, 5 or 7 nodes: an even number could fail no more nodes than the odd one below it"),
+            .message("a cluster has 3, 5 or 7 nodes: an even number could fail no more nodes than \
+                the odd one below it"),
         validation = Rule::new("self == oldSelf")
-            .message("the number of nodes of a cluster cannot be changed: add a cluster with as many as you want, and remove this one"),
+            .message("the number of nodes of a cluster cannot be changed: add a cluster with as \
+                many as you want, and remove this one"),
     )]
     pub nodes: u32,
 }
@@ -229,8 +245,10 @@ pub struct NodeTemplate {
     /// A node that has been silent this long is replaced by a new one with an empty volume, for instance `10m`. At least a minute. Absent: only when told.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 2, max = limits::QUANTITY), regex(pattern = "^([0-9]+(h|m|s))+$"))]
-    #[x_kube(validation = Rule::new("!self.matches('^([0-9]+(h|m|s))+$') || duration(self) >= duration('1m')")
-        .message("replaceAfter is less than a minute, which a restart may take: give more, or leave it out to replace nodes only when told"))]
+    #[x_kube(validation = Rule::new("!self.matches('^([0-9]+(h|m|s))+$') || duration(self) >= \
+        duration('1m')")
+        .message("replaceAfter is less than a minute, which a restart may take: give more, or \
+            leave it out to replace nodes only when told"))]
     pub replace_after: Option<String>,
     /// Settings of `doug node`.
     #[serde(default)]
@@ -248,15 +266,19 @@ pub struct NodeTemplate {
 /// A node's volume.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("has(self.className) == has(oldSelf.className) && (!has(self.className) || self.className == oldSelf.className)")
-    .message("the storage class of a database cannot be changed: volumes do not move between classes"))]
+#[x_kube(validation = Rule::new("has(self.className) == has(oldSelf.className) && \
+    (!has(self.className) || self.className == oldSelf.className)")
+    .message("the storage class of a database cannot be changed: volumes do not move between \
+        classes"))]
 pub struct Storage {
     /// Its size, for instance `20Gi`. May grow where the class can expand volumes; never shrinks.
     #[schemars(length(min = 1, max = limits::QUANTITY))]
     #[x_kube(
-        validation = Rule::new("isQuantity(self) && quantity(self).compareTo(quantity('64Mi')) >= 0")
+        validation = Rule::new("isQuantity(self) && quantity(self).compareTo(quantity('64Mi')) >= \
+            0")
             .message("the size of a volume is a quantity of at least 64Mi, for instance 20Gi"),
-        validation = Rule::new("!isQuantity(self) || !isQuantity(oldSelf) || quantity(self).compareTo(quantity(oldSelf)) >= 0")
+        validation = Rule::new("!isQuantity(self) || !isQuantity(oldSelf) || \
+            quantity(self).compareTo(quantity(oldSelf)) >= 0")
             .message("volumes cannot shrink: leave the size, or make it greater"),
     )]
     pub size: String,
@@ -367,13 +389,15 @@ pub struct NodeConfig {
     /// Memory for memtables, block cache and requests, for instance `512Mi`. At least 16Mi.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = limits::QUANTITY))]
-    #[x_kube(validation = Rule::new("isQuantity(self) && quantity(self).compareTo(quantity('16Mi')) >= 0")
+    #[x_kube(validation = Rule::new("isQuantity(self) && \
+        quantity(self).compareTo(quantity('16Mi')) >= 0")
         .message("memoryBudget is a quantity of at least 16Mi, for instance 512Mi"))]
     pub memory_budget: Option<String>,
     /// Most bytes of log on the volume, for instance `512Mi`. At least 64Mi.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = limits::QUANTITY))]
-    #[x_kube(validation = Rule::new("isQuantity(self) && quantity(self).compareTo(quantity('64Mi')) >= 0")
+    #[x_kube(validation = Rule::new("isQuantity(self) && \
+        quantity(self).compareTo(quantity('64Mi')) >= 0")
         .message("logLimit is a quantity of at least 64Mi, for instance 512Mi"))]
     pub log_limit: Option<String>,
 }

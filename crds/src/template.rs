@@ -36,13 +36,15 @@ fn schema(container: &str) -> Schema {
                 "type": "object",
                 "properties": {
                     "labels": strings(64, 63, rule(
-                        &format!("self.all(key, !key.startsWith('dougdb.io/') && !(key in {own_labels}))"),
+                        &format!("self.all(key, !key.startsWith('dougdb.io/') && !(key in \
+                            {own_labels}))"),
                         "podTemplate cannot change the labels by which pods are selected: \
                          app.kubernetes.io/name, instance and component, and those of dougdb.io",
                     )),
                     "annotations": strings(limits::ANNOTATIONS, limits::ANNOTATION, rule(
                         "self.all(key, !key.startsWith('dougdb.io/'))",
-                        "podTemplate cannot set annotations of dougdb.io: the operator works by them",
+                        "podTemplate cannot set annotations of dougdb.io: the operator works by \
+                         them",
                     )),
                 },
             },
@@ -72,7 +74,8 @@ fn schema(container: &str) -> Schema {
                             ),
                             &format!(
                                 "podTemplate cannot change command, args or image of the container \
-                                 {container}, which the operator must own: see config and spec.image"
+                                 {container}, which the operator must own: see config and \
+                                 spec.image"
                             ),
                         )],
                     },
