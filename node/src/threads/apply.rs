@@ -28,7 +28,8 @@ pub fn run(work: Receiver<ApplyWork>, engine: Arc<Engine>, pulse: Pulse) {
             queue.push(work.replica, work);
         }
         let now = engine.clock.now();
-        let wait = match queue.next(now, |replica| pressure(replica, &engine)) {
+        let full = engine.memtables.lock().is_full();
+        let wait = match queue.next(now, |replica| pressure(replica, full, &engine)) {
             Next::Work(work) => {
                 if let Some(rest) = apply(work, &engine) {
                     queue.put_back(engine.clock.now(), rest.replica, rest);
@@ -100,9 +101,9 @@ fn end(replica: ReplicaKey, error: &dyn std::fmt::Display) {
 /// How the replica's tree bears more. Memtables that cannot be flushed must not fill the
 /// memory. Level 0 gets no shorter while no compaction finds room: to wait for that would
 /// stall the partition without a word; filled on, the volume refuses writes in words.
-fn pressure(replica: ReplicaKey, engine: &Engine) -> Pressure {
+fn pressure(replica: ReplicaKey, memtables_full: bool, engine: &Engine) -> Pressure {
     let Some(partition) = engine.partition(replica.partition) else { return Pressure::None };
-    if engine.memtables.lock().is_full() {
+    if memtables_full {
         return Pressure::Stop;
     }
     let pressure =
