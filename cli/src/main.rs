@@ -10,6 +10,7 @@ mod given;
 mod globals;
 mod help;
 mod kubectl;
+mod live;
 mod panics;
 mod units;
 

@@ -58,6 +58,24 @@ pub fn show_milliseconds(milliseconds: u64) -> String {
     }
 }
 
+/// Writes bytes for people: `850 B`, `1.5 MiB`, `12 GiB`.
+pub fn show_size(bytes: u64) -> String {
+    let units = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
+    let (mut size, mut unit) = (bytes as f64, "B");
+    for next in units {
+        // What would be rounded to a thousand and more is one of the next.
+        if size < 999.5 {
+            break;
+        }
+        (size, unit) = (size / 1024.0, next);
+    }
+    if unit == "B" || size >= 9.95 {
+        format!("{size:.0} {unit}")
+    } else {
+        format!("{size:.1} {unit}")
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -76,6 +94,21 @@ mod tests {
             assert!(parse_size(text).is_err(), "{text}");
         }
         assert!(parse_size("64MB").unwrap_err().contains("64MiB"));
+    }
+
+    #[test]
+    fn sizes_are_shown_with_two_or_three_digits() {
+        for (bytes, shown) in [
+            (0, "0 B"),
+            (999, "999 B"),
+            (1_000, "1.0 KiB"),
+            (1_536, "1.5 KiB"),
+            (10 << 10, "10 KiB"),
+            (1_023 << 20, "1.0 GiB"),
+            (u64::MAX, "16 EiB"),
+        ] {
+            assert_eq!(show_size(bytes), shown);
+        }
     }
 
     #[test]

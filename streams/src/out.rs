@@ -55,6 +55,13 @@ pub fn is_terminal() -> bool {
     io::stdout().is_terminal()
 }
 
+/// Rows and columns of the terminal; none where it is none.
+pub fn size() -> Option<(usize, usize)> {
+    let size = rustix::termios::tcgetwinsize(io::stdout()).ok()?;
+    let known = size.ws_row > 0 && size.ws_col > 0;
+    known.then(|| (usize::from(size.ws_row), usize::from(size.ws_col)))
+}
+
 /// Prints. Where that fails, [`lost`] says so, and what is printed later is skipped: a
 /// command that acts must not stop half-way because nobody watches.
 pub fn print(text: Arguments) {

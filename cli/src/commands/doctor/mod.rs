@@ -2,18 +2,21 @@
 
 mod checks;
 mod reach;
+mod round_trip;
 
 use crate::exit::Exit;
 use crate::globals::Globals;
 use checks::{Finding, check};
 use reach::{Reached, reach_all};
+use round_trip::RoundTrip;
 use serde_json::json;
 
 /// Options of `doug doctor`.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Asks the endpoint, the partition map and every node. Each finding comes with a
-remedy. Exit status 1 if there is any.
+remedy. Exit status 1 if there is any. Also says how long a question takes from
+here to each endpoint and node, there and back.
 
 Examples:
   doug doctor
@@ -30,19 +33,30 @@ pub async fn run(_args: Args, globals: &Globals) -> anyhow::Result<Exit> {
     for finding in &mut findings {
         finding.remedy = globals.given.repeated_in(&finding.remedy).into_owned();
     }
+    let view = reached.as_ref().map(|reached| &reached.view);
+    let round_trips = round_trip::measure(&globals.endpoint, view).await;
     if globals.json() {
-        doug_streams::outln!("{}", document(&findings));
+        doug_streams::outln!("{}", document(&findings, &round_trips));
     } else {
         print(&findings, reached.as_ref());
+        doug_streams::outln!("{}", round_trip::render(&round_trips));
     }
     Ok(if findings.is_empty() { Exit::Done } else { Exit::Error })
 }
 
-fn document(findings: &[Finding]) -> serde_json::Value {
+fn document(findings: &[Finding], round_trips: &[RoundTrip]) -> serde_json::Value {
     let all = findings.iter().map(|finding| {
         json!({"subject": finding.subject, "problem": finding.problem, "remedy": finding.remedy})
     });
-    json!({"healthy": findings.is_empty(), "findings": all.collect::<Vec<_>>()})
+    let round_trips = round_trips.iter().map(|RoundTrip { to, took }| {
+        let took = took.map(|took| u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
+        json!({"to": to, "microseconds": took})
+    });
+    json!({
+        "healthy": findings.is_empty(),
+        "findings": all.collect::<Vec<_>>(),
+        "roundTrips": round_trips.collect::<Vec<_>>(),
+    })
 }
 
 fn print(findings: &[Finding], reached: Option<&Reached>) {

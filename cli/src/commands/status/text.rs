@@ -2,7 +2,7 @@
 //! cluster's partitions.
 
 use super::view::{Change, Node, Partition, Place, Shortage, View};
-use crate::units::show_milliseconds;
+use crate::units::{show_milliseconds, show_size};
 use comfy_table::Table;
 use comfy_table::presets::NOTHING;
 use doug_proto::clock_offset::clock_off;
@@ -51,14 +51,15 @@ fn table(view: &View, cluster: &str) -> Table {
     let nodes: Vec<&Node> = view.nodes.iter().filter(|node| node.cluster == cluster).collect();
     let mut table = Table::new();
     table.load_style(NOTHING);
-    let head = ["partition", "keyspace", "leader", "since"].map(str::to_owned);
+    let head = ["partition", "keyspace", "size", "leader", "since"].map(str::to_owned);
     table.set_header(head.into_iter().chain(nodes.iter().map(|node| node.name.clone())));
     for partition in view.partitions.iter().filter(|partition| partition.cluster == cluster) {
         let leader = partition.leader.as_deref().map_or("none", |id| view.name_of(id)).to_owned();
         let since = partition.since_milliseconds.map_or_else(|| "?".into(), show_milliseconds);
         let places = nodes.iter().map(|node| place(partition, node));
         let (id, keyspace) = (partition.id.to_string(), partition.keyspace.clone());
-        table.add_row([id, keyspace, leader, since].into_iter().chain(places));
+        let size = show_size(partition.bytes);
+        table.add_row([id, keyspace, size, leader, since].into_iter().chain(places));
     }
     table
 }

@@ -34,6 +34,8 @@ pub struct Node {
     pub id: String,
     /// Its cluster.
     pub cluster: String,
+    /// Where it serves clients.
+    pub address: String,
     /// What it is.
     pub state: NodeState,
     /// Why.
@@ -70,6 +72,9 @@ pub struct Partition {
     pub since_milliseconds: Option<u64>,
     /// Last entry of the leader.
     pub last_index: u64,
+    /// Bytes that its data take in tables and memtables of one replica: the leader's, or else
+    /// of the one that has most.
+    pub bytes: u64,
     /// Its members, by node id.
     pub members: BTreeMap<String, Place>,
     /// What changes about its members, and how far that is.
@@ -182,6 +187,7 @@ fn described(node: &doug_proto::map::Node, said: Option<&NodeStatus>) -> Node {
         name: if node.name.is_empty() { id.clone() } else { node.name.clone() },
         id,
         cluster: node.cluster.clone(),
+        address: node.doug_address(),
         state: said.map_or(NodeState::Unreachable, NodeStatus::state),
         message: said.map_or_else(|| "nobody asked it".to_owned(), |said| said.message.clone()),
         version: said.map(|said| said.version.clone()).unwrap_or_default(),
@@ -240,6 +246,8 @@ fn placed<'a>(
     let ambiguous_tails = ambiguous.map(|(id, _)| id.clone()).collect();
     let leader = leader(&replicas);
     let last_index = leader.map_or(0, |(_, replica)| replica.last_index);
+    let most = || replicas.values().flatten().map(|replica| replica.bytes).max().unwrap_or(0);
+    let bytes = leader.map_or_else(most, |(_, replica)| replica.bytes);
     let members = replicas
         .iter()
         .map(|(id, replica)| (id.clone(), place(id, *replica, leader, said)))
@@ -252,6 +260,7 @@ fn placed<'a>(
         leader: leader.map(|(id, _)| id.to_owned()),
         since_milliseconds: leader.map(|(_, r)| r.since_milliseconds).or_else(longest),
         last_index,
+        bytes,
         members,
         change: None,
         voters: partition.voters.len(),
@@ -353,6 +362,7 @@ pub mod tests {
             term,
             last_index,
             since_milliseconds,
+            bytes: 3 << 19,
             ..Default::default()
         }
     }
@@ -406,6 +416,16 @@ pub mod tests {
         let partition = &sample().partitions[1];
         assert_eq!(partition.leader, Some(id(1)));
         assert_eq!(partition.members[&id(0)], Place::Lags(2));
+    }
+
+    #[test]
+    fn the_size_of_a_partition_is_its_leaders_or_else_the_greatest_known() {
+        let mut status = sample_status();
+        status.nodes[0].replicas[0].bytes = 7;
+        status.nodes[1].replicas[0].bytes = 9;
+        assert_eq!(View::new(&map(), &status).partitions[0].bytes, 7);
+        status.nodes[0].replicas[0].role = ReplicaRole::Follower.into();
+        assert_eq!(View::new(&map(), &status).partitions[0].bytes, 9);
     }
 
     #[test]
