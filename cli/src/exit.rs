@@ -83,7 +83,11 @@ fn of_fault(fault: &Fault) -> Exit {
         return Exit::OutcomeUnknown;
     }
     match fault.code {
-        Code::Unavailable | Code::DeadlineExceeded | Code::ResourceExhausted => Exit::Unavailable,
+        // Unimplemented: what answers there is no server of ours.
+        Code::Unavailable
+        | Code::DeadlineExceeded
+        | Code::ResourceExhausted
+        | Code::Unimplemented => Exit::Unavailable,
         _ => Exit::Error,
     }
 }

@@ -16,24 +16,17 @@ pub struct Given {
     demo: String,
 }
 
-/// Commands that reach a database with `--endpoint`.
-const REACHING: [&str; 13] = [
-    "put",
-    "get",
-    "del",
-    "scan",
-    "load",
-    "dump",
-    "status",
-    "doctor",
-    "bench",
-    "version",
-    "partition",
-    "member",
-    "leader",
-];
-/// Those of them that steer it.
-const STEERING: [&str; 3] = ["partition", "member", "leader"];
+/// Commands that reach no database with `--endpoint`: what starts or declares one, and what needs
+/// none. All others do.
+const NO_ENDPOINT: [&str; 8] =
+    ["demo", "node", "facade", "operator", "create", "crds", "kubectl", "completions"];
+/// Commands that steer a database.
+pub const STEERING: [&str; 3] = ["partition", "member", "leader"];
+
+/// Whether the command of this name reaches a database with `--endpoint`.
+pub fn reaches(name: &str) -> bool {
+    !NO_ENDPOINT.contains(&name)
+}
 
 impl Given {
     /// Those of a command and the ones below it.
@@ -79,7 +72,7 @@ impl Given {
     fn options_of(&self, command: &str) -> String {
         let name = command.split_whitespace().next().unwrap_or_default();
         let mut options = String::new();
-        if REACHING.contains(&name) && !command.contains("--endpoint") {
+        if reaches(name) && !command.contains("--endpoint") {
             options += &self.reach;
         }
         if STEERING.contains(&name) {

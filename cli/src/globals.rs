@@ -7,6 +7,10 @@ use clap::{Args, ValueEnum};
 use doug_client::{Builder, Client, Fault};
 use std::time::Duration;
 
+/// How long endpoints are waited for that refuse connections, unless `--timeout` says how long
+/// whoever gave it wants to wait: enough for a facade that starts again, and short for a mistake.
+const WAIT_FOR_READY: Duration = Duration::from_secs(1);
+
 /// How to reach the database, and how to print.
 #[derive(Args, Clone, Debug)]
 pub struct Globals {
@@ -67,8 +71,15 @@ pub struct Globals {
 impl Globals {
     /// A client as the options say, to be refined.
     pub fn builder(&self) -> Builder {
-        let builder = Client::builder().endpoints(self.endpoint.clone()).timeout(self.timeout);
+        let builder = self.builder_for(&self.endpoint);
         if self.direct { builder.direct_from_endpoints() } else { builder }
+    }
+
+    /// The same for these endpoints alone, and never straight to the nodes.
+    pub fn builder_for(&self, endpoints: &[String]) -> Builder {
+        let waits = if self.given.has("timeout") { self.timeout } else { WAIT_FOR_READY };
+        let builder = Client::builder().endpoints(endpoints.iter().cloned());
+        builder.timeout(self.timeout).wait_for_ready(waits)
     }
 
     /// A client for a single operation. It registers no session unless it speaks

@@ -5,6 +5,7 @@
 //! it in the long form only, and so are paragraphs after the first. So values are named in the
 //! sentence of their option, and what needs paragraphs stands behind the options.
 
+use crate::given::{STEERING, reaches};
 use clap::{Arg, Command};
 use std::fmt::Write as _;
 
@@ -13,7 +14,7 @@ const GROUPS: [(&str, &[&str]); 6] = [
     ("Running a database", &["demo", "node", "facade", "create"]),
     ("Keys and values", &["put", "get", "del", "scan", "load", "dump", "bench"]),
     ("Looking", &["status", "doctor"]),
-    ("Steering", &["partition", "member", "leader"]),
+    ("Steering", &STEERING),
     ("Kubernetes", &["operator", "crds", "kubectl"]),
     ("This program", &["version", "completions"]),
 ];
@@ -21,12 +22,19 @@ const GROUPS: [(&str, &[&str]); 6] = [
 /// Those that reach no database as a client does: its options mean nothing to them.
 const NO_CLIENT: [&str; 5] = ["node", "facade", "operator", "crds", "completions"];
 
+/// Options that mean nothing to a command that reaches no database through an endpoint.
+const OF_ENDPOINTS: [&str; 3] = ["endpoint", "direct", "encoding"];
+
 /// Arranges the help of the program and of all its commands.
 pub fn arrange(program: Command) -> Command {
     let globals: Vec<_> =
         program.get_arguments().filter(|arg| arg.is_global_set()).cloned().collect();
-    let program = NO_CLIENT.iter().fold(program, |program, name| {
-        let hidden = globals.iter().map(|arg| arg.clone().hide(true));
+    let names: Vec<_> = program.get_subcommands().map(|c| c.get_name().to_owned()).collect();
+    let program = names.iter().fold(program, |program, name| {
+        let none = NO_CLIENT.contains(&&**name);
+        let meaningless =
+            |arg: &&Arg| none || !reaches(name) && OF_ENDPOINTS.contains(&arg.get_id().as_str());
+        let hidden = globals.iter().filter(meaningless).map(|arg| arg.clone().hide(true));
         program.mut_subcommand(name, |command| command.args(hidden))
     });
     let program = plain(program);
@@ -65,6 +73,7 @@ fn template(program: &Command) -> String {
 mod tests {
     use super::*;
     use clap::CommandFactory;
+    use std::collections::BTreeSet;
 
     /// Columns of the narrowest terminal that anything is arranged for.
     const COLUMNS: usize = 80;
@@ -147,11 +156,21 @@ mod tests {
     }
 
     #[test]
-    fn roles_do_not_show_how_a_client_reaches_a_database() {
-        for (path, _) in built() {
+    fn only_what_reaches_a_database_shows_how_and_repeats_it_in_advice() {
+        for (path, _) in built().into_iter().skip(1) {
             let shows = help(&path, "--help").contains("--endpoint <URL>");
-            let role = NO_CLIENT.iter().any(|name| path == format!("doug {name}"));
-            assert_eq!(shows, !role, "{path}");
+            let name = path.split(' ').nth(1).unwrap();
+            assert_eq!(shows, reaches(name), "{path}");
         }
+    }
+
+    #[test]
+    fn the_commands_that_steer_are_those_that_take_an_admin_endpoint() {
+        let takes =
+            |command: &Command| command.get_arguments().any(|arg| arg.get_id() == "admin_endpoint");
+        let named = built().into_iter().filter(|(_, command)| takes(command));
+        let named: BTreeSet<_> =
+            named.map(|(path, _)| path.split(' ').nth(1).unwrap().to_owned()).collect();
+        assert_eq!(named, STEERING.map(str::to_owned).into());
     }
 }

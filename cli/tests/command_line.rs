@@ -1,10 +1,16 @@
 //! What scripts rely on, run as a process: exit codes and what goes where.
 
+use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::process::{Command, Output};
+use std::time::Duration;
+use tokio::time::Instant;
 
 /// An endpoint that nobody serves.
 const NOBODY: [&str; 4] = ["--endpoint", "127.0.0.1:9", "--timeout", "300ms"];
+/// Far more time than a command may take that knows at once.
+const LONG: &str = "600s";
+const AT_ONCE: Duration = Duration::from_secs(60);
 
 fn doug(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_doug"))
@@ -29,6 +35,93 @@ fn when_nobody_answers_reads_and_writes_are_unavailable_and_say_where() {
         assert_eq!(code, Some(5), "{arguments:?}: {error}");
         assert!(error.contains("127.0.0.1:9"), "{arguments:?}: {error}");
     }
+}
+
+#[test]
+fn a_refused_connection_is_waited_for_a_second_unless_a_timeout_says_how_long() {
+    for arguments in [&["get", "k"][..], &["put", "k", "v"], &["status"], &["get", "k", "--direct"]]
+    {
+        let output = doug(&[arguments, &["--endpoint", "127.0.0.1:9"]].concat());
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(5), "{arguments:?}: {error}");
+        for said in ["127.0.0.1:9", "refused", "tried for 1s", "doug demo", "--timeout"] {
+            assert!(error.contains(said), "{arguments:?}: {said} is missing: {error}");
+        }
+        let (_, error) = against_nobody(arguments);
+        assert!(!error.contains("tried for 1s"), "300 ms were asked for: {error}");
+    }
+}
+
+/// A server of HTTP/1.1, as a proxy's or another program's port is.
+fn http_port() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    std::thread::spawn(move || {
+        for connection in listener.incoming() {
+            let mut connection = connection.unwrap();
+            let mut preface = [0; 24];
+            let _ = connection.read_exact(&mut preface);
+            let _ = connection.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n");
+            // Until the other side has read it: a reset would take it away.
+            let _ = connection.read_to_end(&mut Vec::new());
+        }
+    });
+    address
+}
+
+#[test]
+fn a_port_that_speaks_http_is_told_at_once_and_no_write_is_unknown() {
+    let address = http_port();
+    let endpoint = ["--endpoint", &address, "--timeout", LONG];
+    let began = Instant::now();
+    for arguments in [
+        &["get", "k"][..],
+        &["put", "k", "v"],
+        &["del", "k"],
+        &["scan"],
+        &["status"],
+        &["get", "k", "--direct"],
+        &["partition", "list", "1"],
+    ] {
+        let output = doug(&[arguments, &endpoint].concat());
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(5), "{arguments:?}: {error}");
+        for said in [&*address, "HTTP/1.1", "7400"] {
+            assert!(error.contains(said), "{arguments:?}: {said} is missing: {error}");
+        }
+    }
+    assert!(began.elapsed() < AT_ONCE, "{:?}", began.elapsed());
+}
+
+#[test]
+fn doctor_does_not_advise_to_start_what_runs_but_serves_something_else() {
+    let output = doug(&["doctor", "--endpoint", &http_port(), "--timeout", LONG]);
+    let report = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{report}");
+    assert!(report.contains("HTTP/1.1") && !report.contains("start it"), "{report}");
+}
+
+#[test]
+fn a_host_that_nobody_knows_is_named() {
+    let unknown = ["--endpoint", "nosuch.invalid:7400", "--timeout", "2s"];
+    for arguments in [&["get", "k"][..], &["put", "k", "v"], &["status"]] {
+        let output = doug(&[arguments, &unknown].concat());
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(5), "{arguments:?}: {error}");
+        for said in ["nosuch.invalid", "its name could not be resolved"] {
+            assert!(error.contains(said), "{arguments:?}: {said} is missing: {error}");
+        }
+    }
+}
+
+#[test]
+fn spaces_around_an_endpoint_are_left_away_and_inside_it_refused() {
+    let output = doug(&["get", "k", "--endpoint", " 127.0.0.1:9 ", "--timeout", "300ms"]);
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.code() == Some(5) && error.contains(" 127.0.0.1:9 cannot"), "{error}");
+    let output = doug(&["get", "k", "--endpoint", "local host:7400"]);
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.code() == Some(1) && error.contains("is not an endpoint"), "{error}");
 }
 
 #[test]

@@ -77,6 +77,16 @@ impl Builder {
         self
     }
 
+    /// How long an operation waits for endpoints all of which refuse connections. With any
+    /// such bound it does not wait at all where each of them is a mistake: a host that does
+    /// not exist, or a port where something else is served. It ends `UNAVAILABLE` or
+    /// `UNIMPLEMENTED`, not executed. By default it waits until its deadline for either,
+    /// since names and servers come and go.
+    pub fn wait_for_ready(mut self, most: Duration) -> Self {
+        self.settings.wait_for_ready = Some(most);
+        self
+    }
+
     /// How long a connect may take; 2 s.
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.grpc.connect_timeout = timeout;

@@ -13,6 +13,7 @@ use tokio::sync::watch;
 pub(crate) struct Settings {
     pub(crate) timeout: Duration,
     pub(crate) patience: Duration,
+    pub(crate) wait_for_ready: Option<Duration>,
     pub(crate) reconnect_first: Duration,
     pub(crate) reconnect_most: Duration,
     pub(crate) max_in_flight: usize,
@@ -39,6 +40,7 @@ impl Default for Settings {
         Self {
             timeout: Duration::from_millis(limits::DEFAULT_TIMEOUT_MILLISECONDS.into()),
             patience: Duration::from_millis(150),
+            wait_for_ready: None,
             reconnect_first: Duration::from_millis(5),
             reconnect_most: Duration::from_millis(100),
             max_in_flight: 65_536,

@@ -3,9 +3,13 @@
 mod support;
 
 use doug_client::v1::{self, NodeState, stream_answer::Answer};
-use doug_client::{Fault, If, Read};
+use doug_client::{Builder, Client, Fault, If, Read};
 use doug_proto::ids::NodeId;
-use support::{Net, Reply, address, follower, hash_map, puts, willing};
+use std::time::Duration;
+use support::{Net, Reply, address, admin, follower, hash_map, puts, willing};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::Instant;
+use tonic::Code;
 
 #[tokio::test(start_paused = true)]
 async fn operations_are_spread_over_the_endpoints() {
@@ -144,4 +148,103 @@ async fn the_session_token_gathers_what_answers_have_seen() {
     client.put("k", "v", If::Always).await.unwrap();
     let token = doug_proto::token::SessionToken::from_bytes(&client.session_token()).unwrap();
     assert_eq!(token.revision(1), 6);
+}
+
+/// How long the operations of the tests below wait for endpoints that refuse.
+const WAIT: Duration = Duration::from_secs(1);
+
+/// How a read ends, and after how long.
+async fn ends(builder: Builder) -> (Fault, Duration) {
+    let client = builder.wait_for_ready(WAIT).connect().await.unwrap();
+    let began = Instant::now();
+    (client.get("k", Read::Linearizable).await.unwrap_err(), began.elapsed())
+}
+
+#[tokio::test(start_paused = true)]
+async fn endpoints_that_refuse_connections_are_waited_for_as_long_as_was_asked() {
+    let net = Net::default();
+    for direct in [false, true] {
+        let builder = net.builder().endpoints(["f1:7400", "f2:7400"]);
+        let builder = if direct { builder.direct_from_endpoints() } else { builder };
+        let (fault, took) = ends(builder).await;
+        assert!(fault.is_not_executed() && fault.code == Code::Unavailable, "{fault:?}");
+        assert!(fault.message.contains("f1:7400") && fault.message.contains("f2:7400"), "{fault}");
+        assert!((WAIT..WAIT * 2).contains(&took), "{direct}: {took:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_endpoint_that_starts_while_it_is_waited_for_serves() {
+    let net = Net::default();
+    let builder = net.builder().endpoints(["f1:7400"]).sessions(false).wait_for_ready(WAIT);
+    let client = builder.connect().await.unwrap();
+    let put = tokio::spawn(async move { client.put("k", "v", If::Always).await });
+    tokio::time::sleep(WAIT / 2).await;
+    net.serve("f1:7400", willing);
+    put.await.unwrap().unwrap();
+}
+
+/// A server that answers every connection with these bytes.
+fn says(net: &Net, address: &str, bytes: &'static [u8]) {
+    net.accept(address, move |mut connection| {
+        tokio::spawn(async move {
+            let mut preface = [0; 24];
+            let _ = connection.read_exact(&mut preface).await;
+            let _ = connection.write_all(bytes).await;
+        });
+    });
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_port_that_speaks_another_protocol_is_told_at_once() {
+    let net = Net::default();
+    says(&net, "f1:7400", b"HTTP/1.1 400 Bad Request\r\n\r\n");
+    says(&net, "f2:7400", b"SSH-2.0-OpenSSH_9.6\r\n");
+    for (endpoint, protocol) in [("f1:7400", "HTTP/1.1"), ("f2:7400", "another protocol")] {
+        for direct in [false, true] {
+            let builder = net.builder().endpoints([endpoint]);
+            let builder = if direct { builder.direct_from_endpoints() } else { builder };
+            let (fault, took) = ends(builder).await;
+            assert!(fault.is_not_executed() && fault.code == Code::Unimplemented, "{fault:?}");
+            assert!(fault.message.contains(endpoint) && fault.message.contains(protocol));
+            assert_eq!(took, Duration::ZERO);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_grpc_port_without_our_service_is_told_at_once_also_to_a_write() {
+    let (_, address) = admin::serve(1).await;
+    let long = Duration::from_secs(600);
+    let builder = || Client::builder().endpoints([address.to_string()]).timeout(long);
+    let (fault, took) = ends(builder()).await;
+    assert_eq!(fault.code, Code::Unimplemented);
+    assert!(took < long / 10, "{took:?}");
+    let client = builder().sessions(false).wait_for_ready(WAIT).connect().await.unwrap();
+    let fault = client.put("k", "v", If::Always).await.unwrap_err();
+    assert!(fault.is_not_executed() && !fault.is_outcome_unknown(), "{fault:?}");
+    assert!(fault.message.contains("admin port"), "{fault}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wrong_endpoint_does_not_keep_from_one_that_serves() {
+    let net = Net::default();
+    says(&net, "f1:7400", b"HTTP/1.1 400 Bad Request\r\n\r\n");
+    net.serve("f3:7400", willing);
+    let builder = net.builder().endpoints(["f1:7400", "f2:7400", "f3:7400"]).sessions(false);
+    let client = builder.wait_for_ready(Duration::ZERO).connect().await.unwrap();
+    for _ in 0..6 {
+        client.put("k", "v", If::Always).await.unwrap();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_being_asked_to_hurry_an_operation_waits_for_a_wrong_endpoint_to_become_right() {
+    let net = Net::default();
+    says(&net, "f1:7400", b"HTTP/1.1 400 Bad Request\r\n\r\n");
+    let client = net.builder().endpoints(["f1:7400"]).sessions(false).connect().await.unwrap();
+    let put = tokio::spawn(async move { client.put("k", "v", If::Always).await });
+    tokio::time::sleep(WAIT).await;
+    net.serve("f1:7400", willing);
+    put.await.unwrap().unwrap();
 }

@@ -17,7 +17,7 @@ use doug_proto::v1::{self, admin_client::AdminClient};
 use std::time::Duration;
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Channel, Endpoint};
-use tonic::{Request, Response, Status};
+use tonic::{Code, Request, Response, Status};
 
 /// How long one call may take, connect included, unless told otherwise.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -214,7 +214,14 @@ impl Admin {
         result.map(Response::into_inner).map_err(|status| {
             let mut fault = Fault::from_status(&status);
             let address = &self.address;
-            let why = crate::transport::describe(&status);
+            let why = match status.code() {
+                Code::Unimplemented => {
+                    "what serves this port is no admin service of this version: \
+                                        give the admin port of a node (7402)"
+                        .to_owned()
+                }
+                _ => crate::transport::describe(&status),
+            };
             fault.message = format!("node at {address} (admin): {why}");
             fault
         })

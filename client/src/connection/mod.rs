@@ -9,6 +9,7 @@ mod stream;
 pub(crate) use slots::Event;
 
 use crate::settings::Settings;
+use crate::transport::OpenError;
 use doug_proto::v1::{StreamOperation, stream_operation::Operation};
 use futures::future::BoxFuture;
 use parking_lot::Mutex;
@@ -63,6 +64,8 @@ struct State {
     stream: u64,
     /// Failed connects in a row.
     failures: u32,
+    /// Why nobody can answer there, as the last connect has found.
+    barred: Option<OpenError>,
 }
 
 enum Link {
@@ -87,6 +90,7 @@ impl Connection {
             closed: false,
             stream: 0,
             failures: 0,
+            barred: None,
         };
         let multiplexer = Multiplexer {
             address,
@@ -101,6 +105,11 @@ impl Connection {
     /// `host:port`.
     pub(crate) fn address(&self) -> &str {
         &self.0.multiplexer.address
+    }
+
+    /// Why nobody can answer there, as far as is known.
+    pub(crate) fn barred(&self) -> Option<OpenError> {
+        self.0.multiplexer.state.lock().barred.clone()
     }
 
     /// Whether both are the same connection.

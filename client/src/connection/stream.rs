@@ -10,7 +10,7 @@ use std::sync::atomic::Ordering;
 /// How a stream ended.
 enum End {
     /// No stream came to be, or the server refused it unread.
-    Unread(String),
+    Unread(OpenError),
     /// It broke, or the server closed it.
     Broken(String),
 }
@@ -27,11 +27,13 @@ pub(super) async fn run(multiplexer: Arc<Multiplexer>) {
     let mut state = multiplexer.state.lock();
     match end {
         End::Unread(error) => {
-            tracing::debug!(address = multiplexer.address, error, "no stream");
-            state.slots.break_off_unread(&error, &mut wake);
+            let why = error.why().to_owned();
+            tracing::debug!(address = multiplexer.address, error = why, "no stream");
+            state.slots.break_off_unread(&why, &mut wake);
             state.failures = state.failures.saturating_add(1);
             let until = now + multiplexer.rest(state.failures - 1);
-            state.link = Link::Resting { until, error };
+            state.link = Link::Resting { until, error: why };
+            state.barred = Some(error).filter(OpenError::bars);
         }
         End::Broken(error) => {
             tracing::debug!(address = multiplexer.address, error, "stream ended");
@@ -52,9 +54,10 @@ async fn serve(multiplexer: Arc<Multiplexer>) -> End {
     let opening = multiplexer.settings.transport.open(multiplexer.address.clone(), requests);
     let mut answers = match opening.await {
         Ok(answers) => answers,
-        Err(OpenError::Unread(why)) => return End::Unread(why),
         Err(OpenError::Broken(why)) => return End::Broken(why),
+        Err(unread) => return End::Unread(unread),
     };
+    multiplexer.state.lock().barred = None;
     let mut wake = Vec::new();
     loop {
         match answers.next().await {

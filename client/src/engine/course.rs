@@ -64,6 +64,7 @@ pub(super) struct Course<'e> {
     /// Whether it gets sessions of this client.
     own: bool,
     ticket: Option<Ticket>,
+    began: Instant,
     deadline: Instant,
     /// Part of the time before the deadline: see [`LAST_CALL_MOST`].
     last_call: Duration,
@@ -81,6 +82,7 @@ impl<'e> Course<'e> {
         engine: &'e Engine,
         operation: Operation,
         ticket: Option<Ticket>,
+        began: Instant,
         deadline: Instant,
     ) -> Self {
         Self {
@@ -89,6 +91,7 @@ impl<'e> Course<'e> {
             operation,
             own: ticket.is_some(),
             ticket,
+            began,
             deadline,
             last_call: (deadline.saturating_duration_since(engine.now()) / 10).min(LAST_CALL_MOST),
             flights: Vec::new(),
@@ -201,6 +204,10 @@ impl<'e> Course<'e> {
             Event::NotSent(why) => {
                 forget(leader, &flight.connection);
                 self.last = Some(Fault::unavailable(why));
+                let barred = self.engine.barred(self.began);
+                if let Some(fault) = barred.filter(|_| !self.possibly_applied()) {
+                    return Step::Done(Err(fault));
+                }
                 self.follow(flight.connection, Ended::NotSent)
             }
             Event::Full(why) => {
@@ -432,9 +439,22 @@ impl<'e> Course<'e> {
         self.uncertain || self.flights.iter().any(|flight| flight.attempt.possibly_sent())
     }
 
+    /// A partition of which no node has answered as its leader, in words.
+    fn leaderless(&self) -> Option<String> {
+        let table = self.engine.map.current().filter(|_| self.engine.front.is_none())?;
+        let route = self.engine.route(&table, &self.operation).ok()?;
+        let nobody = self.kind != Kind::ReadAny && route.group.leader.get().is_none();
+        let cluster = &table.map.partition(route.id).filter(|_| nobody)?.cluster;
+        let id = route.id;
+        Some(format!(
+            "no leader of partition {id} (cluster {cluster}) was found within the deadline"
+        ))
+    }
+
     fn out_of_time(&self) -> Fault {
-        let last = self.last.as_ref().map(|fault| format!("; last: {fault}")).unwrap_or_default();
         let applied = self.possibly_applied();
+        let last = self.last.as_ref().map(|fault| format!("; last: {fault}")).unwrap_or_default();
+        let leaderless = self.leaderless();
         match (self.kind, &self.last) {
             (Kind::Write, _) if applied => Fault::deadline_unknown(format!(
                 "no answer within the deadline, so the write may or may not have been \
@@ -444,9 +464,10 @@ impl<'e> Course<'e> {
                 Fault::exhausted(fault.message.clone())
             }
             (Kind::Write, last_fault) => {
-                let fault = Fault::unavailable(format!(
-                    "no server took the write within the deadline, so it was not applied{last}"
-                ));
+                let nobody = "no server took the write within the deadline".to_owned();
+                let nobody = leaderless.unwrap_or(nobody);
+                let fault =
+                    Fault::unavailable(format!("{nobody}, so the write was not applied{last}"));
                 // No other try helps: the caller has to let go of its token.
                 match last_fault.as_ref().and_then(Fault::clock_ahead_by) {
                     Some(by) => fault.with(Fault::ahead(by)),
@@ -458,11 +479,14 @@ impl<'e> Course<'e> {
             (_, Some(fault)) if !applied => {
                 let misrouted = fault.wrong_partition().is_some();
                 let code = if misrouted { Code::Unavailable } else { fault.code };
-                let message = format!("no server answered within the deadline{last}");
+                let nobody = "no server answered within the deadline".to_owned();
+                let message = format!("{}{last}", leaderless.unwrap_or(nobody));
                 Fault::new(code, message).not_executed()
             }
             (_, _) => {
-                Fault::new(Code::DeadlineExceeded, format!("no answer within the deadline{last}"))
+                let nobody = "no answer within the deadline".to_owned();
+                let message = format!("{}{last}", leaderless.unwrap_or(nobody));
+                Fault::new(Code::DeadlineExceeded, message)
             }
         }
     }

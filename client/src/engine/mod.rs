@@ -84,8 +84,8 @@ impl Engine {
             return Err(Fault::unavailable("the partition map lists no replica to ask"));
         };
         number(&mut operation, ticket.as_ref());
-        let now = self.now();
-        let mut attempt = connection.submit(operation.clone(), now, deadline);
+        let began = self.now();
+        let mut attempt = connection.submit(operation.clone(), began, deadline);
         let event = attempt.event().await;
         match event {
             Event::Answer(answer) if !matches!(answer, Answer::Error(_)) => {
@@ -96,7 +96,7 @@ impl Engine {
             }
             event => {
                 let flight = Flight::new(attempt, connection);
-                let course = Course::new(self, operation, ticket, deadline);
+                let course = Course::new(self, operation, ticket, began, deadline);
                 Box::pin(course.go_on(flight, event)).await
             }
         }

@@ -4,6 +4,7 @@ use super::Engine;
 use super::prepare::{self, Kind};
 use crate::connection::Connection;
 use crate::map::{Group, Route, Table, Want};
+use crate::transport::verdict;
 use doug_proto::error::Fault;
 use doug_proto::quote;
 use doug_proto::v1::{self, error_detail::Detail, stream_operation::Operation};
@@ -38,6 +39,14 @@ impl Engine {
             return Ok(Some(table));
         }
         Box::pin(self.map.wait(deadline)).await.map(Some)
+    }
+
+    /// Why an operation that began at `began` has no endpoint to wait for any longer, if it goes
+    /// through them.
+    pub(super) fn barred(&self, began: Instant) -> Option<Fault> {
+        let (front, wait) = (self.front.as_ref()?, self.settings.wait_for_ready?);
+        let found = front.replicas().iter().map(|replica| replica.connection.barred());
+        verdict(&found.collect::<Option<Vec<_>>>()?, self.now() - began, wait)
     }
 
     /// Whether operations go straight to nodes.

@@ -2,13 +2,17 @@
 
 use super::table::{Table, learn};
 use crate::settings::Settings;
+use crate::transport::{OpenError, sentences, verdict};
+use doug_proto::error::Fault;
 use doug_proto::map::{Partition, PartitionMap};
 use doug_proto::v1;
 use futures::future::AbortHandle;
 use parking_lot::{Mutex, RwLock};
+use std::collections::BTreeMap;
 use std::pin::pin;
 use std::sync::{Arc, OnceLock, Weak};
 use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
 
 /// The map. Every clone of a client shares it, whatever keyspace it is for.
 pub(crate) struct KnownMap {
@@ -24,8 +28,8 @@ pub(crate) struct KnownMap {
     pub(super) map: watch::Sender<Option<Arc<PartitionMap>>>,
     /// The task that keeps it current, once there is one.
     pub(super) follower: OnceLock<AbortHandle>,
-    /// Why no map could be fetched the last time.
-    pub(super) error: Mutex<String>,
+    /// Why no map could be fetched the last time, by address.
+    errors: Mutex<BTreeMap<String, OpenError>>,
 }
 
 impl Drop for KnownMap {
@@ -52,7 +56,7 @@ impl KnownMap {
             table_known: Notify::new(),
             map: watch::Sender::new(None),
             follower: OnceLock::new(),
-            error: Mutex::new(String::new()),
+            errors: Mutex::default(),
         })
     }
 
@@ -61,17 +65,43 @@ impl KnownMap {
         self.table.read().clone()
     }
 
-    /// The table, once any map is known.
-    pub(super) async fn first(&self) -> Arc<Table> {
+    /// The table, once any map is known; or why none is to be waited for.
+    pub(super) async fn first(&self) -> Result<Arc<Table>, Fault> {
+        let began = self.settings.runtime.now();
         loop {
             // Listen first, then look, or a table in between goes unheard.
             let mut known = pin!(self.table_known.notified());
             known.as_mut().enable();
             if let Some(table) = self.current() {
-                return table;
+                return Ok(table);
+            }
+            if let Some(fault) = self.barred(began) {
+                return Err(fault);
             }
             known.await;
         }
+    }
+
+    /// Why whoever waits since `began` has no endpoint to wait for any longer.
+    fn barred(&self, began: Instant) -> Option<Fault> {
+        let wait = self.settings.wait_for_ready?;
+        let errors = self.errors.lock();
+        let found = self.endpoints.iter().map(|endpoint| errors.get(endpoint).cloned());
+        let waited = self.settings.runtime.now() - began;
+        verdict(&found.collect::<Option<Vec<_>>>()?, waited, wait)
+    }
+
+    /// Remembers why a server gave no map, for whoever waits for one.
+    pub(super) fn failed(&self, address: &str, error: OpenError) {
+        self.errors.lock().insert(address.to_owned(), error);
+        if self.settings.wait_for_ready.is_some() {
+            self.table_known.notify_waiters();
+        }
+    }
+
+    /// Why no server gave a map so far.
+    pub(super) fn error(&self) -> String {
+        sentences(self.errors.lock().values())
     }
 
     /// Who can tell the map.

@@ -5,6 +5,7 @@ use super::known::KnownMap;
 use super::table::Table;
 use crate::runtime::before;
 use crate::settings::Settings;
+use crate::transport::OpenError;
 use doug_proto::error::Fault;
 use doug_proto::map::{MapFollower, PartitionMap};
 use doug_proto::v1::WatchMapRequest;
@@ -47,11 +48,12 @@ impl KnownMap {
     /// The table, once a map is known.
     ///
     /// # Errors
-    /// `UNAVAILABLE` when there is none by `deadline`.
+    /// `UNAVAILABLE` when there is none by `deadline`; earlier as
+    /// [`Builder::wait_for_ready`](crate::Builder::wait_for_ready) says.
     pub(crate) async fn wait(&self, deadline: Instant) -> Result<Arc<Table>, Fault> {
         self.follow_servers();
         match before(&self.settings.runtime, deadline, self.first()).await {
-            Some(table) => Ok(table),
+            Some(known) => known,
             None if self.endpoints.is_empty() => Err(Fault::unavailable(
                 "no partition map is known yet: check the source of the map",
             )),
@@ -59,7 +61,7 @@ impl KnownMap {
                 "no partition map could be fetched from {} within the deadline: check that it \
                  runs ({})",
                 self.endpoints.join(", "),
-                self.error.lock()
+                self.error()
             ))),
         }
     }
@@ -102,9 +104,9 @@ async fn watch_servers(known: Weak<KnownMap>) {
             match watch_at(&known, &address, &settings).await {
                 Ok(()) => rest = REST_FIRST,
                 Err(error) => {
-                    tracing::debug!(address, error, "no map from there");
+                    tracing::debug!(address, error = error.why(), "no map from there");
                     if let Some(known) = known.upgrade() {
-                        *known.error.lock() = error;
+                        known.failed(&address, error);
                     }
                 }
             }
@@ -120,7 +122,8 @@ async fn watch_at(
     known: &Weak<KnownMap>,
     address: &str,
     settings: &Settings,
-) -> Result<(), String> {
+) -> Result<(), OpenError> {
+    let broken = |why: String| OpenError::Broken(format!("{address}: {why}"));
     let after_epoch =
         known.upgrade().and_then(|known| known.current()).map_or(0, |table| table.map.epoch);
     // All keyspaces: any clone of the client may be for another one, any operation may name one,
@@ -132,11 +135,11 @@ async fn watch_at(
         let message = match maps.next().await {
             Some(Ok(message)) => message,
             None | Some(Err(_)) if given => return Ok(()),
-            None => return Err("it closed the watch without a map".to_owned()),
-            Some(Err(why)) => return Err(why),
+            None => return Err(broken("it closed the watch without a map".to_owned())),
+            Some(Err(why)) => return Err(broken(why)),
         };
         let Some(known) = known.upgrade() else { return Ok(()) };
-        known.adopt(follower.hear(&message).map_err(|fault| fault.message)?);
+        known.adopt(follower.hear(&message).map_err(|fault| broken(fault.message))?);
         given = true;
     }
 }

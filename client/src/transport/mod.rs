@@ -2,8 +2,11 @@
 //! brings its own. Everything above it (what is sent where and when, what is
 //! bounded, what an answer or its absence means) is the same code on either.
 
+mod barred;
 mod grpc;
+mod peer;
 
+pub(crate) use barred::{sentences, verdict};
 pub use grpc::Grpc;
 pub(crate) use grpc::describe;
 
@@ -40,13 +43,34 @@ pub type Responses = BoxStream<'static, Result<StreamResponse, String>>;
 /// The maps that a server tells; after an error none.
 pub type Maps = BoxStream<'static, Result<WatchMapResponse, String>>;
 
-/// Why a stream did not come to be, in a sentence that names the server.
+/// Why a stream did not come to be, in a sentence that names the server. But for
+/// [`Broken`](Self::Broken) the server has read nothing, even of what was pulled from
+/// the requests.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum OpenError {
-    /// The server has read nothing, even of what was pulled from the requests.
+    /// No connection came to be, or the server promised to have read nothing.
     Unread(String),
-    /// It may have.
+    /// Nobody listens there. That changes as soon as somebody starts.
+    Refused(String),
+    /// There is no such host, or what listens there is no `Doug` service: waiting does
+    /// not help.
+    Mistaken(String),
+    /// The server may have read requests.
     Broken(String),
+}
+
+impl OpenError {
+    /// Whether nobody is there who could ever answer.
+    pub(crate) fn bars(&self) -> bool {
+        matches!(self, Self::Refused(_) | Self::Mistaken(_))
+    }
+
+    /// The sentence.
+    pub fn why(&self) -> &str {
+        let (Self::Unread(why) | Self::Refused(why) | Self::Mistaken(why) | Self::Broken(why)) =
+            self;
+        why
+    }
 }
 
 /// Opens streams to servers. Boxed once a stream, never once an operation.
@@ -65,5 +89,5 @@ pub trait Transport: Send + Sync + 'static {
         &self,
         address: String,
         request: WatchMapRequest,
-    ) -> BoxFuture<'static, Result<Maps, String>>;
+    ) -> BoxFuture<'static, Result<Maps, OpenError>>;
 }

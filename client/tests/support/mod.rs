@@ -110,6 +110,17 @@ impl Net {
         fake
     }
 
+    /// Connections to it are handed to `take`, which speaks what it likes.
+    pub fn accept(&self, address: &str, take: impl Fn(DuplexStream) + Send + 'static) {
+        let (incoming, mut connections) = mpsc::unbounded_channel();
+        self.listening.lock().unwrap().insert(address.to_owned(), incoming);
+        tokio::spawn(async move {
+            while let Some(Ok(connection)) = connections.recv().await {
+                take(connection);
+            }
+        });
+    }
+
     /// From now on connections to it are refused; those that are open stay.
     pub fn refuse(&self, address: &str) {
         self.listening.lock().unwrap().remove(address);

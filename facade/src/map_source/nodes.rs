@@ -154,7 +154,8 @@ async fn watch_until_error(
     silent: &mut bool,
 ) -> Result<(), String> {
     let request = WatchMapRequest::default();
-    let mut maps = world.transport.watch_map(address.to_owned(), request).await?;
+    let maps = world.transport.watch_map(address.to_owned(), request).await;
+    let mut maps = maps.map_err(|error| error.why().to_owned())?;
     let mut follower = MapFollower::default();
     while let Some(message) = maps.next().await {
         let map = follower.hear(&message?).map_err(|fault| fault.message)?;

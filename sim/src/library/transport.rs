@@ -259,11 +259,10 @@ impl Transport for Simulated {
         &self,
         address: String,
         request: WatchMapRequest,
-    ) -> BoxFuture<'static, Result<Maps, String>> {
+    ) -> BoxFuture<'static, Result<Maps, OpenError>> {
         let end = self.wire.open(address, Some(request));
         Box::pin(async move {
-            let open = end.once(|link| link.begun).await;
-            open.map_err(|(OpenError::Unread(why) | OpenError::Broken(why))| why)?;
+            end.once(|link| link.begun).await?;
             let maps = end.map(|told| match told? {
                 Told::Map(map) => Ok(*map),
                 Told::Answers(_) => Err("the server answered operations on a watch".to_owned()),

@@ -3,7 +3,8 @@
 use super::checks::Finding;
 use crate::commands::status::{View, ask};
 use crate::globals::Globals;
-use doug_client::Client;
+use doug_client::Fault;
+use tonic::Code;
 
 /// What was learnt.
 pub struct Reached {
@@ -17,17 +18,29 @@ pub struct Reached {
 pub async fn reach_all(globals: &Globals, findings: &mut Vec<Finding>) -> Option<Reached> {
     let mut reached = None;
     for endpoint in &globals.endpoint {
-        match ask(globals, || Client::builder().endpoints([endpoint.clone()])).await {
+        match ask(|| globals.builder_for(std::slice::from_ref(endpoint))).await {
             Ok(view) => reached = reached.or(Some(view)),
             Err(fault) => findings.push(Finding {
                 subject: format!("endpoint {endpoint}"),
                 problem: fault.to_string(),
-                remedy: "start it (`doug demo`, or `doug facade`), or give the right one with \
-                         --endpoint or DOUG_ENDPOINT"
-                    .into(),
+                remedy: remedy(&fault).to_owned(),
             }),
         }
     }
     let own_version = doug_proto::VERSION.to_owned();
     reached.map(|view| Reached { view, own_version })
+}
+
+/// What helps with an endpoint that does not answer. What serves something else runs already.
+fn remedy(fault: &Fault) -> &'static str {
+    match fault.code {
+        Code::Unimplemented | Code::InvalidArgument => {
+            "give the address where a facade or a node serves clients with --endpoint or \
+             DOUG_ENDPOINT"
+        }
+        _ => {
+            "start it (`doug demo`, or `doug facade`), or give the right one with --endpoint or \
+             DOUG_ENDPOINT"
+        }
+    }
 }

@@ -1,7 +1,6 @@
 //! Asking for the state of every node, whoever the endpoint is.
 
 use super::View;
-use crate::globals::Globals;
 use doug_client::{Builder, Fault};
 
 /// A facade asks every node by itself. A node answers for itself only; then the
@@ -9,12 +8,12 @@ use doug_client::{Builder, Fault};
 ///
 /// # Errors
 /// `UNAVAILABLE` when nobody answers, or no map is known.
-pub async fn ask(globals: &Globals, builder: impl Fn() -> Builder) -> Result<View, Fault> {
-    let client = builder().timeout(globals.timeout).connect().await?;
+pub async fn ask(builder: impl Fn() -> Builder) -> Result<View, Fault> {
+    let client = builder().connect().await?;
     let map = client.map().await?;
     let mut status = client.status().await?;
     if status.nodes.len() < map.nodes.len() {
-        let direct = builder().timeout(globals.timeout).direct_from_endpoints().connect().await?;
+        let direct = builder().direct_from_endpoints().connect().await?;
         status.nodes = direct.status().await?.nodes;
     }
     Ok(View::new(&map, &status))

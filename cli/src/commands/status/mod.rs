@@ -50,7 +50,7 @@ pub async fn run(args: Args, globals: &Globals) -> anyhow::Result<Exit> {
     if args.watch {
         return watch::run(args.interval, globals).await;
     }
-    let view = ask(globals, || globals.builder()).await.context("the state is not known")?;
+    let view = ask(|| globals.builder()).await.context("the state is not known")?;
     if globals.json() {
         doug_streams::outln!("{}", json::document(&view));
     } else {

@@ -11,7 +11,7 @@ use std::time::Duration;
 /// asked for again: whoever watches waits for just that to end.
 pub async fn run(interval: Duration, globals: &Globals) -> anyhow::Result<Exit> {
     loop {
-        let view = ask(globals, || globals.builder()).await;
+        let view = ask(|| globals.builder()).await;
         match (view, globals.json()) {
             (Ok(view), true) => doug_streams::outln!("{}", json::document(&view)),
             (Err(fault), true) => {

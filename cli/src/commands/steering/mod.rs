@@ -17,7 +17,6 @@ pub use destination::tests::map as test_map;
 use super::layers;
 use crate::globals::Globals;
 use anyhow::Context;
-use doug_client::Client;
 use doug_client::admin::Steering;
 use std::path::PathBuf;
 
@@ -51,12 +50,11 @@ impl Reach {
         if let Some(address) = self.admin_endpoint.as_ref().filter(|_| !hidden) {
             return Ok(Steering::from_node(address, globals.timeout, access).await?);
         }
-        let client = Client::builder().endpoints(globals.endpoint.clone());
-        let client = client.timeout(globals.timeout).sessions(false).connect().await?;
+        let client = globals.builder_for(&globals.endpoint).sessions(false).connect().await?;
         let map = client.map().await.with_context(|| {
             format!(
-                "the partition map says where the nodes are, and {} does not give it (or give the \
-                 admin address of a node, --admin-endpoint)",
+                "the partition map says where the nodes are, and {} does not give it (the admin \
+                 address of a node will do as well: --admin-endpoint)",
                 globals.endpoint.join(", ")
             )
         })?;
