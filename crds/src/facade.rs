@@ -21,12 +21,12 @@ pub struct FacadeSpec {
     /// What each pod asks for and may use.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resources: Option<Resources>,
-    /// Memory for requests and answers under way, for instance `256Mi`. At least 8Mi.
+    /// Memory for requests and answers under way, for instance `256Mi`. At least 16Mi.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = limits::QUANTITY))]
-    #[x_kube(validation = Rule::new("isQuantity(self) && quantity(self).compareTo(quantity('8Mi')) \
+    #[x_kube(validation = Rule::new("isQuantity(self) && quantity(self).compareTo(quantity('16Mi')) \
         >= 0")
-        .message("memoryBudget of the facade is a quantity of at least 8Mi, for instance 256Mi"))]
+        .message("memoryBudget of the facade is a quantity of at least 16Mi, for instance 256Mi"))]
     pub memory_budget: Option<String>,
     /// What is merged over the facade's pods, by strategic merge: labels, annotations, and any field of a pod that the operator need not own.
     #[serde(default, skip_serializing_if = "Option::is_none")]

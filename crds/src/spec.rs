@@ -386,12 +386,12 @@ pub struct NodeConfig {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 3_600_000))]
     pub quiesce_after_milliseconds: Option<u32>,
-    /// Memory for memtables, block cache and requests, for instance `512Mi`. At least 16Mi.
+    /// Memory of a node, the program itself included, for instance `512Mi`. At least 64Mi.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = limits::QUANTITY))]
     #[x_kube(validation = Rule::new("isQuantity(self) && \
-        quantity(self).compareTo(quantity('16Mi')) >= 0")
-        .message("memoryBudget is a quantity of at least 16Mi, for instance 512Mi"))]
+        quantity(self).compareTo(quantity('64Mi')) >= 0")
+        .message("memoryBudget is a quantity of at least 64Mi, for instance 512Mi"))]
     pub memory_budget: Option<String>,
     /// Most bytes of log on the volume, for instance `512Mi`. At least 64Mi.
     #[serde(default, skip_serializing_if = "Option::is_none")]

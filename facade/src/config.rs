@@ -12,9 +12,9 @@ pub struct Config {
     pub http: SocketAddr,
     /// Where the partition map comes from.
     pub map: MapOrigin,
-    /// Most bytes of requests under way, and of answers that clients have not read:
-    /// a half each. Beyond it operations are refused with `RESOURCE_EXHAUSTED`. At
-    /// least 16 MiB.
+    /// Most bytes of requests under way (three eighths), of requests that are not whole (an
+    /// eighth), and of answers that clients have not read (a half). Beyond it operations are
+    /// refused with `RESOURCE_EXHAUSTED`. At least 16 MiB.
     pub memory_budget: usize,
     /// Most connections of clients at a time; by default a half of the descriptors
     /// that this process may have, and 4,096 at most.

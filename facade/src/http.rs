@@ -2,13 +2,14 @@
 
 use crate::admission::RequestAdmission;
 use crate::map_source::MapReceiver;
-use crate::metrics::Metrics;
+use crate::metrics::{HeldBytes, Metrics};
 use axum::Router;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
 use doug_edge::answers::Answers;
+use doug_edge::received::Received;
 use std::sync::Arc;
 
 /// What the pages show.
@@ -20,6 +21,8 @@ pub struct Pages {
     pub admission: RequestAdmission,
     /// So are the bytes that clients have not read.
     pub answers: Answers,
+    /// And those that they sent and that cannot be worked on yet.
+    pub received: Received,
     /// Ready means that there is a map.
     pub map: MapReceiver,
 }
@@ -47,8 +50,10 @@ async fn ready(State(pages): State<Pages>) -> impl IntoResponse {
 
 async fn metrics(State(pages): State<Pages>) -> impl IntoResponse {
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    (
-        [(header::CONTENT_TYPE, kind)],
-        pages.metrics.encode(pages.admission.used(), pages.answers.used()),
-    )
+    let held = HeldBytes {
+        in_flight: pages.admission.used(),
+        answers: pages.answers.used(),
+        received: pages.received.used(),
+    };
+    ([(header::CONTENT_TYPE, kind)], pages.metrics.encode(held))
 }

@@ -38,6 +38,7 @@ pub struct Metrics {
     latencies: Vec<Histogram>,
     in_flight_bytes: Gauge,
     answer_bytes: Gauge,
+    received_bytes: Gauge,
     map_epoch: Gauge,
     streams: Gauge,
     log_lines_dropped: Counter,
@@ -61,6 +62,9 @@ impl Metrics {
         let answer_bytes = Gauge::default();
         let help = "Answers that clients have not read yet";
         registry.register_with_unit("answer", help, Unit::Bytes, answer_bytes.clone());
+        let received_bytes = Gauge::default();
+        let help = "Requests that are not whole, or that nobody reads";
+        registry.register_with_unit("received", help, Unit::Bytes, received_bytes.clone());
         let map_epoch = Gauge::default();
         registry.register("map_epoch", "Epoch of the map in use, 0 for none", map_epoch.clone());
         let streams = Gauge::default();
@@ -77,6 +81,7 @@ impl Metrics {
             latencies,
             in_flight_bytes,
             answer_bytes,
+            received_bytes,
             map_epoch,
             streams,
             log_lines_dropped,
@@ -109,14 +114,27 @@ impl Metrics {
     }
 
     /// The text that Prometheus scrapes.
-    pub fn encode(&self, in_flight_bytes: usize, answer_bytes: usize) -> String {
-        self.in_flight_bytes.set(i64::try_from(in_flight_bytes).unwrap_or(i64::MAX));
+    pub fn encode(&self, held: HeldBytes) -> String {
+        let set = |gauge: &Gauge, bytes| gauge.set(i64::try_from(bytes).unwrap_or(i64::MAX));
+        set(&self.in_flight_bytes, held.in_flight);
+        set(&self.answer_bytes, held.answers);
+        set(&self.received_bytes, held.received);
         self.log_lines_dropped.inner().store(err::dropped_lines(), Ordering::Relaxed);
-        self.answer_bytes.set(i64::try_from(answer_bytes).unwrap_or(i64::MAX));
         let mut body = String::new();
         text::encode(&mut body, &self.registry).expect("writing to a string cannot fail");
         body
     }
+}
+
+/// Bytes that a facade holds for its clients at the moment.
+#[derive(Clone, Copy, Debug)]
+pub struct HeldBytes {
+    /// Of requests under way.
+    pub in_flight: usize,
+    /// Of answers that were not read yet.
+    pub answers: usize,
+    /// Of requests that are not whole, or that nobody reads.
+    pub received: usize,
 }
 
 impl Default for Metrics {
@@ -188,7 +206,7 @@ mod tests {
         metrics.answered(get, Code::Ok, Some("default"), took);
         metrics.answered(get, Code::Ok, Some("default"), took);
         metrics.answered(get, Code::Unavailable, Some("tenant"), took);
-        let text = metrics.encode(77, 88);
+        let text = metrics.encode(HeldBytes { in_flight: 77, answers: 88, received: 99 });
         let ok = r#"dougdb_facade_requests_total{op="get",code="OK",keyspace="default"} 2"#;
         assert!(text.contains(ok), "{text}");
         let failed = r#"{op="get",code="UNAVAILABLE",keyspace="tenant"} 1"#;
@@ -196,5 +214,6 @@ mod tests {
         assert!(text.contains(r#"request_duration_seconds_count{op="get"} 3"#), "{text}");
         assert!(text.contains("dougdb_facade_in_flight_bytes 77"), "{text}");
         assert!(text.contains("dougdb_facade_answer_bytes 88"), "{text}");
+        assert!(text.contains("dougdb_facade_received_bytes 99"), "{text}");
     }
 }

@@ -11,6 +11,7 @@ use anyhow::{Context, ensure};
 use doug_edge::answers::Answers;
 use doug_edge::grpc::{self, EdgeLayer};
 use doug_edge::incoming::Incoming;
+use doug_edge::received::Received;
 use doug_edge::{ConnectionLimits, descriptors, stall};
 use doug_proto::limits;
 use doug_proto::v1::{FILE_DESCRIPTOR_SET, doug_server::DougServer};
@@ -24,8 +25,6 @@ use tonic::codec::CompressionEncoding;
 
 /// How long operations under way may take to end once told to stop.
 const GRACE: Duration = Duration::from_secs(10);
-/// The least memory budget: a half must hold the largest request.
-const LEAST_BUDGET: usize = 4 * limits::REQUEST_BYTES;
 
 /// Runs a facade until `shutdown` ends; operations under way then get ten
 /// seconds to end.
@@ -52,7 +51,7 @@ impl Facade {
     /// # Errors
     /// A port that is taken, or a budget that is too small.
     pub async fn bind(config: Config) -> anyhow::Result<Self> {
-        let (budget, least) = (config.memory_budget, LEAST_BUDGET);
+        let (budget, least) = (config.memory_budget as u64, limits::FACADE_MEMORY_BYTES);
         ensure!(budget >= least, "the memory budget is {budget} bytes; give at least {least}");
         let doug = listen(config.listen, "--listen").await?;
         let http = listen(config.http, "--http").await?;
@@ -89,21 +88,32 @@ impl Facade {
         let _stop_all = stop.clone().drop_guard();
         let map = self.config.map.source().start();
         let metrics = Arc::new(Metrics::new());
-        let budget = self.config.memory_budget / 2;
-        let (admission, answers) = (RequestAdmission::new(budget), Answers::new(budget));
+        let budget = self.config.memory_budget;
+        let (admission, answers) =
+            (RequestAdmission::new(budget / 8 * 3), Answers::new(budget / 2));
+        // One request that comes in pieces has room, and another one.
+        let received = Received::new((budget / 8).max(limits::MESSAGE_BYTES + (1 << 20)));
         let router = Router::new(map.clone(), admission.clone(), metrics.clone()).await?;
         let pages = Pages {
             metrics: metrics.clone(),
             admission,
             answers: answers.clone(),
+            received: received.clone(),
             map: map.clone(),
         };
         let connections =
             ConnectionLimits::of(descriptors::limit()).with_clients(self.config.max_connections);
-        let http = Incoming::new(self.http, "HTTP", connections.http, answers.clone());
-        let doug = Incoming::new(self.doug, "client", connections.clients, answers.clone());
+        let http =
+            Incoming::new(self.http, "HTTP", connections.http, answers.clone(), received.clone());
+        let doug = Incoming::new(
+            self.doug,
+            "client",
+            connections.clients,
+            answers.clone(),
+            received.clone(),
+        );
 
-        let watching = stop.clone().run_until_cancelled_owned(stall::watch(answers));
+        let watching = stop.clone().run_until_cancelled_owned(stall::watch(answers, received));
         tokio::spawn(watching);
         tokio::spawn(serve_http(http, pages, stop.clone()));
         tokio::spawn(health::report(map, metrics));

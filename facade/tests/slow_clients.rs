@@ -8,8 +8,13 @@ use doug_proto::v1::stream_answer::Answer;
 use doug_proto::v1::stream_operation::Operation;
 use doug_proto::v1::{GetRequest, PutRequest, StreamOperation, StreamRequest};
 use std::collections::BTreeSet;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use support::{FakeNode, Running, map};
-use tonic::Code;
+use tonic::codegen::http;
+use tonic::transport::Channel;
+use tonic::{Code, Status};
+use tower::{Service, ServiceExt};
 
 /// What the facades of these tests may hold for clients: half of their budget.
 const ANSWERS: usize = 8 << 20;
@@ -99,6 +104,83 @@ async fn a_client_that_asks_and_does_not_read_takes_a_bounded_share_and_others_a
     }
     assert_eq!(answered.len() as u64, GETS);
     assert!(values > GETS / 2, "only {values} of {GETS} were answered with the value");
+}
+
+/// The body of a call that sends the first `bytes` of a message and then waits for ever.
+struct Unfinished {
+    bytes: usize,
+    prefix: Option<[u8; 5]>,
+}
+
+impl http_body::Body for Unfinished {
+    type Data = bytes::Bytes;
+    type Error = tonic::Status;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<http_body::Frame<bytes::Bytes>, tonic::Status>>> {
+        let frame = |bytes| Poll::Ready(Some(Ok(http_body::Frame::data(bytes))));
+        if let Some(prefix) = self.prefix.take() {
+            return frame(bytes::Bytes::copy_from_slice(&prefix));
+        }
+        let piece = self.bytes.min(64 << 10);
+        self.bytes -= piece;
+        if piece > 0 { frame(vec![0; piece].into()) } else { Poll::Pending }
+    }
+}
+
+/// How a put ends of whose 4 MiB only three come.
+async fn put_in_part(mut channel: Channel) -> Fault {
+    let [a, b, c, d] = (4_u32 << 20).to_be_bytes();
+    let body = Unfinished { bytes: 3 << 20, prefix: Some([0, a, b, c, d]) };
+    let request = http::Request::post("/dougdb.v1.Doug/Put")
+        .header("content-type", "application/grpc")
+        .header("te", "trailers")
+        .body(tonic::body::Body::new(body))
+        .unwrap();
+    channel.ready().await.unwrap();
+    let response = channel.call(request).await.unwrap();
+    let status = Status::from_header_map(response.headers()).expect("it ends without an answer");
+    Fault::from_status(&status)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_that_never_become_whole_take_a_bounded_share_and_others_are_served() {
+    const CONNECTIONS: usize = 8;
+    const CALLS: usize = 16;
+    let node = FakeNode::start(1, "a").await;
+    let facade = facade_over(&node, None).await;
+    let mut other = facade.client().await;
+    let before = resident_bytes();
+
+    // 384 MiB of which no message is whole.
+    let (ended, mut ends) = tokio::sync::mpsc::unbounded_channel();
+    let mut calls = tokio::task::JoinSet::new();
+    for _ in 0..CONNECTIONS {
+        let channel = facade.channel().await;
+        for _ in 0..CALLS {
+            let (channel, ended) = (channel.clone(), ended.clone());
+            calls.spawn(async move { ended.send(put_in_part(channel).await) });
+        }
+    }
+    // One call may wait for its end: a message that is alone has room.
+    for _ in 0..CONNECTIONS * CALLS - 2 {
+        let fault = ends.recv().await.unwrap();
+        assert_eq!(fault.code, Code::ResourceExhausted, "{fault}");
+        assert!(fault.is_not_executed(), "{fault}");
+        let held = metric(&facade, "dougdb_facade_received_bytes").await;
+        assert!(held <= 7 << 20, "{held} bytes of requests are held");
+    }
+    let whole =
+        PutRequest { key: "whole".into(), value: vec![b'v'; VALUE].into(), ..Default::default() };
+    other.put(whole).await.unwrap();
+    let grown = resident_bytes().saturating_sub(before);
+    assert!(grown < 256 << 20, "{grown} bytes more are in use");
+    drop((ended, calls));
+    while metric(&facade, "dougdb_facade_received_bytes").await > 0 {
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
 }
 
 #[tokio::test]

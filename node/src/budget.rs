@@ -9,6 +9,8 @@ pub enum Share {
     Blocks,
     /// Filters and indexes of open tables.
     Tables,
+    /// Requests of clients that are not whole yet, or that nobody reads.
+    Receiving,
     /// Requests of clients in flight.
     Requests,
     /// Answers that clients have yet to read.
@@ -21,10 +23,11 @@ pub enum Share {
 
 impl Share {
     /// All parts.
-    pub const ALL: [Share; 7] = [
+    pub const ALL: [Share; 8] = [
         Share::Memtables,
         Share::Blocks,
         Share::Tables,
+        Share::Receiving,
         Share::Requests,
         Share::Answers,
         Share::Sessions,
@@ -37,6 +40,7 @@ impl Share {
             Share::Memtables => "memtables",
             Share::Blocks => "blocks",
             Share::Tables => "tables",
+            Share::Receiving => "receiving",
             Share::Requests => "requests",
             Share::Answers => "answers",
             Share::Sessions => "sessions",
@@ -47,8 +51,9 @@ impl Share {
     /// How many sixty-fourths of the budget it has.
     fn parts(self) -> u64 {
         match self {
-            Share::Memtables => 18,
+            Share::Memtables => 14,
             Share::Tables => 6,
+            Share::Receiving => 4,
             Share::Blocks
             | Share::Requests
             | Share::Answers
@@ -58,14 +63,19 @@ impl Share {
     }
 }
 
-/// All bytes that a node may keep in memory.
+/// What the program itself keeps in memory. The half is its text; the rest are stacks, buffers of
+/// flushes and compactions, and what the allocator keeps of what was freed.
+const PROGRAM: u64 = 28 << 20;
+
+/// All bytes that a node may keep in memory, the program itself among them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MemoryBudget(pub u64);
 
 impl MemoryBudget {
-    /// What a part may use, in bytes.
+    /// What a part may use, in bytes. The parts divide what the program leaves: else a small budget
+    /// would be exceeded by the program alone.
     pub fn of(self, share: Share) -> u64 {
-        self.0 / 64 * share.parts()
+        self.0.saturating_sub(PROGRAM) / 64 * share.parts()
     }
 
     /// Bytes of appends that may wait for one other node, and as many that may wait here from it:
@@ -80,14 +90,20 @@ impl MemoryBudget {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use doug_proto::limits;
 
     #[test]
-    fn the_shares_are_the_whole_and_nothing_beyond() {
+    fn the_shares_and_the_program_are_the_whole_and_nothing_beyond() {
         let parts: u64 = Share::ALL.iter().map(|share| share.parts()).sum();
         assert_eq!(parts, 64);
         let budget = MemoryBudget(256 << 20);
         let shares: u64 = Share::ALL.iter().map(|share| budget.of(*share)).sum();
-        assert_eq!(shares, budget.0);
-        assert_eq!(budget.of(Share::Memtables), 72 << 20);
+        assert_eq!(shares + PROGRAM, budget.0);
+    }
+
+    #[test]
+    fn of_the_least_memory_the_share_of_requests_holds_the_largest() {
+        let least = MemoryBudget(limits::NODE_MEMORY_BYTES);
+        assert!(least.of(Share::Requests) > limits::REQUEST_BYTES as u64);
     }
 }

@@ -27,7 +27,7 @@ pub struct Config {
     pub ports: Ports,
     /// Shortest election timeout; the longest is twice that. At least 10.
     pub election_timeout_milliseconds: u64,
-    /// Bytes of memory for everything that grows with data and load. At least 16 MiB.
+    /// Bytes of memory, the program itself included. At least 64 MiB.
     pub memory_budget: u64,
     /// Bytes of log on disk. At least 64 MiB.
     pub log_limit: u64,
@@ -52,10 +52,8 @@ pub struct Config {
 
 /// Milliseconds.
 const LONGEST_QUIET: u64 = 24 * 3_600_000;
-const LEAST_MEMORY: u64 = 16 << 20;
-/// Eight segments, each of which holds the largest batch.
-const LEAST_LOG: u64 = 64 << 20;
-const _: () = assert!(LEAST_LOG / 8 > limits::MESSAGE_BYTES as u64 + (1 << 20));
+const LEAST_SEGMENT: u64 = limits::LOG_BYTES / 8;
+const _: () = assert!(LEAST_SEGMENT > limits::MESSAGE_BYTES as u64 + (1 << 20));
 
 impl Config {
     /// Checks what can be checked before anything is opened.
@@ -76,10 +74,15 @@ impl Config {
         );
         let (memory, log) = (self.memory_budget, self.log_limit);
         ensure!(
-            memory >= LEAST_MEMORY,
-            "the memory budget is {memory} bytes; give at least {LEAST_MEMORY}"
+            memory >= limits::NODE_MEMORY_BYTES,
+            "the memory budget is {memory} bytes; give at least {}",
+            limits::NODE_MEMORY_BYTES
         );
-        ensure!(log >= LEAST_LOG, "the log limit is {log} bytes; give at least {LEAST_LOG}");
+        ensure!(
+            log >= limits::LOG_BYTES,
+            "the log limit is {log} bytes; give at least {}",
+            limits::LOG_BYTES
+        );
         ensure!(
             (1..=64).contains(&self.hosts),
             "{} hosts were asked for; give 1 to 64",
@@ -95,7 +98,7 @@ impl Config {
     pub(crate) fn store_options(&self) -> StoreOptions {
         let mut options = StoreOptions::default();
         options.log = LogOptions {
-            segment_bytes: (self.log_limit / 8).clamp(LEAST_LOG / 8, 16 << 20),
+            segment_bytes: (self.log_limit / 8).clamp(LEAST_SEGMENT, 16 << 20),
             limit_bytes: self.log_limit,
             ..options.log
         };
@@ -112,6 +115,12 @@ impl Config {
     pub(crate) fn request_budget(&self) -> u64 {
         // The largest request must find room alone, however small the budget.
         self.budget().of(Share::Requests).max(limits::MESSAGE_BYTES as u64)
+    }
+
+    pub(crate) fn receive_budget(&self) -> usize {
+        // So must one request that comes in pieces, and another one.
+        let share = self.budget().of(Share::Receiving);
+        usize::try_from(share).unwrap_or(usize::MAX).max(limits::MESSAGE_BYTES + (1 << 20))
     }
 
     pub(crate) fn answer_budget(&self) -> usize {

@@ -26,6 +26,7 @@ use crossbeam_channel::{Receiver, unbounded};
 use doug_edge::answers::Answers;
 use doug_edge::grpc::{self, EdgeLayer};
 use doug_edge::incoming::Incoming;
+use doug_edge::received::Received;
 use doug_edge::{ConnectionLimits, descriptors, stall};
 use doug_proto::ids::NodeId;
 use doug_proto::map::PartitionMap;
@@ -154,9 +155,14 @@ impl Listeners {
         let answers = &engine.answers;
         let limits =
             ConnectionLimits::of(descriptors::limit()).with_clients(engine.config.max_connections);
-        let incoming =
-            |listener, whose, limit| Incoming::new(listener, whose, limit, answers.clone());
-        tokio::spawn(stop.clone().run_until_cancelled_owned(stall::watch(answers.clone())));
+        let received = &engine.received;
+        let incoming = |listener, whose, limit, received: &Received| {
+            Incoming::new(listener, whose, limit, answers.clone(), received.clone())
+        };
+        let watching = stall::watch(answers.clone(), received.clone());
+        tokio::spawn(stop.clone().run_until_cancelled_owned(watching));
+        // What nodes send each other is bounded by whoever sends it, and goes before all else.
+        let of_peers = Received::new(usize::MAX);
         let doug = DougServer::new(DougService::new(engine.clone()))
             .max_decoding_message_size(doug_proto::limits::MESSAGE_BYTES)
             .max_encoding_message_size(usize::MAX);
@@ -178,7 +184,7 @@ impl Listeners {
             .add_service(health)
             .add_services_of_reflection()
             .serve_with_incoming_shutdown(
-                incoming(self.doug, "client", limits.clients),
+                incoming(self.doug, "client", limits.clients, received),
                 wait(stop),
             );
         servers.spawn(async move { serving.await.context("the Doug server failed") });
@@ -186,7 +192,7 @@ impl Listeners {
             .layer(EdgeLayer)
             .add_service(InterceptedService::new(raft, access.clone()))
             .serve_with_incoming_shutdown(
-                incoming(peers.adopt(self.raft)?, "peer", limits.peers),
+                incoming(peers.adopt(self.raft)?, "peer", limits.peers, &of_peers),
                 wait(stop),
             );
         let serving = async move { serving.await.context("the Raft server failed") };
@@ -195,11 +201,16 @@ impl Listeners {
             .layer(EdgeLayer)
             .add_service(InterceptedService::new(admin, access))
             .add_services_of_reflection()
-            .serve_with_incoming_shutdown(incoming(self.admin, "admin", limits.admin), wait(stop));
+            .serve_with_incoming_shutdown(
+                incoming(self.admin, "admin", limits.admin, received),
+                wait(stop),
+            );
         servers.spawn(async move { serving.await.context("the Admin server failed") });
-        let pages =
-            axum::serve(incoming(self.http, "HTTP", limits.http), http::router(engine.clone()))
-                .with_graceful_shutdown(wait(stop));
+        let pages = axum::serve(
+            incoming(self.http, "HTTP", limits.http, received),
+            http::router(engine.clone()),
+        )
+        .with_graceful_shutdown(wait(stop));
         servers.spawn(async move { pages.await.context("the HTTP server failed") });
         Ok(servers)
     }
@@ -397,6 +408,7 @@ fn share(config: &Config, identity: Identity, clock: Clock, parts: Parts) -> (Ar
         hosts: (0..config.hosts).map(|_| HostHandle::default()).collect(),
         requests: Requests::new(config.request_budget(), metrics.durations.clone()),
         answers: Answers::new(config.answer_budget()),
+        received: Received::new(config.receive_budget()),
         scan_pins: ScanPins::default(),
         maps: Maps::new(parts.map, parts.store.clone()),
         peers: Peers::new(config.budget(), peers),

@@ -26,6 +26,15 @@ pub const SCAN_ENTRIES_DEFAULT: u32 = 1_000;
 pub const SCAN_PAGE_BYTES: usize = 1 << 20;
 /// Most operations and conditions of one batch.
 pub const BATCH_OPERATIONS: usize = 10_000;
+/// The least memory that a node can be given, in bytes: below it, an eighth of what the program
+/// leaves does not hold the largest request.
+pub const NODE_MEMORY_BYTES: u64 = 64 << 20;
+/// The least log that a node can be given, in bytes: eight segments, each of which holds the largest
+/// batch.
+pub const LOG_BYTES: u64 = 64 << 20;
+/// The least memory that a facade can be given, in bytes: three eighths of it must hold the largest
+/// request.
+pub const FACADE_MEMORY_BYTES: u64 = 4 * REQUEST_BYTES as u64;
 /// Longest prefix delimiter of hash routing, in bytes.
 pub const DELIMITER_BYTES: usize = 16;
 /// What the client sessions of a partition may count for, in bytes: 192 a session and 64 an

@@ -134,6 +134,12 @@ impl Demo {
         all.map(|pid| u32::try_from(pid).expect("a pid")).collect()
     }
 
+    /// Name and pid of each node.
+    pub fn node_pids(&self) -> Vec<(String, u64)> {
+        let pid = |node: &Value| node["pid"].as_u64().expect("the node runs");
+        members(&self.state()).iter().map(|node| (text(&node["name"]), pid(node))).collect()
+    }
+
     /// `host:port` of one node's own Doug service.
     pub fn address(&self, node: &str) -> String {
         format!("127.0.0.1:{}", self.member(node)["ports"]["doug"])

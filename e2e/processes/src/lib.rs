@@ -12,5 +12,6 @@ pub mod namespaces;
 pub mod node;
 pub mod program;
 pub mod spare;
+pub mod unfinished;
 pub mod wait;
 pub mod writers;

@@ -16,6 +16,7 @@ impl Engine {
             hosts: self.hosts_measured(),
             request_bytes: self.requests.bytes(),
             answer_bytes: self.answers.used(),
+            received_bytes: self.received.used(),
             under_way: Class::ALL.map(|class| {
                 let (under_way, limit) = self.requests.under_way(class);
                 (class, under_way, limit)

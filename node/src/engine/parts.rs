@@ -20,6 +20,7 @@ use crate::watchdog::Watchdog;
 use crate::work::{ApplyWork, RequestId};
 use crossbeam_channel::Sender;
 use doug_edge::answers::Answers;
+use doug_edge::received::Received;
 use doug_proto::error::Fault;
 use doug_proto::ids::NodeId;
 use doug_proto::map::Partition as Descriptor;
@@ -49,6 +50,8 @@ pub struct Engine {
     pub requests: Requests,
     /// Answers that clients have not read yet.
     pub answers: Answers,
+    /// Requests that are not whole, or that nobody reads.
+    pub received: Received,
     /// Scan snapshots kept.
     pub scan_pins: ScanPins,
     /// The partition map.

@@ -13,6 +13,8 @@ pub struct Measured {
     pub request_bytes: u64,
     /// Bytes of answers that clients have not read yet.
     pub answer_bytes: usize,
+    /// Bytes of requests that are not whole, or that nobody reads.
+    pub received_bytes: usize,
     /// Of each class, the operations under way and how many may be.
     pub under_way: [(Class, u64, u64); Class::ALL.len()],
     /// Bytes of log on disk.

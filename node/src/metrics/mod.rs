@@ -118,6 +118,7 @@ pub struct Metrics {
     admission_limit: Family<ClassLabels, Gauge>,
     request_bytes: Gauge,
     answer_bytes: Gauge,
+    received_bytes: Gauge,
     log_bytes: Gauge,
     volume_bytes: Gauge,
     volume_free_bytes: Gauge,
@@ -166,7 +167,7 @@ impl Metrics {
         let durations = Durations::default();
         let under_way = Family::<ClassLabels, Gauge>::default();
         let admission_limit = Family::<ClassLabels, Gauge>::default();
-        let (request_bytes, answer_bytes) = (Gauge::default(), Gauge::default());
+        let (request_bytes, answer_bytes, received_bytes) = Default::default();
         let (log_bytes, map_epoch) = (Gauge::default(), Gauge::default());
         let (volume_bytes, volume_free_bytes) = (Gauge::default(), Gauge::default());
         let (volume_available_bytes, refuses_writes) = (Gauge::default(), Gauge::default());
@@ -209,6 +210,7 @@ impl Metrics {
         for (name, help, gauge) in [
             ("request", "Requests in flight", &request_bytes),
             ("answer", "Answers that clients have not read yet", &answer_bytes),
+            ("received", "Requests that are not whole, or that nobody reads", &received_bytes),
             ("log", "The log on disk", &log_bytes),
             ("lookup", "Filters and indexes of tables", &lookup_bytes),
             ("session", "Client sessions of all replicas", &session_bytes),
@@ -250,6 +252,7 @@ impl Metrics {
             admission_limit,
             request_bytes,
             answer_bytes,
+            received_bytes,
             log_bytes,
             volume_bytes,
             volume_free_bytes,
@@ -327,6 +330,7 @@ impl Metrics {
         self.log_backlog_bytes.set(now.hosts.log_backlog_bytes as i64);
         self.request_bytes.set(now.request_bytes as i64);
         self.answer_bytes.set(now.answer_bytes as i64);
+        self.received_bytes.set(now.received_bytes as i64);
         self.log_bytes.set(now.log_bytes as i64);
         for (class, under_way, limit) in now.under_way {
             let labels = ClassLabels { class: class.name() };

@@ -1,5 +1,6 @@
 use super::*;
 use crate::testing::{resource, spec};
+use doug_proto::limits;
 use serde_json::{Value, json};
 
 fn refusal(change: impl FnOnce(&mut Value)) -> String {
@@ -60,6 +61,21 @@ fn what_cannot_work_is_refused_with_the_remedy() {
         }),
     ];
     insta::assert_snapshot!(texts.join("\n"));
+}
+
+#[test]
+fn the_definition_lets_in_no_size_that_a_server_would_refuse_at_its_start() {
+    let definition = doug_crds::yaml();
+    for (rule, least) in [
+        ("memoryBudget is a quantity of at least ", limits::NODE_MEMORY_BYTES),
+        ("logLimit is a quantity of at least ", limits::LOG_BYTES),
+        ("memoryBudget of the facade is a quantity of at least ", limits::FACADE_MEMORY_BYTES),
+    ] {
+        let (_, from_size) = definition.split_once(&format!("- message: {rule}")).expect(rule);
+        let size = from_size.split(',').next().unwrap();
+        assert_eq!(bytes(size), Some(least), "{rule}{size}");
+        assert!(from_size.contains(&format!("compareTo(quantity('{size}')) >= 0")), "{rule}{size}");
+    }
 }
 
 /// Manifests that the end-to-end suite applies to a real API server, too.

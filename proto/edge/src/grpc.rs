@@ -2,6 +2,7 @@
 
 use crate::body::{CountedBody, HeldByBody};
 use crate::incoming::Peer;
+use crate::received::ReceivedBody;
 use doug_proto::error::Fault;
 use doug_proto::oversize;
 use futures::future::{Either, MapOk, Ready, TryFutureExt, ready};
@@ -44,7 +45,7 @@ fn server(stream: u32, connection: u32) -> Server {
         .http2_keepalive_timeout(Some(PING_PATIENCE))
 }
 
-/// Counts the answers of each connection, tells those that have no place, and
+/// Counts the requests and answers of each connection, tells those that have no place, and
 /// explains requests that are too large to be read.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct EdgeLayer;
@@ -89,6 +90,12 @@ where
                 Ok(response.map(|body| CountedBody::new(body, None, None))),
             ));
         }
+        let request = match &peer {
+            Some(peer) => {
+                request.map(|body| Body::new(ReceivedBody::new(body, peer.its_inflow().clone())))
+            }
+            None => request,
+        };
         let account = peer.map(|peer| peer.its_account().clone());
         Either::Right(self.inner.call(request).map_ok(Box::new(move |response| {
             let mut response = oversize::explain_response(response);

@@ -3,7 +3,9 @@
 //! then, for to try again at once would only burn a core.
 
 use crate::answers::{Account, Answers};
+use crate::frames::DataFrames;
 use crate::gate::{ConnectionAdmission, Gate, Place};
+use crate::received::{Inflow, Received};
 use futures::future::BoxFuture;
 use futures::stream::{Stream, StreamExt};
 use std::io::{self, ErrorKind, IoSlice};
@@ -21,6 +23,9 @@ use tonic::transport::server::Connected;
 const PAUSE: Duration = Duration::from_millis(100);
 /// How long a connection lives that is only told that there is no room.
 const REFUSAL: Duration = Duration::from_secs(1);
+/// Between two reads of a connection that sends more than is read, while memory is short. It is
+/// read all the same: without its window updates it could not take its answers.
+const SLOW: Duration = Duration::from_millis(10);
 
 /// What connections come from: TCP, or whatever a test puts in its place.
 pub trait Accept: Send + Unpin + 'static {
@@ -47,14 +52,21 @@ pub struct Incoming<L> {
     listener: L,
     gate: Gate,
     answers: Answers,
+    received: Received,
     pause: Option<BoxFuture<'static, ()>>,
 }
 
 impl<L: Accept> Incoming<L> {
     /// At most `limit` connections of `listener` at a time. `whose` they are is for
-    /// people: for instance "client". What is held for them counts in `answers`.
-    pub fn new(listener: L, whose: &'static str, limit: usize, answers: Answers) -> Self {
-        Self { listener, gate: Gate::new(whose, limit), answers, pause: None }
+    /// people: for instance "client". What is held for them counts in `answers` and `received`.
+    pub fn new(
+        listener: L,
+        whose: &'static str,
+        limit: usize,
+        answers: Answers,
+        received: Received,
+    ) -> Self {
+        Self { listener, gate: Gate::new(whose, limit), answers, received, pause: None }
     }
 
     fn poll_connection(&mut self, context: &mut Context<'_>) -> Poll<Connection<L::Io>> {
@@ -82,19 +94,18 @@ impl<L: Accept> Incoming<L> {
 
     fn admit(&mut self, io: L::Io) -> Option<Connection<L::Io>> {
         let account = self.answers.account();
-        match self.gate.admit() {
+        let inflow = self.received.inflow(account.closed.clone());
+        let (ends, refused, place): (BoxFuture<'static, ()>, _, _) = match self.gate.admit() {
             ConnectionAdmission::Served(place) => {
-                let closed = account.closed.clone().cancelled_owned();
-                let peer = Peer { account, refused: None };
-                Some(Connection { io, ends: Box::pin(closed), ended: false, peer, _place: place })
+                (Box::pin(account.closed.clone().cancelled_owned()), None, place)
             }
             ConnectionAdmission::Refused(place, why) => {
-                let ends = Box::pin(sleep(REFUSAL));
-                let peer = Peer { account, refused: Some(why.into()) };
-                Some(Connection { io, ends, ended: false, peer, _place: place })
+                (Box::pin(sleep(REFUSAL)), Some(why.into()), place)
             }
-            ConnectionAdmission::Closed => None,
-        }
+            ConnectionAdmission::Closed => return None,
+        };
+        let (peer, frames) = (Peer { account, inflow, refused }, Some(DataFrames::new()));
+        Some(Connection { io, ends, ended: false, peer, frames, slow: None, _place: place })
     }
 }
 
@@ -119,7 +130,8 @@ impl axum::serve::Listener for Incoming<TcpListener> {
 
     async fn accept(&mut self) -> (Self::Io, SocketAddr) {
         loop {
-            let Some(Ok(connection)) = self.next().await else { continue };
+            let Some(Ok(mut connection)) = self.next().await else { continue };
+            connection.frames = None;
             match (&connection.peer.refused, connection.io.peer_addr()) {
                 (None, Ok(address)) => return (connection, address),
                 (None, Err(_)) => {}
@@ -154,6 +166,7 @@ async fn tell(mut connection: Connection<TcpStream>, page: String) {
 #[derive(Clone)]
 pub struct Peer {
     account: Arc<Account>,
+    inflow: Arc<Inflow>,
     refused: Option<Arc<str>>,
 }
 
@@ -169,7 +182,12 @@ impl Peer {
 
     /// Of one inside a program, for tests.
     pub fn of(account: Arc<Account>) -> Self {
-        Self { account, refused: None }
+        let inflow = Received::new(usize::MAX).inflow(account.closed.clone());
+        Self { account, inflow, refused: None }
+    }
+
+    pub(crate) fn its_inflow(&self) -> &Arc<Inflow> {
+        &self.inflow
     }
 
     pub(crate) fn its_account(&self) -> &Arc<Account> {
@@ -188,6 +206,10 @@ pub struct Connection<Io> {
     ends: BoxFuture<'static, ()>,
     ended: bool,
     peer: Peer,
+    /// None: it speaks HTTP/1, whose bodies here are short.
+    frames: Option<DataFrames>,
+    /// Until it is read again.
+    slow: Option<BoxFuture<'static, ()>>,
     _place: Place,
 }
 
@@ -217,7 +239,20 @@ impl<Io: AsyncRead + Unpin> AsyncRead for Connection<Io> {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         self.check(context)?;
-        Pin::new(&mut self.io).poll_read(context, buffer)
+        if self.slow.is_none() && !self.peer.inflow.may_read() {
+            self.slow = Some(Box::pin(sleep(SLOW)));
+        }
+        if let Some(slow) = &mut self.slow {
+            ready!(slow.as_mut().poll(context));
+            self.slow = None;
+        }
+        let before = buffer.filled().len();
+        ready!(Pin::new(&mut self.io).poll_read(context, buffer))?;
+        if let Some(frames) = &mut self.frames {
+            let bytes = frames.count(&buffer.filled()[before..]);
+            self.peer.inflow.came(bytes);
+        }
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -283,7 +318,7 @@ mod tests {
 
     fn incoming(then: Vec<io::Result<DuplexStream>>, limit: usize) -> Incoming<Fake> {
         let fake = Fake { then: then.into(), asked: 0 };
-        Incoming::new(fake, "client", limit, Answers::new(1 << 20))
+        Incoming::new(fake, "client", limit, Answers::new(1 << 20), Received::new(1 << 20))
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,17 +1,19 @@
 //! What nodes and facades share as servers: how many descriptors and connections
-//! they may have, and how much memory answers take that nobody reads.
+//! they may have, and how much memory requests take that are not whole, and answers that nobody reads.
 #![deny(missing_docs)]
 
 pub mod answers;
 mod body;
 mod compact;
 pub mod descriptors;
+mod frames;
 mod gate;
 pub mod grpc;
 pub mod incoming;
 pub mod keyspaces;
 mod listen;
 pub mod outbox;
+pub mod received;
 pub mod stall;
 
 pub use body::{CountedBody, HeldByBody};

@@ -3,6 +3,7 @@
 //! nothing for as long again, it loses the connection and all that is held for it.
 
 use crate::answers::{Account, Answers, Watched};
+use crate::received::Received;
 use doug_proto::error::Fault;
 use std::time::Duration;
 
@@ -14,12 +15,13 @@ pub const PATIENCE_SHORT: Duration = Duration::from_secs(5);
 const LOOK: Duration = Duration::from_secs(1);
 
 /// Looks after all connections of a server for as long as it is polled.
-pub async fn watch(answers: Answers) {
+pub async fn watch(answers: Answers, received: Received) {
     let mut ticks = tokio::time::interval(LOOK);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
         look(&answers, LOOK);
+        received.look();
     }
 }
 

@@ -11,6 +11,9 @@ fn each_module_uses_only_those_below_it() {
             "listen",
             "keyspaces",
             "compact",
+            // What is held of requests that are not whole.
+            "frames",
+            "received",
             // What is held of answers, and what takes them.
             "answers",
             "stall",
