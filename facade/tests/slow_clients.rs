@@ -175,7 +175,11 @@ async fn requests_that_never_become_whole_take_a_bounded_share_and_others_are_se
     }
     let whole =
         PutRequest { key: "whole".into(), value: vec![b'v'; VALUE].into(), ..Default::default() };
-    other.put(whole).await.unwrap();
+    // It has room as soon as those are given up of which nothing comes.
+    while let Err(status) = other.put(whole.clone()).await {
+        assert_eq!(status.code(), Code::ResourceExhausted, "{status}");
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
     let grown = resident_bytes().saturating_sub(before);
     assert!(grown < 256 << 20, "{grown} bytes more are in use");
     drop((ended, calls));

@@ -5,7 +5,8 @@
 //! each in memory. It may also send to a stream that is not read, because the answers before were
 //! not taken; HTTP/2 keeps a window of it. Neither is a request that admission could count, so:
 //! - What came of messages that are not whole is counted. Beyond the bound the call fails; a
-//!   message that is not whole after [`WHOLE_WITHIN`] fails, too.
+//!   message that is not whole after [`WHOLE_WITHIN`] fails, too, and so does one of which nothing
+//!   came for [`PATIENCE_SHORT`] while three quarters of the bound are taken.
 //! - What came for bodies that are not read is counted. Beyond the bound such connections are read
 //!   more slowly, and those that hold the most are closed.
 
@@ -19,12 +20,14 @@ use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
-use tokio::time::{Sleep, sleep};
+use tokio::time::{Instant, Sleep, sleep};
 use tokio_util::sync::CancellationToken;
 use tonic::{Code, Status};
 
 /// A message must be whole so long after its first bytes: 4 MiB at 70 KB/s.
 pub const WHOLE_WITHIN: Duration = Duration::from_secs(60);
+/// While three quarters of the bound are taken, so long nothing may come of a message.
+pub const PATIENCE_SHORT: Duration = Duration::from_secs(5);
 /// A connection holds at most this part of what is free, but always one message.
 const SHARE_OF_FREE: usize = 4;
 
@@ -45,6 +48,10 @@ struct Total {
 impl Total {
     fn used(&self) -> usize {
         self.partial.load(SeqCst) + self.unread.load(SeqCst)
+    }
+
+    fn is_short(&self) -> bool {
+        self.used() > self.limit / 4 * 3
     }
 }
 
@@ -172,14 +179,55 @@ impl Drop for Inflow {
     }
 }
 
+/// Looks after a message that is not whole, every [`PATIENCE_SHORT`].
+struct Late {
+    begun: Instant,
+    look: Pin<Box<Sleep>>,
+    /// How much of it had come at the last look.
+    partial: usize,
+}
+
+impl Late {
+    fn new() -> Self {
+        Self { begun: Instant::now(), look: Box::pin(sleep(PATIENCE_SHORT)), partial: 0 }
+    }
+
+    /// Ready once the call is to fail, with the reason.
+    fn poll(
+        &mut self,
+        context: &mut Context<'_>,
+        partial: usize,
+        is_short: impl Fn() -> bool,
+    ) -> Poll<String> {
+        loop {
+            ready!(self.look.as_mut().poll(context));
+            if self.begun.elapsed() >= WHOLE_WITHIN {
+                let within = WHOLE_WITHIN.as_secs();
+                return Poll::Ready(format!(
+                    "a request was not whole {within} s after its first bytes: send it faster"
+                ));
+            }
+            if self.partial == partial && is_short() {
+                let patience = PATIENCE_SHORT.as_secs();
+                return Poll::Ready(format!(
+                    "nothing came of a request for {patience} s, and no memory is left to wait for \
+                     the rest: send it at once"
+                ));
+            }
+            self.partial = partial;
+            self.look.as_mut().reset(Instant::now() + PATIENCE_SHORT);
+        }
+    }
+}
+
 /// The body of a request, counted until its messages are whole.
 pub(crate) struct ReceivedBody<B> {
     inner: Pin<Box<B>>,
     inflow: Arc<Inflow>,
     messages: Messages,
-    /// Bytes counted of the message that is not whole, and when it must be.
+    /// Bytes counted of the message that is not whole, and how long it may be so.
     partial: usize,
-    late: Option<Pin<Box<Sleep>>>,
+    late: Option<Late>,
     deaf: bool,
 }
 
@@ -202,7 +250,7 @@ impl<B> ReceivedBody<B> {
         if partial == 0 {
             self.late = None;
         } else if self.late.is_none() {
-            self.late = Some(Box::pin(sleep(WHOLE_WITHIN)));
+            self.late = Some(Late::new());
         }
         Ok(())
     }
@@ -232,14 +280,12 @@ impl<B: Body<Data = Bytes, Error = Status>> Body for ReceivedBody<B> {
     ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         self.listen();
         let polled = self.inner.as_mut().poll_frame(context)?;
+        let Self { late, inflow, partial, .. } = &mut *self;
         if polled.is_pending()
-            && let Some(late) = &mut self.late
+            && let Some(late) = late
         {
-            ready!(late.as_mut().poll(context));
-            let within = WHOLE_WITHIN.as_secs();
-            return Poll::Ready(Some(Err(self.fault(format!(
-                "a request was not whole {within} s after its first bytes: send it faster"
-            )))));
+            let why = ready!(late.poll(context, *partial, || inflow.total.is_short()));
+            return Poll::Ready(Some(Err(self.fault(why))));
         }
         let Some(frame) = ready!(polled) else { return Poll::Ready(None) };
         if let Some(bytes) = frame.data_ref() {
@@ -374,6 +420,23 @@ mod tests {
         tokio::time::advance(WHOLE_WITHIN).await;
         let refused = fault(poll(&mut slow));
         assert!(refused.message.contains("60 s"), "{refused}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_message_of_which_nothing_comes_makes_room_while_memory_is_short() {
+        let received = Received::new(1_000);
+        let inflow = received.inflow(CancellationToken::new());
+        let [first, _] = message(1_000, 700);
+        let mut idle = body(&inflow, &[first]);
+        assert!(given(&poll(&mut idle)) && poll(&mut idle).is_pending());
+        tokio::time::advance(PATIENCE_SHORT).await;
+        assert!(poll(&mut idle).is_pending(), "it came since the last look");
+        tokio::time::advance(PATIENCE_SHORT).await;
+        assert!(poll(&mut idle).is_pending(), "less than three quarters are taken");
+        inflow.came(100);
+        tokio::time::advance(PATIENCE_SHORT).await;
+        let refused = fault(poll(&mut idle));
+        assert!(refused.message.contains("nothing came"), "{refused}");
     }
 
     #[tokio::test(start_paused = true)]
