@@ -213,16 +213,11 @@ pub struct ClusterSpec {
         .message("a cluster's name is 1 to 15 lower-case letters and digits, without hyphens, and \
             not \"facade\": it is a part of its StatefulSet's name"))]
     pub name: String,
-    /// How many nodes it has: 3, 5 or 7. Fewer than half of them may fail.
+    /// How many nodes it has: 3, 5 or 7. Fewer than half of them may fail. May be changed: partitions get voters on the new nodes, or leave the last ones before these go.
     #[serde(default = "five")]
-    #[x_kube(
-        validation = Rule::new("self in [3, 5, 7]")
-            .message("a cluster has 3, 5 or 7 nodes: an even number could fail no more nodes than \
-                the odd one below it"),
-        validation = Rule::new("self == oldSelf")
-            .message("the number of nodes of a cluster cannot be changed: add a cluster with as \
-                many as you want, and remove this one"),
-    )]
+    #[x_kube(validation = Rule::new("self in [3, 5, 7]")
+        .message("a cluster has 3, 5 or 7 nodes: an even number could fail no more nodes than \
+            the odd one below it"))]
     pub nodes: u32,
 }
 

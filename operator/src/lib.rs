@@ -30,6 +30,7 @@ mod owned;
 mod placement;
 mod reconcile;
 mod replacement;
+mod resizing;
 mod rollout;
 mod scaling;
 mod status;

@@ -4,6 +4,7 @@
 //! is kept anywhere but on its volumes: nodes that start again are adopted.
 
 use crate::dereference::Observed;
+use crate::resizing::shrinking;
 use crate::validate::Database;
 use doug_crds::{DougClusterStatus, Mode, StatusMap};
 
@@ -18,14 +19,18 @@ pub enum Life {
     Asleep,
 }
 
-/// How a database lives. A cluster that leaves must be drained, for which all must be awake: so a
-/// database that is to hibernate sleeps once that cluster has gone.
-pub fn life(database: &Database, observed: &Observed) -> Life {
+/// How a database lives. A cluster or node that leaves must be drained, for which all must be
+/// awake: so a database that is to hibernate sleeps once that has gone.
+pub fn life(database: &Database, observed: &Observed, status: &DougClusterStatus) -> Life {
+    let drains = || {
+        !observed.leaving_clusters(database).is_empty()
+            || !shrinking(database, observed, status).is_empty()
+    };
     match database.spec.mode {
         Mode::Running => Life::Awake,
         Mode::Paused => Life::Paused,
-        Mode::Hibernated if observed.leaving_clusters(database).is_empty() => Life::Asleep,
-        Mode::Hibernated => Life::Awake,
+        Mode::Hibernated if drains() => Life::Awake,
+        Mode::Hibernated => Life::Asleep,
     }
 }
 
@@ -98,14 +103,24 @@ mod tests {
     #[test]
     fn a_database_lives_as_its_mode_says() {
         let lives = ["Running", "Paused", "Hibernated"]
-            .map(|mode| life(&database(mode), &Observed::default()));
+            .map(|mode| life(&database(mode), &Observed::default(), &Default::default()));
         assert_eq!(lives, [Life::Awake, Life::Paused, Life::Asleep]);
     }
 
     #[test]
     fn a_cluster_that_leaves_is_drained_before_the_database_sleeps() {
-        assert_eq!(life(&database("Hibernated"), &leaving(5)), Life::Awake);
-        assert_eq!(life(&database("Paused"), &leaving(5)), Life::Paused);
+        let lives = |mode| life(&database(mode), &leaving(5), &Default::default());
+        assert_eq!(lives("Hibernated"), Life::Awake);
+        assert_eq!(lives("Paused"), Life::Paused);
+    }
+
+    #[test]
+    fn one_that_is_to_have_fewer_nodes_is_woken_for_it() {
+        let (created, asleep) = (Some("0000000000db".to_owned()), Observed::default());
+        let status = DougClusterStatus { database_id: created, ..Default::default() };
+        assert_eq!(life(&database("Hibernated"), &asleep, &status), Life::Asleep);
+        let status = DougClusterStatus { partition_map: Some(published()), ..status };
+        assert_eq!(life(&database("Hibernated"), &asleep, &status), Life::Awake, "it had five");
     }
 
     #[test]

@@ -69,6 +69,7 @@ mod tests {
                 image: "doug:1".into(),
                 platform: Platform::Kubernetes,
                 asleep: false,
+                nodes: Default::default(),
             },
         );
         keep_replicas(&mut objects, observed);

@@ -176,12 +176,17 @@ fn created(observed: &Observed) -> bool {
 }
 
 /// The map that follows from the intent and the partitioning, which never
-/// changes. Clusters declared since are left out: they join later.
+/// changes. Clusters and nodes declared since are left out: they join later. Nodes declared no more
+/// are in it: they leave later.
 fn first_map(database: &Database, intent: &Creation) -> Result<PartitionMap, String> {
-    let mut spec = database.creation();
     let ids: BTreeMap<&str, &str> =
         intent.nodes.iter().map(|node| (node.name.as_str(), node.id.as_str())).collect();
-    spec.clusters.retain(|cluster| ids.contains_key(format!("{}-0", cluster.name).as_str()));
+    let intended = |cluster: &str| {
+        let known = |ordinal: &u32| ids.contains_key(format!("{cluster}-{ordinal}").as_str());
+        (0..).take_while(known).count() as u32
+    };
+    let mut spec = database.creation_of(|cluster| intended(&cluster.name));
+    spec.clusters.retain(|cluster| !cluster.nodes.is_empty());
     let mut identities = Vec::new();
     for cluster in &spec.clusters {
         let names = (0..cluster.nodes.len()).map(|number| format!("{}-{number}", cluster.name));

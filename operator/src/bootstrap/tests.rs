@@ -73,6 +73,26 @@ fn an_interrupted_creation_goes_on_with_the_nodes_that_are_left() {
 }
 
 #[test]
+fn nodes_declared_during_a_creation_join_later_and_those_declared_no_more_leave_later() {
+    let of = |nodes: u32| {
+        let mut spec = crate::testing::spec();
+        spec["clusters"][0]["nodes"] = serde_json::json!(nodes);
+        crate::validate::validate(&crate::testing::resource(spec)).unwrap()
+    };
+    let all: Vec<Answer> = (0..5).map(empty).collect();
+    let of_five = (0..).map(place).zip(all).collect();
+    let of_five = Observed { answers: of_five, ..Observed::default() };
+    for (intended, declared) in [(3, 5), (5, 3)] {
+        let begun = next(&of(intended), &DougClusterStatus::default(), &of_five, fresh());
+        let Step::Intend(creation) = begun else { panic!("{begun:?}") };
+        let status = DougClusterStatus { creation: Some(creation), ..Default::default() };
+        let goes_on = next(&of(declared), &status, &of_five, fresh());
+        let Step::Create(map, places) = goes_on else { panic!("{goes_on:?}") };
+        assert_eq!((map.nodes.len(), places.len()), (intended as usize, intended as usize));
+    }
+}
+
+#[test]
 fn data_without_an_intent_is_adopted() {
     let map = first();
     let observed = answered([0, 1, 2].map(|ordinal| member(ordinal, &map, ordinal == 0)));

@@ -23,6 +23,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::core::ApiResource;
 use serde::Serialize;
 use serde_json::Value;
+use std::collections::BTreeMap;
 
 /// What the objects depend on besides what is declared.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,6 +34,9 @@ pub struct Circumstances {
     pub platform: Platform,
     /// Whether the database hibernates: it keeps everything but its pods.
     pub asleep: bool,
+    /// How many nodes each cluster is to run, while that is not as many as declared: those that
+    /// leave may hold what is needed.
+    pub nodes: BTreeMap<String, u32>,
 }
 
 /// One object as it should be.

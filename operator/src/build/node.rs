@@ -35,7 +35,8 @@ pub fn stateful_set(
     circumstances: &Circumstances,
 ) -> StatefulSet {
     let labels = cluster(database, &of.name);
-    let replicas = if circumstances.asleep { 0 } else { of.nodes };
+    let runs = circumstances.nodes.get(&of.name).copied().unwrap_or(of.nodes);
+    let replicas = if circumstances.asleep { 0 } else { runs };
     StatefulSet {
         metadata: cluster_metadata(database, &database.set_name(&of.name), &of.name),
         spec: Some(StatefulSetSpec {

@@ -9,6 +9,7 @@ fn circumstances() -> Circumstances {
         image: "dougdb/doug:0.1.0".into(),
         platform: Platform::Kubernetes,
         asleep: false,
+        nodes: Default::default(),
     }
 }
 

@@ -92,16 +92,32 @@ impl Observed {
         })
     }
 
-    /// Every node there is to ask: the declared ones, and those of clusters that are
-    /// not declared any more and may hold data.
+    /// Every node there is to ask: the declared ones, and those that are not declared any more and
+    /// may hold data, be it with their cluster or the last ones of one that is to have fewer.
     pub fn places(&self, database: &Database) -> Vec<Place> {
         let leaving = self.leaving_sets(database).flat_map(|(cluster, set)| {
-            let nodes = set.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1);
-            let nodes = u32::try_from(nodes).unwrap_or(0);
-            (0..nodes).map(move |ordinal| Place { cluster: cluster.clone(), ordinal })
+            (0..replicas(set)).map(move |ordinal| Place { cluster: cluster.clone(), ordinal })
         });
-        database.places().chain(leaving).collect()
+        database.places().chain(leaving).chain(self.last_places(database)).collect()
     }
+
+    /// The nodes that clusters have beyond those declared.
+    pub fn last_places(&self, database: &Database) -> Vec<Place> {
+        let clusters = database.spec.clusters.iter().filter_map(|cluster| {
+            let set = self.sets.get(&database.set_name(&cluster.name))?;
+            Some((cluster, replicas(set)))
+        });
+        let last = clusters.flat_map(|(cluster, runs)| {
+            (cluster.nodes..runs).map(|ordinal| Place { cluster: cluster.name.clone(), ordinal })
+        });
+        last.collect()
+    }
+}
+
+/// How many pods a StatefulSet is to have.
+pub fn replicas(set: &StatefulSet) -> u32 {
+    let replicas = set.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1);
+    u32::try_from(replicas).unwrap_or(0)
 }
 
 /// Which DougCluster a pod belongs to, from its labels.

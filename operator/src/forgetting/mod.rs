@@ -6,7 +6,8 @@
 
 use crate::dereference::Observed;
 use crate::groups::Group;
-use crate::validate::Database;
+use crate::resizing;
+use crate::validate::{Database, Place};
 use doug_client::PartitionMap;
 use doug_crds::WhenDeleted;
 use doug_proto::ids::NodeId;
@@ -24,7 +25,8 @@ pub fn next(
         let id = BTreeSet::from([node.id]);
         groups.iter().all(|group| group.leader.is_some() && group.is_done_with(&id))
             && (is_replaced(node, database, map, observed)
-                || went_with_its_cluster(node, database, observed))
+                || went_with_its_cluster(node, database, observed)
+                || went_as_its_cluster_shrank(node, database, observed))
     };
     map.present().filter(gone).map(|node| node.id).collect()
 }
@@ -42,6 +44,22 @@ fn went_with_its_cluster(node: &Node, database: &Database, observed: &Observed) 
     database.spec.node.storage.when_deleted == WhenDeleted::Delete
         && !database.spec.clusters.iter().any(|cluster| cluster.name == node.cluster)
         && !observed.leaving_clusters(database).contains(&node.cluster)
+}
+
+/// First its claim goes: an id that the map has removed bars the volume that has it, should the
+/// node be declared again.
+fn went_as_its_cluster_shrank(node: &Node, database: &Database, observed: &Observed) -> bool {
+    let deletes = database.spec.node.storage.when_deleted == WhenDeleted::Delete;
+    let cluster = database.spec.clusters.iter().find(|cluster| cluster.name == node.cluster);
+    let (true, Some(cluster), Some(ordinal)) = (deletes, cluster, resizing::ordinal(node)) else {
+        return false;
+    };
+    let place = Place { cluster: node.cluster.clone(), ordinal };
+    let runs = resizing::replicas(database, observed, &node.cluster);
+    ordinal >= cluster.nodes
+        && runs.is_some_and(|runs| runs <= ordinal)
+        && observed.pod(database, &place).is_none()
+        && !observed.claims.contains_key(&database.claim_name(&place))
 }
 
 #[cfg(test)]
@@ -89,5 +107,18 @@ mod tests {
         assert_eq!(forgotten(&scene), [0, 1, 2].map(|ordinal| node("b", ordinal)));
         scene.database.spec.node.storage.when_deleted = WhenDeleted::Retain;
         assert_eq!(forgotten(&scene), []);
+    }
+
+    #[test]
+    fn the_last_nodes_of_a_cluster_that_shrank_go_after_their_claims() {
+        let mut scene = Scene::new();
+        scene.scale("a", 4);
+        scene.join("a", 3);
+        scene.database.spec.node.storage.when_deleted = WhenDeleted::Delete;
+        assert_eq!(forgotten(&scene), [], "its pod runs");
+        scene.scale("a", 3);
+        assert_eq!(forgotten(&scene), [], "declared again, it would come back");
+        scene.observed.claims.remove("data-orders-a-3");
+        assert_eq!(forgotten(&scene), [node("a", 3)]);
     }
 }

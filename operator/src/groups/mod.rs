@@ -117,12 +117,21 @@ impl Group {
         })
     }
 
+    /// Whether it is on its way to other nodes of the cluster that holds it.
+    pub fn resizes(&self) -> bool {
+        let Some(goal) = &self.descriptor.goal else { return false };
+        let Partition { voters, outgoing, .. } = &self.descriptor;
+        // Between clusters, no voter is both on its way in and out.
+        let stays = outgoing.is_empty() || outgoing.iter().any(|member| voters.contains(member));
+        goal.discarded.is_empty() && goal.cluster == self.descriptor.cluster && stays
+    }
+
     /// The cluster it is on its way to, from another one.
     pub fn moving_to(&self) -> Option<&str> {
         let goal = self.descriptor.goal.as_ref()?;
         // Once both decide, the descriptor names the new one already.
         let leaves = goal.cluster != self.descriptor.cluster
-            || (!self.descriptor.outgoing.is_empty() && !self.replaces());
+            || (!self.descriptor.outgoing.is_empty() && !self.replaces() && !self.resizes());
         leaves.then_some(goal.cluster.as_str())
     }
 

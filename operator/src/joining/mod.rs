@@ -3,6 +3,8 @@
 //! decided elsewhere. Pure.
 
 use crate::dereference::Observed;
+use crate::groups::Group;
+use crate::resizing;
 use crate::validate::{Database, Place};
 use doug_client::PartitionMap;
 use doug_proto::ids::NodeId;
@@ -23,8 +25,13 @@ pub struct Joining {
 
 /// Decides. A node is told only once the map lists it: the first that it does as
 /// a member is to talk to the others.
-pub fn next(database: &Database, map: &PartitionMap, observed: &Observed) -> Joining {
-    let mut joining = Joining { clusters: clusters(database, map), ..Joining::default() };
+pub fn next(
+    database: &Database,
+    map: &PartitionMap,
+    groups: &[Group],
+    observed: &Observed,
+) -> Joining {
+    let mut joining = Joining { clusters: clusters(database, map, groups), ..Joining::default() };
     for place in database.places() {
         let Some(answer) = observed.answers.get(&place) else { continue };
         let Some(id) = answer.node() else { continue };
@@ -43,8 +50,10 @@ pub fn next(database: &Database, map: &PartitionMap, observed: &Observed) -> Joi
     joining
 }
 
-fn clusters(database: &Database, map: &PartitionMap) -> Vec<Cluster> {
-    let declared = database.spec.clusters.iter().map(|cluster| Cluster {
+fn clusters(database: &Database, map: &PartitionMap, groups: &[Group]) -> Vec<Cluster> {
+    let declared = database.spec.clusters.iter();
+    let declared = declared.filter(|cluster| resizing::may_say(map, groups, cluster));
+    let declared = declared.map(|cluster| Cluster {
         name: cluster.name.clone(),
         nodes: cluster.nodes,
         version: map.epoch + 1,
@@ -72,7 +81,7 @@ mod tests {
     use crate::testing::two_clusters::{Scene, node, place};
 
     fn joining(scene: &Scene) -> Joining {
-        next(&scene.database, &scene.map, &scene.observed)
+        next(&scene.database, &scene.map, &scene.groups(), &scene.observed)
     }
 
     #[test]

@@ -8,7 +8,7 @@ mod quota;
 
 use crate::dereference::Observed;
 use crate::groups::Group;
-use crate::validate::Database;
+use crate::validate::{Database, Place};
 use doug_client::PartitionMap;
 use doug_proto::ids::NodeId;
 use doug_proto::map::Goal;
@@ -112,27 +112,31 @@ fn able_nodes(
     cluster: &str,
 ) -> Result<Vec<NodeId>, String> {
     let places = database.places().filter(|place| place.cluster == cluster);
-    places
-        .map(|place| {
-            let name = place.name();
-            let answer = observed.answers.get(&place);
-            let answer = answer.ok_or_else(|| format!("node {name} does not answer"))?;
-            let member = answer.node().filter(|id| {
-                !answer.identity.database.is_empty()
-                    && map.node(*id).is_some_and(|e| e.cluster == cluster && !e.is_removed())
-            });
-            let full = answer.status.volume.as_ref().is_some_and(|volume| volume.refuses_writes);
-            match member {
-                Some(_) if full => Err(format!("the volume of node {name} is full")),
-                Some(id) => Ok(id),
-                None => Err(format!("node {name} is not a member yet")),
-            }
-        })
-        .collect()
+    places.map(|place| able_node(map, observed, &place)).collect()
+}
+
+/// The node of a place, if it can take a partition in.
+///
+/// # Errors
+/// What is in the way.
+pub fn able_node(map: &PartitionMap, observed: &Observed, place: &Place) -> Result<NodeId, String> {
+    let name = place.name();
+    let answer = observed.answers.get(place);
+    let answer = answer.ok_or_else(|| format!("node {name} does not answer"))?;
+    let member = answer.node().filter(|id| {
+        !answer.identity.database.is_empty()
+            && map.node(*id).is_some_and(|e| e.cluster == place.cluster && !e.is_removed())
+    });
+    let full = answer.status.volume.as_ref().is_some_and(|volume| volume.refuses_writes);
+    match member {
+        Some(_) if full => Err(format!("the volume of node {name} is full")),
+        Some(id) => Ok(id),
+        None => Err(format!("node {name} is not a member yet")),
+    }
 }
 
 /// How many partitions would rather be led by each node.
-fn preferences(groups: &[Group]) -> BTreeMap<NodeId, usize> {
+pub fn preferences(groups: &[Group]) -> BTreeMap<NodeId, usize> {
     let mut preferred = BTreeMap::new();
     for group in groups {
         let goal = group.descriptor.goal.as_ref().and_then(|goal| goal.nodes.first().copied());

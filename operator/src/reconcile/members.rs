@@ -12,6 +12,7 @@ use crate::groups::Group;
 use crate::joining::{self, Joining};
 use crate::placement::{self, Move, Placement};
 use crate::replacement::{self, ANNOTATION, Clearing, Situation, Step};
+use crate::resizing::{self, Leftover, Resizing};
 use crate::validate::{Database, Place};
 use doug_client::admin::Admin;
 use doug_client::{Fault, PartitionMap};
@@ -35,6 +36,10 @@ pub struct Members {
     pub replacement: Vec<Step>,
     /// Partitions that move.
     pub placement: Placement,
+    /// Partitions that get voters on more or fewer nodes of their cluster.
+    pub resizing: Resizing,
+    /// Claims of nodes that their cluster is not to have any more.
+    pub leftovers: Vec<Leftover>,
     /// Clusters that leave.
     pub departures: Vec<Departure>,
     /// Nodes that leave the map.
@@ -75,16 +80,20 @@ pub fn next(scene: &Scene, map: &PartitionMap, groups: &[Group], quiet: bool) ->
         now: &now,
     });
     let mut placement = placement::next(database, map, groups, observed);
+    let mut resizing = resizing::next((database, map), groups, observed, &placement, &replacement);
     if !quiet {
+        resizing.hold("pods are being replaced");
         replacement.retain(|step| !matches!(step, Step::Intend(..) | Step::Clear(..)));
         placement.waiting += std::mem::take(&mut placement.moves).len();
         placement.why =
             Some("pods are being replaced".to_owned()).filter(|_| placement.waiting > 0);
     }
     Members {
-        joining: joining::next(database, map, observed),
+        joining: joining::next(database, map, groups, observed),
         replacement,
         placement,
+        resizing,
+        leftovers: resizing::leftovers(database, map, groups, observed),
         departures: departure::next(database, map, groups, observed),
         forgotten: forgetting::next(database, map, groups, observed),
         objections: Vec::new(),
@@ -107,11 +116,18 @@ pub async fn carry_out(
             Step::Clear(place, clearing) => {
                 members.objections.extend(clear(scene, &place, &clearing).await?);
             }
-            Step::Substitute { moves, .. } => send(scene, &moves, members).await,
+            Step::Substitute { moves, .. } => {
+                send(scene, &moves, members, "ReplacingMember", "replace").await;
+            }
         }
     }
     let moves = members.placement.moves.clone();
-    send(scene, &moves, members).await;
+    send(scene, &moves, members, "MovingPartition", "move").await;
+    let moves = members.resizing.moves.clone();
+    send(scene, &moves, members, "ResizingPartition", "resize").await;
+    for leftover in &members.leftovers {
+        delete_leftover(scene, leftover).await?;
+    }
     forget(scene, map, members).await;
     for departure in members.departures.iter().filter(|departure| departure.is_drained()) {
         remove(scene, &departure.cluster).await?;
@@ -216,13 +232,18 @@ where
 }
 
 /// Tells leaders where their partitions are to be.
-async fn send(scene: &Scene<'_>, moves: &[Move], members: &mut Members) {
+async fn send(
+    scene: &Scene<'_>,
+    moves: &[Move],
+    members: &mut Members,
+    reason: &'static str,
+    kind: &'static str,
+) {
     for one in moves {
         match change(scene, one).await {
             Ok(()) => {
-                let (reason, kind, note) = announcement(one);
                 scene.context.metrics.members(kind);
-                scene.say(reason, note).await;
+                scene.say(reason, announcement(one, kind)).await;
             }
             Err(fault) => members.objections.push(format!(
                 "partition {} does not begin to change its members: {}",
@@ -241,19 +262,30 @@ async fn change(scene: &Scene<'_>, one: &Move) -> Result<(), Fault> {
     Ok(())
 }
 
-fn announcement(one: &Move) -> (&'static str, &'static str, String) {
+fn announcement(one: &Move, kind: &str) -> String {
     let (partition, cluster) = (one.partition, &one.goal.cluster);
-    if one.goal.discarded.is_empty() {
-        ("MovingPartition", "move", format!("partition {partition} moves to cluster {cluster}"))
-    } else {
-        (
-            "ReplacingMember",
-            "replace",
+    match kind {
+        "move" => format!("partition {partition} moves to cluster {cluster}"),
+        "resize" => {
+            let voters = one.goal.nodes.len();
+            format!("partition {partition} gets {voters} voters in cluster {cluster}")
+        }
+        _ => {
             format!(
                 "partition {partition} replaces its member on a lost volume in cluster {cluster}"
-            ),
-        )
+            )
+        }
     }
+}
+
+/// Its data is on the nodes that stay.
+async fn delete_leftover(scene: &Scene<'_>, leftover: &Leftover) -> Result<(), Failure> {
+    let Leftover { place, claim, uid } = leftover;
+    let (client, namespace) = (&scene.context.client, &scene.database.namespace);
+    apply::delete::<PersistentVolumeClaim>(client, namespace, claim, uid, None).await?;
+    let note = format!("claim {claim} of node {} is deleted: the node has left", place.name());
+    scene.say("DeletingVolume", note).await;
+    Ok(())
 }
 
 /// The version that was read is the precondition: of two operators, one comes through.

@@ -13,6 +13,7 @@ use crate::context::Context;
 use crate::dereference::{Observed, Token, dereference, read_token};
 use crate::groups::{Group, groups};
 use crate::life::{self, Life, life, put_to_sleep};
+use crate::resizing;
 use crate::rollout::Next;
 use crate::status::{self, Findings, Outcome};
 use crate::storage::Growth;
@@ -20,6 +21,7 @@ use crate::validate::{Database, validate};
 use doug_client::PartitionMap;
 use doug_crds::{DougCluster, DougClusterStatus};
 use kube::Api;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// A step of a round.
@@ -68,6 +70,8 @@ struct Round<'a> {
     /// None: the database is paused, and there is no Secret.
     token: Option<Token>,
     observed: Observed,
+    /// How many nodes each cluster is to run.
+    nodes: BTreeMap<String, u32>,
     /// The map and its groups, once the database is known to be created.
     map: Option<PartitionMap>,
     groups: Vec<Group>,
@@ -109,8 +113,9 @@ impl<'a> Round<'a> {
             members: Members::default(),
             unwritable: Vec::new(),
         };
-        let life = life(&database, &observed);
         let old = cluster.status.clone().unwrap_or_default();
+        let life = life(&database, &observed, &old);
+        let nodes = running(&database, &observed, &old);
         let (map, groups) = (None, Vec::new());
         Ok(Self {
             api,
@@ -121,6 +126,7 @@ impl<'a> Round<'a> {
             old,
             token,
             observed,
+            nodes,
             map,
             groups,
             progress,
@@ -215,6 +221,7 @@ impl<'a> Round<'a> {
             image: build::image(&self.database, &self.observed, &self.context.image),
             platform: self.database.spec.platform.unwrap_or(self.context.platform),
             asleep: self.life == Life::Asleep,
+            nodes: self.nodes.clone(),
         }
     }
 
@@ -257,7 +264,7 @@ impl<'a> Round<'a> {
         let judge =
             || findings::judge(&self.database, &self.observed, &self.old, &self.progress, &now());
         match self.life {
-            Life::Awake => findings::awake(&self.database, &self.observed, judge()),
+            Life::Awake => findings::awake(&self.database, &self.observed, &self.old, judge()),
             Life::Paused => findings::paused(judge()),
             Life::Asleep => findings::asleep(&self.observed),
         }
@@ -269,6 +276,18 @@ impl<'a> Round<'a> {
         self.context
             .memory(uid, |memory| status::writable(&map, &self.observed, &mut memory.leaders))
     }
+}
+
+/// How many nodes each cluster is to run.
+fn running(
+    database: &Database,
+    observed: &Observed,
+    old: &DougClusterStatus,
+) -> BTreeMap<String, u32> {
+    let map = observed.map();
+    let groups = map.as_ref().map(|map| groups(map, observed)).unwrap_or_default();
+    let known = map.as_ref().map(|map| (map, &groups[..]));
+    resizing::running(database, old, observed, known)
 }
 
 /// What would be done about the creation, of a database for which nothing is done.

@@ -49,6 +49,18 @@ pub enum Step {
     Finish(Place),
 }
 
+impl Step {
+    /// What is under way with a node of a cluster, in words.
+    pub fn concerns(&self, cluster: &str) -> Option<String> {
+        let place = match self {
+            Self::Refuse(..) => return None,
+            Self::Intend(place, _) | Self::Clear(place, _) => place,
+            Self::Wait(place, _) | Self::Finish(place) | Self::Substitute { place, .. } => place,
+        };
+        (place.cluster == cluster).then(|| format!("node {} is being replaced", place.name()))
+    }
+}
+
 /// What the decision rests on.
 #[derive(Clone, Copy, Debug)]
 pub struct Situation<'a> {

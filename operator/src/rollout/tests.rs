@@ -180,6 +180,21 @@ mod of_pods {
     }
 
     #[test]
+    fn a_leader_on_a_node_that_leaves_its_cluster_is_seen() {
+        let mut scene = crate::testing::two_clusters::Scene::new();
+        scene.scale("a", 4);
+        scene.not_ready("a", 3);
+        let view = |scene: &crate::testing::two_clusters::Scene| {
+            let pods = view(&scene.database, &scene.observed, "new", now());
+            pods.into_iter().find(|pod| pod.place.name() == "a-3")
+        };
+        let leaving = view(&scene).expect("it answers");
+        assert_eq!((leaving.outdated, leaving.state), (false, PodState::Ready), "nobody waits");
+        scene.silence("a", 3);
+        assert_eq!(view(&scene), None);
+    }
+
+    #[test]
     fn what_keeps_a_pod_from_running_is_said() {
         let waiting = |reason: &str, message: &str| {
             json!({"containerStatuses": [{

@@ -56,9 +56,17 @@ pub struct ReplicaView {
     pub voters: usize,
 }
 
-/// The view of every declared node; `hash` is that of the template wanted.
+/// The view of every declared node; `hash` is that of the template wanted. And of those that their
+/// cluster is not to have any more, as far as they answer: they are not replaced, but may lead.
 pub fn view(database: &Database, observed: &Observed, hash: &str, now: Timestamp) -> Vec<PodView> {
-    database.places().map(|place| pod_view(database, observed, hash, now, place)).collect()
+    let declared = database.places().map(|place| pod_view(database, observed, hash, now, place));
+    let answers = |place: &Place| observed.answers.contains_key(place);
+    let last = observed.last_places(database).into_iter().filter(answers).map(|place| PodView {
+        outdated: false,
+        state: PodState::Ready,
+        ..pod_view(database, observed, hash, now, place)
+    });
+    declared.chain(last).collect()
 }
 
 fn pod_view(

@@ -69,6 +69,7 @@ fn a_stateful_set_that_is_there_is_applied_with_the_size_it_has() {
         image: "doug".into(),
         platform: doug_crds::Platform::Kubernetes,
         asleep: false,
+        nodes: Default::default(),
     };
     let mut objects = crate::build::build(&database(), &circumstances);
     keep_templates(&mut objects, &observed);

@@ -54,7 +54,10 @@ impl Scene {
             database,
             map,
             observed: Observed::default(),
-            status: DougClusterStatus::default(),
+            status: DougClusterStatus {
+                database_id: Some("0000000000db".into()),
+                ..DougClusterStatus::default()
+            },
             told: Vec::new(),
             spec,
         };
@@ -92,6 +95,42 @@ impl Scene {
         self.revalidate();
     }
 
+    /// Declares another number of nodes of a cluster.
+    pub fn declare_nodes(&mut self, cluster: &str, nodes: u32) {
+        let clusters = self.spec["clusters"].as_array_mut().unwrap();
+        let declared = clusters.iter_mut().find(|declared| declared["name"] == cluster);
+        declared.unwrap()["nodes"] = json!(nodes);
+        self.revalidate();
+    }
+
+    /// The StatefulSet of a cluster has so many pods; those beyond its first three are empty.
+    pub fn scale(&mut self, cluster: &str, nodes: u32) {
+        let set = self.observed.sets.get_mut(&format!("orders-{cluster}")).unwrap();
+        let had = set.spec.as_mut().unwrap().replicas.replace(nodes as i32).unwrap() as u32;
+        for ordinal in had..nodes {
+            self.start_node(&place(cluster, ordinal));
+        }
+        for ordinal in nodes..had {
+            let place = place(cluster, ordinal);
+            self.observed.pods.remove(&self.database.pod_name(&place));
+            self.observed.answers.remove(&place);
+        }
+        self.refresh();
+    }
+
+    /// An empty node becomes a member.
+    pub fn join(&mut self, cluster: &str, ordinal: u32) {
+        self.enlist(&place(cluster, ordinal), node(cluster, ordinal));
+        self.refresh();
+    }
+
+    /// The map says how many nodes a cluster is to have.
+    pub fn say(&mut self, cluster: &str, nodes: u32) {
+        let mut clusters = self.map.clusters.iter_mut();
+        clusters.find(|known| known.name == cluster).unwrap().nodes = nodes;
+        self.refresh();
+    }
+
     /// The StatefulSet, pods, claims and empty nodes of a cluster.
     fn start(&mut self, cluster: &str) {
         let name = format!("orders-{cluster}");
@@ -104,18 +143,21 @@ impl Scene {
         });
         self.observed.sets.insert(name, serde_json::from_value(set).unwrap());
         for ordinal in 0..NODES {
-            let place = place(cluster, ordinal);
-            self.make_claim(&place, &format!("claim-{}", place.name()));
-            self.make_pod(&place, &format!("pod-{}", place.name()));
-            self.observed.silent.remove(&place);
-            let answer = empty(node(cluster, ordinal));
-            self.observed.answers.insert(place.clone(), answer);
-            self.status.nodes.push(NodeStatus {
-                name: place.name(),
-                id: Some(node(cluster, ordinal).to_string()),
-                ..NodeStatus::default()
-            });
+            self.start_node(&place(cluster, ordinal));
         }
+    }
+
+    fn start_node(&mut self, place: &Place) {
+        self.make_claim(place, &format!("claim-{}", place.name()));
+        self.make_pod(place, &format!("pod-{}", place.name()));
+        self.observed.silent.remove(place);
+        let id = node(&place.cluster, place.ordinal);
+        self.observed.answers.insert(place.clone(), empty(id));
+        self.status.nodes.push(NodeStatus {
+            name: place.name(),
+            id: Some(id.to_string()),
+            ..NodeStatus::default()
+        });
     }
 
     /// The empty nodes of a new cluster run.

@@ -13,7 +13,9 @@ pub use quantity::bytes;
 use crate::names::RESTARTED_AT;
 use crate::overrides::{Component, Overrides};
 use doug_client::create::{self as plan, NodeSpec};
-use doug_crds::{DougCluster, DougClusterSpec, Partitioning, Resources, WhenUnsatisfiable};
+use doug_crds::{
+    ClusterSpec, DougCluster, DougClusterSpec, Partitioning, Resources, WhenUnsatisfiable,
+};
 use kube::ResourceExt;
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -117,9 +119,14 @@ impl Database {
 
     /// What is to be created, in the words of a creation on bare nodes.
     pub fn creation(&self) -> plan::Spec {
+        self.creation_of(|cluster| cluster.nodes)
+    }
+
+    /// The same with other numbers of nodes than those declared.
+    pub fn creation_of(&self, nodes: impl Fn(&ClusterSpec) -> u32) -> plan::Spec {
         let clusters = self.spec.clusters.iter().map(|cluster| plan::ClusterSpec {
             name: cluster.name.clone(),
-            nodes: (0..cluster.nodes)
+            nodes: (0..nodes(cluster))
                 .map(|ordinal| self.creation_node(&cluster.name, ordinal))
                 .collect(),
         });

@@ -1,20 +1,33 @@
 //! What a mode other than Running makes of the conditions.
 
 use crate::dereference::Observed;
+use crate::resizing::shrinking;
 use crate::status::{Finding, Findings};
 use crate::validate::Database;
-use doug_crds::Mode;
+use doug_crds::{DougClusterStatus, Mode};
 use kube::ResourceExt;
 
 /// Of one that is to hibernate, and cannot yet, that is said.
-pub fn awake(database: &Database, observed: &Observed, judged: Findings) -> Findings {
-    let leaving = observed.leaving_clusters(database);
-    if database.spec.mode != Mode::Hibernated || leaving.is_empty() {
+pub fn awake(
+    database: &Database,
+    observed: &Observed,
+    old: &DougClusterStatus,
+    judged: Findings,
+) -> Findings {
+    if database.spec.mode != Mode::Hibernated {
+        return judged;
+    }
+    let leaving = observed.leaving_clusters(database).into_iter();
+    let leaving = leaving.map(|cluster| format!("cluster {cluster} has left"));
+    let fewer = shrinking(database, observed, old).into_iter();
+    let fewer = fewer.map(|cluster| format!("cluster {cluster} has fewer nodes"));
+    let first: Vec<String> = leaving.chain(fewer).collect();
+    if first.is_empty() {
         return judged;
     }
     let why = format!(
-        "it hibernates once cluster {} has left, whose partitions move first: {}",
-        leaving.join(", "),
+        "it hibernates once {}, whose partitions move first: {}",
+        first.join(", and "),
         judged.progressing.message
     );
     Findings { progressing: Finding::yes("HibernationWaits", why), ..judged }
@@ -68,6 +81,9 @@ mod tests {
 
     #[test]
     fn who_runs_is_judged_as_ever() {
-        assert_eq!(awake(&database(), &Observed::default(), unknown()), unknown());
+        assert_eq!(
+            awake(&database(), &Observed::default(), &Default::default(), unknown()),
+            unknown()
+        );
     }
 }

@@ -4,6 +4,7 @@ use super::list;
 use crate::dereference::Observed;
 use crate::reconcile::Members;
 use crate::replacement::Step;
+use crate::resizing::Change;
 use crate::status::Finding;
 use crate::validate::Database;
 use doug_client::PartitionMap;
@@ -16,6 +17,7 @@ pub fn progressing(observed: &Observed, members: &Members) -> Option<Finding> {
     let finding = joining(members)
         .or_else(|| replacing(members))
         .or_else(|| moving(observed, members))
+        .or_else(|| resizing(members))
         .or_else(|| leaving(members))?;
     let Some(objection) = members.objections.first() else { return Some(finding) };
     Some(Finding { message: format!("{}. {objection}", finding.message), ..finding })
@@ -68,6 +70,22 @@ fn moving(observed: &Observed, members: &Members) -> Option<Finding> {
         message += &format!("; {} wait: {why}", placement.waiting);
     }
     Some(Finding::yes("MovingPartitions", message))
+}
+
+fn resizing(members: &Members) -> Option<Finding> {
+    let change = members.resizing.clusters.first()?;
+    let Change { cluster, nodes, all, left, why } = change;
+    let done = all - left.len();
+    let mut message = format!(
+        "cluster {cluster} is to have {nodes} nodes: {done} of its {all} partitions have their \
+         voters on exactly these"
+    );
+    if let Some(why) = why {
+        message += &format!("; the others wait: {why}");
+    } else if left.is_empty() {
+        message += "; the map and the pods follow";
+    }
+    Some(Finding::yes("ResizingCluster", message))
 }
 
 fn leaving(members: &Members) -> Option<Finding> {

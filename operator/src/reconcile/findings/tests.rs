@@ -3,6 +3,7 @@ use crate::departure::Departure;
 use crate::placement::Placement;
 use crate::reconcile::Members;
 use crate::replacement::Step as Replacement;
+use crate::resizing::{Change, Resizing};
 use crate::testing::{answered, database, facade, member, place};
 use doug_client::PartitionMap;
 use doug_client::create::{NodeIdentity, plan};
@@ -98,6 +99,16 @@ fn each_situation_has_its_words() {
     };
     let draining = Departure { cluster: "b".into(), held: vec![1, 2], why: None };
     let drained = Departure { held: Vec::new(), ..draining.clone() };
+    let change = Change {
+        cluster: "a".into(),
+        nodes: 5,
+        all: 5,
+        left: vec![1, 4],
+        why: Some("node a-3 is not a member yet".into()),
+    };
+    let larger = Resizing { clusters: vec![change.clone()], moves: Vec::new() };
+    let change = Change { nodes: 3, left: Vec::new(), why: None, ..change };
+    let smaller = Resizing { clusters: vec![change], moves: Vec::new() };
     let refused = Replacement::Refuse("a-2".into(), "node a-1 is down as well".into());
     let substituted =
         Replacement::Substitute { place: place(2), moves: Vec::new(), left: vec![1, 4] };
@@ -158,6 +169,11 @@ fn each_situation_has_its_words() {
         (
             "a drained cluster goes",
             members(Members { departures: vec![drained], ..Members::default() }),
+        ),
+        ("a cluster gets more nodes", members(Members { resizing: larger, ..Members::default() })),
+        (
+            "a cluster has given nodes up",
+            members(Members { resizing: smaller, ..Members::default() }),
         ),
         (
             "a lost volume is replaced",
