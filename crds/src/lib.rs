@@ -19,9 +19,10 @@ pub use facade::{FacadeSpec, ServiceKind, ServiceSpec, TrafficPolicy};
 pub use map::{MapHash, MapNode, MapPartition, MapPorts, MapRange, MapRouting, StatusMap};
 pub use resources::Resources;
 pub use spec::{
-    ClusterSpec, DougCluster, DougClusterSpec, HashPartitioning, IpFamily, IpFamilyPolicy, Mode,
-    Network, NodeConfig, NodeTemplate, Partitioning, Platform, RangePartitioning, Scheduling,
-    SplitKey, Spread, Storage, Topology, WhenDeleted, WhenUnsatisfiable,
+    ClusterSpec, DougCluster, DougClusterSpec, HashPartitioning, IpFamily, IpFamilyPolicy,
+    MaintenanceWindow, Mode, Network, NodeConfig, NodeTemplate, Partitioning, Platform,
+    RangePartitioning, Scheduling, SplitKey, Spread, Storage, Topology, WhenDeleted,
+    WhenUnsatisfiable,
 };
 pub use status::{
     Creation, CreationNode, DougClusterStatus, FacadeStatus, NodeState, NodeStatus, Replacing,

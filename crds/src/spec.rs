@@ -70,6 +70,10 @@ pub struct DougClusterSpec {
     /// What the operator does for the database.
     #[serde(default)]
     pub mode: Mode,
+    /// When pods that run may be taken down, to be made anew in another form. Default: at any time.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8), extend("x-kubernetes-list-type" = "atomic"))]
+    pub maintenance_windows: Vec<MaintenanceWindow>,
     /// What assigns the users that processes run as. Default: OpenShift where the cluster has its SecurityContextConstraints, else Kubernetes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub platform: Option<Platform>,
@@ -102,6 +106,30 @@ pub enum Mode {
     Paused,
     /// Keeps its volumes, and no pods.
     Hibernated,
+}
+
+/// A time, again and again, in which pods that run may be taken down.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MaintenanceWindow {
+    /// When it opens: a cron expression of five fields, for instance `0 2 * * SAT`.
+    #[schemars(length(min = 9, max = limits::NAME))]
+    pub start: String,
+    /// How long it is open, for instance `3h`. 10m to 168h.
+    #[schemars(length(min = 2, max = limits::QUANTITY), regex(pattern = "^([0-9]+(h|m|s))+$"))]
+    #[x_kube(validation = Rule::new("!self.matches('^([0-9]+(h|m|s))+$') || (duration(self) >= \
+        duration('10m') && duration(self) <= duration('168h'))")
+        .message("a maintenance window lasts 10m to 168h: a few nodes are to be replaced one \
+            after the other in it"))]
+    pub duration: String,
+    /// The time zone of its start, by its name in the IANA database, for instance `Europe/Berlin`.
+    #[serde(default = "utc")]
+    #[schemars(length(min = 1, max = 64))]
+    pub time_zone: String,
+}
+
+fn utc() -> String {
+    "UTC".to_owned()
 }
 
 /// What assigns the users that processes run as.

@@ -300,9 +300,10 @@ fn looked_at(next: Creation) -> Creation {
     }
 }
 
-/// Whether no pod is being replaced. One that does not run stops no move.
+/// Whether no pod is being replaced. One that does not run, or waits for a maintenance window, stops
+/// no move.
 fn is_quiet(rollout: &Next) -> bool {
-    matches!(rollout, Next::Done | Next::Stuck { .. })
+    matches!(rollout, Next::Done | Next::Stuck { .. } | Next::Held { .. })
 }
 
 #[cfg(test)]

@@ -157,9 +157,14 @@ pub async fn roll(
 ) -> Result<Next, Failure> {
     let Scene { context, cluster, database, observed, .. } = scene;
     let pods = rollout::view(database, observed, hash, Timestamp::now());
-    let next = if serves { rollout::next(&pods, changing) } else { rollout::revive(&pods) };
+    let next = if serves {
+        let maintenance = database.maintenance.at(Timestamp::now());
+        rollout::within(maintenance, &pods, rollout::next(&pods, changing))
+    } else {
+        rollout::revive(&pods)
+    };
     let (place, kept) = match &next {
-        Next::Done | Next::Wait(_) | Next::Stuck { .. } => return Ok(next),
+        Next::Done | Next::Wait(_) | Next::Stuck { .. } | Next::Held { .. } => return Ok(next),
         Next::Delete(place) => (place, delete(scene, place).await?),
         Next::Evict(place) => (place, evict(scene, place, Intent::Evict).await?),
         Next::HandOver { from, .. } => match hand_over(scene, &pods, from).await? {

@@ -12,6 +12,7 @@ mod view;
 pub use view::ReplicaView;
 pub use view::{PodState, PodView, view};
 
+use crate::maintenance::Maintenance;
 use crate::validate::Place;
 use doug_proto::ids::NodeId;
 
@@ -38,6 +39,13 @@ pub enum Next {
     /// not asked: it keeps pods that are not ready while others are not either, and a correction
     /// would never reach them.
     Delete(Place),
+    /// Pods that run wait for a maintenance window.
+    Held {
+        /// How many pods wait.
+        waiting: usize,
+        /// When one opens; none: never again.
+        opens: Option<String>,
+    },
     /// A pod of the new form does not come up.
     Stuck {
         /// Whose pod.
@@ -76,6 +84,18 @@ pub fn next(pods: &[PodView], changing: Option<u64>) -> Next {
         return Next::Wait(why);
     }
     hand_over(pods, pod).unwrap_or_else(|| Next::Evict(pod.place.clone()))
+}
+
+/// The same step, if pods that run may be taken down now. What does not run is made anew at any
+/// time: that takes nothing away.
+pub fn within(maintenance: Maintenance, pods: &[PodView], next: Next) -> Next {
+    match (next, maintenance) {
+        (Next::Evict(_) | Next::HandOver { .. }, Maintenance::Closed(opens)) => {
+            let waiting = pods.iter().filter(|pod| pod.outdated).count();
+            Next::Held { waiting, opens }
+        }
+        (next, _) => next,
+    }
 }
 
 /// The next step where nobody serves: before the database is created, or while all of it is down.

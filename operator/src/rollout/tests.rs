@@ -59,6 +59,26 @@ fn a_partition_keeps_a_caught_up_majority() {
 }
 
 #[test]
+fn outside_a_maintenance_window_only_pods_that_do_not_run_are_made_anew() {
+    let closed = || Maintenance::Closed(Some("2026-12-05 02:00 (UTC)".into()));
+    let mut pods = five();
+    pods[4].outdated = false;
+    let held = Next::Held { waiting: 4, opens: Some("2026-12-05 02:00 (UTC)".into()) };
+    assert_eq!(within(closed(), &pods, next(&pods, None)), held);
+    assert_eq!(within(Maintenance::Open, &pods, next(&pods, None)), Next::Evict(place(1)));
+    for pod in &mut pods[1..4] {
+        pod.outdated = false;
+    }
+    let held = Next::Held { waiting: 1, opens: Some("2026-12-05 02:00 (UTC)".into()) };
+    assert_eq!(within(closed(), &pods, next(&pods, None)), held, "it would be relieved first");
+    pods[0].state = PodState::Broken("its image cannot be had".into());
+    assert_eq!(within(closed(), &pods, next(&pods, None)), Next::Delete(place(0)));
+    pods[0].state = PodState::Coming;
+    let waits = Next::Wait("node a-0 is not ready yet".into());
+    assert_eq!(within(closed(), &pods, next(&pods, None)), waits, "what has begun goes on");
+}
+
+#[test]
 fn nobody_goes_while_members_change() {
     let why = "partition 7 is changing its members";
     assert_eq!(next(&five(), Some(7)), Next::Wait(why.into()));

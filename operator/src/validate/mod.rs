@@ -4,12 +4,12 @@
 //! base64 or compare memory with memory, and a definition may be older than
 //! this program, so nothing is taken for granted here.
 
-mod duration;
 mod quantity;
 
-pub use duration::parse_duration;
 pub use quantity::bytes;
 
+use crate::duration::parse_duration;
+use crate::maintenance::Windows;
 use crate::names::RESTARTED_AT;
 use crate::overrides::{Component, Overrides};
 use doug_client::create::{self as plan, NodeSpec};
@@ -42,6 +42,8 @@ pub struct Database {
     pub spec: DougClusterSpec,
     /// How long a node may be silent before it is replaced unasked.
     pub replace_after: Option<Duration>,
+    /// When pods that run may be taken down, to be made anew in another form.
+    pub maintenance: Windows,
     /// When someone last asked for every pod to be made anew; whatever was written there.
     pub restarted_at: Option<String>,
     /// What is merged over the pods of nodes.
@@ -171,6 +173,7 @@ pub fn validate(cluster: &DougCluster) -> Result<Database, String> {
         generation: cluster.metadata.generation.unwrap_or_default(),
         image: spec.image.clone(),
         replace_after: replace_after(spec.node.replace_after.as_deref())?,
+        maintenance: Windows::parse(&spec.maintenance_windows)?,
         restarted_at: cluster.annotations().get(RESTARTED_AT).cloned(),
         node_pods: Overrides::parse(Component::Node, spec.node.pod_template.as_ref())?,
         facade_pods: Overrides::parse(Component::Facade, spec.facade.pod_template.as_ref())?,

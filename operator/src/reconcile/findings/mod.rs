@@ -194,7 +194,7 @@ fn progressing(database: &Database, observed: &Observed, progress: &Progress) ->
         Next::Stuck { place, why } => {
             return Finding::no("PodBroken", format!("stopped at node {}: {why}", place.name()));
         }
-        Next::Done => {}
+        Next::Done | Next::Held { .. } => {}
     }
     if let Some(finding) = members::progressing(observed, &progress.members) {
         return finding;
@@ -203,7 +203,23 @@ fn progressing(database: &Database, observed: &Observed, progress: &Progress) ->
     if coming > 0 {
         return Finding::yes("NodesComing", format!("{coming} nodes are not ready yet"));
     }
+    if let Next::Held { waiting, opens } = &progress.rollout {
+        return Finding::no("AwaitingMaintenance", held(*waiting, opens.as_deref()));
+    }
     Finding::no("Settled", "nothing is being changed")
+}
+
+fn held(waiting: usize, opens: Option<&str>) -> String {
+    match opens {
+        Some(opens) => format!(
+            "{waiting} pods wait to be replaced until a maintenance window opens: {opens}. To begin \
+             at once, take spec.maintenanceWindows out for as long"
+        ),
+        None => format!(
+            "{waiting} pods wait to be replaced, and no maintenance window ever opens: correct \
+             spec.maintenanceWindows"
+        ),
+    }
 }
 
 fn is_ready(observed: &Observed, place: &Place) -> bool {

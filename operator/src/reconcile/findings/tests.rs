@@ -68,6 +68,7 @@ fn each_situation_has_its_words() {
     let mut no_facade = observed();
     no_facade.facades[0].ready = false;
     let stuck = Next::Stuck { place: place(1), why: "its image x cannot be had: not found".into() };
+    let held = |opens: Option<&str>| Next::Held { waiting: 3, opens: opens.map(str::to_owned) };
     let cannot = Growth::CannotGrow { class: "local".into(), claim: "data-orders-a-0".into() };
     let failing = Growth::Failing {
         claim: "data-orders-a-1".into(),
@@ -142,6 +143,17 @@ fn each_situation_has_its_words() {
         ("a facade is behind", judged(&behind, &settled())),
         ("no facade is ready", judged(&no_facade, &settled())),
         ("a pod is replaced", judged(&observed(), &Progress { rollout: replacing, ..settled() })),
+        (
+            "a maintenance window is waited for",
+            judged(
+                &observed(),
+                &Progress { rollout: held(Some("2026-12-05 02:00 (UTC)")), ..settled() },
+            ),
+        ),
+        (
+            "no maintenance window ever opens",
+            judged(&observed(), &Progress { rollout: held(None), ..settled() }),
+        ),
         ("a broken image", judged(&observed(), &Progress { rollout: stuck, ..settled() })),
         (
             "a class that cannot expand",
