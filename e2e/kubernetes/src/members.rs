@@ -18,6 +18,30 @@ pub fn held(database: &Database<'_>, cluster: &str) -> usize {
     partitions(&status).iter().filter(at_rest).count()
 }
 
+/// How many partitions have a member on a node of a cluster, be it on the way in or out.
+pub fn on(database: &Database<'_>, cluster: &str) -> usize {
+    let status = database.status();
+    let nodes = status["partitionMap"]["nodes"].as_array().cloned().unwrap_or_default();
+    let nodes = nodes.iter().filter(|node| node["cluster"] == cluster);
+    let ids: Vec<&Value> = nodes.map(|node| &node["id"]).collect();
+    let has_member = |partition: &&Value| {
+        let members = ["voters", "outgoing", "learners"]
+            .iter()
+            .flat_map(|of| partition[of].as_array().into_iter().flatten());
+        members.into_iter().any(|member| ids.contains(&member))
+    };
+    partitions(&status).iter().filter(has_member).count()
+}
+
+/// How many voters each partition has whose members are at rest.
+pub fn voters(database: &Database<'_>) -> Vec<usize> {
+    let partitions = partitions(&database.status());
+    let at_rest =
+        |partition: &&Value| partition["outgoing"].is_null() && partition["learners"].is_null();
+    let voters = partitions.iter().filter(at_rest).map(|partition| &partition["voters"]);
+    voters.map(|voters| voters.as_array().map_or(0, Vec::len)).collect()
+}
+
 /// The id on the volume of a node.
 ///
 /// # Panics
