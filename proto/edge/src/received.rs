@@ -385,9 +385,9 @@ mod tests {
         let received = Received::new(1 << 20);
         let inflow = received.inflow(CancellationToken::new());
         let [first, _] = message(1 << 20, 600 << 10);
-        let mut alone = body(&inflow, &[first.clone()]);
+        let mut alone = body(&inflow, std::slice::from_ref(&first));
         assert!(given(&poll(&mut alone)), "a message that is alone has all the room");
-        let mut beside = body(&inflow, &[first.clone()]);
+        let mut beside = body(&inflow, std::slice::from_ref(&first));
         let refused = fault(poll(&mut beside));
         assert_eq!(refused.code, Code::ResourceExhausted);
         assert!(refused.is_not_executed(), "{refused}");
