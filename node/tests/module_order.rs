@@ -43,6 +43,7 @@ fn the_parts_that_all_share_know_nothing_of_what_runs() {
         "src/engine/mod.rs",
         &[
             "random",
+            "wake_ups",
             "clock",
             "fatal",
             "identity",

@@ -69,11 +69,47 @@ pub fn become_child(parent: i32, command: &[String]) -> anyhow::Result<()> {
     Err(error).with_context(|| format!("running {program}"))
 }
 
-/// Processor time that processes have used so far.
-pub fn processor_time(pids: impl IntoIterator<Item = u32>) -> Duration {
-    let ticks: u64 = pids.into_iter().filter_map(ticks).sum();
-    // USER_HZ is 100 on every Linux that Rust runs on.
-    Duration::from_millis(ticks * 10)
+/// What processes have used so far.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Usage {
+    /// Processor time.
+    pub time: Duration,
+    /// Context switches of their threads, voluntary and not.
+    pub switches: u64,
+}
+
+impl Usage {
+    /// Of all of these.
+    pub fn of(pids: impl IntoIterator<Item = u32>) -> Self {
+        let mut all = Self::default();
+        for pid in pids {
+            // USER_HZ is 100 on every Linux that Rust runs on.
+            all.time += Duration::from_millis(ticks(pid).unwrap_or(0) * 10);
+            all.switches += switches(pid).unwrap_or(0);
+        }
+        all
+    }
+
+    /// What was used since, the given share of it. Threads that have ended since take their
+    /// switches with them.
+    pub fn since(self, before: Self, share: f64) -> Self {
+        let switches = self.switches.saturating_sub(before.switches) as f64 * share;
+        Self {
+            time: self.time.saturating_sub(before.time).mul_f64(share),
+            switches: switches as u64,
+        }
+    }
+}
+
+fn switches(pid: u32) -> Option<u64> {
+    let mut total = 0;
+    for task in std::fs::read_dir(format!("/proc/{pid}/task")).ok()? {
+        // A thread may end while it is looked at.
+        let status = std::fs::read_to_string(task.ok()?.path().join("status")).unwrap_or_default();
+        let counts = status.lines().filter_map(|line| line.split_once("ctxt_switches:"));
+        total += counts.filter_map(|(_, count)| count.trim().parse::<u64>().ok()).sum::<u64>();
+    }
+    Some(total)
 }
 
 fn ticks(pid: u32) -> Option<u64> {

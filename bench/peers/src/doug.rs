@@ -1,6 +1,7 @@
 //! Five DougDB nodes and a facade, and lanes that speak to them in every way.
 
 use crate::child::{Ports, Process};
+use crate::counters::Counters;
 use crate::load::Lane;
 use anyhow::{Context, bail};
 use bytes::Bytes;
@@ -30,6 +31,7 @@ pub struct Doug {
     pub facade: Process,
     facade_address: String,
     node_addresses: Vec<String>,
+    http_addresses: Vec<String>,
 }
 
 impl Doug {
@@ -59,6 +61,8 @@ impl Doug {
         }
         let node_addresses: Vec<String> =
             nodes_ports.chunks(4).map(|ports| format!("127.0.0.1:{}", ports[0])).collect();
+        let http_addresses =
+            nodes_ports.chunks(4).map(|ports| format!("127.0.0.1:{}", ports[3])).collect();
         let facade_address = format!("127.0.0.1:{}", facade_ports[0]);
         let args = [
             ("--listen", facade_address.clone()),
@@ -67,7 +71,7 @@ impl Doug {
         ];
         let args = arguments("facade", args);
         let facade = Process::start("facade", &folder.join("facade.log"), program, &args)?;
-        Ok(Self { nodes, facade, facade_address, node_addresses })
+        Ok(Self { nodes, facade, facade_address, node_addresses, http_addresses })
     }
 
     /// Waits until every partition takes writes through the facade.
@@ -83,6 +87,11 @@ impl Doug {
             }
         }
         Ok(())
+    }
+
+    /// What its nodes have counted so far.
+    pub async fn counters(&self) -> anyhow::Result<Counters> {
+        Counters::of(&self.http_addresses).await
     }
 
     async fn client(&self, way: Way) -> Result<Client, Fault> {

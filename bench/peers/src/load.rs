@@ -26,7 +26,7 @@ pub trait Lane: Send + 'static {
 }
 
 /// What is asked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Operation {
     /// Writes of random keys.
     Put,

@@ -2,6 +2,7 @@
 //! disk, in one run, taking turns.
 
 mod child;
+mod counters;
 mod doug;
 mod etcd;
 mod etcd_tool;
@@ -62,6 +63,16 @@ pub struct Compare {
     /// Numbers of clients
     #[arg(long, value_delimiter = ',', default_value = "1,64,256")]
     clients: Vec<usize>,
+    /// What is asked
+    #[arg(long, value_delimiter = ',', default_value = "put,get")]
+    operations: Vec<load::Operation>,
+    /// Which systems are measured; etcd is started only if it is among them
+    #[arg(
+        long,
+        value_delimiter = ',',
+        default_value = "etcd,unary-direct,unary-facade,streamed-direct,streamed-facade"
+    )]
+    systems: Vec<plan::System>,
     /// Operations that a streaming client keeps unanswered
     #[arg(long, default_value_t = 64)]
     window: usize,

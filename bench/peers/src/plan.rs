@@ -2,6 +2,8 @@
 
 use crate::doug::Way;
 use crate::load::Operation;
+use clap::ValueEnum;
+use clap::builder::PossibleValue;
 
 /// Connections are shared beyond this many, as etcd's tool is usually told to.
 pub const CONNECTIONS: usize = 8;
@@ -15,6 +17,22 @@ pub enum System {
     Unary(Way),
     /// DougDB, by streams.
     Streamed(Way),
+}
+
+impl ValueEnum for System {
+    fn value_variants<'a>() -> &'a [Self] {
+        &SYSTEMS
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        Some(PossibleValue::new(match self {
+            System::Etcd => "etcd",
+            System::Unary(Way::Direct) => "unary-direct",
+            System::Unary(Way::Facade) => "unary-facade",
+            System::Streamed(Way::Direct) => "streamed-direct",
+            System::Streamed(Way::Facade) => "streamed-facade",
+        }))
+    }
 }
 
 /// In the order of the tables; etcd first, because the others are its multiples.
@@ -59,13 +77,21 @@ impl Cell {
 
 /// The measurements of one round. The systems take turns, and each round
 /// another one begins, so that none always profits from what went before.
-pub fn round(number: u32, clients: &[usize]) -> Vec<Cell> {
+pub fn round(
+    number: u32,
+    operations: &[Operation],
+    clients: &[usize],
+    systems: &[System],
+) -> Vec<Cell> {
     let mut cells = Vec::new();
-    for operation in [Operation::Put, Operation::Get] {
+    let mut systems = systems.to_vec();
+    if !systems.is_empty() {
+        let first = number as usize % systems.len();
+        systems.rotate_left(first);
+    }
+    for &operation in operations {
         for &clients in clients {
-            let mut systems = SYSTEMS;
-            systems.rotate_left(number as usize % SYSTEMS.len());
-            cells.extend(systems.map(|system| Cell { operation, clients, system }));
+            cells.extend(systems.iter().map(|&system| Cell { operation, clients, system }));
         }
     }
     cells

@@ -1,8 +1,11 @@
 //! The tables, as Markdown.
 
 use crate::Compare;
+use crate::child::Usage;
+use crate::counters::Counters;
 use crate::load::{Operation, Sample};
-use crate::plan::{Cell, SYSTEMS, System};
+use crate::plan::{Cell, System};
+use clap::ValueEnum;
 use std::fmt;
 use std::time::Duration;
 
@@ -11,10 +14,12 @@ use std::time::Duration;
 pub struct Measured {
     /// What the load saw.
     pub sample: Sample,
-    /// Processor time of all processes of the system.
-    pub servers: Duration,
-    /// Processor time of this program.
-    pub clients: Duration,
+    /// What all processes of the system used.
+    pub servers: Usage,
+    /// What this program used.
+    pub clients: Usage,
+    /// What the nodes counted; nothing for etcd.
+    pub counters: Counters,
 }
 
 /// Everything that one run has found.
@@ -23,6 +28,8 @@ pub struct Report {
     etcd_version: String,
     method: String,
     clients: Vec<usize>,
+    operations: Vec<Operation>,
+    systems: Vec<System>,
     idle: (f64, f64),
     cells: Vec<(Cell, Vec<Measured>)>,
     checks: Vec<(Cell, f64)>,
@@ -42,6 +49,12 @@ impl Report {
             etcd_version,
             method,
             clients: options.clients.clone(),
+            operations: options.operations.clone(),
+            systems: System::value_variants()
+                .iter()
+                .copied()
+                .filter(|system| options.systems.contains(system))
+                .collect(),
             idle: (0.0, 0.0),
             cells: Vec::new(),
             checks: Vec::new(),
@@ -93,11 +106,11 @@ impl Report {
         writeln!(
             f,
             "| clients | system | ops/s | × etcd | p50 ms | p99 ms | µs of CPU an operation: \
-             servers + load | errors |"
+             servers + load | context switches an operation: servers + load | errors |"
         )?;
-        writeln!(f, "|---:|---|---:|---:|---:|---:|---:|---:|")?;
+        writeln!(f, "|---:|---|---:|---:|---:|---:|---:|---:|---:|")?;
         for &clients in &self.clients {
-            for system in SYSTEMS {
+            for &system in &self.systems {
                 self.row(f, Cell { operation, clients, system })?;
             }
         }
@@ -114,22 +127,66 @@ impl Report {
             all.iter().flat_map(|m| m.sample.latencies.iter().copied()).collect();
         latencies.sort_unstable();
         let count = latencies.len().max(1) as f64;
-        let each = |time: fn(&Measured) -> Duration| {
-            all.iter().map(time).sum::<Duration>().as_secs_f64() * 1e6 / count
+        let time = |of: fn(&Measured) -> Duration| {
+            all.iter().map(of).sum::<Duration>().as_secs_f64() * 1e6 / count
         };
+        let switches = |of: fn(&Measured) -> u64| all.iter().map(of).sum::<u64>() as f64 / count;
         let errors: u64 = all.iter().map(|m| m.sample.errors).sum();
         writeln!(
             f,
-            "| {} | {} | {} | {:.2} | {:.2} | {:.2} | {:.0} + {:.0} | {errors} |",
+            "| {} | {} | {} | {:.2} | {:.2} | {:.2} | {:.0} + {:.0} | {:.1} + {:.1} | {errors} |",
             cell.clients,
             cell.system.name(),
             grouped(rate),
             rate / etcd,
             percentile(&latencies, 0.50),
             percentile(&latencies, 0.99),
-            each(|m| m.servers),
-            each(|m| m.clients),
+            time(|m| m.servers.time),
+            time(|m| m.clients.time),
+            switches(|m| m.servers.switches),
+            switches(|m| m.clients.switches),
         )
+    }
+
+    /// What operations caused inside the nodes of DougDB.
+    fn causes(&self, f: &mut fmt::Formatter<'_>, operation: Operation) -> fmt::Result {
+        writeln!(
+            f,
+            "| clients | system | events a turn | commands a batch | batches a sync | bytes a \
+             command | an operation: turns | syncs | messages | frames | wake-ups by thread |\n\
+             |---:|---|---:|---:|---:|---:|---:|---:|---:|---:|---|"
+        )?;
+        for (cell, all) in self.cells.iter().filter(|(cell, _)| cell.operation == operation) {
+            if cell.system == System::Etcd {
+                continue;
+            }
+            let counters = Counters::total(all.iter().map(|measured| &measured.counters));
+            let count = all.iter().map(|measured| measured.sample.latencies.len()).sum::<usize>();
+            let count = count.max(1) as f64;
+            let each = |name| counters.get(name) / count;
+            let wake_ups = counters.by_label("wake_ups_total");
+            let wake_ups: Vec<String> = wake_ups
+                .iter()
+                .filter(|(_, wake_ups)| wake_ups / count >= 0.005)
+                .map(|(thread, wake_ups)| format!("{thread} {:.2}", wake_ups / count))
+                .collect();
+            writeln!(
+                f,
+                "| {} | {} | {:.2} | {:.2} | {:.2} | {:.0} | {:.3} | {:.3} | {:.3} | {:.3} | {} |",
+                cell.clients,
+                cell.system.name(),
+                counters.per("host_events_total", "host_turns_total"),
+                counters.per("log_commands_total", "log_batches_total"),
+                counters.per("log_batches_total", "log_syncs_total"),
+                counters.per("log_batch_bytes_total", "log_commands_total"),
+                each("host_turns_total"),
+                each("log_syncs_total"),
+                each("peer_messages_total"),
+                each("peer_frames_total"),
+                wake_ups.join(", "),
+            )?;
+        }
+        Ok(())
     }
 }
 
@@ -137,15 +194,22 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}; etcd {}.", self.machine, self.etcd_version)?;
         writeln!(f, "{}.\n", self.method)?;
-        writeln!(f, "### Put\n")?;
-        self.table(f, Operation::Put)?;
-        writeln!(f, "\n### Get, linearizable\n")?;
-        self.table(f, Operation::Get)?;
+        for &operation in &self.operations {
+            let name = match operation {
+                Operation::Put => "Put",
+                Operation::Get => "Get, linearizable",
+            };
+            writeln!(f, "### {name}\n")?;
+            self.table(f, operation)?;
+            writeln!(f, "\n#### {name}: what it caused in all nodes together\n")?;
+            self.causes(f, operation)?;
+            writeln!(f)?;
+        }
         let (etcd, doug) = self.idle;
-        writeln!(
-            f,
-            "\nIdle, all processes together: etcd {etcd:.3} cores, DougDB {doug:.3} cores."
-        )?;
+        writeln!(f, "Idle, all processes together: etcd {etcd:.3} cores, DougDB {doug:.3} cores.")?;
+        if self.checks.is_empty() {
+            return Ok(());
+        }
         writeln!(f, "\n### Cross-check: etcd driven by its own load tool\n")?;
         writeln!(
             f,

@@ -1,6 +1,6 @@
 //! The engine measured, for its metrics.
 
-use super::Engine;
+use super::{Engine, wake_ups};
 use crate::apply::ReplicaData;
 use crate::flow::Class;
 use crate::metrics::{HostsMeasured, Measured, ReplicaMeasured, VolumeMeasured};
@@ -37,6 +37,7 @@ impl Engine {
             map_epoch: self.maps.epoch(),
             budget: self.budget,
             replicas: replicas.iter().map(|held| replica_measured(held, map.as_deref())).collect(),
+            threads: wake_ups::of_all_threads(),
         }
     }
 

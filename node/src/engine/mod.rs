@@ -15,5 +15,6 @@ pub mod removal;
 pub mod requests;
 pub mod session_memory;
 pub mod tasks;
+mod wake_ups;
 
 pub use parts::Engine;

@@ -39,6 +39,8 @@ pub struct Measured {
     pub budget: MemoryBudget,
     /// The replicas.
     pub replicas: Vec<ReplicaMeasured>,
+    /// The threads of the process.
+    pub threads: Vec<ThreadMeasured>,
 }
 
 /// What is measured of all hosts together.
@@ -87,4 +89,15 @@ pub struct ReplicaMeasured {
     pub compaction_debt: u64,
     /// The last index applied.
     pub applied: u64,
+}
+
+/// What is measured of a thread.
+#[derive(Debug)]
+pub struct ThreadMeasured {
+    /// The kernel's name for it.
+    pub id: u64,
+    /// Its own name.
+    pub name: String,
+    /// How often it has waited so far.
+    pub wake_ups: u64,
 }

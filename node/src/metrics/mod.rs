@@ -2,8 +2,10 @@
 
 mod measured;
 mod partitions;
+mod pipeline;
 
-pub use measured::{HostsMeasured, Measured, ReplicaMeasured, VolumeMeasured};
+pub use measured::{HostsMeasured, Measured, ReplicaMeasured, ThreadMeasured, VolumeMeasured};
+pub use pipeline::Pipeline;
 
 use crate::budget::Share;
 use crate::flow::Class;
@@ -100,6 +102,8 @@ pub struct Metrics {
     conditions_unmet: Family<KeyspaceLabel, Counter>,
     sessions: Family<KeyspaceLabel, Gauge>,
     partitions: PartitionMetrics,
+    /// What an operation causes inside the node.
+    pub pipeline: Pipeline,
     clock_offset: Gauge,
     leaderships: Gauge,
     quiesced: Gauge,
@@ -225,6 +229,8 @@ impl Metrics {
         }
         let partitions = PartitionMetrics::default();
         partitions.register(&mut registry);
+        let pipeline = Pipeline::default();
+        pipeline.register(&mut registry);
         let help = "What each part may use of the memory budget";
         registry.register_with_unit("memory_share", help, Unit::Bytes, memory_share_bytes.clone());
         let help = "From the node's door to the answer, of operations taken in and carried out";
@@ -237,6 +243,7 @@ impl Metrics {
             conditions_unmet,
             sessions,
             partitions,
+            pipeline,
             clock_offset,
             leaderships,
             quiesced,
@@ -355,6 +362,7 @@ impl Metrics {
         }
         self.memtable_bytes.set(now.memtable_bytes as i64);
         self.count_sessions(&now.replicas);
+        self.pipeline.measured(&now.threads);
         self.partitions.tell(now.replicas.iter().map(|replica| Figures {
             partition: replica.partition,
             bytes: replica.bytes,

@@ -22,6 +22,8 @@ pub fn run(number: usize, mut host: Host, engine: Arc<Engine>, pulse: Pulse) {
         pulse.beat();
         let wait = next_tick.since(engine.clock.now());
         engine.hosts[number].mailbox.take_turn(&mut turn, wait.min(tick));
+        engine.metrics.pipeline.turns.inc();
+        engine.metrics.pipeline.events.inc_by(turn.len() as u64);
         for input in turn.drain(..) {
             step(&mut host, input, &engine);
         }
@@ -45,6 +47,7 @@ fn carry_out(number: usize, effects: Effects, engine: &Engine) {
     // The leader sends while its own write runs (thesis, 10.2.1).
     for (node, turn) in effects.turns {
         engine.metrics.peer_turns.inc();
+        engine.metrics.pipeline.said(&turn);
         engine.peers.send(node, turn);
     }
     if !effects.records.is_empty() {

@@ -8,7 +8,7 @@ use crate::flow::{Appended, LogQueue};
 use crate::host::{Event, host_of};
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 use doug_storage::StorageError;
-use doug_storage::log::LogWriter;
+use doug_storage::log::{LogWriter, Record};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -66,11 +66,18 @@ fn pause(queue: &LogQueue, wants_mark: bool) -> Duration {
 /// waits for room in the log, with a later turn. Batches are never dropped.
 fn turn(log: &mut LogWriter, queue: &mut LogQueue, engine: &Engine) {
     while !queue.is_empty() {
-        let appended = check(queue.append(|record| log.append(record.clone()).map(drop)));
+        let appended = check(queue.append(|record| {
+            log.append(record.clone())?;
+            if let Record::Batch { count, data, .. } = record {
+                engine.metrics.pipeline.appended(*count, data.len());
+            }
+            Ok(())
+        }));
         if appended.is_empty() {
             return;
         }
         check(log.sync());
+        engine.metrics.pipeline.syncs.inc();
         for (host, Appended { upto, passed }) in appended {
             engine.hosts[host].send(Event::Persisted { upto, passed });
         }
@@ -110,7 +117,6 @@ mod tests {
     use super::*;
     use crate::work::Sequence;
     use doug_storage::ReplicaKey;
-    use doug_storage::log::Record;
 
     #[test]
     fn an_idle_log_says_within_a_few_milliseconds_what_is_durable_and_rests_then() {

@@ -8,6 +8,7 @@ use crate::engine::peers::{Begun, PeerQueue};
 use crate::host::Event;
 use doug_proto::ids::NodeId;
 use doug_proto::v1::{self, exchange_request::Content};
+use prometheus_client::metrics::counter::Counter;
 use std::io::ErrorKind;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -48,7 +49,8 @@ async fn run(node: NodeId, queue: Arc<PeerQueue>, engine: Weak<Engine>) {
             Ok((sending, answers)) => {
                 tracing::debug!(%node, address, "connected to a peer");
                 backoff = BACKOFF;
-                let why = stream(&queue, sending, answers).await;
+                let frames = &engine.metrics.pipeline.frames;
+                let why = stream(&queue, frames, sending, answers).await;
                 tracing::debug!(%node, address, why, "lost the connection to a peer");
                 if refuses(&address).await {
                     for host in &engine.hosts {
@@ -130,6 +132,7 @@ pub fn endpoint(address: &str) -> Result<Endpoint, String> {
 /// Sends turns until the stream breaks; says why it did.
 async fn stream(
     queue: &PeerQueue,
+    frames: &Counter,
     sending: mpsc::Sender<v1::ExchangeRequest>,
     mut answers: Answers,
 ) -> String {
@@ -145,6 +148,7 @@ async fn stream(
                 let Ok(room) = room else { return "the stream was reset".to_owned() };
                 tokio::select! {
                     turn = queue.next() => {
+                        frames.inc();
                         room.send(v1::ExchangeRequest { content: Some(Content::Turn(turn)) });
                     }
                     answer = answers.message() => match answer {
