@@ -13,7 +13,7 @@ use std::fmt::Write as _;
 const GROUPS: [(&str, &[&str]); 6] = [
     ("Running a database", &["demo", "node", "facade", "create"]),
     ("Keys and values", &["put", "get", "del", "scan", "load", "dump", "bench"]),
-    ("Looking", &["status", "doctor"]),
+    ("Looking", &["status", "top", "doctor"]),
     ("Steering", &STEERING),
     ("Kubernetes", &["operator", "crds", "kubectl"]),
     ("This program", &["version", "completions"]),

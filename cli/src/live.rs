@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 /// No database is asked more often.
-pub const LEAST_INTERVAL: Duration = Duration::from_millis(100);
+const LEAST_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Shows `text`: on a terminal over what stood there, else below it.
 pub fn show(text: &str) {
@@ -15,13 +15,9 @@ pub fn show(text: &str) {
     }
 }
 
-/// Waits for the next look; false once nobody reads any more.
-pub async fn again(interval: Duration) -> bool {
-    if out::lost().is_some() {
-        return false;
-    }
+/// Waits for the next look.
+pub async fn pause(interval: Duration) {
     sleep(interval.max(LEAST_INTERVAL)).await;
-    true
 }
 
 /// What draws `text` over what a terminal of that size shows, without a moment of emptiness: from

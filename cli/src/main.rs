@@ -8,6 +8,7 @@ mod exit;
 mod failure;
 mod given;
 mod globals;
+mod grid;
 mod help;
 mod kubectl;
 mod live;
@@ -76,6 +77,8 @@ enum Command {
     Dump(commands::dump::Args),
     /// Show who leads, who lags, and since when
     Status(commands::status::Args),
+    /// Show who has how much to do, the busiest first
+    Top(commands::top::Args),
     /// Say what is wrong, with a remedy
     Doctor(commands::doctor::Args),
     /// Move partitions to other clusters, and see how far that is
@@ -235,6 +238,7 @@ async fn run(command: Command, globals: &Globals) -> anyhow::Result<Exit> {
         Command::Load(args) => commands::load::run(*args, globals).await,
         Command::Dump(args) => commands::dump::run(args, globals).await,
         Command::Status(args) => commands::status::run(args, globals).await,
+        Command::Top(args) => commands::top::run(args, globals).await,
         Command::Doctor(args) => commands::doctor::run(args, globals).await,
         Command::Partition(args) => commands::partition::run(args, globals).await,
         Command::Member(args) => commands::member::run(args, globals).await,

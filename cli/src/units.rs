@@ -76,6 +76,21 @@ pub fn show_size(bytes: u64) -> String {
     }
 }
 
+/// Writes how many for people, a second or altogether: `0`, `0.4`, `17`, `999`, `9.9k`, `123k`,
+/// `4.5M`.
+pub fn show_count(count: f64) -> String {
+    let (mut shown, mut unit) = (count, "");
+    for next in ["k", "M", "G", "T"] {
+        // What would be rounded to a thousand and more is one of the next.
+        if shown < 999.5 {
+            break;
+        }
+        (shown, unit) = (shown / 1000.0, next);
+    }
+    let whole = shown >= 9.95 || unit.is_empty() && shown.fract() == 0.0;
+    if whole { format!("{shown:.0}{unit}") } else { format!("{shown:.1}{unit}") }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -108,6 +123,23 @@ mod tests {
             (u64::MAX, "16 EiB"),
         ] {
             assert_eq!(show_size(bytes), shown);
+        }
+    }
+
+    #[test]
+    fn counts_are_shown_with_two_or_three_digits() {
+        for (count, shown) in [
+            (0.0, "0"),
+            (0.04, "0.0"),
+            (0.4, "0.4"),
+            (7.0, "7"),
+            (999.4, "999"),
+            (999.6, "1.0k"),
+            (9_876.0, "9.9k"),
+            (123_456.0, "123k"),
+            (4.5e6, "4.5M"),
+        ] {
+            assert_eq!(show_count(count), shown);
         }
     }
 

@@ -214,3 +214,27 @@ async fn one_client_more_than_allowed_is_told_so_and_the_others_go_on() {
     first.status(status()).await.unwrap();
     database.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_counts_what_each_of_its_replicas_serves() {
+    let database = Database::start(None).await;
+    let client = database.client().await;
+    for key in ["a", "b", "c"] {
+        client.put(key, vec![b'v'; 100], If::Always).await.unwrap();
+    }
+    client.put("a", "again", If::Absent).await.unwrap();
+    client.get("a", Read::Linearizable).await.unwrap();
+    client.get("a", Read::Eventual).await.unwrap();
+    let request = doug_proto::v1::StatusRequest::default();
+    let mut status = database.plain().await.status(request).await.unwrap().into_inner();
+    let mut replicas = status.nodes.remove(0).replicas;
+    // The first partition is the catalog's.
+    let replica = replicas.remove(1);
+    let served = replica.served.unwrap();
+    assert_eq!((served.reads, served.read_bytes), (2, 200));
+    assert!(served.writes >= 4, "also one whose condition did not hold: {served:?}");
+    assert!((300..1_000).contains(&served.written_bytes), "{served:?}");
+    // Beside the keys, sessions may stand there.
+    assert!(replica.estimated_keys >= 3, "{replica:?}");
+    database.stop().await;
+}

@@ -62,6 +62,11 @@ pub fn size() -> Option<(usize, usize)> {
     known.then(|| (usize::from(size.ws_row), usize::from(size.ws_col)))
 }
 
+/// Columns of the terminal; none where it is none, so that nothing is cut in a file.
+pub fn columns() -> Option<usize> {
+    size().map(|(_, columns)| columns)
+}
+
 /// Prints. Where that fails, [`lost`] says so, and what is printed later is skipped: a
 /// command that acts must not stop half-way because nobody watches.
 pub fn print(text: Arguments) {

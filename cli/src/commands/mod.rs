@@ -18,6 +18,7 @@ pub mod partition;
 pub mod put;
 pub mod scan;
 pub mod status;
+pub mod top;
 pub mod version;
 
 mod answer;

@@ -2,9 +2,11 @@
 
 mod machine;
 mod replica_data;
+mod served;
 mod session_keys;
 mod sessions;
 
 pub use machine::{ApplyError, Machine, STATE_FORMAT_VERSION};
 pub use replica_data::{AppliedWork, Checkpoint, Jobs, ReplicaData, Unapplied};
+pub use served::ServedCounts;
 pub use sessions::{SessionAdmission, Sessions};

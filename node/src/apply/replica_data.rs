@@ -2,6 +2,7 @@
 //! together by the log and read through immutable views.
 
 use super::machine::{ApplyError, Machine};
+use super::served::ServedCounts;
 use crate::work::{ApplyBatch, ApplyWork, InstalledSnapshot, RequestId};
 use bytes::Bytes;
 use doug_proto::ids::DatabaseId;
@@ -37,6 +38,7 @@ pub struct ReplicaData {
     /// Of the last batch applied, or being applied.
     stamp: AtomicU64,
     serves: AtomicBool,
+    served: ServedCounts,
 }
 
 #[derive(Debug)]
@@ -127,6 +129,7 @@ impl ReplicaData {
             leads: AtomicBool::new(false),
             stamp,
             serves: AtomicBool::new(false),
+            served: ServedCounts::default(),
         }
     }
 
@@ -313,6 +316,16 @@ impl ReplicaData {
         let inner = self.inner.lock();
         let memtables = inner.tree.memtable_bytes() + inner.tree.frozen_bytes();
         inner.tree.table_bytes() + memtables as u64
+    }
+
+    /// How many keys there are, as the counts of tables and memtables let one estimate.
+    pub fn estimated_keys(&self) -> u64 {
+        self.inner.lock().tree.estimated_keys()
+    }
+
+    /// What was served from here since the process began.
+    pub fn served(&self) -> &ServedCounts {
+        &self.served
     }
 
     /// How many client sessions there are.

@@ -108,6 +108,11 @@ struct Place {
 }
 
 impl Permit {
+    /// Bytes of the request itself.
+    pub fn request_bytes(&self) -> u64 {
+        self.bytes.saturating_sub(OVERHEAD)
+    }
+
     /// The operation was carried out, and is answered now.
     pub fn carried_out(&mut self, now: Time) {
         if let Some(place) = &mut self.place {

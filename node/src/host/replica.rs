@@ -287,6 +287,9 @@ impl Replica {
             feature_level: self.feature_level,
             quiesced: self.raft.is_quiesced(),
             ambiguous_tail: self.raft.has_ambiguous_tail(),
+            // The replica's data know these, and the host does not: see `services::status`.
+            served: None,
+            estimated_keys: 0,
         }
     }
 

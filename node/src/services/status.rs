@@ -40,7 +40,11 @@ async fn node(engine: &Engine) -> v1::NodeStatus {
         }
     }
     for replica in &mut replicas {
-        replica.bytes = engine.partition(replica.partition).map_or(0, |p| p.bytes());
+        if let Some(data) = engine.partition(replica.partition) {
+            replica.bytes = data.bytes();
+            replica.estimated_keys = data.estimated_keys();
+            replica.served = Some(data.served().to_wire());
+        }
     }
     replicas.extend(engine.fenced.lock().iter().map(|(replica, why)| v1::ReplicaStatus {
         partition: replica.partition,

@@ -139,7 +139,10 @@ fn finish(partition: &ReplicaData, work: AppliedWork, engine: &Engine) {
                 continue;
             };
             match answer_write(&asked, served, epoch, (&outcome, stamp)) {
-                Ok(answer) => sink.answer(answer),
+                Ok(answer) => {
+                    partition.served().note_write(request.permit.request_bytes());
+                    sink.answer(answer);
+                }
                 Err(fault) => sink.fail(&fault),
             }
         }

@@ -63,6 +63,7 @@ fn serve(mut request: Request, ready: Option<ReadyRead>, engine: &Engine) {
     match answer_read(&partition, &asked, served, &engine.scan_pins, now) {
         Ok(answer) => {
             request.permit.carried_out(engine.clock.now());
+            partition.served().note_read(&answer);
             sink.answer(answer);
         }
         Err(ReadFailure::Refused(fault)) => sink.fail(&fault),

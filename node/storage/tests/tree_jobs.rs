@@ -38,6 +38,29 @@ fn an_empty_memtable_publishes_a_position_without_a_table() {
 }
 
 #[test]
+fn keys_are_estimated_from_counts_and_known_once_versions_are_merged() {
+    let mut keeper = Keeper::new(forgetful());
+    assert_eq!(keeper.tree.estimated_keys(), 0);
+    for (revision, key) in (1..).zip(["a", "b", "c", "d"]) {
+        keeper.put(revision, key, "x");
+    }
+    assert_eq!(keeper.tree.estimated_keys(), 4, "all of them in the memtable");
+    keeper.rotate();
+    keeper.delete(5, "a");
+    assert_eq!(keeper.tree.estimated_keys(), 3, "one that is frozen is hidden");
+    keeper.put(6, "b", "y");
+    assert_eq!(keeper.tree.estimated_keys(), 4, "a key that was written again counts twice");
+    keeper.flush();
+    assert_eq!(keeper.tree.estimated_keys(), 4, "in tables as in memtables");
+    for revision in 7..=12 {
+        keeper.put(revision, "b", "z");
+        keeper.flush();
+    }
+    keeper.compact();
+    assert_eq!(keeper.tree.estimated_keys(), 3, "b, c and d");
+}
+
+#[test]
 fn memtables_are_flushed_oldest_first_and_one_at_a_time() {
     let mut keeper = Keeper::new(forgetful());
     for revision in 1..=3 {

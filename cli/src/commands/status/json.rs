@@ -18,8 +18,9 @@ pub fn document(view: &View) -> Value {
     })
 }
 
-fn node(node: &Node) -> Value {
-    let state = match node.state {
+/// A state as documents name it.
+pub fn state_name(state: NodeState) -> &'static str {
+    match state {
         NodeState::Unspecified => "Unknown",
         NodeState::Starting => "Starting",
         NodeState::Empty => "Empty",
@@ -27,7 +28,10 @@ fn node(node: &Node) -> Value {
         NodeState::Ready => "Ready",
         NodeState::Unreachable => "Unreachable",
         NodeState::Removed => "Removed",
-    };
+    }
+}
+
+fn node(node: &Node) -> Value {
     let volume = node.volume.map(|volume| {
         json!({
             "totalBytes": volume.total_bytes,
@@ -41,7 +45,7 @@ fn node(node: &Node) -> Value {
         "name": node.name,
         "cluster": node.cluster,
         "address": node.address,
-        "state": state,
+        "state": state_name(node.state),
         "message": node.message,
         "version": node.version,
         "volume": volume,
@@ -59,6 +63,7 @@ fn partition(partition: &Partition) -> Value {
         "sinceMilliseconds": partition.since_milliseconds,
         "lastIndex": partition.last_index,
         "bytes": partition.bytes,
+        "estimatedKeys": partition.estimated_keys,
         "voters": partition.voters,
         "wantedVoters": partition.wanted,
         "members": members.collect::<Vec<_>>(),

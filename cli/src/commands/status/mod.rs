@@ -10,7 +10,9 @@ use crate::exit::Exit;
 use crate::globals::Globals;
 use crate::units;
 use anyhow::Context;
-pub use ask::ask;
+pub use ask::{Look, ask, look};
+use doug_streams::out;
+pub use json::state_name;
 use std::time::Duration;
 #[cfg(test)]
 pub use view::Change;
@@ -54,7 +56,7 @@ pub async fn run(args: Args, globals: &Globals) -> anyhow::Result<Exit> {
     if globals.json() {
         doug_streams::outln!("{}", json::document(&view));
     } else {
-        doug_streams::outln!("{}", text::render(&view));
+        doug_streams::outln!("{}", text::render(&view, out::columns()));
     }
     let leaderless = view.partitions.iter().any(|partition| partition.leader.is_none());
     Ok(if leaderless { Exit::Unavailable } else { Exit::Done })

@@ -2,20 +2,19 @@
 //! cluster's partitions.
 
 use super::view::{Change, Node, Partition, Place, Shortage, View};
-use crate::units::{show_milliseconds, show_size};
-use comfy_table::Table;
-use comfy_table::presets::NOTHING;
+use crate::grid::{Column, Grid};
+use crate::units::{show_count, show_milliseconds, show_size};
 use doug_proto::clock_offset::clock_off;
 use doug_proto::v1::NodeState;
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
-/// Tables and a summary.
-pub fn render(view: &View) -> String {
+/// Tables, as wide as a terminal of so many columns, and a summary.
+pub fn render(view: &View, columns: Option<usize>) -> String {
     let mut text = String::new();
     let clusters: BTreeSet<&str> = view.nodes.iter().map(|node| node.cluster.as_str()).collect();
     for cluster in clusters {
-        let _ = writeln!(text, "cluster {cluster}\n{}\n", table(view, cluster));
+        let _ = writeln!(text, "cluster {cluster}\n{}\n", table(view, cluster).render(columns));
     }
     for partition in &view.partitions {
         for (node, why) in &partition.damaged {
@@ -47,21 +46,33 @@ pub fn render(view: &View) -> String {
     text
 }
 
-fn table(view: &View, cluster: &str) -> Table {
+fn table(view: &View, cluster: &str) -> Grid {
     let nodes: Vec<&Node> = view.nodes.iter().filter(|node| node.cluster == cluster).collect();
-    let mut table = Table::new();
-    table.load_style(NOTHING);
-    let head = ["partition", "keyspace", "size", "leader", "since"].map(str::to_owned);
-    table.set_header(head.into_iter().chain(nodes.iter().map(|node| node.name.clone())));
+    let head = [
+        Column::words("partition"),
+        Column::words("keyspace").rank(1),
+        Column::numbers("size").rank(3),
+        Column::numbers("keys").rank(4),
+        Column::words("leader"),
+        Column::words("since").rank(2),
+    ];
+    let places = nodes.iter().map(|node| Column::words(&node.name));
+    let mut grid = Grid::new(head.into_iter().chain(places).collect());
     for partition in view.partitions.iter().filter(|partition| partition.cluster == cluster) {
         let leader = partition.leader.as_deref().map_or("none", |id| view.name_of(id)).to_owned();
         let since = partition.since_milliseconds.map_or_else(|| "?".into(), show_milliseconds);
+        let head = [
+            partition.id.to_string(),
+            partition.keyspace.clone(),
+            show_size(partition.bytes),
+            format!("~{}", show_count(partition.estimated_keys as f64)),
+            leader,
+            since,
+        ];
         let places = nodes.iter().map(|node| place(partition, node));
-        let (id, keyspace) = (partition.id.to_string(), partition.keyspace.clone());
-        let size = show_size(partition.bytes);
-        table.add_row([id, keyspace, size, leader, since].into_iter().chain(places));
+        grid.add(head.into_iter().chain(places).collect());
     }
-    table
+    grid
 }
 
 fn place(partition: &Partition, node: &Node) -> String {
@@ -111,14 +122,14 @@ mod tests {
 
     #[test]
     fn the_tables_show_who_leads_who_lags_and_who_is_down() {
-        insta::assert_snapshot!(render(&sample()));
+        insta::assert_snapshot!(render(&sample(), None));
     }
 
     #[test]
     fn a_clock_that_needs_setting_stands_beside_its_node() {
         let mut view = sample();
         view.nodes[0].clock_offset = -2_500;
-        let text = render(&view);
+        let text = render(&view, None);
         assert!(text.contains("its clock is 2500 ms behind those of the nodes it hears"), "{text}");
     }
 
@@ -131,14 +142,14 @@ mod tests {
             refuses_writes: true,
             ..Default::default()
         });
-        let text = render(&view);
+        let text = render(&view, None);
         let said = "a-1 (000000000001): its volume is full: 9 of 300 MiB are left for data";
         assert!(text.contains(said), "{text}");
     }
 
     #[test]
     fn what_is_below_the_declared_number_stands_below_the_tables() {
-        let text = render(&short());
+        let text = render(&short(), None);
         assert!(text.contains("partition 1: 3 voters, 2 fewer than declared\n"), "{text}");
         assert!(text.contains("cluster a: 3 nodes of 5 declared\n"), "{text}");
         assert!(!text.contains("partition 2: 3 voters"), "{text}");
@@ -146,6 +157,6 @@ mod tests {
 
     #[test]
     fn damaged_replicas_and_changes_of_members_stand_below_the_tables() {
-        insta::assert_snapshot!(render(&changing()));
+        insta::assert_snapshot!(render(&changing(), None));
     }
 }

@@ -75,6 +75,8 @@ pub struct Partition {
     /// Bytes that its data take in tables and memtables of one replica: the leader's, or else
     /// of the one that has most.
     pub bytes: u64,
+    /// How many keys that replica has, as the counts of its tables let it estimate.
+    pub estimated_keys: u64,
     /// Its members, by node id.
     pub members: BTreeMap<String, Place>,
     /// What changes about its members, and how far that is.
@@ -246,8 +248,8 @@ fn placed<'a>(
     let ambiguous_tails = ambiguous.map(|(id, _)| id.clone()).collect();
     let leader = leader(&replicas);
     let last_index = leader.map_or(0, |(_, replica)| replica.last_index);
-    let most = || replicas.values().flatten().map(|replica| replica.bytes).max().unwrap_or(0);
-    let bytes = leader.map_or_else(most, |(_, replica)| replica.bytes);
+    let largest = || replicas.values().flatten().max_by_key(|replica| replica.bytes).copied();
+    let measured = leader.map(|(_, replica)| replica).or_else(largest);
     let members = replicas
         .iter()
         .map(|(id, replica)| (id.clone(), place(id, *replica, leader, said)))
@@ -260,7 +262,8 @@ fn placed<'a>(
         leader: leader.map(|(id, _)| id.to_owned()),
         since_milliseconds: leader.map(|(_, r)| r.since_milliseconds).or_else(longest),
         last_index,
-        bytes,
+        bytes: measured.map_or(0, |replica| replica.bytes),
+        estimated_keys: measured.map_or(0, |replica| replica.estimated_keys),
         members,
         change: None,
         voters: partition.voters.len(),
@@ -363,6 +366,7 @@ pub mod tests {
             last_index,
             since_milliseconds,
             bytes: 3 << 19,
+            estimated_keys: 12_345,
             ..Default::default()
         }
     }

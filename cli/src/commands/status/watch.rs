@@ -5,6 +5,7 @@ use crate::exit::Exit;
 use crate::failure;
 use crate::globals::Globals;
 use crate::live;
+use doug_streams::out;
 use std::time::Duration;
 
 /// Shows the state until nobody reads it any more. One that is not known for a while is said, and
@@ -15,16 +16,17 @@ pub async fn run(interval: Duration, globals: &Globals) -> anyhow::Result<Exit> 
         match (view, globals.json()) {
             (Ok(view), true) => doug_streams::outln!("{}", json::document(&view)),
             (Err(fault), true) => {
-                failure::say(&anyhow::Error::from(fault), globals);
+                failure::say(&fault.into(), globals);
             }
-            (Ok(view), false) => live::show(&text::render(&view)),
+            (Ok(view), false) => live::show(&text::render(&view, out::columns())),
             (Err(fault), false) => {
                 let said = format!("the state is not known: {fault}");
                 live::show(&globals.given.repeated_in(&said));
             }
         }
-        if !live::again(interval).await {
+        if out::lost().is_some() {
             return Ok(Exit::Done);
         }
+        live::pause(interval).await;
     }
 }

@@ -60,6 +60,7 @@ pub(crate) struct Memtable {
     /// The batches applied, in order.
     batches: Mutex<Vec<TimedBatch>>,
     bytes: AtomicUsize,
+    tombstones: AtomicUsize,
     newest: AtomicU64,
 }
 
@@ -71,6 +72,7 @@ impl Memtable {
             arena: Mutex::new(Arena::new()),
             batches: Mutex::new(Vec::new()),
             bytes: AtomicUsize::new(0),
+            tombstones: AtomicUsize::new(0),
             newest: AtomicU64::new(newest),
         }
     }
@@ -116,6 +118,8 @@ impl Memtable {
         }
         let grown = arena.allocated() - before + ops.len() * NODE;
         self.bytes.fetch_add(grown, Ordering::Relaxed);
+        let tombstones = ops.iter().filter(|op| op.slot.is_tombstone()).count();
+        self.tombstones.fetch_add(tombstones, Ordering::Relaxed);
     }
 
     /// The newest revision wholly applied.
@@ -131,6 +135,11 @@ impl Memtable {
 
     pub(crate) fn is_empty(&self) -> bool {
         self.entries.is_empty()
+    }
+
+    /// Versions, and the tombstones among them.
+    pub(crate) fn counts(&self) -> (u64, u64) {
+        (self.entries.len() as u64, self.tombstones.load(Ordering::Relaxed) as u64)
     }
 
     /// The newest version of `key` at or below revision `at`.

@@ -374,6 +374,19 @@ impl Tree {
         self.level_stats().iter().map(|level| level.bytes).sum()
     }
 
+    /// How many keys the tree holds: every version of a value counts as one, and a tombstone
+    /// takes away itself and a version that it hides. Too many where keys were written again
+    /// and their versions are not merged yet.
+    pub fn estimated_keys(&self) -> u64 {
+        let frozen = self.version.frozen.iter().map(|frozen| &frozen.memtable);
+        let memtables = frozen.chain([&self.version.active]).map(|memtable| memtable.counts());
+        let stats = self.level_stats();
+        let tables = stats.iter().map(|level| (level.entries, level.tombstones));
+        let (entries, tombstones) =
+            memtables.chain(tables).fold((0, 0), |sum, each| (sum.0 + each.0, sum.1 + each.1));
+        entries.saturating_sub(2 * tombstones)
+    }
+
     /// Contents of each level.
     pub fn level_stats(&self) -> Vec<LevelStats> {
         self.version.levels.stats()
