@@ -23,7 +23,7 @@ use crate::table::entry::{Cursor, Direction, Place};
 use crate::table::{Slot, TimedBatch};
 use crate::tree::KeyClass;
 use arena::Arena;
-use entry::{Entry, Placed};
+use entry::{Entry, Placed, Sought};
 
 /// Memory of a node of the skip list: an entry, a counter, and a tower of two pointers in
 /// the mean; with what the allocator adds.
@@ -114,7 +114,7 @@ impl Memtable {
             slot.encode_head(&mut head);
             let bytes = arena.store(&[&[class.byte()], key, &head, slot.bytes()]);
             let key_len = u32::try_from(1 + key.len()).expect("a key has at most 4 KiB");
-            self.entries.insert(Entry { bytes, key_len, revision });
+            self.entries.insert(Entry::new(bytes, key_len, revision));
         }
         let grown = arena.allocated() - before + ops.len() * NODE;
         self.bytes.fetch_add(grown, Ordering::Relaxed);
@@ -149,7 +149,8 @@ impl Memtable {
     }
 
     fn lower_bound(&self, place: Place<'_>) -> Option<set::Entry<'_, Entry>> {
-        self.entries.lower_bound::<dyn Placed>(Bound::Included(&place as &dyn Placed))
+        let sought = Sought::new(place);
+        self.entries.lower_bound::<dyn Placed>(Bound::Included(&sought as &dyn Placed))
     }
 
     /// A cursor at the first version at or after `start`; `None` is the very first.
@@ -168,7 +169,8 @@ impl Memtable {
         MemtableCursor {
             entry: match end {
                 Some(end) => {
-                    self.entries.upper_bound::<dyn Placed>(Bound::Excluded(&end as &dyn Placed))
+                    let sought = Sought::new(end);
+                    self.entries.upper_bound::<dyn Placed>(Bound::Excluded(&sought as &dyn Placed))
                 }
                 None => self.entries.back(),
             },
