@@ -248,3 +248,37 @@ async fn without_being_asked_to_hurry_an_operation_waits_for_a_wrong_endpoint_to
     net.serve("f1:7400", willing);
     put.await.unwrap().unwrap();
 }
+
+/// A facade whose partition has no leader: it says so once its own time is over.
+#[tokio::test(start_paused = true)]
+async fn what_a_facade_says_at_its_deadline_is_heard_and_told_as_it_is() {
+    let net = Net::default();
+    let headless = "no leader of partition 3 (cluster a) was found within the deadline";
+    net.serve("f1:7400", move |_| Reply::AtItsDeadline(Fault::unavailable(headless)));
+    let builder = net.builder().endpoints(["f1:7400"]).sessions(false);
+    let client = builder.connect().await.unwrap();
+    let began = Instant::now();
+    let read = client.get("k", Read::Linearizable).await.unwrap_err();
+    assert_eq!((read.code, &*read.message), (Code::Unavailable, headless));
+    let write = client.put("k", "v", If::Always).await.unwrap_err();
+    assert!(write.is_not_executed(), "{write:?}");
+    assert_eq!((write.code, &*write.message), (Code::Unavailable, headless));
+    assert!(began.elapsed() < Duration::from_secs(10), "each within its deadline of 5 s");
+}
+
+/// It would only be cut off by the deadline, and make a definite refusal an unknown outcome.
+#[tokio::test(start_paused = true)]
+async fn what_a_facade_refused_at_its_deadline_is_not_tried_again_however_short_that_is() {
+    let net = Net::default();
+    let refusal = || Fault::unavailable("nobody took the write").not_executed();
+    let refuses = |address| net.serve(address, move |_| Reply::AtItsDeadline(refusal()));
+    let (one, other) = (refuses("f1:7400"), refuses("f2:7400"));
+    for (done, milliseconds) in (130..150).chain([1_000, 5_000]).enumerate() {
+        let builder = net.builder().endpoints(["f1:7400", "f2:7400"]).sessions(false);
+        let builder = builder.timeout(Duration::from_millis(milliseconds)).seed(milliseconds);
+        let client = builder.connect().await.unwrap();
+        let fault = client.put("k", "v", If::Always).await.unwrap_err();
+        assert!(fault.is_not_executed(), "{milliseconds} ms: {fault:?}");
+        assert_eq!(one.count() + other.count(), done + 1, "{milliseconds} ms");
+    }
+}

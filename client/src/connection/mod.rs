@@ -21,6 +21,11 @@ use std::task::{Context, Poll, Waker};
 use tokio::sync::Notify;
 use tokio::time::{Duration, Instant};
 
+/// The part of an operation's time, but at most so much, in which an endpoint's answer is to
+/// arrive that tells at the deadline what stood in the way.
+const WAY_BACK_PART: u32 = 20;
+const WAY_BACK_MOST: Duration = Duration::from_millis(75);
+
 /// A server, and the stream to it once there is something to send. Cheap to
 /// clone; the stream ends with the last clone.
 #[derive(Clone)]
@@ -42,6 +47,8 @@ impl Drop for Handle {
 pub(crate) struct Multiplexer {
     pub(crate) address: String,
     pub(crate) settings: Arc<Settings>,
+    /// Most of an operation's time that is kept for the answer's way back.
+    way_back: Duration,
     state: Mutex<State>,
     /// Whether a waiting operation found the server silent since it was last heard.
     silent: AtomicBool,
@@ -78,8 +85,18 @@ enum Link {
 }
 
 impl Connection {
-    /// A handle. Nothing is opened before the first operation.
+    /// A handle to a node. Nothing is opened before the first operation.
     pub(crate) fn new(address: String, settings: Arc<Settings>) -> Self {
+        Self::over(address, settings, Duration::ZERO)
+    }
+
+    /// The same to an endpoint, which may try several nodes until the deadline: it is told an
+    /// earlier one, so that what it has found out is heard by then.
+    pub(crate) fn to_endpoint(address: String, settings: Arc<Settings>) -> Self {
+        Self::over(address, settings, WAY_BACK_MOST)
+    }
+
+    fn over(address: String, settings: Arc<Settings>, way_back: Duration) -> Self {
         let heard = settings.runtime.now();
         let state = State {
             slots: Slots::new(settings.max_in_flight, settings.max_in_flight_bytes),
@@ -95,6 +112,7 @@ impl Connection {
         let multiplexer = Multiplexer {
             address,
             settings,
+            way_back,
             state: Mutex::new(state),
             silent: AtomicBool::new(false),
             attention: Notify::new(),
@@ -127,10 +145,11 @@ impl Connection {
     pub(crate) fn submit(&self, operation: Operation, now: Instant, deadline: Instant) -> Attempt {
         let multiplexer = &self.0.multiplexer;
         let bytes = operation_bytes(&operation);
-        let left = deadline.saturating_duration_since(now).as_millis();
+        let left = deadline.saturating_duration_since(now);
+        let told = left - (left / WAY_BACK_PART).min(multiplexer.way_back);
         let operation = StreamOperation {
             id: 0,
-            timeout_milliseconds: u32::try_from(left).unwrap_or(u32::MAX).max(1),
+            timeout_milliseconds: u32::try_from(told.as_millis()).unwrap_or(u32::MAX).max(1),
             operation: Some(operation),
         };
         let mut state = multiplexer.state.lock();

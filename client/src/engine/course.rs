@@ -20,7 +20,10 @@ use tonic::Code;
 
 /// The end of an operation's time, a tenth but at most this long, in which a
 /// write that all have refused so far is not tried again: an attempt that the
-/// deadline cuts off would turn a definite failure into an unknown outcome.
+/// deadline cuts off would turn a definite failure into an unknown outcome. Nor is a
+/// read that an endpoint has refused: what stood in the way is known by then. Longer
+/// than the time that an answer has for its way back, or what an endpoint says at its
+/// own deadline would be followed by such an attempt.
 const LAST_CALL_MOST: Duration = Duration::from_millis(100);
 
 /// One attempt under way.
@@ -75,6 +78,8 @@ pub(super) struct Course<'e> {
     uncertain: bool,
     pauses: Pauses,
     last: Option<Fault>,
+    /// Whether `last` is what a server said.
+    told: bool,
 }
 
 impl<'e> Course<'e> {
@@ -93,12 +98,13 @@ impl<'e> Course<'e> {
             ticket,
             began,
             deadline,
-            last_call: (deadline.saturating_duration_since(engine.now()) / 10).min(LAST_CALL_MOST),
+            last_call: (deadline.saturating_duration_since(began) / 10).min(LAST_CALL_MOST),
             flights: Vec::new(),
             tried: Vec::new(),
             uncertain: false,
             pauses: Pauses::new(),
             last: None,
+            told: false,
         }
     }
 
@@ -117,8 +123,7 @@ impl<'e> Course<'e> {
                     let overloaded = self.is_overload();
                     let pause = self.pauses.next(overloaded, &self.engine.settings.jitter);
                     let until = self.engine.now() + pause;
-                    let refused = self.kind == Kind::Write && !self.possibly_applied();
-                    if refused && until + self.last_call > self.deadline {
+                    if self.is_refused() && until + self.last_call > self.deadline {
                         return Err(self.out_of_time());
                     }
                     self.wait(Some(until), then).await
@@ -203,7 +208,7 @@ impl<'e> Course<'e> {
             }
             Event::NotSent(why) => {
                 forget(leader, &flight.connection);
-                self.last = Some(Fault::unavailable(why));
+                self.learn(Fault::unavailable(why));
                 let barred = self.engine.barred(self.began);
                 if let Some(fault) = barred.filter(|_| !self.possibly_applied()) {
                     return Step::Done(Err(fault));
@@ -211,14 +216,14 @@ impl<'e> Course<'e> {
                 self.follow(flight.connection, Ended::NotSent)
             }
             Event::Full(why) => {
-                self.last = Some(Fault::exhausted(why));
+                self.learn(Fault::exhausted(why));
                 self.follow(flight.connection, Ended::Full)
             }
             Event::Lost(why) => {
                 forget(leader, &flight.connection);
                 let step = self.follow(flight.connection, Ended::Lost);
                 self.uncertain = true;
-                self.last = Some(Fault::new(Code::Unavailable, why.clone()));
+                self.learn(Fault::new(Code::Unavailable, why.clone()));
                 match step {
                     Step::Done(_) => Step::Done(Err(Fault::unknown(format!(
                         "{why}; the write had been sent without a session, so it may or may not \
@@ -241,10 +246,11 @@ impl<'e> Course<'e> {
         let flight = &mut self.flights[index];
         if !repeatable && flight.attempt.withdraw() {
             let flight = self.flights.swap_remove(index);
-            self.last = Some(silence(&flight.connection));
+            self.learn(silence(&flight.connection));
             return self.follow(flight.connection, Ended::NotSent);
         }
-        self.last = Some(silence(&flight.connection));
+        let silence = silence(&flight.connection);
+        self.learn(silence);
         let others_speak = self.flights.iter().any(|flight| !flight.silent);
         if repeatable && !others_speak { Step::Launch(None) } else { Step::Wait }
     }
@@ -267,8 +273,22 @@ impl<'e> Course<'e> {
             Decision::Now(_) | Decision::Later(_) => {}
         }
         let step = self.again(decision, from, &fault);
-        self.last = Some(fault);
+        (self.last, self.told) = (Some(fault), true);
         step
+    }
+
+    /// Remembers what became of an attempt that no server answered.
+    fn learn(&mut self, fault: Fault) {
+        (self.last, self.told) = (Some(fault), false);
+    }
+
+    /// Whether it is known that nobody takes it, so that no more than that can come of
+    /// another try that the deadline cuts off.
+    fn is_refused(&self) -> bool {
+        match self.kind {
+            Kind::Write => !self.possibly_applied(),
+            _ => self.told && self.engine.front.is_some(),
+        }
     }
 
     /// Where a fault that another try may mend leads.
@@ -453,6 +473,12 @@ impl<'e> Course<'e> {
 
     fn out_of_time(&self) -> Fault {
         let applied = self.possibly_applied();
+        // An endpoint has tried all there is, and says what stood in the way.
+        if let Some(last) = self.last.as_ref().filter(|_| self.told && self.engine.front.is_some())
+            && !(self.kind == Kind::Write && applied)
+        {
+            return said(self.kind, last);
+        }
         let last = self.last.as_ref().map(|fault| format!("; last: {fault}")).unwrap_or_default();
         let leaderless = self.leaderless();
         match (self.kind, &self.last) {
@@ -495,6 +521,21 @@ impl<'e> Course<'e> {
 fn forget(leader: Option<Arc<LeaderCell>>, former: &Connection) {
     if let Some(leader) = leader {
         leader.forget(former);
+    }
+}
+
+/// What an endpoint said last, as the end of an operation that was not carried out. Of what
+/// was wrong with this try, nothing concerns the caller but a clock that is off.
+fn said(kind: Kind, last: &Fault) -> Fault {
+    let code = match last.code {
+        Code::ResourceExhausted => Code::ResourceExhausted,
+        code if kind != Kind::Write && last.wrong_partition().is_none() => code,
+        _ => Code::Unavailable,
+    };
+    let fault = Fault::new(code, last.message.clone()).not_executed();
+    match last.clock_ahead_by() {
+        Some(by) => fault.with(Fault::ahead(by)),
+        None => fault,
     }
 }
 

@@ -160,7 +160,7 @@ impl Engine {
 
 fn front(endpoints: &[String], settings: &Arc<Settings>) -> Group {
     let replicas = endpoints.iter().map(|address| Replica {
-        connection: Connection::new(address.clone(), settings.clone()),
+        connection: Connection::to_endpoint(address.clone(), settings.clone()),
         voter: true,
     });
     Group::new(replicas.collect(), Arc::new(LeaderCell::default()))

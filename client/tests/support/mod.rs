@@ -30,6 +30,8 @@ pub enum Reply {
     Fault(Fault),
     /// As a willing leader, but after this long.
     After(Duration),
+    /// It refuses once the time is over that it was given.
+    AtItsDeadline(Fault),
     /// It never answers.
     Silence,
     /// It breaks the stream without an answer.
@@ -174,6 +176,13 @@ impl Doug for Fake {
                             let answer =
                                 v1::StreamAnswer { id: operation.id, answer: Some(answer) };
                             tokio::spawn(later(answers.clone(), delay, answer));
+                            continue;
+                        }
+                        Reply::AtItsDeadline(fault) => {
+                            let time = Duration::from_millis(operation.timeout_milliseconds.into());
+                            let answer = Some(Answer::Error(fault.to_wire()));
+                            let answer = v1::StreamAnswer { id: operation.id, answer };
+                            tokio::spawn(later(answers.clone(), time, answer));
                             continue;
                         }
                         Reply::Silence => continue,

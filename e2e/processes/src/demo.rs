@@ -29,7 +29,7 @@ pub fn folder() -> tempfile::TempDir {
 #[derive(Debug)]
 pub struct Demo {
     folder: PathBuf,
-    /// None: wherever the demo made its temporary folder.
+    /// As it is seen from here. None: wherever the demo made its temporary folder.
     data: Option<PathBuf>,
     process: Child,
     /// How long it took until it was ready.
@@ -56,8 +56,22 @@ impl Demo {
 
     async fn start_in(folder: &Path, options: &[&str], program: Command) -> Self {
         let data = folder.join("data");
-        let place = ["--data", data.to_str().expect("a path of the test is UTF-8")];
-        Self::launch(folder, Some(data.clone()), &[&place, options].concat(), program).await
+        Self::launch(folder, |_| Some(data.clone()), &at(&data, options), program).await
+    }
+
+    /// The same with its data on a volume of its own, of so many MiB.
+    ///
+    /// # Panics
+    /// With what it printed, when it is not ready in time.
+    pub async fn start_on_volume(folder: &Path, mebibytes: u64, options: &[&str]) -> Self {
+        let data = folder.join("data");
+        std::fs::create_dir(&data).expect("a folder to mount at");
+        let program = program::command_on_volume(folder, &data, mebibytes);
+        let seen = |pid| {
+            let below = data.strip_prefix("/").expect("the path of a test's folder is absolute");
+            Some(Path::new(&format!("/proc/{pid}/root")).join(below))
+        };
+        Self::launch(folder, seen, &at(&data, options), program).await
     }
 
     /// The same with its data in a temporary folder of the demo's own, in `folder`.
@@ -65,17 +79,19 @@ impl Demo {
     /// # Panics
     /// With what it printed, when it is not ready in time.
     pub async fn start_temporary(folder: &Path, options: &[&str]) -> Self {
-        Self::launch(folder, None, options, program::command(folder)).await
+        let options: Vec<_> = options.iter().map(|option| (*option).to_owned()).collect();
+        Self::launch(folder, |_| None, &options, program::command(folder)).await
     }
 
     async fn launch(
         folder: &Path,
-        data: Option<PathBuf>,
-        options: &[&str],
+        data_of: impl Fn(u32) -> Option<PathBuf>,
+        options: &[String],
         program: Command,
     ) -> Self {
         let began = Instant::now();
         let process = spawn(folder, options, program);
+        let data = data_of(process.id());
         let mut demo = Self { folder: folder.to_owned(), data, process, took: Duration::ZERO };
         while !demo.is_ready() {
             let ended = demo.process.try_wait().expect("the demo can be waited for");
@@ -313,8 +329,14 @@ impl Drop for Demo {
     }
 }
 
+/// The options of a demo that keeps its data there.
+fn at(data: &Path, options: &[&str]) -> Vec<String> {
+    let data = data.to_str().expect("a path of the test is UTF-8");
+    ["--data", data].iter().chain(options).map(|option| (*option).to_owned()).collect()
+}
+
 /// Starts a demo that ends with the thread that calls this, however that ends.
-fn spawn(folder: &Path, options: &[&str], mut program: Command) -> Child {
+fn spawn(folder: &Path, options: &[String], mut program: Command) -> Child {
     let log = File::create(folder.join("demo.log")).expect("a log");
     program
         .args(["demo", "--listen", "127.0.0.1:0"])

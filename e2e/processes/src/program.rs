@@ -34,6 +34,16 @@ pub fn command_with_descriptors(folder: &Path, most: u64) -> Command {
     among_demos_of(folder, shell)
 }
 
+/// The same, where `volume`, a folder, is a volume of its own of so many MiB. Its processes alone
+/// see what is on it; others through `/proc/PID/root`. Needs no root, but user namespaces.
+pub fn command_on_volume(folder: &Path, volume: &Path, mebibytes: u64) -> Command {
+    let mount = format!("mount -t tmpfs -o size={mebibytes}m none \"$0\" && exec \"$@\"");
+    let mut unshare = Command::new("unshare");
+    unshare.args(["--user", "--map-root-user", "--mount", "sh", "-c", &mount]);
+    unshare.arg(volume).arg(path());
+    among_demos_of(folder, unshare)
+}
+
 fn among_demos_of(folder: &Path, mut command: Command) -> Command {
     command.env("TMPDIR", folder).env_remove("DOUG_ENDPOINT").stdin(Stdio::null());
     command
