@@ -20,13 +20,13 @@ pub use map::{MapHash, MapNode, MapPartition, MapPorts, MapRange, MapRouting, St
 pub use resources::Resources;
 pub use spec::{
     ClusterSpec, DougCluster, DougClusterSpec, HashPartitioning, IpFamily, IpFamilyPolicy,
-    MaintenanceWindow, Mode, Network, NodeConfig, NodeTemplate, Partitioning, Platform,
+    MaintenanceWindow, Mode, Network, NodeConfig, NodeTemplate, Partitioning, Platform, PullPolicy,
     RangePartitioning, Scheduling, SplitKey, Spread, Storage, Topology, WhenDeleted,
     WhenUnsatisfiable,
 };
 pub use status::{
-    Creation, CreationNode, DougClusterStatus, FacadeStatus, NodeState, NodeStatus, Replacing,
-    Summary,
+    Caretaker, Creation, CreationNode, DougClusterStatus, FacadeStatus, NodeState, NodeStatus,
+    Replacing, Rival, Summary,
 };
 
 use kube::CustomResourceExt;

@@ -67,6 +67,9 @@ pub struct DougClusterSpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8), inner(length(min = 1, max = limits::NAME)))]
     pub image_pull_secrets: Vec<String>,
+    /// When a machine asks the registry for the image. Default: IfNotPresent, or Always for the tag `latest`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image_pull_policy: Option<PullPolicy>,
     /// What the operator does for the database.
     #[serde(default)]
     pub mode: Mode,
@@ -130,6 +133,17 @@ pub struct MaintenanceWindow {
 
 fn utc() -> String {
     "UTC".to_owned()
+}
+
+/// When a machine asks the registry for an image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum PullPolicy {
+    /// Whenever a container starts.
+    Always,
+    /// When the machine does not have it.
+    IfNotPresent,
+    /// Never: it was brought there by other means.
+    Never,
 }
 
 /// What assigns the users that processes run as.
@@ -237,9 +251,9 @@ pub struct SplitKey {
 pub struct ClusterSpec {
     /// 1 to 15 lower-case letters and digits.
     #[schemars(length(min = 1, max = 15))]
-    #[x_kube(validation = Rule::new("self.matches('^[a-z0-9]+$') && self != 'facade'")
+    #[x_kube(validation = Rule::new("self.matches('^[a-z0-9]+$') && !(self in ['facade', 'nodes'])")
         .message("a cluster's name is 1 to 15 lower-case letters and digits, without hyphens, and \
-            not \"facade\": it is a part of its StatefulSet's name"))]
+            not \"facade\" or \"nodes\": it is a part of its StatefulSet's and Service's names"))]
     pub name: String,
     /// How many nodes it has: 3, 5 or 7. Fewer than half of them may fail. May be changed: partitions get voters on the new nodes, or leave the last ones before these go.
     #[serde(default = "five")]

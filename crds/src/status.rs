@@ -40,6 +40,9 @@ pub struct DougClusterStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = limits::NODES), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub nodes: Vec<NodeStatus>,
+    /// Which of several installed operators looks after it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub operator: Option<Caretaker>,
     /// What is being created, written before the first call to a node: until every partition has committed, it alone says what the database is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[x_kube(validation = Rule::new("self == oldSelf")
@@ -65,6 +68,33 @@ pub struct Summary {
     pub nodes: u32,
     /// Nodes whose every replica has caught up.
     pub ready_nodes: u32,
+}
+
+/// The operator that looks after a database, of those that are installed.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Caretaker {
+    /// Namespace and name of its Lease.
+    #[schemars(length(max = 320))]
+    pub name: String,
+    /// Another one that is to look after it, too, and stands back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rival: Option<Rival>,
+}
+
+/// One that stands back.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Rival {
+    /// Namespace and name of its Lease.
+    #[schemars(length(max = 320))]
+    pub name: String,
+    /// When it last asked whether the other is there.
+    #[schemars(length(max = 40))]
+    pub asked: String,
+    /// Whether the other has answered.
+    #[serde(default)]
+    pub answered: bool,
 }
 
 /// The pods of the facade.

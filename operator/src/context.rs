@@ -1,7 +1,9 @@
 //! What reconciliations share.
 
+use crate::Config;
 use crate::build::MANAGER;
 use crate::dereference::Token;
+use crate::installation::Seen;
 use crate::metrics::Metrics;
 use crate::status::Leaders;
 use doug_crds::{DougCluster, Platform};
@@ -16,8 +18,8 @@ use tokio::time::Instant;
 /// Shortest and longest pause after a failure.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
-/// Objects are applied again after this long, though nothing calls for it.
-const APPLY_AGAIN: Duration = Duration::from_secs(60);
+/// Objects are applied again after this long, though nothing calls for it: they are watched.
+const APPLY_AGAIN: Duration = Duration::from_secs(600);
 /// Those that somebody else changed, after this long: where two controllers want different things
 /// of one object, they must not keep each other busy.
 const RESTORE: Duration = Duration::from_secs(2);
@@ -28,6 +30,8 @@ pub struct Context {
     pub client: Client,
     /// The image of databases that declare none.
     pub image: String,
+    /// This installation among others: namespace and name of its Lease.
+    pub installation: String,
     /// What assigns the users that processes run as, unless a database says otherwise.
     pub platform: Platform,
     /// Counted.
@@ -49,10 +53,13 @@ struct Memories {
 pub struct Memory {
     /// Leaders as last seen.
     pub leaders: Leaders,
+    /// Which operator looks after it, as last seen.
+    pub caretaker: Seen,
     /// The token of its nodes, as last read: should its Secret be deleted, it is made again as it
     /// was.
     pub token: Option<Token>,
     failures: u32,
+    unchanged: u32,
     applied: Option<(u64, Instant)>,
     disturbed: bool,
     last_event: Option<(&'static str, String)>,
@@ -60,18 +67,14 @@ pub struct Memory {
 
 impl Context {
     /// Nothing remembered yet.
-    pub fn new(
-        client: Client,
-        image: String,
-        identity: String,
-        platform: Platform,
-        metrics: Arc<Metrics>,
-    ) -> Self {
-        let reporter = Reporter { controller: MANAGER.to_owned(), instance: Some(identity) };
+    pub fn new(client: Client, config: &Config, platform: Platform, metrics: Arc<Metrics>) -> Self {
+        let instance = Some(config.identity.clone());
+        let reporter = Reporter { controller: MANAGER.to_owned(), instance };
         Self {
             recorder: Recorder::new(client.clone(), reporter),
             client,
-            image,
+            image: config.image.clone(),
+            installation: format!("{}/{}", config.namespace, config.lease),
             platform,
             metrics,
             memories: Mutex::default(),
@@ -167,6 +170,12 @@ impl Memory {
     /// A reconciliation succeeded.
     pub fn succeeded(&mut self) {
         self.failures = 0;
+    }
+
+    /// A round found the same as the one before, or something new. How many have found the same.
+    pub fn found(&mut self, same: bool) -> u32 {
+        self.unchanged = if same { self.unchanged.saturating_add(1) } else { 0 };
+        self.unchanged
     }
 
     /// Whether objects with this digest need to be applied.

@@ -14,7 +14,7 @@ use doug_crds::{DougCluster, Platform};
 use futures::StreamExt;
 use futures::future::join_all;
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
 use kube::core::DeserializeGuard;
 use kube::runtime::controller::{self, Action, Controller};
 use kube::runtime::reflector::ObjectRef;
@@ -27,8 +27,6 @@ use std::time::Duration;
 
 /// Who has these assigns each namespace a range of users (SecurityContextConstraints).
 const OPENSHIFT: &str = "security.openshift.io";
-/// Name of the Lease.
-const LEASE: &str = "dougdb-operator";
 /// A watch ends after so many seconds and goes on with another: one whose server
 /// was restarted can be silent without an end.
 const WATCH_SECONDS: u32 = 30;
@@ -57,7 +55,8 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()> + Send) -> a
     tokio::spawn(async move { axum::serve(listener, router(pages)).await });
 
     let client = client().await?;
-    let mut election = Election::new(client.clone(), &config.namespace, LEASE, &config.identity);
+    let Config { namespace, lease, .. } = &config;
+    let mut election = Election::new(client.clone(), namespace, lease, &config.identity);
     tokio::pin!(shutdown);
     let platform = tokio::select! {
         () = &mut shutdown => return Ok(()),
@@ -65,15 +64,14 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()> + Send) -> a
     };
     loop {
         metrics.set_leader(false);
-        tracing::info!("waiting for the lease {LEASE} in namespace {}", config.namespace);
+        tracing::info!("waiting for the lease {lease} in namespace {namespace}");
         tokio::select! {
             () = &mut shutdown => return Ok(()),
             () = election.win() => {}
         }
         metrics.set_leader(true);
         tracing::info!("this operator holds the lease and works");
-        let (image, identity) = (config.image.clone(), config.identity.clone());
-        let context = Context::new(client.clone(), image, identity, platform, metrics.clone());
+        let context = Context::new(client.clone(), &config, platform, metrics.clone());
         let context = Arc::new(context);
         tokio::select! {
             () = &mut shutdown => {
@@ -150,6 +148,11 @@ async fn control(client: &Client, namespaces: &[String], context: Arc<Context>) 
     join_all(scopes.into_iter().map(|scope| control_one(client, scope, context.clone()))).await;
 }
 
+/// Those that a StatefulSet made name their database in their labels.
+fn of_instance(object: &impl ResourceExt) -> Option<ObjectRef<DeserializeGuard<DougCluster>>> {
+    Some(ObjectRef::new(&instance_of(object)?).within(&object.namespace()?))
+}
+
 async fn control_one(client: &Client, namespace: Option<String>, context: Arc<Context>) {
     macro_rules! api {
         ($kind:ty) => {
@@ -165,6 +168,7 @@ async fn control_one(client: &Client, namespace: Option<String>, context: Arc<Co
     let pods = everything
         .clone()
         .labels("app.kubernetes.io/name=dougdb,app.kubernetes.io/component in (node, facade)");
+    let claims = pods.clone();
     let changed = owned::changes(client, namespace.as_deref(), &ours, &context)
         .map(|(namespace, name)| ObjectRef::new(&name).within(&namespace));
     let events = Controller::new(resources(client, namespace.as_deref()), everything)
@@ -173,10 +177,8 @@ async fn control_one(client: &Client, namespace: Option<String>, context: Arc<Co
         .owns(api!(StatefulSet), ours.clone())
         .owns(api!(Deployment), ours.clone())
         .reconcile_on(changed)
-        .watches(api!(Pod), pods, |pod| {
-            let namespace = pod.namespace()?;
-            Some(ObjectRef::new(&instance_of(&pod)?).within(&namespace))
-        })
+        .watches(api!(Pod), pods, |pod| of_instance(&pod))
+        .watches(api!(PersistentVolumeClaim), claims, |claim| of_instance(&claim))
         .run(reconcile, |_, _, _| Action::requeue(Duration::from_secs(1)), context.clone());
     let context = &context;
     events

@@ -21,6 +21,7 @@ mod duration;
 mod forgetting;
 mod groups;
 mod http;
+mod installation;
 mod joining;
 mod lease;
 mod life;
@@ -29,6 +30,7 @@ mod metrics;
 mod names;
 mod overrides;
 mod owned;
+mod pace;
 mod placement;
 mod reconcile;
 mod replacement;
@@ -52,6 +54,8 @@ pub struct Config {
     pub watch_namespaces: Vec<String>,
     /// The namespace of the Lease by which several operators agree who works.
     pub namespace: String,
+    /// The name of that Lease: with its namespace it names the installation.
+    pub lease: String,
     /// The name of this operator among them: its pod's.
     pub identity: String,
     /// The image of databases that declare none.

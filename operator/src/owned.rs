@@ -7,7 +7,7 @@
 
 use crate::context::Context;
 use futures::stream::{BoxStream, SelectAll};
-use futures::{StreamExt, future};
+use futures::{StreamExt, stream};
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 use k8s_openapi::api::core::v1::{Service, ServiceAccount};
@@ -35,7 +35,7 @@ pub fn changes(
     watch: &watcher::Config,
     context: &Arc<Context>,
 ) -> impl futures::Stream<Item = Owner> + Send + 'static {
-    let all: SelectAll<BoxStream<'static, Event<ObjectMeta>>> = [
+    let all: SelectAll<BoxStream<'static, Change>> = [
         events::<StatefulSet>(client, namespace, watch),
         events::<Deployment>(client, namespace, watch),
         events::<Service>(client, namespace, watch),
@@ -48,15 +48,11 @@ pub fn changes(
     .into_iter()
     .collect();
     let context = context.clone();
-    let mut seen = Seen::default();
-    all.filter_map(move |event| {
-        let named = seen.take(event).map(|change| {
-            if change.disturbs {
-                context.disturb(&change.owner.uid);
-            }
-            (change.namespace, change.owner.name)
-        });
-        future::ready(named)
+    all.map(move |change| {
+        if change.disturbs {
+            context.disturb(&change.owner.uid);
+        }
+        (change.namespace, change.owner.name)
     })
 }
 
@@ -64,7 +60,7 @@ fn events<K>(
     client: &Client,
     namespace: Option<&str>,
     watch: &watcher::Config,
-) -> BoxStream<'static, Event<ObjectMeta>>
+) -> BoxStream<'static, Change>
 where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
         + Clone
@@ -77,34 +73,48 @@ where
         Some(namespace) => Api::<PartialObjectMeta<K>>::namespaced(client.clone(), namespace),
         None => Api::<PartialObjectMeta<K>>::all(client.clone()),
     };
+    let mut seen = Seen::default();
     watcher(api, watch.clone())
         .default_backoff()
-        .filter_map(|event| {
-            let event = match event {
-                Ok(Event::Apply(object)) => Some(Event::Apply(object.metadata)),
-                Ok(Event::Delete(object)) => Some(Event::Delete(object.metadata)),
-                Ok(Event::InitApply(object)) => Some(Event::InitApply(object.metadata)),
-                Ok(Event::Init | Event::InitDone) => None,
+        .flat_map(move |event| {
+            let changes = match event {
+                Ok(Event::Apply(object)) => seen.take(Event::Apply(object.metadata)),
+                Ok(Event::Delete(object)) => seen.take(Event::Delete(object.metadata)),
+                Ok(Event::InitApply(object)) => seen.take(Event::InitApply(object.metadata)),
+                Ok(Event::Init) => seen.take(Event::Init),
+                Ok(Event::InitDone) => seen.take(Event::InitDone),
                 Err(error) => {
                     let kind = K::kind(&());
                     tracing::warn!("the watch of {kind}s failed and is begun again: {error}");
-                    None
+                    Vec::new()
                 }
             };
-            future::ready(event)
+            stream::iter(changes)
         })
         .boxed()
 }
 
-/// What is known of the objects that are watched.
+/// What is known of the objects of one kind.
 #[derive(Default)]
 struct Seen {
-    /// What changes with an object's declaration, by its uid.
-    versions: BTreeMap<String, String>,
+    objects: BTreeMap<String, Object>,
+    /// How many listings have begun. What the newest does not have went unseen while the watch was
+    /// broken.
+    listing: u64,
+}
+
+/// An object, by its uid.
+struct Object {
+    /// What changes with its declaration.
+    version: String,
+    namespace: String,
+    owner: OwnerReference,
+    /// The last listing that had it.
+    listing: u64,
 }
 
 /// Something happened to an object.
-#[derive(Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 struct Change {
     namespace: String,
     owner: OwnerReference,
@@ -113,25 +123,51 @@ struct Change {
 }
 
 impl Seen {
-    fn take(&mut self, event: Event<ObjectMeta>) -> Option<Change> {
-        let (object, deleted) = match event {
-            Event::Apply(object) | Event::InitApply(object) => (object, false),
-            Event::Delete(object) => (object, true),
-            Event::Init | Event::InitDone => return None,
-        };
-        let uid = object.uid.clone()?;
+    fn take(&mut self, event: Event<ObjectMeta>) -> Vec<Change> {
+        match event {
+            Event::Apply(object) | Event::InitApply(object) => {
+                self.there(object).into_iter().collect()
+            }
+            Event::Delete(object) => {
+                let gone = object.uid.and_then(|uid| self.objects.remove(&uid));
+                gone.map(Object::gone).into_iter().collect()
+            }
+            Event::Init => {
+                self.listing += 1;
+                Vec::new()
+            }
+            Event::InitDone => {
+                let newest = self.listing;
+                let all = std::mem::take(&mut self.objects).into_iter();
+                let (there, gone): (BTreeMap<_, _>, BTreeMap<_, _>) =
+                    all.partition(|(_, object)| object.listing == newest);
+                self.objects = there;
+                gone.into_values().map(Object::gone).collect()
+            }
+        }
+    }
+
+    fn there(&mut self, object: ObjectMeta) -> Option<Change> {
+        let uid = object.uid?;
         // A status that changes is none of this: where objects have one, they have a generation.
         let generation = object.generation.map(|generation| generation.to_string());
         let version = generation.or(object.resource_version)?;
-        let disturbs = if deleted {
-            self.versions.remove(&uid).is_some()
-        } else {
-            // One that is seen for the first time was just made, or was there at the start.
-            self.versions.insert(uid, version.clone()).is_some_and(|old| old != version)
-        };
         let owners = object.owner_references.into_iter().flatten();
         let owner = owners.into_iter().find(|owner| owner.controller == Some(true))?;
-        Some(Change { namespace: object.namespace?, owner, disturbs })
+        let namespace = object.namespace?;
+        let (listing, known) = (self.listing, owner.clone());
+        let now = Object { version, namespace: namespace.clone(), owner: known, listing };
+        // One that is seen for the first time was just made, or was there at the start.
+        let differs = |before: &Object| before.version != now.version;
+        let disturbs = self.objects.get(&uid).is_some_and(differs);
+        self.objects.insert(uid, now);
+        Some(Change { namespace, owner, disturbs })
+    }
+}
+
+impl Object {
+    fn gone(self) -> Change {
+        Change { namespace: self.namespace, owner: self.owner, disturbs: true }
     }
 }
 
@@ -154,7 +190,9 @@ mod tests {
     }
 
     fn disturbs(seen: &mut Seen, event: Event<ObjectMeta>) -> bool {
-        seen.take(event).expect("it has an owner").disturbs
+        let changes = seen.take(event);
+        assert_eq!(changes.len(), 1, "it has an owner");
+        changes[0].disturbs
     }
 
     #[test]
@@ -175,8 +213,21 @@ mod tests {
     }
 
     #[test]
+    fn what_was_deleted_while_the_watch_was_broken_is_noticed_by_the_next_listing() {
+        let mut seen = Seen::default();
+        seen.take(Event::Init);
+        assert!(!disturbs(&mut seen, Event::InitApply(set(1, 10))));
+        assert_eq!(seen.take(Event::InitDone), []);
+        seen.take(Event::Init);
+        assert!(!disturbs(&mut seen, Event::InitApply(set(1, 11))));
+        assert_eq!(seen.take(Event::InitDone), [], "it is still there");
+        seen.take(Event::Init);
+        assert!(disturbs(&mut seen, Event::InitDone));
+    }
+
+    #[test]
     fn what_nobody_owns_concerns_nobody() {
         let orphan = ObjectMeta { owner_references: None, ..set(1, 1) };
-        assert_eq!(Seen::default().take(Event::Apply(orphan)), None);
+        assert_eq!(Seen::default().take(Event::Apply(orphan)), []);
     }
 }

@@ -14,7 +14,8 @@ use std::path::PathBuf;
 #[command(after_help = "\
 Flags win over DOUG_FACADE_* variables, which win over the file. The file is
 YAML with the flags' names in camelCase. Exactly one of --map-file, --nodes and
---dougcluster says where the partition map comes from.
+--dougcluster says where the partition map comes from; but --nodes beside
+--dougcluster are asked while the API server does not answer.
 
 Examples:
   doug facade --listen 0.0.0.0:7400 --nodes db0:7400,db1:7400,db2:7400
@@ -105,7 +106,7 @@ impl Options {
         let map = match (self.map_file, self.nodes, self.dougcluster) {
             (Some(file), None, None) => MapOrigin::File(file),
             (None, Some(nodes), None) if !nodes.is_empty() => MapOrigin::Nodes(nodes),
-            (None, None, Some(text)) => dougcluster(&text)?,
+            (None, nodes, Some(text)) => dougcluster(&text, nodes.unwrap_or_default())?,
             (None, None | Some(_), None) => {
                 return Err(usage(
                     "give --map-file FILE, --nodes HOST:PORT,… or --dougcluster NAMESPACE/NAME: \
@@ -113,7 +114,10 @@ impl Options {
                 ));
             }
             _ => {
-                return Err(usage("give only one of --map-file, --nodes and --dougcluster"));
+                return Err(usage(
+                    "give only one of --map-file, --nodes and --dougcluster; only --nodes may \
+                     stand beside --dougcluster",
+                ));
             }
         };
         let budget = layers::size("memoryBudget", self.memory_budget.as_deref())?;
@@ -127,22 +131,22 @@ impl Options {
     }
 }
 
-fn dougcluster(text: &str) -> anyhow::Result<MapOrigin> {
+fn dougcluster(text: &str, nodes: Vec<String>) -> anyhow::Result<MapOrigin> {
     match text.split_once('/') {
         Some((namespace, name)) if !namespace.is_empty() && !name.is_empty() => {
-            of_kubernetes(namespace, name)
+            of_kubernetes(namespace, name, nodes)
         }
         _ => Err(usage(format!("{text:?} is no DougCluster: give NAMESPACE/NAME"))),
     }
 }
 
 #[cfg(feature = "kubernetes")]
-fn of_kubernetes(namespace: &str, name: &str) -> anyhow::Result<MapOrigin> {
-    Ok(MapOrigin::Kubernetes { namespace: namespace.into(), name: name.into() })
+fn of_kubernetes(namespace: &str, name: &str, nodes: Vec<String>) -> anyhow::Result<MapOrigin> {
+    Ok(MapOrigin::Kubernetes { namespace: namespace.into(), name: name.into(), nodes })
 }
 
 #[cfg(not(feature = "kubernetes"))]
-fn of_kubernetes(_namespace: &str, _name: &str) -> anyhow::Result<MapOrigin> {
+fn of_kubernetes(_: &str, _: &str, _: Vec<String>) -> anyhow::Result<MapOrigin> {
     Err(super::built_without_kubernetes("facades that read a DougCluster"))
 }
 
@@ -171,8 +175,19 @@ mod tests {
         assert!(options("{nodes: ['a:1'], mapFile: m}").config().is_err());
         assert!(options("{dougcluster: shop/orders, mapFile: m}").config().is_err());
         assert!(options("dougcluster: orders").config().is_err());
+        assert!(
+            options("{dougcluster: shop/orders, mapFile: m, nodes: ['a:1']}").config().is_err()
+        );
         let flag_hides_file = options("mapFile: m").over(options("nodes: ['a:1']"));
         assert_eq!(flag_hides_file.config().unwrap().map, MapOrigin::File("m".into()));
+    }
+
+    #[cfg(feature = "kubernetes")]
+    #[test]
+    fn nodes_may_stand_in_for_the_api_server() {
+        let config = options("{dougcluster: shop/orders, nodes: ['a:1']}").config().unwrap();
+        let (namespace, name, nodes) = ("shop".into(), "orders".into(), vec!["a:1".into()]);
+        assert_eq!(config.map, MapOrigin::Kubernetes { namespace, name, nodes });
     }
 
     #[test]

@@ -24,6 +24,14 @@ pub struct Args {
     /// Namespace of the lease by which several operators agree who works
     #[arg(long, env = "DOUG_OPERATOR_NAMESPACE", default_value = "default")]
     namespace: String,
+    /// Name of that lease; with its namespace it names the installation
+    #[arg(
+        long,
+        env = "DOUG_OPERATOR_LEASE",
+        value_name = "NAME",
+        default_value = "dougdb-operator"
+    )]
+    lease: String,
     /// Name of this operator among them; its pod's [default: made up]
     #[arg(long, env = "DOUG_OPERATOR_IDENTITY", value_name = "NAME")]
     identity: Option<String>,
@@ -65,6 +73,7 @@ async fn serve(args: Args) -> anyhow::Result<()> {
             .filter(|name| !name.is_empty())
             .collect(),
         namespace: args.namespace,
+        lease: args.lease,
         identity: args.identity.unwrap_or_else(made_up),
         image: args.image,
         http: args.http,

@@ -42,6 +42,14 @@ impl Drop for Broken {
     }
 }
 
+/// Kills every container of this name at once; their kubelets start them again.
+///
+/// # Panics
+/// When this Kubernetes is not the suite's own.
+pub fn kill_containers(name: &str) {
+    run(&["kill-containers", name]);
+}
+
 /// Whether machines of this Kubernetes can be broken.
 pub fn is_ours() -> bool {
     std::env::var_os("DOUG_LAB").is_some()

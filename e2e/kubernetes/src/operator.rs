@@ -3,11 +3,52 @@
 use crate::database::Pod;
 use crate::kubectl;
 use crate::wait::{seconds, until};
+use std::process::{Command, Stdio};
 
 /// Where it is installed.
 pub const NAMESPACE: &str = "dougdb-system";
 /// What its pods are labelled with.
 pub const SELECTOR: &str = "app.kubernetes.io/component=operator";
+
+/// Another release of the chart, in a namespace of its own, both gone when dropped.
+#[derive(Debug)]
+pub struct Release {
+    namespace: String,
+}
+
+impl Release {
+    /// Installs it under the name of the first, and waits until its operator runs.
+    ///
+    /// # Errors
+    /// What helm said. Nothing is left of it then.
+    ///
+    /// # Panics
+    /// When helm cannot be started.
+    pub fn install(namespace: &str, values: &[&str]) -> Result<Self, String> {
+        let release = Self { namespace: namespace.to_owned() };
+        let chart = concat!(env!("CARGO_MANIFEST_DIR"), "/../../charts/dougdb");
+        let install = ["install", "dougdb", chart, "--create-namespace", "--wait", "--timeout=2m"];
+        helm(&[&install[..], &["--namespace", namespace], values].concat())?;
+        Ok(release)
+    }
+}
+
+impl Drop for Release {
+    fn drop(&mut self) {
+        // A release that was refused is not there.
+        let _ = helm(&["uninstall", "dougdb", "--namespace", &self.namespace]);
+        let _ = kubectl::attempt(&["delete", "namespace", &self.namespace, "--wait=false"]);
+    }
+}
+
+fn helm(arguments: &[&str]) -> Result<(), String> {
+    let output = Command::new("helm").args(arguments).stdin(Stdio::null()).output();
+    let output = output.expect("helm is in the path");
+    if output.status.success() {
+        return Ok(());
+    }
+    Err(String::from_utf8_lossy(&output.stderr).into_owned())
+}
 
 /// How many pods it has.
 ///

@@ -9,6 +9,10 @@ use doug_kubernetes_tests::operator;
 use doug_kubernetes_tests::wait::{seconds, until};
 use doug_kubernetes_tests::witness::Witness;
 use serde_json::json;
+use std::time::Duration;
+
+/// How long the API server is away after every facade has ended; clients try for ten seconds.
+const AWAY: Duration = seconds(12);
 
 #[test]
 fn nothing_is_lost_when_everything_restarts() {
@@ -21,10 +25,13 @@ fn nothing_is_lost_when_everything_restarts() {
     a_node_is_deleted_and_comes_back_with_its_volume(&database);
     every_facade_is_deleted(&database);
     the_operator_is_deleted(&database);
-    the_api_server_restarts(&database);
+    the_api_server_restarts_and_facades_meanwhile(&database);
 
     database.await_ready();
-    witness.stop().nothing_lost();
+    let report = witness.stop();
+    report.nothing_lost();
+    let gap = Duration::from_millis(report.longest_gap_milliseconds);
+    assert!(gap < AWAY, "facades waited for the API server: {gap:?} without a success");
 }
 
 fn a_node_is_deleted_and_comes_back_with_its_volume(database: &Database<'_>) {
@@ -66,10 +73,13 @@ fn the_operator_is_deleted(database: &Database<'_>) {
     assert_eq!(nodes, after, "the operator's restart restarts no node");
 }
 
-/// Nodes and facades need no API server to serve; and the operator sees what is
+/// Nodes and facades need no API server to serve, not even to start; and the operator sees what is
 /// declared after it.
-fn the_api_server_restarts(database: &Database<'_>) {
-    Broken::api_server().mend();
+fn the_api_server_restarts_and_facades_meanwhile(database: &Database<'_>) {
+    let broken = Broken::api_server();
+    lab::kill_containers("facade");
+    std::thread::sleep(AWAY);
+    broken.mend();
     database.patch(&json!({"facade": {"replicas": 3}}));
     until("a third facade is ready", seconds(90), || {
         (database.pods("facade").iter().filter(|pod| pod.is_ready()).count() == 3).then_some(())

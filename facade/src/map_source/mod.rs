@@ -42,6 +42,8 @@ pub enum MapOrigin {
         namespace: String,
         /// Its name.
         name: String,
+        /// Nodes that are asked while the API server does not answer, by `host:port`.
+        nodes: Vec<String>,
     },
 }
 
@@ -51,8 +53,9 @@ impl MapOrigin {
         match self {
             MapOrigin::File(path) => Box::new(FileSource::new(path.clone())),
             #[cfg(feature = "kubernetes")]
-            MapOrigin::Kubernetes { namespace, name } => {
-                Box::new(KubernetesSource::new(namespace.clone(), name.clone()))
+            MapOrigin::Kubernetes { namespace, name, nodes } => {
+                let nodes = nodes.clone();
+                Box::new(KubernetesSource::new(namespace.clone(), name.clone(), nodes))
             }
             MapOrigin::Nodes(seeds) => Box::new(NodesSource::new(seeds.clone())),
         }

@@ -42,7 +42,7 @@ pub fn next(
     if let Some(intent) = &status.creation {
         return follow(database, intent, observed);
     }
-    if observed.answers.values().any(|answer| !answer.identity.database.is_empty()) {
+    if observed.answers.values().any(|answer| !answer.database.is_empty()) {
         return complete(observed);
     }
     if !observed.silent.is_empty() {
@@ -79,7 +79,7 @@ fn one_database(status: &DougClusterStatus, observed: &Observed) -> Result<(), S
     let expected = status.creation.as_ref().map(|intent| &intent.database_id);
     let mut known = expected.or(status.database_id.as_ref()).map(|id| (id.clone(), None));
     for (place, answer) in &observed.answers {
-        let found = &answer.identity.database;
+        let found = &answer.database;
         match &known {
             _ if found.is_empty() => {}
             None => known = Some((found.clone(), Some(place))),
@@ -104,7 +104,7 @@ fn one_database(status: &DougClusterStatus, observed: &Observed) -> Result<(), S
 fn intend(database: &Database, observed: &Observed, fresh: DatabaseId) -> Step {
     let node = |(place, answer): (&Place, &Answer)| CreationNode {
         name: place.name(),
-        id: answer.identity.node.clone(),
+        id: answer.status.id.clone(),
     };
     let declared = observed.answers.iter().filter(|(place, _)| database.declares(place));
     let nodes: Vec<CreationNode> = declared.map(node).collect();
@@ -139,18 +139,18 @@ fn follow(database: &Database, intent: &Creation, observed: &Observed) -> Step {
     for node in &intent.nodes {
         let answer = observed.answers.iter().find(|(place, _)| place.name() == node.name);
         let Some((place, answer)) = answer else { continue };
-        if answer.identity.node != node.id && !created(observed) {
+        if answer.status.id != node.id && !created(observed) {
             return Step::Blocked(
                 "VolumeReplaced",
                 format!(
                     "node {} was {} when the creation began, and is {} now: its volume was \
                      replaced. No write was taken yet: delete the DougCluster with its claims \
                      and apply it again",
-                    node.name, node.id, answer.identity.node
+                    node.name, node.id, answer.status.id
                 ),
             );
         }
-        if answer.identity.database.is_empty() && answer.identity.node == node.id {
+        if answer.database.is_empty() && answer.status.id == node.id {
             empty.push(place.clone());
         }
     }
@@ -212,14 +212,13 @@ fn identity(ids: &BTreeMap<&str, &str>, name: &str) -> Result<NodeIdentity, Stri
 fn complete(observed: &Observed) -> Step {
     let Some(map) = observed.map() else { return Step::Done };
     let listed = |answer: &Answer| {
-        let id: Result<NodeId, _> = answer.identity.node.parse();
+        let id: Result<NodeId, _> = answer.status.id.parse();
         id.is_ok_and(|id| {
             let mut holds = map.partitions.iter().filter(|p| p.voter_on(id).is_some()).peekable();
             holds.peek().is_some() && holds.all(|partition| partition.generation == 1)
         })
     };
-    let empty =
-        observed.answers.iter().filter(|(_, a)| a.identity.database.is_empty() && listed(a));
+    let empty = observed.answers.iter().filter(|(_, a)| a.database.is_empty() && listed(a));
     let places: Vec<Place> = empty.map(|(place, _)| place.clone()).collect();
     if places.is_empty() { Step::Done } else { Step::Create(Box::new(map), places) }
 }

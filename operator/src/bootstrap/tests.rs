@@ -119,7 +119,7 @@ fn a_creation_that_lost_its_intent_is_finished_from_the_map_of_its_nodes() {
 #[test]
 fn a_node_that_lost_its_volume_is_not_given_the_first_map() {
     let mut stranger = empty(2);
-    stranger.identity.node = "00000000beef".into();
+    stranger.status.id = "00000000beef".into();
     let observed = answered([member(0, &first(), true), member(1, &first(), false), stranger]);
     assert_eq!(step(&DougClusterStatus::default(), &observed), Step::Done);
 }
@@ -149,7 +149,7 @@ fn data_of_two_databases_is_left_alone() {
 #[test]
 fn a_volume_replaced_during_the_creation_stops_it() {
     let mut replaced = empty(1);
-    replaced.identity.node = "00000000beef".into();
+    replaced.status.id = "00000000beef".into();
     let observed = answered([empty(0), replaced, empty(2)]);
     let Step::Blocked(reason, _) = step(&intended(), &observed) else {
         panic!("another volume is not the one intended")
@@ -160,7 +160,7 @@ fn a_volume_replaced_during_the_creation_stops_it() {
 #[test]
 fn one_volume_under_two_nodes_is_refused() {
     let mut twin = empty(1);
-    twin.identity.node = id(0);
+    twin.status.id = id(0);
     let observed = answered([empty(0), twin, empty(2)]);
     let step = step(&DougClusterStatus::default(), &observed);
     assert!(matches!(step, Step::Blocked("SameVolume", _)), "{step:?}");

@@ -1,8 +1,8 @@
 //! The facade's Deployment.
 
 use super::labels::{Labels, component, metadata, selector};
-use super::{Circumstances, pods};
-use crate::validate::{Database, bytes};
+use super::{Circumstances, pods, word};
+use crate::validate::Database;
 use k8s_openapi::api::apps::v1::{
     Deployment, DeploymentSpec, DeploymentStrategy, RollingUpdateDeployment,
 };
@@ -83,6 +83,7 @@ fn container(database: &Database, circumstances: &Circumstances) -> Container {
     Container {
         name: "facade".to_owned(),
         image: Some(circumstances.image.clone()),
+        image_pull_policy: database.spec.image_pull_policy.and_then(word),
         args: Some(arguments(database)),
         ports: Some(vec![pods::port("doug", 7400), pods::port("http", 7403)]),
         liveness_probe: Some(pods::probe("/livez", 10, 3)),
@@ -109,8 +110,9 @@ fn arguments(database: &Database) -> Vec<String> {
         "facade".to_owned(),
         "--listen=[::]:7400".to_owned(),
         format!("--dougcluster={}/{}", database.namespace, database.name),
+        format!("--nodes={}.{}.svc:7400", database.nodes_name(), database.namespace),
     ];
-    if let Some(size) = database.spec.facade.memory_budget.as_deref().and_then(bytes) {
+    if let Some(size) = database.sizes.facade_memory {
         arguments.push(format!("--memory-budget={size}"));
     }
     arguments

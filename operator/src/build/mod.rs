@@ -61,6 +61,7 @@ pub fn build(database: &Database, circumstances: &Circumstances) -> Vec<Desired>
         object(database, access::facade_binding(database)),
         object(database, network::policy(database)),
         object(database, services::facade(database)),
+        object(database, services::nodes(database)),
     ];
     for cluster in &database.spec.clusters {
         objects.push(object(database, services::headless(database, cluster)));

@@ -24,7 +24,7 @@ pub fn policy(database: &Database) -> NetworkPolicy {
         ip_block: None,
     };
     NetworkPolicy {
-        metadata: metadata(database, &format!("{}-nodes", database.name), "node"),
+        metadata: metadata(database, &database.nodes_name(), "node"),
         spec: Some(NetworkPolicySpec {
             pod_selector: Some(nodes),
             policy_types: Some(vec!["Ingress".to_owned()]),

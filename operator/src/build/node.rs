@@ -3,7 +3,7 @@
 use super::labels::{Labels, cluster, cluster_metadata, selector};
 use super::{Circumstances, access, pods, word};
 use crate::names::TEMPLATE_HASH;
-use crate::validate::{Database, bytes};
+use crate::validate::Database;
 use doug_crds::{ClusterSpec, Scheduling, Spread};
 use k8s_openapi::api::apps::v1::{
     StatefulSet, StatefulSetPersistentVolumeClaimRetentionPolicy, StatefulSetSpec,
@@ -157,6 +157,7 @@ fn container(database: &Database, of: &ClusterSpec, circumstances: &Circumstance
     Container {
         name: CONTAINER.to_owned(),
         image: Some(circumstances.image.clone()),
+        image_pull_policy: database.spec.image_pull_policy.and_then(word),
         args: Some(arguments(database, of)),
         env: Some(vec![
             of_pod("POD_NAME", "metadata.name"),
@@ -219,9 +220,10 @@ fn arguments(database: &Database, of: &ClusterSpec) -> Vec<String> {
             arguments.push(format!("--{flag}={milliseconds}"));
         }
     }
-    let sizes = [("memory-budget", &config.memory_budget), ("log-limit", &config.log_limit)];
+    let sizes = &database.sizes;
+    let sizes = [("memory-budget", sizes.node_memory), ("log-limit", sizes.log_limit)];
     for (flag, size) in sizes {
-        if let Some(size) = size.as_deref().and_then(bytes) {
+        if let Some(size) = size {
             arguments.push(format!("--{flag}={size}"));
         }
     }

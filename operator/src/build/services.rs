@@ -11,10 +11,6 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 /// Gives each node of a cluster a name. It is published before the node is
 /// ready, because nodes must find each other to become ready.
 pub fn headless(database: &Database, of: &ClusterSpec) -> Service {
-    let grpc = |name: &str, number: i32| ServicePort {
-        app_protocol: Some("grpc".to_owned()),
-        ..port(name, number, IntOrString::Int(number))
-    };
     let ports = vec![
         grpc("doug", 7400),
         grpc("raft", 7401),
@@ -28,6 +24,24 @@ pub fn headless(database: &Database, of: &ClusterSpec) -> Service {
             publish_not_ready_addresses: Some(true),
             selector: Some(cluster(database, &of.name)),
             ports: Some(ports),
+            ..families(database)
+        }),
+        status: None,
+    }
+}
+
+/// Has the addresses of all nodes, whatever their clusters: a facade that starts while the API
+/// server is away asks one of them for the map. Any that has it will do, ready or not. Its component
+/// is one of its own: Prometheus finds nodes by the Services of their clusters, and must not find
+/// them twice.
+pub fn nodes(database: &Database) -> Service {
+    Service {
+        metadata: metadata(database, &database.nodes_name(), "nodes"),
+        spec: Some(ServiceSpec {
+            cluster_ip: Some("None".to_owned()),
+            publish_not_ready_addresses: Some(true),
+            selector: Some(component(&database.name, "node")),
+            ports: Some(vec![grpc("doug", 7400)]),
             ..families(database)
         }),
         status: None,
@@ -57,6 +71,13 @@ pub fn facade(database: &Database) -> Service {
             ..families(database)
         }),
         status: None,
+    }
+}
+
+fn grpc(name: &str, number: i32) -> ServicePort {
+    ServicePort {
+        app_protocol: Some("grpc".to_owned()),
+        ..port(name, number, IntOrString::Int(number))
     }
 }
 

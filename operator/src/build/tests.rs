@@ -28,6 +28,7 @@ fn a_small_database_is_these_objects() {
 fn everything_declared_finds_its_place() {
     let mut spec = spec();
     spec["imagePullSecrets"] = json!(["registry"]);
+    spec["imagePullPolicy"] = json!("Always");
     spec["clusters"] = json!([{"name": "a", "nodes": 3}, {"name": "b", "nodes": 5}]);
     spec["node"] = json!({
         "storage": {"size": "20Gi", "className": "fast", "whenDeleted": "Delete"},
@@ -77,7 +78,8 @@ fn a_node_is_restarted_for_what_matters_to_it_only() {
         &|spec| spec["node"]["config"] = json!({"quiesceAfterMilliseconds": 0}),
         &|spec| spec["node"]["resources"] = json!({"requests": {"cpu": "1"}}),
     ];
-    let does_not: [&dyn Fn(&mut Value); 3] = [
+    let does_not: [&dyn Fn(&mut Value); 4] = [
+        &|spec| spec["imagePullPolicy"] = json!("Always"),
         &|spec| spec["facade"] = json!({"replicas": 5}),
         &|spec| spec["node"]["storage"]["size"] = json!("2Gi"),
         &|spec| spec["clusters"] = json!([{"name": "a", "nodes": 3}, {"name": "b", "nodes": 3}]),

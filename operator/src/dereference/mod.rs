@@ -74,6 +74,13 @@ impl Observed {
         self.pods.get(&database.pod_name(place))
     }
 
+    /// Whether there is anybody to ask, node or facade.
+    pub fn anybody_runs(&self) -> bool {
+        self.pods.values().any(|pod| {
+            pod.status.as_ref().and_then(|status| status.phase.as_deref()) == Some("Running")
+        })
+    }
+
     /// Clusters that have a StatefulSet of ours and are not declared any more.
     pub fn leaving_clusters(&self, database: &Database) -> Vec<String> {
         self.leaving_sets(database).map(|(cluster, _)| cluster).collect()
@@ -120,9 +127,9 @@ pub fn replicas(set: &StatefulSet) -> u32 {
     u32::try_from(replicas).unwrap_or(0)
 }
 
-/// Which DougCluster a pod belongs to, from its labels.
-pub fn instance_of(pod: &Pod) -> Option<String> {
-    pod.labels().get(INSTANCE).cloned()
+/// Which DougCluster a pod or claim belongs to, from its labels.
+pub fn instance_of(object: &impl ResourceExt) -> Option<String> {
+    object.labels().get(INSTANCE).cloned()
 }
 
 /// Whether Kubernetes counts a pod as ready, which it notices a little later than

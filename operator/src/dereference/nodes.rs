@@ -29,9 +29,9 @@ pub struct Token(pub String);
 /// What a node says of itself.
 #[derive(Clone, Debug, Default)]
 pub struct Answer {
-    /// Who it is.
-    pub identity: v1::IdentifyResponse,
-    /// How it is, replica by replica.
+    /// The database it is a member of; empty: its volume is empty.
+    pub database: String,
+    /// Who it is, and how, replica by replica.
     pub status: v1::NodeStatus,
     /// Its partition map; none while it is empty.
     pub map: Option<PartitionMap>,
@@ -40,7 +40,7 @@ pub struct Answer {
 impl Answer {
     /// The node's id.
     pub fn node(&self) -> Option<NodeId> {
-        self.identity.node.parse().ok()
+        self.status.id.parse().ok()
     }
 }
 
@@ -104,23 +104,26 @@ pub async fn ask(database: &Database, token: Option<&Token>, observed: &mut Obse
     observed.facades = facades;
 }
 
+/// All in one call: what it knows is from one moment, and with many databases calls count.
 async fn ask_node(pod: Option<&Pod>, token: Option<&Token>) -> Result<Answer, String> {
     let pod = pod.ok_or("it has no pod")?;
-    let doug = address(pod, 7400).ok_or("its pod does not run")?;
-    let identity = admin(pod, token).map_err(|fault| fault.message)?.identify().await;
-    let identity = identity.map_err(|fault| fault.message)?;
-    let mut client = connect(&doug)?;
-    let status = doug_proto::status::whole(true, |request| {
-        let mut client = client.clone();
-        async move { client.status(with_deadline(request)).await.map(tonic::Response::into_inner) }
-    });
-    let status = status.await.map_err(|status| status.message().to_owned())?;
-    let status = status.nodes.into_iter().next().unwrap_or_default();
-    let map = match identity.database.as_str() {
-        "" => None,
-        _ => Some(first_map(&mut client).await?),
+    if address(pod, 7402).is_none() {
+        return Err("its pod does not run".to_owned());
+    }
+    let described = async { admin(pod, token)?.describe(true).await };
+    answer(described.await.map_err(|fault| fault.message)?)
+}
+
+/// A node that becomes a member just then may have its map before it says so.
+fn answer(described: v1::DescribeResponse) -> Result<Answer, String> {
+    let v1::DescribeResponse { status, database, map, .. } = described;
+    let status = status.ok_or("it does not say how it is")?;
+    let map = match (database.as_str(), map) {
+        ("", _) => None,
+        (_, Some(map)) => Some(PartitionMap::from_wire(&map).map_err(|fault| fault.message)?),
+        (_, None) => return Err("it sends no partition map".to_owned()),
     };
-    Ok(Answer { identity, status, map })
+    Ok(Answer { database, status, map })
 }
 
 async fn ask_facade(pod: &Pod) -> FacadeAnswer {
@@ -156,4 +159,35 @@ fn connect(address: &str) -> Result<DougClient<Channel>, String> {
         .connect_timeout(PATIENCE)
         .timeout(PATIENCE);
     Ok(DougClient::new(endpoint.connect_lazy()).max_decoding_message_size(limits::MESSAGE_BYTES))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{first_map, member};
+
+    fn described(database: &str, map: Option<&PartitionMap>) -> v1::DescribeResponse {
+        v1::DescribeResponse {
+            node: None,
+            status: Some(member(0, &first_map(), true).status),
+            database: database.to_owned(),
+            map: map.map(PartitionMap::to_wire),
+        }
+    }
+
+    #[test]
+    fn one_description_says_all_that_is_asked_of_a_node() {
+        let map = first_map();
+        let told = answer(described(&map.database.to_string(), Some(&map))).unwrap();
+        assert_eq!(told.node().unwrap(), map.nodes[0].id);
+        assert_eq!((told.database, told.map), (map.database.to_string(), Some(map)));
+        assert!(!told.status.replicas.is_empty());
+    }
+
+    #[test]
+    fn a_volume_is_empty_until_its_node_says_that_it_is_a_member() {
+        let told = answer(described("", Some(&first_map()))).unwrap();
+        assert_eq!((told.database.as_str(), told.map), ("", None));
+        assert!(answer(described("0000000000db", None)).is_err(), "a member has a map");
+    }
 }

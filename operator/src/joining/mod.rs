@@ -40,7 +40,7 @@ pub fn next(
             Some(known) if known.is_removed() => joining.barred.push(place),
             Some(known) if known.cluster != entry.cluster => {}
             Some(known) if (&known.name, &known.address) == (&entry.name, &entry.address) => {
-                if answer.identity.database.is_empty() {
+                if answer.database.is_empty() {
                     joining.empty.push((place, id));
                 }
             }

@@ -124,7 +124,7 @@ pub fn able_node(map: &PartitionMap, observed: &Observed, place: &Place) -> Resu
     let answer = observed.answers.get(place);
     let answer = answer.ok_or_else(|| format!("node {name} does not answer"))?;
     let member = answer.node().filter(|id| {
-        !answer.identity.database.is_empty()
+        !answer.database.is_empty()
             && map.node(*id).is_some_and(|e| e.cluster == place.cluster && !e.is_removed())
     });
     let full = answer.status.volume.as_ref().is_some_and(|volume| volume.refuses_writes);

@@ -16,12 +16,14 @@ use crate::bootstrap::Step;
 use crate::build::{self, Circumstances, build};
 use crate::context::Context;
 use crate::dereference::{Observed, Token, any_node_runs, nodes_selector, read_token};
+use crate::installation::{self, Standing};
+use crate::pace::SOON;
 use crate::rollout::Next;
 use crate::scaling;
 use crate::status;
 use crate::storage::{self, Growth};
 use crate::validate::Database;
-use doug_crds::DougCluster;
+use doug_crds::{Caretaker, DougCluster};
 use doug_proto::ids::DatabaseId;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use k8s_openapi::jiff::Timestamp;
@@ -31,11 +33,7 @@ use kube::{Api, Resource};
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
-
-/// How soon to look again while something is under way.
-const SOON: Duration = Duration::from_secs(2);
-/// How soon to look again when all is well; nodes fall silent without an event.
-const CALM: Duration = Duration::from_secs(10);
+use tokio::time::Instant;
 
 /// What the steps of one reconciliation came to.
 pub struct Progress {
@@ -112,6 +110,9 @@ async fn attempt(cached: &ObjectMeta, context: &Context) -> Result<Option<Durati
             return Err(failure);
         }
     };
+    if let Some(pause) = stand(&api, &cluster, context).await? {
+        return Ok(Some(pause));
+    }
     let judged = cluster.status.as_ref().is_some_and(|status| !status.conditions.is_empty());
     if !judged {
         publish::findings(&api, &cluster, &status::unknown()).await?;
@@ -130,6 +131,47 @@ async fn attempt(cached: &ObjectMeta, context: &Context) -> Result<Option<Durati
             Err(failure)
         }
     }
+}
+
+/// Whether this installation looks after a DougCluster. If it does not, or that had to be written
+/// down first: how soon to look again.
+async fn stand(
+    api: &Api<DougCluster>,
+    cluster: &DougCluster,
+    context: &Context,
+) -> Result<Option<Duration>, Failure> {
+    let us = &context.installation;
+    let mut status = cluster.status.clone().unwrap_or_default();
+    let uid = cluster.metadata.uid.clone().unwrap_or_default();
+    let standing = context.memory(&uid, |memory| {
+        let found = status.operator.as_ref();
+        installation::standing(us, found, &mut memory.caretaker, Instant::now(), &now())
+    });
+    match standing {
+        Standing::Ours => Ok(None),
+        Standing::Theirs(pause) => {
+            let (namespace, name) = named(&cluster.metadata);
+            context.metrics.forget(namespace, name);
+            if let Some(Caretaker { name, .. }) = status.operator.filter(has_answered) {
+                let note = installation::told(&name, us);
+                context.say(cluster, true, "TwoOperators", note).await;
+            }
+            Ok(Some(pause))
+        }
+        Standing::Write(caretaker) => {
+            status.operator = Some(caretaker);
+            match publish::status(api, cluster, &status).await {
+                Ok(()) => Ok(Some(Duration::ZERO)),
+                // Another was quicker; what it wrote is looked at next.
+                Err(failure) if failure.is_conflict() => Ok(Some(SOON)),
+                Err(failure) => Err(failure),
+            }
+        }
+    }
+}
+
+fn has_answered(caretaker: &Caretaker) -> bool {
+    caretaker.rival.as_ref().is_some_and(|rival| rival.answered)
 }
 
 /// Makes the token once. A database's nodes and its operator share it: nodes that run do not take

@@ -5,14 +5,16 @@
 //! what the later ones would decide by ends the round, and the next one begins at once.
 
 use super::members::{self, Scene};
-use super::{CALM, Failure, Members, Progress, SOON, findings, now, publish, steps};
+use super::{Failure, Members, Progress, findings, now, publish, steps};
 use super::{apply_objects, fresh_id, token};
 use crate::bootstrap::{self, Step as Creation};
 use crate::build::{self, Circumstances};
 use crate::context::Context;
 use crate::dereference::{Observed, Token, dereference, read_token};
 use crate::groups::{Group, groups};
+use crate::installation;
 use crate::life::{self, Life, life, put_to_sleep};
+use crate::pace::{self, Found};
 use crate::resizing;
 use crate::rollout::Next;
 use crate::status::{self, Findings, Outcome};
@@ -255,19 +257,35 @@ impl<'a> Round<'a> {
             status.creation = None;
         }
         publish::status(self.api, self.cluster, &status).await?;
-        let disturbed = self.context.memory(&database.uid, |memory| memory.is_disturbed());
-        let heeded = disturbed && self.life != Life::Paused;
-        Ok(if calm && !heeded { CALM } else { SOON })
+        let same = status == self.old;
+        let (disturbed, unchanged) = self
+            .context
+            .memory(&database.uid, |memory| (memory.is_disturbed(), memory.found(same)));
+        Ok(pace::pause(Found {
+            calm,
+            disturbed: disturbed && self.life != Life::Paused,
+            // One that contests it has to be answered, and noticed when it is gone.
+            runs: observed.anybody_runs() || self.contested(),
+            unchanged,
+        }))
     }
 
     fn findings(&self) -> Findings {
         let judge =
             || findings::judge(&self.database, &self.observed, &self.old, &self.progress, &now());
-        match self.life {
+        let found = match self.life {
             Life::Awake => findings::awake(&self.database, &self.observed, &self.old, judge()),
             Life::Paused => findings::paused(judge()),
             Life::Asleep => findings::asleep(&self.observed),
+        };
+        match installation::contested(self.old.operator.as_ref()) {
+            Some(degraded) if found.degraded.holds != Some(true) => Findings { degraded, ..found },
+            _ => found,
         }
+    }
+
+    fn contested(&self) -> bool {
+        self.old.operator.as_ref().is_some_and(|operator| operator.rival.is_some())
     }
 
     fn unwritable(&self) -> Vec<u64> {

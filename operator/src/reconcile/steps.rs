@@ -64,7 +64,7 @@ async fn create(
     let calls = places.iter().map(|place| async move {
         let pod = observed.pods.get(&format!("{}-{}", cluster.name_any(), place.name()));
         let (Some(pod), Some(answer)) = (pod, observed.answers.get(place)) else { return Ok(()) };
-        let node = answer.identity.node.parse().map_err(|error| {
+        let node = answer.status.id.parse().map_err(|error| {
             Failure::Node(doug_client::Fault::invalid(format!("node {}: {error}", place.name())))
         })?;
         let admin = admin(pod, Some(token)).map_err(Failure::Node)?;

@@ -28,7 +28,7 @@ pub fn substitute(situation: &Situation, place: Place) -> Option<Step> {
         // It has lost its volume anyway: taking the new one away too would help nobody.
         return Some(Step::Finish(place));
     }
-    if situation.map.node(node).is_none() || answer.identity.database.is_empty() {
+    if situation.map.node(node).is_none() || answer.database.is_empty() {
         return Some(Step::Wait(place, "its new volume is to become a member first".to_owned()));
     }
     let left: Vec<u64> = concerned.iter().map(|group| group.id()).collect();

@@ -89,7 +89,7 @@ fn pod_view(
         Some(pod) => trouble(pod, now).map_or(PodState::Coming, PodState::Broken),
         None => PodState::Coming,
     };
-    let node = answer.and_then(|answer| answer.identity.node.parse().ok());
+    let node = answer.and_then(|answer| answer.status.id.parse().ok());
     let replicas = answer.iter().flat_map(|answer| &answer.status.replicas);
     PodView {
         outdated: pod.is_some_and(|pod| {

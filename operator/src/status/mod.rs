@@ -49,6 +49,7 @@ pub fn status(old: &DougClusterStatus, outcome: &Outcome) -> DougClusterStatus {
         facade: facade(database, observed).or_else(|| old.facade.clone()),
         conditions: conditions(&old.conditions, findings, database.generation, now),
         nodes,
+        operator: old.operator.clone(),
         creation: old.creation.clone(),
         partition_map: map,
     }
@@ -64,7 +65,7 @@ fn facade(database: &Database, observed: &Observed) -> Option<FacadeStatus> {
 }
 
 fn database_id(observed: &Observed) -> Option<String> {
-    let mut ids = observed.answers.values().map(|answer| &answer.identity.database);
+    let mut ids = observed.answers.values().map(|answer| &answer.database);
     ids.find(|id| !id.is_empty()).cloned()
 }
 

@@ -48,7 +48,7 @@ fn node(
     let clock = clock.map(|off| format!("its clock is {off}"));
     NodeStatus {
         name,
-        id: Some(answer.identity.node.clone()),
+        id: Some(answer.status.id.clone()),
         state: match answer.status.state() {
             v1::NodeState::Empty => NodeState::Empty,
             v1::NodeState::Ready => NodeState::Ready,
@@ -58,7 +58,7 @@ fn node(
                 NodeState::Unreachable
             }
         },
-        version: Some(answer.identity.version.clone()),
+        version: Some(answer.status.version.clone()),
         message: message.or(volume).or(clock),
         silent_since: None,
         replacing,

@@ -1,14 +1,8 @@
 use super::*;
-use crate::testing::{answered, database, empty, member};
-use doug_client::create::{NodeIdentity, plan};
-use doug_proto::ids::{DatabaseId, NodeId};
+use crate::testing::{answered, database, empty, first_map, member};
 
 fn map(epoch: u64) -> PartitionMap {
-    let identity =
-        |ordinal: u64| NodeIdentity { node: NodeId::from_bits(0xa0 + ordinal), database: None };
-    let identities = [(0..3).map(identity).collect()];
-    let map = plan(&database().creation(), &identities, DatabaseId::from_bits(0xdb)).unwrap();
-    PartitionMap { epoch, ..map }
+    PartitionMap { epoch, ..first_map() }
 }
 
 fn members(epoch: u64) -> Observed {

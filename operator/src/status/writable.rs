@@ -31,12 +31,12 @@ pub fn writable(map: &PartitionMap, observed: &Observed, leaders: &mut Leaders) 
             let known = leaders
                 .0
                 .get(&replica.partition)
-                .filter(|known| known.node == answer.identity.node && known.term == replica.term);
+                .filter(|known| known.node == answer.status.id && known.term == replica.term);
             let proven = known
                 .is_some_and(|known| known.proven || replica.commit >= known.last_index)
                 || (replica.commit > 0 && replica.commit == replica.last_index);
             let leader = Leader {
-                node: answer.identity.node.clone(),
+                node: answer.status.id.clone(),
                 term: replica.term,
                 last_index: known.map_or(replica.last_index, |known| known.last_index),
                 proven,

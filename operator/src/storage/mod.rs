@@ -42,7 +42,7 @@ pub enum Growth {
 
 /// The next step. `expandable` says whether a storage class can expand volumes.
 pub fn next(database: &Database, observed: &Observed, expandable: impl Fn(&str) -> bool) -> Growth {
-    let Some(wanted) = bytes(&database.spec.node.storage.size) else { return Growth::Done };
+    let wanted = database.sizes.storage;
     let declared = database.places().map(|place| database.claim_name(&place));
     let claims: Vec<&PersistentVolumeClaim> =
         declared.filter_map(|name| observed.claims.get(&name)).collect();

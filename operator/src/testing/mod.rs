@@ -3,8 +3,10 @@
 use crate::build::TEMPLATE_HASH;
 use crate::dereference::{Answer, FacadeAnswer, Observed};
 use crate::validate::{Database, Place, validate};
+use doug_client::create::{NodeIdentity, plan};
 use doug_client::{PartitionMap, v1};
 use doug_crds::DougCluster;
+use doug_proto::ids::{DatabaseId, NodeId};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde_json::{Value, json};
 
@@ -36,6 +38,14 @@ pub fn database() -> Database {
     validate(&resource(spec())).unwrap()
 }
 
+/// Its map as it is created, with the ids of [`id`].
+pub fn first_map() -> PartitionMap {
+    let identity =
+        |ordinal: u64| NodeIdentity { node: NodeId::from_bits(0xa0 + ordinal), database: None };
+    plan(&database().creation(), &[(0..3).map(identity).collect()], DatabaseId::from_bits(0xdb))
+        .unwrap()
+}
+
 /// Metadata from JSON.
 pub fn meta(json: &str) -> ObjectMeta {
     serde_json::from_str(json).unwrap()
@@ -55,12 +65,13 @@ pub fn id(ordinal: u32) -> String {
 pub fn empty(ordinal: u32) -> Answer {
     let state = v1::NodeState::Empty.into();
     Answer {
-        identity: v1::IdentifyResponse {
-            node: id(ordinal),
+        database: String::new(),
+        status: v1::NodeStatus {
+            id: id(ordinal),
             version: "0.1.0".into(),
+            state,
             ..Default::default()
         },
-        status: v1::NodeStatus { state, ..Default::default() },
         map: None,
     }
 }
@@ -76,7 +87,7 @@ pub fn member(ordinal: u32, map: &PartitionMap, leads: bool) -> Answer {
         ..Default::default()
     };
     let mut answer = empty(ordinal);
-    answer.identity.database = map.database.to_string();
+    answer.database = map.database.to_string();
     answer.status.state = v1::NodeState::Ready.into();
     answer.status.replicas = map.partitions.iter().map(replica).collect();
     answer.map = Some(map.clone());

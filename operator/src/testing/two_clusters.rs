@@ -190,8 +190,7 @@ impl Scene {
 
     fn enlist(&mut self, place: &Place, id: NodeId) {
         self.list(place, id);
-        self.answer(&place.cluster, place.ordinal).identity.database =
-            self.map.database.to_string();
+        self.answer(&place.cluster, place.ordinal).database = self.map.database.to_string();
     }
 
     pub fn make_claim(&mut self, place: &Place, uid: &str) {
@@ -323,7 +322,7 @@ impl Scene {
         let listed = |id: NodeId| map.node(id).is_some();
         for answer in self.observed.answers.values_mut() {
             let Some(id) = answer.node().filter(|id| listed(*id)) else { continue };
-            answer.identity.database = map.database.to_string();
+            answer.database = map.database.to_string();
             answer.status.state = v1::NodeState::Ready.into();
             answer.map = Some(map.clone());
             let held = map.partitions.iter().filter(|p| p.voter_on(id).is_some());
@@ -334,12 +333,13 @@ impl Scene {
 
 fn empty(id: NodeId) -> Answer {
     Answer {
-        identity: v1::IdentifyResponse {
-            node: id.to_string(),
+        database: String::new(),
+        status: v1::NodeStatus {
+            id: id.to_string(),
             version: "0.1.0".into(),
+            state: v1::NodeState::Empty.into(),
             ..Default::default()
         },
-        status: v1::NodeStatus { state: v1::NodeState::Empty.into(), ..Default::default() },
         map: None,
     }
 }

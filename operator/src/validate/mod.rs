@@ -40,6 +40,8 @@ pub struct Database {
     pub image: Option<String>,
     /// What was declared.
     pub spec: DougClusterSpec,
+    /// What was declared in words as a size.
+    pub sizes: Sizes,
     /// How long a node may be silent before it is replaced unasked.
     pub replace_after: Option<Duration>,
     /// When pods that run may be taken down, to be made anew in another form.
@@ -50,6 +52,35 @@ pub struct Database {
     pub node_pods: Overrides,
     /// What is merged over the pods of the facade.
     pub facade_pods: Overrides,
+}
+
+/// Declared sizes, in bytes; none where the program's own default counts. Whoever needs one takes
+/// it from here: a text that is read once more could be dropped where it does not read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sizes {
+    /// Of a node's volume.
+    pub storage: u64,
+    /// Of a node's log, at most.
+    pub log_limit: Option<u64>,
+    /// What a node may use for its data in memory.
+    pub node_memory: Option<u64>,
+    /// What a facade may use for requests and answers under way.
+    pub facade_memory: Option<u64>,
+}
+
+impl Sizes {
+    fn parse(spec: &DougClusterSpec) -> Result<Self, String> {
+        let config = &spec.node.config;
+        let declared = |field: &str, text: &Option<String>| {
+            text.as_deref().map(|text| quantity(field, text)).transpose()
+        };
+        Ok(Self {
+            storage: quantity("node.storage.size", &spec.node.storage.size)?,
+            log_limit: declared("node.config.logLimit", &config.log_limit)?,
+            node_memory: declared("node.config.memoryBudget", &config.memory_budget)?,
+            facade_memory: declared("facade.memoryBudget", &spec.facade.memory_budget)?,
+        })
+    }
 }
 
 /// A node as declared: its place, not its identity.
@@ -77,6 +108,11 @@ impl Database {
     /// Name of the facade's Deployment and Service.
     pub fn facade_name(&self) -> String {
         format!("{}-facade", self.name)
+    }
+
+    /// Name of what is of all nodes: their Service and NetworkPolicy.
+    pub fn nodes_name(&self) -> String {
+        format!("{}-nodes", self.name)
     }
 
     /// Name of the Secret with the token of Raft and Admin streams.
@@ -172,6 +208,7 @@ pub fn validate(cluster: &DougCluster) -> Result<Database, String> {
         uid: cluster.uid().unwrap_or_default(),
         generation: cluster.metadata.generation.unwrap_or_default(),
         image: spec.image.clone(),
+        sizes: Sizes::parse(&spec)?,
         replace_after: replace_after(spec.node.replace_after.as_deref())?,
         maintenance: Windows::parse(&spec.maintenance_windows)?,
         restarted_at: cluster.annotations().get(RESTARTED_AT).cloned(),
@@ -211,6 +248,11 @@ fn check_clusters(database: &Database) -> Result<(), String> {
         if name.bytes().any(|b| b.is_ascii_uppercase()) {
             return Err(format!("cluster {name:?} has upper-case letters: Kubernetes allows none"));
         }
+        if name == "nodes" {
+            return Err("a cluster cannot be named \"nodes\": the Service of all nodes has that \
+                name. Give it another"
+                .to_owned());
+        }
         if !seen.insert(name) {
             return Err(format!("cluster {name:?} is declared twice: give each its own name"));
         }
@@ -240,11 +282,9 @@ fn replace_after(text: Option<&str>) -> Result<Option<Duration>, String> {
 }
 
 fn check_storage(database: &Database) -> Result<(), String> {
-    let size = quantity("node.storage.size", &database.spec.node.storage.size)?;
-    let log = database.spec.node.config.log_limit.as_deref();
-    let log = log.map_or(Ok(DEFAULT_LOG_LIMIT), |text| quantity("node.config.logLimit", text))?;
+    let log = database.sizes.log_limit.unwrap_or(DEFAULT_LOG_LIMIT);
     let least = log.saturating_mul(3) / 2;
-    if size < least {
+    if database.sizes.storage < least {
         return Err(format!(
             "node.storage.size is {}, and the log alone may take {}: give at least {} or a \
              smaller node.config.logLimit",
@@ -268,21 +308,18 @@ fn check_memory(database: &Database) -> Result<(), String> {
     let budgets = [
         (
             "node.config.memoryBudget",
-            &node.config.memory_budget,
-            DEFAULT_NODE_BUDGET,
+            database.sizes.node_memory.unwrap_or(DEFAULT_NODE_BUDGET),
             "node",
             &node.resources,
         ),
         (
             "facade.memoryBudget",
-            &facade.memory_budget,
-            DEFAULT_FACADE_BUDGET,
+            database.sizes.facade_memory.unwrap_or(DEFAULT_FACADE_BUDGET),
             "facade",
             &facade.resources,
         ),
     ];
-    for (field, declared, usual, of, resources) in budgets {
-        let budget = declared.as_deref().map_or(Ok(usual), |text| quantity(field, text))?;
+    for (field, budget, of, resources) in budgets {
         let Some(resources) = resources else { continue };
         check_resources(of, resources)?;
         let Some(limit) = resources.limits.get("memory") else { continue };

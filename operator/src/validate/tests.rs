@@ -28,6 +28,7 @@ fn what_cannot_work_is_refused_with_the_remedy() {
         refusal(|spec| spec["clusters"][0]["name"] = json!("A")),
         refusal(|spec| spec["clusters"][0]["name"] = json!("a-b")),
         refusal(|spec| spec["clusters"][0]["name"] = json!("facade")),
+        refusal(|spec| spec["clusters"][0]["name"] = json!("nodes")),
         refusal(|spec| spec["partitioning"] = json!({})),
         refusal(|spec| spec["partitioning"]["range"] = json!({"splitKeys": []})),
         refusal(|spec| spec["partitioning"]["hash"]["partitions"] = json!(5_000)),

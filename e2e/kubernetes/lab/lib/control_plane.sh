@@ -1,7 +1,9 @@
 # etcd, API server, controllers and scheduler, in a namespace of their own.
 
+raise_etcd() { start kube-control etcd etcd --data-dir "$STATE/etcd" --unsafe-no-fsync --log-level error; }
+
 raise_control_plane() {
-    start kube-control etcd etcd --data-dir "$STATE/etcd" --unsafe-no-fsync --log-level error
+    raise_etcd
     start_apiserver
     # Controllers and scheduler exit when they start before the roles exist.
     await "the API server; see $STATE/log/apiserver.log" 120 apiserver_ready

@@ -85,6 +85,15 @@ kill_containers() {
     wait
 }
 
+# kill_named CONTAINER NODE
+kill_named() {
+    local control=(ctr -a "$STATE/$2/containerd.sock" -n k8s.io) container
+    for container in $("${control[@]}" containers ls -q "labels.\"io.kubernetes.container.name\"==$1"); do
+        # One that has ended already, of an earlier start, has no task.
+        "${control[@]}" tasks kill -s SIGKILL "$container" 2>/dev/null || true
+    done
+}
+
 # configure_containerd NODE NUMBER
 configure_containerd() {
     # Without CAP_SYS_RESOURCE no process may lower its oom_score_adj.

@@ -4,17 +4,7 @@ use crate::placement::Placement;
 use crate::reconcile::Members;
 use crate::replacement::Step as Replacement;
 use crate::resizing::{Change, Resizing};
-use crate::testing::{answered, database, facade, member, place};
-use doug_client::PartitionMap;
-use doug_client::create::{NodeIdentity, plan};
-use doug_proto::ids::{DatabaseId, NodeId};
-
-fn map() -> PartitionMap {
-    let identity =
-        |ordinal: u64| NodeIdentity { node: NodeId::from_bits(0xa0 + ordinal), database: None };
-    plan(&database().creation(), &[(0..3).map(identity).collect()], DatabaseId::from_bits(0xdb))
-        .unwrap()
-}
+use crate::testing::{answered, database, facade, first_map as map, member, place};
 
 fn observed() -> Observed {
     let mut observed = answered([0, 1, 2].map(|ordinal| member(ordinal, &map(), ordinal == 0)));
