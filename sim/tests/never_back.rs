@@ -17,10 +17,14 @@ fn restarts(seed: u64, mutant: Mutant) -> Report {
 #[test]
 fn no_replica_goes_back_over_restarts() {
     let mut refused = 0;
-    for seed in 1..=4 {
+    // Few reads meet a replica in the moment after its start: one in twelve runs.
+    for seed in 1..=40 {
         let report = restarts(seed, Mutant::None);
         assert_eq!(report.violation, None, "seed {seed}");
         refused += report.coverage.get("read refused: the replica has just started");
+        if seed >= 4 && refused > 0 {
+            break;
+        }
     }
     assert!(refused > 0, "no read met a replica that had just started");
 }
