@@ -41,9 +41,9 @@ fn clusters_and_nodes_come_and_go_under_load() {
     database.patch(&json!({"clusters": [{"name": "a", "nodes": 3}]}));
     until("the cluster has three nodes again", seconds(270), || {
         let pods = database.pods("node").len();
-        // Asked after, as above.
+        // Asked after, as above. Pods of the cluster that is gone may still be about to end.
         let voters = members::voters(&database);
-        assert!(pods == 5 || voters == [3; 5], "{pods} pods are left for voters {voters:?}");
+        assert!(pods >= 5 || voters == [3; 5], "{pods} pods are left for voters {voters:?}");
         (pods == 3).then_some(())
     });
     database.await_settled(seconds(60));
