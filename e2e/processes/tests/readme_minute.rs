@@ -115,6 +115,8 @@ async fn every_line_of_it_does_what_it_says() {
     assert!(lines.len() >= 10, "{lines:?}");
     let folder = folder();
     let demo = Demo::start(folder.path(), &[]).await;
+    // A person does not type before the last node has caught up.
+    demo.all_ready().await;
     let mut killed = false;
     for line in &lines {
         let printed = run_to_its_promise(folder.path(), &demo.endpoint(), line);
