@@ -28,6 +28,10 @@ const WRITES: usize = 10_000;
 const SESSIONS: u64 = 32_000;
 /// How long there are only greedy clients: until the first of them are closed, and longer.
 const GREEDY: Duration = Duration::from_secs(12);
+/// How long answers that nobody reads are waited for.
+const UNREAD: Duration = Duration::from_secs(60);
+/// How long a facade tries again what nodes refuse.
+const REFUSED: Duration = Duration::from_secs(4);
 /// The key whose value is asked for, and not read.
 const LARGE: &str = "large";
 
@@ -41,7 +45,7 @@ async fn a_node_keeps_to_its_budget_and_a_quarter_whatever_its_clients_do() {
     client.put(LARGE, vec![b'v'; 1 << 20], If::Always).await.expect("it is written");
     insist(&demo, "at rest");
 
-    one_of_a_hundred_writes_happens(&client).await;
+    one_of_a_hundred_writes_happens(&client, WRITES).await;
     insist(&demo, "one of a hundred conditional writes happens");
 
     assert!(register(&demo).await > 0, "sessions are refused at some point");
@@ -51,7 +55,7 @@ async fn a_node_keeps_to_its_budget_and_a_quarter_whatever_its_clients_do() {
     tokio::time::sleep(GREEDY).await;
     insist(&demo, "answers that nobody reads, requests that never become whole");
 
-    tokio::join!(one_of_a_hundred_writes_happens(&client), register(&demo));
+    tokio::join!(one_of_a_hundred_writes_happens(&client, WRITES / 10), register(&demo));
     insist(&demo, "all at once");
     client.put("still", "served", If::Always).await.expect("others are served meanwhile");
     assert!(greedy.try_join_next().is_none(), "they go on all the while");
@@ -73,14 +77,14 @@ fn insist(demo: &Demo, what: &str) {
 }
 
 /// 40 MiB of requests of which one hundredth is kept: whoever keeps what came with it keeps all.
-async fn one_of_a_hundred_writes_happens(client: &Client) {
+async fn one_of_a_hundred_writes_happens(client: &Client, count: usize) {
     let value = Bytes::from(vec![b'v'; 4 << 10]);
     let write = |n: usize| {
         let (client, value) = (client.clone(), value.clone());
         let key = if n.is_multiple_of(100) { format!("key {n}") } else { LARGE.to_owned() };
         async move { client.put(key, value, If::Absent).await.map(|_| ()) }
     };
-    let writes = futures::stream::iter(0..WRITES).map(write).buffer_unordered(64);
+    let writes = futures::stream::iter(0..count).map(write).buffer_unordered(64);
     // Overload is refused, which is as it should be: here it counts what is kept.
     let failed = writes.filter(|written| std::future::ready(written.is_err())).count().await;
     println!("{failed} writes failed");
@@ -93,7 +97,7 @@ async fn register(demo: &Demo) -> usize {
         let target = Some(Target { partition: 2 + n % PARTITIONS, ..Default::default() });
         Operation::Register(RegisterRequest { target })
     };
-    let mut answers = ask(channel, (0..SESSIONS).map(operation).collect()).await;
+    let mut answers = ask(channel, (0..SESSIONS).map(operation).collect(), REFUSED).await;
     let mut refused = 0;
     while let Some(response) = answers.message().await.expect("the stream goes on") {
         let faults = response.answers.into_iter().filter_map(|answer| match answer.answer? {
@@ -118,13 +122,15 @@ fn greedy(demo: &Demo) -> JoinSet<()> {
         clients.spawn(async move {
             loop {
                 let channel = channel(&address).await;
-                let _unread = ask(channel.clone(), vec![get(); 200]).await;
+                let _unread = ask(channel.clone(), vec![get(); 200], UNREAD).await;
                 let puts = (0..16).map(|_| unfinished::put(channel.clone(), 3 << 20));
                 for fault in futures::future::join_all(puts).await {
                     // The second where the connection was closed, for it took no answers.
                     let refused = matches!(fault.code, Code::ResourceExhausted | Code::Unavailable);
                     assert!(refused, "{fault}");
                 }
+                // So that the nodes have some of the processor, too.
+                tokio::time::sleep(Duration::from_millis(200)).await;
             }
         });
     }
@@ -139,10 +145,11 @@ fn get() -> Operation {
 async fn ask(
     channel: Channel,
     operations: Vec<Operation>,
+    timeout: Duration,
 ) -> Streaming<doug_proto::v1::StreamResponse> {
     let operation = |(n, operation)| StreamOperation {
         id: n as u64,
-        timeout_milliseconds: 60_000,
+        timeout_milliseconds: u32::try_from(timeout.as_millis()).expect("a short time"),
         operation: Some(operation),
     };
     let operations: Vec<_> = operations.into_iter().enumerate().map(operation).collect();
