@@ -40,6 +40,27 @@ impl Exit {
     }
 }
 
+impl Exit {
+    /// What to do after an end like this, whatever the message says of this one. None where
+    /// nothing is wrong, or only the message can say it.
+    pub fn remedy(self) -> Option<&'static str> {
+        match self {
+            Exit::Done | Exit::Error | Exit::NotFound | Exit::ConditionFailed => None,
+            Exit::Usage => Some("correct the command line: `doug COMMAND --help` has its options"),
+            Exit::Unavailable => Some(
+                "it was not carried out: try again, and if that does not help, see `doug doctor`",
+            ),
+            Exit::OutcomeUnknown => Some(
+                "read the key to find out what became of the write before you repeat it, or make \
+                 writes conditional",
+            ),
+            Exit::OutputLost => Some(
+                "it was carried out: make room where the output goes, and read again what it was",
+            ),
+        }
+    }
+}
+
 impl From<Exit> for std::process::ExitCode {
     fn from(exit: Exit) -> Self {
         Self::from(exit as u8)

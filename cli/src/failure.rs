@@ -5,6 +5,7 @@ use crate::globals::Globals;
 use doug_proto::error::Fault;
 use doug_streams::out::Lost;
 use serde_json::{Value, json};
+use std::borrow::Cow;
 use std::ffi::OsString;
 
 /// Says why a command failed; gives its exit status.
@@ -13,7 +14,9 @@ pub fn say(error: &anyhow::Error, globals: &Globals) -> Exit {
     let message = format!("{error:#}");
     let message = globals.given.repeated_in(&message);
     if globals.json() {
-        doug_streams::errln!("{}", document(exit, &message, error.chain().find_map(grpc_code)));
+        let remedy = exit.remedy().map(|remedy| globals.given.repeated_in(remedy));
+        let grpc_code = error.chain().find_map(grpc_code);
+        doug_streams::errln!("{}", document(exit, &message, remedy, grpc_code));
     } else {
         doug_streams::errln!("doug: {message}");
     }
@@ -24,7 +27,10 @@ pub fn say(error: &anyhow::Error, globals: &Globals) -> Exit {
 /// that can be read.
 pub fn say_usage(message: &str, rendered: &str, arguments: &[OsString]) {
     if asks_for_json(arguments) {
-        doug_streams::errln!("{}", document(Exit::Usage, message, None));
+        doug_streams::errln!(
+            "{}",
+            document(Exit::Usage, message, Exit::Usage.remedy().map(Cow::from), None)
+        );
     } else {
         doug_streams::err::print(format_args!("{rendered}"));
     }
@@ -33,19 +39,28 @@ pub fn say_usage(message: &str, rendered: &str, arguments: &[OsString]) {
 /// Says that standard output is lost.
 pub fn say_lost(lost: Lost, exit: Exit, json: bool) {
     if json {
-        doug_streams::errln!("{}", document(exit, &lost.to_string(), None));
+        // Whatever else the status says, this is about the output.
+        let remedy = Exit::OutputLost.remedy().map(Cow::from);
+        doug_streams::errln!("{}", document(exit, &lost.to_string(), remedy, None));
     } else {
         doug_streams::errln!("doug: {lost}");
     }
 }
 
-/// One line. A sentence of the message is the remedy wherever there is one.
-fn document(exit: Exit, message: &str, grpc_code: Option<String>) -> Value {
+/// One line. The message says what to do about this very failure, where that is known; the remedy
+/// what to do about any of its kind.
+fn document(
+    exit: Exit,
+    message: &str,
+    remedy: Option<Cow<str>>,
+    grpc_code: Option<String>,
+) -> Value {
     json!({
         "code": exit.name(),
         "exitStatus": exit as u8,
         "grpcCode": grpc_code,
         "message": message,
+        "remedy": remedy,
     })
 }
 
@@ -72,11 +87,14 @@ mod tests {
         let fault: anyhow::Error = Fault::unavailable("no leader").into();
         let error = Err::<(), _>(fault).context("cannot get k").unwrap_err();
         let code = error.chain().find_map(grpc_code);
-        let document = document(exit::of_error(&error), &format!("{error:#}"), code);
+        let exit = exit::of_error(&error);
+        let remedy = exit.remedy().map(Cow::from);
+        let document = document(exit, &format!("{error:#}"), remedy, code);
         assert_eq!(
             document.to_string(),
             r#"{"code":"unavailable","exitStatus":5,"grpcCode":"Unavailable","#.to_owned()
-                + r#""message":"cannot get k: no leader"}"#
+                + r#""message":"cannot get k: no leader","remedy":"it was not carried out: try "#
+                + r#"again, and if that does not help, see `doug doctor`"}"#
         );
     }
 

@@ -41,7 +41,8 @@ pub struct Globals {
     #[arg(long, global = true, help_heading = "Reaching the database")]
     pub direct: bool,
 
-    /// Print for people (text) or for programs (json: one document, or one a line)
+    /// Print for people (text; table: keys and values in columns) or for programs (json: one
+    /// document, or one a line)
     #[arg(
         short,
         long,
@@ -93,6 +94,11 @@ impl Globals {
     pub fn json(&self) -> bool {
         self.output == Output::Json
     }
+
+    /// Whether to print keys and values in columns.
+    pub fn table(&self) -> bool {
+        self.output == Output::Table
+    }
 }
 
 /// The form of what a command prints.
@@ -102,4 +108,6 @@ pub enum Output {
     Text,
     /// One JSON document, or one per line
     Json,
+    /// Keys and values in columns; text where a command has its own form
+    Table,
 }

@@ -15,6 +15,13 @@ pub fn show(text: &str) {
     }
 }
 
+/// `text` for a terminal of so many columns: rows of tables are cut, sentences go on in the next
+/// line.
+pub fn fit(text: &str, columns: Option<usize>) -> String {
+    let Some(columns) = columns else { return text.to_owned() };
+    text.lines().flat_map(|line| fitted(line, columns)).collect::<Vec<_>>().join("\n")
+}
+
 /// Waits for the next look.
 pub async fn pause(interval: Duration) {
     sleep(interval.max(LEAST_INTERVAL)).await;
@@ -80,6 +87,12 @@ mod tests {
         assert_eq!(lines("a\nb\nc", 4, 80), ["a", "b", "c"]);
         assert_eq!(lines("a\nb\nc", 3, 80), ["a", "… 2 lines more"]);
         assert!(lines("", 1, 1).is_empty());
+    }
+
+    #[test]
+    fn what_is_shown_once_fits_as_well_and_in_a_file_stays_as_it_is() {
+        assert_eq!(fit("abc def\n ghi jkl", Some(5)), "abc\ndef\n ghi ");
+        assert_eq!(fit("abc def\n ghi jkl", None), "abc def\n ghi jkl");
     }
 
     #[test]

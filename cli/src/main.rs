@@ -1,5 +1,6 @@
 //! `doug`, the one shipped program: every role and every command.
 
+mod aligned;
 mod arenas;
 mod commands;
 mod demo;

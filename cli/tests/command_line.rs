@@ -169,6 +169,8 @@ fn with_json_a_failure_is_one_object_on_standard_error() {
         assert_eq!(exit, Some(status), "{arguments:?}: {error}");
         let object: serde_json::Value = serde_json::from_str(&error).unwrap();
         assert_eq!((&object["code"], &object["exitStatus"]), (&code.into(), &status.into()));
+        // What any of its kind asks for; of an error that is none of them only the message knows.
+        assert_eq!(object["remedy"].is_null(), status == 1, "{object}");
         let message = object["message"].as_str().unwrap();
         assert!(!message.is_empty() && !message.starts_with("error:"), "{message}");
     }

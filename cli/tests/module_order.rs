@@ -8,7 +8,7 @@ fn each_module_uses_only_those_below_it() {
         &[
             // What every command needs.
             "arenas", "panics", "exit", "units", "encoding", "given", "globals", "failure", "live",
-            "grid",
+            "grid", "aligned",
             // Commands, those that are made of others, and what the help of all looks like.
             "demo", "kubectl", "commands", "help",
         ],

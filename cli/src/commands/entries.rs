@@ -17,6 +17,18 @@ pub fn text_line(encoding: Encoding, keys_only: bool, entry: &ScanEntry) -> Stri
     line
 }
 
+/// The head of a table of entries.
+pub fn head(keys_only: bool) -> &'static [&'static str] {
+    if keys_only { &["KEY", "REVISION"] } else { &["KEY", "REVISION", "VALUE"] }
+}
+
+/// A row below it. Escaped, so that a row is one line.
+pub fn row(encoding: Encoding, keys_only: bool, entry: &ScanEntry) -> Vec<String> {
+    let value = (!keys_only).then(|| encoding.show(&entry.value));
+    let start = [encoding.show(&entry.key), entry.revision.to_string()];
+    start.into_iter().chain(value).collect()
+}
+
 /// One JSON object.
 pub fn json_line(keys_only: bool, entry: &ScanEntry) -> String {
     let mut object = Map::new();
@@ -51,7 +63,7 @@ impl Limit {
     pub const NONE: Self = Self { entries: u64::MAX, looks_beyond: false };
 }
 
-/// Writes one line for each entry.
+/// Writes what `lines` makes of each entry: one line, several that were held back, or none yet.
 ///
 /// # Errors
 /// A scan that broke off, with how far it came; or the writer's.
@@ -61,7 +73,7 @@ pub async fn write_lines(
     options: ScanOptions,
     limit: Limit,
     out: &mut impl Write,
-    line: impl Fn(&ScanEntry) -> String,
+    mut lines: impl FnMut(&ScanEntry) -> Option<String>,
 ) -> anyhow::Result<Written> {
     let mut entries = client.scan(range, options);
     let mut written = 0;
@@ -75,7 +87,9 @@ pub async fn write_lines(
         if written == limit.entries {
             break true;
         }
-        writeln!(out, "{}", line(&entry))?;
+        if let Some(lines) = lines(&entry) {
+            writeln!(out, "{lines}")?;
+        }
         written += 1;
     };
     out.flush()?;
@@ -96,6 +110,15 @@ mod tests {
     fn no_key_or_value_can_forge_a_field_or_a_line() {
         assert_eq!(text_line(Encoding::Text, false, &entry()), "a\\tb\t\\xff\\n");
         assert_eq!(text_line(Encoding::Text, true, &entry()), "a\\tb");
+    }
+
+    #[test]
+    fn a_row_of_a_table_has_a_cell_for_each_column_and_is_one_line() {
+        assert_eq!(row(Encoding::Text, false, &entry()), ["a\\tb", "7", "\\xff\\n"]);
+        for keys_only in [false, true] {
+            let row = row(Encoding::Text, keys_only, &entry());
+            assert_eq!(row.len(), head(keys_only).len());
+        }
     }
 
     #[test]

@@ -1,11 +1,12 @@
 //! `doug get`.
 
-use super::{answer, consistency};
+use super::{answer, consistency, entries};
+use crate::aligned::Aligned;
 use crate::encoding::{Encoding, insert_json, is_plain_text};
 use crate::exit::{Exit, usage};
 use crate::globals::Globals;
 use anyhow::Context;
-use doug_proto::v1::GetResponse;
+use doug_proto::v1::{GetResponse, ScanEntry};
 use doug_streams::out;
 use serde_json::{Map, Value};
 use std::ffi::OsString;
@@ -48,6 +49,17 @@ pub async fn run(args: Args, globals: &Globals) -> anyhow::Result<Exit> {
         .with_context(|| format!("cannot get {shown}"))?;
     if globals.json() {
         doug_streams::outln!("{}", json(&key, &answer));
+    } else if answer.found && globals.table() {
+        let entry = ScanEntry {
+            key: key.clone(),
+            value: answer.value.clone(),
+            revision: answer.value_revision,
+        };
+        let mut table = Aligned::new(entries::head(false), out::columns());
+        let above = table.add(entries::row(globals.encoding, false, &entry));
+        for line in above.into_iter().chain(table.rest()) {
+            doug_streams::outln!("{line}");
+        }
     } else if answer.found {
         let terminal = out::is_terminal();
         out::Writer.write_all(&printed(globals.encoding, terminal, &answer.value))?;

@@ -2,22 +2,25 @@
 
 use super::entries::{self, Limit};
 use super::{consistency, interval};
+use crate::aligned::Aligned;
 use crate::exit::Exit;
 use crate::globals::Globals;
 use doug_client::ScanOptions;
-use std::io::BufWriter;
+use std::io::{BufWriter, Write};
 
 /// Options of `doug scan`.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Prints KEY<tab>VALUE, one entry a line, escaped so that a line is always one
-entry: `--encoding escaped` reads such text back. -o json prints one object a line.
+entry: `--encoding escaped` reads such text back. -o json prints one object a line,
+-o table columns with the revision of each, cut to the width of a terminal.
 On a terminal it stops after 100 entries and says if there are more, unless --limit
 says otherwise; into a file or pipe everything is printed.
 
 Examples:
   doug scan --prefix user7/
   doug scan --from a --to b --limit 10 --reverse
+  doug scan --keys-only -o table
   doug scan --keys-only -o json")]
 pub struct Args {
     #[command(flatten)]
@@ -50,14 +53,27 @@ pub async fn run(args: Args, globals: &Globals) -> anyhow::Result<Exit> {
     };
     let client = globals.one_shot().await?.in_keyspace(&args.keyspace);
     let mut out = BufWriter::new(doug_streams::out::Writer);
-    let line = |entry: &_| {
-        if globals.json() {
+    let mut table = Aligned::new(entries::head(args.keys_only), doug_streams::out::columns());
+    let lines = |entry: &_| {
+        if globals.table() {
+            let lines = table.add(entries::row(globals.encoding, args.keys_only, entry));
+            return (!lines.is_empty()).then(|| lines.join("\n"));
+        }
+        Some(if globals.json() {
             entries::json_line(args.keys_only, entry)
         } else {
             entries::text_line(globals.encoding, args.keys_only, entry)
-        }
+        })
     };
-    let written = entries::write_lines(&client, range, options, limit, &mut out, line).await?;
+    let written = entries::write_lines(&client, range, options, limit, &mut out, lines).await;
+    // Also of a scan that broke off.
+    if globals.table() {
+        for line in table.rest() {
+            writeln!(out, "{line}")?;
+        }
+        out.flush()?;
+    }
+    let written = written?;
     if written.more {
         doug_streams::errln!(
             "doug: there is more: --limit 0 shows everything, --limit N the first N entries"

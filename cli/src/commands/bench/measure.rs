@@ -3,6 +3,7 @@
 use super::Operation;
 use super::keys::{Random, key, value};
 use super::open::Schedule;
+use super::progress::Progress;
 use super::target::Target;
 use bytes::Bytes;
 use doug_client::{Fault, Read};
@@ -64,6 +65,7 @@ pub struct Measured {
 /// The first write that fails.
 pub async fn prepare(plan: &Plan, target: &Target) -> Result<(), Fault> {
     let value = value(plan.value_size);
+    let progress = Progress::of_keys(plan.keys);
     let mut writes = futures::stream::iter(0..plan.keys)
         .map(|number| {
             let value = value.clone();
@@ -72,6 +74,7 @@ pub async fn prepare(plan: &Plan, target: &Target) -> Result<(), Fault> {
         .buffer_unordered(preparing(plan.value_size));
     while let Some(result) = writes.next().await {
         result?;
+        progress.wrote_key();
     }
     Ok(())
 }
@@ -107,7 +110,8 @@ pub async fn probe(target: &Target) -> Result<(), Fault> {
 pub async fn run(plan: &Plan, target: &Target) -> Measured {
     let start = Instant::now();
     let (counted_from, end) = (start + plan.warm_up, start + plan.warm_up + plan.duration);
-    let run = Run { plan, target, value: value(plan.value_size), counted_from, end };
+    let progress = Progress::of_time(plan.warm_up, plan.duration);
+    let run = Run { plan, target, value: value(plan.value_size), counted_from, end, progress };
     match plan.rate {
         None => run.closed().await,
         Some(rate) => run.open(Schedule::new(start, rate)).await,
@@ -120,6 +124,7 @@ struct Run<'a> {
     value: Bytes,
     counted_from: Instant,
     end: Instant,
+    progress: Progress,
 }
 
 struct Ended {
@@ -195,6 +200,7 @@ impl Run<'_> {
     }
 
     fn count(&self, ended: Ended, measured: &mut Measured) {
+        self.progress.ended();
         if ended.intended < self.counted_from || ended.intended >= self.end {
             measured.failed_outside = measured.failed_outside.take().or(ended.result.err());
             return;

@@ -3,6 +3,7 @@
 mod keys;
 mod measure;
 mod open;
+mod progress;
 mod report;
 mod target;
 

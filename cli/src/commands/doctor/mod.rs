@@ -6,6 +6,7 @@ mod round_trip;
 
 use crate::exit::Exit;
 use crate::globals::Globals;
+use crate::live;
 use checks::{Finding, check};
 use reach::{Reached, reach_all};
 use round_trip::RoundTrip;
@@ -39,7 +40,8 @@ pub async fn run(_args: Args, globals: &Globals) -> anyhow::Result<Exit> {
         doug_streams::outln!("{}", document(&findings, &round_trips));
     } else {
         print(&findings, reached.as_ref());
-        doug_streams::outln!("{}", round_trip::render(&round_trips));
+        let columns = doug_streams::out::columns();
+        doug_streams::outln!("{}", live::fit(&round_trip::render(&round_trips), columns));
     }
     Ok(if findings.is_empty() { Exit::Done } else { Exit::Error })
 }

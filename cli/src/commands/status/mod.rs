@@ -8,6 +8,7 @@ mod watch;
 
 use crate::exit::Exit;
 use crate::globals::Globals;
+use crate::live;
 use crate::units;
 use anyhow::Context;
 pub use ask::{Look, ask, look};
@@ -56,7 +57,8 @@ pub async fn run(args: Args, globals: &Globals) -> anyhow::Result<Exit> {
     if globals.json() {
         doug_streams::outln!("{}", json::document(&view));
     } else {
-        doug_streams::outln!("{}", text::render(&view, out::columns()));
+        let text = text::render(&view, out::columns());
+        doug_streams::outln!("{}", live::fit(&text, out::columns()));
     }
     let leaderless = view.partitions.iter().any(|partition| partition.leader.is_none());
     Ok(if leaderless { Exit::Unavailable } else { Exit::Done })

@@ -1,5 +1,7 @@
 //! `doug dump`.
 
+mod progress;
+
 use super::entries::{self, Limit};
 use super::whole_file::WholeFile;
 use super::{consistency, interval};
@@ -8,6 +10,7 @@ use crate::globals::Globals;
 use anyhow::Context;
 use clap::ValueEnum;
 use doug_client::ScanOptions;
+use progress::Progress;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
@@ -49,11 +52,15 @@ pub async fn run(args: Args, globals: &Globals) -> anyhow::Result<Exit> {
     let client = globals.one_shot().await?;
     match args.file.as_deref().filter(|file| *file != Path::new("-")) {
         None => {
-            dump(&args, globals, &client, &mut BufWriter::new(doug_streams::out::Writer)).await?;
+            let progress = Progress::new(doug_streams::out::is_terminal());
+            let mut out = BufWriter::new(doug_streams::out::Writer);
+            dump(&args, globals, &client, &mut out, &progress).await?;
         }
         Some(path) => {
             let mut file = WholeFile::create(path)?;
-            let written = dump(&args, globals, &client, &mut file).await;
+            let progress = Progress::new(false);
+            let written = dump(&args, globals, &client, &mut file, &progress).await;
+            drop(progress);
             let written = written.with_context(|| format!("cannot dump to {}", path.display()))?;
             file.finish()?;
             doug_streams::errln!("doug: {written} entries written to {}", path.display());
@@ -67,13 +74,18 @@ async fn dump(
     globals: &Globals,
     client: &doug_client::Client,
     out: &mut impl Write,
+    progress: &Progress,
 ) -> anyhow::Result<u64> {
     let range = args.interval.range(globals.encoding)?;
     let read = args.consistency.read();
     let options = ScanOptions { page_limit: PAGE, read, ..Default::default() };
-    let line = |entry: &_| match args.format {
-        Format::Jsonl => entries::json_line(false, entry),
-        Format::Tsv => entries::text_line(globals.encoding, false, entry),
+    let line = |entry: &_| {
+        let line = match args.format {
+            Format::Jsonl => entries::json_line(false, entry),
+            Format::Tsv => entries::text_line(globals.encoding, false, entry),
+        };
+        progress.wrote(line.len());
+        Some(line)
     };
     let written = entries::write_lines(client, range, options, Limit::NONE, out, line).await?;
     Ok(written.entries)
