@@ -222,7 +222,7 @@ impl Late {
 
 /// The body of a request, counted until its messages are whole.
 pub(crate) struct ReceivedBody<B> {
-    inner: Pin<Box<B>>,
+    inner: B,
     inflow: Arc<Inflow>,
     messages: Messages,
     /// Bytes counted of the message that is not whole, and how long it may be so.
@@ -233,8 +233,7 @@ pub(crate) struct ReceivedBody<B> {
 
 impl<B> ReceivedBody<B> {
     pub(crate) fn new(inner: B, inflow: Arc<Inflow>) -> Self {
-        let (messages, inner) = (Messages::default(), Box::pin(inner));
-        Self { inner, inflow, messages, partial: 0, late: None, deaf: false }
+        Self { inner, inflow, messages: Messages::default(), partial: 0, late: None, deaf: false }
     }
 
     fn take(&mut self, bytes: &Bytes) -> Result<(), Status> {
@@ -270,7 +269,7 @@ impl<B> ReceivedBody<B> {
     }
 }
 
-impl<B: Body<Data = Bytes, Error = Status>> Body for ReceivedBody<B> {
+impl<B: Body<Data = Bytes, Error = Status> + Unpin> Body for ReceivedBody<B> {
     type Data = Bytes;
     type Error = Status;
 
@@ -279,7 +278,7 @@ impl<B: Body<Data = Bytes, Error = Status>> Body for ReceivedBody<B> {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         self.listen();
-        let polled = self.inner.as_mut().poll_frame(context)?;
+        let polled = Pin::new(&mut self.inner).poll_frame(context)?;
         let Self { late, inflow, partial, .. } = &mut *self;
         if polled.is_pending()
             && let Some(late) = late
