@@ -7,9 +7,8 @@ use doug_proto::error::Fault;
 use doug_proto::v1::stream_answer::Answer;
 use doug_proto::v1::stream_operation::Operation;
 use doug_proto::v1::{GetRequest, PutRequest, StreamOperation, StreamRequest};
+use futures::stream::{self, StreamExt};
 use std::collections::BTreeSet;
-use std::pin::Pin;
-use std::task::{Context, Poll};
 use support::{FakeNode, Running, map};
 use tonic::codegen::http;
 use tonic::transport::Channel;
@@ -106,34 +105,13 @@ async fn a_client_that_asks_and_does_not_read_takes_a_bounded_share_and_others_a
     assert!(values > GETS / 2, "only {values} of {GETS} were answered with the value");
 }
 
-/// The body of a call that sends the first `bytes` of a message and then waits for ever.
-struct Unfinished {
-    bytes: usize,
-    prefix: Option<[u8; 5]>,
-}
-
-impl http_body::Body for Unfinished {
-    type Data = bytes::Bytes;
-    type Error = tonic::Status;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-    ) -> Poll<Option<Result<http_body::Frame<bytes::Bytes>, tonic::Status>>> {
-        let frame = |bytes| Poll::Ready(Some(Ok(http_body::Frame::data(bytes))));
-        if let Some(prefix) = self.prefix.take() {
-            return frame(bytes::Bytes::copy_from_slice(&prefix));
-        }
-        let piece = self.bytes.min(64 << 10);
-        self.bytes -= piece;
-        if piece > 0 { frame(vec![0; piece].into()) } else { Poll::Pending }
-    }
-}
-
 /// How a put ends of whose 4 MiB only three come.
 async fn put_in_part(mut channel: Channel) -> Fault {
-    let [a, b, c, d] = (4_u32 << 20).to_be_bytes();
-    let body = Unfinished { bytes: 3 << 20, prefix: Some([0, a, b, c, d]) };
+    // The prefix of a message, three MiB of it in pieces, and then nothing more for ever.
+    let prefix = [&[0][..], &(4_u32 << 20).to_be_bytes()].concat();
+    let pieces = std::iter::repeat_n(vec![0; 64 << 10], 48);
+    let pieces = std::iter::once(prefix).chain(pieces).map(Ok::<_, Status>);
+    let body = axum::body::Body::from_stream(stream::iter(pieces).chain(stream::pending()));
     let request = http::Request::post("/dougdb.v1.Doug/Put")
         .header("content-type", "application/grpc")
         .header("te", "trailers")

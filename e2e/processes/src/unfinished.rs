@@ -1,10 +1,7 @@
 //! Requests that never become whole, as no client library sends them.
 
-use bytes::Bytes;
 use doug_proto::error::Fault;
-use http_body::{Body, Frame};
-use std::pin::Pin;
-use std::task::{Context, Poll};
+use futures::stream::{self, StreamExt};
 use tonic::Status;
 use tonic::codegen::http::Request;
 use tonic::transport::Channel;
@@ -12,42 +9,21 @@ use tower::{Service, ServiceExt};
 
 /// The length that every message claims to have, in bytes.
 const CLAIMED: u32 = 4 << 20;
+/// Its bytes come in pieces of this length.
+const PIECE: usize = 64 << 10;
 
-/// The body of a call that sends the first bytes of a message and then waits for ever.
-struct Unfinished {
-    prefix: Option<[u8; 5]>,
-    left: usize,
-}
-
-impl Body for Unfinished {
-    type Data = Bytes;
-    type Error = Status;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
-        let piece = match self.prefix.take() {
-            Some(prefix) => Bytes::copy_from_slice(&prefix),
-            None if self.left == 0 => return Poll::Pending,
-            None => vec![0; self.left.min(64 << 10)].into(),
-        };
-        self.left = self.left.saturating_sub(piece.len());
-        Poll::Ready(Some(Ok(Frame::data(piece))))
-    }
-}
-
-/// How a put of 4 MiB ends of which only the first `bytes` come.
+/// How a put of 4 MiB ends of which only so many pieces of 64 KiB come.
 ///
 /// # Panics
 /// When there is no connection, or the put is answered.
-pub async fn put(mut channel: Channel, bytes: usize) -> Fault {
-    let [a, b, c, d] = CLAIMED.to_be_bytes();
-    let body = Unfinished { prefix: Some([0, a, b, c, d]), left: bytes };
+pub async fn put(mut channel: Channel, pieces: usize) -> Fault {
+    let prefix = [&[0][..], &CLAIMED.to_be_bytes()].concat();
+    let pieces = std::iter::once(prefix).chain(std::iter::repeat_n(vec![0; PIECE], pieces));
+    let sent = stream::iter(pieces.map(Ok::<_, Status>)).chain(stream::pending());
     let request = Request::post("/dougdb.v1.Doug/Put")
         .header("content-type", "application/grpc")
         .header("te", "trailers")
-        .body(tonic::body::Body::new(body))
+        .body(tonic::body::Body::new(axum::body::Body::from_stream(sent)))
         .expect("a request");
     let service = channel.ready().await.expect("a connection");
     match service.call(request).await {

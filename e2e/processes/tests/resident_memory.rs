@@ -123,7 +123,7 @@ fn greedy(demo: &Demo) -> JoinSet<()> {
             loop {
                 let channel = channel(&address).await;
                 let _unread = ask(channel.clone(), vec![get(); 200], UNREAD).await;
-                let puts = (0..16).map(|_| unfinished::put(channel.clone(), 3 << 20));
+                let puts = (0..16).map(|_| unfinished::put(channel.clone(), 48));
                 for fault in futures::future::join_all(puts).await {
                     // The second where the connection was closed, for it took no answers.
                     let refused = matches!(fault.code, Code::ResourceExhausted | Code::Unavailable);

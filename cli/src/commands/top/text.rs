@@ -22,17 +22,12 @@ pub fn render(top: &Top, size: Option<(usize, usize)>) -> String {
 }
 
 fn summary(top: &Top) -> String {
-    let Some(total) = top.total else {
+    if top.total.is_none() {
         return format!("load: two looks tell it; database {}", top.database);
-    };
-    format!(
-        "{} reads/s, {} writes/s, {}/s out, {}/s in; database {}",
-        show_count(total.reads),
-        show_count(total.writes),
-        show_size(total.read_bytes as u64),
-        show_size(total.written_bytes as u64),
-        top.database,
-    )
+    }
+    let [reads, writes, out, into] = traffic(top.total);
+    let load = format!("{reads} reads/s, {writes} writes/s, {out}/s out, {into}/s in");
+    format!("{load}; database {}", top.database)
 }
 
 fn nodes(nodes: &[NodeLoad], most: usize) -> Grid {
