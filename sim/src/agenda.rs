@@ -6,8 +6,10 @@
 use crate::context::Context;
 use crate::history::{Action, Answer, Operation};
 use crate::random::Random;
+use crate::time::{micros, millis, seconds, whole_micros};
 use crate::workload::{self, Memory};
 use std::collections::VecDeque;
+use std::time::Duration;
 
 /// What a client asks and when.
 #[derive(Debug)]
@@ -40,13 +42,13 @@ impl Agenda {
         }
     }
 
-    /// Microseconds until a slot's first operation.
-    pub fn first(&mut self) -> u64 {
-        self.random.below(50_000)
+    /// How long it is until a slot's first operation.
+    pub fn first(&mut self) -> Duration {
+        self.random.duration_below(millis(50))
     }
 
-    /// Microseconds from the end of an operation to the next one of its slot.
-    pub fn pause(&mut self, cx: &Context) -> u64 {
+    /// How long it is from the end of an operation to the next one of its slot.
+    pub fn pause(&mut self, cx: &Context) -> Duration {
         self.pace.next(&mut self.random, cx, self.final_operations.have_begun())
     }
 
@@ -88,8 +90,8 @@ impl Agenda {
     }
 }
 
-/// A client pauses at most twice this long between bursts, in microseconds.
-const LONGEST_PAUSE: u64 = 10_000_000;
+/// A client pauses at most twice this long between bursts.
+const LONGEST_PAUSE: Duration = seconds(10);
 
 #[derive(Debug, Default)]
 struct Pace {
@@ -103,22 +105,24 @@ impl Pace {
         self.written += 1;
     }
 
-    /// How many microseconds from now the next operation begins. Whoever `is_leaving` does not
+    /// How long from now the next operation begins. Whoever `is_leaving` does not
     /// pause any more.
-    fn next(&mut self, random: &mut Random, cx: &Context, is_leaving: bool) -> u64 {
+    fn next(&mut self, random: &mut Random, cx: &Context, is_leaving: bool) -> Duration {
         let workload = &cx.plan.workload;
-        let mut delay = random.below(workload.think + 1);
+        let mut delay = random.duration_below(workload.think + micros(1));
         if self.burst > 0 {
             self.burst -= 1;
         } else if !is_leaving {
             let share = workload.acknowledged / cx.plan.callers().max(1);
-            let time_left = cx.plan.duration.saturating_sub(cx.now);
+            let time_left = cx.plan.duration.saturating_sub(cx.now.elapsed());
             // Another share of the writes does not meet its condition.
-            let per_write = time_left * 9 / 10 / share.saturating_sub(self.written).max(1);
+            let per_write =
+                whole_micros(time_left) * 9 / 10 / share.saturating_sub(self.written).max(1);
             let per_operation = per_write * workload.width as u64 * workload.writes / 1_000;
-            let most = LONGEST_PAUSE / per_operation.max(1);
+            let longest = whole_micros(LONGEST_PAUSE);
+            let most = longest / per_operation.max(1);
             self.burst = random.between(1, workload.burst).min(most).max(1);
-            delay += random.below(2 * (self.burst * per_operation).min(LONGEST_PAUSE) + 1);
+            delay += micros(random.below(2 * (self.burst * per_operation).min(longest) + 1));
         }
         delay
     }

@@ -2,12 +2,13 @@
 
 use crate::checks::Violation;
 use crate::coverage::Coverage;
-use crate::plan::{Plan, SECOND};
+use crate::plan::Plan;
 use crate::run::{Report, run};
 use crate::trace::Tracing;
 use parking_lot::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc;
+use std::time::Duration;
 
 /// One seed in so many runs twice.
 const TWICE: u64 = 10;
@@ -30,12 +31,12 @@ pub struct Totals {
     pub counted: u64,
     /// Those that ran twice and went the same way.
     pub twice: u64,
-    /// Simulated time, in microseconds; of a seed that ran twice, once.
-    pub simulated: u64,
+    /// Simulated time; of a seed that ran twice, once.
+    pub simulated: Duration,
     /// Processor time of their threads, in seconds; of seeds that ran twice, once.
     pub processor: f64,
     /// The same two of runs of one cluster of five nodes.
-    pub five_nodes: (u64, f64),
+    pub five_nodes: (Duration, f64),
     /// What was done.
     pub coverage: Coverage,
     /// The seeds that broke a promise.
@@ -61,12 +62,12 @@ impl Totals {
 
     /// Simulated seconds.
     pub fn seconds(&self) -> f64 {
-        self.simulated as f64 / SECOND as f64
+        self.simulated.as_secs_f64()
     }
 
     /// Simulated seconds of a database of five nodes in a second of one core.
     pub fn speed(&self) -> f64 {
-        self.five_nodes.0 as f64 / SECOND as f64 / self.five_nodes.1.max(f64::EPSILON)
+        self.five_nodes.0.as_secs_f64() / self.five_nodes.1.max(f64::EPSILON)
     }
 }
 

@@ -7,8 +7,10 @@ use crate::events::{Arrival, Ask, ClientEvent, Event, InFlight, Refusal, Request
 use crate::history::{Action, Answer, Operation};
 use crate::mutants::Mutant;
 use crate::routes::Routes;
+use crate::time::{SimTime, millis, seconds};
 use crate::workload;
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 /// A client with a few operations under way at once.
 #[derive(Debug)]
@@ -34,7 +36,7 @@ struct Session {
 struct Running {
     number: u64,
     operation: Operation,
-    deadline: u64,
+    deadline: SimTime,
     attempt: u32,
     /// Session and sequence of a write.
     claim: Option<(u64, u64)>,
@@ -44,8 +46,8 @@ struct Running {
     is_final: bool,
 }
 
-/// An operation ends this many microseconds after it was asked, answered or not.
-const DEADLINE: u64 = 4_000_000;
+/// An operation ends so long after it was asked, answered or not.
+const DEADLINE: Duration = seconds(4);
 
 impl Client {
     /// A client; `index` also names its values.
@@ -81,7 +83,7 @@ impl Client {
         self.agenda.is_done() && self.slots.iter().all(Option::is_none)
     }
 
-    fn schedule(&self, delay: u64, event: ClientEvent, cx: &mut Context) {
+    fn schedule(&self, delay: Duration, event: ClientEvent, cx: &mut Context) {
         cx.after(delay, Event::Client { client: self.index, event });
     }
 
@@ -124,7 +126,7 @@ impl Client {
                 cx.coverage.hit("client timeout");
                 self.unsure(slot);
                 self.routes.ask(self.index, &mut self.agenda.random, cx);
-                self.again_or_give_up(slot, 0, cx)
+                self.again_or_give_up(slot, Duration::ZERO, cx)
             }
         }
     }
@@ -220,8 +222,8 @@ impl Client {
         if attempt > 1 && matches!(ask, Ask::Write(_)) {
             cx.coverage.hit("write sent again");
         }
-        let patience = self.agenda.random.between(150_000, 900_000);
-        let timeout = running.deadline.saturating_sub(cx.now).min(patience).max(1_000);
+        let patience = self.agenda.random.duration_between(millis(150), millis(900));
+        let timeout = cx.now.until(running.deadline).min(patience).max(millis(1));
         let from = InFlight { client: self.index, slot, operation, attempt };
         let request = Request { from, partition, ask, timeout };
         let place = cx.client_place(self.index);
@@ -235,7 +237,7 @@ impl Client {
                 break;
             }
         }
-        self.schedule(timeout + 5_000, ClientEvent::Timeout { slot, operation, attempt }, cx);
+        self.schedule(timeout + millis(5), ClientEvent::Timeout { slot, operation, attempt }, cx);
     }
 
     fn answered(
@@ -314,7 +316,7 @@ impl Client {
         if refusal.expired {
             cx.coverage.hit("session expired");
             running.uncertain = true;
-            running.deadline = 0;
+            running.deadline = SimTime::ZERO;
             self.sessions.remove(&partition);
         }
         if !refusal.not_executed {
@@ -336,7 +338,11 @@ impl Client {
         if refusal.not_here {
             self.routes.ask(self.index, &mut self.agenda.random, cx);
         }
-        let pause = if hint.is_some() { 1_000 } else { self.agenda.random.between(5_000, 40_000) };
+        let pause = if hint.is_some() {
+            millis(1)
+        } else {
+            self.agenda.random.duration_between(millis(5), millis(40))
+        };
         self.again_or_give_up(slot, pause, cx)
     }
 
@@ -344,7 +350,7 @@ impl Client {
     fn again_or_give_up(
         &mut self,
         slot: usize,
-        pause: u64,
+        pause: Duration,
         cx: &mut Context,
     ) -> Result<(), Violation> {
         let Some(running) = self.slots[slot].as_mut() else { return Ok(()) };

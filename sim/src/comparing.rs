@@ -3,7 +3,7 @@
 use crate::checks::{Violation, files};
 use crate::events::Event;
 use crate::node::{Node, Process};
-use crate::plan::SECOND;
+use crate::time::{millis, seconds};
 use crate::world::World;
 
 /// Milliseconds in which all nodes must be found idle at once, for their files to be compared.
@@ -12,8 +12,8 @@ const CALM: u32 = 5_000;
 impl World {
     /// Compares the logs of all replicas, now.
     pub(crate) fn compare_logs(&mut self) -> Result<(), Violation> {
-        if self.cx.now.is_multiple_of(SECOND) {
-            self.cx.schedule.add(self.cx.now + SECOND, Event::Compare);
+        if self.cx.now.elapsed().subsec_nanos() == 0 {
+            self.cx.schedule.add(self.cx.now + seconds(1), Event::Compare);
         }
         for process in self.nodes.iter().filter_map(|node| node.process.as_ref()) {
             process.check_quiesced()?;
@@ -66,7 +66,7 @@ impl World {
     fn calm_down(&mut self) -> Result<bool, Violation> {
         // Time to give up what is idle, twice over.
         let (now, mut rounds) = (self.cx.now, 0);
-        self.run_until(now + 2 * SECOND)?;
+        self.run_until(now + seconds(2))?;
         let idle = |node: &Node| node.process.as_ref().is_some_and(Process::is_idle);
         while !(self.snapshots.is_empty() && self.nodes.iter().all(idle)) {
             rounds += 1;
@@ -74,7 +74,7 @@ impl World {
                 self.cx.coverage.hit("files not compared: never calm");
                 return Ok(false);
             }
-            self.run_until(self.cx.now + 1_000)?;
+            self.run_until(self.cx.now + millis(1))?;
         }
         Ok(true)
     }

@@ -13,18 +13,20 @@ use crate::operator::OperatorEvent;
 use crate::plan::Plan;
 use crate::random::Random;
 use crate::schedule::Schedule;
+use crate::time::SimTime;
 use crate::tolerance::Losses;
 use crate::trace::Trace;
 use crate::wall_clocks::WallClocks;
 use doug_node::host::SendSnapshot;
 use doug_proto::ids::NodeId;
 use doug_proto::v1;
+use std::time::Duration;
 
 /// Shared by nodes and clients.
 #[derive(Debug)]
 pub struct Context {
-    /// Simulated time in microseconds.
-    pub now: u64,
+    /// Simulated time.
+    pub now: SimTime,
     /// What is to come.
     pub schedule: Schedule<Event>,
     /// Durations of work inside nodes.
@@ -67,8 +69,8 @@ pub struct WantedSnapshot {
 }
 
 impl Context {
-    /// Schedules an event some microseconds from now.
-    pub fn after(&mut self, delay: u64, event: Event) {
+    /// Schedules an event for so long from now.
+    pub fn after(&mut self, delay: Duration, event: Event) {
         self.schedule.add(self.now + delay, event);
     }
 

@@ -3,8 +3,9 @@
 //!
 //! Never to a majority of a cluster: nobody promises anything then.
 
-use crate::plan::{FaultKind, SECOND};
+use crate::plan::FaultKind;
 use crate::random::Random;
+use crate::time::{millis, seconds};
 use crate::world::World;
 use doug_sim_disk::{Crash, Loss, SECTOR};
 use std::path::PathBuf;
@@ -17,7 +18,7 @@ impl World {
         }
         match kind {
             FaultKind::Wipe => {
-                self.wipe(node, random.between(1_000, 3 * SECOND));
+                self.wipe(node, random.duration_between(millis(1), seconds(3)));
                 let points = ["node joining: begun", "node joining: durable"];
                 let (point, armed) = (*random.pick(&points), random.chance(300));
                 return self.arm_if(armed, node, point);
@@ -62,7 +63,7 @@ impl World {
     /// The process ends, and what its log wrote last does not read any more: it looks like a write
     /// that a power loss cut short, and is cut, whatever it had been acknowledged for.
     fn damage_tail(&mut self, node: usize, random: &mut Random) {
-        self.crash(node, Crash::Process, random.between(1_000, 2 * SECOND));
+        self.crash(node, Crash::Process, random.duration_between(millis(1), seconds(2)));
         let disk = self.nodes[node].disk.clone();
         let newest = disk.files().into_iter().filter(|path| is_segment(path)).max();
         let Some(path) = newest else { return };

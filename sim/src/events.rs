@@ -7,6 +7,7 @@ use crate::library::LibraryEvent;
 use crate::network::Place;
 use crate::operator::OperatorEvent;
 use crate::plan::FaultKind;
+use crate::time::SimTime;
 use bytes::Bytes;
 use doug_node::host::ReadyRead;
 use doug_node::work::RequestId;
@@ -15,6 +16,7 @@ use doug_proto::map::{PartitionMap, Summary};
 use doug_proto::v1::{self, raft_message::Message};
 use doug_storage::ReplicaKey;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// One event.
 #[derive(Debug)]
@@ -33,7 +35,7 @@ pub enum Event {
         /// The node.
         node: usize,
         /// Where it was sent, and when.
-        sent: (Place, u64),
+        sent: (Place, SimTime),
         /// What.
         arrival: Box<Arrival>,
     },
@@ -272,8 +274,8 @@ pub struct Request {
     pub partition: u64,
     /// What is asked.
     pub ask: Ask,
-    /// The node gives up after so many microseconds.
-    pub timeout: u64,
+    /// The node gives up after so long.
+    pub timeout: Duration,
 }
 
 /// What a request asks.

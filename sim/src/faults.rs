@@ -5,14 +5,16 @@ use crate::context::Context;
 use crate::crash_points::CRASH_POINTS;
 use crate::events::Event;
 use crate::network::Place;
-use crate::plan::{FaultKind, SECOND};
+use crate::plan::FaultKind;
 use crate::random::Random;
+use crate::time::{ClockFault, SimTime, micros, millis, seconds};
 use crate::world::World;
 use doug_node::host::Event as HostEvent;
 use doug_node::work::RequestId;
 use doug_raft::Time;
 use doug_sim_disk::{Crash, Fault};
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 /// The end of some trouble.
 #[derive(Debug)]
@@ -35,13 +37,13 @@ pub enum Relief {
         node: usize,
         /// Its process.
         life: u64,
-        /// By how much it had jumped.
-        by: i64,
+        /// What had happened to it.
+        fault: ClockFault,
     },
 }
 
-/// An hour, in microseconds.
-const HOUR: i64 = 3_600 * SECOND as i64;
+/// By how much clocks jump.
+const HOUR: Duration = seconds(3_600);
 
 /// Lets the power of a founder fail, now and then, while the database is created: all other faults
 /// come later.
@@ -73,7 +75,7 @@ impl Faults {
         for (kind, mean) in kinds {
             let mut random = Random::for_purpose(seed, number(&kind));
             // Everybody joins the database first.
-            cx.after(SECOND + random.below(2 * mean), Event::Fault(kind));
+            cx.after(seconds(1) + random.duration_below(2 * mean), Event::Fault(kind));
             faults.random.insert(kind, random);
         }
         faults
@@ -95,8 +97,8 @@ impl World {
             return Ok(());
         }
         let Some(mut random) = self.faults.random.get(&kind).cloned() else { return Ok(()) };
-        let mean = self.cx.plan.faults.get(&kind).copied().unwrap_or(SECOND);
-        self.cx.after(1 + random.below(2 * mean), Event::Fault(kind));
+        let mean = self.cx.plan.faults.get(&kind).copied().unwrap_or(seconds(1));
+        self.cx.after(micros(1) + random.duration_below(2 * mean), Event::Fault(kind));
         self.cx.coverage.hit(&format!("fault: {}", kind.name()));
         let node = random.below(self.nodes.len() as u64) as usize;
         let injected = self.inject(kind, node, &mut random);
@@ -111,12 +113,18 @@ impl World {
         random: &mut Random,
     ) -> Result<(), Violation> {
         match kind {
-            FaultKind::Kill => self.crash(node, Crash::Process, random.between(1_000, SECOND)),
+            FaultKind::Kill => {
+                self.crash(node, Crash::Process, random.duration_between(millis(1), seconds(1)))
+            }
             FaultKind::PowerLoss => {
-                self.crash(node, Crash::LoseUnsynced, random.between(1_000, 2 * SECOND));
+                self.crash(
+                    node,
+                    Crash::LoseUnsynced,
+                    random.duration_between(millis(1), seconds(2)),
+                );
             }
             FaultKind::TornPowerLoss => {
-                self.crash(node, Crash::KeepSome, random.between(1_000, 2 * SECOND));
+                self.crash(node, Crash::KeepSome, random.duration_between(millis(1), seconds(2)));
             }
             FaultKind::AllPowerLoss => {
                 let crash = *random.pick(&[Crash::LoseUnsynced, Crash::KeepSome]);
@@ -126,12 +134,12 @@ impl World {
             FaultKind::DiskError => self.fail_disk(node, Fault::Io, random),
             FaultKind::DiskFull => self.fail_disk(node, Fault::NoSpace, random),
             FaultKind::Pause => {
-                let until = self.cx.now + random.between(20_000, 3 * SECOND);
+                let until = self.cx.now + random.duration_between(millis(20), seconds(3));
                 self.nodes[node].paused_until = until;
                 self.tell(&format!(
                     "{} is paused for {} ms",
                     self.nodes[node].name,
-                    (until - self.cx.now) / 1_000
+                    (until - self.cx.now).as_millis()
                 ));
             }
             FaultKind::Isolation
@@ -145,7 +153,7 @@ impl World {
             FaultKind::NoDescriptors => {
                 let disk = &self.nodes[node].disk;
                 disk.limit_descriptors(Some(disk.descriptors()));
-                let lasts = random.between(50_000, 3 * SECOND);
+                let lasts = random.duration_between(millis(50), seconds(3));
                 self.cx.after(lasts, Event::Relief(Relief::Descriptors(node)));
             }
             FaultKind::FailedSync => self.nodes[node].disk.fail_next_sync(),
@@ -162,32 +170,32 @@ impl World {
             FaultKind::Move | FaultKind::MemberReplaced | FaultKind::GoalGivenUp => {
                 self.ask_for_goal(kind, random);
             }
-            FaultKind::ClockAhead => self.disturb_clock(node, HOUR, random),
-            FaultKind::ClockBack => self.disturb_clock(node, -HOUR, random),
-            FaultKind::ClockFrozen => self.disturb_clock(node, 0, random),
-            FaultKind::WallClockAhead => self.disturb_wall_clock(HOUR / 1_000, random),
-            FaultKind::WallClockBack => self.disturb_wall_clock(-HOUR / 1_000, random),
-            FaultKind::WallClockFrozen => self.disturb_wall_clock(0, random),
+            FaultKind::ClockAhead => self.disturb_clock(node, ClockFault::Ahead(HOUR), random),
+            FaultKind::ClockBack => self.disturb_clock(node, ClockFault::Back(HOUR), random),
+            FaultKind::ClockFrozen => self.disturb_clock(node, ClockFault::Frozen, random),
+            FaultKind::WallClockAhead => self.disturb_wall_clock(ClockFault::Ahead(HOUR), random),
+            FaultKind::WallClockBack => self.disturb_wall_clock(ClockFault::Back(HOUR), random),
+            FaultKind::WallClockFrozen => self.disturb_wall_clock(ClockFault::Frozen, random),
             FaultKind::SlowLink => {
                 let link = (node, random.below(self.nodes.len() as u64) as usize);
-                self.cx.network.slow_down(link, random.between(5_000, 150_000));
-                self.cx.after(random.below(4 * SECOND), Event::Relief(Relief::Link(link)));
+                self.cx.network.slow_down(link, random.duration_between(millis(5), millis(150)));
+                self.cx.after(random.duration_below(seconds(4)), Event::Relief(Relief::Link(link)));
             }
             FaultKind::SlowDisk => {
-                self.nodes[node].slow_disk = random.between(5_000, 120_000);
-                self.cx.after(random.below(4 * SECOND), Event::Relief(Relief::Disk(node)));
+                self.nodes[node].slow_disk = random.duration_between(millis(5), millis(120));
+                self.cx.after(random.duration_below(seconds(4)), Event::Relief(Relief::Disk(node)));
             }
             FaultKind::Transfer => self.transfer(random),
             FaultKind::CleanStop => {
                 if let Some(process) = self.nodes[node].process.as_mut() {
                     process.post_all(&HostEvent::HandOver, &mut self.cx);
                     self.tell(&format!("{} is told to stop", self.nodes[node].name));
-                    let grace = random.between(100_000, 2 * SECOND);
+                    let grace = random.duration_between(millis(100), seconds(2));
                     self.cx.after(grace, Event::Relief(Relief::Stopped(node)));
                 }
             }
             FaultKind::FullLog => {
-                let until = self.cx.now + random.between(100_000, 3 * SECOND);
+                let until = self.cx.now + random.duration_between(millis(100), seconds(3));
                 let slot = &mut self.nodes[node];
                 if let Some(process) = slot.process.as_mut() {
                     process.full_log = Some(until);
@@ -250,7 +258,7 @@ impl World {
         };
         self.tell(&format!("{}: {} | {}", kind.name(), names(one), names(others)));
         self.cx.network.cut(&links);
-        let lasts = random.between(50_000, 4 * SECOND);
+        let lasts = random.duration_between(millis(50), seconds(4));
         self.cx.after(lasts, Event::Relief(Relief::Links(links)));
     }
 
@@ -265,35 +273,27 @@ impl World {
         ));
     }
 
-    /// Lets a process's clock jump, or stand still where `by` is 0. Ahead it stays ahead: a
+    /// Disturbs a process's clock. Ahead it stays ahead: a
     /// suspended machine never gets its time back. In any other case it comes to itself later.
-    fn disturb_clock(&mut self, node: usize, by: i64, random: &mut Random) {
+    fn disturb_clock(&mut self, node: usize, fault: ClockFault, random: &mut Random) {
         let now = self.cx.now;
         let slot = &mut self.nodes[node];
         let Some(process) = slot.process.as_mut() else { return };
-        match by {
-            0 => process.clock.freeze(now),
-            _ => process.clock.jump(by),
-        }
-        let what = match by {
-            0 => "stands still",
-            _ if by > 0 => "jumps an hour ahead",
-            _ => "falls an hour back",
-        };
-        let (line, life) = (format!("the clock of {} {what}", slot.name), process.life());
+        process.clock.disturb(fault, now);
+        let (line, life) = (format!("the clock of {} {fault}", slot.name), process.life());
         self.tell(&line);
-        if by <= 0 {
+        if !matches!(fault, ClockFault::Ahead(_)) {
             self.cx.checks.distrust_clock(node);
-            let lasts = random.between(100_000, 5 * SECOND);
-            self.cx.after(lasts, Event::Relief(Relief::Clock { node, life, by: -by }));
+            let lasts = random.duration_between(millis(100), seconds(5));
+            self.cx.after(lasts, Event::Relief(Relief::Clock { node, life, fault }));
         }
     }
 
-    /// Lets the faulty wall clock jump by so many milliseconds, or stand still where that is 0.
-    fn disturb_wall_clock(&mut self, by: i64, random: &mut Random) {
-        let node = self.cx.wall_clocks.disturb(self.cx.now, by);
-        self.tell(&format!("the wall clock of {} is off by {by} ms", self.nodes[node].name));
-        let lasts = random.between(SECOND, 20 * SECOND);
+    /// Disturbs the faulty wall clock, which is set right later.
+    fn disturb_wall_clock(&mut self, fault: ClockFault, random: &mut Random) {
+        let node = self.cx.wall_clocks.disturb(self.cx.now, fault);
+        self.tell(&format!("the wall clock of {} {fault}", self.nodes[node].name));
+        let lasts = random.duration_between(seconds(1), seconds(20));
         self.cx.after(lasts, Event::Relief(Relief::WallClock));
     }
 
@@ -316,18 +316,17 @@ impl World {
     pub(crate) fn relieve(&mut self, relief: Relief) {
         match relief {
             Relief::Links(links) => self.cx.network.mend(&links),
-            Relief::Link(link) => self.cx.network.slow_down(link, 0),
-            Relief::Disk(node) => self.nodes[node].slow_disk = 0,
+            Relief::Link(link) => self.cx.network.slow_down(link, Duration::ZERO),
+            Relief::Disk(node) => self.nodes[node].slow_disk = Duration::ZERO,
             Relief::WallClock => self.cx.wall_clocks.mend(),
             Relief::Descriptors(node) => self.nodes[node].disk.limit_descriptors(None),
-            Relief::Clock { node, life, by } => {
+            Relief::Clock { node, life, fault } => {
                 let process = self.nodes[node].process.as_mut();
                 if let Some(process) = process.filter(|process| process.life() == life) {
-                    process.clock.jump(by);
-                    process.clock.thaw();
+                    process.clock.relieve(fault);
                 }
             }
-            Relief::Stopped(node) => self.crash(node, Crash::Process, 200_000),
+            Relief::Stopped(node) => self.crash(node, Crash::Process, millis(200)),
         }
     }
 
@@ -336,8 +335,8 @@ impl World {
         self.faults.end();
         self.cx.network.heal();
         for node in &mut self.nodes {
-            node.paused_until = 0;
-            node.slow_disk = 0;
+            node.paused_until = SimTime::ZERO;
+            node.slow_disk = Duration::ZERO;
             node.disk.limit_descriptors(None);
             node.disk.call_off_faults();
         }

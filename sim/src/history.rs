@@ -1,14 +1,16 @@
 //! What clients asked, when, and what they were told.
 
+use crate::time::SimTime;
 use bytes::Bytes;
+use std::time::Duration;
 
 /// How fresh a read was asked to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Freshness {
     /// By the leader.
     Linearizable,
-    /// At most so many microseconds behind.
-    Bounded(u64),
+    /// At most so far behind.
+    Bounded(Duration),
     /// At least this revision.
     Session(u64),
     /// Whatever is there.
@@ -108,12 +110,12 @@ pub struct Operation {
     /// What was asked.
     pub action: Action,
     /// When.
-    pub asked: u64,
+    pub asked: SimTime,
     /// What was answered and when; `None`: nobody knows what became of it.
-    pub answered: Option<(u64, Answer)>,
-    /// The answer claims to see all that was answered more than so many microseconds before it was
+    pub answered: Option<(SimTime, Answer)>,
+    /// The answer claims to see all that was answered more than so long before it was
     /// asked.
-    pub staleness: Option<u64>,
+    pub staleness: Option<Duration>,
     /// The node that answered.
     pub server: usize,
     /// How often it was sent.

@@ -3,7 +3,8 @@
 
 use crate::library::{LibraryPlan, MapFrom};
 use crate::mutants::Mutant;
-use crate::plan::{FaultKind, Plan, SECOND};
+use crate::plan::{FaultKind, Plan};
+use crate::time::{micros, millis, seconds};
 use doug_raft::Mutant as Core;
 use doug_storage::simulation::Bug;
 
@@ -27,11 +28,11 @@ pub fn hunt(mutant: Mutant, plan: Plan) -> Plan {
         Mutant::HostWaitsForLog => full_logs(&mut plan),
         Mutant::StalenessUnproven => deposed(&mut plan),
         Mutant::CatalogMovesBare => {
-            plan.faults.insert(FaultKind::Move, SECOND / 4);
+            plan.faults.insert(FaultKind::Move, seconds(1) / 4);
         }
         Mutant::HalfDeadThread => {
-            plan.last(40 * SECOND);
-            plan.faults.insert(FaultKind::StuckThread, 5 * SECOND);
+            plan.last(seconds(40));
+            plan.faults.insert(FaultKind::StuckThread, seconds(5));
         }
         _ => {}
     }
@@ -61,15 +62,16 @@ fn lean(bug: Core, plan: &mut Plan) {
         Core::SnapshotKeepsStaleMembership => moving_by_snapshot(plan),
         Core::TruncationKeepsStaleMembership => moving_in_vain(plan),
         Core::OneClockBelieved => {
-            plan.faults.insert(FaultKind::WallClockAhead, 3 * SECOND);
+            plan.faults.insert(FaultKind::WallClockAhead, seconds(3));
         }
         // Any plan shows these, or they are about what this simulator does not do.
         _ => {}
     }
 }
 
-/// One group of three, in which only these faults come, each about so often.
-fn trio(plan: &mut Plan, seconds: u64, faults: &[(FaultKind, u64)]) {
+/// One group of three, for so many seconds, in which only these faults come: each about once in so many
+/// milliseconds.
+fn trio(plan: &mut Plan, length: u64, faults: &[(FaultKind, u64)]) {
     plan.clusters = 1;
     plan.nodes = 3;
     plan.partitions = 1;
@@ -77,31 +79,31 @@ fn trio(plan: &mut Plan, seconds: u64, faults: &[(FaultKind, u64)]) {
     plan.hosts = 1;
     plan.leases = false;
     plan.upgrades = false;
-    plan.election_timeout = 150_000;
-    plan.faults = faults.iter().map(|(kind, mean)| (*kind, mean * 1_000)).collect();
+    plan.election_timeout = millis(150);
+    plan.faults = faults.iter().map(|(kind, mean)| (*kind, millis(*mean))).collect();
     plan.workload.keys = 5;
-    plan.workload.think = 2_000;
-    busy(plan, seconds);
+    plan.workload.think = millis(2);
+    busy(plan, length);
 }
 
-/// Clients that hardly pause.
-fn busy(plan: &mut Plan, seconds: u64) {
-    plan.duration = seconds * SECOND;
+/// Clients that hardly pause, for so many seconds.
+fn busy(plan: &mut Plan, length: u64) {
+    plan.duration = seconds(length);
     plan.workload.clients = 6;
     plan.library = LibraryPlan::default();
     plan.workload.width = 2;
     plan.workload.burst = 60;
-    plan.workload.acknowledged = seconds * 150;
+    plan.workload.acknowledged = length * 150;
 }
 
 /// Clients that all run the library, and lose touch with servers again and again.
 fn cut_off(plan: &mut Plan) {
-    plan.last(40 * SECOND);
+    plan.last(seconds(40));
     plan.workload.clients = 0;
     plan.library = LibraryPlan {
         direct: 3,
         through_facades: 2,
-        facades: vec![MapFrom::Nodes, MapFrom::Status(2 * SECOND)],
+        facades: vec![MapFrom::Nodes, MapFrom::Status(seconds(2))],
     };
     for (kind, mean) in [
         (FaultKind::ClientCut, 1_500),
@@ -109,7 +111,7 @@ fn cut_off(plan: &mut Plan) {
         (FaultKind::Kill, 3_000),
         (FaultKind::Transfer, 1_000),
     ] {
-        plan.faults.insert(kind, mean * 1_000);
+        plan.faults.insert(kind, millis(mean));
     }
 }
 
@@ -119,8 +121,8 @@ fn late_votes(plan: &mut Plan) {
     plan.workload.acknowledged = 30;
     // A vote waits for its disk, crosses the network, and meets a campaign that began after as
     // long.
-    plan.sync = (1_000, 100_000);
-    plan.network.delay_max = 150_000;
+    plan.sync = (millis(1), millis(100));
+    plan.network.delay_max = millis(150);
     plan.network.duplication = 300;
     plan.network.loss = 100;
     plan.network.reorder = true;
@@ -140,9 +142,9 @@ fn figure_8(plan: &mut Plan) {
     plan.append_bytes = 1;
     plan.batch_bytes = 1;
     plan.network.loss = 150;
-    plan.network.delay_max = 30_000;
+    plan.network.delay_max = millis(30);
     plan.network.reorder = true;
-    plan.sync = (1_000, 30_000);
+    plan.sync = (millis(1), millis(30));
 }
 
 /// Slow disks, and power that fails while they write.
@@ -154,7 +156,7 @@ fn forgetful(plan: &mut Plan) {
         (FaultKind::SlowDisk, 1_000),
     ];
     trio(plan, 40, &faults);
-    plan.sync = (2_000, 60_000);
+    plan.sync = (millis(2), millis(60));
     plan.workload.writes = 700;
 }
 
@@ -201,13 +203,13 @@ fn rival_tails(plan: &mut Plan) {
     plan.append_bytes = 1;
     plan.batch_bytes = 1;
     plan.workload.writes = 900;
-    plan.network.delay_max = 8_000;
+    plan.network.delay_max = millis(8);
 }
 
 /// Many elections, slow disks behind them, and readers at once at the door.
 fn fresh_leaders(plan: &mut Plan) {
     trio(plan, 40, &[(FaultKind::Kill, 700), (FaultKind::Transfer, 700)]);
-    plan.sync = (5_000, 40_000);
+    plan.sync = (millis(5), millis(40));
     plan.workload.writes = 400;
     plan.network.loss = 50;
 }
@@ -216,18 +218,18 @@ fn fresh_leaders(plan: &mut Plan) {
 /// now and then one of them is slow.
 fn left_behind(plan: &mut Plan) {
     trio(plan, 40, &[(FaultKind::SlowLink, 400), (FaultKind::Transfer, 200)]);
-    plan.sync = (100, 400);
+    plan.sync = (micros(100), micros(400));
     plan.workload.writes = 400;
     plan.network.loss = 0;
-    plan.network.delay_max = 600;
+    plan.network.delay_max = micros(600);
     plan.network.reorder = true;
 }
 
 /// The same, with clients that hear how stale what they read may be.
 fn deposed(plan: &mut Plan) {
     left_behind(plan);
-    plan.last(90 * SECOND);
-    plan.faults.insert(FaultKind::SlowLink, 200_000);
+    plan.last(seconds(90));
+    plan.faults.insert(FaultKind::SlowLink, millis(200));
     plan.workload.clients = 8;
     plan.library = LibraryPlan { direct: 10, through_facades: 0, facades: Vec::new() };
 }
@@ -260,7 +262,7 @@ fn moving(plan: &mut Plan) {
     plan.append_bytes = 1;
     plan.batch_bytes = 1;
     plan.workload.acknowledged = 600;
-    plan.network.delay_max = 8_000;
+    plan.network.delay_max = millis(8);
     plan.network.reorder = true;
 }
 
@@ -275,20 +277,20 @@ fn moving_by_snapshot(plan: &mut Plan) {
 /// log.
 fn moving_in_vain(plan: &mut Plan) {
     moving(plan);
-    plan.faults.insert(FaultKind::Split, 200_000);
-    plan.network.delay_max = 30_000;
+    plan.faults.insert(FaultKind::Split, millis(200));
+    plan.network.delay_max = millis(30);
     plan.network.loss = 100;
 }
 
 /// Partitions that quiesce whenever nobody asks for anything, on nodes that come and go.
 fn quiescing(plan: &mut Plan) {
-    plan.quiesce_after = Some(5_000);
-    plan.last(40 * SECOND);
+    plan.quiesce_after = Some(millis(5));
+    plan.last(seconds(40));
     plan.workload.acknowledged /= 4;
     for (kind, mean) in
         [(FaultKind::Kill, 2_000), (FaultKind::MemberReplaced, 500), (FaultKind::Move, 500)]
     {
-        plan.faults.insert(kind, mean * 1_000);
+        plan.faults.insert(kind, millis(mean));
     }
 }
 

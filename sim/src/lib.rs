@@ -39,6 +39,7 @@ mod schedule;
 mod snapshots;
 pub mod stopwatch;
 pub mod story;
+pub mod time;
 mod tolerance;
 mod trace;
 mod upgrades;

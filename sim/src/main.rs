@@ -7,10 +7,11 @@ use doug_sim::coverage::Coverage;
 use doug_sim::crash_points::CRASH_POINTS;
 use doug_sim::hunting::hunt;
 use doug_sim::mutants::Mutant;
-use doug_sim::plan::{FaultKind, Plan, SECOND};
+use doug_sim::plan::{FaultKind, Plan};
 use doug_sim::run::{Report, quiet_panics, run, shrink};
 use doug_sim::stopwatch::Stopwatch;
 use doug_sim::story::story;
+use doug_sim::time::seconds;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -67,8 +68,8 @@ impl Options {
     fn plan(&self, seed: u64) -> Plan {
         let mut plan = Plan::draw(seed);
         let long = self.hours.map(|_| LONG);
-        if let Some(seconds) = self.seconds.or(long) {
-            plan.last(seconds * SECOND);
+        if let Some(length) = self.seconds.or(long) {
+            plan.last(seconds(length));
         }
         plan.faults.retain(|kind, _| !self.without.iter().any(|name| kind.name().contains(name)));
         plan

@@ -1,15 +1,17 @@
 //! Links between places: delay, loss, duplication, reordering, cuts.
 
 use crate::random::Random;
+use crate::time::{SimTime, micros};
 use std::collections::BTreeSet;
+use std::time::Duration;
 
-/// What all links are like. Times in microseconds.
+/// What all links are like.
 #[derive(Clone, Debug)]
 pub struct NetworkSettings {
     /// Shortest delay.
-    pub delay_min: u64,
+    pub delay_min: Duration,
     /// Longest delay, unless a link is slow.
-    pub delay_max: u64,
+    pub delay_max: Duration,
     /// Messages lost, of a thousand.
     pub loss: u64,
     /// Messages delivered twice, of a thousand.
@@ -27,12 +29,12 @@ pub type Place = usize;
 struct Link {
     /// While there are any, nothing passes; counted, for cuts overlap.
     cuts: u32,
-    /// So many microseconds longer, at most.
-    slow: u64,
+    /// So much longer, at most.
+    slow: Duration,
     /// When the last message arrives.
-    arrived: u64,
+    arrived: SimTime,
     /// When its stream last broke.
-    reset: Option<u64>,
+    reset: Option<SimTime>,
 }
 
 /// All links. Each is one-way.
@@ -65,7 +67,7 @@ impl Network {
     }
 
     /// When copies of a message sent now arrive: none, one or two times.
-    pub fn send(&mut self, now: u64, from: Place, to: Place) -> [Option<u64>; 2] {
+    pub fn send(&mut self, now: SimTime, from: Place, to: Place) -> [Option<SimTime>; 2] {
         if self.is_cut(from, to) || self.random.chance(self.settings.loss) {
             self.lost += 1;
             return [None, None];
@@ -78,25 +80,25 @@ impl Network {
         [Some(first), None]
     }
 
-    fn arrival(&mut self, now: u64, from: Place, to: Place) -> u64 {
+    fn arrival(&mut self, now: SimTime, from: Place, to: Place) -> SimTime {
         let link = &mut self.links[from * self.places + to];
         let at = now
-            + self.random.between(self.settings.delay_min, self.settings.delay_max)
-            + self.random.below(link.slow + 1);
+            + self.random.duration_between(self.settings.delay_min, self.settings.delay_max)
+            + self.random.duration_below(link.slow + micros(1));
         if self.settings.reorder {
             return at;
         }
-        link.arrived = at.max(link.arrived + 1);
+        link.arrived = at.max(link.arrived + micros(1));
         link.arrived
     }
 
     /// Breaks the stream from one place to another.
-    pub fn reset(&mut self, now: u64, link: (Place, Place)) {
+    pub fn reset(&mut self, now: SimTime, link: (Place, Place)) {
         self.link_mut(link).reset = Some(now);
     }
 
     /// Whether a message sent then was lost with its stream.
-    pub fn was_reset(&self, from: Place, to: Place, sent: u64) -> bool {
+    pub fn was_reset(&self, from: Place, to: Place, sent: SimTime) -> bool {
         self.link((from, to)).reset.is_some_and(|at| at >= sent)
     }
 
@@ -120,15 +122,15 @@ impl Network {
         }
     }
 
-    /// Lets messages of a link take up to so many microseconds longer; 0 ends that.
-    pub fn slow_down(&mut self, link: (Place, Place), longer: u64) {
+    /// Lets messages of a link take up to so much longer; zero ends that.
+    pub fn slow_down(&mut self, link: (Place, Place), longer: Duration) {
         self.link_mut(link).slow = longer;
     }
 
     /// Ends every trouble for good.
     pub fn heal(&mut self) {
         for link in &mut self.links {
-            (link.cuts, link.slow) = (0, 0);
+            (link.cuts, link.slow) = (0, Duration::ZERO);
         }
         self.settings.loss = 0;
         self.settings.duplication = 0;

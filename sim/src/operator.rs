@@ -5,6 +5,7 @@ use crate::calls::{Call, Caller, Said};
 use crate::context::Context;
 use crate::events::Event;
 use crate::random::Random;
+use crate::time::millis;
 use doug_proto::ids::NodeId;
 use doug_proto::map::{Goal, Node, Partition, PartitionMap};
 use std::collections::{BTreeMap, BTreeSet};
@@ -75,7 +76,7 @@ impl Operator {
             calls: BTreeMap::new(),
             next_call: 0,
         };
-        cx.after(500_000, Event::Operator(OperatorEvent::Look));
+        cx.after(millis(500), Event::Operator(OperatorEvent::Look));
         operator
     }
 
@@ -117,7 +118,7 @@ impl Operator {
     }
 
     fn look(&mut self, cx: &mut Context) {
-        let pause = self.random.between(200_000, 700_000);
+        let pause = self.random.duration_between(millis(200), millis(700));
         cx.after(pause, Event::Operator(OperatorEvent::Look));
         let node = self.random.below(cx.database.nodes() as u64) as usize;
         self.call(About::Map, cx.database.entry(node).id, Call::Map, cx);

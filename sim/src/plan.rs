@@ -4,15 +4,14 @@ use crate::library::LibraryPlan;
 use crate::mutants::Mutant;
 use crate::network::NetworkSettings;
 use crate::random::Random;
+use crate::time::{micros, millis, seconds, whole_micros};
 use doug_node::flow::Bounds;
 use doug_storage::log::LogOptions;
 use doug_storage::manifest::ManifestOptions;
 use doug_storage::store::StoreOptions;
 use doug_storage::tree::TreeOptions;
 use std::collections::BTreeMap;
-
-/// One simulated second.
-pub const SECOND: u64 = 1_000_000;
+use std::time::Duration;
 
 /// One kind of trouble.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -212,8 +211,8 @@ pub struct Workload {
     pub width: usize,
     /// Keys in play.
     pub keys: u64,
-    /// Longest pause between two operations of a burst, in microseconds.
-    pub think: u64,
+    /// Longest pause between two operations of a burst.
+    pub think: Duration,
     /// Most operations of a burst.
     pub burst: u64,
     /// Writes that all clients together are to have acknowledged by the end: the pauses
@@ -242,16 +241,16 @@ pub struct Plan {
     pub partitions: u64,
     /// Hosts of each node.
     pub hosts: usize,
-    /// For how long clients and faults go on, in microseconds.
-    pub duration: u64,
+    /// For how long clients and faults go on.
+    pub duration: Duration,
     /// Links.
     pub network: NetworkSettings,
-    /// Shortest election timeout, in microseconds: heartbeats and ticks follow from it.
-    pub election_timeout: u64,
-    /// Least and greatest duration of a sync, in microseconds.
-    pub sync: (u64, u64),
-    /// The mean pause between two faults of a kind, in microseconds. Absent: never.
-    pub faults: BTreeMap<FaultKind, u64>,
+    /// Shortest election timeout: heartbeats and ticks follow from it.
+    pub election_timeout: Duration,
+    /// Least and greatest duration of a sync.
+    pub sync: (Duration, Duration),
+    /// The mean pause between two faults of a kind. Absent: never.
+    pub faults: BTreeMap<FaultKind, Duration>,
     /// Clients.
     pub workload: Workload,
     /// Clients beside those that run the library that ships, and facades.
@@ -279,8 +278,8 @@ pub struct Plan {
     pub leases: bool,
     /// Nodes begin with a program of an earlier feature level, and are upgraded one by one.
     pub upgrades: bool,
-    /// How long partitions are idle before they quiesce, in microseconds; `None`: they never do.
-    pub quiesce_after: Option<u64>,
+    /// How long partitions are idle before they quiesce; `None`: they never do.
+    pub quiesce_after: Option<Duration>,
     /// So many of the nodes, counted from the first, are so busy that every tick comes late.
     pub late_nodes: usize,
     /// A bug put in on purpose.
@@ -297,22 +296,22 @@ impl Plan {
             spares: 0,
             partitions: 2,
             hosts: 1,
-            duration: 10 * SECOND,
+            duration: seconds(10),
             network: NetworkSettings {
-                delay_min: 100,
-                delay_max: 600,
+                delay_min: micros(100),
+                delay_max: micros(600),
                 loss: 0,
                 duplication: 0,
                 reorder: false,
             },
-            election_timeout: 150_000,
-            sync: (100, 800),
+            election_timeout: millis(150),
+            sync: (micros(100), micros(800)),
             faults: BTreeMap::new(),
             workload: Workload {
                 clients: 4,
                 width: 2,
                 keys: 40,
-                think: 20_000,
+                think: millis(20),
                 burst: 40,
                 acknowledged: 1_300,
                 padding: 400,
@@ -331,7 +330,7 @@ impl Plan {
             append_bytes: 1 << 20,
             leases: false,
             upgrades: false,
-            quiesce_after: Some(100_000),
+            quiesce_after: Some(millis(100)),
             late_nodes: 0,
             mutant: Mutant::None,
         }
@@ -352,9 +351,10 @@ impl Plan {
         self.volume_room.map(|room| room + log + memtables + manifest)
     }
 
-    /// Lets the run last so many microseconds, at the same pace.
-    pub fn last(&mut self, duration: u64) {
-        let writes = self.workload.acknowledged * duration / self.duration;
+    /// Lets the run last so long, at the same pace.
+    pub fn last(&mut self, duration: Duration) {
+        let writes =
+            self.workload.acknowledged * whole_micros(duration) / whole_micros(self.duration);
         self.workload.acknowledged = writes.max(1);
         self.duration = duration;
     }
@@ -368,21 +368,24 @@ impl Plan {
         plan.spares = *random.pick(&[0, 0, 1, 2]);
         plan.partitions = random.between(plan.clusters as u64, 2 + plan.clusters as u64);
         plan.hosts = *random.pick(&[1, 1, 1, 3]);
-        plan.duration = 120 * SECOND;
+        plan.duration = seconds(120);
         plan.network = NetworkSettings {
-            delay_min: random.between(20, 500),
-            delay_max: random.between(600, 6_000),
+            delay_min: random.duration_between(micros(20), micros(500)),
+            delay_max: random.duration_between(micros(600), millis(6)),
             loss: *random.pick(&[0, 0, 5, 30, 100]),
             duplication: *random.pick(&[0, 0, 10, 50]),
             reorder: random.chance(500),
         };
-        plan.election_timeout = *random.pick(&[150_000, 300_000, 500_000]);
-        plan.sync = (random.between(20, 300), random.between(400, 6_000));
+        plan.election_timeout = *random.pick(&[millis(150), millis(300), millis(500)]);
+        plan.sync = (
+            random.duration_between(micros(20), micros(300)),
+            random.duration_between(micros(400), millis(6)),
+        );
         plan.workload = Workload {
             clients: random.between(2, 6) as usize,
             width: random.between(1, 3) as usize,
             keys: *random.pick(&[5, 20, 60, 200]),
-            think: *random.pick(&[2_000, 10_000, 40_000]),
+            think: *random.pick(&[millis(2), millis(10), millis(40)]),
             burst: *random.pick(&[5, 20, 60]),
             acknowledged: random.between(1_075, 1_225),
             padding: *random.pick(&[200, 500, 1_000]),
@@ -396,7 +399,7 @@ impl Plan {
         plan.store.tree.memtable_bytes = *random.pick(&[12 << 10, 16 << 10, 32 << 10]);
         for kind in FaultKind::ALL {
             if random.chance(kind.share()) {
-                plan.faults.insert(kind, random.between(3 * SECOND, 25 * SECOND));
+                plan.faults.insert(kind, random.duration_between(seconds(3), seconds(25)));
             }
         }
         // From streams of their own, so that they do not change what else a seed draws.
@@ -404,7 +407,7 @@ impl Plan {
         plan.memtable_share = *random.pick(&[16 << 10, 32 << 10, 1 << 20]);
         let mut random = Random::for_purpose(seed, 5);
         plan.quiesce_after =
-            *random.pick(&[None, None, None, Some(5_000), Some(100_000), Some(1_000_000)]);
+            *random.pick(&[None, None, None, Some(millis(5)), Some(millis(100)), Some(seconds(1))]);
         plan.draw_options(&mut Random::for_purpose(seed, 6));
         plan.backlog_bytes =
             *Random::for_purpose(seed, 14).pick(&[4 << 10, 32 << 10, 256 << 10, 1 << 20]);

@@ -4,9 +4,10 @@ use crate::checks::Violation;
 use crate::events::{Arrival, Event};
 use crate::mutants::Mutant;
 use crate::node::Death;
-use crate::plan::SECOND;
+use crate::time::{SimTime, micros, millis, seconds};
 use crate::world::World;
 use doug_sim_disk::{Crash, Fault};
+use std::time::Duration;
 
 /// What a disk says that has no descriptor left. Log and manifest cannot go on without, once no
 /// table is left to give one up; tables can wait.
@@ -17,7 +18,7 @@ impl World {
     pub fn lose_power_everywhere(&mut self, crash: Crash) {
         self.tell("power fails everywhere");
         for node in 0..self.nodes.len() {
-            let delay = self.random.between(1_000, 300_000);
+            let delay = self.random.duration_between(millis(1), millis(300));
             self.crash(node, crash, delay);
         }
     }
@@ -26,7 +27,7 @@ impl World {
         if self.nodes[node].process.is_some() {
             return Ok(());
         }
-        self.nodes[node].paused_until = 0;
+        self.nodes[node].paused_until = SimTime::ZERO;
         self.choose_program(node);
         self.cx.crash_points.enter(node);
         let started = self.nodes[node].start(&mut self.cx);
@@ -43,7 +44,7 @@ impl World {
             Err(Death::Storage(error)) if error.is_out_of_descriptors() => {
                 self.tell(&format!("{} cannot start: {error}", self.nodes[node].name));
                 self.cx.coverage.hit("start without a descriptor");
-                self.crash(node, Crash::Process, SECOND);
+                self.crash(node, Crash::Process, seconds(1));
                 Ok(())
             }
             Err(death) => self.died(node, death),
@@ -59,7 +60,7 @@ impl World {
         {
             self.tell(&format!("{name} notices that its files are damaged: {damage}"));
             self.cx.coverage.hit("damage noticed");
-            let delay = self.random.between(1_000, 3 * SECOND);
+            let delay = self.random.duration_between(millis(1), seconds(3));
             self.wipe(node, delay);
             return Ok(());
         }
@@ -71,7 +72,7 @@ impl World {
             }
             Death::Stuck(complaint) => {
                 self.tell(&format!("{name} fails its liveness probe: {complaint}"));
-                let delay = self.random.between(1_000, SECOND);
+                let delay = self.random.duration_between(millis(1), seconds(1));
                 self.crash(node, Crash::Process, delay);
                 return Ok(());
             }
@@ -89,7 +90,7 @@ impl World {
         } else {
             Crash::Process
         };
-        let delay = self.random.between(1_000, SECOND);
+        let delay = self.random.duration_between(millis(1), seconds(1));
         self.crash(node, crash, delay);
         Ok(())
     }
@@ -103,7 +104,7 @@ impl World {
                 self.tell(&format!("{} loses power at {point:?}", self.nodes[node].name));
                 let crashes = [Crash::LoseUnsynced, Crash::KeepSome, Crash::Process];
                 let crash = *self.random.pick(&crashes);
-                let delay = self.random.between(1_000, SECOND);
+                let delay = self.random.duration_between(millis(1), seconds(1));
                 self.crash(node, crash, delay);
             }
         }
@@ -111,7 +112,7 @@ impl World {
     }
 
     /// Ends a process, and maybe what its disk had not synced; it starts again later.
-    pub(crate) fn crash(&mut self, node: usize, crash: Crash, delay: u64) {
+    pub(crate) fn crash(&mut self, node: usize, crash: Crash, delay: Duration) {
         let slot = &mut self.nodes[node];
         if let Some(mut process) = slot.process.take() {
             if crash != Crash::Process {
@@ -124,16 +125,16 @@ impl World {
             self.library.node_ended(node, crash != Crash::Process, &mut self.cx);
         }
         slot.disk.crash(crash);
-        slot.paused_until = 0;
+        slot.paused_until = SimTime::ZERO;
         let name = slot.name.clone();
         self.cx.after(delay, Event::Start { node });
-        self.tell(&format!("{name} is down ({crash:?}) for {} ms", delay / 1_000));
+        self.tell(&format!("{name} is down ({crash:?}) for {} ms", delay.as_millis()));
         self.refuse(node);
     }
 
     /// Ends a process and loses its volume. The node comes back empty, under a new id, as its
     /// operator would bring it back.
-    pub(crate) fn wipe(&mut self, node: usize, delay: u64) {
+    pub(crate) fn wipe(&mut self, node: usize, delay: Duration) {
         self.crash(node, Crash::Process, delay);
         let keeps_id = self.cx.plan.mutant == Mutant::WipedNodeKeepsItsId;
         let former = self.nodes[node].id;
@@ -156,10 +157,10 @@ impl World {
         let peer = self.nodes[node].id;
         for other in (0..self.nodes.len()).filter(|other| *other != node) {
             if self.random.chance(500) && !self.cx.network.is_cut(node, other) {
-                let delay = self.random.between(500, 20_000);
+                let delay = self.random.duration_between(micros(500), millis(20));
                 let arrival = Box::new(Arrival::Refused { peer });
                 // It is no message: nothing that breaks on the way takes it back.
-                let sent = (node, u64::MAX);
+                let sent = (node, SimTime::END);
                 self.cx.after(delay, Event::Arrival { node: other, sent, arrival });
             }
         }

@@ -1,5 +1,7 @@
 //! The only source of chance: SplitMix64 from one seed.
 
+use crate::time::{micros, whole_micros};
+use std::time::Duration;
 /// A stream of numbers that its seed decides.
 #[derive(Clone, Debug)]
 pub struct Random {
@@ -36,6 +38,16 @@ impl Random {
     /// A number in `low..=high`.
     pub fn between(&mut self, low: u64, high: u64) -> u64 {
         low + self.below(high - low + 1)
+    }
+
+    /// A duration of whole microseconds below a limit; zero if the limit is.
+    pub fn duration_below(&mut self, limit: Duration) -> Duration {
+        micros(self.below(whole_micros(limit)))
+    }
+
+    /// A duration of whole microseconds in `low..=high`.
+    pub fn duration_between(&mut self, low: Duration, high: Duration) -> Duration {
+        micros(self.between(whole_micros(low), whole_micros(high)))
     }
 
     /// True `per_mille` times out of a thousand.

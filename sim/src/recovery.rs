@@ -4,16 +4,17 @@
 use crate::checks::{Judged, Violation};
 use crate::events::Event;
 use crate::node::{AMBIGUITY_PATIENCE, Process};
-use crate::plan::SECOND;
+use crate::time::{millis, seconds};
 use crate::upgrades::NEW;
 use crate::world::World;
 use doug_proto::map::Partition;
 use doug_storage::ReplicaKey;
+use std::time::Duration;
 
-/// After faults stop, everything must be well within this many microseconds.
-const RECOVERY: u64 = 20 * SECOND;
+/// After faults stop, everything must be well within this time.
+const RECOVERY: Duration = seconds(20);
 /// Pause between two looks at whether it is.
-const LOOK: u64 = 100_000;
+const LOOK: Duration = millis(100);
 
 impl World {
     /// Ends all faults, waits until everything is well, and judges the history.
@@ -25,7 +26,7 @@ impl World {
         self.upgrade_all();
         for node in 0..self.nodes.len() {
             if self.nodes[node].process.is_none() {
-                let delay = self.random.below(500_000);
+                let delay = self.random.duration_below(millis(500));
                 self.cx.after(delay, Event::Start { node });
             }
         }
@@ -41,13 +42,12 @@ impl World {
                 allowed = RECOVERY + AMBIGUITY_PATIENCE;
             }
             if self.cx.now > healed + allowed {
-                let seconds = allowed / SECOND;
-                let what = format!("{seconds} s after the faults stopped, {why}");
+                let what = format!("{} s after the faults stopped, {why}", allowed.as_secs());
                 return Err(Violation::new("recovers when faults stop", what));
             }
             self.run_until(self.cx.now + LOOK)?;
         }
-        let took = (self.cx.now - healed) / 1_000;
+        let took = (self.cx.now - healed).as_millis();
         self.tell(&format!("everything is well again after {took} ms"));
         self.compare_machines()?;
         self.compare_files()?;

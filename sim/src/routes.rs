@@ -3,19 +3,21 @@
 use crate::calls::{Call, Caller};
 use crate::context::Context;
 use crate::random::Random;
+use crate::time::{SimTime, millis};
 use doug_proto::map::PartitionMap;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
-/// Pause between two questions for the map, in microseconds.
-const PAUSE: u64 = 20_000;
+/// Pause between two questions for the map.
+const PAUSE: Duration = millis(20);
 
 /// What a client knows of who holds what.
 #[derive(Debug)]
 pub struct Routes {
     map: Arc<PartitionMap>,
     leaders: BTreeMap<u64, usize>,
-    asked: Option<u64>,
+    asked: Option<SimTime>,
 }
 
 impl Routes {

@@ -2,12 +2,14 @@
 
 use crate::checks::Violation;
 use crate::coverage::Coverage;
-use crate::plan::{FaultKind, Plan, SECOND};
+use crate::plan::{FaultKind, Plan};
 use crate::stopwatch::processor_seconds;
+use crate::time::seconds;
 use crate::trace::Tracing;
 use crate::world::World;
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
 
 /// What came of one seed.
 #[derive(Clone, Debug)]
@@ -20,8 +22,8 @@ pub struct Report {
     pub hash: u64,
     /// Number of events.
     pub events: u64,
-    /// Simulated time in microseconds.
-    pub simulated: u64,
+    /// Simulated time.
+    pub simulated: Duration,
     /// Processor time, in seconds.
     pub processor: f64,
     /// Nodes simulated.
@@ -65,7 +67,7 @@ pub fn report(
         violation,
         hash: world.trace().hash(),
         events: world.trace().events(),
-        simulated: world.now(),
+        simulated: world.now().elapsed(),
         processor: processor_seconds() - begun,
         nodes: world.nodes.len(),
         coverage: world.coverage().clone(),
@@ -99,7 +101,7 @@ pub fn shrink(plan: &Plan, checker: &str) -> Plan {
     loop {
         let mut shorter = least.clone();
         shorter.last(least.duration * 2 / 3);
-        if shorter.duration < SECOND || !fails(&shorter) {
+        if shorter.duration < seconds(1) || !fails(&shorter) {
             return least;
         }
         least = shorter;

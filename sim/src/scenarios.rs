@@ -2,7 +2,8 @@
 
 use crate::checks::{Judged, Violation};
 use crate::mutants::Mutant;
-use crate::plan::{Plan, SECOND};
+use crate::plan::Plan;
+use crate::time::{SimTime, seconds};
 use crate::trace::Tracing;
 use crate::world::World;
 use doug_sim_disk::Crash;
@@ -11,7 +12,7 @@ use doug_sim_disk::Crash;
 /// middle of writes, and everything they had not synced.
 pub fn all_nodes_lose_power(seed: u64, mutant: Mutant) -> World {
     let mut plan =
-        Plan { clusters: 2, partitions: 4, duration: 8 * SECOND, mutant, ..Plan::calm(seed) };
+        Plan { clusters: 2, partitions: 4, duration: seconds(8), mutant, ..Plan::calm(seed) };
     // Somebody writes at every moment at which power might be lost.
     plan.workload.acknowledged = 4_000;
     World::new(plan, Tracing::Off)
@@ -23,9 +24,9 @@ pub fn all_nodes_lose_power(seed: u64, mutant: Mutant) -> World {
 /// A promise that was broken.
 pub fn lose_power_thrice(world: &mut World) -> Result<Judged, Violation> {
     for blow in 1..=3 {
-        world.run_until(blow * 2 * SECOND)?;
+        world.run_until(SimTime::ZERO + blow * seconds(2))?;
         world.lose_power_everywhere(Crash::LoseUnsynced);
     }
-    world.run_until(8 * SECOND)?;
+    world.run_until(SimTime::ZERO + seconds(8))?;
     world.recover()
 }

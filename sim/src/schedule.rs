@@ -1,5 +1,6 @@
 //! What will happen and when: simulated time moves from one event to the next.
 
+use crate::time::SimTime;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
@@ -26,14 +27,14 @@ const PLACE: u32 = 24;
 /// Bits of a key for the order of adding; a run has far fewer events than these can count.
 const ORDER: u32 = 64 - PLACE;
 
-fn key(at: u64, added: u64, place: u32) -> u128 {
+fn key(at: SimTime, added: u64, place: u32) -> u128 {
     assert!(added >> ORDER == 0 && place >> PLACE == 0, "the schedule cannot count so far");
-    (u128::from(at) << 64) | (u128::from(added) << PLACE) | u128::from(place)
+    (u128::from(at.as_micros()) << 64) | (u128::from(added) << PLACE) | u128::from(place)
 }
 
 impl<E> Schedule<E> {
-    /// Adds an event at a time in microseconds.
-    pub fn add(&mut self, at: u64, event: E) {
+    /// Adds an event.
+    pub fn add(&mut self, at: SimTime, event: E) {
         self.added += 1;
         let place = match self.free.pop() {
             Some(place) => {
@@ -49,11 +50,11 @@ impl<E> Schedule<E> {
     }
 
     /// The next event and its time.
-    pub fn pop(&mut self) -> Option<(u64, E)> {
+    pub fn pop(&mut self) -> Option<(SimTime, E)> {
         let Reverse(key) = self.heap.pop()?;
         let place = key as u32 & ((1 << PLACE) - 1);
         self.free.push(place);
-        Some(((key >> 64) as u64, self.events[place as usize].take()?))
+        Some((SimTime::from_micros((key >> 64) as u64), self.events[place as usize].take()?))
     }
 }
 
@@ -64,12 +65,16 @@ mod tests {
     #[test]
     fn events_come_in_the_order_of_their_times_and_those_of_one_time_as_they_were_added() {
         let mut schedule = Schedule::default();
-        for (at, event) in [(7, "c"), (3, "a"), (u64::MAX, "e"), (7, "d"), (3, "b")] {
+        let at = SimTime::from_micros;
+        let end = SimTime::END;
+        for (at, event) in [(at(7), "c"), (at(3), "a"), (end, "e"), (at(7), "d"), (at(3), "b")] {
             schedule.add(at, event);
         }
-        assert_eq!(schedule.pop(), Some((3, "a")));
-        schedule.add(3, "b, later");
+        assert_eq!(schedule.pop(), Some((at(3), "a")));
+        schedule.add(at(3), "b, later");
         let rest: Vec<_> = std::iter::from_fn(|| schedule.pop()).collect();
-        assert_eq!(rest, [(3, "b"), (3, "b, later"), (7, "c"), (7, "d"), (u64::MAX, "e")]);
+        let late = [(at(7), "c"), (at(7), "d"), (end, "e")];
+        assert_eq!(rest[..2], [(at(3), "b"), (at(3), "b, later")]);
+        assert_eq!(rest[2..], late);
     }
 }

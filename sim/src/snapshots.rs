@@ -5,6 +5,7 @@
 use crate::context::{Context, WantedSnapshot};
 use crate::events::Event;
 use crate::node::{Death, Node, Process};
+use crate::time::{SimTime, micros, millis};
 use bytes::Bytes;
 use doug_node::apply::ReplicaData;
 use doug_node::host::Event as HostEvent;
@@ -36,7 +37,7 @@ struct Transfer {
     source: Option<Arc<Snapshot>>,
     receiver: Option<Receiver>,
     /// When it last moved.
-    moved: u64,
+    moved: SimTime,
 }
 
 struct Receiver {
@@ -82,7 +83,7 @@ impl Snapshots {
             self.next,
             Transfer { wanted, to, source: None, receiver: None, moved: cx.now },
         );
-        cx.after(1_000, Event::Snapshot { transfer: self.next });
+        cx.after(millis(1), Event::Snapshot { transfer: self.next });
     }
 
     /// Moves one snapshot on.
@@ -101,7 +102,7 @@ impl Snapshots {
         let WantedSnapshot { node, life, host, snapshot } = transfer.wanted;
         let index = match outcome {
             Ok(Step::More) => {
-                let pause = cx.random.between(200, 3_000);
+                let pause = cx.random.duration_between(micros(200), millis(3));
                 cx.after(pause, Event::Snapshot { transfer: number });
                 self.transfers.insert(number, transfer);
                 return Ok(());

@@ -1,7 +1,7 @@
 //! A failing seed, told so that a person can follow it: what ran, what was violated, what
 //! happened last, and how to see it again.
 
-use crate::plan::{Plan, SECOND};
+use crate::plan::Plan;
 use crate::run::Report;
 
 /// Lines of what happened last.
@@ -10,7 +10,7 @@ const LINES: usize = 25;
 /// The story of a run that broke a promise; nothing if it broke none.
 pub fn story(plan: &Plan, report: &Report) -> Option<String> {
     let violation = report.violation.as_ref()?;
-    let at = report.simulated as f64 / SECOND as f64;
+    let at = report.simulated.as_secs_f64();
     let mut told = format!(
         "seed {} broke a promise after {at:.1} simulated seconds\n\
          promise: {}\n\
@@ -49,7 +49,7 @@ fn setting(plan: &Plan) -> String {
         plan.workload.clients,
         plan.library.clients(),
         plan.library.facades.len(),
-        plan.election_timeout / 1_000,
+        plan.election_timeout.as_millis(),
         plan.network.loss,
         plan.network.duplication,
         if plan.network.reorder { ", out of order" } else { "" }

@@ -1,6 +1,7 @@
 //! What disks have lost for good, and how much more of it the guarantees allow: a voter
 //! whose data may be gone is a failure until its group has replaced it.
 
+use crate::time::{SimTime, seconds};
 use crate::world::World;
 use doug_proto::ids::NodeId;
 use doug_proto::map::{Goal, Member, Partition};
@@ -8,9 +9,10 @@ use doug_raft::Role;
 use doug_storage::ReplicaKey;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::time::Duration;
 
-/// For how long a goal that was asked for may still be on its way, in microseconds.
-const ON_ITS_WAY: u64 = 20_000_000;
+/// For how long a goal that was asked for may still be on its way.
+const ON_ITS_WAY: Duration = seconds(20);
 
 /// What was lost so far.
 #[derive(Debug, Default)]
@@ -24,7 +26,7 @@ pub struct Losses {
     /// Replicas that noticed damage and left their groups, until they are removed.
     fenced: BTreeSet<(NodeId, ReplicaKey)>,
     /// Goals that were asked for: when, and of which partition.
-    asked: Vec<(u64, u64, Goal)>,
+    asked: Vec<(SimTime, u64, Goal)>,
 }
 
 impl Losses {
@@ -69,8 +71,8 @@ impl Losses {
     }
 
     /// A partition is asked to go somewhere.
-    pub fn asked(&mut self, now: u64, partition: u64, goal: Goal) {
-        self.asked.retain(|(at, ..)| at + ON_ITS_WAY > now);
+    pub fn asked(&mut self, now: SimTime, partition: u64, goal: Goal) {
+        self.asked.retain(|(at, ..)| *at + ON_ITS_WAY > now);
         self.asked.push((now, partition, goal));
     }
 }

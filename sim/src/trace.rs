@@ -1,5 +1,6 @@
 //! What happened: a hash of everything, and a story of what matters.
 
+use crate::time::SimTime;
 use std::collections::VecDeque;
 
 /// Lines of the story that are kept.
@@ -67,7 +68,7 @@ impl Trace {
     }
 
     /// Tells something a reader of the story wants to know.
-    pub fn tell(&mut self, now: u64, line: &str) {
+    pub fn tell(&mut self, now: SimTime, line: &str) {
         line.bytes().for_each(|byte| self.fold(u64::from(byte)));
         let line = format!("{} {line}", clock(now));
         if self.tracing != Tracing::Off {
@@ -80,14 +81,14 @@ impl Trace {
     }
 
     /// Tells something only a reader of the whole trace wants to know.
-    pub fn detail(&self, now: u64, line: impl FnOnce() -> String) {
+    pub fn detail(&self, now: SimTime, line: impl FnOnce() -> String) {
         if matches!(self.tracing, Tracing::Everything | Tracing::Only(_)) {
             self.print(&format!("{}   {}", clock(now), line()));
         }
     }
 }
 
-/// Simulated seconds with microseconds.
-fn clock(now: u64) -> String {
-    format!("{:>4}.{:06}", now / 1_000_000, now % 1_000_000)
+/// Times stand below each other.
+fn clock(now: SimTime) -> String {
+    format!("{:>11}", now.to_string())
 }

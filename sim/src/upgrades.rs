@@ -5,12 +5,13 @@
 use crate::context::Context;
 use crate::events::Event;
 use crate::node::Node;
-use crate::plan::SECOND;
 use crate::random::Random;
+use crate::time::{SimTime, millis, seconds};
 use crate::world::World;
 use doug_node::host::Event as HostEvent;
 use doug_node::levels::{FEATURE_LEVEL, KNOWN_LEVEL};
 use doug_sim_disk::Crash;
+use std::time::Duration;
 
 /// The level of the older program.
 pub const OLD: u32 = FEATURE_LEVEL;
@@ -22,7 +23,7 @@ const OLDER: u64 = 75;
 const TAKEN_BACK: u64 = 30;
 /// How long a node is down before its program is taken back: a leader that stood still must have
 /// noticed, or it could raise the level by what the newer one said.
-const SETTLED: u64 = 6 * SECOND;
+const SETTLED: Duration = seconds(6);
 
 /// Gives nodes the older program, and schedules when each gets the newer.
 pub fn begin(nodes: &mut [Node], cx: &mut Context) {
@@ -32,16 +33,16 @@ pub fn begin(nodes: &mut [Node], cx: &mut Context) {
     }
     let mut random = Random::for_purpose(cx.plan.seed, 7);
     // Half of the run is left for what the newer programs allow.
-    let end = (cx.plan.duration / 2).max(2 * SECOND);
+    let end = (cx.plan.duration / 2).max(seconds(2));
     for (node, slot) in nodes.iter_mut().enumerate() {
         if random.below(100) < OLDER {
             slot.level = OLD;
-            let at = random.between(SECOND, end);
+            let at = SimTime::ZERO + random.duration_between(seconds(1), end);
             let clean = random.chance(500);
             cx.schedule.add(at, Event::Upgrade { node, level: NEW, clean });
             if random.below(100) < TAKEN_BACK {
-                let back = at + random.below(5 * SECOND);
-                let again = back + random.between(SETTLED, 4 * SETTLED);
+                let back = at + random.duration_below(seconds(5));
+                let again = back + random.duration_between(SETTLED, 4 * SETTLED);
                 cx.schedule.add(back, Event::Upgrade { node, level: OLD, clean: false });
                 cx.schedule.add(again, Event::Upgrade { node, level: NEW, clean });
             }
@@ -61,7 +62,7 @@ impl World {
         if let Some(process) = slot.process.as_mut().filter(|_| clean) {
             process.post_all(&HostEvent::HandOver, &mut self.cx);
             self.cx.coverage.hit("program to be upgraded hands over");
-            let grace = self.random.between(100_000, 2 * SECOND);
+            let grace = self.random.duration_between(millis(100), seconds(2));
             return self.cx.after(grace, Event::Upgrade { node, level, clean: false });
         }
         let (what, pause) = match level {
@@ -71,7 +72,7 @@ impl World {
             }
             _ => {
                 (slot.level, slot.older_at) = (level, None);
-                ("program upgraded", 50_000)
+                ("program upgraded", millis(50))
             }
         };
         let line = format!("{}: {what}", slot.name);

@@ -2,6 +2,7 @@
 //! is faulty.
 
 use crate::random::Random;
+use crate::time::{ClockFault, SimTime};
 use doug_raft::Clock;
 
 /// What wall clocks show at the beginning, in milliseconds since 1970.
@@ -23,8 +24,8 @@ struct WallClock {
 }
 
 impl WallClock {
-    fn show(self, now: u64) -> Clock {
-        let now = now as i64;
+    fn show(self, now: SimTime) -> Clock {
+        let now = now.as_micros() as i64;
         let shows = BEGINNING + self.offset + (now + now * self.drift / 1_000_000) / 1_000;
         self.frozen.unwrap_or(Clock(shows as u64))
     }
@@ -49,22 +50,22 @@ impl WallClocks {
     }
 
     /// What a node's clock shows.
-    pub fn show(&self, node: usize, now: u64) -> Clock {
+    pub fn show(&self, node: usize, now: SimTime) -> Clock {
         self.clocks[node].show(now)
     }
 
     /// The greatest clock that a batch may have by now.
-    pub fn bound(now: u64) -> Clock {
-        Clock((BEGINNING + SLACK) as u64 + now / 1_000)
+    pub fn bound(now: SimTime) -> Clock {
+        Clock((BEGINNING + SLACK) as u64 + now.as_micros() / 1_000)
     }
 
-    /// The faulty clock jumps by so many milliseconds, or stands still where that is 0. Returns its
-    /// node.
-    pub fn disturb(&mut self, now: u64, by: i64) -> usize {
+    /// Something happens to the faulty clock. Returns its node.
+    pub fn disturb(&mut self, now: SimTime, fault: ClockFault) -> usize {
         let clock = &mut self.clocks[self.faulty];
-        match by {
-            0 => clock.frozen = Some(clock.show(now)),
-            _ => clock.offset += by,
+        match fault {
+            ClockFault::Ahead(by) => clock.offset += by.as_millis() as i64,
+            ClockFault::Back(by) => clock.offset -= by.as_millis() as i64,
+            ClockFault::Frozen => clock.frozen = Some(clock.show(now)),
         }
         self.faulty
     }

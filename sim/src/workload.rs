@@ -4,10 +4,12 @@ use crate::context::Context;
 use crate::events::Ask;
 use crate::history::{Action, Answer, Condition, Freshness};
 use crate::random::Random;
+use crate::time::{millis, seconds};
 use bytes::{BufMut, Bytes, BytesMut};
 use doug_node::work::encode_command;
 use doug_proto::v1::{self, write_operation};
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 /// What a client has seen.
 #[derive(Debug)]
@@ -114,7 +116,9 @@ fn freshness(memory: &Memory, random: &mut Random, partition: u64) -> Freshness 
     match random.below(8) {
         0 => Freshness::Eventual,
         1 | 2 => Freshness::Session(memory.tokens.get(&partition).copied().unwrap_or(0)),
-        3 => Freshness::Bounded(*random.pick(&[0, 10_000, 100_000, 1_000_000])),
+        3 => {
+            Freshness::Bounded(*random.pick(&[Duration::ZERO, millis(10), millis(100), seconds(1)]))
+        }
         _ => Freshness::Linearizable,
     }
 }

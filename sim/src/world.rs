@@ -12,10 +12,11 @@ use crate::library::Library;
 use crate::network::{Network, Place};
 use crate::node::{Death, Node, Process};
 use crate::operator::Operator;
-use crate::plan::{Plan, SECOND};
+use crate::plan::Plan;
 use crate::random::Random;
 use crate::schedule::Schedule;
 use crate::snapshots::Snapshots;
+use crate::time::{SimTime, millis, seconds};
 use crate::tolerance::Losses;
 use crate::trace::{Trace, Tracing};
 use crate::wall_clocks::WallClocks;
@@ -43,7 +44,7 @@ impl World {
         let links = Random::for_purpose(seed, 3);
         let wall_clocks = WallClocks::new(seed, database.nodes());
         let mut cx = Context {
-            now: 0,
+            now: SimTime::ZERO,
             schedule: Schedule::default(),
             random: Random::for_purpose(seed, 2),
             trace: Trace::new(tracing),
@@ -66,12 +67,12 @@ impl World {
         let mut clients: Vec<_> =
             (0..cx.plan.workload.clients).map(|index| Client::new(index, &cx)).collect();
         for node in 0..nodes.len() {
-            let at = cx.random.below(100_000);
+            let at = SimTime::ZERO + cx.random.duration_below(millis(100));
             cx.schedule.add(at, Event::Start { node });
         }
         clients.iter_mut().for_each(|client| client.begin(&mut cx));
         let library = Library::begin(&mut cx);
-        cx.schedule.add(SECOND, Event::Compare);
+        cx.schedule.add(SimTime::ZERO + seconds(1), Event::Compare);
         let faults = Faults::begin(&mut cx);
         let operator = Operator::begin(&mut cx);
         let random = Random::for_purpose(seed, 4);
@@ -94,8 +95,8 @@ impl World {
         &self.cx.trace
     }
 
-    /// Simulated time in microseconds.
-    pub fn now(&self) -> u64 {
+    /// Simulated time.
+    pub fn now(&self) -> SimTime {
         self.cx.now
     }
 
@@ -104,7 +105,7 @@ impl World {
     /// # Errors
     /// The first promise that was broken.
     pub fn run(&mut self) -> Result<Judged, Violation> {
-        self.run_until(self.cx.plan.duration)?;
+        self.run_until(SimTime::ZERO + self.cx.plan.duration)?;
         self.recover()
     }
 
@@ -112,7 +113,7 @@ impl World {
     ///
     /// # Errors
     /// A promise broken on the way.
-    pub fn run_until(&mut self, until: u64) -> Result<(), Violation> {
+    pub fn run_until(&mut self, until: SimTime) -> Result<(), Violation> {
         self.cx.crash_points.listen();
         put_in(self.cx.plan.mutant.bug());
         doug_client::simulation::put_in(self.cx.plan.mutant.of_library());
@@ -145,7 +146,7 @@ impl World {
             Event::Node { node, life, event } => self.node_event(node, life, event),
             Event::Arrival { node, sent, arrival } => self.arrive(node, sent, arrival),
             Event::Client { client, event } => {
-                self.cx.trace.count([self.cx.now, 3, client as u64, 0]);
+                self.cx.trace.count([self.cx.now.as_micros(), 3, client as u64, 0]);
                 self.clients[client].handle(event, &mut self.cx)
             }
             Event::Operator(event) => {
@@ -184,7 +185,7 @@ impl World {
             self.cx.schedule.add(slot.paused_until, Event::Node { node, life, event });
             return Ok(());
         }
-        self.cx.trace.count([self.cx.now, 1, node as u64, event.number()]);
+        self.cx.trace.count([self.cx.now.as_micros(), 1, node as u64, event.number()]);
         process.slow_disk = slot.slow_disk;
         self.cx.crash_points.enter(node);
         let handled = process.handle(event, &mut self.cx);
@@ -218,7 +219,7 @@ impl World {
     fn arrive(
         &mut self,
         node: usize,
-        sent: (Place, u64),
+        sent: (Place, SimTime),
         arrival: Box<Arrival>,
     ) -> Result<(), Violation> {
         if self.cx.network.was_reset(sent.0, node, sent.1) {
@@ -231,7 +232,7 @@ impl World {
             self.cx.schedule.add(slot.paused_until, Event::Arrival { node, sent, arrival });
             return Ok(());
         }
-        self.cx.trace.count([self.cx.now, 2, node as u64, arrival.digest()]);
+        self.cx.trace.count([self.cx.now.as_micros(), 2, node as u64, arrival.digest()]);
         self.cx.trace.detail(self.cx.now, || format!("{} hears {arrival}", slot.name));
         process.slow_disk = slot.slow_disk;
         self.cx.crash_points.enter(node);

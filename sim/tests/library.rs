@@ -5,18 +5,19 @@ use doug_sim::Tracing;
 use doug_sim::hunting::hunt;
 use doug_sim::library::{LibraryPlan, MapFrom};
 use doug_sim::mutants::Mutant;
-use doug_sim::plan::{Plan, SECOND, Workload};
+use doug_sim::plan::{Plan, Workload};
 use doug_sim::run::{Report, quiet_panics, run};
+use doug_sim::time::seconds;
 
 /// A drawn plan in which every client runs the library, half of them through facades.
 fn plan(seed: u64) -> Plan {
     let mut plan = Plan::draw(seed);
-    plan.last(30 * SECOND);
+    plan.last(seconds(30));
     plan.workload.clients = 0;
     plan.library = LibraryPlan {
         direct: 2,
         through_facades: 2,
-        facades: vec![MapFrom::Nodes, MapFrom::Status(2 * SECOND)],
+        facades: vec![MapFrom::Nodes, MapFrom::Status(seconds(2))],
     };
     plan
 }

@@ -1,14 +1,15 @@
 //! Members that change in whole databases: calm stories, and seeds that once failed.
 
 use doug_sim::Tracing;
-use doug_sim::plan::{FaultKind, Plan, SECOND};
+use doug_sim::plan::{FaultKind, Plan};
 use doug_sim::run::{Report, run};
+use doug_sim::time::{millis, seconds};
 
 /// Two clusters of three, where only this happens.
 fn plan(seed: u64, kinds: &[FaultKind]) -> Plan {
     let mut plan = Plan { clusters: 2, nodes: 3, ..Plan::calm(seed) };
-    plan.faults = kinds.iter().map(|kind| (*kind, 2 * SECOND)).collect();
-    plan.last(30 * SECOND);
+    plan.faults = kinds.iter().map(|kind| (*kind, seconds(2))).collect();
+    plan.last(seconds(30));
     plan
 }
 
@@ -68,7 +69,7 @@ fn spare_nodes_join_and_take_over() {
 #[test]
 fn goals_replaced_and_given_up_half_way_leave_nothing_behind() {
     let mut plan = plan(6, &[FaultKind::Move, FaultKind::GoalGivenUp, FaultKind::Transfer]);
-    plan.faults.values_mut().for_each(|mean| *mean = SECOND / 10);
+    plan.faults.values_mut().for_each(|mean| *mean = millis(100));
     let report = good(plan);
     assert!(counted(&report, "goal replaced by another") > 0, "{:#?}", report.coverage);
     assert!(counted(&report, "goal dropped half way") > 0, "{:#?}", report.coverage);

@@ -4,9 +4,10 @@
 use doug_sim::Tracing;
 use doug_sim::hunting::hunt;
 use doug_sim::mutants::Mutant;
-use doug_sim::plan::{Plan, SECOND};
+use doug_sim::plan::Plan;
 use doug_sim::run::{Report, quiet_panics, run};
 use doug_sim::story::story;
+use doug_sim::time::seconds;
 use doug_storage::simulation::Bug;
 
 /// Seeds tried for each bug.
@@ -14,7 +15,7 @@ const SEEDS: u64 = 40;
 
 fn plan(mutant: Mutant, seed: u64) -> Plan {
     let mut plan = Plan { mutant, ..Plan::draw(seed) };
-    plan.last(60 * SECOND);
+    plan.last(seconds(60));
     plan
 }
 

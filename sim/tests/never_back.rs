@@ -2,15 +2,16 @@
 
 use doug_sim::Tracing;
 use doug_sim::mutants::Mutant;
-use doug_sim::plan::{FaultKind, Plan, SECOND};
+use doug_sim::plan::{FaultKind, Plan};
 use doug_sim::run::{Report, quiet_panics, run};
+use doug_sim::time::seconds;
 
 fn restarts(seed: u64, mutant: Mutant) -> Report {
     let mut plan = Plan { mutant, ..Plan::calm(seed) };
-    plan.duration = 40 * SECOND;
-    plan.faults.insert(FaultKind::Kill, SECOND);
-    plan.faults.insert(FaultKind::PowerLoss, 3 * SECOND);
-    plan.faults.insert(FaultKind::AllPowerLoss, 8 * SECOND);
+    plan.duration = seconds(40);
+    plan.faults.insert(FaultKind::Kill, seconds(1));
+    plan.faults.insert(FaultKind::PowerLoss, seconds(3));
+    plan.faults.insert(FaultKind::AllPowerLoss, seconds(8));
     run(plan, Tracing::Off)
 }
 

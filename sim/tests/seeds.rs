@@ -1,12 +1,13 @@
 //! A few random runs, and that a run depends on its seed alone.
 
 use doug_sim::Tracing;
-use doug_sim::plan::{Plan, SECOND};
+use doug_sim::plan::Plan;
 use doug_sim::run::{Report, run};
+use doug_sim::time::seconds;
 
 fn short(seed: u64) -> Report {
     let mut plan = Plan::draw(seed);
-    plan.last(20 * SECOND);
+    plan.last(seconds(20));
     run(plan, Tracing::Off)
 }
 
@@ -38,7 +39,7 @@ fn leaders_that_read_by_lease_keep_every_promise() {
     for seed in 200..203 {
         let mut plan = Plan::draw(seed);
         plan.read_by_lease();
-        plan.last(20 * SECOND);
+        plan.last(seconds(20));
         let report = run(plan, Tracing::Off);
         assert_eq!(report.violation, None, "seed {seed}: {:#?}", report.story);
     }

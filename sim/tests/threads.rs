@@ -3,8 +3,9 @@
 use doug_sim::Tracing;
 use doug_sim::hunting::hunt;
 use doug_sim::mutants::Mutant;
-use doug_sim::plan::{FaultKind, Plan, SECOND};
+use doug_sim::plan::{FaultKind, Plan};
 use doug_sim::run::{quiet_panics, run};
+use doug_sim::time::seconds;
 
 const SEEDS: u64 = 12;
 
@@ -13,8 +14,8 @@ fn stuck_threads_of_every_kind_cost_a_restart_and_nothing_else() {
     let mut stuck = 0;
     for seed in 1..=3 {
         let mut plan = Plan::calm(seed);
-        plan.duration = 60 * SECOND;
-        plan.faults.insert(FaultKind::StuckThread, 4 * SECOND);
+        plan.duration = seconds(60);
+        plan.faults.insert(FaultKind::StuckThread, seconds(4));
         let report = run(plan, Tracing::Off);
         assert_eq!(report.violation, None);
         stuck += report.coverage.get("fault: stuck thread");

@@ -194,42 +194,52 @@ mod tests {
     /// least `floor`; behind callers that always want `callers` at once.
     struct Model {
         limiter: Limiter,
-        now: u64,
+        now: Time,
         rate: u64,
-        floor: u64,
+        floor: Duration,
         callers: u64,
-        waiting: VecDeque<u64>,
-        took: Vec<u64>,
+        waiting: VecDeque<Time>,
+        took: Vec<Duration>,
         answered: u64,
     }
 
     impl Model {
-        fn new(rate: u64, floor: u64, callers: u64) -> Self {
+        fn new(rate: u64, floor_millis: u64, callers: u64) -> Self {
             let limiter = Limiter::new(Bounds::default());
+            let floor = Duration::from_millis(floor_millis);
             let waiting = VecDeque::new();
-            Self { limiter, now: 1, rate, floor, callers, waiting, took: Vec::new(), answered: 0 }
+            Self {
+                limiter,
+                now: Time(1),
+                rate,
+                floor,
+                callers,
+                waiting,
+                took: Vec::new(),
+                answered: 0,
+            }
         }
 
         fn run(&mut self, seconds: u64) {
             self.took.clear();
             self.answered = 0;
-            let end = self.now + seconds * 1_000_000;
+            let end = self.now.after(Duration::from_secs(seconds));
             while self.now < end {
-                self.now += 1_000;
+                self.now = self.now.after(Duration::from_millis(1));
                 while (self.waiting.len() as u64) < self.callers {
-                    if self.limiter.admit(Time(self.now)).is_err() {
+                    if self.limiter.admit(self.now).is_err() {
                         break;
                     }
                     self.waiting.push_back(self.now);
                 }
                 for _ in 0..self.rate / 1_000 {
-                    let Some(at) = self.waiting.front() else { break };
-                    let took = self.now - at;
+                    let Some(at) = self.waiting.front().copied() else { break };
+                    let took = self.now.since(at);
                     if took < self.floor {
                         break;
                     }
                     self.waiting.pop_front();
-                    self.limiter.ended(Some(Duration::from_micros(took)));
+                    self.limiter.ended(Some(took));
                     self.took.push(took);
                     self.answered += 1;
                 }
@@ -238,13 +248,13 @@ mod tests {
 
         fn median(&mut self) -> Duration {
             self.took.sort_unstable();
-            Duration::from_micros(self.took[self.took.len() / 2])
+            self.took[self.took.len() / 2]
         }
     }
 
     #[test]
     fn at_saturation_what_is_admitted_is_answered_soon_and_nothing_is_lost_of_the_throughput() {
-        let mut server = Model::new(18_000, 2_000, 16_384);
+        let mut server = Model::new(18_000, 2, 16_384);
         server.run(5);
         server.run(10);
         assert!(server.median() < Duration::from_millis(100), "{:?}", server.median());
@@ -253,7 +263,7 @@ mod tests {
 
     #[test]
     fn a_distant_majority_is_no_queue() {
-        let mut server = Model::new(50_000, 150_000, 4_000);
+        let mut server = Model::new(50_000, 150, 4_000);
         server.run(5);
         server.run(10);
         assert!(server.answered > 200_000, "{} in ten seconds", server.answered);
@@ -261,7 +271,7 @@ mod tests {
 
     #[test]
     fn a_limit_shrinks_while_operations_queue_and_grows_again_afterwards() {
-        let mut server = Model::new(2_000, 2_000, 16_384);
+        let mut server = Model::new(2_000, 2, 16_384);
         server.run(5);
         let low = server.limiter.limit();
         assert!(low < 250, "{low}");
@@ -272,7 +282,7 @@ mod tests {
 
     #[test]
     fn a_few_are_always_taken_in() {
-        let mut server = Model::new(1_000, 500_000, 64);
+        let mut server = Model::new(1_000, 500, 64);
         server.run(5);
         assert!(server.limiter.limit() >= 64);
     }

@@ -50,7 +50,7 @@ pub fn run(tasks: Receiver<MaintenanceTask>, engine: Arc<Engine>, pulse: Pulse) 
 /// compaction back.
 fn tidy(engine: &Engine, pulse: &Pulse) -> Result<(), StorageError> {
     engine.scan_pins.expire(engine.clock.now());
-    engine.store.tidy_snapshots(engine.clock.now().0)?;
+    engine.store.tidy_snapshots(Duration::from_micros(engine.clock.now().0))?;
     let partitions: Vec<_> = engine.partitions.read().values().cloned().collect();
     for partition in partitions {
         jobs(partition.key(), false, engine, pulse)?;

@@ -6,13 +6,17 @@ mod store_support;
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use doug_sim_disk::{Crash, SimDisk};
-use doug_storage::snapshot::{IDLE_MICROSECONDS, Sending, Snapshot, SnapshotInfo};
+use doug_storage::snapshot::{IDLE, Sending, Snapshot, SnapshotInfo};
 use doug_storage::store::Store;
 use doug_storage::{Applied, Result};
 use snapshot_support::*;
 use store_support::*;
+
+const SOON: Duration = Duration::from_micros(10);
+const LATER: Duration = Duration::from_secs(3_600);
 
 #[test]
 fn what_a_receiver_gave_up_goes_when_another_snapshot_begins_or_after_a_while() {
@@ -36,9 +40,9 @@ fn what_a_receiver_gave_up_goes_when_another_snapshot_begins_or_after_a_while() 
     send(&second, &mut incoming, 12);
     drop(incoming);
     let store = &follower.opened.store;
-    store.tidy_snapshots(10).expect("the disk works");
+    store.tidy_snapshots(SOON).expect("the disk works");
     assert!(!files(&follower.disk, "/data/incoming").is_empty(), "the sender may come back");
-    store.tidy_snapshots(10 + IDLE_MICROSECONDS).expect("the disk works");
+    store.tidy_snapshots(SOON + IDLE).expect("the disk works");
     assert!(files(&follower.disk, "/data/incoming").is_empty());
 }
 
@@ -53,22 +57,22 @@ fn what_a_sender_kept_goes_when_sent_superseded_or_idle_and_never_while_it_is_se
         files(&leader.disk, "/data/outgoing").iter().filter(described).count()
     };
     let tidy = |leader: &Leader, now| leader.opened.store.tidy_snapshots(now).expect("works");
-    tidy(&leader, 1 << 50);
+    tidy(&leader, LATER);
     assert_eq!(kept(&leader), 2, "both are sent");
     drop(first);
-    tidy(&leader, 1 << 50);
+    tidy(&leader, LATER);
     assert_eq!(kept(&leader), 1, "the first is superseded");
     drop(second);
-    tidy(&leader, 1 << 50);
+    tidy(&leader, LATER);
     assert_eq!(kept(&leader), 1, "its receiver may come back");
     leader.opened.store.snapshot_sent(A);
-    tidy(&leader, 1 << 50);
+    tidy(&leader, LATER);
     assert_eq!(files(&leader.disk, "/data/outgoing"), Vec::<PathBuf>::new());
     drop(leader.snapshot());
-    tidy(&leader, 1);
-    tidy(&leader, IDLE_MICROSECONDS);
+    tidy(&leader, SOON);
+    tidy(&leader, IDLE);
     assert_eq!(kept(&leader), 1);
-    tidy(&leader, 1 + IDLE_MICROSECONDS);
+    tidy(&leader, SOON + IDLE);
     assert_eq!(files(&leader.disk, "/data/outgoing"), Vec::<PathBuf>::new());
 }
 
@@ -82,8 +86,8 @@ fn snapshots_of_a_removed_replica_go_with_it() {
     drop((incoming, snapshot));
     leader.opened.store.remove_replica(A).expect("the disk works");
     follower.opened.store.remove_replica(TO).expect("the disk works");
-    leader.opened.store.tidy_snapshots(1).expect("the disk works");
-    follower.opened.store.tidy_snapshots(1).expect("the disk works");
+    leader.opened.store.tidy_snapshots(SOON).expect("the disk works");
+    follower.opened.store.tidy_snapshots(SOON).expect("the disk works");
     assert!(files(&leader.disk, "/data/outgoing").is_empty());
     assert!(files(&follower.disk, "/data/incoming").is_empty());
 }

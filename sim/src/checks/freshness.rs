@@ -4,12 +4,13 @@
 
 use super::Violation;
 use crate::history::{ANY_SERVER, Action, Answer, Freshness as Asked, Operation};
+use crate::time::SimTime;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What clients were told, by partition: times and the greatest revision told by then.
 #[derive(Debug, Default)]
 pub(super) struct Freshness {
-    told: BTreeMap<u64, Vec<(u64, u64)>>,
+    told: BTreeMap<u64, Vec<(SimTime, u64)>>,
     /// Nodes whose clocks stood still or went back: they cannot tell how long ago anything was.
     untimely: BTreeSet<usize>,
 }
@@ -17,7 +18,7 @@ pub(super) struct Freshness {
 const NAME: &str = "reads as fresh as promised";
 
 /// How much faster or slower a node's clock may run, of a thousand.
-const DRIFT: u64 = 20;
+const DRIFT: u32 = 20;
 
 fn revision(answer: &Answer) -> u64 {
     match answer {
@@ -39,7 +40,7 @@ impl Freshness {
     }
 
     /// A client was told this.
-    pub(super) fn note(&mut self, partition: u64, at: u64, answer: &Answer) {
+    pub(super) fn note(&mut self, partition: u64, at: SimTime, answer: &Answer) {
         let told = self.told.entry(partition).or_default();
         let greatest = told.last().map_or(0, |(_, revision)| *revision);
         if revision(answer) > greatest {
@@ -48,7 +49,7 @@ impl Freshness {
     }
 
     /// The greatest revision told strictly before `at`.
-    fn floor(&self, partition: u64, at: u64) -> u64 {
+    fn floor(&self, partition: u64, at: SimTime) -> u64 {
         let Some(told) = self.told.get(&partition) else { return 0 };
         let after = told.partition_point(|(time, _)| *time < at);
         after.checked_sub(1).map_or(0, |last| told[last].1)
@@ -62,7 +63,7 @@ impl Freshness {
                 Asked::Session(revision) => (*revision, "session"),
                 Asked::Bounded(_) if self.is_untimely(operation.server) => return Ok(()),
                 Asked::Bounded(lag) => {
-                    let since = operation.asked.saturating_sub(lag + lag * DRIFT / 1_000);
+                    let since = operation.asked.before(*lag + *lag * DRIFT / 1_000);
                     (self.floor(partition, since), "bounded")
                 }
                 Asked::Eventual => return Ok(()),
@@ -76,7 +77,7 @@ impl Freshness {
             return self.check_claim(operation, answer);
         }
         let what = format!(
-            "partition {partition}: a {promise} operation of client {} asked at {} µs answers of \
+            "partition {partition}: a {promise} operation of client {} asked at {} s answers of \
              revision {}, but must know {least}",
             operation.client,
             operation.asked,
@@ -91,14 +92,14 @@ impl Freshness {
         if self.is_untimely(operation.server) {
             return Ok(());
         }
-        let since = operation.asked.saturating_sub(claim + claim * DRIFT / 1_000);
+        let since = operation.asked.before(claim + claim * DRIFT / 1_000);
         let least = self.floor(operation.partition, since);
         if revision(answer) >= least {
             return Ok(());
         }
         let what = format!(
-            "partition {}: an answer to client {}, which asked at {} µs, claims to be at most \
-             {claim} µs \
+            "partition {}: an answer to client {}, which asked at {} s, claims to be at most \
+             {claim:?} \
              stale and is of revision {}, but must know {least} for that",
             operation.partition,
             operation.client,
@@ -112,8 +113,10 @@ impl Freshness {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::time::micros;
+    use std::time::Duration;
 
-    fn session_read(asked: u64, staleness: Option<u64>) -> Operation {
+    fn session_read(asked: SimTime, staleness: Option<Duration>) -> Operation {
         Operation {
             client: 0,
             partition: 1,
@@ -129,12 +132,13 @@ mod tests {
     #[test]
     fn a_staleness_that_is_claimed_has_to_hold() {
         let mut freshness = Freshness::default();
-        freshness.note(1, 1_000, &Answer::Registered(7));
+        freshness.note(1, SimTime::from_micros(1_000), &Answer::Registered(7));
         let old = Answer::Got { revision: 3, found: None };
-        let check = |claim| freshness.check(&session_read(3_000, claim), &old);
+        let check =
+            |claim| freshness.check(&session_read(SimTime::from_micros(3_000), claim), &old);
         assert!(check(None).is_ok(), "its token asked for no more");
-        assert!(check(Some(2_000)).is_ok(), "that far back nothing was told");
-        assert!(check(Some(0)).is_err());
-        assert!(check(Some(1_000)).is_err());
+        assert!(check(Some(micros(2_000))).is_ok(), "that far back nothing was told");
+        assert!(check(Some(Duration::ZERO)).is_err());
+        assert!(check(Some(micros(1_000))).is_err());
     }
 }

@@ -55,7 +55,7 @@ mod tests {
             client: 0,
             partition: 1,
             action: Action::Put { keys, value, condition },
-            asked: 0,
+            asked: crate::time::SimTime::ZERO,
             answered: None,
             staleness: None,
             server: 0,

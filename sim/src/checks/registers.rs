@@ -49,8 +49,8 @@ fn written(action: &Action) -> &[Bytes] {
 }
 
 fn add(operation: &Operation, home: Option<&BTreeSet<Bytes>>, keys: &mut Keys) {
-    let call = operation.asked;
-    let answer = operation.answered.as_ref().map(|(at, _)| *at);
+    let call = operation.asked.as_micros();
+    let answer = operation.answered.as_ref().map(|(at, _)| at.as_micros());
     let mut push = |key: &Bytes, act: Act| {
         keys.entry(key.clone()).or_default().push(Step { call, answer, act });
     };

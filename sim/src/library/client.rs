@@ -9,6 +9,7 @@ use crate::context::Context;
 use crate::events::Event;
 use crate::history::{Action, Answer, Freshness, Operation};
 use crate::library::LibraryEvent;
+use crate::time::{millis, seconds};
 use doug_client::{Client, Fault};
 use doug_proto::token::SessionToken;
 use doug_proto::v1::stream_answer::Answer as Wire;
@@ -16,10 +17,10 @@ use parking_lot::Mutex;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// An operation ends so many microseconds after it was asked, answered or not.
-pub const DEADLINE: u64 = 4_000_000;
+/// An operation ends so long after it was asked, answered or not.
+pub const DEADLINE: Duration = seconds(4);
 /// How late it may end: the library's timers are exact.
-const LATE: u64 = 2_000;
+const LATE: Duration = millis(2);
 
 /// The client's side of its program.
 pub struct Caller {
@@ -76,7 +77,7 @@ impl Caller {
         self.agenda.is_done() && self.slots.iter().all(Option::is_none)
     }
 
-    fn schedule(&self, delay: u64, slot: usize, cx: &mut Context) {
+    fn schedule(&self, delay: Duration, slot: usize, cx: &mut Context) {
         let event = LibraryEvent::Ask { client: self.program, slot };
         cx.after(delay, Event::Library(event));
     }
@@ -117,7 +118,7 @@ impl Caller {
         };
         let (client, done, work) = (self.client.clone(), self.done.clone(), asked.clone());
         running.executor.spawn(async move {
-            let result = work.carry_out(&client, Duration::from_micros(DEADLINE)).await;
+            let result = work.carry_out(&client, DEADLINE).await;
             done.lock().push((slot, result));
         });
         self.slots[slot] = Some(UnderWay { operation, asked, seen, is_final });
@@ -145,7 +146,7 @@ impl Caller {
         let is_late = !asked.is_scan() && cx.now > operation.asked + DEADLINE + LATE;
         if is_late {
             let what = format!(
-                "client {} asked at {} µs and was told at {} µs: {done:?}",
+                "client {} asked at {} s and was told at {} s: {done:?}",
                 self.index, operation.asked, cx.now
             );
             return Err(Violation::new("operations end at their deadlines", what));

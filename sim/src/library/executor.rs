@@ -2,6 +2,7 @@
 //! polled, in an order that the seed draws, until nothing can go on.
 
 use crate::random::Random;
+use crate::time::SimTime;
 use doug_client::Runtime;
 use futures::future::BoxFuture;
 use parking_lot::Mutex;
@@ -28,7 +29,7 @@ pub struct Executor {
 pub struct Clock(Arc<Inner>);
 
 struct Inner {
-    /// What 0 µs is. Only differences of instants mean anything.
+    /// What [`SimTime::ZERO`] is. Only differences of instants mean anything.
     origin: Instant,
     state: Mutex<State>,
     ready: Arc<Ready>,
@@ -36,8 +37,8 @@ struct Inner {
 
 #[derive(Default)]
 struct State {
-    now: u64,
-    timers: BTreeMap<(u64, u64), Waker>,
+    now: SimTime,
+    timers: BTreeMap<(SimTime, u64), Waker>,
     named: u64,
     spawned: Vec<BoxFuture<'static, ()>>,
 }
@@ -69,14 +70,14 @@ impl Wake for Task {
 }
 
 impl Clock {
-    fn at(&self, micros: u64) -> Instant {
-        self.0.origin + Duration::from_micros(micros)
+    fn at(&self, time: SimTime) -> Instant {
+        self.0.origin + time.elapsed()
     }
 
     /// The first microsecond at which `instant` has passed.
-    fn micros(&self, instant: Instant) -> u64 {
+    fn time(&self, instant: Instant) -> SimTime {
         let since = instant.saturating_duration_since(self.0.origin);
-        u64::try_from(since.as_nanos().div_ceil(1_000)).unwrap_or(u64::MAX)
+        SimTime::ZERO + (since + Duration::from_nanos(999))
     }
 }
 
@@ -86,7 +87,7 @@ impl Runtime for Clock {
     }
 
     fn sleep_until(&self, at: Instant) -> BoxFuture<'static, ()> {
-        Box::pin(Sleep { clock: self.clone(), at: self.micros(at), name: None })
+        Box::pin(Sleep { clock: self.clone(), at: self.time(at), name: None })
     }
 
     fn spawn(&self, task: BoxFuture<'static, ()>) {
@@ -96,7 +97,7 @@ impl Runtime for Clock {
 
 struct Sleep {
     clock: Clock,
-    at: u64,
+    at: SimTime,
     name: Option<u64>,
 }
 
@@ -148,7 +149,7 @@ impl Executor {
     ///
     /// # Panics
     /// If a task wakes itself without end.
-    pub fn run(&mut self, now: u64) {
+    pub fn run(&mut self, now: SimTime) {
         self.pass(now);
         for poll in 0.. {
             assert!(poll < MOST_POLLS, "a task of the client library wakes itself without end");
@@ -161,7 +162,7 @@ impl Executor {
         }
     }
 
-    fn pass(&self, now: u64) {
+    fn pass(&self, now: SimTime) {
         let mut state = self.clock.0.state.lock();
         state.now = state.now.max(now);
         let mut due = Vec::new();
@@ -193,8 +194,8 @@ impl Executor {
         Some(ready.remove(turn))
     }
 
-    /// When the first of its timers is due, in microseconds.
-    pub fn next_timer(&self) -> Option<u64> {
+    /// When the first of its timers is due.
+    pub fn next_timer(&self) -> Option<SimTime> {
         self.clock.0.state.lock().timers.keys().next().map(|(at, _)| *at)
     }
 }
@@ -211,13 +212,13 @@ mod tests {
         let seen = woke.clone();
         executor.spawn(async move {
             clock.sleep_until(clock.now() + Duration::from_nanos(1_500)).await;
-            seen.store(clock.micros(clock.now()), Ordering::Relaxed);
+            seen.store(clock.time(clock.now()).as_micros(), Ordering::Relaxed);
         });
-        executor.run(10);
-        assert_eq!(executor.next_timer(), Some(12));
-        executor.run(11);
+        executor.run(SimTime::from_micros(10));
+        assert_eq!(executor.next_timer(), Some(SimTime::from_micros(12)));
+        executor.run(SimTime::from_micros(11));
         assert_eq!(woke.load(Ordering::Relaxed), 0);
-        executor.run(12);
+        executor.run(SimTime::from_micros(12));
         assert_eq!(woke.load(Ordering::Relaxed), 12);
         assert!(executor.tasks.is_empty());
     }
@@ -234,7 +235,7 @@ mod tests {
             })
             .await;
         });
-        executor.run(0);
+        executor.run(SimTime::ZERO);
         assert_eq!(executor.next_timer(), None);
     }
 }

@@ -15,6 +15,7 @@ use futures::stream::{StreamExt, unfold};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
@@ -43,8 +44,8 @@ struct Serving {
 pub enum MapFrom {
     /// `WatchMap` of nodes.
     Nodes,
-    /// A status that an operator writes, so many microseconds behind at most.
-    Status(u64),
+    /// A status that an operator writes, so far behind at most.
+    Status(Duration),
 }
 
 impl Facade {

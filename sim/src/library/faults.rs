@@ -7,8 +7,9 @@ use crate::events::Event;
 use crate::faults::Relief;
 use crate::network::Place;
 use crate::node::Node;
-use crate::plan::{FaultKind, SECOND};
+use crate::plan::FaultKind;
 use crate::random::Random;
+use crate::time::{SimTime, millis, seconds};
 use std::collections::BTreeSet;
 
 impl Library {
@@ -39,7 +40,7 @@ impl Library {
 
     fn kill_facade(&mut self, random: &mut Random, cx: &mut Context) {
         let Some(program) = self.facade(random, cx) else { return };
-        let (machine, delay) = (random.chance(300), random.between(1_000, 2 * SECOND));
+        let (machine, delay) = (random.chance(300), random.duration_between(millis(1), seconds(2)));
         let killed = &mut self.programs[program];
         if killed.running.is_none() {
             return;
@@ -53,14 +54,14 @@ impl Library {
 
     fn pause_facade(&mut self, random: &mut Random, cx: &mut Context) {
         let Some(program) = self.facade(random, cx) else { return };
-        let until = cx.now + random.between(20_000, 3 * SECOND);
+        let until = cx.now + random.duration_between(millis(20), seconds(3));
         let paused = &mut self.programs[program];
         if paused.running.is_none() {
             return;
         }
         paused.paused_until = until;
         paused.run_at(until, cx);
-        let line = format!("{} is paused for {} ms", paused.name, (until - cx.now) / 1_000);
+        let line = format!("{} is paused for {} ms", paused.name, (until - cx.now).as_millis());
         cx.trace.tell(cx.now, &line);
     }
 
@@ -91,7 +92,7 @@ impl Library {
         cx.trace.tell(cx.now, &line);
         cx.network.cut(&links);
         // Long enough, at times, for unanswered pings to end streams.
-        let lasts = random.between(50_000, 10 * SECOND);
+        let lasts = random.duration_between(millis(50), seconds(10));
         cx.after(lasts, Event::Relief(Relief::Links(links)));
     }
 
@@ -120,7 +121,7 @@ impl Library {
     /// Ends all trouble for good.
     pub fn heal(&mut self, cx: &mut Context) {
         for program in &mut self.programs {
-            program.paused_until = 0;
+            program.paused_until = SimTime::ZERO;
             program.run_at(cx.now, cx);
         }
     }

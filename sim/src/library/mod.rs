@@ -12,6 +12,7 @@ mod program;
 mod streams;
 mod transport;
 
+use crate::time::millis;
 pub use arrivals::NodeAnswer;
 pub use facade::MapFrom;
 pub use operations::Page;
@@ -33,7 +34,6 @@ use futures::future::FutureExt;
 use program::Program;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 use streams::Streams;
 
 /// What happens around the library.
@@ -138,7 +138,7 @@ impl Library {
         }
         for (number, from) in plan.facades.iter().enumerate() {
             let program = plan.clients() + number;
-            let delay = library.random.below(100_000);
+            let delay = library.random.duration_below(millis(100));
             cx.after(delay, Event::Library(LibraryEvent::Start { program }));
             if let MapFrom::Status(_) = from {
                 cx.after(delay, Event::Library(LibraryEvent::Observe { program }));
@@ -156,10 +156,7 @@ impl Library {
             builder.endpoints((0..plan.facades.len()).map(facade_address))
         };
         let sessions = self.random.chance(cx.plan.workload.sessions);
-        let builder = builder
-            .sessions(sessions)
-            .track_session(true)
-            .timeout(Duration::from_micros(client::DEADLINE));
+        let builder = builder.sessions(sessions).track_session(true).timeout(client::DEADLINE);
         let client: Client = (builder.connect().now_or_never())
             .and_then(Result::ok)
             .expect("no network is needed to make a client");
@@ -181,7 +178,7 @@ impl Library {
     ) -> Result<(), Violation> {
         match event {
             LibraryEvent::Run { program, life } => {
-                cx.trace.count([cx.now, 5, program as u64, life]);
+                cx.trace.count([cx.now.as_micros(), 5, program as u64, life]);
                 if self.programs[program].life == life {
                     self.programs[program].due(cx.now);
                     self.drive(program, cx)?;
@@ -189,14 +186,14 @@ impl Library {
                 Ok(())
             }
             LibraryEvent::Ask { client, slot } => {
-                cx.trace.count([cx.now, 6, client as u64, slot as u64]);
+                cx.trace.count([cx.now.as_micros(), 6, client as u64, slot as u64]);
                 if let Some(running) = &self.programs[client].running {
                     self.callers[client].ask(slot, running, cx);
                 }
                 self.drive(client, cx)
             }
             LibraryEvent::Stream { stream, event } => {
-                cx.trace.count([cx.now, 7, stream, 0]);
+                cx.trace.count([cx.now.as_micros(), 7, stream, 0]);
                 let arrived = self.streams.step(stream, event, cx);
                 self.arrived(stream, arrived, nodes, cx)
             }
@@ -243,10 +240,10 @@ impl Library {
     fn observe(&mut self, program: usize, nodes: &[Node], cx: &mut Context) {
         let number = program - cx.plan.library.clients();
         let MapFrom::Status(behind) = cx.plan.library.facades[number] else { return };
-        cx.after(500_000, Event::Library(LibraryEvent::Observe { program }));
+        cx.after(millis(500), Event::Library(LibraryEvent::Observe { program }));
         let process = self.random.pick(nodes).process.as_ref();
         if let Some(map) = process.and_then(|process| process.map().cloned()) {
-            let delay = self.random.below(behind);
+            let delay = self.random.duration_below(behind);
             cx.after(delay, Event::Library(LibraryEvent::Publish { program, map }));
         }
     }

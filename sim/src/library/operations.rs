@@ -2,6 +2,7 @@
 
 use crate::context::Context;
 use crate::history::{Action, Answer, Condition, Freshness};
+use crate::time::millis;
 use bytes::Bytes;
 use doug_client::{Client, Fault, If, Range, Read, ScanOptions};
 use doug_proto::v1::{
@@ -32,8 +33,8 @@ pub type Page = ScanResponse;
 pub struct Header {
     /// The node that gave it.
     pub server: usize,
-    /// Its bound on the staleness, in microseconds.
-    pub staleness: Option<u64>,
+    /// Its bound on the staleness.
+    pub staleness: Option<Duration>,
 }
 
 /// What the library reported.
@@ -147,7 +148,7 @@ impl Asked {
         if header.partition != partition {
             return Err(format!("partition {partition} was asked, and {header:?} answers"));
         }
-        let staleness = header.staleness_milliseconds.map(|milliseconds| milliseconds * 1_000);
+        let staleness = header.staleness_milliseconds.map(millis);
         Ok((answer(header.revision), Header { server: server_of(header, cx), staleness }))
     }
 }
@@ -194,7 +195,7 @@ fn condition_of(condition: &Condition) -> If {
 fn read_of(freshness: Freshness, token: Bytes) -> Read {
     match freshness {
         Freshness::Linearizable => Read::Linearizable,
-        Freshness::Bounded(lag) => Read::Bounded(Duration::from_micros(lag)),
+        Freshness::Bounded(lag) => Read::Bounded(lag),
         Freshness::Session(_) => Read::Session(token),
         Freshness::Eventual => Read::Eventual,
     }

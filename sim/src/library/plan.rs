@@ -2,6 +2,7 @@
 
 use super::MapFrom;
 use crate::random::Random;
+use crate::time::{millis, seconds};
 
 /// Which clients run the library, and the facades there are.
 #[derive(Clone, Debug, Default)]
@@ -40,7 +41,7 @@ impl LibraryPlan {
                 if random.chance(500) {
                     MapFrom::Nodes
                 } else {
-                    MapFrom::Status(random.between(100_000, 3_000_000))
+                    MapFrom::Status(random.duration_between(millis(100), seconds(3)))
                 }
             };
             plan.facades = (0..=plan.through_facades.min(2) / 2).map(facade).collect();

@@ -9,6 +9,7 @@ use crate::context::Context;
 use crate::events::Event;
 use crate::network::Place;
 use crate::random::Random;
+use crate::time::SimTime;
 use doug_client::{Builder, Client};
 use std::sync::Arc;
 
@@ -27,11 +28,11 @@ pub struct Program {
     /// Counts its processes.
     pub life: u64,
     /// It stands still until then.
-    pub paused_until: u64,
+    pub paused_until: SimTime,
     /// The running one.
     pub running: Option<Running>,
     /// When it is to be run next.
-    due: Option<u64>,
+    due: Option<SimTime>,
     random: Random,
 }
 
@@ -48,7 +49,7 @@ pub struct Running {
 impl Program {
     /// One that does not run yet.
     pub fn new(index: usize, place: Place, name: String, random: Random) -> Self {
-        let (life, paused_until) = (0, 0);
+        let (life, paused_until) = (0, SimTime::ZERO);
         Self { index, place, name, life, paused_until, running: None, due: None, random }
     }
 
@@ -98,7 +99,7 @@ impl Program {
     }
 
     /// Has it run at `at`, unless it runs before anyway.
-    pub fn run_at(&mut self, at: u64, cx: &mut Context) {
+    pub fn run_at(&mut self, at: SimTime, cx: &mut Context) {
         let at = at.max(cx.now);
         if self.due.is_none_or(|due| at < due) {
             self.due = Some(at);
@@ -108,7 +109,7 @@ impl Program {
     }
 
     /// Its time has come.
-    pub fn due(&mut self, now: u64) {
+    pub fn due(&mut self, now: SimTime) {
         if self.due.is_some_and(|due| due <= now) {
             self.due = None;
         }
@@ -118,6 +119,6 @@ impl Program {
     pub fn end(&mut self) {
         self.running = None;
         self.due = None;
-        self.paused_until = 0;
+        self.paused_until = SimTime::ZERO;
     }
 }

@@ -8,17 +8,19 @@ use crate::context::Context;
 use crate::events::Event;
 use crate::network::Place;
 use crate::random::Random;
+use crate::time::{SimTime, micros, millis, seconds};
 use doug_proto::v1::{StreamRequest, WatchMapRequest};
 use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
 
-/// A connection is given up that was not accepted after so many microseconds.
-const CONNECT: u64 = 2_000_000;
+/// A connection is given up that was not accepted after so long.
+const CONNECT: Duration = seconds(2);
 /// A ping is sent this often, and waits this long for anything at all to be heard.
-const PING: u64 = 2_000_000;
-const PING_PATIENCE: u64 = 2_000_000;
+const PING: Duration = seconds(2);
+const PING_PATIENCE: Duration = seconds(2);
 /// What is lost is sent again after so long, and then each time after twice as long.
-const RESEND: u64 = 200_000;
-const RESEND_MOST: u64 = 1_600_000;
+const RESEND: Duration = millis(200);
+const RESEND_MOST: Duration = millis(1_600);
 
 /// What travels on a stream.
 #[derive(Debug)]
@@ -65,7 +67,7 @@ pub enum StreamEvent {
     /// The client's ping should have been answered.
     PingTimeout {
         /// When it was sent.
-        sent: u64,
+        sent: SimTime,
     },
 }
 
@@ -74,8 +76,8 @@ pub enum StreamEvent {
 struct Pipe {
     on_way: VecDeque<Packet>,
     stalled: VecDeque<Packet>,
-    last: u64,
-    resend: u64,
+    last: SimTime,
+    resend: Duration,
 }
 
 /// One end.
@@ -94,7 +96,7 @@ struct Stream {
     server: End,
     watch: Option<WatchMapRequest>,
     connected: bool,
-    heard: u64,
+    heard: SimTime,
     up: Pipe,
     down: Pipe,
 }
@@ -252,7 +254,7 @@ impl Streams {
             }
             Packet::Accept => {
                 known.connected = true;
-                let first = self.random.below(PING);
+                let first = self.random.duration_below(PING);
                 schedule(stream, first, StreamEvent::Ping, cx);
                 Arrived::Down { end, packet: Packet::Accept }
             }
@@ -343,7 +345,7 @@ impl Streams {
         stream: StreamId,
         up: bool,
         packet: Packet,
-        at: u64,
+        at: SimTime,
         cx: &mut Context,
     ) {
         let Some(known) = self.streams.get_mut(&stream) else { return };
@@ -369,7 +371,7 @@ impl Stream {
     }
 }
 
-fn schedule(stream: StreamId, delay: u64, event: StreamEvent, cx: &mut Context) {
+fn schedule(stream: StreamId, delay: Duration, event: StreamEvent, cx: &mut Context) {
     cx.after(delay, stream_event(stream, event));
 }
 
@@ -392,7 +394,7 @@ fn flush(
             schedule(stream, pipe.resend, StreamEvent::Resend { up }, cx);
             return;
         };
-        pipe.last = at.max(pipe.last + 1);
+        pipe.last = at.max(pipe.last + micros(1));
         pipe.on_way.push_back(packet);
         cx.schedule.add(pipe.last, stream_event(stream, StreamEvent::Arrives { up }));
     }

@@ -7,6 +7,7 @@ use crate::calls::{Call, Caller, Said};
 use crate::context::Context;
 use crate::events::NodeEvent;
 use crate::mutants::Mutant;
+use crate::time::{micros, millis};
 use doug_node::catalog;
 use doug_node::host::{Event, Reply};
 use doug_node::membership::refusal;
@@ -142,8 +143,8 @@ impl Process {
             None => return false,
             Some(Control::Remove(key)) => {
                 // A busy machine lets whoever waits for this word wait longer.
-                let most = if cx.random.chance(200) { 20_000 } else { 300 };
-                let delay = cx.random.below(most);
+                let most = if cx.random.chance(200) { millis(20) } else { micros(300) };
+                let delay = cx.random.duration_below(most);
                 self.schedule(delay, NodeEvent::LetGo(key), cx);
             }
             Some(Control::Goal(caller)) => {

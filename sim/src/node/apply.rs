@@ -8,12 +8,12 @@ use super::reads::{refusal, written};
 use crate::checks::Violation;
 use crate::context::Context;
 use crate::events::NodeEvent;
+use crate::time::micros;
 use doug_node::apply::{ApplyError, ReplicaData, Unapplied};
 use doug_node::catalog;
 use doug_node::flow::Next;
 use doug_node::host::{Event, undecided};
 use doug_node::work::RequestId;
-use doug_raft::Time;
 use doug_storage::ReplicaKey;
 use doug_storage::tree::{Pressure, ReadError};
 use std::sync::Arc;
@@ -22,14 +22,14 @@ impl Process {
     pub(super) fn apply_soon(&mut self, cx: &mut Context) {
         if !self.applying && !self.to_apply.is_empty() {
             self.applying = true;
-            let delay = cx.random.below(200);
+            let delay = cx.random.duration_below(micros(200));
             self.schedule(delay, NodeEvent::Apply, cx);
         }
     }
 
     pub(super) fn apply(&mut self, cx: &mut Context) -> Result<(), Death> {
         self.applying = false;
-        let now = Time(cx.now);
+        let now = cx.now.exact();
         let (partitions, full) = (&self.partitions, self.memtables.is_full());
         let pressure = |replica: ReplicaKey| {
             if full {
@@ -50,7 +50,7 @@ impl Process {
                     self.maintain(partition, cx);
                 }
                 self.applying = true;
-                self.schedule(until.since(now).as_micros() as u64, NodeEvent::Apply, cx);
+                self.schedule(until.since(now), NodeEvent::Apply, cx);
                 return Ok(());
             }
             Next::Idle => return Ok(()),

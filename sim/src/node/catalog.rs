@@ -6,6 +6,7 @@ use crate::context::Context;
 use crate::events::NodeEvent;
 use crate::mutants::Mutant;
 use crate::plan::Plan;
+use crate::time::{millis, seconds};
 use doug_node::catalog::{self, creation_write};
 use doug_node::host::Event;
 use doug_raft::Role;
@@ -13,16 +14,16 @@ use doug_raft::Stamp;
 use doug_storage::tree::ReadError;
 use std::time::Duration;
 
-/// Pause between looks, in microseconds.
-pub(super) const LOOK: u64 = 300_000;
-/// How late a first look is at most that comes late, in microseconds.
-const LATE: u64 = 4_000_000;
+/// Pause between looks.
+pub(super) const LOOK: Duration = millis(300);
+/// How late a first look is at most that comes late.
+const LATE: Duration = seconds(4);
 /// How long a write of the document may take.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// When a process first looks whether the creation document is there: in a quarter of the seeds so
 /// late that the catalog may be asked to move before.
-pub(super) fn first_look(plan: &Plan, soon: u64) -> u64 {
+pub(super) fn first_look(plan: &Plan, soon: Duration) -> Duration {
     let late = plan.mutant == Mutant::CatalogMovesBare || plan.seed.is_multiple_of(4);
     if late { soon + LATE } else { soon }
 }

@@ -7,6 +7,7 @@ use crate::context::Context;
 use crate::events::NodeEvent;
 use crate::library::{NodeAnswer, StreamId};
 use crate::mutants::Mutant;
+use crate::time::{SimTime, micros};
 use doug_node::flow::{Class, overloaded};
 use doug_node::host::{Event, ReadKind, ReadyRead};
 use doug_node::serving::{
@@ -19,7 +20,6 @@ use doug_proto::error::Fault;
 use doug_proto::map::PartitionMap;
 use doug_proto::v1::{self, StreamAnswer, StreamRequest, stream_answer::Answer};
 use doug_raft::Stamp;
-use doug_raft::Time;
 use doug_storage::tree::ReadError;
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,7 +32,7 @@ pub(super) struct Operation {
     partition: u64,
     asked: Asked,
     class: Class,
-    since: u64,
+    since: SimTime,
 }
 
 /// What a node knows when it takes operations up.
@@ -66,7 +66,7 @@ impl Process {
     pub fn take_operations(&mut self, stream: StreamId, request: StreamRequest, cx: &mut Context) {
         for operation in request.operations {
             let id = operation.id;
-            let timeout = deadline::in_stream(operation.timeout_milliseconds).as_micros() as u64;
+            let timeout = deadline::in_stream(operation.timeout_milliseconds);
             let Some(operation) = operation.operation else { continue };
             let here = Here { process: self, map: self.map().cloned() };
             match plan(&here, operation) {
@@ -76,10 +76,17 @@ impl Process {
         }
     }
 
-    fn begin(&mut self, stream: StreamId, id: u64, plan: Plan, timeout: u64, cx: &mut Context) {
+    fn begin(
+        &mut self,
+        stream: StreamId,
+        id: u64,
+        plan: Plan,
+        timeout: Duration,
+        cx: &mut Context,
+    ) {
         let Plan { partition, asked, work, .. } = plan;
         let (class, since) = (work.class(), cx.now);
-        if let Err(limit) = self.admission.of(class).admit(Time(since)) {
+        if let Err(limit) = self.admission.of(class).admit(since.exact()) {
             cx.coverage.hit("operation refused: enough are under way");
             return self.answer(stream, id, Err(overloaded(class, limit)), cx);
         }
@@ -87,14 +94,14 @@ impl Process {
         let request = RequestId(self.next_request);
         let operation = Operation { stream, id, partition, asked, class, since };
         self.operations.insert(request, operation);
-        let deadline = self.clock.local(cx.now).after(Duration::from_micros(timeout));
+        let deadline = self.clock.local(cx.now).after(timeout);
         let event = match mutate(work, cx.plan.mutant) {
             Work::Write { command, seen } => {
                 Event::Write { request, partition, command, seen, deadline }
             }
             Work::Read(kind) => Event::Read { request, partition, kind, deadline },
             Work::ReadNow => {
-                let delay = cx.random.below(300);
+                let delay = cx.random.duration_below(micros(300));
                 return self.schedule(delay, NodeEvent::Serve(request, None), cx);
             }
         };
@@ -116,7 +123,7 @@ impl Process {
         cx: &Context,
     ) -> Option<Operation> {
         let operation = self.operations.remove(&request)?;
-        let took = Duration::from_micros(cx.now - operation.since);
+        let took = cx.now - operation.since;
         self.admission.of(operation.class).ended(carried_out.then_some(took));
         Some(operation)
     }

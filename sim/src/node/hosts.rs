@@ -8,6 +8,7 @@ use crate::calls::{Call, Caller};
 use crate::checks::Violation;
 use crate::context::{Context, WantedSnapshot};
 use crate::events::{Arrival, Hello, NodeEvent};
+use crate::time::micros;
 use crate::wall_clocks::WallClocks;
 use doug_node::host::wire::Route;
 use doug_node::host::{Effects, Event, ReadyRead, Replayed, Reply, RoleChange, split};
@@ -31,7 +32,7 @@ impl Process {
         slot.mail.push(event.lane(), event);
         if !slot.turn_due {
             slot.turn_due = true;
-            let delay = cx.random.below(120);
+            let delay = cx.random.duration_below(micros(120));
             self.schedule(delay, NodeEvent::Turn(host), cx);
         }
     }
@@ -48,11 +49,11 @@ impl Process {
             }
             Arrival::Map(talk) if talk.to != self.id => {}
             Arrival::Call { caller, call, .. } => {
-                let delay = cx.random.below(300);
+                let delay = cx.random.duration_below(micros(300));
                 self.schedule(delay, NodeEvent::Call(caller, call), cx);
             }
             Arrival::Map(talk) => {
-                let delay = cx.random.below(300);
+                let delay = cx.random.duration_below(micros(300));
                 self.schedule(delay, NodeEvent::HearMap(talk), cx);
             }
             Arrival::Turn { from, hello, turn, .. } => {
@@ -118,7 +119,7 @@ impl Process {
         let effects = slot.host.take_effects(now);
         if !slot.mail.is_empty() {
             slot.turn_due = true;
-            self.schedule(cx.random.below(120), NodeEvent::Turn(host), cx);
+            self.schedule(cx.random.duration_below(micros(120)), NodeEvent::Turn(host), cx);
         }
         self.carry_out(host, effects, cx)
     }
@@ -252,7 +253,7 @@ impl Process {
 
     fn serve_soon(&mut self, ready: Vec<ReadyRead>, cx: &mut Context) {
         for ready in ready {
-            let delay = cx.random.below(300);
+            let delay = cx.random.duration_below(micros(300));
             self.schedule(delay, NodeEvent::Serve(ready.request, Some(ready)), cx);
         }
     }

@@ -5,18 +5,20 @@ use super::process::{IDLE, MARK, Process};
 use crate::context::Context;
 use crate::events::NodeEvent;
 use crate::mutants::Mutant;
+use crate::time::{micros, millis};
 use doug_node::flow::Appended;
 use doug_node::host::Event;
 use doug_storage::StorageError;
 use doug_storage::log::Record;
 use std::collections::BTreeMap;
+use std::time::Duration;
 
-/// Pause before a log without room is tried again, in microseconds.
-const FULL: u64 = 5_000;
+/// Pause before a log without room is tried again.
+const FULL: Duration = millis(5);
 /// Places in the log's queue, for the bug put in.
 const QUEUE: usize = 8;
-/// A host is told of log pressure at most this often, in microseconds.
-const LOG_PRESSURE_INTERVAL: u64 = 50_000;
+/// A host is told of log pressure at most this often.
+const LOG_PRESSURE_INTERVAL: Duration = millis(50);
 
 fn is_batch(record: &Record) -> bool {
     matches!(record, Record::Batch { .. })
@@ -57,7 +59,8 @@ impl Process {
             cx.coverage.hit("vote past a full log");
         }
         let (least, most) = cx.plan.sync;
-        let mut takes = cx.random.between(least, most) + cx.random.below(self.slow_disk + 1);
+        let mut takes = cx.random.duration_between(least, most)
+            + cx.random.duration_below(self.slow_disk + micros(1));
         if appended.is_empty() {
             takes = takes.max(FULL);
         }

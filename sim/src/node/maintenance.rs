@@ -5,6 +5,7 @@ use super::death::Death;
 use super::process::{Process, TIDY};
 use crate::context::Context;
 use crate::events::NodeEvent;
+use crate::time::micros;
 use doug_node::apply::ReplicaData;
 use doug_node::background::{Background, Passing, Step};
 use doug_node::host::{Event, Fetch};
@@ -69,7 +70,7 @@ impl Process {
     }
 
     fn work_soon(&self, worker: usize, cx: &mut Context) {
-        let delay = cx.random.between(10, 1_500);
+        let delay = cx.random.duration_between(micros(10), micros(1_500));
         self.schedule(delay, NodeEvent::Work(worker), cx);
     }
 
@@ -193,7 +194,7 @@ impl Process {
             self.enqueue(Task::Jobs(replica), cx);
         }
         self.store.delete_obsolete_files()?;
-        self.store.tidy_snapshots(cx.now)?;
+        self.store.tidy_snapshots(cx.now.elapsed())?;
         self.schedule(TIDY, NodeEvent::Tidy, cx);
         Ok(())
     }

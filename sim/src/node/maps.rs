@@ -6,15 +6,17 @@ use super::maintenance::Task;
 use super::process::Process;
 use crate::context::Context;
 use crate::events::{MapTalk, NodeEvent};
+use crate::time::{millis, seconds};
 use doug_node::membership::MapUpdate;
 use doug_proto::ids::NodeId;
 use doug_proto::map::{Partition, PartitionMap};
 use doug_proto::v1;
 use doug_storage::StorageError;
 use std::sync::Arc;
+use std::time::Duration;
 
-/// Pause between two questions, in microseconds.
-pub(super) const QUESTION: u64 = 1_000_000;
+/// Pause between two questions.
+pub(super) const QUESTION: Duration = seconds(1);
 
 impl Process {
     /// Takes in a descriptor that a replica here has applied, or that a leader has sent.
@@ -95,7 +97,7 @@ impl Process {
     pub(super) fn tell_map_soon(&mut self, cx: &mut Context) {
         if !self.tells_map {
             self.tells_map = true;
-            let delay = cx.random.below(2_000);
+            let delay = cx.random.duration_below(millis(2));
             self.schedule(delay, NodeEvent::TellMap, cx);
         }
     }

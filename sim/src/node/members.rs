@@ -9,6 +9,7 @@ use crate::calls::{Call, Caller, Said};
 use crate::checks::Violation;
 use crate::context::Context;
 use crate::events::NodeEvent;
+use crate::time::{millis, seconds};
 use doug_node::apply::ReplicaData;
 use doug_node::host::{Event, LevelBug};
 use doug_node::membership::WantedReplica;
@@ -18,11 +19,12 @@ use doug_proto::error::Fault;
 use doug_proto::ids::NodeId;
 use doug_storage::{ReplicaKey, StorageError};
 use std::sync::Arc;
+use std::time::Duration;
 
-/// Pause between looks for replicas left out, should the news be missed, in microseconds.
-pub(super) const LOOK: u64 = 5_000_000;
-/// Pause between two tries to be replaced, in microseconds.
-const REPLACE: u64 = 500_000;
+/// Pause between looks for replicas left out, should the news be missed.
+pub(super) const LOOK: Duration = seconds(5);
+/// Pause between two tries to be replaced.
+const REPLACE: Duration = millis(500);
 
 impl Process {
     /// `Admin.CreateReplica`.

@@ -16,9 +16,11 @@ mod start;
 mod threads;
 mod volume;
 
+use crate::time::{ClockFault, SimTime};
 pub use death::Death;
 pub use process::Process;
 pub use start::AMBIGUITY_PATIENCE;
+use std::time::Duration;
 
 use crate::context::Context;
 use crate::random::Random;
@@ -52,27 +54,30 @@ impl Clock {
     }
 
     /// What it shows.
-    pub fn local(self, now: u64) -> Time {
+    pub fn local(self, now: SimTime) -> Time {
         if let Some(frozen) = self.frozen {
             return frozen;
         }
-        let now = now as i64;
+        let now = now.as_micros() as i64;
         Time((self.offset + now + now * self.drift / 1_000_000) as u64)
     }
 
-    /// Shows so many microseconds more from now on, or less.
-    pub fn jump(&mut self, by: i64) {
-        self.offset += by;
-    }
-
-    /// Stands still.
-    pub fn freeze(&mut self, now: u64) {
-        self.frozen = Some(self.local(now));
+    /// Something happens to it.
+    pub fn disturb(&mut self, fault: ClockFault, now: SimTime) {
+        match fault {
+            ClockFault::Ahead(by) => self.offset += by.as_micros() as i64,
+            ClockFault::Back(by) => self.offset -= by.as_micros() as i64,
+            ClockFault::Frozen => self.frozen = Some(self.local(now)),
+        }
     }
 
     /// Shows again what it would have shown.
-    pub fn thaw(&mut self) {
-        self.frozen = None;
+    pub fn relieve(&mut self, fault: ClockFault) {
+        match fault {
+            ClockFault::Ahead(by) => self.offset -= by.as_micros() as i64,
+            ClockFault::Back(by) => self.offset += by.as_micros() as i64,
+            ClockFault::Frozen => self.frozen = None,
+        }
     }
 }
 
@@ -97,15 +102,15 @@ pub struct Node {
     /// The running one.
     pub process: Option<Process>,
     /// Its process stands still until then.
-    pub paused_until: u64,
-    /// Its syncs take so many microseconds longer.
-    pub slow_disk: u64,
+    pub paused_until: SimTime,
+    /// Its syncs take so much longer.
+    pub slow_disk: Duration,
     /// Whether the creation names it, and its volume is still the first.
     pub founder: bool,
     /// The feature level that its program supports.
     pub level: u32,
     /// From when on the older program may take its place, if that is meant.
-    pub older_at: Option<u64>,
+    pub older_at: Option<SimTime>,
     /// Fsyncs that had failed when the process was last looked at.
     pub failed_syncs: u64,
     random: Random,
@@ -122,8 +127,8 @@ impl Node {
             disk: limited(SimDisk::new(cx.plan.seed ^ index as u64), cx.plan.volume_bytes()),
             life: 0,
             process: None,
-            paused_until: 0,
-            slow_disk: 0,
+            paused_until: SimTime::ZERO,
+            slow_disk: Duration::ZERO,
             founder: cx.database.is_founder(index),
             level: KNOWN_LEVEL,
             older_at: None,

@@ -8,6 +8,7 @@ use super::threads::Threads;
 use crate::checks::Violation;
 use crate::context::Context;
 use crate::events::{Event, Hello, InFlight, NodeEvent};
+use crate::time::{SimTime, millis, seconds};
 use doug_node::apply::ReplicaData;
 use doug_node::flow::{Appended, ApplyQueue, Inbox, LogQueue, MemtableMemory, OperationAdmission};
 use doug_node::host::Host;
@@ -24,6 +25,7 @@ use rustc_hash::FxHashMap;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// A host, and the events that wait for its next turn.
 pub(super) struct HostSlot {
@@ -33,7 +35,7 @@ pub(super) struct HostSlot {
     pub spare: Vec<doug_node::host::Event>,
     pub turn_due: bool,
     /// When the log last told it of pressure.
-    pub log_pressure_at: Option<u64>,
+    pub log_pressure_at: Option<SimTime>,
 }
 
 /// The parts of a running node.
@@ -91,27 +93,27 @@ pub struct Process {
     pub(super) leaving: BTreeSet<ReplicaKey>,
     pub(super) threads: Threads,
     /// The log has no room for batches until its host answers its pressure, then or later.
-    pub full_log: Option<u64>,
-    /// Its syncs take so many microseconds longer.
-    pub slow_disk: u64,
-    /// How often hosts are told the time, in microseconds.
-    pub(super) tick: u64,
+    pub full_log: Option<SimTime>,
+    /// Its syncs take so much longer.
+    pub slow_disk: Duration,
+    /// How often hosts are told the time.
+    pub(super) tick: Duration,
 }
 
 /// Pause before a host that waits for the log, by a bug put in, looks again.
-const WAITS: u64 = 1_000;
+const WAITS: Duration = millis(1);
 
 /// Threads that flush, compact and read the log back.
 pub(super) const WORKERS: usize = 2;
 
 /// Pause before an idle log looks whether there is anything to do.
-pub(super) const IDLE: u64 = 100_000;
+pub(super) const IDLE: Duration = millis(100);
 
 /// How long the log is idle before it marks how far it is durable and what is committed.
-pub(super) const MARK: u64 = 1_000;
+pub(super) const MARK: Duration = millis(1);
 
 /// Pause between two rounds of tidying.
-pub(super) const TIDY: u64 = 1_000_000;
+pub(super) const TIDY: Duration = seconds(1);
 
 impl Process {
     /// Something happens inside.
@@ -175,7 +177,7 @@ impl Process {
         RequestId(self.next_request)
     }
 
-    pub(super) fn schedule(&self, delay: u64, event: NodeEvent, cx: &mut Context) {
+    pub(super) fn schedule(&self, delay: Duration, event: NodeEvent, cx: &mut Context) {
         cx.after(delay, Event::Node { node: self.index, life: self.life, event });
     }
 

@@ -6,6 +6,7 @@ use crate::context::Context;
 use crate::events::{Ask, NodeEvent, Refusal, Request};
 use crate::history::{Answer, Freshness};
 use crate::mutants::Mutant;
+use crate::time::micros;
 use bytes::Bytes;
 use doug_node::apply::ReplicaData;
 use doug_node::host::{Event, ReadKind, ReadyRead};
@@ -17,7 +18,6 @@ use doug_raft::Stamp;
 use doug_storage::tree::{ReadError, ScanRange};
 use prost::Message as _;
 use std::sync::Arc;
-use std::time::Duration;
 
 /// What a request asked, as far as its answer needs it.
 #[derive(Clone, Debug)]
@@ -32,7 +32,7 @@ impl Process {
         self.next_request += 1;
         let id = RequestId(self.next_request);
         let Request { from, partition, ask, timeout } = request;
-        let deadline = self.clock.local(cx.now).after(Duration::from_micros(timeout));
+        let deadline = self.clock.local(cx.now).after(timeout);
         let (asked, freshness) = match ask {
             Ask::Write(command) => {
                 if self.is_full() && self.refuses(partition, &command) {
@@ -55,12 +55,10 @@ impl Process {
         self.requests.insert(id, (from, asked));
         let kind = match mutate(freshness, cx.plan.mutant) {
             Freshness::Linearizable => ReadKind::Linearizable,
-            Freshness::Bounded(max_lag) => {
-                ReadKind::Bounded { max_lag: Duration::from_micros(max_lag) }
-            }
+            Freshness::Bounded(max_lag) => ReadKind::Bounded { max_lag },
             Freshness::Session(index) => ReadKind::Applied { index },
             Freshness::Eventual => {
-                let delay = cx.random.below(300);
+                let delay = cx.random.duration_below(micros(300));
                 return self.schedule(delay, NodeEvent::Serve(id, None), cx);
             }
         };

@@ -9,6 +9,7 @@ use crate::events::{Hello, NodeEvent};
 use crate::mutants::Mutant;
 use crate::plan::Plan;
 use crate::random::Random;
+use crate::time::seconds;
 use bytes::Bytes;
 use doug_node::apply::{Machine, ReplicaData};
 use doug_node::flow::{ApplyQueue, Inbox, LogQueue, MemtableMemory, OperationAdmission};
@@ -46,14 +47,14 @@ pub(super) struct Start {
 const LEASE: LeaseConfig = LeaseConfig { max_drift_ppm: 10_000 };
 
 /// How many ticks an election timeout has, as in a real node.
-const TICKS: u64 = 15;
+const TICKS: u32 = 15;
 
 /// How many it has on a node that is so busy that each comes late, for which a host compensates.
-const LATE_TICKS: u64 = 2;
+const LATE_TICKS: u32 = 2;
 
-/// For how long without a leader votes of replicas with ambiguous tails stay marked, in
-/// microseconds: longer than whoever holds what was lost is away.
-pub const AMBIGUITY_PATIENCE: u64 = 12_000_000;
+/// For how long without a leader votes of replicas with ambiguous tails stay marked:
+/// longer than whoever holds what was lost is away.
+pub const AMBIGUITY_PATIENCE: Duration = seconds(12);
 
 impl Process {
     pub(super) fn start(
@@ -89,8 +90,8 @@ impl Process {
         let live = opened.replicas.iter().map(|replica| replica.key).collect();
         cx.checks.opened(start.id, map.as_ref(), &live, &opened.removed)?;
         let config = HostConfig {
-            election_timeout: Duration::from_micros(cx.plan.election_timeout),
-            ambiguity_patience: Duration::from_micros(AMBIGUITY_PATIENCE),
+            election_timeout: cx.plan.election_timeout,
+            ambiguity_patience: AMBIGUITY_PATIENCE,
             mutant: cx.plan.mutant.of_consensus(),
             level_bug: cx.plan.mutant.of_levels(),
             supports: start.level,
@@ -103,7 +104,7 @@ impl Process {
             largest_batch_bytes: cx.plan.store.log.largest_batch(),
             uncommitted_log_bytes: cx.plan.store.log.uncommitted_bytes() / cx.plan.hosts as u64,
             apply_backlog_bytes: cx.plan.backlog_bytes,
-            quiesce_after: cx.plan.quiesce_after.map(Duration::from_micros),
+            quiesce_after: cx.plan.quiesce_after,
             incarnation: incarnation(start),
             hosts: cx.plan.hosts as u32,
             ..HostConfig::new(start.id)
@@ -192,7 +193,7 @@ impl Process {
             leaving: BTreeSet::new(),
             threads: Threads::new(cx.plan.hosts, WORKERS, cx),
             full_log: None,
-            slow_disk: 0,
+            slow_disk: Duration::ZERO,
             tick: tick_interval(start.index, &cx.plan),
         })
     }
@@ -233,15 +234,15 @@ impl Process {
 
     fn set_timers(&mut self, cx: &mut Context) {
         for host in 0..self.hosts.len() {
-            let first = cx.random.below(self.tick);
+            let first = cx.random.duration_below(self.tick);
             self.schedule(first, NodeEvent::Tick(host), cx);
             self.hosts[host].turn_due = true;
-            self.schedule(0, NodeEvent::Turn(host), cx);
+            self.schedule(Duration::ZERO, NodeEvent::Turn(host), cx);
         }
         self.schedule(IDLE, NodeEvent::Idle, cx);
         self.schedule(TIDY, NodeEvent::Tidy, cx);
         self.schedule(PROBE, NodeEvent::Probe, cx);
-        let first = cx.random.below(super::maps::QUESTION);
+        let first = cx.random.duration_below(super::maps::QUESTION);
         self.schedule(first, NodeEvent::AskMap, cx);
         self.schedule(first, NodeEvent::LookForLeftOut, cx);
         self.schedule(first, NodeEvent::ReplaceDamaged, cx);
@@ -254,6 +255,6 @@ fn incarnation(start: &Start) -> u64 {
     start.life << 8 | start.index as u64
 }
 
-fn tick_interval(node: usize, plan: &Plan) -> u64 {
+fn tick_interval(node: usize, plan: &Plan) -> Duration {
     plan.election_timeout / if node < plan.late_nodes { LATE_TICKS } else { TICKS }
 }

@@ -5,14 +5,13 @@ use super::process::Process;
 use crate::context::Context;
 use crate::events::NodeEvent;
 use crate::mutants::Mutant;
-use crate::plan::SECOND;
 use crate::random::Random;
+use crate::time::seconds;
 use doug_node::watchdog::{Heartbeat, Watchdog};
-use doug_raft::Time;
 use std::time::Duration;
 
-/// How often the liveness probe asks, in microseconds.
-pub(super) const PROBE: u64 = SECOND;
+/// How often the liveness probe asks.
+pub(super) const PROBE: Duration = seconds(1);
 /// A thread that is silent for longer is stuck. More than the longest pause of a process.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -52,7 +51,7 @@ impl Threads {
         let all = all.chain((0..workers).map(Thread::Worker));
         let watchdog = Watchdog::default();
         let watch = |thread: Thread| {
-            (thread, watchdog.watch(&format!("{thread:?}"), PATIENCE, Time(cx.now)))
+            (thread, watchdog.watch(&format!("{thread:?}"), PATIENCE, cx.now.exact()))
         };
         // What the probe asked before it knew of any other thread.
         let only_hosts = cx.plan.mutant == Mutant::HalfDeadThread;
@@ -98,9 +97,9 @@ impl Process {
         let Threads { watchdog, heartbeats, stuck } = &self.threads;
         for (thread, heartbeat) in heartbeats {
             if *stuck != Some(*thread) {
-                heartbeat.beat(Time(cx.now));
+                heartbeat.beat(cx.now.exact());
             }
         }
-        watchdog.complaint(Time(cx.now)).map_or(Ok(()), |complaint| Err(Death::Stuck(complaint)))
+        watchdog.complaint(cx.now.exact()).map_or(Ok(()), |complaint| Err(Death::Stuck(complaint)))
     }
 }

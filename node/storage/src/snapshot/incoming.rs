@@ -3,13 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 
 use super::names;
 use super::partial::Partial;
 use super::source::{remove, verify_table};
-use super::{Chunk, IDLE_MICROSECONDS, MAX_CHUNK_BYTES, SnapshotInfo, SnapshotTable};
+use super::{Chunk, IDLE, MAX_CHUNK_BYTES, SnapshotInfo, SnapshotTable};
 use crate::disk::Disk;
 use crate::simulation::crash_point;
 use crate::{ReplicaKey, Result, StorageError};
@@ -233,7 +234,7 @@ pub(crate) struct IncomingFiles {
 struct Leftover {
     receiving: Weak<()>,
     /// When it was first found idle.
-    idle_since: Option<u64>,
+    idle_since: Option<Duration>,
     /// Its replica is gone.
     unwanted: bool,
 }
@@ -291,8 +292,8 @@ impl IncomingFiles {
         }
     }
 
-    /// Removes what is unwanted or was idle for too long; `now` in microseconds.
-    pub fn tidy(&self, now: u64) -> Result<()> {
+    /// Removes what is unwanted or was idle for too long; `now` as [`Store::tidy_snapshots`](crate::store::Store::tidy_snapshots) has it.
+    pub fn tidy(&self, now: Duration) -> Result<()> {
         let mut replicas = self.replicas.lock();
         let mut gone = Vec::new();
         for (replica, leftover) in replicas.iter_mut() {
@@ -301,7 +302,7 @@ impl IncomingFiles {
                 continue;
             }
             let since = *leftover.idle_since.get_or_insert(now);
-            if leftover.unwanted || now.saturating_sub(since) >= IDLE_MICROSECONDS {
+            if leftover.unwanted || now.saturating_sub(since) >= IDLE {
                 gone.push(*replica);
             }
         }

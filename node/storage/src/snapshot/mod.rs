@@ -18,6 +18,7 @@ mod sending;
 mod source;
 
 use bytes::Bytes;
+use std::time::Duration;
 
 pub use incoming::Incoming;
 pub(crate) use incoming::{IncomingFiles, OwnTable};
@@ -33,7 +34,7 @@ pub const CHUNK_BYTES: usize = 512 << 10;
 pub const MAX_CHUNK_BYTES: usize = 4 << 20;
 /// A snapshot that nobody sends or receives is kept for so many microseconds, for the
 /// sender or the receiver to come back.
-pub const IDLE_MICROSECONDS: u64 = 5 * 60 * 1_000_000;
+pub const IDLE: Duration = Duration::from_secs(5 * 60);
 
 /// A piece of a table.
 #[derive(Clone, Debug, PartialEq, Eq)]

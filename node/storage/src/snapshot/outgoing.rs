@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 
 use super::incoming::remove_files;
 use super::names;
-use super::{IDLE_MICROSECONDS, Snapshot};
+use super::{IDLE, Snapshot};
 use crate::disk::Disk;
 use crate::table::FileId;
 use crate::tree::Checkpoint;
@@ -26,7 +27,7 @@ pub(crate) struct Outgoing {
 struct Kept {
     snapshot: Arc<Snapshot>,
     /// When it was first found idle.
-    idle_since: Option<u64>,
+    idle_since: Option<Duration>,
     unwanted: bool,
     /// Found damaged: it is not sent again.
     damaged: bool,
@@ -132,8 +133,8 @@ impl Outgoing {
         }
     }
 
-    /// Deletes what is unwanted or was idle for too long; `now` in microseconds.
-    pub fn tidy(&self, now: u64) -> Result<()> {
+    /// Deletes what is unwanted or was idle for too long; `now` as [`Store::tidy_snapshots`](crate::store::Store::tidy_snapshots) has it.
+    pub fn tidy(&self, now: Duration) -> Result<()> {
         let mut kept = self.kept.lock();
         let mut outcome = Ok(());
         for all in kept.values_mut() {
@@ -143,7 +144,7 @@ impl Outgoing {
                     return true;
                 }
                 let since = *kept.idle_since.get_or_insert(now);
-                let idle = now.saturating_sub(since) >= IDLE_MICROSECONDS;
+                let idle = now.saturating_sub(since) >= IDLE;
                 if !(kept.unwanted || idle) {
                     return true;
                 }

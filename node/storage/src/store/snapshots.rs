@@ -2,6 +2,7 @@
 
 use std::io::ErrorKind;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::Store;
 use crate::cache::BlockCache;
@@ -109,8 +110,8 @@ impl Store {
     }
 
     /// Deletes what snapshots left behind: sent, superseded, or idle for some minutes. For a
-    /// timer; `now` is in microseconds of any clock that does not go back.
-    pub fn tidy_snapshots(&self, now: u64) -> Result<()> {
+    /// timer; `now` is the time since a moment, always the same, by a clock that does not go back.
+    pub fn tidy_snapshots(&self, now: Duration) -> Result<()> {
         self.outgoing.tidy(now)?;
         self.incoming.tidy(now)
     }
