@@ -70,6 +70,10 @@ enum Command {
     Get(commands::get::Args),
     /// Delete a key
     Del(commands::del::Args),
+    /// Add to the number that a key holds
+    Incr(commands::incr::Args),
+    /// Carry out one of two lists of operations, as conditions decide
+    Txn(commands::txn::Args),
     /// Read keys in order
     Scan(commands::scan::Args),
     /// Write every record of a file, or verify that each is there
@@ -112,6 +116,8 @@ impl Command {
             Command::Get(_)
                 | Command::Put(_)
                 | Command::Del(_)
+                | Command::Incr(_)
+                | Command::Txn(_)
                 | Command::Version(_)
                 | Command::Completions(_)
         )
@@ -235,6 +241,8 @@ async fn run(command: Command, globals: &Globals) -> anyhow::Result<Exit> {
         Command::Put(args) => commands::put::run(args, globals).await,
         Command::Get(args) => commands::get::run(args, globals).await,
         Command::Del(args) => commands::del::run(args, globals).await,
+        Command::Incr(args) => commands::incr::run(args, globals).await,
+        Command::Txn(args) => commands::txn::run(args, globals).await,
         Command::Scan(args) => commands::scan::run(args, globals).await,
         Command::Load(args) => commands::load::run(*args, globals).await,
         Command::Dump(args) => commands::dump::run(args, globals).await,

@@ -4,14 +4,17 @@ use crate::engine::{Engine, prepare};
 use crate::options::{If, Range, Read, ScanOptions};
 use crate::scan::{ScanStream, merged_page};
 use crate::settings::{Mode, Settings};
+use crate::transaction::{Step, Transaction};
 use bytes::Bytes;
 use doug_proto::error::Fault;
 use doug_proto::map::PartitionMap;
 use doug_proto::status;
+use doug_proto::transaction::told;
 use doug_proto::v1::{self, stream_answer::Answer, stream_operation::Operation, write_operation};
 use std::sync::Arc;
 use tokio::sync::watch;
 use tokio::time::Instant;
+use tonic::Code;
 
 /// A DougDB client. Cheap to clone; clones share connections, sessions and the
 /// partition map. Lives on the tokio runtime it is used from.
@@ -186,6 +189,43 @@ impl Client {
         }
     }
 
+    /// Carries out one list of the transaction, as its conditions decide: atomically, at one
+    /// revision, with an answer to each operation. All keys must lie in one partition. One that
+    /// only reads is answered like a linearizable read.
+    ///
+    /// What the keys hold may be an [obstacle](v1::Obstacle), for instance text where a number
+    /// is to be incremented: then nothing was carried out.
+    ///
+    /// # Errors
+    /// As [`Client::execute`]; `INVALID_ARGUMENT` names two keys of different partitions, and
+    /// what would bring them together.
+    pub async fn transact(&self, transaction: Transaction) -> Result<v1::TransactResponse, Fault> {
+        let request = transaction.into_wire();
+        match self.execute(Operation::Transact(request), self.deadline()).await? {
+            Answer::Transact(answer) => Ok(answer),
+            other => Err(mismatch("transaction", &other)),
+        }
+    }
+
+    /// Adds `by` to the number at `key`, and gives the sum. A missing key counts as 0. The
+    /// value is decimal text of a signed 64-bit number.
+    ///
+    /// # Errors
+    /// As [`Client::execute`]. `FAILED_PRECONDITION` with `NotExecuted`: the value is no such
+    /// number, or the sum would be none. `UNKNOWN` where it was incremented but the sum is lost:
+    /// see [`TransactResponse::answers_dropped`](v1::TransactResponse::answers_dropped).
+    pub async fn increment(&self, key: impl Into<Bytes>, by: i64) -> Result<i64, Fault> {
+        let transaction = Transaction::new().then(Step::increment(key, by));
+        let done = self.transact(transaction).await?;
+        if let Some(obstacle) = &done.obstacle {
+            return Err(Fault::new(Code::FailedPrecondition, told(obstacle)).not_executed());
+        }
+        match done.answers.first().and_then(|answer| answer.answer.as_ref()) {
+            Some(v1::operation_answer::Answer::Increment(sum)) => Ok(sum.value),
+            _ => Err(Fault::unknown("the key was incremented, but the sum is not known: read it")),
+        }
+    }
+
     /// Reads one page of `range`, in order. `page_token` is empty for the first
     /// page, then `next_page_token` of the page before, until that is empty.
     ///
@@ -280,6 +320,7 @@ fn mismatch(asked: &str, answer: &Answer) -> Fault {
         Answer::Delete(_) => "a delete",
         Answer::Scan(_) => "a scan",
         Answer::Batch(_) => "a batch",
+        Answer::Transact(_) => "a transaction",
         Answer::Register(_) => "a register",
         Answer::Status(_) => "a status",
     };

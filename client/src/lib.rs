@@ -32,6 +32,7 @@ mod scan;
 mod sessions;
 mod settings;
 pub mod simulation;
+mod transaction;
 mod transport;
 
 pub use builder::Builder;
@@ -43,4 +44,5 @@ pub use doug_proto::v1;
 pub use options::{If, Range, Read, ScanOptions};
 pub use runtime::{Runtime, Tokio};
 pub use scan::ScanStream;
+pub use transaction::{Check, Step, Transaction};
 pub use transport::{Grpc, Maps, OpenError, Requests, Responses, Transport};

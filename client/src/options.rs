@@ -1,6 +1,7 @@
 //! What a caller may ask of a read, a write or a scan.
 
 use bytes::Bytes;
+use doug_proto::routing::prefix_end;
 use doug_proto::v1::{self, Consistency, condition::Test};
 use std::time::Duration;
 
@@ -67,7 +68,7 @@ impl If {
             If::Revision(revision) => Test::Revision(*revision),
             If::Value(value) => Test::Value(value.clone()),
         };
-        Some(v1::Condition { key: Bytes::new(), test: Some(test) })
+        Some(v1::Condition { test: Some(test), ..Default::default() })
     }
 }
 
@@ -91,22 +92,17 @@ impl Range {
         Self { start: start.into(), end: end.into() }
     }
 
+    /// The wire form.
+    pub fn to_wire(&self) -> v1::KeyRange {
+        v1::KeyRange { start: self.start.clone(), end: self.end.clone() }
+    }
+
     /// The keys that begin with `prefix`.
     pub fn prefix(prefix: impl Into<Bytes>) -> Self {
         let start = prefix.into();
-        let end = successor(&start);
+        let end = prefix_end(&start);
         Self { start, end }
     }
-}
-
-/// The least key greater than all that begin with `prefix`; empty if there is none.
-pub(crate) fn successor(prefix: &[u8]) -> Bytes {
-    let kept = prefix.iter().rposition(|byte| *byte != 0xff).map_or(0, |last| last + 1);
-    let mut end = prefix[..kept].to_vec();
-    if let Some(last) = end.last_mut() {
-        *last += 1;
-    }
-    end.into()
 }
 
 /// How to scan.

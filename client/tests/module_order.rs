@@ -12,6 +12,7 @@ fn each_module_uses_only_those_below_it() {
         &[
             "simulation",
             "options",
+            "transaction",
             // What a client lives on, and what all of its parts share.
             "jitter",
             "runtime",

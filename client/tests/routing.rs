@@ -2,7 +2,7 @@
 
 mod support;
 
-use doug_client::{Fault, If, Read};
+use doug_client::{Fault, If, Range, Read, Step, Transaction};
 use doug_proto::map::{Keyspace, KeyspaceId};
 use doug_proto::v1::stream_operation::Operation;
 use std::sync::{Arc, Mutex};
@@ -125,6 +125,33 @@ async fn a_batch_over_two_partitions_is_refused_with_both_keys_named() {
     let fault = client.batch(Vec::new(), &writes).await.unwrap_err();
     assert_eq!(fault.code, tonic::Code::InvalidArgument);
     assert!(fault.message.contains("\"key0\" lies in partition"), "{fault}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_transaction_over_two_partitions_is_refused_with_what_would_bring_them_together() {
+    let net = Net::default();
+    let client = net.direct(&hash_map(&[&[1], &[2], &[3], &[4]])).await;
+    let puts = (0..20).map(|number| Step::put(format!("user7/{number}"), "v"));
+    let fault =
+        client.transact(puts.fold(Transaction::new(), Transaction::then)).await.unwrap_err();
+    assert!(fault.code == tonic::Code::InvalidArgument && fault.is_not_executed(), "{fault:?}");
+    for part in ["\"user7/0\" lies in partition", "the prefix delimiter \"/\"", "\"user7/\""] {
+        assert!(fault.message.contains(part), "{fault}");
+    }
+    let count = Transaction::new().then(Step::Count(Range::prefix("user7/")));
+    let fault = client.transact(count).await.unwrap_err();
+    assert!(fault.message.contains("lie in several partitions"), "{fault}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_transaction_that_only_reads_needs_no_session_and_any_other_gets_one() {
+    let net = Net::default();
+    let node = net.serve(&address(1), willing);
+    let client = net.direct(&hash_map(&[&[1]])).await;
+    client.transact(Transaction::new().then(Step::get("k"))).await.unwrap();
+    assert_eq!(node.count(), 1, "no session was registered");
+    client.transact(Transaction::new().then(Step::increment("k", 1))).await.unwrap();
+    assert_eq!(node.count(), 3, "a session was registered");
 }
 
 #[tokio::test(start_paused = true)]

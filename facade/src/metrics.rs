@@ -15,7 +15,8 @@ use std::time::Duration;
 use tonic::Code;
 
 /// The kinds of operations, as the `op` label names them.
-const OPERATIONS: [&str; 7] = ["get", "put", "delete", "scan", "batch", "register", "status"];
+const OPERATIONS: [&str; 8] =
+    ["get", "put", "delete", "scan", "batch", "register", "status", "transact"];
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Outcome {
@@ -166,6 +167,7 @@ impl From<&Operation> for OperationKind {
             Operation::Batch(_) => 4,
             Operation::Register(_) => 5,
             Operation::Status(_) => 6,
+            Operation::Transact(_) => 7,
         })
     }
 }

@@ -6,7 +6,7 @@ use crate::work::encode_command;
 use bytes::Bytes;
 use doug_proto::error::Fault;
 use doug_proto::map::Keyspace;
-use doug_proto::v1::{self, condition::Test, write_operation::Operation};
+use doug_proto::v1::{self, condition::Test, transact_operation::Operation};
 use doug_storage::tree::ReadError;
 
 /// The catalog's partition.
@@ -46,12 +46,13 @@ pub fn creation_write(catalog: &ReplicaData, creation: &Bytes) -> Result<Option<
         return Ok(None);
     }
     let key = Bytes::from_static(CREATION);
-    let absent = v1::Condition { key: key.clone(), test: Some(Test::Exists(false)) };
+    let test = Some(Test::Exists(false));
+    let absent = v1::Condition { key: key.clone(), test, ..Default::default() };
     let put = Operation::Put(v1::PutOperation { key, value: creation.clone() });
     let command = v1::command::Command::Write(v1::WriteCommand {
-        session: None,
         conditions: vec![absent],
-        operations: vec![v1::WriteOperation { operation: Some(put) }],
+        then: vec![v1::TransactOperation { operation: Some(put) }],
+        ..Default::default()
     });
     Ok(Some(encode_command(&v1::Command { command: Some(command) })))
 }

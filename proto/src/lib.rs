@@ -14,7 +14,9 @@ pub mod oversize;
 pub mod quote;
 pub mod routing;
 pub mod status;
+pub mod together;
 pub mod token;
+pub mod transaction;
 mod volume;
 
 /// Generated from `proto/dougdb/v1`; the comments there are the documentation.

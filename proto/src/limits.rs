@@ -2,7 +2,7 @@
 //! is `INVALID_ARGUMENT` with the limit named.
 
 use crate::error::Fault;
-use crate::v1::{Condition, write_operation};
+use crate::v1::write_operation;
 
 /// Longest key, in bytes. The shortest is one byte.
 pub const KEY_BYTES: usize = 4 << 10;
@@ -24,8 +24,16 @@ pub const SCAN_ENTRIES: u32 = 10_000;
 pub const SCAN_ENTRIES_DEFAULT: u32 = 1_000;
 /// A page of a scan ends when it holds this many bytes; its last entry may go beyond.
 pub const SCAN_PAGE_BYTES: usize = 1 << 20;
-/// Most operations and conditions of one batch.
+/// Most operations and conditions of one batch or transaction.
 pub const BATCH_OPERATIONS: usize = 10_000;
+/// Most keys that the ranges of one transaction hold, all together.
+pub const RANGE_KEYS: usize = 10_000;
+/// Most bytes of keys and values that one transaction answers.
+pub const TRANSACTION_ANSWER_BYTES: usize = 4 << 20;
+/// The answers of a transaction are kept for its repetition up to this length.
+pub const KEPT_ANSWER_BYTES: usize = 1 << 10;
+/// So many bytes of answers a client session keeps, so that none fills its partition's share.
+pub const SESSION_ANSWER_BYTES: usize = 64 << 10;
 /// The least memory that a node can be given, in bytes: below it, an eighth of what the program
 /// leaves does not hold the largest request.
 pub const NODE_MEMORY_BYTES: u64 = 64 << 20;
@@ -37,9 +45,9 @@ pub const LOG_BYTES: u64 = 64 << 20;
 pub const FACADE_MEMORY_BYTES: u64 = 4 * REQUEST_BYTES as u64;
 /// Longest prefix delimiter of hash routing, in bytes.
 pub const DELIMITER_BYTES: usize = 16;
-/// What the client sessions of a partition may count for, in bytes: 192 a session and 64 an
-/// outcome, so 4,096 sessions with one outcome each. Beyond, the least recently applied are
-/// evicted.
+/// What the client sessions of a partition may count for, in bytes: 192 a session, 64 an
+/// outcome, and the answers kept; so 4,096 sessions with the outcome of one put each. Beyond, the
+/// least recently applied are evicted.
 pub const SESSION_BYTES: usize = 1 << 20;
 /// Outcomes kept of each session, and the most writes a client leaves unanswered.
 pub const SESSION_WINDOW: u64 = 1_024;
@@ -101,25 +109,10 @@ pub fn check_operation(operation: Option<&write_operation::Operation>) -> Result
     }
 }
 
-/// Checks one condition.
-///
-/// # Errors
-/// `INVALID_ARGUMENT` that says what is missing or which limit was exceeded.
-pub fn check_condition(condition: &Condition) -> Result<(), Fault> {
-    check_key(&condition.key)?;
-    match &condition.test {
-        None => {
-            Err(Fault::invalid("a condition tests nothing: set one of exists, revision or value"))
-        }
-        Some(crate::v1::condition::Test::Value(value)) => check_value(value),
-        Some(_) => Ok(()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::v1::{PutOperation, condition::Test};
+    use crate::v1::PutOperation;
     use write_operation::Operation;
 
     #[test]
@@ -131,12 +124,6 @@ mod tests {
         put(4_096, 2 << 20).unwrap();
         assert!(put(4_097, 0).unwrap_err().message.contains("key bytes"));
         assert!(put(1, (2 << 20) + 1).unwrap_err().message.contains("value bytes"));
-        let condition = |value: usize| {
-            let test = Some(Test::Value(vec![b'v'; value].into()));
-            check_condition(&Condition { key: "k".into(), test })
-        };
-        condition(2 << 20).unwrap();
-        assert!(condition((2 << 20) + 1).unwrap_err().message.contains("value bytes"));
     }
 
     #[test]
@@ -145,5 +132,8 @@ mod tests {
         const FRAMES: usize = SCAN_ENTRIES as usize * 32;
         const { assert!(SCAN_PAGE_BYTES + LAST_ENTRY + FRAMES < MESSAGE_BYTES) }
         const { assert!(REQUEST_BYTES + ENVELOPE_BYTES < MESSAGE_BYTES) }
+        // Of a transaction's answers each has a frame, and so has each entry of its scans.
+        const ANSWERS: usize = (BATCH_OPERATIONS + RANGE_KEYS) * 32;
+        const { assert!(TRANSACTION_ANSWER_BYTES + ANSWERS < MESSAGE_BYTES) }
     }
 }

@@ -52,6 +52,20 @@ impl Routing {
         }
     }
 
+    /// The routing bytes that all keys from `start` up to `end` (empty: to the last) have, if
+    /// hash routing puts them together: they begin alike, delimiter included.
+    pub fn shared_point(&self, start: &[u8], end: &[u8]) -> Option<Point<'static>> {
+        let Routing::Hash { prefix_delimiter } = self else { return None };
+        let hashed = prefix(start, prefix_delimiter);
+        if prefix_delimiter.is_empty() || hashed.len() == start.len() {
+            return None;
+        }
+        let common = &start[..hashed.len() + prefix_delimiter.len()];
+        let after = prefix_end(common);
+        let within = after.is_empty() || (!end.is_empty() && *end <= after[..]);
+        within.then(|| Point::Hash(xxh3_64(hashed).to_be_bytes()))
+    }
+
     /// The start of partition `number` (from 0) of `partitions` under hash
     /// routing: ⌊number·2⁶⁴/partitions⌋, and empty for the first.
     pub fn hash_start(number: u64, partitions: u64) -> Bytes {
@@ -97,6 +111,16 @@ impl Routing {
     }
 }
 
+/// The least key greater than all that begin with `prefix`; empty if there is none.
+pub fn prefix_end(prefix: &[u8]) -> Bytes {
+    let kept = prefix.iter().rposition(|byte| *byte != 0xff).map_or(0, |last| last + 1);
+    let mut end = prefix[..kept].to_vec();
+    if let Some(last) = end.last_mut() {
+        *last += 1;
+    }
+    end.into()
+}
+
 fn prefix<'a>(key: &'a [u8], delimiter: &[u8]) -> &'a [u8] {
     if delimiter.is_empty() {
         return key;
@@ -125,6 +149,29 @@ mod tests {
         assert_eq!(routing.point(b"user7/name"), routing.point(b"user7/mail"));
         assert_eq!(routing.point(b"user7/name"), routing.point(b"user7"));
         assert_ne!(routing.point(b"user7/name"), routing.point(b"user8/name"));
+    }
+
+    #[test]
+    fn a_range_lies_together_if_all_its_keys_begin_alike_up_to_the_delimiter() {
+        let routing = Routing::Hash { prefix_delimiter: Bytes::from_static(b"/") };
+        let user7 = Some(routing.point(b"user7"));
+        let shared =
+            |start: &[u8], end: &[u8]| routing.shared_point(start, end).map(|p| p.to_vec());
+        let user7 = user7.map(|point| point.to_vec());
+        assert_eq!(shared(b"user7/", b"user70"), user7);
+        assert_eq!(shared(b"user7/a", b"user7/b"), user7);
+        assert_eq!(shared(b"user7/", b"user71"), None);
+        assert_eq!(shared(b"user7/", b""), None);
+        assert_eq!(shared(b"user7", b"user7/z"), None);
+        let whole_key = Routing::Hash { prefix_delimiter: Bytes::new() };
+        assert_eq!(whole_key.shared_point(b"a/", b"a0"), None);
+    }
+
+    #[test]
+    fn what_begins_with_a_prefix_ends_before_the_next() {
+        assert_eq!(prefix_end(b"ab"), "ac");
+        assert_eq!(prefix_end(b"a\xff\xff"), "b");
+        assert_eq!(prefix_end(b"\xff"), "");
     }
 
     #[test]

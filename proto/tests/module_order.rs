@@ -18,11 +18,13 @@ fn each_module_uses_only_those_below_it() {
             "error",
             "access",
             "limits",
+            "transaction",
             "deadline",
             "oversize",
             // Where a key is.
             "routing",
             "map",
+            "together",
             "token",
         ],
     );

@@ -143,7 +143,7 @@ impl Client {
         let Some(next) = self.agenda.next(slot, cx) else { return Ok(()) };
         let Next { partition, mut action, mut is_final } = next;
         let mut claim = None;
-        if self.uses_sessions && matches!(action, Action::Put { .. } | Action::Delete { .. }) {
+        if self.uses_sessions && action.writes() {
             match self.sessions.get_mut(&partition) {
                 Some(session) => {
                     claim = Some((session.id, session.next));
@@ -185,7 +185,9 @@ impl Client {
     fn needs_leader(action: &Action) -> bool {
         use crate::history::Freshness::Linearizable;
         match action {
-            Action::Register | Action::Put { .. } | Action::Delete { .. } => true,
+            Action::Register | Action::Put { .. } | Action::Delete { .. } | Action::Transact(_) => {
+                true
+            }
             Action::Get { freshness, .. } | Action::Scan { freshness, .. } => {
                 *freshness == Linearizable
             }
@@ -261,7 +263,7 @@ impl Client {
         }
         cx.trace.detail(cx.now, || format!("client {} is answered: {:?}", self.index, answer));
         self.settle(&running);
-        if let Answer::Written { met: true, .. } = answer {
+        if running.operation.action.writes() && answer.is_done() {
             self.agenda.wrote();
         }
         count(&running.operation.action, &answer, cx);
@@ -354,7 +356,7 @@ impl Client {
         cx: &mut Context,
     ) -> Result<(), Violation> {
         let Some(running) = self.slots[slot].as_mut() else { return Ok(()) };
-        let writes = matches!(running.operation.action, Action::Put { .. } | Action::Delete { .. });
+        let writes = running.operation.action.writes();
         let repeatable = !writes || running.claim.is_some() || !running.uncertain;
         if repeatable && cx.now + pause < running.deadline {
             let (operation, attempt) = (running.number, running.attempt);
@@ -393,6 +395,14 @@ pub fn count(action: &Action, answer: &Answer, cx: &mut Context) {
             "condition not met"
         }
         (Action::Put { .. } | Action::Delete { .. }, _) => "write acknowledged",
+        (Action::Transact(_), Answer::Transacted(outcome)) => match outcome {
+            _ if !action.writes() => "transaction that only reads",
+            outcome if outcome.obstacle.is_some() => "transaction met an obstacle",
+            outcome if outcome.answers_dropped => "transaction answered without its answers",
+            outcome if outcome.conditions_met => "transaction: then",
+            _ => "transaction: else",
+        },
+        (Action::Transact(_), _) => return,
         (Action::Get { freshness, .. }, _) => match freshness {
             Freshness::Linearizable => "linearizable read",
             Freshness::Bounded(_) => "bounded read",

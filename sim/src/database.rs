@@ -1,6 +1,7 @@
 //! Which nodes there are, under which ids, and what the database begins with.
 
 use crate::plan::Plan;
+use bytes::Bytes;
 use doug_proto::ids::{DatabaseId, NodeId};
 use doug_proto::map::{
     Cluster, Keyspace, KeyspaceId, Member, Node, Partition, PartitionMap, Ports,
@@ -80,9 +81,11 @@ impl Database {
                 goal: None,
             }
         });
+        // So that the keys of a transaction lie together.
+        let routing = Routing::Hash { prefix_delimiter: Bytes::from_static(b"/") };
         let map = PartitionMap {
             epoch: 1,
-            keyspaces: vec![Keyspace::system(), Keyspace::default_by_hash()],
+            keyspaces: vec![Keyspace::system(), Keyspace::default_with(routing)],
             clusters: (0..plan.clusters)
                 .map(|cluster| Cluster {
                     name: entries[cluster * plan.nodes].cluster.clone(),

@@ -283,6 +283,8 @@ pub struct Request {
 pub enum Ask {
     /// An encoded command.
     Write(Bytes),
+    /// A transaction that only reads.
+    Transact(Box<v1::TransactRequest>),
     /// A key.
     Get(Bytes, Freshness),
     /// All keys.

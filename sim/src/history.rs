@@ -2,6 +2,8 @@
 
 use crate::time::SimTime;
 use bytes::Bytes;
+use doug_proto::transaction::is_read_only;
+use doug_proto::v1::{Outcome, TransactRequest};
 use std::time::Duration;
 
 /// How fresh a read was asked to be.
@@ -43,6 +45,8 @@ pub enum Action {
         /// How fresh.
         freshness: Freshness,
     },
+    /// A transaction: its conditions and both lists.
+    Transact(Box<TransactRequest>),
     /// All keys of the partition read.
     Scan {
         /// How fresh.
@@ -50,6 +54,17 @@ pub enum Action {
         /// From the last to the first.
         reverse: bool,
     },
+}
+
+impl Action {
+    /// Whether it may change what the database holds.
+    pub fn writes(&self) -> bool {
+        match self {
+            Action::Put { .. } | Action::Delete { .. } => true,
+            Action::Transact(request) => !is_read_only(request),
+            Action::Register | Action::Get { .. } | Action::Scan { .. } => false,
+        }
+    }
 }
 
 /// What must hold for a write to happen.
@@ -66,7 +81,7 @@ pub enum Condition {
 }
 
 /// What was answered.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Answer {
     /// A session's id.
     Registered(u64),
@@ -81,6 +96,8 @@ pub enum Answer {
         /// If the condition did not hold: the key's revision, 0 if missing.
         current: u64,
     },
+    /// What a transaction did; its revision is that of the command, or of what it read.
+    Transacted(Box<Outcome>),
     /// One key.
     Got {
         /// Revision the reader had applied.
@@ -95,6 +112,17 @@ pub enum Answer {
         /// Keys, values and revisions.
         entries: Vec<(Bytes, Bytes, u64)>,
     },
+}
+
+impl Answer {
+    /// Whether it says that a write was done.
+    pub fn is_done(&self) -> bool {
+        match self {
+            Answer::Written { met, .. } => *met,
+            Answer::Transacted(outcome) => outcome.obstacle.is_none(),
+            _ => false,
+        }
+    }
 }
 
 /// The server of an answer that does not say who gave it.

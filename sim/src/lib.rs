@@ -42,6 +42,7 @@ pub mod story;
 pub mod time;
 mod tolerance;
 mod trace;
+mod transactions;
 mod upgrades;
 mod wall_clocks;
 mod workload;

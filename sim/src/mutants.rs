@@ -80,6 +80,8 @@ impl Mutant {
         Mutant::Storage(Bug::AppendAfterTornTail),
         Mutant::Storage(Bug::FsyncRetried),
         Mutant::Storage(Bug::RetryAppliedTwice),
+        Mutant::Storage(Bug::ElseHalfApplied),
+        Mutant::Storage(Bug::IncrementedByRetry),
         Mutant::Storage(Bug::BloomFalseNegative),
         Mutant::Storage(Bug::TombstoneDroppedEarly),
         Mutant::Storage(Bug::SegmentFreedEarly),

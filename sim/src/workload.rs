@@ -5,9 +5,10 @@ use crate::events::Ask;
 use crate::history::{Action, Answer, Condition, Freshness};
 use crate::random::Random;
 use crate::time::{millis, seconds};
+use crate::transactions::{self, Group};
 use bytes::{BufMut, Bytes, BytesMut};
 use doug_node::work::encode_command;
-use doug_proto::v1::{self, write_operation};
+use doug_proto::v1::{self, transact_operation};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -20,12 +21,14 @@ pub struct Memory {
     tokens: BTreeMap<u64, u64>,
     /// Values it has seen, by key.
     seen: BTreeMap<Bytes, Option<(u64, Bytes)>>,
+    /// A value that it has read in a transaction.
+    row: Option<Bytes>,
 }
 
 impl Memory {
     /// Nothing yet. `client` makes its values unique.
     pub fn new(client: u64) -> Self {
-        Self { client, values: 0, tokens: BTreeMap::new(), seen: BTreeMap::new() }
+        Self { client, values: 0, tokens: BTreeMap::new(), seen: BTreeMap::new(), row: None }
     }
 
     fn fresh_value(&mut self, random: &mut Random, padding: u64) -> Bytes {
@@ -46,6 +49,7 @@ impl Memory {
             | Answer::Got { revision, .. }
             | Answer::Scanned { revision, .. }
             | Answer::Registered(revision) => *revision,
+            Answer::Transacted(outcome) => outcome.revision,
         };
         let token = self.tokens.entry(partition).or_default();
         *token = revision.max(*token);
@@ -55,6 +59,7 @@ impl Memory {
                     self.seen.insert(key.clone(), Some((*revision, value.clone())));
                 }
             }
+            (Action::Transact(_), Answer::Transacted(outcome)) => self.learn_read(outcome),
             (Action::Delete { key }, _) => {
                 self.seen.insert(key.clone(), None);
             }
@@ -63,6 +68,20 @@ impl Memory {
                 self.seen.insert(key.clone(), found);
             }
             _ => {}
+        }
+    }
+}
+
+impl Memory {
+    /// Of what a transaction read, the last value is remembered, whatever its row.
+    fn learn_read(&mut self, outcome: &v1::Outcome) {
+        use v1::operation_answer::Answer;
+        for answer in outcome.answers.iter().filter_map(|one| one.answer.as_ref()) {
+            if let Answer::Get(get) = answer
+                && get.value.len() >= 8
+            {
+                self.row = Some(get.value.clone());
+            }
         }
     }
 }
@@ -84,11 +103,17 @@ pub fn choose(memory: &mut Memory, random: &mut Random, cx: &Context) -> (u64, A
     let key = key(random.below(workload.keys));
     let partition = cx.database.map.partition_of(&key).id;
     if !random.chance(workload.writes) {
+        if random.chance(80) {
+            return transaction(memory, random, cx, true);
+        }
         let freshness = freshness(memory, random, partition);
         if random.chance(60) {
             return (partition, Action::Scan { freshness, reverse: random.chance(500) });
         }
         return (partition, Action::Get { key, freshness });
+    }
+    if random.chance(120) {
+        return transaction(memory, random, cx, false);
     }
     if random.chance(120) {
         return (partition, Action::Delete { key });
@@ -110,6 +135,23 @@ pub fn choose(memory: &mut Memory, random: &mut Random, cx: &Context) -> (u64, A
         keys.extend(neighbour(random, cx, partition, &keys[0]));
     }
     (partition, Action::Put { keys, value, condition })
+}
+
+fn transaction(
+    memory: &mut Memory,
+    random: &mut Random,
+    cx: &Context,
+    reads_only: bool,
+) -> (u64, Action) {
+    let workload = &cx.plan.workload;
+    let group = Group(random.below(workload.keys.div_ceil(4).min(8)));
+    let partition = cx.database.map.partition_of(&group.counter()).id;
+    let seen = memory.row.clone();
+    // From a stream of their own, for both are drawn from at once.
+    let mut values = Random::new(random.next());
+    let mut value = || memory.fresh_value(&mut values, workload.padding);
+    let request = transactions::choose(random, group, reads_only, &mut value, seen);
+    (partition, Action::Transact(Box::new(request)))
 }
 
 fn freshness(memory: &Memory, random: &mut Random, partition: u64) -> Freshness {
@@ -161,14 +203,21 @@ pub fn encode(action: &Action, claim: Option<(u64, u64, u64)>) -> Ask {
         Action::Put { keys, value, condition } => {
             let put = |key: &Bytes| {
                 let put = v1::PutOperation { key: key.clone(), value: value.clone() };
-                write_operation::Operation::Put(put)
+                transact_operation::Operation::Put(put)
             };
             let operations = keys.iter().map(put).collect();
             write(session, encode_condition(&keys[0], condition), operations)
         }
         Action::Delete { key } => {
             let delete = v1::DeleteOperation { key: key.clone() };
-            write(session, None, vec![write_operation::Operation::Delete(delete)])
+            write(session, None, vec![transact_operation::Operation::Delete(delete)])
+        }
+        Action::Transact(request) if !action.writes() => Ask::Transact(request.clone()),
+        Action::Transact(request) => {
+            let v1::TransactRequest { conditions, then, otherwise, .. } = (**request).clone();
+            let write = v1::WriteCommand { session, conditions, then, otherwise, answers: true };
+            let command = v1::command::Command::Write(write);
+            Ask::Write(encode_command(&v1::Command { command: Some(command) }))
         }
         Action::Get { key, freshness } => Ask::Get(key.clone(), *freshness),
         Action::Scan { freshness, reverse } => {
@@ -185,19 +234,20 @@ fn encode_condition(key: &Bytes, condition: &Condition) -> Option<v1::Condition>
         Condition::Revision(revision, _) => Test::Revision(*revision),
         Condition::Value(value) => Test::Value(value.clone()),
     };
-    Some(v1::Condition { key: key.clone(), test: Some(test) })
+    Some(v1::Condition { key: key.clone(), test: Some(test), ..Default::default() })
 }
 
 fn write(
     session: Option<v1::Session>,
     condition: Option<v1::Condition>,
-    operations: Vec<write_operation::Operation>,
+    operations: Vec<transact_operation::Operation>,
 ) -> Ask {
     let operations = operations.into_iter();
     let command = v1::WriteCommand {
         session,
         conditions: condition.into_iter().collect(),
-        operations: operations.map(|o| v1::WriteOperation { operation: Some(o) }).collect(),
+        then: operations.map(|o| v1::TransactOperation { operation: Some(o) }).collect(),
+        ..Default::default()
     };
     let command = v1::command::Command::Write(command);
     Ask::Write(encode_command(&v1::Command { command: Some(command) }))

@@ -9,6 +9,7 @@ pub mod doctor;
 pub mod dump;
 pub mod facade;
 pub mod get;
+pub mod incr;
 pub mod leader;
 pub mod load;
 pub mod member;
@@ -19,6 +20,7 @@ pub mod put;
 pub mod scan;
 pub mod status;
 pub mod top;
+pub mod txn;
 pub mod version;
 
 mod answer;

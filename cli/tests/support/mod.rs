@@ -4,8 +4,9 @@ use doug_proto::v1::doug_server::{Doug, DougServer};
 use doug_proto::v1::{
     BatchRequest, BatchResponse, DeleteRequest, DeleteResponse, GetRequest, GetResponse,
     PutRequest, PutResponse, RegisterRequest, RegisterResponse, ScanRequest, ScanResponse,
-    StatusRequest, StatusResponse, StreamAnswer, StreamRequest, StreamResponse, WatchMapRequest,
-    WatchMapResponse, stream_answer::Answer, stream_operation::Operation,
+    StatusRequest, StatusResponse, StreamAnswer, StreamRequest, StreamResponse, TransactRequest,
+    TransactResponse, WatchMapRequest, WatchMapResponse, stream_answer::Answer,
+    stream_operation::Operation,
 };
 use futures::stream::{BoxStream, StreamExt};
 use std::net::SocketAddr;
@@ -61,6 +62,13 @@ impl Doug for Fake {
 
     async fn batch(&self, _: Request<BatchRequest>) -> Result<Response<BatchResponse>, Status> {
         self.refuse("batch")
+    }
+
+    async fn transact(
+        &self,
+        _: Request<TransactRequest>,
+    ) -> Result<Response<TransactResponse>, Status> {
+        self.refuse("transact")
     }
 
     async fn register(

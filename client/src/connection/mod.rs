@@ -196,6 +196,7 @@ fn operation_bytes(operation: &Operation) -> usize {
             Operation::Put(put) => put.key.len() + put.value.len(),
             Operation::Delete(delete) => delete.key.len(),
             Operation::Batch(batch) => prost::Message::encoded_len(batch),
+            Operation::Transact(transact) => prost::Message::encoded_len(transact),
             Operation::Scan(scan) => scan.start.len() + scan.end.len() + scan.page_token.len(),
             Operation::Register(_) | Operation::Status(_) => 0,
         }

@@ -149,6 +149,7 @@ impl Engine {
             Answer::Delete(answer) => &answer.header,
             Answer::Scan(answer) => &answer.header,
             Answer::Batch(answer) => &answer.header,
+            Answer::Transact(answer) => &answer.header,
             Answer::Register(_) | Answer::Status(_) | Answer::Error(_) => return,
         };
         let Some(header) = header else { return };

@@ -5,6 +5,7 @@ use bytes::Bytes;
 use doug_proto::error::Fault;
 use doug_proto::limits;
 use doug_proto::token::SessionToken;
+use doug_proto::transaction::{self, Touched, is_read_only, touched_by_condition};
 use doug_proto::v1::{self, Consistency, stream_operation::Operation, write_operation};
 use prost::Message;
 
@@ -27,7 +28,11 @@ impl Kind {
         match operation {
             Operation::Get(get) => read_kind(get.read.as_ref()),
             Operation::Scan(scan) => read_kind(scan.read.as_ref()),
-            Operation::Put(_) | Operation::Delete(_) | Operation::Batch(_) => Kind::Write,
+            Operation::Transact(transact) if is_read_only(transact) => Kind::ReadLeader,
+            Operation::Put(_)
+            | Operation::Delete(_)
+            | Operation::Batch(_)
+            | Operation::Transact(_) => Kind::Write,
             Operation::Register(_) => Kind::Register,
             Operation::Status(_) => Kind::ReadAny,
         }
@@ -58,6 +63,7 @@ pub(crate) fn check(operation: &mut Operation) -> Result<(), Fault> {
             check_condition(&mut delete.condition, &delete.key)
         }
         Operation::Batch(batch) => check_batch(batch),
+        Operation::Transact(transact) => transaction::check(transact),
         Operation::Scan(scan) => {
             let (limit, most) = (scan.limit as usize, limits::SCAN_ENTRIES as usize);
             if limit > most {
@@ -75,10 +81,10 @@ pub(crate) fn check(operation: &mut Operation) -> Result<(), Fault> {
 
 fn check_condition(condition: &mut Option<v1::Condition>, key: &Bytes) -> Result<(), Fault> {
     let Some(condition) = condition else { return Ok(()) };
-    if condition.key.is_empty() {
+    if condition.key.is_empty() && condition.range.is_none() {
         condition.key = key.clone();
     }
-    limits::check_condition(condition)
+    transaction::check_condition(condition)
 }
 
 fn check_batch(batch: &v1::BatchRequest) -> Result<(), Fault> {
@@ -93,39 +99,42 @@ fn check_batch(batch: &v1::BatchRequest) -> Result<(), Fault> {
     for operation in &batch.operations {
         limits::check_operation(operation.operation.as_ref())?;
     }
-    batch.conditions.iter().try_for_each(limits::check_condition)?;
+    batch.conditions.iter().try_for_each(transaction::check_condition)?;
     limits::check_request_bytes(batch.encoded_len())
 }
 
-/// The key that routes the operation; none for what a target must route.
-pub(crate) fn routing_key(operation: &Operation) -> Option<&Bytes> {
-    match operation {
-        Operation::Get(get) => Some(&get.key),
-        Operation::Put(put) => Some(&put.key),
-        Operation::Delete(delete) => Some(&delete.key),
-        Operation::Batch(batch) => batch_keys(batch).next(),
-        Operation::Scan(_) | Operation::Register(_) | Operation::Status(_) => None,
-    }
+/// What the operation touches, the first of which routes it; nothing for what a target must
+/// route.
+pub(crate) fn touched(operation: &Operation) -> impl Iterator<Item = Touched<'_>> {
+    let (key, condition) = match operation {
+        Operation::Get(get) => (Some(&get.key), None),
+        Operation::Put(put) => (Some(&put.key), put.condition.as_ref()),
+        Operation::Delete(delete) => (Some(&delete.key), delete.condition.as_ref()),
+        _ => (None, None),
+    };
+    let batch = match operation {
+        Operation::Batch(batch) => Some(batch),
+        _ => None,
+    };
+    let transact = match operation {
+        Operation::Transact(transact) => Some(transact),
+        _ => None,
+    };
+    let of_transact = transact.into_iter().flat_map(|transact| {
+        transaction::touched(&transact.conditions, &transact.then, &transact.otherwise)
+    });
+    let one = key.map(Touched::Key).into_iter().chain(condition.map(touched_by_condition));
+    one.chain(batch.into_iter().flat_map(touched_by_batch)).chain(of_transact)
 }
 
-/// All keys besides the routing key that must lie in its partition.
-pub(crate) fn further_keys(operation: &Operation) -> Vec<&Bytes> {
-    match operation {
-        Operation::Put(put) => put.condition.iter().map(|c| &c.key).collect(),
-        Operation::Delete(delete) => delete.condition.iter().map(|c| &c.key).collect(),
-        Operation::Batch(batch) => batch_keys(batch).skip(1).collect(),
-        _ => Vec::new(),
-    }
-}
-
-fn batch_keys(batch: &v1::BatchRequest) -> impl Iterator<Item = &Bytes> {
+fn touched_by_batch(batch: &v1::BatchRequest) -> impl Iterator<Item = Touched<'_>> {
     let written = batch.operations.iter().filter_map(|operation| {
-        Some(match operation.operation.as_ref()? {
+        Some(Touched::Key(match operation.operation.as_ref()? {
             write_operation::Operation::Put(put) => &put.key,
             write_operation::Operation::Delete(delete) => &delete.key,
-        })
+        }))
     });
-    written.chain(batch.conditions.iter().map(|condition| &condition.key))
+    written.chain(batch.conditions.iter().map(touched_by_condition))
 }
 
 /// The name of the keyspace that the operation gives; empty if none.
@@ -136,6 +145,7 @@ pub(crate) fn keyspace(operation: &Operation) -> &str {
         Operation::Delete(delete) => &delete.keyspace,
         Operation::Scan(scan) => &scan.keyspace,
         Operation::Batch(batch) => &batch.keyspace,
+        Operation::Transact(transact) => &transact.keyspace,
         Operation::Register(_) | Operation::Status(_) => "",
     }
 }
@@ -148,6 +158,7 @@ fn keyspace_mut(operation: &mut Operation) -> Option<&mut String> {
         Operation::Delete(delete) => Some(&mut delete.keyspace),
         Operation::Scan(scan) => Some(&mut scan.keyspace),
         Operation::Batch(batch) => Some(&mut batch.keyspace),
+        Operation::Transact(transact) => Some(&mut transact.keyspace),
         Operation::Register(_) | Operation::Status(_) => None,
     }
 }
@@ -171,6 +182,7 @@ pub(crate) fn target(operation: &mut Operation) -> Option<&mut Option<v1::Target
         Operation::Delete(delete) => Some(&mut delete.target),
         Operation::Scan(scan) => Some(&mut scan.target),
         Operation::Batch(batch) => Some(&mut batch.target),
+        Operation::Transact(transact) => Some(&mut transact.target),
         Operation::Register(register) => Some(&mut register.target),
         Operation::Status(_) => None,
     }
@@ -192,6 +204,7 @@ pub(crate) fn session(operation: &mut Operation) -> Option<&mut Option<v1::Sessi
         Operation::Put(put) => Some(&mut put.session),
         Operation::Delete(delete) => Some(&mut delete.session),
         Operation::Batch(batch) => Some(&mut batch.session),
+        Operation::Transact(transact) => Some(&mut transact.session),
         _ => None,
     }
 }
@@ -203,6 +216,7 @@ pub(crate) fn follow(operation: &mut Operation, seen: &SessionToken) {
         Operation::Put(put) => &mut put.session_token,
         Operation::Delete(delete) => &mut delete.session_token,
         Operation::Batch(batch) => &mut batch.session_token,
+        Operation::Transact(transact) => &mut transact.session_token,
         _ => return,
     };
     if seen.stamp > 0 && token.is_empty() {
@@ -216,6 +230,7 @@ pub(crate) fn brings_session(operation: &Operation) -> bool {
         Operation::Put(put) => put.session.as_ref(),
         Operation::Delete(delete) => delete.session.as_ref(),
         Operation::Batch(batch) => batch.session.as_ref(),
+        Operation::Transact(transact) => transact.session.as_ref(),
         _ => None,
     };
     session.is_some_and(|session| session.id != 0)

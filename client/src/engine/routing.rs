@@ -6,7 +6,7 @@ use crate::connection::Connection;
 use crate::map::{Group, Route, Table, Want};
 use crate::transport::verdict;
 use doug_proto::error::Fault;
-use doug_proto::quote;
+use doug_proto::together;
 use doug_proto::v1::{self, error_detail::Detail, stream_operation::Operation};
 use std::sync::Arc;
 use tokio::time::Instant;
@@ -60,26 +60,21 @@ impl Engine {
         table: &'t Table,
         operation: &Operation,
     ) -> Result<&'t Arc<Route>, Fault> {
-        let Some(key) = prepare::routing_key(operation) else {
+        let mut touched = prepare::touched(operation);
+        let Some(first) = touched.next() else {
             let id = prepare::targeted(operation);
             return table
                 .by_id(id)
                 .ok_or_else(|| Fault::invalid(format!("the database has no partition {id}")));
         };
         let keyspace = table.map.keyspace_named(prepare::keyspace(operation))?;
-        let route = table.by_key(keyspace, key);
-        for other in prepare::further_keys(operation) {
-            let elsewhere = table.by_key(keyspace, other);
+        together::partition_of(&table.map, keyspace, first)?;
+        let route = table.by_key(keyspace, first.first());
+        for other in touched {
+            let elsewhere = together::partition_of(&table.map, keyspace, other)?;
             if elsewhere.id != route.id {
-                return Err(Fault::invalid(format!(
-                    "key {} lies in partition {} and key {} in partition {}: all keys of one \
-                     write must lie in one partition (a common prefix before the prefix delimiter \
-                     of the database puts them there)",
-                    quote::bytes(key),
-                    route.id,
-                    quote::bytes(other),
-                    elsewhere.id
-                )));
+                let (one, other) = ((first, route.id), (other, elsewhere.id));
+                return Err(together::apart(keyspace, one, other));
             }
         }
         Ok(route)

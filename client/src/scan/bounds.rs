@@ -1,9 +1,8 @@
 //! Which keys a page may still return, and which partitions can hold them. Pure.
 
-use crate::options::successor;
 use bytes::{BufMut, Bytes, BytesMut};
 use doug_proto::map::{Keyspace, Partition, PartitionMap};
-use doug_proto::routing::Routing;
+use doug_proto::routing::{Routing, prefix_end};
 
 /// The interval that is left.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,7 +75,7 @@ fn one_prefix<'b>(bounds: &'b Bounds, delimiter: &[u8]) -> Option<&'b [u8]> {
     }
     let at = bounds.start.windows(delimiter.len()).position(|window| window == delimiter)?;
     let prefix = &bounds.start[..at + delimiter.len()];
-    let limit = successor(prefix);
+    let limit = prefix_end(prefix);
     (limit.is_empty() || bounds.end <= limit).then_some(prefix)
 }
 

@@ -243,6 +243,13 @@ impl Doug for Fake {
         Err(Status::unimplemented("streams only"))
     }
 
+    async fn transact(
+        &self,
+        _: Request<v1::TransactRequest>,
+    ) -> Result<Response<v1::TransactResponse>, Status> {
+        Err(Status::unimplemented("streams only"))
+    }
+
     async fn register(
         &self,
         _: Request<v1::RegisterRequest>,
@@ -370,6 +377,11 @@ pub fn willing(operation: &v1::StreamOperation) -> Reply {
             ..Default::default()
         }),
         Operation::Batch(_) => Answer::Batch(v1::BatchResponse {
+            header: header(1, 6),
+            conditions_met: true,
+            ..Default::default()
+        }),
+        Operation::Transact(_) => Answer::Transact(v1::TransactResponse {
             header: header(1, 6),
             conditions_met: true,
             ..Default::default()

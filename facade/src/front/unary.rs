@@ -131,6 +131,13 @@ impl Doug for Front {
         self.call(request, Operation::Batch, answer!(Batch)).await
     }
 
+    async fn transact(
+        &self,
+        request: Request<TransactRequest>,
+    ) -> Result<Response<TransactResponse>, Status> {
+        self.call(request, Operation::Transact, answer!(Transact)).await
+    }
+
     async fn register(
         &self,
         request: Request<RegisterRequest>,

@@ -2,6 +2,7 @@
 
 use doug_proto::error::Fault;
 use doug_proto::limits;
+use doug_proto::transaction;
 use doug_proto::v1::stream_operation::Operation;
 use doug_proto::v1::{BatchRequest, Condition, RegisterRequest, ScanRequest};
 
@@ -24,6 +25,7 @@ pub fn check(operation: &Operation, bytes: usize) -> Result<(), Fault> {
         }
         Operation::Scan(scan) => check_scan(scan),
         Operation::Batch(batch) => check_batch(batch),
+        Operation::Transact(transact) => transaction::check(transact),
         Operation::Register(register) => check_register(register),
         Operation::Status(_) => Ok(()),
     }
@@ -33,13 +35,14 @@ pub fn check(operation: &Operation, bytes: usize) -> Result<(), Fault> {
 /// means just that.
 fn check_own_condition(key: &[u8], condition: Option<&Condition>) -> Result<(), Fault> {
     let Some(condition) = condition else { return Ok(()) };
-    if !condition.key.is_empty() && condition.key != key {
+    let another = !condition.key.is_empty() && condition.key != key;
+    if another || condition.range.is_some() {
         return Err(Fault::invalid(
-            "the condition names another key than the one written: use Batch for conditions on \
-             other keys of the same partition",
+            "the condition names another key than the one written: use Transact for conditions \
+             on other keys of the same partition",
         ));
     }
-    limits::check_condition(&Condition { key: key.to_vec().into(), ..condition.clone() })
+    transaction::check_condition(&Condition { key: key.to_vec().into(), ..condition.clone() })
 }
 
 fn check_scan(scan: &ScanRequest) -> Result<(), Fault> {
@@ -64,7 +67,7 @@ fn check_batch(batch: &BatchRequest) -> Result<(), Fault> {
         let what = "operations and conditions of the batch";
         return Err(Fault::limit(what, limits::BATCH_OPERATIONS, parts));
     }
-    batch.conditions.iter().try_for_each(limits::check_condition)?;
+    batch.conditions.iter().try_for_each(transaction::check_condition)?;
     batch.operations.iter().try_for_each(|op| limits::check_operation(op.operation.as_ref()))
 }
 
@@ -125,6 +128,7 @@ mod tests {
         let condition = |key: &'static [u8]| Condition {
             key: Bytes::from_static(key),
             test: Some(Test::Exists(false)),
+            ..Default::default()
         };
         let put = |key| {
             Operation::Put(PutRequest {
@@ -135,7 +139,7 @@ mod tests {
         };
         check(&put(b""), 0).unwrap();
         check(&put(b"a"), 0).unwrap();
-        assert!(check(&put(b"b"), 0).unwrap_err().message.contains("Batch"));
+        assert!(check(&put(b"b"), 0).unwrap_err().message.contains("Transact"));
     }
 
     #[test]

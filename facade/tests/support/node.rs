@@ -134,6 +134,7 @@ impl Doug for Service {
         delete: DeleteRequest -> DeleteResponse,
         scan: ScanRequest -> ScanResponse,
         batch: BatchRequest -> BatchResponse,
+        transact: TransactRequest -> TransactResponse,
         register: RegisterRequest -> RegisterResponse,
         status: StatusRequest -> StatusResponse
     );

@@ -8,6 +8,7 @@ use doug_node::host::wire::{self, Route};
 use doug_proto::ids::{DatabaseId, NodeId};
 use doug_proto::map::{KeyspaceId, PartitionMap};
 use doug_proto::token::{Place, ScanToken, SessionToken};
+use doug_proto::transaction;
 use doug_proto::v1::{self, condition::Test, stream_operation::Operation, write_operation};
 use doug_raft::{
     Batch, BatchKind, BatchTime, Clock, Configuration, LivenessEpoch, Membership,
@@ -116,7 +117,7 @@ fn delete(key: &'static [u8]) -> v1::WriteOperation {
 }
 
 fn condition(key: &'static [u8], test: Test) -> v1::Condition {
-    v1::Condition { key: key.into(), test: Some(test) }
+    v1::Condition { key: key.into(), test: Some(test), ..Default::default() }
 }
 
 fn session(sequence: u64) -> Option<v1::Session> {
@@ -124,8 +125,10 @@ fn session(sequence: u64) -> Option<v1::Session> {
 }
 
 fn commands() -> Vec<u8> {
-    let write = |session, conditions, operations| {
-        v1::command::Command::Write(v1::WriteCommand { session, conditions, operations })
+    let write = |session, conditions, operations: Vec<v1::WriteOperation>| {
+        let then = operations.into_iter().map(transaction::of_batch).collect();
+        let write = v1::WriteCommand { session, conditions, then, ..Default::default() };
+        v1::command::Command::Write(write)
     };
     let absent = condition(b"Key", Test::Exists(false));
     let commands = [

@@ -5,6 +5,7 @@ use doug_proto::ids::DatabaseId;
 use doug_proto::limits;
 use doug_proto::map::KeyspaceId;
 use doug_proto::token::{ScanToken, SessionToken};
+use doug_proto::transaction::{self, Touched};
 use doug_proto::v1::{self, stream_operation::Operation};
 use prost::Message;
 
@@ -39,14 +40,35 @@ fn accepted(operation: Operation) {
             let write = v1::WriteCommand {
                 session: batch.session,
                 conditions: batch.conditions,
-                operations: batch.operations,
+                then: batch.operations.into_iter().map(transaction::of_batch).collect(),
+                ..Default::default()
             };
-            let command = v1::Command { command: Some(v1::command::Command::Write(write)) };
-            let read = v1::Command::decode(encode_command(&command)).expect("just encoded");
-            assert_eq!(read, command, "logged and read it is another");
+            logged(write);
+        }
+        Operation::Transact(transact) => {
+            let touched =
+                transaction::touched(&transact.conditions, &transact.then, &transact.otherwise);
+            for one in touched {
+                if let Touched::Key(key) = one {
+                    assert_key(key);
+                }
+            }
+            logged(v1::WriteCommand {
+                session: transact.session,
+                conditions: transact.conditions,
+                then: transact.then,
+                otherwise: transact.otherwise,
+                answers: true,
+            });
         }
         Operation::Register(_) | Operation::Status(_) => {}
     }
+}
+
+fn logged(write: v1::WriteCommand) {
+    let command = v1::Command { command: Some(v1::command::Command::Write(write)) };
+    let read = v1::Command::decode(encode_command(&command)).expect("just encoded");
+    assert_eq!(read, command, "logged and read it is another");
 }
 
 fn assert_key(key: &[u8]) {

@@ -1,19 +1,21 @@
 //! The partition's state machine: a deterministic function of the log.
 
 use super::sessions::{SessionAdmission, Sessions};
+use super::transaction;
 use crate::levels::{FEATURE_LEVEL, KNOWN_LEVEL, LEAST_LEVEL};
 use bytes::Bytes;
 use doug_proto::error::Fault;
 use doug_proto::ids::DatabaseId;
 use doug_proto::map::Partition;
 use doug_proto::routing::Routing;
-use doug_proto::v1::{self, command, condition::Test, write_operation::Operation};
+use doug_proto::transaction::{Touched, touched};
+use doug_proto::v1::{self, command, transact_operation::Operation};
 use doug_raft::{Batch, BatchKind, BatchTime, Clock, Membership, Stamp};
 use doug_storage::StorageError;
+use doug_storage::simulation::{Bug, has_bug};
 use doug_storage::table::TimedBatch;
-use doug_storage::tree::{KeyClass, Op, ReadError, Tree, View};
+use doug_storage::tree::{Op, ReadError, Tree, View};
 use prost::Message;
-use std::collections::BTreeMap;
 
 /// The format of state blocks this program writes, and the newest that it reads.
 pub const STATE_FORMAT_VERSION: u32 = 1;
@@ -231,7 +233,12 @@ impl Machine {
             match self.sessions.admit(index, session) {
                 SessionAdmission::Fresh => {}
                 SessionAdmission::Repeated(outcome) => {
-                    tree.apply(index, &[]);
+                    let twice = if has_bug(Bug::IncrementedByRetry) {
+                        increments_alone(self.decide(tree, index, &write)?.1, &write)
+                    } else {
+                        Vec::new()
+                    };
+                    tree.apply(index, &twice);
                     return Ok(outcome);
                 }
                 SessionAdmission::Expired => {
@@ -243,7 +250,7 @@ impl Machine {
         let (outcome, operations) = self.decide(tree, index, &write)?;
         tree.apply(index, &operations);
         if let Some(session) = &write.session {
-            self.sessions.record(session, outcome);
+            self.sessions.record(session, &outcome);
         }
         Ok(outcome)
     }
@@ -254,40 +261,41 @@ impl Machine {
         index: u64,
         write: &v1::WriteCommand,
     ) -> Result<(v1::Outcome, Vec<Op>), ApplyError> {
-        let mut outcome = v1::Outcome { revision: index, ..Default::default() };
+        // A newer leader must not send it before every member knows it.
+        if write.then.iter().chain(&write.otherwise).any(|one| one.operation.is_none()) {
+            return Err(ApplyError::Unknown { index });
+        }
         if !self.inside(write) {
-            outcome.wrong_partition = true;
+            let outcome =
+                v1::Outcome { revision: index, wrong_partition: true, ..Default::default() };
             return Ok((outcome, Vec::new()));
         }
-        for (number, condition) in (0..).zip(&write.conditions) {
-            let (met, current) = test(tree, condition, index)?;
-            if !met {
-                outcome.failed_condition = number;
-                outcome.current_revision = current;
-                return Ok((outcome, Vec::new()));
-            }
-        }
-        outcome.conditions_met = true;
-        let changes = changes(tree, index, write)?;
-        // A delete of a missing key changes nothing.
-        outcome.existed = matches!(
-            &write.operations[..],
-            [v1::WriteOperation { operation: Some(Operation::Delete(_)) }]
-        ) && !changes.is_empty();
-        Ok((outcome, changes))
+        transaction::execute(&tree.view(), index, write.into())
+            .map_err(|error| ApplyError::Read { index, error })
     }
 
-    /// Only a key outside the interval is refused, never a merely older
+    /// Only what is outside the interval is refused, never a merely older
     /// generation, so that a change of members fails no write in flight.
     fn inside(&self, write: &v1::WriteCommand) -> bool {
-        let operation_keys = write.operations.iter().filter_map(|op| match &op.operation {
-            Some(Operation::Put(put)) => Some(&put.key),
-            Some(Operation::Delete(delete)) => Some(&delete.key),
-            None => None,
-        });
-        let mut keys = write.conditions.iter().map(|c| &c.key).chain(operation_keys);
-        keys.all(|key| self.descriptor.contains(&self.routing.point(key)))
+        touched(&write.conditions, &write.then, &write.otherwise).all(|touched| match touched {
+            Touched::Key(key) => self.descriptor.contains(&self.routing.point(key)),
+            Touched::Range(range) => self.descriptor.contains_range(&self.routing, range),
+        })
     }
+}
+
+/// Of a write's changes those to keys that it increments: what [`Bug::IncrementedByRetry`] does
+/// once more.
+fn increments_alone(mut changes: Vec<Op>, write: &v1::WriteCommand) -> Vec<Op> {
+    let operations = write.then.iter().chain(&write.otherwise);
+    let incremented: Vec<_> = operations
+        .filter_map(|one| match &one.operation {
+            Some(Operation::Increment(increment)) => Some(&increment.key),
+            _ => None,
+        })
+        .collect();
+    changes.retain(|change| incremented.contains(&&change.key));
+    changes
 }
 
 /// The descriptor that came with a change of members.
@@ -297,51 +305,6 @@ fn descriptor_in(batch: &Batch) -> Result<Partition, ApplyError> {
     let command = batch.commands().next().ok_or(ApplyError::Unknown { index })?;
     let membership = Membership::decode(&command).map_err(|error| malformed(error.to_string()))?;
     Partition::decode(&membership.context).map_err(|fault| malformed(fault.message))
-}
-
-/// What the operations change: of several on one key the last counts, and a delete of a key
-/// that is missing writes nothing, so that it leaves no tombstone to keep and to merge.
-fn changes(tree: &Tree, index: u64, write: &v1::WriteCommand) -> Result<Vec<Op>, ApplyError> {
-    let mut last = BTreeMap::new();
-    for operation in write.operations.iter().filter_map(|op| op.operation.as_ref()) {
-        match operation {
-            Operation::Put(put) => last.insert(&put.key, Some(&put.value)),
-            Operation::Delete(delete) => last.insert(&delete.key, None),
-        };
-    }
-    let mut changes = Vec::with_capacity(last.len());
-    for (key, value) in last {
-        match value {
-            Some(value) => changes.push(Op::put(KeyClass::User, key.clone(), value.clone())),
-            None if read(tree, key, index)?.is_some() => {
-                changes.push(Op::delete(KeyClass::User, key.clone()));
-            }
-            None => {}
-        }
-    }
-    Ok(changes)
-}
-
-fn read(
-    tree: &Tree,
-    key: &[u8],
-    index: u64,
-) -> Result<Option<doug_storage::tree::Versioned>, ApplyError> {
-    let view = tree.reader().view();
-    view.get(key, None).map_err(|error| ApplyError::Read { index, error })
-}
-
-/// Whether a condition holds, and the revision of its key: 0 if missing.
-fn test(tree: &Tree, condition: &v1::Condition, index: u64) -> Result<(bool, u64), ApplyError> {
-    let current = read(tree, &condition.key, index)?;
-    let revision = current.as_ref().map_or(0, |c| c.revision);
-    let met = match &condition.test {
-        Some(Test::Exists(exists)) => *exists == current.is_some(),
-        Some(Test::Revision(wanted)) => current.is_some() && revision == *wanted,
-        Some(Test::Value(value)) => current.is_some_and(|c| c.value == *value),
-        None => false,
-    };
-    Ok((met, revision))
 }
 
 /// Why a committed command could not be applied. The replica must wait until it can be,

@@ -1,12 +1,16 @@
 //! Applying committed batches: the partition's state machine over its tree.
 
 mod machine;
+mod number;
 mod replica_data;
 mod served;
 mod session_keys;
 mod sessions;
+mod staged;
+mod transaction;
 
 pub use machine::{ApplyError, Machine, STATE_FORMAT_VERSION};
 pub use replica_data::{AppliedWork, Checkpoint, Jobs, ReplicaData, Unapplied};
 pub use served::ServedCounts;
 pub use sessions::{SessionAdmission, Sessions};
+pub use transaction::{Transaction, execute};

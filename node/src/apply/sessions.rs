@@ -11,11 +11,13 @@
 //! before anything else is applied.
 
 use super::session_keys;
+use bytes::Bytes;
 use doug_proto::limits;
 use doug_proto::v1;
 use doug_storage::StorageError;
 use doug_storage::simulation::{Bug, has_bug};
 use doug_storage::tree::{KeyClass, Op, View};
+use prost::Message;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What a session counts for, in bytes, beside its outcomes: its place in the maps below.
@@ -56,6 +58,8 @@ struct Session {
     lowest_unanswered: u64,
     /// By sequence, ascending.
     outcomes: Vec<(u64, v1::Outcome)>,
+    /// Bytes of the answers in them.
+    answer_bytes: usize,
 }
 
 impl Sessions {
@@ -96,7 +100,7 @@ impl Sessions {
 
     /// Creates the session whose registration stands at `index`.
     pub fn register(&mut self, index: u64) {
-        let session = Session { last_used: index, lowest_unanswered: 1, outcomes: Vec::new() };
+        let session = Session { last_used: index, lowest_unanswered: 1, ..Session::default() };
         self.bytes += session.cost();
         self.by_id.insert(index, session);
         self.by_use.insert(index, index);
@@ -123,8 +127,9 @@ impl Sessions {
         SessionAdmission::Fresh
     }
 
-    /// Keeps the outcome of a fresh write, which was admitted just before.
-    pub fn record(&mut self, claim: &v1::Session, outcome: v1::Outcome) {
+    /// Keeps the outcome of a fresh write, which was admitted just before; of its answers
+    /// those that are short.
+    pub fn record(&mut self, claim: &v1::Session, outcome: &v1::Outcome) {
         let session = self.by_id.get_mut(&claim.id).expect("the write was admitted just before");
         self.bytes -= session.cost();
         session.record(claim.sequence, outcome);
@@ -202,18 +207,38 @@ impl PartialEq for Sessions {
 
 impl Session {
     fn cost(&self) -> usize {
-        SESSION + self.outcomes.len() * OUTCOME
+        SESSION + self.outcomes.len() * OUTCOME + self.answer_bytes
+    }
+
+    /// What is kept of an outcome. In memory of its own: what it answers may be slices of blocks.
+    fn kept(&self, outcome: &v1::Outcome) -> v1::Outcome {
+        if outcome.answers.is_empty() {
+            return outcome.clone();
+        }
+        let bytes = answer_bytes(outcome);
+        let fits = bytes <= limits::KEPT_ANSWER_BYTES
+            && self.answer_bytes + bytes <= limits::SESSION_ANSWER_BYTES;
+        if fits {
+            let own = Bytes::from(outcome.encode_to_vec());
+            return v1::Outcome::decode(own).expect("it was encoded just before");
+        }
+        v1::Outcome { answers: Vec::new(), answers_dropped: true, ..outcome.clone() }
     }
 
     fn outcome(&self, sequence: u64) -> Option<v1::Outcome> {
         let at = self.outcomes.binary_search_by_key(&sequence, |(sequence, _)| *sequence);
-        at.ok().map(|at| self.outcomes[at].1)
+        at.ok().map(|at| self.outcomes[at].1.clone())
     }
 
-    fn record(&mut self, sequence: u64, outcome: v1::Outcome) {
+    fn record(&mut self, sequence: u64, outcome: &v1::Outcome) {
+        let kept = self.kept(outcome);
+        self.answer_bytes += answer_bytes(&kept);
         match self.outcomes.binary_search_by_key(&sequence, |(sequence, _)| *sequence) {
-            Ok(at) => self.outcomes[at].1 = outcome,
-            Err(at) => self.outcomes.insert(at, (sequence, outcome)),
+            Ok(at) => {
+                self.answer_bytes -= answer_bytes(&self.outcomes[at].1);
+                self.outcomes[at].1 = kept;
+            }
+            Err(at) => self.outcomes.insert(at, (sequence, kept)),
         }
         // The window is by count of sequences, so that a client that never says
         // what it has received cannot make the state grow.
@@ -230,14 +255,16 @@ impl Session {
         }
         self.lowest_unanswered = least;
         let forgotten = self.outcomes.partition_point(|(sequence, _)| *sequence < least);
+        let answers: usize = self.outcomes[..forgotten].iter().map(|(_, o)| answer_bytes(o)).sum();
         self.outcomes.drain(..forgotten);
-        forgotten * OUTCOME
+        self.answer_bytes -= answers;
+        forgotten * OUTCOME + answers
     }
 
     fn to_wire(&self, id: u64) -> v1::SessionState {
-        let outcome = |&(sequence, outcome): &(u64, v1::Outcome)| v1::SessionOutcome {
-            sequence,
-            outcome: Some(outcome),
+        let outcome = |(sequence, outcome): &(u64, v1::Outcome)| v1::SessionOutcome {
+            sequence: *sequence,
+            outcome: Some(outcome.clone()),
         };
         v1::SessionState {
             id,
@@ -256,9 +283,15 @@ impl Session {
         Self {
             last_used: state.last_used,
             lowest_unanswered: state.lowest_unanswered,
+            answer_bytes: outcomes.values().map(answer_bytes).sum(),
             outcomes: outcomes.into_iter().collect(),
         }
     }
+}
+
+/// What the answers of an outcome count for.
+fn answer_bytes(outcome: &v1::Outcome) -> usize {
+    outcome.answers.iter().map(Message::encoded_len).sum()
 }
 
 #[cfg(test)]
@@ -276,7 +309,7 @@ mod tests {
     fn apply(sessions: &mut Sessions, index: u64, claim: v1::Session) -> SessionAdmission {
         let admission = sessions.admit(index, &claim);
         if admission == SessionAdmission::Fresh {
-            sessions.record(&claim, outcome(index));
+            sessions.record(&claim, &outcome(index));
         }
         admission
     }
@@ -370,6 +403,45 @@ mod tests {
         let before = sessions.bytes();
         apply(&mut sessions, index + 1, claim(id, window + 1, window + 1));
         assert_eq!(before - sessions.bytes(), (window as usize - 1) * OUTCOME);
+    }
+
+    /// Of a transaction whose only answer is a value of so many bytes.
+    fn answering(revision: u64, bytes: usize) -> v1::Outcome {
+        let get = v1::GetAnswer { found: true, value: vec![b'v'; bytes].into(), value_revision: 1 };
+        let answer = v1::operation_answer::Answer::Get(get);
+        let answers = vec![v1::OperationAnswer { answer: Some(answer) }];
+        v1::Outcome { answers, ..outcome(revision) }
+    }
+
+    #[test]
+    fn short_answers_are_kept_for_a_repetition_and_long_ones_dropped() {
+        let mut sessions = none();
+        sessions.register(5);
+        for (sequence, bytes) in [(1, 900), (2, 1_100)] {
+            assert_eq!(sessions.admit(6, &claim(5, sequence, 1)), SessionAdmission::Fresh);
+            sessions.record(&claim(5, sequence, 1), &answering(6, bytes));
+        }
+        let repeated = SessionAdmission::Repeated(answering(6, 900));
+        assert_eq!(sessions.admit(7, &claim(5, 1, 1)), repeated);
+        let dropped = v1::Outcome { answers_dropped: true, ..outcome(6) };
+        assert_eq!(sessions.admit(8, &claim(5, 2, 1)), SessionAdmission::Repeated(dropped));
+    }
+
+    #[test]
+    fn answers_count_and_one_session_keeps_only_so_many() {
+        let mut sessions = none();
+        sessions.register(5);
+        for sequence in 1..=limits::SESSION_WINDOW {
+            sessions.admit(5 + sequence, &claim(5, sequence, 1));
+            sessions.record(&claim(5, sequence, 1), &answering(5 + sequence, 1_000));
+        }
+        let outcomes = SESSION + limits::SESSION_WINDOW as usize * OUTCOME;
+        let answers = sessions.bytes() - outcomes;
+        assert!((60 << 10..=limits::SESSION_ANSWER_BYTES).contains(&answers), "{answers}");
+        let sequence = limits::SESSION_WINDOW + 1;
+        sessions.admit(9_000, &claim(5, sequence, sequence));
+        sessions.record(&claim(5, sequence, sequence), &outcome(9_000));
+        assert_eq!(sessions.bytes(), SESSION + OUTCOME);
     }
 
     #[test]

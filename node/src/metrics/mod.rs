@@ -384,6 +384,7 @@ pub fn kind_of(operation: &Operation) -> &'static str {
         Operation::Delete(_) => "delete",
         Operation::Scan(_) => "scan",
         Operation::Batch(_) => "batch",
+        Operation::Transact(_) => "transact",
         Operation::Register(_) => "register",
         Operation::Status(_) => "status",
     }

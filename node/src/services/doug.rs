@@ -106,6 +106,12 @@ impl Doug for DougService {
     ) -> Result<Response<v1::BatchResponse>, Status> {
         unary!(self, request, Batch)
     }
+    async fn transact(
+        &self,
+        request: Request<v1::TransactRequest>,
+    ) -> Result<Response<v1::TransactResponse>, Status> {
+        unary!(self, request, Transact)
+    }
     async fn register(
         &self,
         request: Request<v1::RegisterRequest>,

@@ -2,7 +2,7 @@
 
 use super::page;
 use super::scan_pins::ScanPins;
-use crate::apply::ReplicaData;
+use crate::apply::{ReplicaData, execute};
 use doug_proto::error::Fault;
 use doug_proto::ids::{DatabaseId, NodeId};
 use doug_proto::map::{Partition, PartitionMap};
@@ -22,6 +22,10 @@ pub enum Asked {
     Delete,
     /// Several writes.
     Batch,
+    /// A transaction that may change something.
+    Transact,
+    /// A transaction that changes nothing.
+    TransactReading(Box<v1::TransactRequest>),
     /// A new session.
     Register,
     /// One key read.
@@ -136,10 +140,11 @@ pub fn answer_write(
             failed_condition: outcome.failed_condition,
             current_revision,
         }),
+        Asked::Transact => Answer::Transact(transacted(outcome, header)),
         Asked::Register => {
             Answer::Register(v1::RegisterResponse { header, session_id: outcome.revision })
         }
-        Asked::Get(_) | Asked::Scan(_) => {
+        Asked::Get(_) | Asked::Scan(_) | Asked::TransactReading(_) => {
             unreachable!("only writes are proposed, so only writes have outcomes")
         }
     })
@@ -162,7 +167,25 @@ pub fn answer_read(
     match asked {
         Asked::Get(get) => Ok(Answer::Get(read_one(replica, get, served)?)),
         Asked::Scan(scan) => Ok(Answer::Scan(page::page(replica, scan, served, scan_pins, now)?)),
+        Asked::TransactReading(transact) => {
+            let view = replica.reader().view();
+            let (outcome, _nothing) = execute(&view, view.revision(), (&**transact).into())?;
+            let header = served.header(view.revision(), replica.stamp());
+            Ok(Answer::Transact(transacted(&outcome, Some(header))))
+        }
         _ => unreachable!("only reads are served from views"),
+    }
+}
+
+fn transacted(outcome: &v1::Outcome, header: Option<v1::ResponseHeader>) -> v1::TransactResponse {
+    v1::TransactResponse {
+        header,
+        conditions_met: outcome.conditions_met,
+        failed_condition: outcome.failed_condition,
+        current_revision: outcome.current_revision,
+        answers: outcome.answers.clone(),
+        answers_dropped: outcome.answers_dropped,
+        obstacle: outcome.obstacle,
     }
 }
 

@@ -11,8 +11,10 @@ use doug_proto::error::Fault;
 use doug_proto::ids::DatabaseId;
 use doug_proto::limits;
 use doug_proto::map::{Keyspace, KeyspaceId, Partition, PartitionMap};
+use doug_proto::together;
 use doug_proto::token::{ScanToken, SessionToken};
-use doug_proto::v1::{self, stream_operation::Operation, write_operation};
+use doug_proto::transaction::{self, Touched, touched};
+use doug_proto::v1::{self, stream_operation::Operation, transact_operation};
 use doug_raft::Stamp;
 use std::sync::Arc;
 use std::time::Duration;
@@ -92,6 +94,9 @@ impl Work {
 pub fn plan(site: &impl Site, operation: Operation) -> Result<Plan, Fault> {
     match operation {
         Operation::Get(_) | Operation::Scan(_) => plan_read(site, operation),
+        Operation::Transact(transact) if transaction::is_read_only(&transact) => {
+            plan_reading(site, transact)
+        }
         _ => plan_write(site, operation),
     }
 }
@@ -105,16 +110,16 @@ fn plan_write(site: &impl Site, operation: Operation) -> Result<Plan, Fault> {
             limits::check_value(&put.value)?;
             let conditions = one_condition(put.condition, &put.key)?;
             let operation = v1::PutOperation { key: put.key, value: put.value };
-            let operations = vec![write_operation::Operation::Put(operation)];
-            let command = write_command(put.session, conditions, operations);
+            let operation = transact_operation::Operation::Put(operation);
+            let command = write_of_one(put.session, conditions, operation);
             (Asked::Put, put.keyspace, put.target, command)
         }
         Operation::Delete(delete) => {
             limits::check_key(&delete.key)?;
             let conditions = one_condition(delete.condition, &delete.key)?;
             let operation = v1::DeleteOperation { key: delete.key };
-            let operations = vec![write_operation::Operation::Delete(operation)];
-            let command = write_command(delete.session, conditions, operations);
+            let operation = transact_operation::Operation::Delete(operation);
+            let command = write_of_one(delete.session, conditions, operation);
             (Asked::Delete, delete.keyspace, delete.target, command)
         }
         Operation::Batch(batch) => {
@@ -122,16 +127,29 @@ fn plan_write(site: &impl Site, operation: Operation) -> Result<Plan, Fault> {
             let command = v1::WriteCommand {
                 session: batch.session,
                 conditions: batch.conditions,
-                operations: batch.operations,
+                then: batch.operations.into_iter().map(transaction::of_batch).collect(),
+                ..Default::default()
             };
             (Asked::Batch, batch.keyspace, batch.target, command)
+        }
+        Operation::Transact(transact) => {
+            transaction::check(&transact)?;
+            let command = v1::WriteCommand {
+                session: transact.session,
+                conditions: transact.conditions,
+                then: transact.then,
+                otherwise: transact.otherwise,
+                answers: true,
+            };
+            (Asked::Transact, transact.keyspace, transact.target, command)
         }
         Operation::Register(register) => return plan_register(site, &map, register.target),
         Operation::Get(_) | Operation::Scan(_) | Operation::Status(_) => {
             unreachable!("reads are planned elsewhere, and a status not at all")
         }
     };
-    let partition = route(site, &map, &keyspace, target.as_ref(), keys(&command))?;
+    let touched = touched(&command.conditions, &command.then, &command.otherwise);
+    let partition = route(site, &map, &keyspace, target.as_ref(), touched)?;
     let (partition, keyspace) = written_by_clients(partition)?;
     site.admit(partition, &command)?;
     let command = v1::command::Command::Write(command);
@@ -144,6 +162,7 @@ fn session_token(write: &Operation) -> &[u8] {
         Operation::Put(put) => &put.session_token,
         Operation::Delete(delete) => &delete.session_token,
         Operation::Batch(batch) => &batch.session_token,
+        Operation::Transact(transact) => &transact.session_token,
         _ => &[],
     }
 }
@@ -182,17 +201,13 @@ fn written_by_clients(partition: &Partition) -> Result<(u64, KeyspaceId), Fault>
     .not_executed())
 }
 
-fn write_command(
+fn write_of_one(
     session: Option<v1::Session>,
     conditions: Vec<v1::Condition>,
-    operations: Vec<write_operation::Operation>,
+    operation: transact_operation::Operation,
 ) -> v1::WriteCommand {
-    let operations = operations.into_iter();
-    v1::WriteCommand {
-        session,
-        conditions,
-        operations: operations.map(|o| v1::WriteOperation { operation: Some(o) }).collect(),
-    }
+    let then = vec![v1::TransactOperation { operation: Some(operation) }];
+    v1::WriteCommand { session, conditions, then, ..Default::default() }
 }
 
 /// The condition of a write of one key is about that key.
@@ -201,10 +216,10 @@ fn one_condition(
     key: &Bytes,
 ) -> Result<Vec<v1::Condition>, Fault> {
     let Some(mut condition) = condition else { return Ok(Vec::new()) };
-    if condition.key.is_empty() {
+    if condition.key.is_empty() && condition.range.is_none() {
         condition.key = key.clone();
     }
-    limits::check_condition(&condition)?;
+    transaction::check_condition(&condition)?;
     Ok(vec![condition])
 }
 
@@ -216,17 +231,8 @@ fn check_batch(batch: &v1::BatchRequest) -> Result<(), Fault> {
     if count == 0 {
         return Err(Fault::invalid("the batch is empty: give it an operation or a condition"));
     }
-    batch.conditions.iter().try_for_each(limits::check_condition)?;
+    batch.conditions.iter().try_for_each(transaction::check_condition)?;
     batch.operations.iter().try_for_each(|op| limits::check_operation(op.operation.as_ref()))
-}
-
-fn keys(command: &v1::WriteCommand) -> impl Iterator<Item = &Bytes> {
-    let written = command.operations.iter().filter_map(|op| match &op.operation {
-        Some(write_operation::Operation::Put(put)) => Some(&put.key),
-        Some(write_operation::Operation::Delete(delete)) => Some(&delete.key),
-        None => None,
-    });
-    command.conditions.iter().map(|condition| &condition.key).chain(written)
 }
 
 /// The partition of all these keys in the keyspace that the request names; it must be
@@ -236,7 +242,7 @@ fn route<'a, 'm>(
     map: &'m PartitionMap,
     keyspace: &str,
     target: Option<&v1::Target>,
-    keys: impl Iterator<Item = &'a Bytes>,
+    touched: impl Iterator<Item = Touched<'a>>,
 ) -> Result<&'m Partition, Fault> {
     let target = target.cloned().unwrap_or_default();
     if !target.database.is_empty() && target.database != map.database.to_string() {
@@ -254,20 +260,20 @@ fn route<'a, 'm>(
         partition = Some(named);
     }
     let keyspace = keyspace_of(map, keyspace, partition)?;
-    for key in keys {
-        let of_key = map.partition_in(keyspace, key);
-        match partition {
-            Some(partition) if partition.id != of_key.id && target.partition != 0 => {
-                return Err(wrong_partition(of_key, map.epoch));
+    let mut first = None;
+    for touched in touched {
+        let found = together::partition_of(map, keyspace, touched)?;
+        match (partition, first) {
+            (Some(partition), None) if partition.id != found.id => {
+                return Err(wrong_partition(found, map.epoch));
             }
-            Some(partition) if partition.id != of_key.id => {
-                return Err(Fault::invalid(format!(
-                    "the keys of a batch must lie in one partition; these lie in {} and {}",
-                    partition.id, of_key.id
-                )));
+            (Some(partition), Some(first)) if partition.id != found.id => {
+                return Err(together::apart(keyspace, (first, partition.id), (touched, found.id)));
             }
-            _ => partition = Some(of_key),
+            _ => {}
         }
+        partition = Some(found);
+        first = first.or(Some(touched));
     }
     let partition = partition.ok_or_else(|| Fault::invalid("the request names no key"))?;
     if !site.holds(partition.id) {
@@ -302,8 +308,8 @@ fn plan_read(site: &impl Site, operation: Operation) -> Result<Plan, Fault> {
     match operation {
         Operation::Get(get) => {
             limits::check_key(&get.key)?;
-            let (target, keys) = (get.target.as_ref(), [&get.key].into_iter());
-            let found = route(site, &map, &get.keyspace, target, keys)?;
+            let touched = [Touched::Key(&get.key)].into_iter();
+            let found = route(site, &map, &get.keyspace, get.target.as_ref(), touched)?;
             let (partition, keyspace) = (found.id, found.keyspace);
             let work = read_work(get.read.as_ref(), map.database, partition)?;
             Ok(Plan { partition, keyspace, asked: Asked::Get(get), work })
@@ -323,6 +329,17 @@ fn plan_read(site: &impl Site, operation: Operation) -> Result<Plan, Fault> {
         }
         _ => unreachable!("the caller sends writes elsewhere"),
     }
+}
+
+/// A transaction that changes nothing is a linearizable read.
+fn plan_reading(site: &impl Site, transact: v1::TransactRequest) -> Result<Plan, Fault> {
+    transaction::check(&transact)?;
+    let map = site.map()?;
+    let touched = touched(&transact.conditions, &transact.then, &transact.otherwise);
+    let found = route(site, &map, &transact.keyspace, transact.target.as_ref(), touched)?;
+    let (partition, keyspace) = (found.id, found.keyspace);
+    let asked = Asked::TransactReading(Box::new(transact));
+    Ok(Plan { partition, keyspace, asked, work: Work::Read(ReadKind::Linearizable) })
 }
 
 fn scanned<'m>(
@@ -416,6 +433,29 @@ mod tests {
         assert!(of_default == 2 || of_default == 3);
         assert_eq!(get("", 0).unwrap(), of_default, "who names none means default");
         assert_eq!(get("", 1).unwrap(), 1, "who names a partition has named its keyspace");
+    }
+
+    fn transact(keyspace: &str, then: Vec<transact_operation::Operation>) -> Result<Plan, Fault> {
+        let then = then.into_iter().map(|one| v1::TransactOperation { operation: Some(one) });
+        let (then, keyspace) = (then.collect(), keyspace.into());
+        let request = v1::TransactRequest { then, keyspace, ..Default::default() };
+        plan(&holder(), Operation::Transact(request))
+    }
+
+    #[test]
+    fn a_transaction_that_changes_nothing_is_a_read_and_any_other_a_command() {
+        use transact_operation::Operation as Step;
+        let read = || Step::Get(v1::GetOperation { key: "k".into() });
+        let planned = transact("", vec![read()]).unwrap();
+        assert!(matches!(planned.work, Work::Read(ReadKind::Linearizable)), "{planned:?}");
+        let write = || Step::Increment(v1::IncrementOperation { key: "k".into(), by: 1 });
+        let planned = transact("", vec![read(), write()]).unwrap();
+        assert!(matches!(planned.work, Work::Write { .. }), "{planned:?}");
+        let all = || Step::Count(v1::CountOperation { range: Some(v1::KeyRange::default()) });
+        assert_eq!(transact("system", vec![all()]).unwrap().partition, 1);
+        let fault = transact("", vec![all()]).unwrap_err();
+        assert!(fault.message.contains("several partitions"), "{fault}");
+        assert_eq!(transact("system", vec![write()]).unwrap_err().code, Code::PermissionDenied);
     }
 
     #[test]

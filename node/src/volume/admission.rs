@@ -1,7 +1,7 @@
 //! How much room there is for data, and what is admitted with it. Pure.
 
 use doug_proto::error::Fault;
-use doug_proto::v1::{WriteCommand, write_operation::Operation};
+use doug_proto::v1::{WriteCommand, transact_operation::Operation};
 use doug_storage::disk::Space;
 
 /// The part of a volume that is kept free: flushes, compactions and replicas whose
@@ -44,11 +44,13 @@ pub enum WriteAdmission {
     Nothing,
 }
 
-/// Whether a write makes room, once it is compacted.
+/// Whether a write makes room, once it is compacted: whichever of its lists is carried out, it
+/// only deletes and reads.
 #[must_use]
 pub fn only_deletes(command: &WriteCommand) -> bool {
-    let mut operations = command.operations.iter();
-    operations.all(|operation| matches!(operation.operation, Some(Operation::Delete(_))))
+    let mut operations = command.then.iter().chain(&command.otherwise);
+    operations
+        .all(|one| !matches!(one.operation, Some(Operation::Put(_) | Operation::Increment(_))))
 }
 
 impl Room {

@@ -40,6 +40,10 @@ pub enum Bug {
     /// A flush writes the state of sessions as they are when it begins, not as they were at
     /// the position that it publishes.
     SessionFrozenLate,
+    /// Of the list of a transaction whose conditions do not hold, half is carried out.
+    ElseHalfApplied,
+    /// A retried transaction is answered as the first time, and increments once more.
+    IncrementedByRetry,
 }
 
 #[cfg(feature = "simulation")]

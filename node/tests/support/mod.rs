@@ -150,7 +150,8 @@ pub fn write(
     operations: Vec<v1::WriteOperation>,
 ) -> v1::Command {
     let session = session.map(|(id, sequence)| v1::Session { id, sequence, lowest_unanswered: 1 });
-    let write = v1::WriteCommand { session, conditions, operations };
+    let then = operations.into_iter().map(doug_proto::transaction::of_batch).collect();
+    let write = v1::WriteCommand { session, conditions, then, ..Default::default() };
     v1::Command { command: Some(command::Command::Write(write)) }
 }
 
@@ -168,5 +169,9 @@ pub fn delete(key: &str) -> v1::WriteOperation {
 }
 
 pub fn when(key: &str, test: Test) -> v1::Condition {
-    v1::Condition { key: Bytes::copy_from_slice(key.as_bytes()), test: Some(test) }
+    v1::Condition {
+        key: Bytes::copy_from_slice(key.as_bytes()),
+        test: Some(test),
+        ..Default::default()
+    }
 }

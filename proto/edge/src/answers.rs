@@ -15,6 +15,8 @@
 
 use crate::compact;
 use doug_proto::error::Fault;
+use doug_proto::transaction::is_read_only;
+use doug_proto::v1::{OperationAnswer, ScanEntry, TransactResponse};
 use doug_proto::v1::{stream_answer::Answer, stream_operation::Operation};
 use parking_lot::Mutex;
 use prost::Message;
@@ -92,6 +94,9 @@ impl Answers {
 enum Kind {
     Get,
     Page,
+    /// Transactions that change something: their answers may be large, and can be dropped, but
+    /// not be replaced by an error, for they are done.
+    Transact,
     /// Writes and registrations: small, and never refused once they are done.
     Small,
 }
@@ -101,6 +106,8 @@ impl Kind {
         match operation {
             Some(Operation::Get(_)) => Kind::Get,
             Some(Operation::Scan(_) | Operation::Status(_)) => Kind::Page,
+            Some(Operation::Transact(transact)) if is_read_only(transact) => Kind::Page,
+            Some(Operation::Transact(_)) => Kind::Transact,
             _ => Kind::Small,
         }
     }
@@ -124,8 +131,8 @@ pub struct Account {
     sending: AtomicUsize,
     /// What the operations under way are expected to be answered with.
     expected: AtomicUsize,
-    /// How large the answers to gets and to scans were of late.
-    sizes: [AtomicUsize; 2],
+    /// How large the answers to gets, scans and transactions were of late.
+    sizes: [AtomicUsize; 3],
     /// Counts what was taken, for whoever looks whether anything is.
     taken: AtomicUsize,
     wakers: Mutex<Vec<Waker>>,
@@ -141,7 +148,7 @@ impl Account {
             queued: AtomicUsize::new(0),
             sending: AtomicUsize::new(0),
             expected: AtomicUsize::new(0),
-            sizes: [AtomicUsize::new(FIRST_EXPECTED), AtomicUsize::new(FIRST_EXPECTED)],
+            sizes: [const { AtomicUsize::new(FIRST_EXPECTED) }; 3],
             taken: AtomicUsize::new(0),
             wakers: Mutex::default(),
             watched: Mutex::default(),
@@ -210,6 +217,7 @@ impl Account {
         match kind {
             Kind::Get => self.sizes[0].load(Ordering::Relaxed),
             Kind::Page => self.sizes[1].load(Ordering::Relaxed),
+            Kind::Transact => self.sizes[2].load(Ordering::Relaxed),
             Kind::Small => ENVELOPE,
         }
     }
@@ -219,6 +227,7 @@ impl Account {
         let size = match kind {
             Kind::Get => &self.sizes[0],
             Kind::Page => &self.sizes[1],
+            Kind::Transact => &self.sizes[2],
             Kind::Small => return,
         };
         let known = size.load(Ordering::Relaxed);
@@ -262,7 +271,8 @@ pub struct Expected {
 
 impl Expected {
     /// Counts the answer until the client has it. A read's that does not fit is
-    /// replaced by an error, for it has done nothing.
+    /// replaced by an error, for it has done nothing; a transaction's loses what its
+    /// operations answer, and says so.
     pub fn settle(self, answer: Answer) -> (Answer, Held) {
         let bytes = size(&answer);
         let refusable = !matches!(answer, Answer::Error(_)) && self.kind != Kind::Small;
@@ -275,9 +285,15 @@ impl Expected {
             Some(held) if self.account.held() > bytes => (compact::answer(answer), held),
             Some(held) => (answer, held),
             None => {
-                let answer = Answer::Error(refused(bytes).to_wire());
+                let answer = match answer {
+                    Answer::Transact(done) if self.kind == Kind::Transact => {
+                        let (answers, answers_dropped) = (Vec::new(), true);
+                        Answer::Transact(TransactResponse { answers, answers_dropped, ..done })
+                    }
+                    _ => Answer::Error(refused(bytes).to_wire()),
+                };
                 let held = self.account.hold(size(&answer), false);
-                (answer, held.expect("an error is never refused"))
+                (answer, held.expect("what says so little is never refused"))
             }
         }
     }
@@ -352,14 +368,25 @@ fn size(answer: &Answer) -> usize {
     ENVELOPE
         + match answer {
             Answer::Get(get) => get.value.len(),
-            Answer::Scan(scan) => {
-                let entry = |e: &doug_proto::v1::ScanEntry| e.key.len() + e.value.len() + 64;
-                scan.entries.iter().map(entry).sum()
-            }
+            Answer::Scan(scan) => scan.entries.iter().map(size_of_entry).sum(),
             Answer::Status(status) => 2 * status.encoded_len(),
+            Answer::Transact(transact) => transact.answers.iter().map(size_in_transaction).sum(),
             Answer::Error(error) => error.encoded_len(),
             _ => 0,
         }
+}
+
+fn size_of_entry(entry: &ScanEntry) -> usize {
+    entry.key.len() + entry.value.len() + 64
+}
+
+fn size_in_transaction(answer: &OperationAnswer) -> usize {
+    use doug_proto::v1::operation_answer::Answer;
+    64 + match &answer.answer {
+        Some(Answer::Get(get)) => get.value.len(),
+        Some(Answer::Scan(scan)) => scan.entries.iter().map(size_of_entry).sum(),
+        _ => 0,
+    }
 }
 
 #[cfg(test)]
@@ -437,6 +464,38 @@ mod tests {
             let answer = Answer::Put(PutResponse::default());
             let (answer, held) = account.expect(Some(&put)).settle(answer);
             assert!(matches!(answer, Answer::Put(_)));
+            kept.push(held);
+        }
+    }
+
+    #[test]
+    fn a_transaction_that_is_done_is_told_without_its_answers_where_they_have_no_room() {
+        use doug_proto::v1::{self, operation_answer, transact_operation};
+        let account = Answers::new(1 << 20).account();
+        let get = v1::GetOperation { key: "k".into() };
+        let put = v1::PutOperation { key: "l".into(), value: "v".into() };
+        let operations =
+            [transact_operation::Operation::Get(get), transact_operation::Operation::Put(put)];
+        let operations = operations.map(|one| v1::TransactOperation { operation: Some(one) });
+        let request = v1::TransactRequest { then: operations.into(), ..Default::default() };
+        let asked = Operation::Transact(request);
+        let value = vec![b'v'; 200 << 10].into();
+        let got = v1::GetAnswer { found: true, value, value_revision: 1 };
+        let got = v1::OperationAnswer { answer: Some(operation_answer::Answer::Get(got)) };
+        let done = TransactResponse {
+            conditions_met: true,
+            answers: vec![got, v1::OperationAnswer::default()],
+            ..Default::default()
+        };
+        let mut kept = Vec::new();
+        for number in 0..10 {
+            let settled = account.expect(Some(&asked)).settle(Answer::Transact(done.clone()));
+            let (Answer::Transact(told), held) = settled else { panic!("it is done") };
+            assert!(told.conditions_met);
+            assert_eq!(
+                (told.answers.len(), told.answers_dropped),
+                [(2, false), (0, true)][number.min(1)]
+            );
             kept.push(held);
         }
     }

@@ -2,20 +2,20 @@
 //! from a block, is a slice of it and keeps all of it in memory.
 
 use bytes::{Bytes, BytesMut};
-use doug_proto::v1::stream_answer::Answer;
+use doug_proto::v1::{ScanEntry, stream_answer::Answer};
 
 /// The same answer, with its keys and values in memory of their own.
 pub(crate) fn answer(mut answer: Answer) -> Answer {
     match &mut answer {
         Answer::Get(get) => get.value = Bytes::copy_from_slice(&get.value),
-        Answer::Scan(scan) => {
-            let bytes = scan.entries.iter().map(|entry| entry.key.len() + entry.value.len());
-            // One piece of memory for the page, not two for each of its entries.
-            let mut page = BytesMut::with_capacity(bytes.sum());
-            for entry in &mut scan.entries {
-                for part in [&mut entry.key, &mut entry.value] {
-                    page.extend_from_slice(part);
-                    *part = page.split().freeze();
+        Answer::Scan(scan) => entries(&mut scan.entries),
+        Answer::Transact(transact) => {
+            use doug_proto::v1::operation_answer::Answer;
+            for answer in transact.answers.iter_mut().filter_map(|one| one.answer.as_mut()) {
+                match answer {
+                    Answer::Get(get) => get.value = Bytes::copy_from_slice(&get.value),
+                    Answer::Scan(scan) => entries(&mut scan.entries),
+                    _ => {}
                 }
             }
         }
@@ -24,10 +24,22 @@ pub(crate) fn answer(mut answer: Answer) -> Answer {
     answer
 }
 
+/// One piece of memory for a page, not two for each of its entries.
+fn entries(entries: &mut [ScanEntry]) {
+    let bytes = entries.iter().map(|entry| entry.key.len() + entry.value.len());
+    let mut page = BytesMut::with_capacity(bytes.sum());
+    for entry in entries {
+        for part in [&mut entry.key, &mut entry.value] {
+            page.extend_from_slice(part);
+            *part = page.split().freeze();
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use doug_proto::v1::{GetResponse, ScanEntry, ScanResponse};
+    use doug_proto::v1::{GetResponse, ScanResponse};
 
     #[test]
     fn a_small_value_lets_go_of_the_message_it_came_in() {

@@ -26,6 +26,8 @@ pub use watch::{MapFollower, MapTeller};
 use crate::address::host_port;
 use crate::error::Fault;
 use crate::ids::{DatabaseId, NodeId};
+use crate::routing::Routing;
+use crate::v1;
 use bytes::Bytes;
 use tonic::Code;
 
@@ -170,6 +172,23 @@ impl Partition {
     /// Whether the routing bytes lie in its interval.
     pub fn contains(&self, point: &[u8]) -> bool {
         self.start[..] <= *point && (self.end.is_empty() || *point < self.end[..])
+    }
+
+    /// Whether every key from `range.start` up to `range.end` lies in the partition, by the
+    /// routing of its keyspace.
+    pub fn contains_range(&self, routing: &Routing, range: &v1::KeyRange) -> bool {
+        if self.start.is_empty() && self.end.is_empty() {
+            return true;
+        }
+        match routing {
+            Routing::Hash { .. } => routing
+                .shared_point(&range.start, &range.end)
+                .is_some_and(|point| self.contains(&point)),
+            Routing::Range => {
+                let ends = !range.end.is_empty() && range.end <= self.end;
+                self.contains(&range.start) && (self.end.is_empty() || ends)
+            }
+        }
     }
 
     /// The voter on `node`, if any.

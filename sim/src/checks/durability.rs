@@ -11,8 +11,10 @@ pub(super) fn acknowledged_is_committed(
     references: &BTreeMap<u64, Reference>,
 ) -> Result<(), Violation> {
     for operation in history {
-        let Some((_, Answer::Written { revision, met: true, .. })) = &operation.answered else {
-            continue;
+        let revision = match &operation.answered {
+            Some((_, Answer::Written { revision, met: true, .. })) => revision,
+            Some((_, Answer::Transacted(outcome))) => &outcome.revision,
+            _ => continue,
         };
         let reference = references.get(&operation.partition);
         let stands = match &operation.action {
@@ -20,6 +22,8 @@ pub(super) fn acknowledged_is_committed(
                 reference.and_then(|r| r.at(key, *revision)) == Some((*revision, value))
             }),
             Action::Delete { key } => reference.is_some_and(|r| r.at(key, *revision).is_none()),
+            // What it did was compared with the command when it was answered.
+            Action::Transact(_) => reference.is_some_and(|r| r.last() >= *revision),
             Action::Register | Action::Get { .. } | Action::Scan { .. } => true,
         };
         if !stands {

@@ -26,6 +26,7 @@ fn revision(answer: &Answer) -> u64 {
         | Answer::Written { revision, .. }
         | Answer::Got { revision, .. }
         | Answer::Scanned { revision, .. } => *revision,
+        Answer::Transacted(outcome) => outcome.revision,
     }
 }
 
@@ -68,8 +69,11 @@ impl Freshness {
                 }
                 Asked::Eventual => return Ok(()),
             },
+            Action::Transact(_) if !operation.action.writes() => {
+                (self.floor(partition, operation.asked), "linearizable")
+            }
             // A repeated outcome is as old as its first try, which is not older than this.
-            Action::Register | Action::Put { .. } | Action::Delete { .. } => {
+            Action::Register | Action::Put { .. } | Action::Delete { .. } | Action::Transact(_) => {
                 (self.floor(partition, operation.asked) + 1, "write")
             }
         };

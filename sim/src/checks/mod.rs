@@ -1,6 +1,7 @@
 //! What must hold, each promise in a file of its own.
 
 mod committed;
+mod counters;
 mod durability;
 pub mod files;
 mod freshness;
@@ -340,6 +341,7 @@ impl Checks {
         }
         self.refusals.judge(&self.references)?;
         durability::acknowledged_is_committed(&self.history, &self.references)?;
+        counters::judge(&self.history, &self.references)?;
         registers::judge(&self.history)
     }
 }

@@ -4,6 +4,7 @@
 use super::Violation;
 use crate::history::{Action, Operation, value_number};
 use crate::reference::Reference;
+use doug_proto::v1::transact_operation::Operation as Step;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Values that must never be written, by partition.
@@ -13,12 +14,21 @@ pub(super) struct Refusals {
 }
 
 impl Refusals {
-    /// A write was refused for good. A delete writes no value by which it could be known
-    /// again: one that was applied all the same shows as a key that is missing without a
-    /// reason, to the checker of linearizability.
+    /// A write was refused for good. One that increments shows in its counter. A delete writes no
+    /// value by which it could be known again: one that was applied all the same shows as a key
+    /// that is missing without a reason, to the checker of linearizability.
     pub(super) fn note(&mut self, operation: &Operation) {
         if let Action::Put { value, .. } = &operation.action {
             self.values.entry(operation.partition).or_default().insert(value_number(value));
+        }
+        if let Action::Transact(request) = &operation.action {
+            for one in request.then.iter().chain(&request.otherwise) {
+                let Some(Step::Put(put)) = &one.operation else { continue };
+                let number = value_number(&put.value);
+                if number > 0 {
+                    self.values.entry(operation.partition).or_default().insert(number);
+                }
+            }
         }
     }
 
@@ -46,7 +56,7 @@ mod tests {
     use crate::history::Condition;
     use bytes::Bytes;
     use doug_node::work::encode_command;
-    use doug_proto::v1::{self, write_operation};
+    use doug_proto::v1::{self, transact_operation};
 
     fn put(value: u64) -> Operation {
         let value = Bytes::copy_from_slice(&value.to_be_bytes());
@@ -66,9 +76,9 @@ mod tests {
     fn committed(value: u64) -> BTreeMap<u64, Reference> {
         let value = Bytes::copy_from_slice(&value.to_be_bytes());
         let put = v1::PutOperation { key: Bytes::from_static(b"k"), value };
-        let operation = Some(write_operation::Operation::Put(put));
+        let operation = Some(transact_operation::Operation::Put(put));
         let write = v1::WriteCommand {
-            operations: vec![v1::WriteOperation { operation }],
+            then: vec![v1::TransactOperation { operation }],
             ..Default::default()
         };
         let command = v1::Command { command: Some(v1::command::Command::Write(write)) };

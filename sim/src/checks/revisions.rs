@@ -63,6 +63,29 @@ impl Revisions {
                 }
                 Ok(())
             }
+            Answer::Transacted(told) => {
+                let Action::Transact(asked) = &operation.action else { return Ok(()) };
+                let did = if operation.action.writes() {
+                    reference.outcome(told.revision).cloned()
+                } else {
+                    (told.revision <= reference.last())
+                        .then(|| reference.read(told.revision, asked))
+                };
+                let Some(mut did) = did else {
+                    let at = told.revision;
+                    return wrong(format!(
+                        "a transaction was answered at {at}, which is no command"
+                    ));
+                };
+                if told.answers_dropped {
+                    did.answers.clear();
+                    did.answers_dropped = true;
+                }
+                if **told != did {
+                    return wrong(format!("{asked:?} was answered {told:?}, but did {did:?}"));
+                }
+                Ok(())
+            }
             Answer::Got { revision, found } => {
                 let Action::Get { key, .. } = &operation.action else { return Ok(()) };
                 let expected = reference.at(key, *revision);

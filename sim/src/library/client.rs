@@ -153,7 +153,7 @@ impl Caller {
         }
         match done {
             Done::Answered(answer) => {
-                stamped_later(&answer, &seen)?;
+                stamped_later(&answer, operation.action.writes(), &seen)?;
                 let answered = asked.understand(&answer, operation.partition, cx);
                 let (answer, header) = answered.map_err(|what| {
                     Violation::new(NAME, format!("client {}: {what}", self.index))
@@ -176,7 +176,7 @@ impl Caller {
         header: Header,
         cx: &mut Context,
     ) -> Result<(), Violation> {
-        if let Answer::Written { met: true, .. } = answer {
+        if operation.action.writes() && answer.is_done() {
             self.agenda.wrote();
         }
         count(&operation.action, &answer, cx);
@@ -237,7 +237,7 @@ impl Caller {
         if fault.code == Code::FailedPrecondition && !fault.is_session_expired() && !is_scan {
             return wrong("an operation that asks for nothing special was refused");
         }
-        if !matches!(operation.action, Action::Put { .. } | Action::Delete { .. }) {
+        if !operation.action.writes() {
             cx.coverage.hit("library read failed");
             return if fault.is_outcome_unknown() {
                 wrong("a read is called unknown")
@@ -268,11 +268,12 @@ impl Caller {
 
 /// A write has a later stamp than all that its client had seen, of whichever partition, before it
 /// began.
-fn stamped_later(answer: &Wire, seen: &SessionToken) -> Result<(), Violation> {
+fn stamped_later(answer: &Wire, is_write: bool, seen: &SessionToken) -> Result<(), Violation> {
     let header = match answer {
         Wire::Put(answer) => &answer.header,
         Wire::Delete(answer) => &answer.header,
         Wire::Batch(answer) => &answer.header,
+        Wire::Transact(answer) if is_write => &answer.header,
         _ => return Ok(()),
     };
     match header.as_ref().map(|header| header.stamp) {

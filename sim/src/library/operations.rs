@@ -15,7 +15,7 @@ use std::time::Duration;
 #[derive(Clone, Debug)]
 pub enum Asked {
     /// One operation.
-    One(Wire),
+    One(Box<Wire>),
     /// All pages of a scan.
     Scan {
         /// Of this partition alone.
@@ -55,12 +55,12 @@ impl Asked {
         match action {
             Action::Register => unreachable!("the library registers sessions itself"),
             Action::Put { keys, value, condition } => match &keys[..] {
-                [key] => Asked::One(Wire::Put(v1::PutRequest {
+                [key] => Asked::One(Box::new(Wire::Put(v1::PutRequest {
                     key: key.clone(),
                     value: value.clone(),
                     condition: condition_of(condition).to_wire(),
                     ..Default::default()
-                })),
+                }))),
                 several => {
                     let write = |key: &Bytes| {
                         let put = v1::PutOperation { key: key.clone(), value: value.clone() };
@@ -68,18 +68,22 @@ impl Asked {
                         v1::WriteOperation { operation }
                     };
                     let operations = several.iter().map(write).collect();
-                    Asked::One(Wire::Batch(v1::BatchRequest { operations, ..Default::default() }))
+                    Asked::One(Box::new(Wire::Batch(v1::BatchRequest {
+                        operations,
+                        ..Default::default()
+                    })))
                 }
             },
-            Action::Delete { key } => Asked::One(Wire::Delete(v1::DeleteRequest {
+            Action::Delete { key } => Asked::One(Box::new(Wire::Delete(v1::DeleteRequest {
                 key: key.clone(),
                 ..Default::default()
-            })),
-            Action::Get { key, freshness } => Asked::One(Wire::Get(v1::GetRequest {
+            }))),
+            Action::Transact(request) => Asked::One(Box::new(Wire::Transact((**request).clone()))),
+            Action::Get { key, freshness } => Asked::One(Box::new(Wire::Get(v1::GetRequest {
                 key: key.clone(),
                 read: read_of(*freshness, token).to_wire(),
                 ..Default::default()
-            })),
+            }))),
             Action::Scan { freshness, reverse } => Asked::Scan {
                 partition,
                 options: ScanOptions {
@@ -101,7 +105,7 @@ impl Asked {
     pub async fn carry_out(self, client: &Client, timeout: Duration) -> Done {
         let result = match self {
             Asked::One(operation) => {
-                client.execute(operation, client.now() + timeout).await.map(Done::Answered)
+                client.execute(*operation, client.now() + timeout).await.map(Done::Answered)
             }
             Asked::Scan { partition, options } => {
                 scan(client, partition, &options, timeout).await.map(Done::Scanned)
@@ -121,7 +125,7 @@ impl Asked {
         cx: &Context,
     ) -> Result<(Answer, Header), String> {
         let Asked::One(asked) = self else { unreachable!("scans have pages") };
-        let (header, answer): (_, Box<dyn Fn(u64) -> Answer>) = match (asked, told) {
+        let (header, answer): (_, Box<dyn Fn(u64) -> Answer>) = match (&**asked, told) {
             (Wire::Put(_), Told::Put(put)) => {
                 let (met, current) = (put.condition_met, put.current_revision);
                 (&put.header, written(met, false, current))
@@ -133,6 +137,21 @@ impl Asked {
             (Wire::Delete(_), Told::Delete(delete)) => {
                 let (met, current) = (delete.condition_met, delete.current_revision);
                 (&delete.header, written(met, delete.existed, current))
+            }
+            (Wire::Transact(_), Told::Transact(transact)) => {
+                let outcome = v1::Outcome {
+                    conditions_met: transact.conditions_met,
+                    failed_condition: transact.failed_condition,
+                    current_revision: transact.current_revision,
+                    answers: transact.answers.clone(),
+                    answers_dropped: transact.answers_dropped,
+                    obstacle: transact.obstacle,
+                    ..Default::default()
+                };
+                let at = move |revision| {
+                    Answer::Transacted(Box::new(v1::Outcome { revision, ..outcome.clone() }))
+                };
+                (&transact.header, Box::new(at))
             }
             (Wire::Get(_), Told::Get(get)) => {
                 let found = get.found.then(|| (get.value.clone(), get.value_revision));

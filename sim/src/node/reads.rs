@@ -8,7 +8,7 @@ use crate::history::{Answer, Freshness};
 use crate::mutants::Mutant;
 use crate::time::micros;
 use bytes::Bytes;
-use doug_node::apply::ReplicaData;
+use doug_node::apply::{ReplicaData, execute};
 use doug_node::host::{Event, ReadKind, ReadyRead};
 use doug_node::serving::serves;
 use doug_node::work::RequestId;
@@ -25,6 +25,7 @@ pub(super) enum Asked {
     Write,
     Get(u64, Bytes),
     Scan(u64, bool),
+    Transact(u64, Box<v1::TransactRequest>),
 }
 
 impl Process {
@@ -48,6 +49,9 @@ impl Process {
                 let seen = Stamp(0);
                 let event = Event::Write { request: id, partition, command, seen, deadline };
                 return self.post(self.host_of(partition), event, cx);
+            }
+            Ask::Transact(request) => {
+                (Asked::Transact(partition, request), Freshness::Linearizable)
             }
             Ask::Get(key, freshness) => (Asked::Get(partition, key), freshness),
             Ask::Scan { freshness, reverse } => (Asked::Scan(partition, reverse), freshness),
@@ -95,6 +99,10 @@ impl Process {
             Asked::Get(partition, key) => {
                 let held = self.readable(partition, ready, cx)?;
                 held.map(|held| (held.key(), get(&held, &key)))
+            }
+            Asked::Transact(partition, request) => {
+                let held = self.readable(partition, ready, cx)?;
+                held.map(|held| (held.key(), transact(&held, &request)))
             }
             Asked::Scan(partition, reverse) => {
                 let held = self.readable(partition, ready, cx)?;
@@ -181,6 +189,12 @@ fn get(partition: &ReplicaData, key: &[u8]) -> Result<Answer, ReadError> {
     Ok(Answer::Got { revision: view.revision(), found })
 }
 
+fn transact(partition: &ReplicaData, request: &v1::TransactRequest) -> Result<Answer, ReadError> {
+    let view = partition.reader().view();
+    let (outcome, _nothing) = execute(&view, view.revision(), request.into())?;
+    Ok(Answer::Transacted(Box::new(outcome)))
+}
+
 fn scan(partition: &ReplicaData, reverse: bool) -> Result<Answer, ReadError> {
     let view = partition.reader().view();
     let range = ScanRange { reverse, ..ScanRange::all() };
@@ -202,6 +216,11 @@ pub(super) fn written(outcome: &v1::Outcome) -> Result<Answer, Refusal> {
     if outcome.wrong_partition {
         let (leader, not_here) = (None, true);
         return Err(Refusal { not_executed: true, leader, expired: false, not_here });
+    }
+    let is_transaction =
+        !outcome.answers.is_empty() || outcome.answers_dropped || outcome.obstacle.is_some();
+    if is_transaction {
+        return Ok(Answer::Transacted(Box::new(outcome.clone())));
     }
     Ok(Answer::Written {
         revision: outcome.revision,

@@ -1,9 +1,12 @@
 //! What a partition must be after each command, worked out a second time and
 //! differently: from the committed batches alone, with every version kept.
 
+mod transactions;
+
+use self::transactions::Versions;
 use bytes::Bytes;
-use doug_proto::limits::{SESSION_BYTES, SESSION_WINDOW};
-use doug_proto::v1::{self, command, condition::Test, write_operation::Operation};
+use doug_proto::limits::{KEPT_ANSWER_BYTES, SESSION_ANSWER_BYTES, SESSION_BYTES, SESSION_WINDOW};
+use doug_proto::v1::{self, command};
 use doug_raft::{Batch, BatchKind};
 use prost::Message;
 use std::collections::BTreeMap;
@@ -13,7 +16,7 @@ use std::collections::BTreeMap;
 pub struct Reference {
     batches: Vec<Batch>,
     last: u64,
-    versions: BTreeMap<Bytes, Vec<(u64, Option<Bytes>)>>,
+    versions: Versions,
     sessions: BTreeMap<u64, SessionRecord>,
     /// Of every session what it was after each command that changed it; nothing once evicted.
     session_versions: BTreeMap<u64, Vec<(u64, Option<v1::SessionState>)>>,
@@ -28,11 +31,31 @@ struct SessionRecord {
     answered: BTreeMap<u64, v1::Outcome>,
 }
 
+/// Bytes of the answers of an outcome.
+fn answer_bytes(outcome: &v1::Outcome) -> usize {
+    outcome.answers.iter().map(Message::encoded_len).sum()
+}
+
 impl SessionRecord {
+    fn answer_bytes(&self) -> usize {
+        self.answered.values().map(answer_bytes).sum()
+    }
+
+    /// What is kept of an outcome (docs/guarantees.md).
+    fn kept(&self, outcome: &v1::Outcome) -> v1::Outcome {
+        let bytes = answer_bytes(outcome);
+        let mut kept = outcome.clone();
+        if bytes > KEPT_ANSWER_BYTES || self.answer_bytes() + bytes > SESSION_ANSWER_BYTES {
+            kept.answers.clear();
+            kept.answers_dropped = true;
+        }
+        kept
+    }
+
     fn state(&self, id: u64) -> v1::SessionState {
         let outcome = |(sequence, outcome): (&u64, &v1::Outcome)| v1::SessionOutcome {
             sequence: *sequence,
-            outcome: Some(*outcome),
+            outcome: Some(outcome.clone()),
         };
         v1::SessionState {
             id,
@@ -126,7 +149,8 @@ impl Reference {
     fn session_changed(&mut self, id: u64, index: u64) {
         let state = self.sessions.get(&id).map(|session| session.state(id));
         self.session_versions.entry(id).or_default().push((index, state));
-        let cost = |session: &SessionRecord| 192 + 64 * session.answered.len();
+        let cost =
+            |session: &SessionRecord| 192 + 64 * session.answered.len() + session.answer_bytes();
         while self.sessions.values().map(cost).sum::<usize>() > SESSION_BYTES {
             let by_use = self.sessions.iter().min_by_key(|(_, session)| session.used);
             let Some((&evicted, _)) = by_use else { return };
@@ -153,14 +177,15 @@ impl Reference {
         session.lowest = session.lowest.max(least);
         let lowest = session.lowest;
         session.answered.retain(|sequence, _| *sequence >= lowest);
-        let answered = session.answered.get(&claim.sequence).copied();
+        let answered = session.answered.get(&claim.sequence).cloned();
         let outcome = match answered {
             Some(outcome) => outcome,
             None if claim.sequence < lowest => expired,
             None => {
                 let outcome = self.execute(index, write);
                 let session = self.sessions.entry(claim.id).or_default();
-                session.answered.insert(claim.sequence, outcome);
+                let kept = session.kept(&outcome);
+                session.answered.insert(claim.sequence, kept);
                 let greatest = session.answered.keys().next_back().copied().unwrap_or_default();
                 session.lowest = session.lowest.max((greatest + 1).saturating_sub(SESSION_WINDOW));
                 session.answered = session.answered.split_off(&session.lowest);
@@ -172,45 +197,30 @@ impl Reference {
     }
 
     fn execute(&mut self, index: u64, write: &v1::WriteCommand) -> v1::Outcome {
-        let mut outcome = v1::Outcome { revision: index, ..Default::default() };
-        for (number, condition) in (0..).zip(&write.conditions) {
-            let current = self.newest(&condition.key);
-            let met = match &condition.test {
-                Some(Test::Exists(exists)) => current.is_some() == *exists,
-                Some(Test::Revision(revision)) => current.is_some_and(|(at, _)| at == *revision),
-                Some(Test::Value(value)) => current.is_some_and(|(_, found)| found == value),
-                None => false,
-            };
-            if !met {
-                outcome.failed_condition = number;
-                outcome.current_revision = current.map_or(0, |(at, _)| at);
-                return outcome;
-            }
-        }
-        outcome.conditions_met = true;
-        for operation in write.operations.iter().filter_map(|o| o.operation.as_ref()) {
-            let (key, value) = match operation {
-                Operation::Put(put) => (&put.key, Some(put.value.clone())),
-                Operation::Delete(delete) => {
-                    outcome.existed = self.newest(&delete.key).is_some();
-                    (&delete.key, None)
-                }
-            };
-            self.versions.entry(key.clone()).or_default().push((index, value));
+        let conditions = &write.conditions;
+        let mut outcome = transactions::choose(&self.versions, u64::MAX, index, conditions);
+        let list = if outcome.conditions_met { &write.then } else { &write.otherwise };
+        transactions::carry_out(&mut self.versions, index, list, &mut outcome);
+        if !write.answers {
+            outcome.existed = transactions::deleted_one(&outcome.answers);
+            outcome.answers.clear();
         }
         outcome
     }
 
-    fn newest(&self, key: &[u8]) -> Option<(u64, &Bytes)> {
-        self.at(key, u64::MAX)
+    /// What a transaction that changes nothing must answer after the command at `revision`.
+    pub fn read(&self, revision: u64, asked: &v1::TransactRequest) -> v1::Outcome {
+        let mut outcome =
+            transactions::choose(&self.versions, revision, revision, &asked.conditions);
+        let list = if outcome.conditions_met { &asked.then } else { &asked.otherwise };
+        let mut copy = transactions::upto(&self.versions, revision);
+        transactions::carry_out(&mut copy, revision, list, &mut outcome);
+        outcome
     }
 
     /// The value of a key after the command at `revision`, and the revision that wrote it.
     pub fn at(&self, key: &[u8], revision: u64) -> Option<(u64, &Bytes)> {
-        let versions = self.versions.get(key)?;
-        let after = versions.partition_point(|(at, _)| *at <= revision);
-        let (at, value) = versions.get(after.checked_sub(1)?)?;
-        value.as_ref().map(|value| (*at, value))
+        transactions::at(&self.versions, key, revision)
     }
 
     /// All keys with their values after the command at `revision`.
