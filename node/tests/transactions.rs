@@ -240,7 +240,7 @@ fn a_transaction_visits_only_so_many_keys_and_answers_only_so_much() {
     let all_but_one = then(vec![delete_range("k", "k10000"), set("done", "")]);
     assert_eq!(
         obstacle(bench.apply_one(then(vec![delete_range("", "")]))),
-        Some(Reason::TooManyKeys)
+        Some(Reason::RangesTooLarge)
     );
     assert_eq!(bench.get(b"k00000"), Some("v".into()));
     assert_eq!(obstacle(bench.apply_one(all_but_one)), None);
@@ -252,6 +252,22 @@ fn a_transaction_visits_only_so_many_keys_and_answers_only_so_much() {
     assert_eq!(obstacle(bench.apply_one(then(vec![get("large"); 2]))), None);
     let outcome = bench.apply_one(then(vec![get("large"); 3]));
     assert_eq!(obstacle(outcome), Some(Reason::AnswersTooLong));
+}
+
+#[test]
+fn what_ranges_hold_is_bounded_in_bytes_too_whatever_is_asked_of_it() {
+    let mut bench = Bench::new();
+    let fit = limits::RANGE_BYTES / limits::VALUE_BYTES;
+    for number in 0..fit {
+        let (key, value) = (format!("k{number}").into(), vec![b'v'; limits::VALUE_BYTES].into());
+        let large = operation(Operation::Put(v1::PutOperation { key, value }));
+        bench.apply_one(then(vec![large]));
+        bench.flush();
+    }
+    // Their values fill the bound, their keys go beyond it.
+    let obstacle = bench.apply_one(then(vec![count("k", "")])).obstacle.expect("it is too much");
+    assert_eq!(obstacle.reason(), Reason::RangesTooLarge);
+    assert_eq!(answers(&bench.apply_one(then(vec![count("k1", "")]))), [(fit - 1).to_string()]);
 }
 
 #[test]

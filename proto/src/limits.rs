@@ -28,6 +28,9 @@ pub const SCAN_PAGE_BYTES: usize = 1 << 20;
 pub const BATCH_OPERATIONS: usize = 10_000;
 /// Most keys that the ranges of one transaction hold, all together.
 pub const RANGE_KEYS: usize = 10_000;
+/// Most bytes of keys and values that they hold: they are read while the transaction is applied,
+/// and until then its partition applies nothing else.
+pub const RANGE_BYTES: usize = 64 << 20;
 /// Most bytes of keys and values that one transaction answers.
 pub const TRANSACTION_ANSWER_BYTES: usize = 4 << 20;
 /// The answers of a transaction are kept for its repetition up to this length.

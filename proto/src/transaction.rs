@@ -174,9 +174,10 @@ pub fn told(obstacle: &v1::Obstacle) -> String {
                 .to_owned()
         }
         Reason::Overflow => "the sum is beyond a signed 64-bit number".to_owned(),
-        Reason::TooManyKeys => format!(
-            "the ranges hold more than {} keys, which is the most for one transaction",
-            limits::RANGE_KEYS
+        Reason::RangesTooLarge => format!(
+            "the ranges hold more than {} keys or {} bytes, which is the most for one transaction",
+            limits::RANGE_KEYS,
+            limits::RANGE_BYTES
         ),
         Reason::AnswersTooLong => format!(
             "the answers are longer than {} bytes, which is the most for one transaction",

@@ -9,7 +9,10 @@ use doug_proto::ids::{DatabaseId, NodeId};
 use doug_proto::map::{KeyspaceId, PartitionMap};
 use doug_proto::token::{Place, ScanToken, SessionToken};
 use doug_proto::transaction;
-use doug_proto::v1::{self, condition::Test, stream_operation::Operation, write_operation};
+use doug_proto::v1::transact_operation::Operation as Step;
+use doug_proto::v1::{
+    self, Relation, condition::Test, stream_operation::Operation, write_operation,
+};
 use doug_raft::{
     Batch, BatchKind, BatchTime, Clock, Configuration, LivenessEpoch, Membership,
     Message as RaftMessage, PartitionId, ReplicaId, Stamp, Verdict,
@@ -55,8 +58,10 @@ pub fn seeds() -> Vec<Seed> {
         seed("batch", "configuration", batch(BatchKind::Configuration).encoded),
         seed("membership", "joint-with-learner", joint().encode()),
         seed("commands", "session-and-conditions", commands()),
+        seed("commands", "transactions", transactions()),
         seed("peer_turn", "every-kind-of-message", peer_turn()),
         seed("client_request", "every-kind-of-operation", client_request()),
+        seed("client_request", "every-step-of-a-transaction", transact_request()),
     ]
 }
 
@@ -139,13 +144,89 @@ fn commands() -> Vec<u8> {
         write(None, vec![condition(b"Key", Test::Revision(2))], vec![delete(b"Key")]),
         write(None, vec![condition(b"B", Test::Value(Bytes::new()))], vec![put(b"z")]),
     ];
+    with_lengths(&commands)
+}
+
+/// As the target reads them: the length of each in front of it.
+fn with_lengths(commands: &[v1::command::Command]) -> Vec<u8> {
     let mut bytes = Vec::new();
     for command in commands {
-        let command = v1::Command { command: Some(command) }.encode_to_vec();
+        let command = v1::Command { command: Some(command.clone()) }.encode_to_vec();
         bytes.extend_from_slice(&(command.len() as u16).to_le_bytes());
         bytes.extend_from_slice(&command);
     }
     bytes
+}
+
+/// Of one session: the second increments beyond 64 bits, the last is sent again.
+fn transactions() -> Vec<u8> {
+    let transact = |sequence, then, otherwise| {
+        v1::command::Command::Write(v1::WriteCommand {
+            session: session(sequence),
+            conditions: conditions(),
+            then,
+            otherwise,
+            answers: true,
+        })
+    };
+    with_lengths(&[
+        v1::command::Command::Register(v1::RegisterCommand {}),
+        transact(1, steps(), steps()),
+        transact(2, vec![increment(i64::MAX)], vec![increment(i64::MAX), increment(1)]),
+        transact(3, vec![increment(-1)], steps()),
+        transact(3, vec![increment(-1)], steps()),
+    ])
+}
+
+fn transact_request() -> Vec<u8> {
+    let transact = Operation::Transact(v1::TransactRequest {
+        conditions: conditions(),
+        then: steps(),
+        otherwise: vec![increment(1)],
+        session: session(1),
+        ..Default::default()
+    });
+    let operation = v1::StreamOperation { id: 1, operation: Some(transact), ..Default::default() };
+    v1::StreamRequest { operations: vec![operation] }.encode_to_vec()
+}
+
+fn conditions() -> Vec<v1::Condition> {
+    let related = |relation: Relation, condition| v1::Condition {
+        relation: relation.into(),
+        ..condition
+    };
+    let every = v1::Condition { range: upper_case(), ..condition(b"", Test::Revision(1 << 40)) };
+    vec![
+        condition(b"Key", Test::Exists(false)),
+        related(Relation::NotEqual, condition(b"Key", Test::Value(Bytes::from_static(b"one")))),
+        related(Relation::Less, every),
+    ]
+}
+
+fn upper_case() -> Option<v1::KeyRange> {
+    Some(v1::KeyRange { start: Bytes::from_static(b"A"), end: Bytes::from_static(b"Z") })
+}
+
+/// One of each kind.
+fn steps() -> Vec<v1::TransactOperation> {
+    let key = || Bytes::from_static(b"Key");
+    let (scan, range) = (v1::ScanOperation::default(), upper_case());
+    let mut steps = vec![increment(7)];
+    let others = [
+        Step::Put(v1::PutOperation { key: key(), value: Bytes::from_static(b"value") }),
+        Step::Get(v1::GetOperation { key: key() }),
+        Step::Scan(v1::ScanOperation { range: range.clone(), limit: 1, reverse: true, ..scan }),
+        Step::Count(v1::CountOperation { range: range.clone() }),
+        Step::Delete(v1::DeleteOperation { key: key() }),
+        Step::DeleteRange(v1::DeleteRangeOperation { range }),
+    ];
+    steps.extend(others.map(|step| v1::TransactOperation { operation: Some(step) }));
+    steps
+}
+
+fn increment(by: i64) -> v1::TransactOperation {
+    let step = Step::Increment(v1::IncrementOperation { key: Bytes::from_static(b"Number"), by });
+    v1::TransactOperation { operation: Some(step) }
 }
 
 fn peer_turn() -> Vec<u8> {

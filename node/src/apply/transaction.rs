@@ -62,13 +62,17 @@ impl From<ReadError> for Stop {
 /// What all ranges of a transaction may visit, and all its answers hold.
 struct Budget {
     keys: usize,
+    range_bytes: usize,
     answer_bytes: usize,
 }
 
 impl Budget {
-    fn visit(&mut self) -> Result<(), Stop> {
-        let left = self.keys.checked_sub(1);
-        self.keys = left.ok_or(Stop::Obstacle(Reason::TooManyKeys))?;
+    /// A range holds the key, so its entry was read; whatever is asked of it, or nothing.
+    fn visit(&mut self, entry: &Entry) -> Result<(), Stop> {
+        let too_large = || Stop::Obstacle(Reason::RangesTooLarge);
+        let bytes = entry.key.len() + entry.value.len();
+        self.keys = self.keys.checked_sub(1).ok_or_else(too_large)?;
+        self.range_bytes = self.range_bytes.checked_sub(bytes).ok_or_else(too_large)?;
         Ok(())
     }
 
@@ -90,8 +94,11 @@ pub fn execute(
     transaction: Transaction<'_>,
 ) -> Result<(v1::Outcome, Vec<Op>), ReadError> {
     let mut outcome = v1::Outcome { revision, ..Default::default() };
-    let mut budget =
-        Budget { keys: limits::RANGE_KEYS, answer_bytes: limits::TRANSACTION_ANSWER_BYTES };
+    let mut budget = Budget {
+        keys: limits::RANGE_KEYS,
+        range_bytes: limits::RANGE_BYTES,
+        answer_bytes: limits::TRANSACTION_ANSWER_BYTES,
+    };
     outcome.conditions_met = true;
     for (number, condition) in (0..).zip(transaction.conditions) {
         match test(view, condition, &mut budget) {
@@ -167,8 +174,9 @@ fn test(
         return Ok((exists != first.is_some()).then_some(Unmet { current }));
     }
     for entry in entries {
-        budget.visit()?;
-        let Entry { revision, value, .. } = entry?;
+        let entry = entry?;
+        budget.visit(&entry)?;
+        let Entry { revision, value, .. } = entry;
         if !holds(condition, revision, &value) {
             return Ok(Some(Unmet { current: revision }));
         }
@@ -209,8 +217,7 @@ fn carry_out(
         Operation::Count(count) => {
             let mut counted = 0;
             for entry in staged.entries(&count.range.clone().unwrap_or_default(), false)? {
-                entry?;
-                budget.visit()?;
+                budget.visit(&entry?)?;
                 counted += 1;
             }
             Answer::Count(v1::CountAnswer { count: counted })
@@ -226,8 +233,9 @@ fn carry_out(
         Operation::DeleteRange(delete) => {
             let mut keys = Vec::new();
             for entry in staged.entries(&delete.range.clone().unwrap_or_default(), false)? {
-                budget.visit()?;
-                keys.push(entry?.key);
+                let entry = entry?;
+                budget.visit(&entry)?;
+                keys.push(entry.key);
             }
             for key in &keys {
                 staged.delete(key)?;
@@ -259,12 +267,13 @@ fn read_range(
     } as usize;
     let mut answer = v1::ScanAnswer::default();
     for entry in staged.entries(&scan.range.clone().unwrap_or_default(), scan.reverse)? {
-        let Entry { key, revision, value, .. } = entry?;
+        let entry = entry?;
         if answer.entries.len() == most {
             answer.more = true;
             break;
         }
-        budget.visit()?;
+        budget.visit(&entry)?;
+        let Entry { key, revision, value, .. } = entry;
         let value = if scan.keys_only { Bytes::new() } else { value };
         budget.answer(key.len() + value.len())?;
         answer.entries.push(v1::ScanEntry { key, value, revision });
