@@ -390,11 +390,13 @@ fn attempt_is_repeatable(request: &Request, has_session: bool) -> bool {
 /// Counts what was answered.
 pub fn count(action: &Action, answer: &Answer, cx: &mut Context) {
     use crate::history::Freshness;
+    if action.writes() && answer.is_done() {
+        cx.coverage.hit("write acknowledged");
+    }
     let name = match (action, answer) {
         (Action::Put { .. } | Action::Delete { .. }, Answer::Written { met: false, .. }) => {
             "condition not met"
         }
-        (Action::Put { .. } | Action::Delete { .. }, _) => "write acknowledged",
         (Action::Transact(_), Answer::Transacted(outcome)) => match outcome {
             _ if !action.writes() => "transaction that only reads",
             outcome if outcome.obstacle.is_some() => "transaction met an obstacle",
@@ -402,7 +404,7 @@ pub fn count(action: &Action, answer: &Answer, cx: &mut Context) {
             outcome if outcome.conditions_met => "transaction: then",
             _ => "transaction: else",
         },
-        (Action::Transact(_), _) => return,
+        (Action::Put { .. } | Action::Delete { .. } | Action::Transact(_), _) => return,
         (Action::Get { freshness, .. }, _) => match freshness {
             Freshness::Linearizable => "linearizable read",
             Freshness::Bounded(_) => "bounded read",
