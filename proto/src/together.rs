@@ -23,7 +23,7 @@ pub fn partition_of<'m>(
                 if range.end.is_empty() { "the last".to_owned() } else { quote::bytes(&range.end) };
             Err(Fault::invalid(format!(
                 "the keys from {} to {end} lie in several partitions, and a transaction touches \
-                 one: {}",
+                 one. {}",
                 quote::bytes(&range.start),
                 remedy(&keyspace.routing, &range.start, &range.end),
             )))
