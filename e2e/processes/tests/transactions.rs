@@ -55,8 +55,7 @@ async fn increments_apply_once_while_their_leader_is_killed_and_the_program_prin
 
     assert_eq!(demo.insist(&["incr", KEY, "-3"]).trim(), (sum - 3).to_string());
     let script = folder.path().join("script.txt");
-    let text =
-        "if value hits > \"\"\nthen\nget hits\nput hits 7\nincr hits\nelse\ndel hits\n";
+    let text = "if value hits > \"\"\nthen\nget hits\nput hits 7\nincr hits\nelse\ndel hits\n";
     std::fs::write(&script, text).unwrap();
     let script = script.to_str().expect("a path of the test is UTF-8");
     let expected = format!("get: {}\nput: done\nincr: 8\n", sum - 3);
