@@ -73,6 +73,7 @@ fn largest(partitions: u64) -> PartitionMap {
             outgoing: Vec::new(),
             next_replica: 0,
             goal: None,
+            recoveries: Vec::new(),
         }
     };
     let catalog = Partition {

@@ -26,6 +26,7 @@ pub fn map(partitions: u64, epoch: u64) -> PartitionMap {
         outgoing: Vec::new(),
         next_replica: 0,
         goal: None,
+        recoveries: Vec::new(),
     };
     PartitionMap {
         epoch,

@@ -79,6 +79,7 @@ impl Database {
                 outgoing: Vec::new(),
                 next_replica: 0,
                 goal: None,
+                recoveries: Vec::new(),
             }
         });
         // So that the keys of a transaction lie together.

@@ -29,7 +29,7 @@ mod node;
 mod operator;
 pub mod plan;
 mod processes;
-mod random;
+pub mod random;
 mod recovery;
 mod reference;
 mod routes;

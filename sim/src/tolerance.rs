@@ -225,6 +225,7 @@ mod tests {
             outgoing: Vec::new(),
             next_replica: 16,
             goal: None,
+            recoveries: Vec::new(),
         };
         let goal = |nodes: &[u64], discarded: &[u64]| Goal {
             nodes: nodes.iter().copied().map(node).collect(),

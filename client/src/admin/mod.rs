@@ -2,16 +2,18 @@
 //! calls to exactly the node meant. [`Steering`] makes them to whichever node of
 //! a database can carry them out.
 
+mod recovery;
 mod steering;
 mod survey;
 
+pub use recovery::{Assessment, Loss, Survivor, assess};
 pub use steering::{Intent, Steering};
 pub use survey::{Survey, Told};
 
 use crate::dial::address_of;
 use doug_proto::access::AccessToken;
 use doug_proto::error::Fault;
-use doug_proto::ids::NodeId;
+use doug_proto::ids::{DatabaseId, NodeId};
 use doug_proto::map::{Cluster, Goal, Node, Partition, PartitionMap};
 use doug_proto::v1::{self, admin_client::AdminClient};
 use std::time::Duration;
@@ -200,6 +202,40 @@ impl Admin {
         let request = v1::RemoveNodeRequest { to: to.to_string(), node: node.to_string() };
         self.read(self.client.clone().remove_node(request).await)?;
         Ok(())
+    }
+
+    /// Has a partition that lost its quorum for good begin anew from the best survivor of `loss`.
+    /// Returns the descriptor of the new group once that is committed. What only the lost
+    /// replicas held is lost: see docs/recovery.md. `by` says who asks, for the record.
+    ///
+    /// # Errors
+    /// The replica hears a leader, or has moved on since it was looked at; nothing has happened
+    /// then. Without the promise that it was not executed, look at the partition.
+    pub async fn recover(
+        &self,
+        database: DatabaseId,
+        loss: &Loss,
+        by: &str,
+    ) -> Result<Partition, Fault> {
+        let best = loss.best();
+        let request = v1::RecoverRequest {
+            to: best.node.to_string(),
+            database: database.to_string(),
+            partition: loss.descriptor.id,
+            replica: best.replica,
+            generation: loss.descriptor.generation,
+            last_term: best.last_term,
+            last_index: best.last_index,
+            committed: loss.committed(),
+            lost: loss.lost.iter().map(NodeId::to_string).collect(),
+            discarded: loss.discarded.clone(),
+            by: by.to_owned(),
+        };
+        let answer = self.read(self.client.clone().recover(self.timed(request)).await)?;
+        let descriptor = answer.descriptor.ok_or_else(|| {
+            Fault::unknown(format!("node at {} (admin): it answered nothing", self.address))
+        })?;
+        Partition::from_wire(&descriptor)
     }
 
     /// With the deadline for the node to see: it says what is known by then,

@@ -59,6 +59,7 @@ pub fn plan(
             outgoing: Vec::new(),
             next_replica: 0,
             goal: None,
+            recoveries: Vec::new(),
         }
     });
     let map = PartitionMap {

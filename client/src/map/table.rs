@@ -149,6 +149,7 @@ mod tests {
             outgoing: Vec::new(),
             next_replica: 0,
             goal: None,
+            recoveries: Vec::new(),
         };
         PartitionMap {
             epoch: 1,

@@ -20,6 +20,7 @@ pub struct FakeNode {
     pub replicas: Arc<Mutex<Vec<v1::CreateReplicaRequest>>>,
     pub told: Arc<Mutex<Vec<v1::UpdateAddressesRequest>>>,
     pub removed: Arc<Mutex<Vec<String>>>,
+    pub recoveries: Arc<Mutex<Vec<v1::RecoverRequest>>>,
     /// Who takes over at the next hand-overs, first to last; then whoever is named.
     pub successors: Arc<Mutex<Vec<String>>>,
     pub description: Arc<Mutex<Result<v1::DescribeResponse, Fault>>>,
@@ -128,6 +129,19 @@ impl Admin for FakeNode {
         self.removed.lock().unwrap().push(request.into_inner().node);
         Ok(Response::new(v1::RemoveNodeResponse::default()))
     }
+
+    async fn recover(
+        &self,
+        request: Request<v1::RecoverRequest>,
+    ) -> Result<Response<v1::RecoverResponse>, Status> {
+        let request = request.into_inner();
+        let stored = self.stored.lock().unwrap();
+        let map = stored.as_ref().map(|wire| PartitionMap::from_wire(wire).unwrap());
+        let descriptor = map.as_ref().and_then(|map| map.partition(request.partition));
+        let descriptor = descriptor.map(Partition::to_wire);
+        self.recoveries.lock().unwrap().push(request);
+        Ok(Response::new(v1::RecoverResponse { descriptor }))
+    }
 }
 
 /// Serves a node on a port of its own.
@@ -142,6 +156,7 @@ pub async fn serve(id: u64) -> (FakeNode, SocketAddr) {
         replicas: Arc::default(),
         told: Arc::default(),
         removed: Arc::default(),
+        recoveries: Arc::default(),
         successors: Arc::default(),
         description: Arc::new(Mutex::new(Ok(v1::DescribeResponse::default()))),
     };

@@ -289,6 +289,7 @@ fn partition(id: u64, start: Bytes, end: Bytes, voters: &[u64]) -> Partition {
         outgoing: Vec::new(),
         next_replica: 0,
         goal: None,
+        recoveries: Vec::new(),
     }
 }
 

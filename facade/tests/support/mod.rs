@@ -113,6 +113,7 @@ pub fn map(epoch: u64, nodes: &[&Node]) -> PartitionMap {
         outgoing: Vec::new(),
         next_replica: 0,
         goal: None,
+        recoveries: Vec::new(),
     };
     PartitionMap {
         epoch,

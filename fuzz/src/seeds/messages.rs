@@ -56,6 +56,7 @@ pub fn seeds() -> Vec<Seed> {
         seed("batch", "noop", batch(BatchKind::Noop).encoded),
         seed("batch", "commands", batch(BatchKind::Commands).encoded),
         seed("batch", "configuration", batch(BatchKind::Configuration).encoded),
+        seed("batch", "recovery", batch(BatchKind::Recovery).encoded),
         seed("membership", "joint-with-learner", joint().encode()),
         seed("commands", "session-and-conditions", commands()),
         seed("commands", "transactions", transactions()),
@@ -96,7 +97,7 @@ fn batch(kind: BatchKind) -> Batch {
     let commands = match kind {
         BatchKind::Noop => vec![],
         BatchKind::Commands => vec![Bytes::from_static(b"one"), Bytes::from_static(b"two")],
-        BatchKind::Configuration => vec![Bytes::from_static(b"members")],
+        BatchKind::Configuration | BatchKind::Recovery => vec![Bytes::from_static(b"members")],
     };
     let time = BatchTime { clock: Clock(5), stamp: Stamp((5 << 16) + 2) };
     Batch::encode(PartitionId(3), kind, 7, 41, time, &commands)

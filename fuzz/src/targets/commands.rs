@@ -63,6 +63,7 @@ fn descriptor() -> Partition {
         outgoing: Vec::new(),
         next_replica: 0,
         goal: None,
+        recoveries: Vec::new(),
     }
 }
 

@@ -167,6 +167,7 @@ pub fn machine() -> Machine {
         outgoing: Vec::new(),
         next_replica: 0,
         goal: None,
+        recoveries: Vec::new(),
     };
     Machine::new(DatabaseId::from_bits(0xdb), Routing::Range, descriptor)
 }

@@ -7,9 +7,9 @@
 //! | 0  | 4 | CRC-32 (IEEE) of every byte that follows |
 //! | 4  | 4 | length of the whole batch, this header included |
 //! | 8  | 2 | format version, [`FORMAT_VERSION`] |
-//! | 10 | 1 | kind: 1 no-op, 2 commands, 3 configuration |
+//! | 10 | 1 | kind: 1 no-op, 2 commands, 3 configuration, 4 recovery |
 //! | 11 | 1 | reserved, 0 |
-//! | 12 | 4 | count: how many indexes the batch takes, at least 1 |
+//! | 12 | 4 | count: how many indexes the batch takes, at least 1; a recovery 2³⁰ |
 //! | 16 | 8 | partition |
 //! | 24 | 8 | term of the leader that made it |
 //! | 32 | 8 | base: index of its first command |
@@ -35,6 +35,11 @@ pub const FORMAT_VERSION: u16 = 1;
 /// Bytes before the first command.
 pub const HEADER_BYTES: usize = 56;
 
+/// The indexes that a recovery takes. The lost group may have committed entries above the log's end
+/// of the replica that the group begins with anew; none of the new group's has such an index again,
+/// so what names one (a session, a token, a condition) cannot be taken for another.
+pub const RECOVERY_INDEXES: u32 = 1 << 30;
+
 /// What a batch holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum BatchKind {
@@ -44,6 +49,17 @@ pub enum BatchKind {
     Commands,
     /// A change of the group's membership: one command, an encoded [`Membership`].
     Configuration,
+    /// The group begins anew from one replica ([`Raft::recover`](crate::Raft::recover)): one
+    /// command, the [`Membership`] it begins with, which takes [`RECOVERY_INDEXES`].
+    Recovery,
+}
+
+impl BatchKind {
+    /// Whether its command is an encoded [`Membership`].
+    #[must_use]
+    pub fn is_membership(self) -> bool {
+        matches!(self, BatchKind::Configuration | BatchKind::Recovery)
+    }
 }
 
 /// A run of log entries of one term, with the bytes that stand in every log and on the wire.
@@ -119,8 +135,8 @@ pub enum BatchError {
 impl Batch {
     /// Encodes a batch whose first command gets index `base`.
     ///
-    /// A no-op takes one index and no command; a configuration exactly one command. Panics if the
-    /// kind and the number of commands do not fit, or the whole exceeds 4 GiB: both are limits the
+    /// A no-op takes one index and no command; a configuration or recovery exactly one command.
+    /// Panics if the kind and the number of commands do not fit, or the whole exceeds 4 GiB: both are limits the
     /// callers enforce long before.
     #[must_use]
     pub fn encode(
@@ -139,6 +155,10 @@ impl Batch {
             BatchKind::Configuration => {
                 assert!(commands.len() == 1, "a configuration batch carries exactly one command");
                 1
+            }
+            BatchKind::Recovery => {
+                assert!(commands.len() == 1, "a recovery carries exactly one command");
+                RECOVERY_INDEXES
             }
             BatchKind::Commands => {
                 assert!(!commands.is_empty(), "a batch of commands carries at least one");
@@ -222,11 +242,16 @@ impl Batch {
         if self.time.stamp < Stamp::first_of(self.time.clock) {
             return Err(BatchError::Malformed("its stamp is below its clock"));
         }
-        if self.kind != BatchKind::Commands && self.count != 1 {
-            return Err(BatchError::Malformed("only batches of commands take more than one index"));
+        let fits = match self.kind {
+            BatchKind::Commands => true,
+            BatchKind::Recovery => self.count == RECOVERY_INDEXES,
+            BatchKind::Noop | BatchKind::Configuration => self.count == 1,
+        };
+        if !fits {
+            return Err(BatchError::Malformed("its count does not fit its kind"));
         }
         let mut at = HEADER_BYTES;
-        let commands = if self.kind == BatchKind::Noop { 0 } else { self.count };
+        let commands = self.command_count();
         for _ in 0..commands {
             if self.encoded.len() - at < 4 {
                 return Err(BatchError::Malformed("it ends inside a command's length"));
@@ -241,7 +266,7 @@ impl Batch {
         if at != self.encoded.len() {
             return Err(BatchError::Malformed("bytes follow its last command"));
         }
-        if self.kind == BatchKind::Configuration {
+        if self.kind.is_membership() {
             Membership::decode(&self.encoded.slice(HEADER_BYTES + 4..))?;
         }
         Ok(())
@@ -257,8 +282,16 @@ impl Batch {
     /// whole batch alive. Nothing for a no-op.
     #[must_use]
     pub fn commands(&self) -> Commands {
-        let left = if self.kind == BatchKind::Noop { 0 } else { self.count };
+        let left = self.command_count();
         Commands { encoded: self.encoded.clone(), at: HEADER_BYTES, left }
+    }
+
+    fn command_count(&self) -> u32 {
+        match self.kind {
+            BatchKind::Noop => 0,
+            BatchKind::Commands => self.count,
+            BatchKind::Configuration | BatchKind::Recovery => 1,
+        }
     }
 
     /// Encoded size in bytes, evicted or not.
@@ -286,6 +319,7 @@ impl BatchKind {
             BatchKind::Noop => 1,
             BatchKind::Commands => 2,
             BatchKind::Configuration => 3,
+            BatchKind::Recovery => 4,
         }
     }
 
@@ -294,6 +328,7 @@ impl BatchKind {
             1 => Some(BatchKind::Noop),
             2 => Some(BatchKind::Commands),
             3 => Some(BatchKind::Configuration),
+            4 => Some(BatchKind::Recovery),
             _ => None,
         }
     }
@@ -330,6 +365,7 @@ impl fmt::Display for Batch {
             BatchKind::Noop => "noop",
             BatchKind::Commands => "commands",
             BatchKind::Configuration => "configuration",
+            BatchKind::Recovery => "recovery",
         };
         if self.count == 1 {
             write!(f, "{kind} {} (term {})", self.base, self.term)

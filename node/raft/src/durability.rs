@@ -5,6 +5,7 @@
 use std::collections::VecDeque;
 
 use crate::ids::{ReplicaId, Ticket};
+use crate::membership::Membership;
 use crate::message::{Message, Verdict};
 
 /// Something to be done once every record issued before it is durable.
@@ -16,6 +17,8 @@ pub(crate) enum Held {
     },
     /// The candidate's vote for itself.
     OwnVote,
+    /// The vote for itself of a replica that begins its group anew, with this membership.
+    Recovery(Box<Membership>),
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]

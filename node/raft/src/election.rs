@@ -356,6 +356,16 @@ impl Raft {
     }
 
     fn become_leader(&mut self) {
+        self.lead_with(|raft| {
+            raft.track_members(raft.log.last_index() + 1);
+            // Paper, §8: only an entry of the own term can be committed by counting, and commits
+            // all before it.
+            raft.append_own(BatchKind::Noop, Stamp(0), &[]);
+        });
+    }
+
+    /// Leads from now on; `begin` puts the first entry of the term into the log.
+    pub(crate) fn lead_with(&mut self, begin: impl FnOnce(&mut Raft)) {
         self.role = Role::Leader;
         self.election = Election { heard: self.election.heard, ..Election::default() };
         self.set_leader(Some(self.config.id));
@@ -364,12 +374,9 @@ impl Raft {
             uncommitted_bytes: self.log.bytes_between(self.commit, self.log.last_index()),
             ..LeaderState::default()
         };
-        self.track_members(self.log.last_index() + 1);
         // Elected beside every quorum that it was part of, it holds all that was committed.
         self.note_tail_repaired();
         self.note_activity();
-        // Paper, §8: only an entry of the own term can be committed by counting, and commits all
-        // before it.
-        self.append_own(BatchKind::Noop, Stamp(0), &[]);
+        begin(self);
     }
 }

@@ -39,6 +39,7 @@ mod quorum;
 mod raft;
 mod random;
 mod read_index;
+mod recovery;
 mod replicate;
 mod snapshot;
 mod status;
@@ -46,7 +47,9 @@ mod tail;
 mod time;
 mod transfer;
 
-pub use batch::{Batch, BatchError, BatchKind, Commands, FORMAT_VERSION, HEADER_BYTES};
+pub use batch::{
+    Batch, BatchError, BatchKind, Commands, FORMAT_VERSION, HEADER_BYTES, RECOVERY_INDEXES,
+};
 pub use clock::{BatchTime, Clock, Stamp};
 pub use config::{Config, Restored};
 pub use configuration::Configuration;
@@ -64,6 +67,7 @@ pub use propose::{ProposeError, Proposed};
 pub use quiesce::{LivenessEpoch, UnquiesceCause};
 pub use quorum::VoteResult;
 pub use raft::{Raft, Role};
+pub use recovery::{RECOVERY_TERMS, RecoverError};
 pub use status::PeerStatus;
 pub use time::Time;
 pub use transfer::TransferError;

@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 
-use crate::batch::{Batch, BatchKind};
+use crate::batch::Batch;
 use crate::clock::BatchTime;
 use crate::ids::{Index, PartitionId, Term, Ticket};
 use crate::membership::{Membership, Memberships};
@@ -124,7 +124,7 @@ impl Log {
     pub(crate) fn memberships_stand_in_batches(&self) -> bool {
         let is_one = |index| {
             let batch = self.batch_at(index);
-            batch.is_some_and(|at| at.base == index && at.kind == BatchKind::Configuration)
+            batch.is_some_and(|at| at.base == index && at.kind.is_membership())
         };
         self.memberships.indices().all(is_one)
             && self.memberships.indices().is_sorted_by(|a, b| a < b)
@@ -226,7 +226,7 @@ impl Log {
             self.last_time().clock,
             self.last_time().stamp
         );
-        if batch.kind == BatchKind::Configuration {
+        if batch.kind.is_membership() {
             self.memberships.push(batch.base, membership_of(&batch));
         }
         let payload = if batch.is_evicted() { Payload::Evicted } else { Payload::Here };

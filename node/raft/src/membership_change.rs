@@ -133,7 +133,7 @@ impl Raft {
     pub(crate) fn track_members(&mut self, next: Index) {
         let members = self.configuration().members();
         let mut peers = members.clone();
-        if !self.membership_is_committed() {
+        if !self.membership_is_committed() && !self.began_anew() {
             peers.extend(self.log.memberships().previous().configuration.members());
         }
         peers.remove(&self.config.id);
@@ -143,6 +143,13 @@ impl Raft {
         for id in peers {
             self.lead.peers.entry(id).or_insert_with(|| Progress::new(next, self.now));
         }
+    }
+
+    /// Whether the latest membership is that of a group which began anew: nobody of the lost one
+    /// is told of it.
+    fn began_anew(&self) -> bool {
+        let batch = self.log.batch_at(self.membership_index());
+        batch.is_some_and(|batch| batch.kind == BatchKind::Recovery)
     }
 
     /// Lets those go that the committed membership leaves out: once they were told, or did not

@@ -394,6 +394,7 @@ impl Raft {
         match held {
             Held::Message { to, message } => self.send(to, message),
             Held::OwnVote => self.count_own_vote(),
+            Held::Recovery(membership) => self.lead_alone(&membership),
         }
     }
 

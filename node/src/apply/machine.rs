@@ -178,7 +178,7 @@ impl Machine {
         );
         match batch.kind {
             BatchKind::Noop => tree.apply(batch.last(), &[]),
-            BatchKind::Configuration => {
+            BatchKind::Configuration | BatchKind::Recovery => {
                 self.descriptor = descriptor_in(batch)?;
                 tree.apply(batch.last(), &[]);
             }

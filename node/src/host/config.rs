@@ -1,7 +1,7 @@
 //! Settings of a host.
 
 #[cfg(feature = "simulation")]
-use super::mutant::LevelBug;
+use super::mutant::{LevelBug, RecoveryBug};
 use crate::levels::FEATURE_LEVEL;
 use doug_proto::ids::NodeId;
 use doug_raft::LeaseConfig;
@@ -55,6 +55,9 @@ pub struct HostConfig {
     /// A known bug of feature levels that the simulator puts in.
     #[cfg(feature = "simulation")]
     pub level_bug: Option<LevelBug>,
+    /// A known bug of groups that begin anew that the simulator puts in.
+    #[cfg(feature = "simulation")]
+    pub recovery_bug: Option<RecoveryBug>,
 }
 
 impl HostConfig {
@@ -82,6 +85,8 @@ impl HostConfig {
             mutant: None,
             #[cfg(feature = "simulation")]
             level_bug: None,
+            #[cfg(feature = "simulation")]
+            recovery_bug: None,
         }
     }
 }

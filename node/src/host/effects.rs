@@ -114,6 +114,8 @@ pub enum Reply {
     Transferred(NodeId),
     /// The goal is committed, with this descriptor; or it was reached already.
     Goal(Box<Partition>),
+    /// The partition has begun anew from the replica here, with this descriptor.
+    Recovered(Box<Partition>),
     /// The host has let go of the replica, and gave out nothing that is yet to be applied.
     Removed,
     /// The snapshot may be installed now; nothing else happens to its replica until then.

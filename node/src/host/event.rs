@@ -1,6 +1,7 @@
 //! What a host is told.
 
 use crate::flow::Lane;
+use crate::membership::RecoveryOrder;
 use crate::work::{InstalledSnapshot, RequestId, Sequence};
 use bytes::Bytes;
 use doug_proto::ids::NodeId;
@@ -167,6 +168,16 @@ pub enum Event {
         goal: Goal,
         /// If not 0: the generation that the caller has seen.
         generation: u64,
+        /// When the attempt is given up.
+        deadline: Time,
+    },
+    /// Admin has a partition begin anew from the replica here, since its quorum is lost for good.
+    /// Answered with [`super::Reply::Recovered`] once the new group has committed its descriptor.
+    Recover {
+        /// Its name.
+        request: RequestId,
+        /// What is asked for.
+        order: Box<RecoveryOrder>,
         /// When the attempt is given up.
         deadline: Time,
     },

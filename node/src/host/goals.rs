@@ -80,7 +80,7 @@ impl Host {
         }
         for partition in &self.ticking {
             let Some(replica) = self.replicas.get_mut(partition) else { continue };
-            if replica.goal.is_some() {
+            if replica.goal.is_some() || replica.recovery.is_some() {
                 self.dirty.insert(*partition);
             }
             if !replica.leads() {
@@ -156,6 +156,7 @@ fn dismiss(mut replica: Replica, effects: &mut Effects) {
     if let Some(transfer) = replica.transfer {
         effects.replies.push((transfer.request, Err(transfer_expired(partition))));
     }
+    effects.replies.extend(replica.recovery.map(|recovery| recovery.dismissed(partition)));
     if let Some(goal) = replica.goal {
         let fault = if goal.is_proposed() { undecided(partition) } else { removed(partition) };
         effects.replies.push((goal.request, Err(fault)));

@@ -1,11 +1,13 @@
 //! What peers say: which of it reaches a core, and what is dropped before.
 
 use super::backlog::is_full;
+#[cfg(feature = "simulation")]
+use super::mutant::RecoveryBug;
 use super::replica::Replica;
-use super::{Host, wire};
+use super::{Host, HostConfig, wire};
 use doug_proto::ids::NodeId;
 use doug_proto::v1;
-use doug_raft::{Clock, Time};
+use doug_raft::{Clock, ReplicaId, Time};
 
 impl Host {
     pub(super) fn turn(&mut self, now: Time, from: NodeId, turn: v1::PeerTurn) {
@@ -38,6 +40,9 @@ impl Host {
     ) {
         let Some(replica) = self.replicas.get_mut(&route.partition) else { return };
         if replica.key.replica != route.to.0 || replica.snapshot.is_some() {
+            return;
+        }
+        if is_of_lost_group(&self.config, replica, route.from) {
             return;
         }
         if !replica.places.admit(&replica.descriptor, route.from, from) {
@@ -82,6 +87,18 @@ impl Host {
             }
         }
     }
+}
+
+/// Whether a message is of a group that was given up when this one began anew. Nobody listens to
+/// it: it knows nothing of that, and its term may be the later one.
+fn is_of_lost_group(config: &HostConfig, replica: &Replica, from: ReplicaId) -> bool {
+    #[cfg(feature = "simulation")]
+    if config.recovery_bug == Some(RecoveryBug::LostGroupHeard) {
+        return false;
+    }
+    #[cfg(not(feature = "simulation"))]
+    let _ = config;
+    replica.descriptor.is_of_lost_group(from.0)
 }
 
 fn carries_batches(message: &doug_raft::Message) -> bool {

@@ -27,6 +27,7 @@ mod progress;
 mod queue;
 mod quiesce;
 mod reads;
+mod recovery;
 mod replay;
 mod replica;
 mod requests;
@@ -44,7 +45,7 @@ pub use effects::{Effects, Fetch, ReadyRead, Reply, RoleChange, SendSnapshot};
 pub use event::{Event, ReadKind};
 pub use faults::undecided;
 #[cfg(feature = "simulation")]
-pub use mutant::LevelBug;
+pub use mutant::{LevelBug, RecoveryBug};
 pub use replay::Replayed;
 pub use restore::RestoredReplica;
 pub use shares::{host_of, split};
@@ -176,6 +177,9 @@ impl Host {
             Event::Hello { node, incarnation } => self.hello(now, node, incarnation),
             Event::ChangeMembers { request, partition, goal, generation, deadline } => {
                 self.change_members(request, partition, goal, generation, deadline);
+            }
+            Event::Recover { request, order, deadline } => {
+                self.recover(now, request, &order, deadline);
             }
             Event::Remove { request, replica } => self.remove(now, request, replica),
             Event::Transfer { request, partition, to, deadline } => {

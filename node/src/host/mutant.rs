@@ -8,3 +8,10 @@ pub enum LevelBug {
     /// What a node's program supports is not asked before it is taken in.
     OldProgramTakenIn,
 }
+
+/// A bug of groups that begin anew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RecoveryBug {
+    /// What returning replicas of the lost group say is believed.
+    LostGroupHeard,
+}

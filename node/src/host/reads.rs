@@ -1,6 +1,7 @@
 //! Reads that wait for an index, or for an index to be applied.
 
 use crate::work::RequestId;
+use doug_proto::error::Fault;
 use doug_raft::{Index, ReadId, Time};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -119,6 +120,24 @@ impl Reads {
             ready.extend(group.reads.into_iter().map(|read| (read.request, read.begun)));
         }
         ready
+    }
+
+    /// Removes the token reads whose index is refused, each with the reason.
+    pub(super) fn refuse(
+        &mut self,
+        why: impl Fn(Index) -> Option<Fault>,
+    ) -> Vec<(RequestId, Fault)> {
+        let mut refused = Vec::new();
+        for (index, groups) in &mut self.applying {
+            let Some(fault) = why(*index) else { continue };
+            // Rounds ask for an index of the leader, which is of the group that there is.
+            for group in groups.extract_if(.., |group| group.since.is_none()) {
+                let reads = group.reads.into_iter();
+                refused.extend(reads.map(|read| (read.request, fault.clone())));
+            }
+        }
+        self.applying.retain(|_, groups| !groups.is_empty());
+        refused
     }
 
     /// Removes the reads whose deadline has passed.

@@ -2,12 +2,14 @@
 
 use super::backlog::Applying;
 use super::balance::HandOvers;
+use super::effects::Reply;
 use super::goals::AwaitedGoal;
 use super::pending::Pending;
 use super::places::Places;
 use super::queue::{Taken, WriteQueue};
 use super::quiesce::Indexes;
 use super::reads::Reads;
+use super::recovery::AwaitedRecovery;
 use super::replay::{Replay, Replayed};
 use super::retention::Retention;
 use super::snapshots::IncomingSnapshot;
@@ -68,6 +70,8 @@ pub(super) struct Replica {
     pub replay: Option<Replay>,
     /// A goal that Admin waits for.
     pub goal: Option<AwaitedGoal>,
+    /// A recovery that Admin waits for.
+    pub recovery: Option<AwaitedRecovery>,
     pub feature_level: u32,
     /// The level that was last proposed here, and in which term.
     pub raised: Option<(Term, u32)>,
@@ -113,6 +117,7 @@ impl Replica {
             places: Places::default(),
             replay,
             goal: None,
+            recovery: None,
             feature_level,
             raised: None,
             nudged: Time(0),
@@ -154,6 +159,7 @@ impl Replica {
             && !self.applying.has_waiting()
             && self.snapshot.is_none()
             && self.goal.is_none()
+            && self.recovery.is_none()
             && self.transfer.is_none()
             && self.caught_up
             && self.replay.is_none()
@@ -181,6 +187,17 @@ impl Replica {
         let former = std::mem::replace(&mut self.descriptor, descriptor);
         self.places.remember(former);
         true
+    }
+
+    /// The reads of clients that have seen what may be lost since the group began anew: to serve
+    /// them once the new group's indexes have passed theirs would be a lie.
+    pub(super) fn refuse_lost_reads(&mut self) -> Vec<(RequestId, Result<Reply, Fault>)> {
+        let descriptor = &self.descriptor;
+        if descriptor.recoveries.is_empty() {
+            return Vec::new();
+        }
+        let refused = self.reads.refuse(|index| descriptor.lost_revision(index));
+        refused.into_iter().map(|(request, fault)| (request, Err(fault))).collect()
     }
 
     pub(super) fn leader_node(&self) -> Option<NodeId> {
@@ -290,6 +307,7 @@ impl Replica {
             // The replica's data know these, and the host does not: see `services::status`.
             served: None,
             estimated_keys: 0,
+            last_term: self.raft.log_end().0,
         }
     }
 

@@ -60,6 +60,12 @@ impl Host {
             self.effects.replies.push((request, Err(not_here(self.config.node, partition))));
             return;
         };
+        if let ReadKind::Applied { index } = kind
+            && let Some(lost) = replica.descriptor.lost_revision(index)
+        {
+            self.effects.replies.push((request, Err(lost)));
+            return;
+        }
         match kind {
             ReadKind::Linearizable if !replica.leads() => {
                 let fault = not_leader(replica);

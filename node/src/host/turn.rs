@@ -33,7 +33,11 @@ impl Host {
             if effects.is_empty() {
                 break;
             }
-            self.liveness.peers_changed |= replica.follow_membership();
+            let changed = replica.follow_membership();
+            if changed {
+                self.effects.replies.extend(replica.refuse_lost_reads());
+            }
+            self.liveness.peers_changed |= changed;
             for effect in effects {
                 carry_out(effect, replica, now, &mut self.effects, &mut self.persisting);
             }
@@ -44,6 +48,7 @@ impl Host {
         }
         self.liveness.peers_changed |= replica.follow_membership();
         pursue_goal(now, replica, &self.programs, &mut self.effects);
+        replica.answer_recovery(now, &mut self.effects);
         replica.note_caught_up();
         if let Some(replayed) = replica.note_replayed(now) {
             self.effects.replayed.push((replica.key, replayed));
@@ -142,10 +147,15 @@ fn role_changed(
     term: Term,
     leader: Option<ReplicaId>,
 ) {
-    if let Some(before) = std::mem::replace(&mut replica.follows, leader) {
+    let before = std::mem::replace(&mut replica.follows, leader);
+    let led = before.is_some();
+    if let Some(before) = before {
         replica.hand_overs.led(before, now.since(replica.since));
     }
-    replica.since = now;
+    // Attempts to elect one do not end the time without a leader.
+    if leader.is_some() || led {
+        replica.since = now;
+    }
     let leader = leader.and_then(|leader| replica.node_of(leader));
     let leads = role == Role::Leader;
     effects.roles.push(RoleChange { replica: replica.key, leads, term, leader });

@@ -16,9 +16,11 @@ pub fn refusal(partition: u64, goal: &Goal, map: &PartitionMap) -> Option<Fault>
     }
     // A goal given up half way leaves as many voters as it finds: among them, too, one that
     // is damaged or lost must be replaced.
+    // One that began anew from a few grows again as its lost nodes are replaced, one by one.
     let as_many = map.partition(partition).is_some_and(|now| {
         let wanted = now.goal.as_ref().map_or(0, |goal| goal.nodes.len());
-        now.voters.len() == count || wanted == count
+        let grows = !now.recoveries.is_empty() && count > now.voters.len();
+        now.voters.len() == count || wanted == count || grows
     });
     if count.is_multiple_of(2) && !as_many {
         return wrong(format!(
@@ -99,7 +101,7 @@ mod tests {
     use super::*;
     use bytes::Bytes;
     use doug_proto::ids::{DatabaseId, NodeId};
-    use doug_proto::map::{Cluster, Keyspace, KeyspaceId, Member, Node, Ports};
+    use doug_proto::map::{Cluster, Keyspace, KeyspaceId, Member, Node, Ports, Recovery};
 
     /// Four nodes, and a partition with these voters.
     fn map(voters: u64) -> PartitionMap {
@@ -125,6 +127,7 @@ mod tests {
             outgoing: Vec::new(),
             next_replica: 0,
             goal: None,
+            recoveries: Vec::new(),
         };
         PartitionMap {
             epoch: 1,
@@ -160,6 +163,29 @@ mod tests {
         map.clusters[0].nodes = 3;
         map.partitions[0].voters.truncate(1);
         assert!(refusal(1, &goal(3), &map).is_none());
+    }
+
+    #[test]
+    fn a_partition_that_began_anew_may_grow_one_by_one() {
+        let mut map = map(2);
+        map.clusters = vec![Cluster { name: "a".into(), nodes: 4, version: 1 }];
+        assert!(refusal(1, &goal(3), &map).is_some());
+        let recovery = Recovery {
+            at_milliseconds: 1,
+            by: "ann".into(),
+            replica: 1,
+            node: NodeId::from_bits(1),
+            committed: 5,
+            kept: 6,
+            kept_term: 1,
+            resumed: 1_000,
+            first_replica: 100,
+            lost: vec![NodeId::from_bits(9)],
+        };
+        map.partitions[0] = map.partitions[0].clone().recovered(recovery);
+        assert!(refusal(1, &goal(3), &map).is_none());
+        map.partitions[0].voters.truncate(1);
+        assert!(refusal(1, &goal(2), &map).is_none());
     }
 
     #[test]

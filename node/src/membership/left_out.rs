@@ -67,6 +67,7 @@ mod tests {
             outgoing: Vec::new(),
             next_replica,
             goal: None,
+            recoveries: Vec::new(),
         }
     }
 

@@ -196,6 +196,7 @@ mod tests {
             outgoing: Vec::new(),
             next_replica: 0,
             goal: None,
+            recoveries: Vec::new(),
         }
     }
 

@@ -9,9 +9,11 @@ mod left_out;
 mod map;
 mod newcomer;
 mod plan;
+mod recovery;
 
 pub use goal::{refusal, with_goal};
 pub use left_out::{is_left_out, left_out, without};
 pub use map::{HeldDescriptors, MapUpdate};
 pub use newcomer::{WantedReplica, check_newcomer};
 pub use plan::{LAG, Peer, Situation, Step, next_step};
+pub use recovery::{RecoveryOrder, begin_anew};

@@ -224,6 +224,7 @@ mod tests {
                 cluster: "b".into(),
                 discarded: Vec::new(),
             }),
+            recoveries: Vec::new(),
         }
     }
 

@@ -2,7 +2,7 @@
 
 use crate::apply::{Machine, ReplicaData};
 use crate::host::RestoredReplica;
-use doug_raft::{Batch, BatchKind, ReplicaId};
+use doug_raft::{Batch, ReplicaId};
 use doug_storage::StorageError;
 use doug_storage::log::{HardState, LogReader};
 use doug_storage::store::Recovered;
@@ -68,7 +68,7 @@ pub fn restore(
 fn within(mut batch: Batch, memory: &mut u64) -> Batch {
     match memory.checked_sub(batch.size()) {
         Some(left) => *memory = left,
-        None if batch.kind == BatchKind::Configuration => {}
+        None if batch.kind.is_membership() => {}
         None => batch.evict(),
     }
     batch

@@ -2,6 +2,7 @@
 
 use super::creation::{create, join};
 use super::members::{change_members, create_replica, remove_node};
+use super::recovery::recover;
 use super::status;
 use crate::engine::Engine;
 use crate::engine::fatal::storage_fault;
@@ -190,6 +191,18 @@ impl Admin for AdminService {
         let removed = tokio::task::spawn_blocking(move || remove_node(&engine, node)).await;
         let epoch = removed.map_err(|error| Status::internal(error.to_string()))??;
         Ok(Response::new(v1::RemoveNodeResponse { epoch }))
+    }
+
+    async fn recover(
+        &self,
+        request: Request<v1::RecoverRequest>,
+    ) -> Result<Response<v1::RecoverResponse>, Status> {
+        let timeout = deadline::of(request.metadata())?;
+        let request = request.into_inner();
+        self.check_to(&request.to)?;
+        let _one_at_a_time = self.changing.lock().await;
+        let descriptor = Some(recover(&self.engine, request, timeout).await?.to_wire());
+        Ok(Response::new(v1::RecoverResponse { descriptor }))
     }
 }
 

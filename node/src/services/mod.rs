@@ -6,6 +6,7 @@ mod doug;
 pub mod http;
 mod members;
 mod operations;
+mod recovery;
 mod status;
 mod stream;
 

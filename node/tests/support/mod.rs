@@ -34,6 +34,7 @@ pub fn descriptor(start: &'static [u8], end: &'static [u8]) -> Descriptor {
         outgoing: Vec::new(),
         next_replica: 0,
         goal: None,
+        recoveries: Vec::new(),
     }
 }
 

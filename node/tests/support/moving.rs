@@ -7,8 +7,8 @@ mod three_nodes;
 pub use three_nodes::{SECOND, node};
 
 use bytes::Bytes;
-use doug_node::host::{Effects, Event, Host, HostConfig, Reply};
-use doug_node::membership::WantedReplica;
+use doug_node::host::{Effects, Event, Host, HostConfig, ReadKind, Reply};
+use doug_node::membership::{RecoveryOrder, WantedReplica};
 use doug_node::work::RequestId;
 use doug_proto::error::Fault;
 use doug_proto::map::{Goal, Partition};
@@ -48,6 +48,10 @@ pub struct Database {
     pub applies_late: Option<usize>,
     late: Vec<Event>,
     next_request: u64,
+    /// No node hears of a map that leaves its replica out.
+    pub remove_nothing: bool,
+    /// Reads that may be served.
+    pub ready: BTreeSet<RequestId>,
     /// Messages sent by replicas of each node.
     pub sent: BTreeMap<usize, usize>,
 }
@@ -67,6 +71,8 @@ impl Database {
             applies_late: None,
             late: Vec::new(),
             next_request: 0,
+            remove_nothing: false,
+            ready: BTreeSet::new(),
             sent: BTreeMap::new(),
         };
         for i in 0..3 {
@@ -135,6 +141,41 @@ impl Database {
         request
     }
 
+    /// Has the partition begin anew from the replica on this node, as a caller asks for it who
+    /// takes all that is cut off for lost.
+    pub fn recover(&mut self, survivor: usize) -> RequestId {
+        let request = self.request();
+        let raft = self.hosts[survivor].raft(1).expect("a replica");
+        let order = Box::new(RecoveryOrder {
+            partition: 1,
+            replica: raft.id().0,
+            generation: self.hosts[survivor].status(self.now)[0]
+                .descriptor
+                .as_ref()
+                .map_or(0, |descriptor| descriptor.generation),
+            end: raft.log_end(),
+            committed: 0,
+            lost: self.cut.iter().map(|number| node(*number)).collect(),
+            discarded: Vec::new(),
+            by: "a test".to_owned(),
+            at_milliseconds: 1,
+        });
+        let event = Event::Recover { request, order, deadline: NEVER };
+        self.hosts[survivor].step(self.now, event);
+        self.settle();
+        request
+    }
+
+    /// Reads with a session token of this revision.
+    pub fn read_at(&mut self, host: usize, index: u64) -> RequestId {
+        let request = self.request();
+        let kind = ReadKind::Applied { index };
+        let event = Event::Read { request, partition: 1, kind, deadline: NEVER };
+        self.hosts[host].step(self.now, event);
+        self.settle();
+        request
+    }
+
     pub fn pass(&mut self, duration: Duration) {
         let end = self.now.after(duration);
         while self.now < end {
@@ -162,6 +203,7 @@ impl Database {
 
     fn carry_out(&mut self, host: usize, effects: Effects) {
         self.replies.extend(effects.replies);
+        self.ready.extend(effects.ready.iter().map(|read| read.request));
         if let Some((sequence, _)) = effects.records.last() {
             self.hosts[host]
                 .step(self.now, Event::Persisted { upto: *sequence, passed: Vec::new() });
@@ -172,7 +214,7 @@ impl Database {
             for apply in work.batches {
                 self.applied.extend(apply.waiting);
                 match apply.batch.kind {
-                    BatchKind::Configuration => {
+                    BatchKind::Configuration | BatchKind::Recovery => {
                         let command = apply.batch.commands().next().unwrap();
                         let context = Membership::decode(&command).unwrap().context;
                         self.publish(Partition::decode(&context).unwrap());
@@ -232,7 +274,7 @@ impl Database {
     fn remove_left_out(&mut self) {
         for (host, replica) in self.replicas.clone() {
             let gone = replica < self.map.next_replica() && self.map.member(replica).is_none();
-            if gone && !self.cut.contains(&host) {
+            if gone && !self.remove_nothing && !self.cut.contains(&host) {
                 let (request, key) = (self.request(), ReplicaKey { partition: 1, replica });
                 self.hosts[host].step(self.now, Event::Remove { request, replica: key });
                 self.replicas.remove(&host);

@@ -38,6 +38,7 @@ pub fn descriptor(partition: u64) -> Partition {
         outgoing: Vec::new(),
         next_replica: 0,
         goal: None,
+        recoveries: Vec::new(),
     }
 }
 

@@ -312,6 +312,7 @@ fn partition(document: DocumentPartition) -> Result<Partition, Fault> {
         outgoing: members(document.outgoing)?,
         next_replica: 0,
         goal: None,
+        recoveries: Vec::new(),
     })
 }
 

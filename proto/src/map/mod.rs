@@ -7,6 +7,7 @@ mod entry;
 mod kept;
 mod keyspace;
 mod merge;
+mod recovery;
 mod removed;
 mod stored;
 #[cfg(any(test, feature = "testing"))]
@@ -19,6 +20,7 @@ pub use changes::Summary;
 pub use document::FORMAT_VERSION;
 pub use kept::Kept;
 pub use keyspace::{Cluster, Keyspace, KeyspaceId};
+pub use recovery::{RECOVERED_BY_BYTES, RECOVERIES_KEPT, RECOVERY_STRIDE, Recovery};
 pub use removed::RemovedKeyspaces;
 pub use stored::{Stored, StoredChange};
 pub use watch::{MapFollower, MapTeller};
@@ -145,6 +147,8 @@ pub struct Partition {
     pub next_replica: u64,
     /// Where a change of members under way is to end.
     pub goal: Option<Goal>,
+    /// How often its group had to begin anew from one replica, the last one last.
+    pub recoveries: Vec<Recovery>,
 }
 
 /// The voters a partition is on its way to.

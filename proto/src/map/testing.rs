@@ -34,6 +34,7 @@ pub fn sample(partitions: u64) -> PartitionMap {
                 outgoing: Vec::new(),
                 next_replica: 0,
                 goal: None,
+                recoveries: Vec::new(),
             })
             .collect(),
         nodes: vec![node],

@@ -3,7 +3,7 @@
 use super::entry::Entry;
 use super::{
     Cluster, FORMAT_VERSION, Goal, Kept, Keyspace, KeyspaceId, Member, Node, Partition,
-    PartitionMap, Ports, RemovedKeyspaces,
+    PartitionMap, Ports, Recovery, RemovedKeyspaces,
 };
 use crate::error::Fault;
 use crate::ids::{DatabaseId, NodeId};
@@ -153,6 +153,7 @@ impl Partition {
             outgoing: self.outgoing.iter().map(|m| m.to_wire()).collect(),
             next_replica: self.next_replica,
             goal: self.goal.as_ref().map(Goal::to_wire),
+            recoveries: self.recoveries.iter().map(Recovery::to_wire).collect(),
         }
     }
 
@@ -177,6 +178,11 @@ impl Partition {
             outgoing: members(&wire.outgoing)?,
             next_replica: wire.next_replica,
             goal: wire.goal.as_ref().map(Goal::from_wire).transpose()?,
+            recoveries: wire
+                .recoveries
+                .iter()
+                .map(Recovery::from_wire)
+                .collect::<Result<_, _>>()?,
         })
     }
 }

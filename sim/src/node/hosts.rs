@@ -17,7 +17,7 @@ use doug_proto::error::Fault;
 use doug_proto::ids::NodeId;
 use doug_proto::map::{Member, Partition};
 use doug_proto::v1::{self, command::Command};
-use doug_raft::{Batch, BatchKind, Membership, ReplicaId, Role};
+use doug_raft::{Batch, Membership, ReplicaId, Role};
 use doug_storage::ReplicaKey;
 use doug_storage::log::Record;
 use prost::Message as _;
@@ -287,7 +287,7 @@ impl Process {
                 && let Some(raft) = self.hosts[host].host.raft(replica.partition)
             {
                 let batch = Batch::decode(data.clone()).expect("this node has encoded it");
-                if batch.kind == BatchKind::Configuration {
+                if batch.kind.is_membership() {
                     cx.checks.proposed(raft, &batch)?;
                 }
                 if cx.plan.upgrades && raft.role() == Role::Leader && batch.term == raft.term() {
@@ -308,7 +308,7 @@ impl Process {
         let known = cx.checks.descriptor(partition).or(cx.database.map.partition(partition));
         let Some(descriptor) = known.cloned() else { return Ok(()) };
         for bytes in batch.commands() {
-            if batch.kind == BatchKind::Configuration {
+            if batch.kind.is_membership() {
                 let next = Membership::decode(&bytes).ok();
                 let next = next.and_then(|next| Partition::decode(&next.context).ok());
                 let learners = next.into_iter().flat_map(|next| next.learners);

@@ -108,6 +108,7 @@ pub mod tests {
             outgoing: Vec::new(),
             next_replica: 4,
             goal: None,
+            recoveries: Vec::new(),
         };
         PartitionMap {
             epoch: 1,

@@ -15,6 +15,7 @@ mod lease;
 mod membership;
 mod quiesce;
 mod reads;
+mod recovery;
 mod tail;
 mod transcripts;
 mod transfer;

@@ -3,8 +3,7 @@
 use std::collections::VecDeque;
 
 use doug_raft::{
-    Batch, BatchKind, BatchTime, Configuration, Index, LogWrite, Membership, ReplicaId, Restored,
-    Term, Ticket,
+    Batch, BatchTime, Configuration, Index, LogWrite, Membership, ReplicaId, Restored, Term, Ticket,
 };
 
 /// The state machine: the encoded batches applied, the index they reach to, and the membership as
@@ -18,7 +17,7 @@ pub struct Machine {
 
 /// The configuration that a batch brings, if it is one of those.
 pub fn configuration_of(batch: &Batch) -> Option<Configuration> {
-    let command = batch.commands().next().filter(|_| batch.kind == BatchKind::Configuration)?;
+    let command = batch.commands().next().filter(|_| batch.kind.is_membership())?;
     Some(Membership::decode(&command).expect("it was read before").configuration)
 }
 
