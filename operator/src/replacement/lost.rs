@@ -18,7 +18,11 @@ pub fn substitute(situation: &Situation, place: Place) -> Option<Step> {
     let concerned: Vec<&Group> = situation
         .groups
         .iter()
-        .filter(|group| old.iter().any(|old| group.has(*old)) || is_replacing(group, node))
+        .filter(|group| {
+            old.iter().any(|old| group.has(*old))
+                || has_place(group, &old, node)
+                || is_replacing(group, node)
+        })
         .collect();
     if concerned.is_empty() {
         return None;
@@ -57,6 +61,13 @@ fn predecessors(situation: &Situation, place: &Place, node: NodeId) -> BTreeSet<
     same.map(|entry| entry.id).filter(|id| *id != node).collect()
 }
 
+/// Whether a partition began anew without the old volume, and has not had the new one since.
+fn has_place(group: &Group, old: &BTreeSet<NodeId>, node: NodeId) -> bool {
+    let goal = group.descriptor.goal.iter().flat_map(|goal| &goal.nodes);
+    let taken = group.has(node) || goal.into_iter().any(|wanted| *wanted == node);
+    !taken && old.iter().any(|old| group.descriptor.gave_up(*old))
+}
+
 /// Whether a partition is putting this node in the place of another. The others of
 /// its goal have votes all along.
 fn is_replacing(group: &Group, node: NodeId) -> bool {
@@ -79,8 +90,11 @@ fn goal(group: &Group, old: &BTreeSet<NodeId>, node: NodeId) -> Result<Move, Str
     let descriptor = &group.descriptor;
     let voters = descriptor.voters.iter();
     let lost = |node: &NodeId| old.contains(node);
-    let nodes: Vec<NodeId> =
+    let mut nodes: Vec<NodeId> =
         voters.clone().map(|voter| if lost(&voter.node) { node } else { voter.node }).collect();
+    if has_place(group, old, node) {
+        nodes.push(node);
+    }
     Ok(Move {
         partition,
         generation: descriptor.generation,

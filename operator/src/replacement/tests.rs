@@ -1,6 +1,7 @@
 use super::*;
 use crate::testing::two_clusters::{Scene, node, place};
 use doug_client::v1;
+use doug_proto::map::Recovery;
 
 const NOON: &str = "2026-01-01T12:00:00Z";
 
@@ -96,6 +97,34 @@ mod a_lost_volume {
         scene.arrive(3);
         scene.arrive(5);
         assert_eq!(steps(&scene), []);
+    }
+
+    /// `doug recover` left the partition with the survivors alone.
+    #[test]
+    fn a_place_that_a_recovery_left_is_filled() {
+        let mut scene = Scene::new();
+        scene.lose_volume("a", 2);
+        scene.join_successor("a", 2);
+        let first = &mut scene.map.partitions[0];
+        let lost = first.voter_on(node("a", 2)).unwrap();
+        first.voters.retain(|voter| *voter != lost);
+        first.generation += 100;
+        *first = first.clone().recovered(Recovery {
+            at_milliseconds: 1,
+            by: "ann".into(),
+            replica: 1,
+            node: node("a", 0),
+            committed: 5,
+            kept: 6,
+            kept_term: 1,
+            resumed: 1_000,
+            first_replica: lost.replica + 1,
+            lost: vec![lost.node],
+        });
+        let Step::Substitute { moves, .. } = step(&scene) else { panic!() };
+        let goal = &moves.iter().find(|m| m.partition == 1).unwrap().goal;
+        assert_eq!(goal.nodes, [node("a", 0), node("a", 1), Scene::successor("a", 2)]);
+        assert!(goal.discarded.is_empty());
     }
 
     #[test]
