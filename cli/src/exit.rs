@@ -25,6 +25,21 @@ pub enum Exit {
 }
 
 impl Exit {
+    /// What a status of this program means; none for what it never ends with.
+    pub fn of_status(status: i32) -> Option<Self> {
+        Some(match status {
+            0 => Exit::Done,
+            1 => Exit::Error,
+            2 => Exit::Usage,
+            3 => Exit::NotFound,
+            4 => Exit::ConditionFailed,
+            5 => Exit::Unavailable,
+            6 => Exit::OutcomeUnknown,
+            7 => Exit::OutputLost,
+            _ => return None,
+        })
+    }
+
     /// Its name in JSON.
     pub fn name(self) -> &'static str {
         match self {
@@ -138,6 +153,14 @@ mod tests {
     #[test]
     fn a_request_beyond_a_limit_is_an_error() {
         assert_eq!(code(Fault::limit("key bytes", 4096, 5000)), Exit::Error);
+    }
+
+    #[test]
+    fn a_status_means_what_it_was_made_from() {
+        for status in 0..8 {
+            assert_eq!(Exit::of_status(status).map(|exit| exit as i32), Some(status));
+        }
+        assert_eq!(Exit::of_status(8), None);
     }
 
     #[test]

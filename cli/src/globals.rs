@@ -26,7 +26,7 @@ pub struct Globals {
     )]
     pub endpoint: Vec<String>,
 
-    /// Give up on an operation after this long
+    /// Give up an operation after this long
     #[arg(
         long,
         value_name = "TIME",

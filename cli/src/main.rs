@@ -92,6 +92,8 @@ enum Command {
     Member(commands::member::Args),
     /// Hand leaderships over
     Leader(commands::leader::Args),
+    /// Let partitions begin anew that lost their quorum for good
+    Recover(commands::recover::Args),
     /// Measure throughput and latency
     Bench(commands::bench::Args),
     /// Show the version of this program, and of the database
@@ -140,7 +142,14 @@ fn main() -> ExitCode {
 }
 
 fn answer() -> Exit {
-    let arguments = kubectl::arguments(std::env::args_os().collect());
+    let given: Vec<_> = std::env::args_os().collect();
+    if kubectl::is_completing(&given) {
+        let words = given.iter().skip(1).map(|word| word.to_string_lossy().into_owned());
+        let words: Vec<_> = words.collect();
+        out::print(format_args!("{}", kubectl::complete(&Cli::command(), &words)));
+        return with_output(Exit::Done, false);
+    }
+    let arguments = kubectl::arguments(given);
     let Cli { globals, command } = match parse(arguments) {
         Ok(cli) => cli,
         Err(told) => return tell(&told),
@@ -252,6 +261,7 @@ async fn run(command: Command, globals: &Globals) -> anyhow::Result<Exit> {
         Command::Partition(args) => commands::partition::run(args, globals).await,
         Command::Member(args) => commands::member::run(args, globals).await,
         Command::Leader(args) => commands::leader::run(args, globals).await,
+        Command::Recover(args) => commands::recover::run(args, globals).await,
         Command::Bench(args) => commands::bench::run(args, globals).await,
         Command::Version(args) => commands::version::run(args, globals).await,
         Command::Kubectl(args) => kubectl::run(&args, globals),

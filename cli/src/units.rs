@@ -46,6 +46,23 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
     if duration > LONGEST { Err(too_long()) } else { Ok(duration) }
 }
 
+/// Writes a time, in milliseconds since 1970, as RFC 3339 does, to the second.
+pub fn show_time(milliseconds: u64) -> String {
+    let (days, second) = (milliseconds / 86_400_000, milliseconds / 1_000 % 86_400);
+    // Years begin in March here, so that the day which not every year has is their last one
+    // (H. Hinnant, "chrono-compatible low-level date algorithms").
+    let since = days + 719_468;
+    let (era, of_era) = (since / 146_097, since % 146_097);
+    let year = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year + year / 4 - year / 100);
+    let month = (5 * of_year + 2) / 153;
+    let day = of_year - (153 * month + 2) / 5 + 1;
+    let month = if month < 10 { month + 3 } else { month - 9 };
+    let year = year + era * 400 + u64::from(month <= 2);
+    let (hour, minute, second) = (second / 3_600, second / 60 % 60, second % 60);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
+}
+
 /// Writes milliseconds for people: `850 ms`, `12 s`, `5 m`, `3 h`, `2 d`.
 pub fn show_milliseconds(milliseconds: u64) -> String {
     let seconds = milliseconds / 1000;
@@ -94,6 +111,18 @@ pub fn show_count(count: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn times_are_written_as_rfc_3339_does() {
+        let written = [0, 951_782_399_999, 951_782_400_000, 1_796_045_400_000].map(show_time);
+        let expected = [
+            "1970-01-01T00:00:00Z",
+            "2000-02-28T23:59:59Z",
+            "2000-02-29T00:00:00Z",
+            "2026-11-30T13:30:00Z",
+        ];
+        assert_eq!(written, expected);
+    }
 
     #[test]
     fn sizes_are_binary_units_or_bytes() {

@@ -17,6 +17,7 @@ pub mod node;
 pub mod operator;
 pub mod partition;
 pub mod put;
+pub mod recover;
 pub mod scan;
 pub mod status;
 pub mod top;

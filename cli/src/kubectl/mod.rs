@@ -3,9 +3,13 @@
 //! It asks through kubectl itself, which is there when a plugin of it runs and
 //! knows how to authenticate wherever its user can.
 
+mod complete;
 mod findings;
+mod inside;
+mod life;
 mod place;
 mod replace;
+mod steer;
 
 use crate::exit::Exit;
 use crate::globals::Globals;
@@ -17,14 +21,20 @@ use serde_json::{Value, json};
 use std::ffi::OsString;
 use std::path::Path;
 
+pub use complete::complete;
+
 /// The name under which kubectl finds plugins.
 const PLUGIN: &str = "kubectl-doug";
+/// The name under which it asks what may follow on a command line.
+const COMPLETER: &str = "kubectl_complete-doug";
 
 /// Options of `doug kubectl`.
 #[derive(clap::Args)]
 #[command(after_help = "\
 To use it as `kubectl doug`, link the program into your PATH:
-  ln -s \"$(command -v doug)\" /usr/local/bin/kubectl-doug")]
+  ln -s \"$(command -v doug)\" /usr/local/bin/kubectl-doug
+and, to have it completed as kubectl is:
+  ln -s \"$(command -v doug)\" /usr/local/bin/kubectl_complete-doug")]
 pub struct Args {
     #[command(subcommand)]
     command: Action,
@@ -34,6 +44,24 @@ pub struct Args {
 enum Action {
     /// Say what is wrong with databases on Kubernetes, worst first, with the remedy
     Status(StatusArgs),
+    /// Look at a database from inside, as `doug doctor` does
+    Doctor(steer::DoctorArgs),
+    /// Show the logs of its pods
+    Logs(life::LogsArgs),
+    /// Move partitions to another cluster
+    Move(steer::MoveArgs),
+    /// Hand leaderships over
+    Transfer(steer::TransferArgs),
+    /// Make every pod anew, one at a time
+    Restart(life::LifeArgs),
+    /// Let a database sleep: its pods end, and its volumes stay
+    Hibernate(life::LifeArgs),
+    /// Wake a database that hibernates or is paused
+    Wake(life::LifeArgs),
+    /// Let partitions begin anew that lost their quorum for good
+    Recover(steer::RecoverArgs),
+    /// Forward a port to a facade, for as long as you like
+    Tunnel(life::TunnelArgs),
     /// Give nodes up: their volumes are deleted, new ones get their partitions from the others
     Replace(ReplaceArgs),
 }
@@ -67,15 +95,34 @@ pub fn arguments(mut arguments: Vec<OsString>) -> Vec<OsString> {
     arguments
 }
 
+/// Whether the program is called to complete a command line of the plugin.
+pub fn is_completing(arguments: &[OsString]) -> bool {
+    let called = arguments.first().and_then(|program| Path::new(program).file_stem());
+    called.is_some_and(|name| name == COMPLETER)
+}
+
 /// Runs the command.
 pub fn run(args: &Args, globals: &Globals) -> anyhow::Result<Exit> {
-    let status = match &args.command {
-        Action::Status(status) => status,
-        Action::Replace(replace) => return replace::run(replace),
-    };
+    let json = globals.json();
+    match &args.command {
+        Action::Status(status) => self::status(status, json),
+        Action::Doctor(doctor) => steer::doctor(doctor, json),
+        Action::Logs(logs) => life::logs(logs),
+        Action::Move(to) => steer::move_partitions(to, json),
+        Action::Transfer(to) => steer::transfer(to, json),
+        Action::Restart(of) => life::restart(of, json),
+        Action::Hibernate(of) => life::rest(of, "Hibernated", json),
+        Action::Wake(of) => life::rest(of, "Running", json),
+        Action::Recover(recover) => steer::recover(recover, json),
+        Action::Tunnel(tunnel) => life::tunnel(tunnel),
+        Action::Replace(replace) => replace::run(replace),
+    }
+}
+
+fn status(status: &StatusArgs, json: bool) -> anyhow::Result<Exit> {
     let databases = status.databases()?;
     let judged: Vec<_> = databases.iter().map(|one| (one, findings::of(one))).collect();
-    if globals.json() {
+    if json {
         doug_streams::outln!("{}", document(&judged));
     } else {
         print(&judged);
@@ -130,6 +177,13 @@ fn print(judged: &[(&Value, Vec<Finding>)]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn it_completes_under_the_name_that_kubectl_asks_by() {
+        let called = |name: &str| is_completing(&[OsString::from(name)]);
+        assert!(called("/usr/local/bin/kubectl_complete-doug"));
+        assert!(!called("/usr/local/bin/kubectl-doug"));
+    }
 
     #[test]
     fn the_plugin_is_the_program_under_another_name() {

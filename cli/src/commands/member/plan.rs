@@ -8,7 +8,8 @@ use doug_proto::map::{Goal, Node, Partition};
 use tonic::Code;
 
 /// The goal in which `new` stands where `old` stood; in a goal that is under way,
-/// too, for it would never be reached.
+/// too, for it would never be reached. Where the partition began anew without `old`, it
+/// has a place to fill.
 pub fn exchange(now: &Partition, old: NodeId, new: NodeId) -> Result<Intent, Fault> {
     let goal = now.goal.clone().unwrap_or_else(|| Goal {
         nodes: now.voters.iter().map(|voter| voter.node).collect(),
@@ -16,6 +17,10 @@ pub fn exchange(now: &Partition, old: NodeId, new: NodeId) -> Result<Intent, Fau
         discarded: Vec::new(),
     });
     if !goal.nodes.contains(&old) {
+        if now.gave_up(old) && !goal.nodes.contains(&new) {
+            let nodes = goal.nodes.iter().copied().chain([new]).collect();
+            return Ok(Intent::Reach(Goal { nodes, ..goal }));
+        }
         // It is being left behind already, or was never there.
         return Ok(Intent::Keep);
     }
@@ -73,6 +78,7 @@ pub fn spare<'a>(survey: &'a Survey, old: &Node) -> anyhow::Result<&'a Node> {
 mod tests {
     use super::*;
     use crate::commands::steering::test_map;
+    use doug_proto::map::{Member, Recovery};
     use doug_proto::v1::NodeStatus;
     use std::collections::BTreeMap;
     use std::sync::Arc;
@@ -108,6 +114,27 @@ mod tests {
         let Ok(Intent::Reach(goal)) = exchange(&moving, node(1), node(3)) else { panic!() };
         assert_eq!(goal.nodes, [node(3), node(2), node(4)]);
         assert_eq!((goal.cluster.as_str(), &goal.discarded[..]), ("b", &[7][..]));
+    }
+
+    #[test]
+    fn a_place_that_a_recovery_left_is_filled_once() {
+        let recovery = Recovery {
+            at_milliseconds: 1,
+            by: "ann".into(),
+            replica: 1,
+            node: node(0),
+            committed: 5,
+            kept: 6,
+            kept_term: 1,
+            resumed: 1_000,
+            first_replica: 100,
+            lost: vec![node(1), node(2)],
+        };
+        let mut anew = partition().recovered(recovery);
+        anew.voters.truncate(1);
+        assert_eq!(exchanged(&anew), [node(0), node(3)]);
+        anew.voters.push(Member { node: node(3), replica: 101 });
+        assert_eq!(exchange(&anew, node(1), node(3)), Ok(Intent::Keep));
     }
 
     #[test]

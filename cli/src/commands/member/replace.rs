@@ -54,7 +54,9 @@ pub async fn run(args: Args, globals: &Globals) -> anyhow::Result<Exit> {
         doug_streams::outln!("{} ({}) was removed from the database before", old.name, old.id);
         return Ok(Exit::Done);
     }
-    let partitions: Vec<u64> = survey.map.partitions_of(old.id).map(|p| p.id).collect();
+    let short = survey.map.partitions.iter().filter(|partition| partition.gave_up(old.id));
+    let concerned = survey.map.partitions_of(old.id).chain(short);
+    let partitions: Vec<u64> = concerned.map(|partition| partition.id).collect();
     // Although it may hold no replica: its cluster must not become smaller by the way.
     let new = successor(&steering, &survey, &old, args.with.as_deref()).await?;
     let work = rebuild(&steering, &old, &new, &partitions, args.at_once.into());

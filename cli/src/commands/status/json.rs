@@ -1,6 +1,9 @@
 //! The view as JSON.
 
 use super::view::{Node, Partition, Place, View};
+use crate::units::show_time;
+use doug_proto::ids::NodeId;
+use doug_proto::map::Recovery;
 use doug_proto::v1::NodeState;
 use serde_json::{Value, json};
 
@@ -70,9 +73,24 @@ fn partition(partition: &Partition) -> Value {
         "change": partition.change.as_ref().map(|change| {
             json!({"goal": change.goal, "phase": change.phase, "waitsFor": change.waits_for})
         }),
+        "recoveries": partition.recoveries.iter().map(recovery).collect::<Vec<_>>(),
         "damaged": partition.damaged.iter().map(|(node, why)| {
             json!({"node": node, "why": why})
         }).collect::<Vec<_>>(),
+    })
+}
+
+fn recovery(recovery: &Recovery) -> Value {
+    json!({
+        "at": show_time(recovery.at_milliseconds),
+        "by": recovery.by,
+        "node": recovery.node.to_string(),
+        "replica": recovery.replica,
+        "committed": recovery.committed,
+        "kept": recovery.kept,
+        "keptTerm": recovery.kept_term,
+        "resumed": recovery.resumed,
+        "lost": recovery.lost.iter().map(NodeId::to_string).collect::<Vec<_>>(),
     })
 }
 

@@ -3,8 +3,9 @@
 
 use super::view::{Change, Node, Partition, Place, Shortage, View};
 use crate::grid::{Column, Grid};
-use crate::units::{show_count, show_milliseconds, show_size};
+use crate::units::{show_count, show_milliseconds, show_size, show_time};
 use doug_proto::clock_offset::clock_off;
+use doug_proto::map::Recovery;
 use doug_proto::v1::NodeState;
 use std::collections::BTreeSet;
 use std::fmt::Write;
@@ -20,6 +21,16 @@ pub fn render(view: &View, columns: Option<usize>) -> String {
         for (node, why) in &partition.damaged {
             let (id, name) = (partition.id, view.name_of(node));
             let _ = writeln!(text, "partition {id}: its replica on {name} is damaged: {why}");
+        }
+        for Recovery { at_milliseconds, by, node, committed, kept, .. } in &partition.recoveries {
+            let (id, at) = (partition.id, show_time(*at_milliseconds));
+            let node = node.to_string();
+            let name = view.name_of(&node);
+            let _ = writeln!(
+                text,
+                "partition {id}: began anew without its quorum at {at}, by {by}, from {name}: up to \
+                 index {kept} nothing is lost, and above {committed} no old token is believed"
+            );
         }
         if let Some(change) = &partition.change {
             let (id, Change { goal, phase, .. }) = (partition.id, change);
@@ -144,6 +155,26 @@ mod tests {
         });
         let text = render(&view, None);
         let said = "a-1 (000000000001): its volume is full: 9 of 300 MiB are left for data";
+        assert!(text.contains(said), "{text}");
+    }
+
+    #[test]
+    fn the_record_of_a_recovery_stands_below_the_tables() {
+        let mut view = sample();
+        view.partitions[0].recoveries = vec![Recovery {
+            at_milliseconds: 1_796_045_400_000,
+            by: "ann".into(),
+            replica: 3,
+            node: view.nodes[2].id.parse().unwrap(),
+            committed: 118,
+            kept: 120,
+            kept_term: 4,
+            resumed: 1_000,
+            first_replica: 9,
+            lost: Vec::new(),
+        }];
+        let text = render(&view, None);
+        let said = "began anew without its quorum at 2026-11-30T13:30:00Z, by ann, from a-2";
         assert!(text.contains(said), "{text}");
     }
 

@@ -4,6 +4,7 @@ use crate::commands::steering::{describe, goal_of, names_of};
 use doug_client::PartitionMap;
 use doug_client::admin::Survey;
 use doug_proto::error::Fault;
+use doug_proto::map::Recovery;
 use doug_proto::v1::{
     NodeState, NodeStatus, ReplicaRole, ReplicaStatus, StatusResponse, VolumeStatus,
 };
@@ -87,6 +88,8 @@ pub struct Partition {
     pub wanted: Option<usize>,
     /// Replicas whose files are damaged: the node's id, and why.
     pub damaged: Vec<(String, String)>,
+    /// Times that its group had to begin anew without a quorum, the last one last.
+    pub recoveries: Vec<Recovery>,
     /// Nodes whose replica may have lost what it acknowledged, for the log was cut.
     pub ambiguous_tails: Vec<String>,
 }
@@ -151,6 +154,7 @@ impl View {
         for partition in &mut partitions {
             partition.change = change(&survey, partition.id);
             if let Some(now) = survey.descriptor(partition.id) {
+                partition.recoveries = now.recoveries;
                 partition.voters = now.goal.map_or(now.voters.len(), |goal| goal.nodes.len());
             }
             let declared = map.cluster(&partition.cluster);
@@ -269,6 +273,7 @@ fn placed<'a>(
         voters: partition.voters.len(),
         wanted: None,
         damaged,
+        recoveries: Vec::new(),
         ambiguous_tails,
     }
 }
@@ -346,6 +351,7 @@ pub mod tests {
             outgoing: Vec::new(),
             next_replica: 0,
             goal: None,
+            recoveries: Vec::new(),
         };
         PartitionMap {
             epoch: 4,
