@@ -3,6 +3,7 @@
 mod aligned;
 mod arenas;
 mod commands;
+mod completion;
 mod demo;
 mod encoding;
 mod exit;
@@ -16,7 +17,6 @@ mod live;
 mod panics;
 mod units;
 
-use clap::error::ErrorKind;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use doug_streams::{err, errln, out};
 use exit::Exit;
@@ -149,6 +149,11 @@ fn answer() -> Exit {
         out::print(format_args!("{}", kubectl::complete(&Cli::command(), &words)));
         return with_output(Exit::Done, false);
     }
+    match completion::answered(given.clone(), program) {
+        Ok(false) => {}
+        Ok(true) => return Exit::Done,
+        Err(_) => return Exit::Error,
+    }
     let arguments = kubectl::arguments(given);
     let Cli { globals, command } = match parse(arguments) {
         Ok(cli) => cli,
@@ -190,8 +195,18 @@ fn runtime_for(command: &Command) -> std::io::Result<Runtime> {
     builder.enable_all().build()
 }
 
-fn parse(arguments: Vec<OsString>) -> Result<Cli, clap::Error> {
-    let matches = help::arrange(Cli::command()).try_get_matches_from(arguments)?;
+/// The command line that is understood.
+fn program() -> clap::Command {
+    help::arrange(Cli::command())
+}
+
+/// What the words say. The program's name alone asks for help: whoever types it wants to see what
+/// there is, whatever the environment says.
+fn parse(mut arguments: Vec<OsString>) -> Result<Cli, clap::Error> {
+    if arguments.len() <= 1 {
+        arguments = vec!["doug".into(), "--help".into()];
+    }
+    let matches = program().try_get_matches_from(arguments)?;
     let mut cli = Cli::from_arg_matches(&matches)?;
     cli.globals.given = Given::of(&matches);
     Ok(cli)
@@ -200,10 +215,7 @@ fn parse(arguments: Vec<OsString>) -> Result<Cli, clap::Error> {
 /// Prints help and the version, or what is wrong with the command line.
 fn tell(told: &clap::Error) -> Exit {
     let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-    // Whoever types the program's name alone wants to see what there is.
-    let asked = std::env::args_os().len() > 1;
-    let missing = ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand;
-    let is_error = told.use_stderr() && (asked || told.kind() != missing);
+    let is_error = told.use_stderr();
     let on_terminal = if is_error { err::is_terminal() } else { out::is_terminal() };
     let text = if on_terminal && !plain {
         told.render().ansi().to_string()
@@ -265,9 +277,7 @@ async fn run(command: Command, globals: &Globals) -> anyhow::Result<Exit> {
         Command::Bench(args) => commands::bench::run(args, globals).await,
         Command::Version(args) => commands::version::run(args, globals).await,
         Command::Kubectl(args) => kubectl::run(&args, globals),
-        Command::Completions(args) => {
-            commands::completions::run(&args, help::arrange(Cli::command()))
-        }
+        Command::Completions(args) => commands::completions::run(&args),
     }
 }
 
@@ -345,6 +355,6 @@ mod tests {
 
     #[test]
     fn the_command_line_is_consistent() {
-        help::arrange(Cli::command()).debug_assert();
+        program().debug_assert();
     }
 }

@@ -21,6 +21,17 @@ fn doug(arguments: &[&str]) -> Output {
         .unwrap()
 }
 
+/// What bash is offered for the last of the words; nobody serves the database.
+fn offered(words: &[&str]) -> Vec<String> {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_doug"));
+    command.env("DOUG_COMPLETE", "bash").env("_CLAP_IFS", "\n");
+    command.env("_CLAP_COMPLETE_INDEX", (words.len() - 1).to_string());
+    let output = command.env("DOUG_ENDPOINT", "127.0.0.1:9").arg("--").args(words).output();
+    let output = output.unwrap();
+    assert!(output.status.success(), "{words:?}: {output:?}");
+    String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect()
+}
+
 fn against_nobody(arguments: &[&str]) -> (Option<i32>, String) {
     let output = doug(&[arguments, &NOBODY].concat());
     assert!(output.stdout.is_empty(), "{output:?}");
@@ -228,12 +239,12 @@ fn every_command_has_help_with_an_example_and_a_completion() {
         "version",
         "completions",
     ];
-    let completion = String::from_utf8(doug(&["completions", "bash"]).stdout).unwrap();
+    let completion = offered(&["doug", ""]);
     for command in commands {
         let help = String::from_utf8(doug(&[command, "--help"]).stdout).unwrap();
         assert!(help.contains(&format!("doug {command}")), "{command}: {help}");
         assert!(help.contains("Example"), "{command}: {help}");
-        assert!(completion.contains(command), "{command}");
+        assert!(completion.iter().any(|offered| offered == command), "{command}");
     }
 }
 
@@ -252,4 +263,40 @@ fn a_reader_that_goes_away_is_no_error() {
         let error = String::from_utf8_lossy(&output.stderr);
         assert!(!error.contains("panicked"), "{arguments:?}: {error}");
     }
+}
+
+#[test]
+fn the_name_alone_asks_for_help_whatever_the_environment_says() {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_doug"));
+    let output = command.env("DOUG_ENDPOINT", "db9:7400").env("DOUG_LOG", "error").output();
+    let output = output.unwrap();
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert!(String::from_utf8(output.stdout).unwrap().contains("Keys and values:"));
+}
+
+#[test]
+fn a_benchmark_that_reaches_nobody_fails_and_prints_no_figures() {
+    let output = doug(&[&["bench", "--duration", "1s"][..], &NOBODY].concat());
+    let (figures, error) = (output.stdout, String::from_utf8(output.stderr).unwrap());
+    assert_eq!(output.status.code(), Some(5), "{error}");
+    assert!(figures.is_empty() && !error.contains("NaN"), "{error}");
+    assert!(error.contains("127.0.0.1:9"), "{error}");
+}
+
+#[test]
+fn the_script_of_every_shell_asks_this_program() {
+    for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
+        let output = doug(&["completions", shell]);
+        let script = String::from_utf8(output.stdout).unwrap();
+        assert_eq!(output.status.code(), Some(0), "{shell}");
+        assert!(script.contains("DOUG_COMPLETE"), "{shell}: {script}");
+    }
+}
+
+#[test]
+fn a_shell_is_offered_commands_and_options_and_no_names_where_nobody_answers() {
+    assert_eq!(offered(&["doug", "mem"]), ["member"]);
+    assert_eq!(offered(&["doug", "put", "--if-v"]), ["--if-value"]);
+    assert_eq!(offered(&["doug", "get", "k", "--consistency", "ev"]), ["eventual"]);
+    assert_eq!(offered(&["doug", "member", "replace", "a"]), [""; 0]);
 }

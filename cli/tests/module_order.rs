@@ -7,10 +7,24 @@ fn each_module_uses_only_those_below_it() {
         "src/main.rs",
         &[
             // What every command needs.
-            "arenas", "panics", "exit", "units", "encoding", "given", "globals", "failure", "live",
-            "grid", "aligned",
-            // Commands, those that are made of others, and what the help of all looks like.
-            "demo", "kubectl", "commands", "help",
+            "arenas",
+            "panics",
+            "exit",
+            "units",
+            "encoding",
+            "given",
+            "globals",
+            "failure",
+            "live",
+            "grid",
+            "aligned",
+            // Commands, those that are made of others, and what the help of all looks like, and what
+            // a shell offers for all.
+            "demo",
+            "kubectl",
+            "commands",
+            "help",
+            "completion",
         ],
     );
 }

@@ -3,6 +3,7 @@
 use crate::encoding;
 use crate::units;
 use bytes::Bytes;
+use clap_complete::{ArgValueCandidates, CompletionCandidate};
 use doug_client::Read;
 use std::time::Duration;
 
@@ -11,8 +12,19 @@ use std::time::Duration;
 #[group(skip)]
 pub struct Args {
     /// linearizable, session:TOKEN, bounded:MILLISECONDS or eventual
-    #[arg(long, value_name = "HOW", default_value = "linearizable", value_parser = parse)]
+    #[arg(
+        long,
+        value_name = "HOW",
+        default_value = "linearizable",
+        value_parser = parse,
+        add = ArgValueCandidates::new(forms)
+    )]
     consistency: Read,
+}
+
+/// How a value may begin.
+fn forms() -> Vec<CompletionCandidate> {
+    ["linearizable", "session:", "bounded:", "eventual"].map(CompletionCandidate::new).into()
 }
 
 impl Args {

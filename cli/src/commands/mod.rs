@@ -30,7 +30,7 @@ mod consistency;
 mod entries;
 mod interval;
 mod layers;
-mod steering;
+pub mod steering;
 mod stop;
 mod whole_file;
 

@@ -12,11 +12,15 @@ use crate::exit::Exit;
 use crate::globals::Globals;
 use anyhow::{Context, bail};
 use doug_proto::error::Fault;
+use std::path::PathBuf;
 use tokio::time::Instant;
 
 /// How long a partition may be without a leader before `leader:KEY` gives up:
 /// several elections.
 const ELECTION: std::time::Duration = std::time::Duration::from_secs(3);
+
+/// Every node, in place of a name.
+const ALL: &str = "all";
 
 /// Runs one command.
 pub async fn run(command: Command, globals: &Globals) -> anyhow::Result<Exit> {
@@ -47,6 +51,13 @@ fn find(which: &Which) -> anyhow::Result<State> {
     }
     let folder = layout.root().display();
     State::load(&layout)?.with_context(|| format!("the demo on {folder} is still starting"))
+}
+
+/// What the running demo calls its processes, and all of its nodes; nothing if none runs.
+pub fn process_names(data: Option<PathBuf>) -> Vec<String> {
+    let Ok(state) = find(&Which { data }) else { return Vec::new() };
+    let nodes = state.nodes.iter().map(|node| node.name.clone());
+    nodes.chain([FACADE, ALL].map(str::to_owned)).collect()
 }
 
 async fn show(which: &Which, globals: &Globals) -> anyhow::Result<Exit> {
@@ -108,7 +119,7 @@ async fn act(action: Action, names: &Names, globals: &Globals) -> anyhow::Result
 }
 
 async fn resolve(name: &str, action: Action, state: &State) -> anyhow::Result<Vec<String>> {
-    if name == "all" {
+    if name == ALL {
         return Ok(all(action, state));
     }
     match name.strip_prefix("leader:") {

@@ -26,6 +26,7 @@ mod writers;
 use crate::exit::Exit;
 use crate::globals::Globals;
 pub use args::Args;
+pub use commands::process_names;
 
 /// Starts a demo, or acts on the running one.
 pub async fn run(args: Args, globals: &Globals) -> anyhow::Result<Exit> {
