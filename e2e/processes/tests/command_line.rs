@@ -32,10 +32,7 @@ async fn a_shell_is_offered_the_names_of_the_database_that_the_line_reaches() {
     assert_eq!(offered(&["partition", "list", ""]), ["1", "2", "3"]);
     assert_eq!(offered(&["leader", "transfer", "2", "--to", "a"]), ["a-0"]);
     let data = demo.data().display().to_string();
-    assert_eq!(
-        offered(&["demo", "kill", "--data", &data, ""]),
-        ["a-0", "b-0", "facade", "all"]
-    );
+    assert_eq!(offered(&["demo", "kill", "--data", &data, ""]), ["a-0", "b-0", "facade", "all"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -282,8 +282,8 @@ fn line_record(text: &[u8], line: u64) -> Result<(Bytes, Bytes), String> {
 }
 
 fn json_record(text: &[u8]) -> Result<(Bytes, Bytes), String> {
-    let object: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(text)
-        .map_err(|error| format!("it is not a JSON object: {error}"))?;
+    let object: serde_json::Map<String, serde_json::Value> =
+        serde_json::from_slice(text).map_err(not_an_object)?;
     let field = |name: &str| {
         from_json(&object, name)?.ok_or_else(|| {
             format!(
@@ -292,6 +292,14 @@ fn json_record(text: &[u8]) -> Result<(Bytes, Bytes), String> {
         })
     };
     Ok((field("key")?, field("value")?))
+}
+
+/// A record is one line: that serde counts lines inside it, too, would only mislead.
+fn not_an_object(error: serde_json::Error) -> String {
+    let (text, place) =
+        (error.to_string(), format!(" at line {} column {}", error.line(), error.column()));
+    let what = text.strip_suffix(&place).unwrap_or(&text);
+    format!("column {}: it is not a JSON object: {what}", error.column().max(1))
 }
 
 #[cfg(test)]

@@ -98,9 +98,12 @@ fn json_lines_carry_bytes_that_are_not_text() {
 
 #[test]
 fn json_lines_without_key_or_value_are_bad() {
-    let records = read(&layout(Format::Jsonl, None, 1, None), b"{\"key\":\"a\"}\n[]\n");
+    let records = read(&layout(Format::Jsonl, None, 1, None), b"{\"key\":\"a\"}\n[]\n{\"key\":\n");
     assert!(records[0].as_ref().unwrap_err().contains("\"valueBase64\""), "{records:?}");
-    assert!(records[1].as_ref().unwrap_err().contains("not a JSON object"), "{records:?}");
+    assert!(records[1].as_ref().unwrap_err().contains("column 1: it is not a JSON object"));
+    let said = records[2].as_ref().unwrap_err();
+    assert!(said.contains("column 7: it is not a JSON object: EOF"), "{said}");
+    assert!(!said.contains("line 1"), "the line is that of the file: {said}");
 }
 
 #[test]
