@@ -18,7 +18,7 @@ host=$(rustc -vV | sed -n 's/^host: //p')
 
 build() {
     RUSTFLAGS="${coverage[*]}" CARGO_TARGET_DIR=target cargo build --quiet --locked --profile fuzz \
-        --features engine --bin fuzz --target "$host"
+        --manifest-path engine/Cargo.toml --target "$host"
 }
 
 # An input of some kilobytes must not make anyone allocate much: lengths are claims.

@@ -1,7 +1,7 @@
 //! Fuzz targets for everything DougDB decodes: files, messages, documents.
 //!
 //! A target takes any bytes and panics if the product does, or if it breaks a
-//! promise about what it decoded. The engine (`src/main.rs`) looks for such
+//! promise about what it decoded. The engine (`engine/`) looks for such
 //! bytes; `cargo test` replays the corpus without it. docs/fuzzing.md says how.
 //!
 //! Most formats carry checksums, which would stop nearly every input at the

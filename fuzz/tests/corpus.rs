@@ -60,7 +60,10 @@ fn the_seeds_kept_are_those_the_product_writes_today() {
     for seed in seeds::all() {
         let found = kept.contains(&(seed.target.to_owned(), seed.bytes));
         let (target, name) = (seed.target, seed.name);
-        assert!(found, "{target}/{name} has changed: cargo run --bin seeds, and commit it");
+        assert!(
+            found,
+            "{target}/{name} has changed: cargo run -p doug-fuzz --bin seeds, and commit it"
+        );
     }
 }
 

@@ -1,4 +1,4 @@
-//! Writes every seed to its corpus: `cargo run --bin seeds`, from `fuzz/`.
+//! Writes every seed to its corpus: `cargo run -p doug-fuzz --bin seeds`.
 
 use std::io;
 use std::path::Path;

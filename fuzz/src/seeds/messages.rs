@@ -192,10 +192,8 @@ fn transact_request() -> Vec<u8> {
 }
 
 fn conditions() -> Vec<v1::Condition> {
-    let related = |relation: Relation, condition| v1::Condition {
-        relation: relation.into(),
-        ..condition
-    };
+    let related =
+        |relation: Relation, condition| v1::Condition { relation: relation.into(), ..condition };
     let every = v1::Condition { range: upper_case(), ..condition(b"", Test::Revision(1 << 40)) };
     vec![
         condition(b"Key", Test::Exists(false)),
