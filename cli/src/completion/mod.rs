@@ -80,6 +80,7 @@ mod tests {
         member remove node
         leader transfer partitions
         leader transfer to
+        recover partitions
         demo kill nodes
         demo pause nodes
         demo resume nodes
