@@ -26,7 +26,7 @@ struct Node {
 
 impl Node {
     fn new() -> Self {
-        let tree = TreeOptions { memtable_bytes: 32 << 10, history: 1_024, ..TreeOptions::tiny() };
+        let tree = TreeOptions { memtable_bytes: 32 << 10, ..TreeOptions::tiny() };
         let log =
             LogOptions { segment_bytes: 16 << 10, limit_bytes: 128 << 10, ..LogOptions::default() };
         let options = StoreOptions { tree, log, ..StoreOptions::default() };

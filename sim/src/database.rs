@@ -86,7 +86,9 @@ impl Database {
         let routing = Routing::Hash { prefix_delimiter: Bytes::from_static(b"/") };
         let map = PartitionMap {
             epoch: 1,
-            keyspaces: vec![Keyspace::system(), Keyspace::default_with(routing)],
+            keyspaces: [Keyspace::system(), Keyspace::default_with(routing)]
+                .map(|keyspace| Keyspace { history: plan.history, ..keyspace })
+                .to_vec(),
             clusters: (0..plan.clusters)
                 .map(|cluster| Cluster {
                     name: entries[cluster * plan.nodes].cluster.clone(),

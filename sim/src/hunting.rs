@@ -7,6 +7,7 @@ use crate::plan::{FaultKind, Plan};
 use crate::time::{micros, millis, seconds};
 use doug_raft::Mutant as Core;
 use doug_storage::simulation::Bug;
+use std::time::Duration;
 
 /// A plan that leans towards what shows this bug; where any plan shows it, the plan itself.
 pub fn hunt(mutant: Mutant, plan: Plan) -> Plan {
@@ -181,7 +182,7 @@ pub fn full_volumes(plan: &mut Plan) {
     plan.retained_log_bytes = 1;
     plan.store.log.limit_bytes = 256 << 10;
     plan.store.tree.memtable_bytes = 8 << 10;
-    plan.store.tree.history = 8;
+    plan.history.retain = Duration::ZERO;
     plan.workload.keys = 80;
     plan.workload.padding = 2_000;
     plan.workload.writes = 900;

@@ -70,6 +70,8 @@ impl Mutant {
         Mutant::Storage(Bug::SnapshotWithoutSessions),
         Mutant::Storage(Bug::SessionLostByFlush),
         Mutant::Storage(Bug::SessionFrozenLate),
+        Mutant::Storage(Bug::FloorOffByOne),
+        Mutant::Storage(Bug::FloorMovedLocally),
         Mutant::WipedNodeKeepsItsId,
         Mutant::HalfDeadThread,
         Mutant::ReadBeforeReplay,

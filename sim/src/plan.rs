@@ -6,6 +6,7 @@ use crate::network::NetworkSettings;
 use crate::random::Random;
 use crate::time::{micros, millis, seconds, whole_micros};
 use doug_node::flow::Bounds;
+use doug_proto::map::History;
 use doug_storage::log::LogOptions;
 use doug_storage::manifest::ManifestOptions;
 use doug_storage::store::StoreOptions;
@@ -262,6 +263,8 @@ pub struct Plan {
     pub volume_room: Option<u64>,
     /// Bytes that the memtables of all replicas of a node may take.
     pub memtable_share: u64,
+    /// How long old versions stay readable, as the keyspaces declare it.
+    pub history: History,
     /// Bytes of applied log kept for followers.
     pub retained_log_bytes: u64,
     /// Bytes of payloads kept in memory.
@@ -322,6 +325,7 @@ impl Plan {
             store: small_store(),
             volume_room: None,
             memtable_share: 1 << 20,
+            history: History { retain: Duration::from_secs(3), max_bytes: 1 << 20 },
             retained_log_bytes: 24 << 10,
             payload_cache_bytes: 16 << 10,
             backlog_bytes: 256 << 10,
@@ -414,6 +418,7 @@ impl Plan {
         if Random::for_purpose(seed, 15).chance(300) {
             plan.admission = Bounds { least: 1, first: 2, most: 4 };
         }
+        plan.history = draw_history(&mut Random::for_purpose(seed, 21));
         draw_geometry(&mut plan.store.tree, &mut Random::for_purpose(seed, 13));
         plan.store.lookup_bytes = *Random::for_purpose(seed, 17).pick(&[0, 1 << 10, 64 << 10]);
         plan.store.open_tables = *Random::for_purpose(seed, 16).pick(&[1, 3, 8, 100]);
@@ -441,6 +446,12 @@ impl Plan {
     }
 }
 
+/// From none to nearly the whole run, and in bytes from a few writes to more than there are.
+fn draw_history(random: &mut Random) -> History {
+    let retain = Duration::from_millis(*random.pick(&[0, 300, 3_000, 10_000, 60_000]));
+    History { retain, max_bytes: *random.pick(&[8 << 10, 64 << 10, 16 << 20]) }
+}
+
 /// Blocks of one version and of many; levels so small that data sinks through all of them, and
 /// some that hold it for a while.
 fn draw_geometry(tree: &mut TreeOptions, random: &mut Random) {
@@ -450,7 +461,6 @@ fn draw_geometry(tree: &mut TreeOptions, random: &mut Random) {
     tree.base_level_bytes = *random.pick(&[8 << 10, 32 << 10, 64 << 10]);
     tree.l0_compaction = *random.pick(&[2, 2, 4]);
     tree.l0_compaction_max = tree.l0_compaction + random.below(3) as usize;
-    tree.history = *random.pick(&[8, 8, 200]);
 }
 
 fn small_store() -> StoreOptions {

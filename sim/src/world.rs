@@ -60,6 +60,7 @@ impl World {
             node_answers: Vec::new(),
         };
         cx.checks.begin(&cx.database.map);
+        cx.checks.may_give_up_history = cx.plan.volume_room.is_some();
         let mut nodes: Vec<_> =
             (0..cx.database.nodes()).map(|index| Node::new(index, &cx)).collect();
         nodes.iter().for_each(|node| cx.crash_points.place(node.index, &node.disk));

@@ -1,5 +1,6 @@
 //! The partition's state machine: a deterministic function of the log.
 
+use super::history::{Floor, Kept};
 use super::sessions::{SessionAdmission, Sessions};
 use super::transaction;
 use crate::levels::{FEATURE_LEVEL, KNOWN_LEVEL, LEAST_LEVEL};
@@ -31,6 +32,7 @@ pub struct Machine {
     descriptor: Partition,
     sessions: Sessions,
     feature_level: u32,
+    history: Kept,
     /// Of the last batch applied.
     time: BatchTime,
 }
@@ -44,6 +46,7 @@ impl Machine {
             sessions: Sessions::new(descriptor.id),
             descriptor,
             feature_level: LEAST_LEVEL,
+            history: Kept::default(),
             time: BatchTime::default(),
         }
     }
@@ -51,6 +54,11 @@ impl Machine {
     /// What the log may hold: see [`FEATURE_LEVEL`].
     pub fn feature_level(&self) -> u32 {
         self.feature_level
+    }
+
+    /// How far back the partition can be read.
+    pub fn history(&self) -> &Kept {
+        &self.history
     }
 
     /// Clock and stamp of the last batch applied; both 0 before the first.
@@ -95,6 +103,11 @@ impl Machine {
             feature_level: self.feature_level,
             clock: self.time.clock.0,
             stamp: self.time.stamp.0,
+            history: self.history.options.map(|(generation, history)| v1::SetHistoryCommand {
+                generation,
+                history: Some(history.to_wire()),
+            }),
+            floor: Some(self.history.floor.to_wire()),
         }
     }
 
@@ -141,12 +154,18 @@ impl Machine {
             )));
         }
         let descriptor = Partition::from_wire(&state.descriptor.unwrap_or_default())?;
+        let floor = Floor::from_wire(state.floor.unwrap_or_default());
+        let mut history = Kept { options: None, floor };
+        if let Some(options) = &state.history {
+            history.set(options);
+        }
         let machine = Self {
             database: state.database.parse().map_err(|e| Fault::invalid(format!("{e}")))?,
             routing: Routing::from_wire(state.routing.as_ref())?,
             sessions: Sessions::new(descriptor.id),
             descriptor,
             feature_level,
+            history,
             time: BatchTime { clock: Clock(state.clock), stamp: Stamp(state.stamp) },
         };
         let (len, most) = (machine.state().encoded_len(), machine.most());
@@ -213,6 +232,17 @@ impl Machine {
             Some(command::Command::RaiseFeatureLevel(raise)) if raise.level <= KNOWN_LEVEL => {
                 self.feature_level = self.feature_level.max(raise.level);
                 tree.apply(index, &[]);
+                Ok(v1::Outcome { revision: index, conditions_met: true, ..Default::default() })
+            }
+            Some(command::Command::SetHistory(set)) => {
+                self.history.set(&set);
+                tree.apply(index, &[]);
+                Ok(v1::Outcome { revision: index, conditions_met: true, ..Default::default() })
+            }
+            Some(command::Command::RaiseFloor(raise)) => {
+                self.history.raise(&raise, index);
+                tree.apply(index, &[]);
+                tree.raise_floor(self.history.floor.revision);
                 Ok(v1::Outcome { revision: index, conditions_met: true, ..Default::default() })
             }
             // A newer leader must not send it before every member knows it.

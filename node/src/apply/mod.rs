@@ -1,5 +1,6 @@
 //! Applying committed batches: the partition's state machine over its tree.
 
+mod history;
 mod machine;
 mod number;
 mod replica_data;
@@ -9,6 +10,7 @@ mod sessions;
 mod staged;
 mod transaction;
 
+pub use history::{Ages, Floor, Kept};
 pub use machine::{ApplyError, Machine, STATE_FORMAT_VERSION};
 pub use replica_data::{AppliedWork, Checkpoint, Jobs, ReplicaData, Unapplied};
 pub use served::ServedCounts;

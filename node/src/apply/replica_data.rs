@@ -1,17 +1,19 @@
 //! A partition as this node holds it: its tree and its state machine, advanced
 //! together by the log and read through immutable views.
 
+use super::history::{Ages, Kept, wanted};
 use super::machine::{ApplyError, Machine};
 use super::served::ServedCounts;
-use crate::work::{ApplyBatch, ApplyWork, InstalledSnapshot, RequestId};
+use crate::work::{ApplyBatch, ApplyWork, InstalledSnapshot, RequestId, encode_command};
 use bytes::Bytes;
 use doug_proto::ids::DatabaseId;
-use doug_proto::map::Partition as Descriptor;
+use doug_proto::map::{History, Partition as Descriptor};
 use doug_proto::v1;
-use doug_raft::Stamp;
+use doug_raft::{Batch, Stamp};
 use doug_storage::compaction::{CompactionJob, Survey};
 use doug_storage::simulation::{Bug, crash_point, has_bug};
 use doug_storage::store::Store;
+use doug_storage::table::TimedBatch;
 use doug_storage::tree::{self, FlushJob, Pressure, SnapshotTables};
 use doug_storage::tree::{Tree, TreeChange, TreeReader, View};
 use doug_storage::{Applied, ReplicaKey, StorageError};
@@ -45,6 +47,7 @@ pub struct ReplicaData {
 struct Inner {
     tree: Tree,
     machine: Machine,
+    ages: Ages,
     applied: Applied,
     /// Of the commands after `applied`, those that tree and machine contain already: their batch
     /// waits for a descriptor to read a table with.
@@ -108,7 +111,8 @@ pub struct Jobs {
 
 impl ReplicaData {
     /// Takes over a tree and the state that belongs to it.
-    pub fn new(key: ReplicaKey, tree: Tree, machine: Machine, applied: Applied) -> Self {
+    pub fn new(key: ReplicaKey, mut tree: Tree, machine: Machine, applied: Applied) -> Self {
+        tree.raise_floor(machine.history().floor.revision);
         let reader = tree.reader();
         let descriptor = RwLock::new(Arc::new(machine.descriptor().clone()));
         let stamp = AtomicU64::new(machine.time().stamp.0);
@@ -121,6 +125,7 @@ impl ReplicaData {
             inner: Mutex::new(Inner {
                 tree,
                 machine,
+                ages: Ages::default(),
                 applied,
                 begun: Vec::new(),
                 replacing: false,
@@ -186,7 +191,7 @@ impl ReplicaData {
     /// When a command cannot be applied; the replica must leave, or the node stop.
     pub fn apply(&self, work: ApplyWork) -> Result<AppliedWork, Unapplied> {
         let mut inner = self.inner.lock();
-        let Inner { tree, machine, applied, begun, replacing } = &mut *inner;
+        let Inner { tree, machine, ages, applied, begun, replacing } = &mut *inner;
         let (mut outcomes, mut overtaken) =
             (Vec::<(RequestId, v1::Outcome, Stamp)>::new(), Vec::new());
         let (mut index, mut rest) = (applied.index, None);
@@ -227,6 +232,7 @@ impl ReplicaData {
                 }
             }
             crash_point("apply: batch done");
+            note_age(ages, machine, &batch);
             *applied = Applied { index: batch.last(), term: batch.term };
             index = applied.index;
             let outcome = |(request, outcome)| (request, outcome, batch.time.stamp);
@@ -255,6 +261,18 @@ impl ReplicaData {
         ApplyWork { replica: self.key, batches: iter::once(first).chain(others).collect() }
     }
 
+    /// How far back it can be read, as of the last applied command.
+    pub fn history(&self) -> Kept {
+        *self.inner.lock().machine.history()
+    }
+
+    /// The command about its history, encoded, that its leader should propose now, given the
+    /// options of its keyspace and their generation.
+    pub fn wanted(&self, declared: (u64, History)) -> Option<Bytes> {
+        let inner = self.inner.lock();
+        wanted(inner.machine.history(), &inner.ages, declared).as_ref().map(encode_command)
+    }
+
     /// Notes that maintenance is wanted; false if that was known already.
     pub fn ask_for_maintenance(&self) -> bool {
         !self.maintenance_asked.swap(true, Ordering::Relaxed)
@@ -279,6 +297,9 @@ impl ReplicaData {
             if late {
                 return Jobs::default();
             }
+        }
+        if has_bug(Bug::FloorMovedLocally) {
+            tree.raise_floor(applied.index);
         }
         let flush = tree.flush_job();
         if let Some(job) = &flush
@@ -470,8 +491,10 @@ impl ReplicaData {
         crash_point("snapshot installed: published");
         self.stamp.store(machine.time().stamp.0, Ordering::Release);
         inner.tree.install(change);
+        inner.tree.raise_floor(machine.history().floor.revision);
         *self.descriptor.write() = Arc::new(machine.descriptor().clone());
         inner.machine = machine;
+        inner.ages = Ages::default();
         inner.applied = applied;
         inner.begun.clear();
         Ok(applied)
@@ -491,4 +514,13 @@ impl ReplicaData {
         }
         Machine::restore(state, tables)
     }
+}
+
+/// Counts a batch that was applied, for the floor that is due one day.
+fn note_age(ages: &mut Ages, machine: &Machine, batch: &Batch) {
+    let Kept { options, floor } = *machine.history();
+    let history = options.map(|(_, history)| history).unwrap_or_default();
+    let (stamp, clock) = (batch.time.stamp.0, batch.time.clock.0);
+    ages.note(TimedBatch { last: batch.last(), stamp, clock }, batch.size(), history);
+    ages.forget(floor);
 }

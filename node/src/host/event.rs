@@ -93,6 +93,8 @@ pub enum Event {
         index: Index,
         /// The partition's feature level there.
         feature_level: u32,
+        /// A command of the partition's own, encoded, that its leader should propose.
+        wanted: Option<Bytes>,
     },
     /// Everything up to `index` is in SSTables.
     Flushed {

@@ -150,8 +150,11 @@ impl Host {
                 self.read(now, request, partition, kind, deadline);
             }
             Event::Persisted { upto, passed } => self.persisted(now, upto, &passed),
-            Event::Applied { replica, index, feature_level } => {
+            Event::Applied { replica, index, feature_level, wanted } => {
                 self.applied(replica, index, feature_level);
+                if let Some(command) = wanted {
+                    self.propose_own(now, replica, command);
+                }
             }
             Event::Flushed { replica, index } => self.flushed(replica, index, false),
             Event::LogPressure { replica } => self.flushed(replica, 0, true),

@@ -3,6 +3,7 @@
 
 use super::Host;
 use crate::work::Sequence;
+use bytes::Bytes;
 use doug_raft::{Index, Time};
 use doug_storage::ReplicaKey;
 
@@ -23,6 +24,22 @@ impl Host {
             replica.applied = replica.applied.max(index);
             replica.applying.applied(replica.applied);
             replica.raft.applied(replica.applied);
+        });
+    }
+
+    /// Proposes what the partition itself wants, if it is led from here: one after the other, for
+    /// as long as one is under way the state that the next was decided by is not known.
+    pub(super) fn propose_own(&mut self, now: Time, key: ReplicaKey, command: Bytes) {
+        self.with(key, |replica| {
+            let under_way = replica.proposed_own.is_some_and(|(term, index)| {
+                term == replica.raft.term() && index > replica.applied
+            });
+            if replica.leads()
+                && !under_way
+                && let Ok(proposed) = replica.raft.propose(now, &[command])
+            {
+                replica.proposed_own = Some((proposed.term, proposed.base));
+            }
         });
     }
 

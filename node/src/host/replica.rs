@@ -75,6 +75,8 @@ pub(super) struct Replica {
     pub feature_level: u32,
     /// The level that was last proposed here, and in which term.
     pub raised: Option<(Term, u32)>,
+    /// The command of its own that it proposed last, and in which term.
+    pub proposed_own: Option<(Term, Index)>,
     /// When something that is repeated for the members was last done.
     pub nudged: Time,
     /// Before this it is not asked to quiesce.
@@ -120,6 +122,7 @@ impl Replica {
             recovery: None,
             feature_level,
             raised: None,
+            proposed_own: None,
             nudged: Time(0),
             next_quiesce: Time(0),
             indexed: Indexes::default(),

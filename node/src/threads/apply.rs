@@ -10,6 +10,7 @@ use crate::flow::{ApplyQueue, Next};
 use crate::host::{Event, undecided};
 use crate::serving::{Served, answer_write};
 use crate::work::{ApplyWork, RequestId};
+use bytes::Bytes;
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 use doug_storage::ReplicaKey;
 use doug_storage::tree::{Pressure, ReadError};
@@ -152,8 +153,19 @@ fn finish(partition: &ReplicaData, work: AppliedWork, engine: &Engine) {
     }
     let AppliedWork { index, feature_level, .. } = work;
     engine.log_reader.note_commit(replica, index);
-    engine.host(replica.partition).send(Event::Applied { replica, index, feature_level });
+    let wanted = wanted(partition, engine);
+    engine.host(replica.partition).send(Event::Applied { replica, index, feature_level, wanted });
     if work.wants_maintenance {
         engine.maintain(partition);
     }
+}
+
+/// What the partition wants its leader to propose, given what its keyspace declares.
+fn wanted(partition: &ReplicaData, engine: &Engine) -> Option<Bytes> {
+    if !partition.leads() {
+        return None;
+    }
+    let map = engine.maps.get()?;
+    let keyspace = map.keyspace(partition.descriptor().keyspace)?;
+    partition.wanted((keyspace.generation, keyspace.history))
 }

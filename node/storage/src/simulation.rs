@@ -44,6 +44,10 @@ pub enum Bug {
     ElseHalfApplied,
     /// A retried transaction is answered as the first time, and increments once more.
     IncrementedByRetry,
+    /// A leader raises the floor one revision too far.
+    FloorOffByOne,
+    /// A replica raises the floor of its tables by itself.
+    FloorMovedLocally,
 }
 
 #[cfg(feature = "simulation")]

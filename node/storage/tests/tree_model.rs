@@ -90,7 +90,7 @@ struct Run {
 impl Run {
     fn new() -> Self {
         Self {
-            keeper: Keeper::new(options()),
+            keeper: Keeper::keeping(8, options()),
             model: Model::new(),
             commands: Vec::new(),
             flush: None,
@@ -167,6 +167,7 @@ impl Run {
 
     fn step_flush(&mut self, budget: usize) {
         if self.flush.is_none() {
+            self.keeper.raise_floor();
             self.flush = self.keeper.tree.flush_job();
         }
         let Some(job) = &mut self.flush else { return };
@@ -178,6 +179,7 @@ impl Run {
 
     fn step_compaction(&mut self, budget: usize) {
         if self.compaction.is_none() {
+            self.keeper.raise_floor();
             self.compaction = self.keeper.tree.compaction_job();
         }
         let Some(job) = &mut self.compaction else {

@@ -46,8 +46,8 @@ fn a_pinned_revision_survives_compaction_until_unpinned() {
 }
 
 #[test]
-fn the_newest_revisions_stay_readable_unpinned() {
-    let mut keeper = Keeper::new(TreeOptions { history: 2, ..TreeOptions::tiny() });
+fn revisions_from_the_floor_on_stay_readable_unpinned() {
+    let mut keeper = Keeper::keeping(2, TreeOptions::tiny());
     three_generations_from(&mut keeper, 10);
     keeper.compact();
     let view = keeper.tree.view();
@@ -109,7 +109,7 @@ fn tombstones_vanish_once_nothing_lies_beneath() {
 
 #[test]
 fn of_a_system_key_only_the_newest_version_is_kept_whatever_the_floor() {
-    let mut keeper = Keeper::new(TreeOptions { history: 1_000, ..TreeOptions::tiny() });
+    let mut keeper = Keeper::keeping(1_000, TreeOptions::tiny());
     for revision in 1..=6 {
         keeper.tree.apply(revision, &[system("a", &format!("v{revision}")), put("a", "kept")]);
         keeper.flush();
@@ -180,7 +180,7 @@ fn listed(keeper: &Keeper) -> Vec<TimedBatch> {
 
 #[test]
 fn a_table_lists_the_batches_it_holds_versions_of() {
-    let mut keeper = Keeper::new(TreeOptions { history: 100, ..TreeOptions::tiny() });
+    let mut keeper = Keeper::keeping(100, TreeOptions::tiny());
     for revision in 1..=10 {
         // From 5 to 6 nothing changes: nobody could tell that batch from the one before.
         let ops = if (5..=6).contains(&revision) { vec![] } else { vec![put("k", "x")] };
@@ -195,7 +195,7 @@ fn a_table_lists_the_batches_it_holds_versions_of() {
 
 #[test]
 fn compaction_merges_lists_of_batches_and_trims_them_below_the_floor() {
-    let mut keeper = Keeper::new(TreeOptions { history: 10, ..TreeOptions::tiny() });
+    let mut keeper = Keeper::keeping(10, TreeOptions::tiny());
     for revision in 1..=30 {
         keeper.put(revision, &format!("k{revision:02}"), "x");
         if revision % 3 == 0 {

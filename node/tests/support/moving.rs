@@ -226,7 +226,7 @@ impl Database {
                 }
             }
             let replica = work.replica;
-            let event = Event::Applied { replica, index, feature_level: level };
+            let event = Event::Applied { replica, index, feature_level: level, wanted: None };
             if self.applies_late == Some(host) {
                 self.late.push(event)
             } else {

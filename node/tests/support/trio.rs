@@ -169,7 +169,7 @@ impl Trio {
             let index = last_index(&work);
             self.seen.applied.extend(work.batches.into_iter().flat_map(|b| b.waiting));
             if !self.applies_nothing {
-                let event = Event::Applied { replica, index, feature_level: 1 };
+                let event = Event::Applied { replica, index, feature_level: 1, wanted: None };
                 self.hosts[host].step(self.now, event);
             }
         }

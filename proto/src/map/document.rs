@@ -1,9 +1,12 @@
 //! The map as a document: what a map file and the resource's status hold.
 
-use super::{Cluster, Keyspace, KeyspaceId, Member, Node, Partition, PartitionMap, Ports};
+use super::{
+    Cluster, History, Keyspace, KeyspaceId, Member, Node, Partition, PartitionMap, Ports,
+};
 use crate::error::Fault;
 use crate::quote;
 use crate::routing::Routing;
+use crate::v1;
 use base64::Engine;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -42,6 +45,16 @@ struct DocumentKeyspace {
     generation: u64,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     deleted: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    history: Option<DocumentHistory>,
+}
+
+/// Left out where it is the default.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct DocumentHistory {
+    retain_milliseconds: u64,
+    max_bytes: u64,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -189,7 +202,19 @@ fn keyspace_document(keyspace: &Keyspace) -> DocumentKeyspace {
         routing: routing_document(&keyspace.routing),
         generation: keyspace.generation,
         deleted: keyspace.deleted,
+        history: history_document(keyspace.history),
     }
+}
+
+fn history_document(history: History) -> Option<DocumentHistory> {
+    let v1::History { retain_milliseconds, max_bytes } = history.to_wire();
+    let document = DocumentHistory { retain_milliseconds, max_bytes };
+    (history != History::default()).then_some(document)
+}
+
+fn history(document: DocumentHistory) -> History {
+    let DocumentHistory { retain_milliseconds, max_bytes } = document;
+    History::from_wire(&v1::History { retain_milliseconds, max_bytes })
 }
 
 fn keyspace(document: DocumentKeyspace) -> Result<Keyspace, Fault> {
@@ -199,6 +224,7 @@ fn keyspace(document: DocumentKeyspace) -> Result<Keyspace, Fault> {
         routing: routing(document.routing)?,
         generation: document.generation,
         deleted: document.deleted,
+        history: document.history.map(history).unwrap_or_default(),
     })
 }
 

@@ -1,8 +1,10 @@
 //! What a map lists beside its nodes and partitions: keyspaces and clusters.
 
 use crate::routing::Routing;
+use crate::v1;
 use bytes::Bytes;
 use std::fmt;
+use std::time::Duration;
 
 /// Id of a keyspace: never used again, even once the keyspace is gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -31,6 +33,36 @@ impl fmt::Display for KeyspaceId {
     }
 }
 
+/// How long old versions of keys stay readable in each partition of a keyspace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct History {
+    /// For so long after they were written over, in whole milliseconds. Zero: no longer than
+    /// reads need that have begun.
+    pub retain: Duration,
+    /// While the log has grown by no more than so many bytes since.
+    pub max_bytes: u64,
+}
+
+impl Default for History {
+    fn default() -> Self {
+        Self { retain: Duration::from_secs(600), max_bytes: 256 << 20 }
+    }
+}
+
+impl History {
+    /// The wire form.
+    pub fn to_wire(self) -> v1::History {
+        let retain_milliseconds = self.retain.as_millis() as u64;
+        v1::History { retain_milliseconds, max_bytes: self.max_bytes }
+    }
+
+    /// Reads the wire form.
+    pub fn from_wire(wire: &v1::History) -> Self {
+        let retain = Duration::from_millis(wire.retain_milliseconds);
+        Self { retain, max_bytes: wire.max_bytes }
+    }
+}
+
 /// A named set of keys with a routing and partitions of its own.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Keyspace {
@@ -45,6 +77,8 @@ pub struct Keyspace {
     pub generation: u64,
     /// Whether it is marked as deleted: refused, until it is undeleted or gone for good.
     pub deleted: bool,
+    /// How long old versions stay readable.
+    pub history: History,
 }
 
 impl Keyspace {
@@ -63,6 +97,7 @@ impl Keyspace {
             routing: Routing::Range,
             generation: 1,
             deleted: false,
+            history: History::default(),
         }
     }
 
@@ -74,6 +109,7 @@ impl Keyspace {
             routing,
             generation: 1,
             deleted: false,
+            history: History::default(),
         }
     }
 

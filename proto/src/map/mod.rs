@@ -19,7 +19,7 @@ mod wire;
 pub use changes::Summary;
 pub use document::FORMAT_VERSION;
 pub use kept::Kept;
-pub use keyspace::{Cluster, Keyspace, KeyspaceId};
+pub use keyspace::{Cluster, History, Keyspace, KeyspaceId};
 pub use recovery::{RECOVERED_BY_BYTES, RECOVERIES_KEPT, RECOVERY_STRIDE, Recovery};
 pub use removed::RemovedKeyspaces;
 pub use stored::{Stored, StoredChange};

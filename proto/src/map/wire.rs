@@ -2,7 +2,7 @@
 
 use super::entry::Entry;
 use super::{
-    Cluster, FORMAT_VERSION, Goal, Kept, Keyspace, KeyspaceId, Member, Node, Partition,
+    Cluster, FORMAT_VERSION, Goal, History, Kept, Keyspace, KeyspaceId, Member, Node, Partition,
     PartitionMap, Ports, Recovery, RemovedKeyspaces,
 };
 use crate::error::Fault;
@@ -78,6 +78,7 @@ impl Keyspace {
             routing: Some(self.routing.to_wire()),
             generation: self.generation,
             deleted: self.deleted,
+            history: Some(self.history.to_wire()),
         }
     }
 
@@ -92,6 +93,7 @@ impl Keyspace {
             routing: Routing::from_wire(wire.routing.as_ref())?,
             generation: wire.generation,
             deleted: wire.deleted,
+            history: wire.history.as_ref().map(History::from_wire).unwrap_or_default(),
         })
     }
 }

@@ -4,6 +4,7 @@ mod committed;
 mod counters;
 mod durability;
 pub mod files;
+mod floors;
 mod freshness;
 mod leaders;
 mod log_matching;
@@ -75,6 +76,8 @@ pub struct Checks {
     never_back: never_back::NeverBack,
     quiescence: quiescence::Quiescence,
     refusals: refusals::Refusals,
+    /// Whether volumes may be full: then replicas give up history on their own.
+    pub may_give_up_history: bool,
     /// Programs and feature levels.
     pub versions: versions::Versions,
     history: Vec<Operation>,
@@ -233,6 +236,9 @@ impl Checks {
             times::note_voters(alone, batch);
             let bound = (!alone.contains(&work.replica.partition)).then_some(clock_bound);
             times::check(reference, batch, bound)?;
+            if is_new {
+                floors::check(reference, batch)?;
+            }
             if is_new && batch.kind == doug_raft::BatchKind::Configuration {
                 changes.extend(self.members.commit(batch)?);
             }
@@ -265,7 +271,11 @@ impl Checks {
     ) -> Result<(), Violation> {
         let reference = self.references.entry(partition).or_default();
         let descriptor = self.members.at(partition, checkpoint.applied.index);
-        self.machines.compare(node, partition, checkpoint, (reference, descriptor))
+        if !self.may_give_up_history {
+            floors::not_passed(node, reference, &checkpoint.view)?;
+        }
+        self.machines.compare(node, partition, checkpoint, (reference, descriptor))?;
+        floors::compare(node, reference, &checkpoint.view)
     }
 
     /// Two replicas' logs, at one moment.

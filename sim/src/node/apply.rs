@@ -9,6 +9,7 @@ use crate::checks::Violation;
 use crate::context::Context;
 use crate::events::NodeEvent;
 use crate::time::micros;
+use bytes::Bytes;
 use doug_node::apply::{ApplyError, ReplicaData, Unapplied};
 use doug_node::catalog;
 use doug_node::flow::Next;
@@ -105,7 +106,8 @@ impl Process {
         let own = (self.name.as_str(), self.hello.level);
         cx.checks.versions.applied(own, replica, (index, feature_level))?;
         self.reader.note_commit(replica, index);
-        self.post(host, Event::Applied { replica, index, feature_level }, cx);
+        let wanted = self.wanted(&partition);
+        self.post(host, Event::Applied { replica, index, feature_level, wanted }, cx);
         if applied.wants_maintenance {
             self.maintain(&partition, cx);
         }
@@ -120,6 +122,13 @@ impl Process {
         }
         self.apply_soon(cx);
         Ok(())
+    }
+
+    /// What the partition wants its leader to propose, given what its keyspace declares.
+    fn wanted(&self, partition: &ReplicaData) -> Option<Bytes> {
+        let map = self.map.as_ref()?;
+        let keyspace = map.keyspace(partition.descriptor().keyspace)?;
+        partition.wanted((keyspace.generation, keyspace.history))
     }
 
     /// Tells whoever waits for the outcome of a write that it is applied only elsewhere.

@@ -21,6 +21,9 @@ pub struct Reference {
     /// Of every session what it was after each command that changed it; nothing once evicted.
     session_versions: BTreeMap<u64, Vec<(u64, Option<v1::SessionState>)>>,
     outcomes: BTreeMap<u64, v1::Outcome>,
+    history: Option<v1::SetHistoryCommand>,
+    /// The floors that were in force, each from its command on.
+    floors: Vec<(u64, v1::HistoryFloor)>,
 }
 
 #[derive(Debug, Default)]
@@ -134,6 +137,19 @@ impl Reference {
                 v1::Outcome { revision: index, conditions_met: true, ..Default::default() }
             }
             Some(command::Command::Write(write)) => self.write(index, &write),
+            Some(command::Command::SetHistory(set)) => {
+                if self.history.as_ref().is_none_or(|known| known.generation < set.generation) {
+                    self.history = Some(set);
+                }
+                v1::Outcome { revision: index, conditions_met: true, ..Default::default() }
+            }
+            Some(command::Command::RaiseFloor(raise)) => {
+                let floor = raise.floor.expect("a leader says which");
+                if floor.revision > self.floor().revision && floor.revision < index {
+                    self.floors.push((index, floor));
+                }
+                v1::Outcome { revision: index, conditions_met: true, ..Default::default() }
+            }
             Some(command::Command::RaiseFeatureLevel(_)) => {
                 v1::Outcome { revision: index, conditions_met: true, ..Default::default() }
             }
@@ -234,6 +250,22 @@ impl Reference {
     pub fn values(&self) -> impl Iterator<Item = (&Bytes, u64)> {
         let versions = self.versions.values().flatten();
         versions.filter_map(|(at, value)| value.as_ref().map(|value| (value, *at)))
+    }
+
+    /// The floor that was committed last.
+    pub fn floor(&self) -> v1::HistoryFloor {
+        self.floors.last().map_or(v1::HistoryFloor::default(), |(_, floor)| *floor)
+    }
+
+    /// The floor that the command at `index` brought, if it raised it.
+    pub fn floor_raised_at(&self, index: u64) -> Option<v1::HistoryFloor> {
+        let found = self.floors.binary_search_by_key(&index, |(at, _)| *at).ok()?;
+        Some(self.floors[found].1)
+    }
+
+    /// The options of history in force.
+    pub fn history(&self) -> v1::History {
+        self.history.and_then(|set| set.history).unwrap_or_default()
     }
 
     /// What the command at `index` must have answered.

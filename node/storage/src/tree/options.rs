@@ -28,8 +28,6 @@ pub struct TreeOptions {
     pub l0_stop: usize,
     /// Frozen memtables at which writers should stop; they slow down one earlier.
     pub frozen_stop: usize,
-    /// Newest revisions that stay readable even unpinned.
-    pub history: u64,
 }
 
 impl Default for TreeOptions {
@@ -46,7 +44,6 @@ impl Default for TreeOptions {
             l0_slow: 12,
             l0_stop: 20,
             frozen_stop: 4,
-            history: 1024,
         }
     }
 }
@@ -71,7 +68,6 @@ impl TreeOptions {
             l0_slow: 6,
             l0_stop: 10,
             frozen_stop: 4,
-            history: 8,
         }
     }
 

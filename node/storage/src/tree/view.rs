@@ -9,7 +9,7 @@ use super::pins::{Pin, Pins};
 use super::scan::{Scan, ScanRange};
 use super::version::Version;
 use super::{KeyClass, LevelStats, ReadError};
-use crate::table::Slot;
+use crate::table::{Slot, TimedBatch};
 
 /// What the writer publishes and readers take.
 pub(crate) struct Latest {
@@ -101,6 +101,32 @@ impl View {
     /// The oldest revision the view can be read at.
     pub fn gc_floor(&self) -> u64 {
         self.version.gc_floor
+    }
+
+    /// The last revision of the newest batch stamped at or below `stamp`, as far as memtables and
+    /// tables list batches: all that changed keys above the floor. 0 if they list none.
+    ///
+    /// Errors: what the lists of tables cannot be read for.
+    pub fn revision_at(&self, stamp: u64) -> Result<u64, ReadError> {
+        let newest = |batches: &[TimedBatch]| {
+            let after = batches.partition_point(|batch| batch.stamp <= stamp);
+            after.checked_sub(1).map(|at| batches[at].last)
+        };
+        // Later batches have later stamps: the first source that lists one at or below is the
+        // newest of the memtables, and what is in tables is older than any memtable.
+        let frozen = self.version.frozen.iter().rev().map(|frozen| &frozen.memtable);
+        for memtable in std::iter::once(&self.version.active).chain(frozen) {
+            if let Some(found) = newest(&memtable.batches()) {
+                return Ok(found);
+            }
+        }
+        let mut found = 0;
+        for placed in self.version.levels.all() {
+            if placed.meta.max_revision > found {
+                found = found.max(newest(&placed.table.batches()?).unwrap_or(0));
+            }
+        }
+        Ok(found)
     }
 
     /// The value of a user key at revision `at` (`None`: the view's own), if it has one.

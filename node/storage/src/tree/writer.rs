@@ -28,6 +28,8 @@ pub struct Tree {
     /// What readers see now; the writer alone replaces it.
     version: Arc<Version>,
     applied: u64,
+    /// The least revision that stays readable though nobody pins it.
+    floor: u64,
     /// The revision a start-up would find published.
     published: u64,
     /// Raised when a snapshot replaces everything: jobs begun before are void.
@@ -72,6 +74,7 @@ impl Tree {
             workshop,
             version,
             applied,
+            floor: image.gc_floor,
             published: applied,
             incarnation: 0,
             flushing: Weak::new(),
@@ -106,6 +109,19 @@ impl Tree {
     pub fn end_batch(&mut self, batch: TimedBatch) {
         assert_eq!(batch.last, self.applied, "a batch ends with the last command applied");
         self.version.active.end_batch(batch);
+    }
+
+    /// Versions that only revisions below `floor` can see may go from now on. Jobs that begin
+    /// later collect them. What is pinned stays, whatever the floor.
+    ///
+    /// Panics if the floor is above what is applied: that must stay readable.
+    pub fn raise_floor(&mut self, floor: u64) {
+        assert!(
+            floor <= self.applied,
+            "the floor is raised to {floor}, and only {} is applied",
+            self.applied
+        );
+        self.floor = self.floor.max(floor);
     }
 
     /// The last revision applied.
@@ -225,16 +241,14 @@ impl Tree {
 
     /// What [`Self::horizon`] would say now to a compaction.
     fn horizon_in_reach(&self) -> u64 {
-        let wanted = self.applied.saturating_sub(self.options().history).min(self.published);
-        wanted.min(self.oldest_pin().unwrap_or(u64::MAX))
+        self.floor.min(self.published).min(self.oldest_pin().unwrap_or(u64::MAX))
     }
 
     /// The oldest revision a job that begins now keeps readable. Never above what is
     /// `published` with it: after a power loss the tree begins there, below what it had
     /// applied, and must be readable at once.
     fn horizon(&self, published: u64) -> u64 {
-        let history = self.options().history;
-        let wanted = self.applied.saturating_sub(history).min(published);
+        let wanted = self.floor.min(published);
         // A flush under way may have raised the floor to what only it will publish.
         self.latest.pins.raise_floor(wanted).min(published)
     }

@@ -23,6 +23,8 @@ pub struct Keeper {
     pub applied: Applied,
     pub state: Bytes,
     pub ids: FileIds,
+    /// As many of the newest revisions stay readable even unpinned.
+    history: u64,
     options: TreeOptions,
 }
 
@@ -65,12 +67,19 @@ impl Keeper {
         tables
     }
 
+    /// A tree that keeps no history unpinned.
     pub fn new(options: TreeOptions) -> Self {
+        Self::keeping(0, options)
+    }
+
+    /// A tree that keeps so many of its newest revisions.
+    pub fn keeping(history: u64, options: TreeOptions) -> Self {
         let disk = SimDisk::new(1);
         let ids = FileIds::starting_at(1);
         let image = TreeImage::default();
         let tree = Tree::open(context(&disk, &ids, &options), &image, 0).expect("an empty tree");
-        Self { disk, tree, image, applied: Applied::default(), state: Bytes::new(), ids, options }
+        let (applied, state) = (Applied::default(), Bytes::new());
+        Self { disk, tree, image, applied, state, ids, history, options }
     }
 
     /// The machine loses power; the tree opens from what the manifest holds. What was
@@ -117,6 +126,7 @@ impl Keeper {
     /// Flushes everything.
     pub fn flush(&mut self) {
         self.rotate();
+        self.raise_floor();
         while let Some(mut job) = self.tree.flush_job() {
             let change = finish(|| job.step(1 << 20));
             drop(job);
@@ -124,8 +134,14 @@ impl Keeper {
         }
     }
 
+    /// Lets go of the revisions that are no history any more.
+    pub fn raise_floor(&mut self) {
+        self.tree.raise_floor(self.tree.revision().saturating_sub(self.history));
+    }
+
     /// Compacts until no level is full.
     pub fn compact(&mut self) {
+        self.raise_floor();
         while let Some(mut job) = self.tree.compaction_job() {
             let change = finish(|| job.step(1 << 20));
             drop(job);
@@ -207,9 +223,9 @@ pub fn read_file(disk: &SimDisk, path: &Path) -> Vec<u8> {
     bytes
 }
 
-/// No history kept unpinned: every compaction collects all it may.
+/// With [`Keeper::new`], every compaction collects all it may.
 pub fn forgetful() -> TreeOptions {
-    TreeOptions { history: 0, ..TreeOptions::tiny() }
+    TreeOptions::tiny()
 }
 
 /// Three flushed tables of the same keys, enough for level 0 to be full.

@@ -225,7 +225,7 @@ impl World {
                 }
             }
         }
-        let event = Event::Applied { replica: key, index: last, feature_level: 1 };
+        let event = Event::Applied { replica: key, index: last, feature_level: 1, wanted: None };
         self.step(node, event)
     }
 }
