@@ -12,7 +12,10 @@ use std::fmt::Write as _;
 /// The commands, as `doug --help` shows them.
 const GROUPS: [(&str, &[&str]); 6] = [
     ("Running a database", &["demo", "node", "facade", "create"]),
-    ("Keys and values", &["put", "get", "del", "incr", "txn", "scan", "load", "dump", "bench"]),
+    (
+        "Keys and values",
+        &["put", "get", "history", "del", "incr", "txn", "scan", "load", "dump", "bench"],
+    ),
     ("Looking", &["status", "top", "doctor"]),
     ("Steering", &STEERING),
     ("Kubernetes", &["operator", "crds", "kubectl"]),

@@ -68,6 +68,8 @@ enum Command {
     Put(commands::put::Args),
     /// Read a key
     Get(commands::get::Args),
+    /// Show the versions that a key had
+    History(commands::history::Args),
     /// Delete a key
     Del(commands::del::Args),
     /// Add to the number that a key holds
@@ -116,6 +118,7 @@ impl Command {
         matches!(
             self,
             Command::Get(_)
+                | Command::History(_)
                 | Command::Put(_)
                 | Command::Del(_)
                 | Command::Incr(_)
@@ -261,6 +264,7 @@ async fn run(command: Command, globals: &Globals) -> anyhow::Result<Exit> {
         Command::Create(args) => commands::create::run(args, globals).await,
         Command::Put(args) => commands::put::run(args, globals).await,
         Command::Get(args) => commands::get::run(args, globals).await,
+        Command::History(args) => commands::history::run(args, globals).await,
         Command::Del(args) => commands::del::run(args, globals).await,
         Command::Incr(args) => commands::incr::run(args, globals).await,
         Command::Txn(args) => commands::txn::run(args, globals).await,

@@ -1,7 +1,7 @@
 //! The client: one entry, and typed helpers over it.
 
 use crate::engine::{Engine, prepare};
-use crate::options::{If, Range, Read, ScanOptions};
+use crate::options::{At, If, Range, Read, ScanOptions};
 use crate::scan::{ScanStream, merged_page};
 use crate::settings::{Mode, Settings};
 use crate::transaction::{Step, Transaction};
@@ -11,10 +11,14 @@ use doug_proto::map::PartitionMap;
 use doug_proto::status;
 use doug_proto::transaction::told;
 use doug_proto::v1::{self, stream_answer::Answer, stream_operation::Operation, write_operation};
+use futures::{StreamExt, TryStreamExt};
 use std::sync::Arc;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tonic::Code;
+
+/// Partitions asked at the same time for the stamp of a cut.
+const AT_ONCE: usize = 16;
 
 /// A DougDB client. Cheap to clone; clones share connections, sessions and the
 /// partition map. Lives on the tokio runtime it is used from.
@@ -116,7 +120,59 @@ impl Client {
     /// As [`Client::execute`].
     pub async fn get(&self, key: impl Into<Bytes>, read: Read) -> Result<v1::GetResponse, Fault> {
         let (key, read) = (key.into(), read.to_wire());
-        let request = v1::GetRequest { key, read, ..Default::default() };
+        self.get_as(v1::GetRequest { key, read, ..Default::default() }).await
+    }
+
+    /// Reads one key as it was at a moment.
+    ///
+    /// # Errors
+    /// As [`Client::execute`]; [`Fault::floor`](crate::Fault::floor) says from where on the
+    /// partition can be read, where that is later.
+    pub async fn get_at(
+        &self,
+        key: impl Into<Bytes>,
+        at: At,
+        read: Read,
+    ) -> Result<v1::GetResponse, Fault> {
+        let (key, read, at) = (key.into(), read.to_wire(), Some(at.to_wire()));
+        self.get_as(v1::GetRequest { key, read, at, ..Default::default() }).await
+    }
+
+    /// The versions of one key as far as history reaches, the newest first, at most so many of 1 to
+    /// 1,000; they end at about 1 MiB as well.
+    ///
+    /// # Errors
+    /// As [`Client::execute`].
+    pub async fn history(
+        &self,
+        key: impl Into<Bytes>,
+        versions: u32,
+    ) -> Result<Vec<v1::KeyVersion>, Fault> {
+        let request = v1::GetRequest { key: key.into(), versions, ..Default::default() };
+        Ok(self.get_as(request).await?.versions)
+    }
+
+    /// A moment that sees every write, of whichever partition of the keyspace, that was acknowledged
+    /// before this call: what a scan at it reads is one cut over all of them.
+    ///
+    /// # Errors
+    /// As [`Client::execute`].
+    pub async fn cut(&self) -> Result<At, Fault> {
+        let map = self.map().await?;
+        let keyspace = map.keyspace_named(&self.keyspace)?;
+        let stamps = map.partitions_in(keyspace.id).iter().map(|partition| async {
+            let target = Some(v1::Target { partition: partition.id, ..Default::default() });
+            let scan = v1::ScanRequest { limit: 1, keys_only: true, target, ..Default::default() };
+            match self.execute(Operation::Scan(scan), self.deadline()).await? {
+                Answer::Scan(answer) => Ok(answer.header.map_or(0, |header| header.stamp)),
+                other => Err(mismatch("scan", &other)),
+            }
+        });
+        let stamps = futures::stream::iter(stamps).buffer_unordered(AT_ONCE);
+        Ok(At::Stamp(stamps.try_fold(0, |one, other| async move { Ok(one.max(other)) }).await?))
+    }
+
+    async fn get_as(&self, request: v1::GetRequest) -> Result<v1::GetResponse, Fault> {
         match self.execute(Operation::Get(request), self.deadline()).await? {
             Answer::Get(answer) => Ok(answer),
             other => Err(mismatch("get", &other)),

@@ -41,7 +41,7 @@ pub use dial::{Dial, Io, Tcp};
 pub use doug_proto::error::Fault;
 pub use doug_proto::map::PartitionMap;
 pub use doug_proto::v1;
-pub use options::{If, Range, Read, ScanOptions};
+pub use options::{At, If, Range, Read, ScanOptions};
 pub use runtime::{Runtime, Tokio};
 pub use scan::ScanStream;
 pub use transaction::{Check, Step, Transaction};

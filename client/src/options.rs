@@ -42,6 +42,32 @@ impl Read {
     }
 }
 
+/// A moment of the past. Before the oldest state that a partition can be read at, a read ends with
+/// [`Fault::floor`](crate::Fault::floor).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum At {
+    /// After the command at this revision, of one partition.
+    Revision(u64),
+    /// After all that is stamped at or below this: of several partitions it is one cut.
+    Stamp(u64),
+}
+
+impl At {
+    /// The end of a millisecond, counted from 1970.
+    pub fn milliseconds(since_1970: u64) -> Self {
+        At::Stamp((since_1970 << 16) | 0xffff)
+    }
+
+    /// The wire form.
+    pub fn to_wire(self) -> v1::At {
+        let at = match self {
+            At::Revision(revision) => v1::at::At::Revision(revision),
+            At::Stamp(stamp) => v1::at::At::Stamp(stamp),
+        };
+        v1::At { at: Some(at) }
+    }
+}
+
 /// What must hold of the key for a write to be done.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum If {
@@ -116,6 +142,8 @@ pub struct ScanOptions {
     pub keys_only: bool,
     /// How fresh.
     pub read: Read,
+    /// As it was then; `None`: as it is.
+    pub at: Option<At>,
 }
 
 impl ScanOptions {
@@ -129,6 +157,7 @@ impl ScanOptions {
             keys_only: self.keys_only,
             page_token,
             read: self.read.to_wire(),
+            at: self.at.map(At::to_wire),
             ..Default::default()
         }
     }

@@ -68,6 +68,7 @@ impl Database {
         let spec = Spec {
             partitioning: Partitioning { hash: Some(hash), range: None },
             clusters: vec![ClusterSpec { name: "a".into(), nodes: vec![node] }],
+            history: None,
         };
         let database = DatabaseId::from_bits(0xdb);
         let access = AccessToken::default();

@@ -209,7 +209,8 @@ impl Trio {
             let (replica, last) = (work.replica, work.batches.last().expect("never empty"));
             let index = last.batch.last();
             self.seen.applied.extend(work.batches.into_iter().flat_map(|b| b.waiting));
-            self.host(host).step(now, Event::Applied { replica, index, feature_level: 2, wanted: None });
+            self.host(host)
+                .step(now, Event::Applied { replica, index, feature_level: 2, wanted: None });
         }
         for (to, turn) in effects.turns {
             let to = to.bits() as usize - 1;

@@ -124,6 +124,31 @@ impl Fault {
         Self::unavailable(message).with(Self::ahead(by_milliseconds))
     }
 
+    /// `OUT_OF_RANGE`: what was asked for lies before the oldest state that can be read.
+    pub fn compacted(partition: u64, floor: v1::HistoryFloor) -> Self {
+        let revision = floor.revision;
+        let since = match floor.stamp >> 16 {
+            0 => String::new(),
+            milliseconds => format!(", which was there at {}", crate::instant::show(milliseconds)),
+        };
+        let message = format!(
+            "partition {partition} can be read from revision {revision} on{since}; what was before \
+             is compacted: read at a later moment"
+        );
+        let compacted = v1::Compacted { partition, floor: Some(floor) };
+        Self::new(Code::OutOfRange, message).not_executed().with(Detail::Compacted(compacted))
+    }
+
+    /// The partition and its floor, if what was asked for is compacted.
+    pub fn floor(&self) -> Option<(u64, v1::HistoryFloor)> {
+        self.details.iter().find_map(|detail| match detail {
+            Detail::Compacted(v1::Compacted { partition, floor }) => {
+                Some((*partition, floor.unwrap_or_default()))
+            }
+            _ => None,
+        })
+    }
+
     /// What says that a session token is so many milliseconds ahead.
     pub fn ahead(by_milliseconds: u64) -> Detail {
         Detail::ClockAhead(v1::ClockAhead { by_milliseconds })
@@ -274,7 +299,8 @@ details!(
     OutcomeUnknown,
     SessionExpired,
     LimitExceeded,
-    ClockAhead
+    ClockAhead,
+    Compacted
 );
 
 #[cfg(test)]

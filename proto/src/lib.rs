@@ -8,6 +8,7 @@ pub mod clock_offset;
 pub mod deadline;
 pub mod error;
 pub mod ids;
+pub mod instant;
 pub mod limits;
 pub mod map;
 pub mod oversize;

@@ -24,6 +24,8 @@ pub const SCAN_ENTRIES: u32 = 10_000;
 pub const SCAN_ENTRIES_DEFAULT: u32 = 1_000;
 /// A page of a scan ends when it holds this many bytes; its last entry may go beyond.
 pub const SCAN_PAGE_BYTES: usize = 1 << 20;
+/// Most versions of a key in one answer, which also ends at [`SCAN_PAGE_BYTES`].
+pub const KEY_VERSIONS: u32 = 1_000;
 /// Most operations and conditions of one batch or transaction.
 pub const BATCH_OPERATIONS: usize = 10_000;
 /// Most keys that the ranges of one transaction hold, all together.

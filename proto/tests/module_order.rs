@@ -9,6 +9,7 @@ fn each_module_uses_only_those_below_it() {
             // `v1`, which is generated, and the version.
             "lib",
             "ids",
+            "instant",
             "address",
             "quote",
             "volume",

@@ -9,6 +9,7 @@ use crate::mutants::Mutant;
 use crate::routes::Routes;
 use crate::time::{SimTime, millis, seconds};
 use crate::workload;
+use doug_client::At;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -191,6 +192,7 @@ impl Client {
             Action::Get { freshness, .. } | Action::Scan { freshness, .. } => {
                 *freshness == Linearizable
             }
+            Action::Past { .. } => false,
         }
     }
 
@@ -411,6 +413,8 @@ pub fn count(action: &Action, answer: &Answer, cx: &mut Context) {
             Freshness::Session(_) => "session read",
             Freshness::Eventual => "eventual read",
         },
+        (Action::Past { at: At::Revision(_), .. }, _) => "read at a revision",
+        (Action::Past { at: At::Stamp(_), .. }, _) => "read at a time",
         (Action::Scan { .. }, _) => "scan",
         (Action::Register, _) => return,
     };

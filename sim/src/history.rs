@@ -2,6 +2,7 @@
 
 use crate::time::SimTime;
 use bytes::Bytes;
+use doug_client::At;
 use doug_proto::transaction::is_read_only;
 use doug_proto::v1::{Outcome, TransactRequest};
 use std::time::Duration;
@@ -47,6 +48,15 @@ pub enum Action {
     },
     /// A transaction: its conditions and both lists.
     Transact(Box<TransactRequest>),
+    /// One key, or all of them, read as they were.
+    Past {
+        /// The key; none: all keys.
+        key: Option<Bytes>,
+        /// When.
+        at: At,
+        /// From the last to the first.
+        reverse: bool,
+    },
     /// All keys of the partition read.
     Scan {
         /// How fresh.
@@ -62,7 +72,19 @@ impl Action {
         match self {
             Action::Put { .. } | Action::Delete { .. } => true,
             Action::Transact(request) => !is_read_only(request),
-            Action::Register | Action::Get { .. } | Action::Scan { .. } => false,
+            Action::Register | Action::Get { .. } | Action::Past { .. } | Action::Scan { .. } => {
+                false
+            }
+        }
+    }
+
+    /// Of a scan, whether it goes from the last key to the first.
+    pub fn scans(&self) -> Option<bool> {
+        match self {
+            Action::Scan { reverse, .. } | Action::Past { key: None, reverse, .. } => {
+                Some(*reverse)
+            }
+            _ => None,
         }
     }
 }

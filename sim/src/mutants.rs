@@ -72,6 +72,7 @@ impl Mutant {
         Mutant::Storage(Bug::SessionFrozenLate),
         Mutant::Storage(Bug::FloorOffByOne),
         Mutant::Storage(Bug::FloorMovedLocally),
+        Mutant::Storage(Bug::ClosedByOthers),
         Mutant::WipedNodeKeepsItsId,
         Mutant::HalfDeadThread,
         Mutant::ReadBeforeReplay,

@@ -219,6 +219,7 @@ pub fn encode(action: &Action, claim: Option<(u64, u64, u64)>) -> Ask {
             let command = v1::command::Command::Write(write);
             Ask::Write(encode_command(&v1::Command { command: Some(command) }))
         }
+        Action::Past { .. } => unreachable!("only the library asks for the past"),
         Action::Get { key, freshness } => Ask::Get(key.clone(), *freshness),
         Action::Scan { freshness, reverse } => {
             Ask::Scan { freshness: *freshness, reverse: *reverse }

@@ -1,6 +1,6 @@
 //! `doug get`.
 
-use super::{answer, consistency, entries};
+use super::{answer, consistency, entries, moment};
 use crate::aligned::Aligned;
 use crate::encoding::{Encoding, insert_json, is_plain_text};
 use crate::exit::{Exit, usage};
@@ -21,6 +21,7 @@ Exit status 3 if the key does not exist.
 Examples:
   doug get greeting
   doug get photo > cat.jpg
+  doug get greeting --at 5m
   doug get greeting --consistency eventual -v
   doug get greeting --consistency session:0801120608011001180a
   doug get greeting -o json")]
@@ -28,6 +29,8 @@ pub struct Args {
     /// Key
     #[arg(allow_hyphen_values = true)]
     key: OsString,
+    #[command(flatten)]
+    moment: moment::Args,
     #[command(flatten)]
     consistency: consistency::Args,
     /// Keyspace; `system` is the catalog, which can only be read
@@ -43,10 +46,12 @@ pub async fn run(args: Args, globals: &Globals) -> anyhow::Result<Exit> {
     let key = globals.encoding.decode(&args.key).map_err(usage)?;
     let shown = globals.encoding.quote(&key);
     let client = globals.one_shot().await?.in_keyspace(&args.keyspace);
-    let answer = client
-        .get(key.clone(), args.consistency.read())
-        .await
-        .with_context(|| format!("cannot get {shown}"))?;
+    let read = args.consistency.read();
+    let answer = match args.moment.at() {
+        Some(at) => client.get_at(key.clone(), at, read).await,
+        None => client.get(key.clone(), read).await,
+    };
+    let answer = answer.with_context(|| format!("cannot get {shown}"))?;
     if globals.json() {
         doug_streams::outln!("{}", json(&key, &answer));
     } else if answer.found && globals.table() {
@@ -64,7 +69,8 @@ pub async fn run(args: Args, globals: &Globals) -> anyhow::Result<Exit> {
         let terminal = out::is_terminal();
         out::Writer.write_all(&printed(globals.encoding, terminal, &answer.value))?;
     } else {
-        doug_streams::errln!("doug: {shown} does not exist");
+        let verb = if args.moment.at().is_some() { "did" } else { "does" };
+        doug_streams::errln!("doug: {shown} {verb} not exist");
     }
     if args.verbose {
         let written = ("written at revision", answer.value_revision.to_string());

@@ -1,7 +1,7 @@
 //! `doug scan`.
 
 use super::entries::{self, Limit};
-use super::{consistency, interval};
+use super::{consistency, interval, moment};
 use crate::aligned::Aligned;
 use crate::exit::Exit;
 use crate::globals::Globals;
@@ -21,6 +21,7 @@ Examples:
   doug scan --prefix user7/
   doug scan --from a --to b --limit 10 --reverse
   doug scan --keys-only -o table
+  doug scan --prefix user7/ --at 2026-11-30T12:00:00Z
   doug scan --keys-only -o json")]
 pub struct Args {
     #[command(flatten)]
@@ -34,6 +35,8 @@ pub struct Args {
     /// Keys without values
     #[arg(long)]
     keys_only: bool,
+    #[command(flatten)]
+    moment: moment::Args,
     #[command(flatten)]
     consistency: consistency::Args,
     /// Keyspace; `system` is the catalog, which can only be read
@@ -50,6 +53,7 @@ pub async fn run(args: Args, globals: &Globals) -> anyhow::Result<Exit> {
         page_limit: page_limit(limit),
         keys_only: args.keys_only,
         read: args.consistency.read(),
+        at: args.moment.at(),
     };
     let client = globals.one_shot().await?.in_keyspace(&args.keyspace);
     let mut out = BufWriter::new(doug_streams::out::Writer);

@@ -172,5 +172,5 @@ fn spec(state: &State) -> Spec {
     });
     let hash = HashSpec { partitions: state.shape.partitions.into(), prefix_delimiter: None };
     let partitioning = Partitioning { hash: Some(hash), range: None };
-    Spec { partitioning, clusters: clusters.collect() }
+    Spec { partitioning, clusters: clusters.collect(), history: None }
 }

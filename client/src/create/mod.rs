@@ -13,5 +13,6 @@ mod spec;
 pub use plan::{NodeIdentity, plan};
 pub use procedure::{Created, create};
 pub use spec::{
-    ClusterSpec, HashSpec, NodeSpec, Partitioning, PortsSpec, RangeSpec, Spec, SplitKey,
+    ClusterSpec, HashSpec, HistorySpec, NodeSpec, Partitioning, PortsSpec, RangeSpec, Spec,
+    SplitKey,
 };

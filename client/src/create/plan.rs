@@ -64,7 +64,10 @@ pub fn plan(
     });
     let map = PartitionMap {
         epoch: FIRST_EPOCH,
-        keyspaces: vec![Keyspace::system(), Keyspace::default_with(spec.routing()?)],
+        keyspaces: vec![
+            Keyspace::system(),
+            Keyspace { history: spec.history()?, ..Keyspace::default_with(spec.routing()?) },
+        ],
         clusters: clusters(spec),
         nodes: nodes(spec, identities),
         partitions: partitions.collect(),
@@ -116,6 +119,7 @@ fn nodes(spec: &Spec, identities: &[Vec<NodeIdentity>]) -> Vec<Node> {
 mod tests {
     use super::super::spec::Spec;
     use super::*;
+    use doug_proto::map::History;
     use std::fmt::Write;
 
     fn spec(json: &str) -> Spec {
@@ -145,6 +149,22 @@ mod tests {
 
     fn planned(spec: &Spec) -> Result<PartitionMap, Fault> {
         plan(spec, &identities(spec), DatabaseId::from_bits(0xdb))
+    }
+
+    #[test]
+    fn history_is_declared_in_seconds_and_bytes_or_is_the_default() {
+        let declared = |history: &str| {
+            let json = TWO_CLUSTERS.replacen('{', &format!("{{\"history\": {history},"), 1);
+            planned(&spec(&json)).map(|map| map.keyspaces[1].history)
+        };
+        let hour = declared(r#"{"retainSeconds": 3600, "maxBytes": 1048576}"#);
+        let retain = std::time::Duration::from_secs(3_600);
+        assert_eq!(hour, Ok(History { retain, max_bytes: 1 << 20 }));
+        assert_eq!(declared("null"), Ok(History::default()));
+        let few = declared(r#"{"retainSeconds": 3600, "maxBytes": 1000}"#).unwrap_err();
+        assert!(few.message.contains("maxBytes is 1000"), "{few}");
+        let long = declared(r#"{"retainSeconds": 99999999, "maxBytes": 1048576}"#).unwrap_err();
+        assert!(long.message.contains("a year"), "{long}");
     }
 
     /// One line a node and a partition: voters in order of preference.

@@ -4,11 +4,12 @@ use base64::Engine;
 use bytes::Bytes;
 use doug_proto::error::Fault;
 use doug_proto::limits;
-use doug_proto::map::Ports;
+use doug_proto::map::{History, Ports};
 use doug_proto::quote;
 use doug_proto::routing::Routing;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 /// Most split keys of range routing.
 const SPLIT_KEYS: usize = 1_023;
@@ -18,6 +19,10 @@ const SPLIT_KEY_BYTES: usize = 64;
 const CLUSTERS: usize = 64;
 /// Longest name of a cluster, in characters.
 const CLUSTER_NAME: usize = 15;
+/// Longest history.
+const RETAIN_SECONDS: u64 = 365 * 24 * 3_600;
+/// Fewest bytes of a history: below, its floor would rise with every batch.
+const HISTORY_BYTES: u64 = 1 << 20;
 
 /// A database to create.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,6 +32,21 @@ pub struct Spec {
     pub partitioning: Partitioning,
     /// The clusters and their nodes, 1 to 64.
     pub clusters: Vec<ClusterSpec>,
+    /// How long old versions of the keys of `default` stay readable; absent: 10 minutes, within
+    /// 256 MiB a partition.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub history: Option<HistorySpec>,
+}
+
+/// How long old versions stay readable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct HistorySpec {
+    /// For so long after they were written over, at most a year. 0: no longer than reads need that
+    /// have begun.
+    pub retain_seconds: u64,
+    /// While the log of a partition has grown by no more than so many bytes since, at least 1 MiB.
+    pub max_bytes: u64,
 }
 
 /// Exactly one of hash and range.
@@ -156,6 +176,7 @@ impl Spec {
                 }
             }
         }
+        self.history()?;
         let partitions = self.starts()?.len();
         if partitions < self.clusters.len() {
             let clusters = self.clusters.len();
@@ -165,6 +186,28 @@ impl Spec {
             ));
         }
         Ok(())
+    }
+
+    /// How long old versions of the keys of `default` stay readable.
+    ///
+    /// # Errors
+    /// `INVALID_ARGUMENT` for more or less than is allowed.
+    pub fn history(&self) -> Result<History, Fault> {
+        let Some(HistorySpec { retain_seconds, max_bytes }) = self.history else {
+            return Ok(History::default());
+        };
+        if retain_seconds > RETAIN_SECONDS {
+            return refuse(format!(
+                "history.retainSeconds is {retain_seconds}: declare at most {RETAIN_SECONDS}, a year"
+            ));
+        }
+        if max_bytes < HISTORY_BYTES {
+            return refuse(format!(
+                "history.maxBytes is {max_bytes}: declare at least {HISTORY_BYTES}, or \
+                 retainSeconds: 0 for no history"
+            ));
+        }
+        Ok(History { retain: Duration::from_secs(retain_seconds), max_bytes })
     }
 
     /// The routing of the map.

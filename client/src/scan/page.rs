@@ -11,7 +11,7 @@ use doug_proto::map::{Keyspace, KeyspaceId, PartitionMap};
 use doug_proto::routing::Routing;
 use doug_proto::token::{Place, ScanToken, SessionToken};
 use doug_proto::v1::{
-    ResponseHeader, ScanEntry, ScanRequest, ScanResponse, Target, stream_answer::Answer,
+    self, ResponseHeader, ScanEntry, ScanRequest, ScanResponse, Target, stream_answer::Answer,
     stream_operation::Operation,
 };
 use futures::stream::{StreamExt, iter};
@@ -63,6 +63,14 @@ pub(crate) async fn merged_page(
     }
     let scan = Scan { engine, request, bounds, keyspace: keyspace.id, token, limit, deadline };
     let legs = scan.legs(map, keyspace);
+    let of_one = scan.request.at.and_then(|at| at.at).is_some_and(|at| {
+        matches!(at, v1::at::At::Revision(_)) && map.partitions_in(keyspace.id).len() > 1
+    });
+    if of_one {
+        return Err(Fault::invalid(
+            "a revision is of one partition: scan all of them at a time, or one of them by its id",
+        ));
+    }
     match keyspace.routing {
         Routing::Range => scan.concatenate(legs).await,
         Routing::Hash { .. } => scan.merge(legs).await,

@@ -362,6 +362,7 @@ pub fn willing(operation: &v1::StreamOperation) -> Reply {
             found: true,
             value: get.key.clone(),
             value_revision: 5,
+            versions: Vec::new(),
         }),
         Operation::Put(_) => Answer::Put(v1::PutResponse {
             header: header(1, 6),

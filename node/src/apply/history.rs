@@ -192,7 +192,8 @@ mod tests {
         let history = keeping(160, 1 << 20);
         let ages = ages(history, (0..300).map(|second| (batch(second + 1, second * 1_000), 10)));
         let floor = ages.due(Floor::default(), history).expect("it is due");
-        let before = |seconds: u64| Floor { revision: 1, stamp: floor.stamp - (seconds << 16) * 1_000 };
+        let before =
+            |seconds: u64| Floor { revision: 1, stamp: floor.stamp - (seconds << 16) * 1_000 };
         assert_eq!(ages.due(before(9), history), None);
         assert_eq!(ages.due(before(10), history), Some(floor));
     }

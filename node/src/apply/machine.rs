@@ -239,6 +239,10 @@ impl Machine {
                 tree.apply(index, &[]);
                 Ok(v1::Outcome { revision: index, conditions_met: true, ..Default::default() })
             }
+            Some(command::Command::Close(_)) => {
+                tree.apply(index, &[]);
+                Ok(v1::Outcome { revision: index, conditions_met: true, ..Default::default() })
+            }
             Some(command::Command::RaiseFloor(raise)) => {
                 self.history.raise(&raise, index);
                 tree.apply(index, &[]);

@@ -39,6 +39,8 @@ pub struct ReplicaData {
     leads: AtomicBool,
     /// Of the last batch applied, or being applied.
     stamp: AtomicU64,
+    /// Of the last batch that is wholly applied.
+    closed: AtomicU64,
     serves: AtomicBool,
     served: ServedCounts,
 }
@@ -116,6 +118,7 @@ impl ReplicaData {
         let reader = tree.reader();
         let descriptor = RwLock::new(Arc::new(machine.descriptor().clone()));
         let stamp = AtomicU64::new(machine.time().stamp.0);
+        let closed = AtomicU64::new(machine.time().stamp.0);
         Self {
             key,
             database: machine.database(),
@@ -133,6 +136,7 @@ impl ReplicaData {
             maintenance_asked: AtomicBool::new(false),
             leads: AtomicBool::new(false),
             stamp,
+            closed,
             serves: AtomicBool::new(false),
             served: ServedCounts::default(),
         }
@@ -178,6 +182,15 @@ impl ReplicaData {
     /// A stamp at or above those of all batches that a view taken before has seen.
     pub fn stamp(&self) -> Stamp {
         Stamp(self.stamp.load(Ordering::Acquire))
+    }
+
+    /// The greatest time that is closed here: whatever is stamped at or below it is applied, and
+    /// in every view taken from now on.
+    pub fn closed(&self) -> Stamp {
+        if has_bug(Bug::ClosedByOthers) {
+            return Stamp(u64::MAX);
+        }
+        Stamp(self.closed.load(Ordering::Acquire))
     }
 
     /// The last command applied.
@@ -232,6 +245,7 @@ impl ReplicaData {
                 }
             }
             crash_point("apply: batch done");
+            self.closed.store(batch.time.stamp.0, Ordering::Release);
             note_age(ages, machine, &batch);
             *applied = Applied { index: batch.last(), term: batch.term };
             index = applied.index;
@@ -492,6 +506,7 @@ impl ReplicaData {
         self.stamp.store(machine.time().stamp.0, Ordering::Release);
         inner.tree.install(change);
         inner.tree.raise_floor(machine.history().floor.revision);
+        self.closed.store(machine.time().stamp.0, Ordering::Release);
         *self.descriptor.write() = Arc::new(machine.descriptor().clone());
         inner.machine = machine;
         inner.ages = Ages::default();

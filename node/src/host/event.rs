@@ -21,6 +21,12 @@ pub enum ReadKind {
         /// So far its data may be behind.
         max_lag: Duration,
     },
+    /// The leader serves it once it has closed this time: all that is ever stamped at or below is
+    /// applied.
+    Closed {
+        /// The time.
+        stamp: Stamp,
+    },
     /// Any replica serves it once it has applied this index.
     Applied {
         /// The revision of a session token.

@@ -2,13 +2,16 @@
 
 use super::Host;
 use super::backlog::is_full;
+use super::clocks::WallClocks;
 use super::event::ReadKind;
 use super::faults::{backlog_full, majority_awaited, not_here, not_leader};
 use super::queue::QueuedWrite;
+use super::replica::{Replica, refusal};
 use super::turn::ready_read;
-use crate::work::RequestId;
+use crate::work::{RequestId, encode_command};
 use doug_proto::error::Fault;
-use doug_raft::{Stamp, Time};
+use doug_proto::v1::{self, command};
+use doug_raft::{Index, Stamp, Time};
 
 /// A token so many milliseconds ahead of the partition's clock is refused: stamps would follow
 /// it, and stay there.
@@ -67,7 +70,7 @@ impl Host {
             return;
         }
         match kind {
-            ReadKind::Linearizable if !replica.leads() => {
+            ReadKind::Linearizable | ReadKind::Closed { .. } if !replica.leads() => {
                 let fault = not_leader(replica);
                 self.effects.replies.push((request, Err(fault)));
                 return;
@@ -84,6 +87,13 @@ impl Host {
                 self.effects.ready.push(ready);
                 return;
             }
+            ReadKind::Closed { stamp } => match close(&self.clocks, now, replica, stamp) {
+                Ok(index) => replica.reads.wait_applied(request, now, index, deadline),
+                Err(fault) => {
+                    self.effects.replies.push((request, Err(fault)));
+                    return;
+                }
+            },
             ReadKind::Applied { index } => {
                 replica.reads.wait_applied(request, now, index, deadline)
             }
@@ -93,4 +103,35 @@ impl Host {
         }
         self.dirty.insert(partition);
     }
+}
+
+/// Has the log end beyond `stamp`, by a batch that changes nothing if need be; returns the index
+/// up to which it then stands. Whatever is applied up to there holds all of that time: a later
+/// batch has a later stamp.
+///
+/// # Errors
+/// A time of the future, which stamps would follow, and stay there; or nothing is proposed now.
+fn close(
+    clocks: &WallClocks,
+    now: Time,
+    replica: &mut Replica,
+    stamp: Stamp,
+) -> Result<Index, Fault> {
+    if replica.raft.last_time().stamp >= stamp {
+        return Ok(replica.raft.last_index());
+    }
+    clocks.show_to(now, replica);
+    let clock = replica.raft.clock(now).0;
+    let ahead = stamp.milliseconds().saturating_sub(clock);
+    if ahead > MOST_AHEAD {
+        return Err(Fault::invalid(format!(
+            "the time asked for is {ahead} ms in the future of partition {}: nobody knows yet what \
+             it will hold",
+            replica.key.partition
+        ))
+        .with(Fault::ahead(ahead)));
+    }
+    let close = v1::Command { command: Some(command::Command::Close(v1::CloseCommand {})) };
+    let proposed = replica.raft.propose_after(now, stamp, &[encode_command(&close)]);
+    proposed.map(|at| at.base).map_err(|error| refusal(error, || not_leader(replica)))
 }

@@ -12,7 +12,7 @@ use doug_proto::error::Fault;
 use doug_proto::limits;
 use doug_proto::map::PartitionMap;
 use doug_proto::v1::{self, stream_operation::Operation};
-use doug_raft::Time;
+use doug_raft::{Stamp, Time};
 use std::sync::Arc;
 
 /// Takes an operation up; its answer goes to `sink`, now or later.
@@ -59,6 +59,10 @@ impl Site for Engine {
 
     fn holds(&self, partition: u64) -> bool {
         self.partition(partition).is_some()
+    }
+
+    fn closed(&self, partition: u64) -> Stamp {
+        self.partition(partition).map_or(Stamp(0), |partition| partition.closed())
     }
 
     /// Only a leader refuses for want of room: of a follower's the leader is not known to

@@ -1,10 +1,12 @@
 //! Answers to clients. Pure but for the reading of tables.
 
+use super::moment::Moment;
 use super::page;
 use super::scan_pins::ScanPins;
 use crate::apply::{ReplicaData, execute};
 use doug_proto::error::Fault;
 use doug_proto::ids::{DatabaseId, NodeId};
+use doug_proto::limits;
 use doug_proto::map::{Partition, PartitionMap};
 use doug_proto::token::{Place, SessionToken};
 use doug_proto::v1::{self, error_detail::Detail, stream_answer::Answer};
@@ -193,19 +195,43 @@ fn read_one(
     replica: &ReplicaData,
     get: &v1::GetRequest,
     served: Served,
-) -> Result<v1::GetResponse, ReadError> {
-    let view = replica.reader().view();
-    let found = view.get(&get.key, None)?;
-    let header = Some(served.header(view.revision(), replica.stamp()));
+) -> Result<v1::GetResponse, ReadFailure> {
+    let moment = Moment::of(replica, get.at.as_ref())?;
+    let found = moment.view.get(&get.key, Some(moment.revision));
+    let found = found.map_err(|error| moment.failed(error))?;
+    let header = Some(served.header(moment.revision, replica.stamp()));
+    let versions = versions(&moment, get)?;
     Ok(match found {
         Some(found) => v1::GetResponse {
             header,
             found: true,
             value: found.value,
             value_revision: found.revision,
+            versions,
         },
-        None => v1::GetResponse { header, ..Default::default() },
+        None => v1::GetResponse { header, versions, ..Default::default() },
     })
+}
+
+/// The versions of a key that were asked for, the newest first.
+fn versions(moment: &Moment, get: &v1::GetRequest) -> Result<Vec<v1::KeyVersion>, ReadFailure> {
+    let (mut versions, mut bytes) = (Vec::new(), 0);
+    if get.versions == 0 {
+        return Ok(versions);
+    }
+    let found = moment.view.versions(&get.key, moment.revision);
+    for version in found.map_err(|error| moment.failed(error))? {
+        let (revision, value) = version?;
+        let (deleted, value) = (value.is_none(), value.unwrap_or_default());
+        bytes += value.len();
+        versions.push(v1::KeyVersion { revision, deleted, value });
+        // What it held at the floor is the oldest that can be told.
+        let enough = versions.len() >= get.versions as usize || bytes >= limits::SCAN_PAGE_BYTES;
+        if enough || revision <= moment.floor {
+            break;
+        }
+    }
+    Ok(versions)
 }
 
 /// A replica that has just started must not serve an older state than it did before.

@@ -3,6 +3,7 @@
 //! the simulator's nodes answer clients with the code that ships.
 
 mod answers;
+mod moment;
 mod page;
 mod plan;
 mod scan_pins;

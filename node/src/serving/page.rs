@@ -1,6 +1,7 @@
 //! One page of a scan of one partition.
 
 use super::answers::{ReadFailure, Served};
+use super::moment::Moment;
 use super::scan_pins::ScanPins;
 use crate::apply::ReplicaData;
 use bytes::{BufMut, Bytes, BytesMut};
@@ -34,6 +35,12 @@ pub fn page(
             let revision = snapshot_revision(token, id)?;
             scan_pins.renew(id, revision, now);
             revision
+        }
+        None if scan.at.is_some() => {
+            let moment = Moment::of(partition, scan.at.as_ref())?;
+            let pin = partition.reader().pin(moment.revision);
+            scan_pins.keep(id, pin.map_err(|error| moment.failed(error))?, now);
+            moment.revision
         }
         None => {
             let pin = partition.reader().pin_newest();

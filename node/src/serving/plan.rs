@@ -14,7 +14,7 @@ use doug_proto::map::{Keyspace, KeyspaceId, Partition, PartitionMap};
 use doug_proto::together;
 use doug_proto::token::{ScanToken, SessionToken};
 use doug_proto::transaction::{self, Touched, touched};
-use doug_proto::v1::{self, stream_operation::Operation, transact_operation};
+use doug_proto::v1::{self, at::At, stream_operation::Operation, transact_operation};
 use doug_raft::Stamp;
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,6 +30,9 @@ pub trait Site {
 
     /// Whether it holds a replica of this partition.
     fn holds(&self, partition: u64) -> bool;
+
+    /// The greatest time that its replica of a partition has closed.
+    fn closed(&self, partition: u64) -> Stamp;
 
     /// Whether it has room for what a write brings.
     ///
@@ -78,7 +81,9 @@ impl Work {
     pub fn class(&self) -> Class {
         match self {
             Work::Write { .. } => Class::Write,
-            Work::Read(ReadKind::Linearizable | ReadKind::Bounded { .. }) => Class::Read,
+            Work::Read(
+                ReadKind::Linearizable | ReadKind::Bounded { .. } | ReadKind::Closed { .. },
+            ) => Class::Read,
             Work::Read(ReadKind::Applied { .. }) | Work::ReadNow => Class::StaleRead,
         }
     }
@@ -311,7 +316,11 @@ fn plan_read(site: &impl Site, operation: Operation) -> Result<Plan, Fault> {
             let touched = [Touched::Key(&get.key)].into_iter();
             let found = route(site, &map, &get.keyspace, get.target.as_ref(), touched)?;
             let (partition, keyspace) = (found.id, found.keyspace);
-            let work = read_work(get.read.as_ref(), map.database, partition)?;
+            check_versions(get.versions)?;
+            let work = match closed_by(site, partition, get.at.as_ref())? {
+                Some(work) => work,
+                None => read_work(get.read.as_ref(), map.database, partition)?,
+            };
             Ok(Plan { partition, keyspace, asked: Asked::Get(get), work })
         }
         Operation::Scan(scan) => {
@@ -319,7 +328,10 @@ fn plan_read(site: &impl Site, operation: Operation) -> Result<Plan, Fault> {
             let (id, keyspace) = (partition.id, partition.keyspace);
             // Later pages see the snapshot of the first, whoever serves them.
             let work = if scan.page_token.is_empty() {
-                read_work(scan.read.as_ref(), map.database, id)?
+                match closed_by(site, id, scan.at.as_ref())? {
+                    Some(work) => work,
+                    None => read_work(scan.read.as_ref(), map.database, id)?,
+                }
             } else {
                 let token = ScanToken::from_bytes(&scan.page_token, map.database, keyspace)?;
                 let index = snapshot_revision(&token, id)?;
@@ -361,6 +373,28 @@ fn scanned<'m>(
     route(site, map, "", Some(&target), std::iter::empty())
 }
 
+fn check_versions(versions: u32) -> Result<(), Fault> {
+    if versions > limits::KEY_VERSIONS {
+        let most = limits::KEY_VERSIONS as usize;
+        return Err(Fault::limit("versions of a key", most, versions as usize));
+    }
+    Ok(())
+}
+
+/// What a read at a time waits for: nothing where its replica here has closed it.
+fn closed_by(site: &impl Site, partition: u64, at: Option<&v1::At>) -> Result<Option<Work>, Fault> {
+    match at.map(|at| &at.at) {
+        None | Some(Some(At::Revision(_))) => Ok(None),
+        Some(Some(At::Stamp(stamp))) if site.closed(partition).0 >= *stamp => {
+            Ok(Some(Work::ReadNow))
+        }
+        Some(Some(At::Stamp(stamp))) => {
+            Ok(Some(Work::Read(ReadKind::Closed { stamp: Stamp(*stamp) })))
+        }
+        Some(None) => Err(Fault::invalid("`at` names no moment: set a revision or a stamp")),
+    }
+}
+
 fn read_work(
     read: Option<&v1::ReadOptions>,
     database: DatabaseId,
@@ -400,6 +434,10 @@ mod tests {
 
         fn holds(&self, _: u64) -> bool {
             true
+        }
+
+        fn closed(&self, _: u64) -> Stamp {
+            Stamp(100)
         }
 
         fn admit(&self, _: u64, _: &v1::WriteCommand) -> Result<(), Fault> {
@@ -456,6 +494,20 @@ mod tests {
         let fault = transact("", vec![all()]).unwrap_err();
         assert!(fault.message.contains("several partitions"), "{fault}");
         assert_eq!(transact("system", vec![write()]).unwrap_err().code, Code::PermissionDenied);
+    }
+
+    #[test]
+    fn a_time_that_is_closed_here_is_read_here_and_any_other_at_the_leader() {
+        let work = |at: At| {
+            let at = Some(v1::At { at: Some(at) });
+            let get = v1::GetRequest { key: "k".into(), at, ..Default::default() };
+            plan(&holder(), Operation::Get(get)).map(|plan| plan.work)
+        };
+        assert!(matches!(work(At::Stamp(100)), Ok(Work::ReadNow)));
+        let stamp = Stamp(101);
+        let closed = work(At::Stamp(101)).expect("it is planned");
+        assert!(matches!(closed, Work::Read(kind) if kind == ReadKind::Closed { stamp }));
+        assert!(matches!(work(At::Revision(7)), Ok(Work::Read(ReadKind::Linearizable))));
     }
 
     #[test]

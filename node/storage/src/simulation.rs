@@ -48,6 +48,8 @@ pub enum Bug {
     FloorOffByOne,
     /// A replica raises the floor of its tables by itself.
     FloorMovedLocally,
+    /// A replica takes a time for closed because others have closed it.
+    ClosedByOthers,
 }
 
 #[cfg(feature = "simulation")]

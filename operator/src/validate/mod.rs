@@ -171,6 +171,7 @@ impl Database {
         plan::Spec {
             partitioning: partitioning(&self.spec.partitioning),
             clusters: clusters.collect(),
+            history: None,
         }
     }
 

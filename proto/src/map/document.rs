@@ -1,8 +1,6 @@
 //! The map as a document: what a map file and the resource's status hold.
 
-use super::{
-    Cluster, History, Keyspace, KeyspaceId, Member, Node, Partition, PartitionMap, Ports,
-};
+use super::{Cluster, History, Keyspace, KeyspaceId, Member, Node, Partition, PartitionMap, Ports};
 use crate::error::Fault;
 use crate::quote;
 use crate::routing::Routing;

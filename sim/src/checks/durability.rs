@@ -24,7 +24,9 @@ pub(super) fn acknowledged_is_committed(
             Action::Delete { key } => reference.is_some_and(|r| r.at(key, *revision).is_none()),
             // What it did was compared with the command when it was answered.
             Action::Transact(_) => reference.is_some_and(|r| r.last() >= *revision),
-            Action::Register | Action::Get { .. } | Action::Scan { .. } => true,
+            Action::Register | Action::Get { .. } | Action::Past { .. } | Action::Scan { .. } => {
+                true
+            }
         };
         if !stands {
             let what = format!(

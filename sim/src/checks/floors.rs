@@ -50,11 +50,7 @@ pub(super) fn check(reference: &Reference, batch: &Batch) -> Result<(), Violatio
 ///
 /// # Errors
 /// It is not: somebody has moved the floor without a command.
-pub(super) fn not_passed(
-    node: &str,
-    reference: &Reference,
-    view: &View,
-) -> Result<(), Violation> {
+pub(super) fn not_passed(node: &str, reference: &Reference, view: &View) -> Result<(), Violation> {
     let (collected, floor) = (view.gc_floor(), reference.floor().revision);
     if collected <= floor {
         return Ok(());

@@ -72,6 +72,7 @@ impl Freshness {
             Action::Transact(_) if !operation.action.writes() => {
                 (self.floor(partition, operation.asked), "linearizable")
             }
+            Action::Past { .. } => return Ok(()),
             // A repeated outcome is as old as its first try, which is not older than this.
             Action::Register | Action::Put { .. } | Action::Delete { .. } | Action::Transact(_) => {
                 (self.floor(partition, operation.asked) + 1, "write")

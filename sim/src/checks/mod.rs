@@ -11,6 +11,7 @@ mod log_matching;
 mod machines;
 mod members;
 mod never_back;
+mod past;
 mod quiescence;
 mod quorums;
 mod refusals;
@@ -24,7 +25,7 @@ mod votes;
 
 pub(crate) use quiescence::quiesced_without_leader;
 
-use crate::history::{Answer, Operation};
+use crate::history::{Action, Answer, Operation};
 use crate::reference::Reference;
 use doug_node::apply::Checkpoint;
 use doug_node::host::RestoredReplica;
@@ -32,7 +33,7 @@ use doug_node::host::wire::Route;
 use doug_node::work::ApplyWork;
 use doug_proto::ids::NodeId;
 use doug_proto::map::{Partition, PartitionMap};
-use doug_proto::v1::PeerTurn;
+use doug_proto::v1::{self, PeerTurn};
 use doug_raft::{Batch, Clock, Raft, Term};
 use doug_storage::ReplicaKey;
 use std::collections::{BTreeMap, BTreeSet};
@@ -319,6 +320,10 @@ impl Checks {
     pub fn ended(&mut self, operation: Operation) -> Result<(), Violation> {
         if let Some((at, answer)) = &operation.answered {
             let reference = self.references.entry(operation.partition).or_default();
+            if let Action::Past { key, at, reverse } = &operation.action {
+                let asked = past::Asked { key: key.as_ref(), at: *at, reverse: *reverse };
+                return past::answered(&operation, &asked, answer, reference);
+            }
             self.freshness.check(&operation, answer)?;
             self.revisions.answered(&operation, answer, reference)?;
             self.retries.answered(operation.partition, &operation.action, answer)?;
@@ -329,6 +334,19 @@ impl Checks {
         }
         self.history.push(operation);
         Ok(())
+    }
+
+    /// A read of the past was refused, for it is compacted.
+    ///
+    /// # Errors
+    /// It is not.
+    pub fn compacted(
+        &self,
+        operation: &Operation,
+        (partition, floor): (u64, v1::HistoryFloor),
+    ) -> Result<(), Violation> {
+        let Some(reference) = self.references.get(&partition) else { return Ok(()) };
+        past::refused(operation, floor, reference, self.may_give_up_history)
     }
 
     /// A write was refused, with the promise that it never will be applied.

@@ -50,7 +50,11 @@ fn written(action: &Action) -> &[Bytes] {
     match action {
         Action::Put { keys, .. } => keys,
         Action::Delete { key } => std::slice::from_ref(key),
-        Action::Register | Action::Transact(_) | Action::Get { .. } | Action::Scan { .. } => &[],
+        Action::Register
+        | Action::Transact(_)
+        | Action::Get { .. }
+        | Action::Past { .. }
+        | Action::Scan { .. } => &[],
     }
 }
 

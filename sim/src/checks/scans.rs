@@ -49,7 +49,7 @@ pub(crate) fn parts(
     pages: &[Page],
     map: &PartitionMap,
 ) -> Result<Vec<(u64, Answer)>, Violation> {
-    let Action::Scan { reverse, .. } = operation.action else { return Ok(Vec::new()) };
+    let Some(reverse) = operation.action.scans() else { return Ok(Vec::new()) };
     let wrong = |what: String| {
         Err(Violation::new(NAME, format!("a scan of client {}: {what}", operation.client)))
     };

@@ -9,8 +9,9 @@ use crate::context::Context;
 use crate::events::Event;
 use crate::history::{Action, Answer, Freshness, Operation};
 use crate::library::LibraryEvent;
+use crate::random::Random;
 use crate::time::{millis, seconds};
-use doug_client::{Client, Fault};
+use doug_client::{At, Client, Fault};
 use doug_proto::token::SessionToken;
 use doug_proto::v1::stream_answer::Answer as Wire;
 use parking_lot::Mutex;
@@ -32,6 +33,10 @@ pub struct Caller {
     slots: Vec<Option<UnderWay>>,
     next: u64,
     done: Arc<Mutex<Vec<(usize, Done)>>>,
+    /// What it asks of the past is drawn apart, and does not change what else it asks.
+    random: Random,
+    /// Stamps that it has met.
+    stamps: Vec<u64>,
 }
 
 /// An operation under way.
@@ -56,6 +61,8 @@ impl Caller {
             slots: (0..cx.plan.workload.width).map(|_| None).collect(),
             next: 0,
             done: Arc::default(),
+            random: Random::for_purpose(cx.plan.seed, 1_000 + index as u64),
+            stamps: Vec::new(),
         }
     }
 
@@ -101,7 +108,12 @@ impl Caller {
                 Freshness::Session(seen.revision(partition))
             };
         }
-        let everywhere = !is_final && self.agenda.random.chance(700);
+        if !is_final && matches!(action, Action::Get { .. } | Action::Scan { .. }) {
+            action = self.perhaps_of_the_past(action, partition, &seen);
+        }
+        // A revision is of one partition.
+        let of_one = matches!(action, Action::Past { at: At::Revision(_), .. });
+        let everywhere = !is_final && !of_one && self.agenda.random.chance(700);
         let limit = (cx.plan.workload.keys / self.agenda.random.pick(&[1, 2, 4, 12])).max(2) as u32;
         let scanned = (!everywhere).then_some(partition);
         let asked = Asked::new(&action, token, scanned, limit);
@@ -122,6 +134,35 @@ impl Caller {
             done.lock().push((slot, result));
         });
         self.slots[slot] = Some(UnderWay { operation, asked, seen, is_final });
+    }
+
+    /// A third of the reads see the past: a revision or a stamp that the client has met, or one a
+    /// little later, which nobody may have closed yet.
+    fn perhaps_of_the_past(
+        &mut self,
+        action: Action,
+        partition: u64,
+        seen: &SessionToken,
+    ) -> Action {
+        let random = &mut self.random;
+        if self.stamps.len() < 1_000 || random.chance(100) {
+            self.stamps.push(seen.stamp);
+        }
+        if !random.chance(330) || seen.is_empty() {
+            return action;
+        }
+        let (key, reverse) = match action {
+            Action::Get { key, .. } => (Some(key), false),
+            other => (None, other.scans().unwrap_or(false)),
+        };
+        let revision = seen.revision(partition);
+        let at = match random.below(4) {
+            0 => At::Revision(revision - random.below(revision.min(100) + 1)),
+            1 => At::Stamp(seen.stamp + (random.below(20) << 16)),
+            2 => At::Stamp(*random.pick(&self.stamps[self.stamps.len().saturating_sub(20)..])),
+            _ => At::Stamp(*random.pick(&self.stamps)),
+        };
+        Action::Past { key, at, reverse }
     }
 
     /// Takes in what the library has reported since.
@@ -226,6 +267,14 @@ impl Caller {
             let what = format!("client {}: {what}: {fault:?}", self.index);
             Err(Violation::new(NAME, what))
         };
+        if let (Action::Past { .. }, Some(floor)) = (&operation.action, fault.floor()) {
+            cx.coverage.hit("read of the past refused: compacted");
+            return cx.checks.compacted(&operation, floor);
+        }
+        // The clock of the partition asked may be behind that of another.
+        if fault.clock_ahead_by().is_some() && matches!(operation.action, Action::Past { .. }) {
+            return Ok(());
+        }
         if matches!(fault.code, Code::InvalidArgument | Code::Unimplemented | Code::Internal) {
             return wrong("a valid request was refused as if it were not");
         }
@@ -233,7 +282,7 @@ impl Caller {
         if fault.leader_hint().is_some() || fault.wrong_partition().is_some() {
             return wrong("the caller is left to find the partition");
         }
-        let is_scan = matches!(operation.action, Action::Scan { .. });
+        let is_scan = operation.action.scans().is_some();
         if fault.code == Code::FailedPrecondition && !fault.is_session_expired() && !is_scan {
             return wrong("an operation that asks for nothing special was refused");
         }

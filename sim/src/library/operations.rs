@@ -4,7 +4,7 @@ use crate::context::Context;
 use crate::history::{Action, Answer, Condition, Freshness};
 use crate::time::millis;
 use bytes::Bytes;
-use doug_client::{Client, Fault, If, Range, Read, ScanOptions};
+use doug_client::{At, Client, Fault, If, Range, Read, ScanOptions};
 use doug_proto::v1::{
     self, ResponseHeader, ScanResponse, stream_answer::Answer as Told,
     stream_operation::Operation as Wire,
@@ -84,13 +84,31 @@ impl Asked {
                 read: read_of(*freshness, token).to_wire(),
                 ..Default::default()
             }))),
+            Action::Past { key: Some(key), at, .. } => {
+                Asked::One(Box::new(Wire::Get(v1::GetRequest {
+                    key: key.clone(),
+                    at: Some(at.to_wire()),
+                    read: of_the_past(*at).to_wire(),
+                    ..Default::default()
+                })))
+            }
+            Action::Past { key: None, at, reverse } => Asked::Scan {
+                partition,
+                options: ScanOptions {
+                    reverse: *reverse,
+                    page_limit: limit,
+                    read: of_the_past(*at),
+                    at: Some(*at),
+                    ..Default::default()
+                },
+            },
             Action::Scan { freshness, reverse } => Asked::Scan {
                 partition,
                 options: ScanOptions {
                     reverse: *reverse,
                     page_limit: limit,
-                    keys_only: false,
                     read: read_of(*freshness, token),
+                    ..Default::default()
                 },
             },
         }
@@ -208,6 +226,15 @@ fn condition_of(condition: &Condition) -> If {
         Condition::Absent => If::Absent,
         Condition::Revision(revision, _) => If::Revision(*revision),
         Condition::Value(value) => If::Value(value.clone()),
+    }
+}
+
+/// A time that is closed any replica can answer. Whether a revision is in the future only a leader
+/// can say.
+fn of_the_past(at: At) -> Read {
+    match at {
+        At::Revision(_) => Read::Linearizable,
+        At::Stamp(_) => Read::Eventual,
     }
 }
 

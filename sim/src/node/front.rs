@@ -51,6 +51,10 @@ impl Site for Here<'_> {
         self.process.partitions.contains_key(&partition)
     }
 
+    fn closed(&self, partition: u64) -> Stamp {
+        self.process.partitions.get(&partition).map_or(Stamp(0), |held| held.closed())
+    }
+
     fn admit(&self, partition: u64, command: &v1::WriteCommand) -> Result<(), Fault> {
         self.process.admit_write(partition, command)
     }

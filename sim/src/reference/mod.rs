@@ -143,6 +143,9 @@ impl Reference {
                 }
                 v1::Outcome { revision: index, conditions_met: true, ..Default::default() }
             }
+            Some(command::Command::Close(_)) => {
+                v1::Outcome { revision: index, conditions_met: true, ..Default::default() }
+            }
             Some(command::Command::RaiseFloor(raise)) => {
                 let floor = raise.floor.expect("a leader says which");
                 if floor.revision > self.floor().revision && floor.revision < index {
@@ -255,6 +258,11 @@ impl Reference {
     /// The floor that was committed last.
     pub fn floor(&self) -> v1::HistoryFloor {
         self.floors.last().map_or(v1::HistoryFloor::default(), |(_, floor)| *floor)
+    }
+
+    /// Whether this was the floor once.
+    pub fn was_floor(&self, floor: v1::HistoryFloor) -> bool {
+        self.floors.iter().any(|(_, known)| *known == floor)
     }
 
     /// The floor that the command at `index` brought, if it raised it.

@@ -4,12 +4,12 @@ mod progress;
 
 use super::entries::{self, Limit};
 use super::whole_file::WholeFile;
-use super::{consistency, interval};
+use super::{consistency, interval, moment};
 use crate::exit::Exit;
 use crate::globals::Globals;
 use anyhow::Context;
 use clap::ValueEnum;
-use doug_client::ScanOptions;
+use doug_client::{Read, ScanOptions};
 use progress::Progress;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -19,6 +19,8 @@ use std::path::{Path, PathBuf};
 #[command(after_help = "\
 jsonl: {\"key\": …, \"value\": …} a line, with keyBase64 or valueBase64 where the
 bytes are not UTF-8; `doug load --format jsonl` reads it back, byte for byte.
+All partitions are read at one moment: now, unless --at says another. With a
+--consistency but linearizable, and no --at, each is read at a moment of its own.
 tsv: KEY<tab>VALUE a line, escaped as `doug scan` does.
 
 Examples:
@@ -32,6 +34,8 @@ pub struct Args {
     /// Form of the lines: jsonl or tsv
     #[arg(long, default_value = "jsonl")]
     format: Format,
+    #[command(flatten)]
+    moment: moment::Args,
     #[command(flatten)]
     consistency: consistency::Args,
 }
@@ -78,7 +82,11 @@ async fn dump(
 ) -> anyhow::Result<u64> {
     let range = args.interval.range(globals.encoding)?;
     let read = args.consistency.read();
-    let options = ScanOptions { page_limit: PAGE, read, ..Default::default() };
+    let at = match args.moment.at() {
+        None if read == Read::Linearizable => Some(client.cut().await?),
+        at => at,
+    };
+    let options = ScanOptions { page_limit: PAGE, read, at, ..Default::default() };
     let line = |entry: &_| {
         let line = match args.format {
             Format::Jsonl => entries::json_line(false, entry),

@@ -135,6 +135,31 @@ impl View {
         self.get_in(KeyClass::User, key, at)
     }
 
+    /// The versions of a user key up to revision `at`, the newest first: each revision with its
+    /// value, or none where it was deleted. The last one is what it held at the floor; what is
+    /// older is left out.
+    pub fn versions(
+        &self,
+        key: &[u8],
+        at: u64,
+    ) -> Result<impl Iterator<Item = Result<(u64, Option<Bytes>), ReadError>>, ReadError> {
+        let at = self.readable(Some(at))?;
+        let (tree_key, floor) = (KeyClass::User.tree_key(key), self.gc_floor());
+        let mut next = Some(at);
+        Ok(std::iter::from_fn(move || {
+            let found = self.version.get(&tree_key, next.take()?);
+            let (revision, slot) = match found.transpose()? {
+                Ok(found) => found,
+                Err(error) => return Some(Err(error.into())),
+            };
+            next = (revision > floor).then(|| revision - 1);
+            Some(Ok(match slot {
+                Slot::Value { value, .. } => (revision, Some(value)),
+                Slot::Tombstone { .. } => (revision, None),
+            }))
+        }))
+    }
+
     /// The value of a system key, if it has one.
     pub fn get_system(&self, key: &[u8]) -> Result<Option<Versioned>, ReadError> {
         self.get_in(KeyClass::System, key, self.revision)
