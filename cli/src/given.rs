@@ -21,7 +21,7 @@ pub struct Given {
 const NO_ENDPOINT: [&str; 8] =
     ["demo", "node", "facade", "operator", "create", "crds", "kubectl", "completions"];
 /// Commands that steer a database.
-pub const STEERING: [&str; 4] = ["partition", "member", "leader", "recover"];
+pub const STEERING: [&str; 5] = ["partition", "member", "leader", "compact", "recover"];
 
 /// Whether the command of this name reaches a database with `--endpoint`.
 pub fn reaches(name: &str) -> bool {

@@ -96,6 +96,8 @@ enum Command {
     Leader(commands::leader::Args),
     /// Let partitions begin anew that lost their quorum for good
     Recover(commands::recover::Args),
+    /// Give up a partition's history, up to a revision
+    Compact(commands::compact::Args),
     /// Measure throughput and latency
     Bench(commands::bench::Args),
     /// Show the version of this program, and of the database
@@ -278,6 +280,7 @@ async fn run(command: Command, globals: &Globals) -> anyhow::Result<Exit> {
         Command::Member(args) => commands::member::run(args, globals).await,
         Command::Leader(args) => commands::leader::run(args, globals).await,
         Command::Recover(args) => commands::recover::run(args, globals).await,
+        Command::Compact(args) => commands::compact::run(args, globals).await,
         Command::Bench(args) => commands::bench::run(args, globals).await,
         Command::Version(args) => commands::version::run(args, globals).await,
         Command::Kubectl(args) => kubectl::run(&args, globals),

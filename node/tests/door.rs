@@ -1,8 +1,9 @@
 //! A node's door, over the network: clients that do not read, values of the greatest
 //! length, more clients than there is room for.
 
+use doug_client::admin::Steering;
 use doug_client::create::{ClusterSpec, HashSpec, NodeSpec, Partitioning, PortsSpec, Spec, create};
-use doug_client::{Client, If, Read};
+use doug_client::{At, Client, If, Read};
 use doug_node::Config;
 use doug_proto::access::AccessToken;
 use doug_proto::error::Fault;
@@ -239,5 +240,33 @@ async fn a_node_counts_what_each_of_its_replicas_serves() {
     assert!((300..1_000).contains(&served.written_bytes), "{served:?}");
     // Beside the keys, sessions may stand there.
     assert!(replica.estimated_keys >= 3, "{replica:?}");
+    database.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_floor_raised_by_hand_ends_the_past_there_and_never_falls() {
+    let database = Database::start(None).await;
+    let client = database.client().await;
+    let mut revisions = Vec::new();
+    for value in ["one", "two", "three"] {
+        let written = client.put("k", value, If::Always).await.unwrap();
+        revisions.push(written.header.unwrap().revision);
+    }
+    let partition = client.get("k", Read::Linearizable).await.unwrap().header.unwrap().partition;
+    let admin = format!("127.0.0.1:{}", database.ports.admin);
+    let patience = Duration::from_secs(30);
+    let steering = Steering::from_node(&admin, patience, AccessToken::default()).await.unwrap();
+
+    let future = steering.compact(partition, revisions[2] + 1_000).await.unwrap_err();
+    assert!(future.code == Code::InvalidArgument, "{future}");
+    let floor = steering.compact(partition, revisions[1]).await.unwrap();
+    assert_eq!(floor.revision, revisions[1]);
+    let stays = steering.compact(partition, revisions[0]).await.unwrap();
+    assert_eq!(stays, floor, "a floor never falls");
+
+    let past =
+        async |revision| client.get_at("k", At::Revision(revision), Read::Linearizable).await;
+    assert_eq!(past(revisions[0]).await.unwrap_err().floor(), Some((partition, floor)));
+    assert_eq!(past(revisions[1]).await.unwrap().value, "two");
     database.stop().await;
 }

@@ -1,6 +1,7 @@
 //! One file a command, and what several of them share.
 
 pub mod bench;
+pub mod compact;
 pub mod completions;
 pub mod crds;
 pub mod create;

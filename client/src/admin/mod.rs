@@ -175,6 +175,23 @@ impl Admin {
         self.read(self.client.clone().transfer_leader(self.timed(request)).await)
     }
 
+    /// Raises the floor of the history of `partition`, which node `to` leads, to `revision`.
+    /// Returns the floor there is now: a higher one stays.
+    ///
+    /// # Errors
+    /// The node is another one, or does not lead the partition; a revision that the partition
+    /// has not come to. Without the promise that it was not executed, the floor may rise yet.
+    pub async fn compact(
+        &self,
+        to: NodeId,
+        partition: u64,
+        revision: u64,
+    ) -> Result<v1::HistoryFloor, Fault> {
+        let request = v1::CompactRequest { to: to.to_string(), partition, revision };
+        let answer = self.read(self.client.clone().compact(self.timed(request)).await)?;
+        Ok(answer.floor.unwrap_or_default())
+    }
+
     /// Gives nodes new addresses and clusters another declared number of nodes:
     /// replaces the entries that node `to` knows from a smaller `epoch`; it tells the
     /// others.

@@ -7,6 +7,7 @@ use doug_proto::access::AccessToken;
 use doug_proto::error::Fault;
 use doug_proto::ids::NodeId;
 use doug_proto::map::{Cluster, Goal, Node, Partition, PartitionMap};
+use doug_proto::v1::HistoryFloor;
 use futures::stream::StreamExt;
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
@@ -193,6 +194,18 @@ impl Steering {
             )))
         };
         self.at_leader(partition, transfer).await
+    }
+
+    /// Raises the floor of a partition's history to `revision`, the oldest that is to stay
+    /// readable. Returns the floor there is then: a higher one stays.
+    ///
+    /// # Errors
+    /// What the leader refuses; no leader in time.
+    pub async fn compact(&self, partition: u64, revision: u64) -> Result<HistoryFloor, Fault> {
+        let raise = async |leader: NodeId, _: Partition| {
+            self.admin(leader)?.compact(leader, partition, revision).await
+        };
+        self.at_leader(partition, raise).await
     }
 
     /// Makes the empty node at this admin address a member of the database, and tells

@@ -110,6 +110,15 @@ impl Admin for FakeNode {
         Ok(Response::new(v1::TransferLeaderResponse { leader }))
     }
 
+    async fn compact(
+        &self,
+        request: Request<v1::CompactRequest>,
+    ) -> Result<Response<v1::CompactResponse>, Status> {
+        let revision = request.into_inner().revision;
+        let floor = Some(v1::HistoryFloor { revision, stamp: revision });
+        Ok(Response::new(v1::CompactResponse { floor }))
+    }
+
     async fn update_addresses(
         &self,
         request: Request<v1::UpdateAddressesRequest>,

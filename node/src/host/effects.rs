@@ -112,6 +112,8 @@ pub enum Reply {
     Status(Vec<v1::ReplicaStatus>),
     /// The leadership is with this node now.
     Transferred(NodeId),
+    /// The command that was to be written is applied.
+    Applied,
     /// The goal is committed, with this descriptor; or it was reached already.
     Goal(Box<Partition>),
     /// The partition has begun anew from the replica here, with this descriptor.

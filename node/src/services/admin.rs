@@ -1,5 +1,6 @@
 //! The `Admin` service: creates a database from empty nodes, steers its members.
 
+use super::compaction::compact;
 use super::creation::{create, join};
 use super::members::{change_members, create_replica, remove_node};
 use super::recovery::recover;
@@ -159,6 +160,17 @@ impl Admin for AdminService {
             }
             _ => Err(Status::internal("the host answered with something else: a bug")),
         }
+    }
+
+    async fn compact(
+        &self,
+        request: Request<v1::CompactRequest>,
+    ) -> Result<Response<v1::CompactResponse>, Status> {
+        let timeout = deadline::of(request.metadata())?;
+        let request = request.into_inner();
+        self.check_to(&request.to)?;
+        let floor = compact(&self.engine, &request, timeout).await?;
+        Ok(Response::new(v1::CompactResponse { floor: Some(floor.to_wire()) }))
     }
 
     async fn update_addresses(

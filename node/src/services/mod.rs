@@ -1,6 +1,7 @@
 //! What a node serves: `Doug` to clients, `Admin` to operators, probes and metrics.
 
 mod admin;
+mod compaction;
 mod creation;
 mod doug;
 pub mod http;

@@ -7,7 +7,7 @@ use crate::engine::Engine;
 use crate::engine::removal::leave_if_damaged;
 use crate::engine::requests::Asked;
 use crate::flow::{ApplyQueue, Next};
-use crate::host::{Event, undecided};
+use crate::host::{Event, Reply, undecided};
 use crate::serving::{Served, answer_write};
 use crate::work::{ApplyWork, RequestId};
 use bytes::Bytes;
@@ -126,6 +126,13 @@ fn finish(partition: &ReplicaData, work: AppliedWork, engine: &Engine) {
         let keyspace = keyspace.map(|keyspace| &*keyspace.name);
         for (request, outcome, stamp) in work.outcomes {
             let Some(mut request) = engine.requests.take(request) else { continue };
+            let asked = match request.asked {
+                Asked::Operation(asked) => asked,
+                Asked::Control(sender) => {
+                    drop(sender.send(Ok(Reply::Applied)));
+                    continue;
+                }
+            };
             request.permit.carried_out(engine.clock.now());
             let served = Served {
                 database: partition.database(),
@@ -135,10 +142,7 @@ fn finish(partition: &ReplicaData, work: AppliedWork, engine: &Engine) {
                 staleness: None,
             };
             engine.metrics.written(&outcome, keyspace);
-            // Only operations are proposed for an answer.
-            let (Some(sink), Asked::Operation(asked)) = (request.sink, request.asked) else {
-                continue;
-            };
+            let Some(sink) = request.sink else { continue };
             match answer_write(&asked, served, epoch, (&outcome, stamp)) {
                 Ok(answer) => {
                     partition.served().note_write(request.permit.request_bytes());

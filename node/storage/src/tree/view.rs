@@ -108,22 +108,43 @@ impl View {
     ///
     /// Errors: what the lists of tables cannot be read for.
     pub fn revision_at(&self, stamp: u64) -> Result<u64, ReadError> {
+        let found = self.newest_batch(|batch| batch.stamp <= stamp)?;
+        Ok(found.map_or(0, |batch| batch.last))
+    }
+
+    /// The newest batch that ends at or below `revision`, as far as they are listed.
+    ///
+    /// Errors: what the lists of tables cannot be read for.
+    pub fn batch_at(&self, revision: u64) -> Result<Option<TimedBatch>, ReadError> {
+        self.newest_batch(|batch| batch.last <= revision)
+    }
+
+    /// The newest batch listed of those that `is_early` holds for; it holds for none after the
+    /// first that it does not hold for.
+    fn newest_batch(
+        &self,
+        is_early: impl Fn(&TimedBatch) -> bool,
+    ) -> Result<Option<TimedBatch>, ReadError> {
         let newest = |batches: &[TimedBatch]| {
-            let after = batches.partition_point(|batch| batch.stamp <= stamp);
-            after.checked_sub(1).map(|at| batches[at].last)
+            let after = batches.partition_point(&is_early);
+            after.checked_sub(1).map(|at| batches[at])
         };
-        // Later batches have later stamps: the first source that lists one at or below is the
+        // Later batches have later stamps: the first source that lists an early one is the
         // newest of the memtables, and what is in tables is older than any memtable.
         let frozen = self.version.frozen.iter().rev().map(|frozen| &frozen.memtable);
         for memtable in std::iter::once(&self.version.active).chain(frozen) {
             if let Some(found) = newest(&memtable.batches()) {
-                return Ok(found);
+                return Ok(Some(found));
             }
         }
-        let mut found = 0;
+        let mut found: Option<TimedBatch> = None;
         for placed in self.version.levels.all() {
-            if placed.meta.max_revision > found {
-                found = found.max(newest(&placed.table.batches()?).unwrap_or(0));
+            let so_far = found.map_or(0, |batch| batch.last);
+            if placed.meta.max_revision > so_far
+                && let Some(batch) = newest(&placed.table.batches()?)
+                && batch.last > so_far
+            {
+                found = Some(batch);
             }
         }
         Ok(found)
