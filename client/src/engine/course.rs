@@ -4,6 +4,7 @@
 use super::pause::Pauses;
 use super::prepare::{self, Kind};
 use super::retry::{Decision, Ended, Identity, Situation, Where, decide};
+use super::verdict::{self, Known, as_unknown, silence};
 use super::{Engine, number, routing};
 use crate::connection::{Attempt, Connection, Event};
 use crate::map::{LeaderCell, Route, Want};
@@ -472,49 +473,13 @@ impl<'e> Course<'e> {
     }
 
     fn out_of_time(&self) -> Fault {
-        let applied = self.possibly_applied();
-        // An endpoint has tried all there is, and says what stood in the way.
-        if let Some(last) = self.last.as_ref().filter(|_| self.told && self.engine.front.is_some())
-            && !(self.kind == Kind::Write && applied)
-        {
-            return said(self.kind, last);
-        }
-        let last = self.last.as_ref().map(|fault| format!("; last: {fault}")).unwrap_or_default();
-        let leaderless = self.leaderless();
-        match (self.kind, &self.last) {
-            (Kind::Write, _) if applied => Fault::deadline_unknown(format!(
-                "no answer within the deadline, so the write may or may not have been \
-                 applied: read the key to find out{last}"
-            )),
-            (Kind::Write, Some(fault)) if fault.code == Code::ResourceExhausted => {
-                Fault::exhausted(fault.message.clone())
-            }
-            (Kind::Write, last_fault) => {
-                let nobody = "no server took the write within the deadline".to_owned();
-                let nobody = leaderless.unwrap_or(nobody);
-                let fault =
-                    Fault::unavailable(format!("{nobody}, so the write was not applied{last}"));
-                // No other try helps: the caller has to let go of its token.
-                match last_fault.as_ref().and_then(Fault::clock_ahead_by) {
-                    Some(by) => fault.with(Fault::ahead(by)),
-                    None => fault,
-                }
-            }
-            // Without the details: whoever asked a facade is told of no leader, nor that
-            // something is wrong with the request where only the map was.
-            (_, Some(fault)) if !applied => {
-                let misrouted = fault.wrong_partition().is_some();
-                let code = if misrouted { Code::Unavailable } else { fault.code };
-                let nobody = "no server answered within the deadline".to_owned();
-                let message = format!("{}{last}", leaderless.unwrap_or(nobody));
-                Fault::new(code, message).not_executed()
-            }
-            (_, _) => {
-                let nobody = "no answer within the deadline".to_owned();
-                let message = format!("{}{last}", leaderless.unwrap_or(nobody));
-                Fault::new(Code::DeadlineExceeded, message)
-            }
-        }
+        verdict::out_of_time(Known {
+            kind: self.kind,
+            possibly_applied: self.possibly_applied(),
+            said_by_endpoint: self.told && self.engine.front.is_some(),
+            last: self.last.as_ref(),
+            leaderless: self.leaderless(),
+        })
     }
 }
 
@@ -522,38 +487,4 @@ fn forget(leader: Option<Arc<LeaderCell>>, former: &Connection) {
     if let Some(leader) = leader {
         leader.forget(former);
     }
-}
-
-/// What an endpoint said last, as the end of an operation that was not carried out. Of what
-/// was wrong with this try, nothing concerns the caller but a clock that is off.
-fn said(kind: Kind, last: &Fault) -> Fault {
-    let code = match last.code {
-        Code::ResourceExhausted => Code::ResourceExhausted,
-        code if kind != Kind::Write && last.wrong_partition().is_none() => code,
-        _ => Code::Unavailable,
-    };
-    let fault = Fault::new(code, last.message.clone()).not_executed();
-    match last.clock_ahead_by() {
-        Some(by) => fault.with(Fault::ahead(by)),
-        None => fault,
-    }
-}
-
-fn silence(connection: &Connection) -> Fault {
-    Fault::new(Code::Unavailable, format!("{} has gone silent", connection.address()))
-}
-
-/// The same error, for a write that may have been applied.
-fn as_unknown(fault: Fault) -> Fault {
-    use doug_proto::v1::error_detail::Detail;
-    if fault.is_outcome_unknown() {
-        return fault;
-    }
-    let mut unknown = Fault::unknown(format!(
-        "{}; an attempt of this write may have been applied: read the key to find out",
-        fault.message
-    ));
-    let kept = fault.details.into_iter().filter(|d| matches!(d, Detail::SessionExpired(_)));
-    unknown.details.extend(kept);
-    unknown
 }

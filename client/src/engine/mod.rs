@@ -7,6 +7,7 @@ pub(crate) mod prepare;
 mod retry;
 mod routing;
 mod status;
+mod verdict;
 
 use crate::connection::{Connection, Event};
 use crate::map::{Group, KnownMap, LeaderCell, Replica, Route, Want};
