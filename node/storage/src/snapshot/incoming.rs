@@ -84,7 +84,13 @@ impl Incoming {
             return Ok(partial.len());
         }
         // It was whole, and perhaps never verified: a crash came between.
-        Ok(if self.complete(table, &partial).is_ok() { table.size } else { 0 })
+        match self.complete(table, &partial) {
+            Ok(()) => Ok(table.size),
+            // Chunks that begin it anew would be appended to what is still here; and a failed fsync
+            // must not be forgotten.
+            Err(error) if self.exists(&part)? => Err(error),
+            Err(_) => Ok(0),
+        }
     }
 
     fn exists(&self, path: &Path) -> Result<bool> {
