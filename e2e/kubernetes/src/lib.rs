@@ -13,5 +13,6 @@ pub mod manifest;
 pub mod members;
 pub mod namespace;
 pub mod operator;
+pub mod plugin;
 pub mod wait;
 pub mod witness;

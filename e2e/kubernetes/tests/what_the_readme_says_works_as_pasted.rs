@@ -2,9 +2,10 @@
 
 use doug_kubernetes_tests::kubectl;
 use doug_kubernetes_tests::namespace::Namespace;
+use doug_kubernetes_tests::plugin::doug;
 use doug_kubernetes_tests::wait::{seconds, until};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output};
+use std::process::Child;
 
 struct Forward(Child);
 
@@ -17,12 +18,6 @@ impl Drop for Forward {
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
-}
-
-fn doug(arguments: &[&str]) -> Output {
-    let program = std::env::var_os("DOUG_BIN")
-        .map_or_else(|| root().join("target/release/doug"), PathBuf::from);
-    Command::new(program).args(arguments).output().expect("the program is built")
 }
 
 #[test]
