@@ -1,6 +1,6 @@
 //! `kubectl doug doctor | move | transfer | recover`: what `doug` does, done inside a pod.
 
-use super::inside::{Which, text};
+use super::inside::{REACH, Which, text};
 use crate::exit::{Exit, usage};
 use std::io::{BufRead, IsTerminal};
 
@@ -74,34 +74,27 @@ pub struct RecoverArgs {
     which: Which,
 }
 
-fn words(words: &[&str]) -> Vec<String> {
-    words.iter().map(|word| (*word).to_owned()).collect()
-}
-
 /// Runs `doctor`.
 pub fn doctor(args: &DoctorArgs, json: bool) -> anyhow::Result<Exit> {
-    args.which.run_inside(&args.which.one()?, &words(&["doctor"]), json)
+    args.which.run_inside(&args.which.one()?, &["doctor".to_owned()], json)
 }
 
 /// Runs `move`.
 pub fn move_partitions(args: &MoveArgs, json: bool) -> anyhow::Result<Exit> {
-    let words = words(&["partition", "move", &args.partitions, "--to", &args.to]);
-    args.which.run_inside(&args.which.one()?, &words, json)
+    args.which.run_inside(&args.which.one()?, &moving(&args.partitions, &args.to), json)
 }
 
 /// Runs `transfer`.
 pub fn transfer(args: &TransferArgs, json: bool) -> anyhow::Result<Exit> {
-    let mut words = words(&["leader", "transfer", &args.partitions]);
-    words.extend(args.to.iter().flat_map(|to| ["--to".to_owned(), to.clone()]));
+    let words = transferring(&args.partitions, args.to.as_deref());
     args.which.run_inside(&args.which.one()?, &words, json)
 }
 
 /// Runs `recover`: first what may be lost, then, once the name was typed, the thing itself.
 pub fn recover(args: &RecoverArgs, json: bool) -> anyhow::Result<Exit> {
     let database = args.which.one()?;
-    let look = words(&["recover", "--all", "--unsafe", "--dry-run"]);
     if args.dry_run || args.confirm.is_none() {
-        let exit = args.which.run_inside(&database, &look, json)?;
+        let exit = args.which.run_inside(&database, &recovering(&["--dry-run"]), json)?;
         if args.dry_run || exit == Exit::Done {
             return Ok(exit);
         }
@@ -112,8 +105,26 @@ pub fn recover(args: &RecoverArgs, json: bool) -> anyhow::Result<Exit> {
         None => confirm(&ask(name)?, name)?,
     }
     let id = database["status"]["databaseId"].as_str().unwrap_or_default();
-    let words = words(&["recover", "--all", "--unsafe", "--confirm", id, "--by", &args.by]);
+    let words = recovering(&["--confirm", id, "--by", &args.by]);
     args.which.run_inside(&database, &words, json)
+}
+
+fn moving(partitions: &str, to: &str) -> Vec<String> {
+    steering(&["partition", "move", partitions, "--to", to])
+}
+
+fn transferring(partitions: &str, to: Option<&str>) -> Vec<String> {
+    let to = to.map(|to| ["--to", to]);
+    let all = ["leader", "transfer", partitions].into_iter().chain(to.into_iter().flatten());
+    steering(&all.collect::<Vec<_>>())
+}
+
+fn recovering(how: &[&str]) -> Vec<String> {
+    steering(&[&["recover", "--all", "--unsafe"], how].concat())
+}
+
+fn steering(words: &[&str]) -> Vec<String> {
+    words.iter().chain(&REACH).map(|word| (*word).to_owned()).collect()
 }
 
 fn ask(name: &str) -> anyhow::Result<String> {
@@ -139,6 +150,25 @@ fn confirm(given: &str, name: &str) -> anyhow::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use clap::Parser;
+
+    #[test]
+    fn doug_understands_what_it_is_to_do_inside() {
+        let id = "6fd1a0b2c3d4";
+        for words in [
+            vec!["doctor".to_owned()],
+            moving("3,5-7", "b"),
+            transferring("3", Some("a-2")),
+            transferring("3", None),
+            recovering(&["--dry-run"]),
+            recovering(&["--confirm", id, "--by", "ann"]),
+        ] {
+            let program = ["doug".to_owned()].into_iter();
+            let line = program.chain(words.clone()).chain(["-o".to_owned(), "json".to_owned()]);
+            let parsed = crate::Cli::try_parse_from(line);
+            assert!(parsed.is_ok(), "{words:?}: {}", parsed.err().unwrap());
+        }
+    }
 
     #[test]
     fn only_the_name_of_the_very_database_confirms() {
