@@ -1,5 +1,5 @@
-//! Simulated time: what the run's own clock shows. No node sees it; each has a clock of its own,
-//! which runs from it as its seed wants ([`crate::node::Clock`], [`crate::wall_clocks`]).
+//! Simulated time: what the run's own clock shows. No node sees it; each has clocks of its own,
+//! one monotone and one of the wall, which run from it as the seed wants.
 
 use doug_raft::Time;
 use std::ops::{Add, Sub};
