@@ -4,6 +4,7 @@
 #[path = "support/moving.rs"]
 mod moving;
 
+use doug_node::host::Event;
 use moving::{Database, SECOND, goal};
 use std::collections::BTreeSet;
 use tonic::Code;
@@ -38,6 +39,26 @@ fn the_level_does_not_rise_while_a_member_is_not_heard_that_may_come_back_older(
     database.cut.clear();
     database.pass(2 * SECOND);
     assert_eq!(database.level(), 2);
+}
+
+/// What a peer said of its program it may have said of a process that ended under another leader:
+/// that a new leader takes it for alive, until it has had time to speak, is no word of it.
+#[test]
+fn a_new_leader_raises_no_level_on_the_word_of_a_member_that_it_has_not_heard() {
+    let mut database = Database::new();
+    database.pass(2 * SECOND);
+    let old = database.leader().expect("a leader");
+    let [new, dead] = [(old + 1) % 3, (old + 2) % 3];
+    // All but the leader know enough.
+    [old, dead].into_iter().for_each(|number| database.says(number, 2));
+    database.cut = BTreeSet::from([dead]);
+    database.pass(10 * SECOND);
+    database.hosts[old].step(database.now, Event::HandOver);
+    database.pass(10 * SECOND);
+    assert_eq!((database.leader(), database.level()), (Some(new), 1));
+    database.cut.clear();
+    database.pass(2 * SECOND);
+    assert_eq!(database.level(), 2, "it is back, and its program is new enough");
 }
 
 #[test]

@@ -186,7 +186,8 @@ pub fn full_volumes(plan: &mut Plan) {
     plan.workload.keys = 80;
     plan.workload.padding = 2_000;
     plan.workload.writes = 900;
-    plan.volume_room = Some(220 << 10);
+    // Twice what the keys take, with the rows of transactions: compactions need room as well.
+    plan.volume_room = Some(440 << 10);
 }
 
 /// Logs that are full while batches go on arriving.

@@ -38,13 +38,20 @@ pub(crate) struct Progress {
     pub(crate) acked_round: u64,
     /// When the peer was last heard in this term; its start counts.
     pub(crate) heard: Time,
+    /// Whether it spoke then, and `heard` is no mere beginning.
+    pub(crate) spoke: bool,
     /// Pauses of this process for which `heard` was put off since then.
     pub(crate) compensated: Duration,
 }
 
 impl Progress {
     pub(crate) fn note_heard(&mut self, now: Time) {
-        (self.heard, self.compensated) = (now, Duration::ZERO);
+        (self.heard, self.compensated, self.spoke) = (now, Duration::ZERO, true);
+    }
+
+    /// Its silence is counted from now on, though it has not spoken.
+    pub(crate) fn count_silence_from(&mut self, now: Time) {
+        (self.heard, self.compensated, self.spoke) = (now, Duration::ZERO, false);
     }
 
     pub(crate) fn new(next: Index, now: Time) -> Progress {
@@ -59,6 +66,7 @@ impl Progress {
             commit_told: 0,
             acked_round: 0,
             heard: now,
+            spoke: false,
             compensated: Duration::ZERO,
         }
     }

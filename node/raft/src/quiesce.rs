@@ -208,7 +208,7 @@ impl Raft {
         if self.role == Role::Leader {
             // Nobody had to answer while quiesced; a quorum has the usual time to from now on.
             self.lead.heartbeat_at = self.now;
-            self.lead.peers.values_mut().for_each(|peer| peer.note_heard(self.now));
+            self.lead.peers.values_mut().for_each(|peer| peer.count_silence_from(self.now));
         } else {
             let (low, high) = (self.config.election_timeout_min, self.config.election_timeout_max);
             let usual = self.election.heard.after(self.random.duration(low, high));

@@ -22,6 +22,9 @@ pub struct PeerStatus {
     pub state: ProgressState,
     /// Heard from within the longest election timeout.
     pub recently_active: bool,
+    /// Heard from within the longest election timeout by this leader itself: neither becoming its
+    /// peer counts, nor the end of a sleep.
+    pub recently_spoke: bool,
     /// For how long it was not heard; becoming a peer of this leader counts as hearing it.
     pub silence: Duration,
     /// Whether it only listens.
@@ -174,6 +177,7 @@ impl Raft {
                     next: peer.next,
                     state: peer.state,
                     recently_active: silence <= recent,
+                    recently_spoke: peer.spoke && silence <= recent,
                     silence,
                     learner: self.configuration().is_learner(id),
                 }

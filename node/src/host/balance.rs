@@ -111,6 +111,7 @@ mod tests {
             next: matched + 1,
             state: ProgressState::Replicate,
             recently_active,
+            recently_spoke: recently_active,
             silence: Duration::ZERO,
             learner: false,
         }

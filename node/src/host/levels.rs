@@ -51,8 +51,10 @@ impl Programs {
         let partition = replica.key.partition;
         let known = |peer: &PeerStatus| {
             let node = replica.node_of(peer.id)?;
-            // A replica that is fenced or not made yet is silent on a node that is well.
-            let is_heard = peer.recently_active || liveness.is_live(node, partition);
+            // Of whoever led before nothing is known: what a peer said of its program it may have
+            // said of a process that has ended since. So it counts only if it has spoken to this
+            // leader. A replica that is fenced or not made yet is silent on a node that is well.
+            let is_heard = peer.recently_spoke || liveness.is_live(node, partition);
             Some(self.of(node).filter(|_| is_heard))
         };
         replica.raft.peers().iter().filter_map(known).collect()

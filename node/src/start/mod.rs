@@ -302,6 +302,9 @@ fn start(
     log: LogWriter,
     (runtime, peers): (&Handle, &Handle),
 ) -> Result<Threads> {
+    // Before anybody writes a table: of a volume that was never measured nobody knows an end, and a
+    // flush or snapshot would be given what the log may need.
+    threads::volume_watch::measure(&engine);
     let mut threads = Threads::new(engine.watchdog.clone(), engine.clock);
     let node = engine.clone();
     let work = move |pulse| threads::log::run(log, queues.log, node, pulse);

@@ -44,6 +44,8 @@ pub struct Volume {
 
 #[derive(Debug, Default)]
 struct State {
+    /// Whether it was tried: before, nothing is promised to anybody.
+    measured: bool,
     room: Option<Room>,
     needs: Needs,
     admission: WriteAdmission,
@@ -86,7 +88,11 @@ impl Volume {
         space: impl FnOnce() -> Result<Space, E>,
         needs: Needs,
     ) -> Result<Option<WriteAdmission>, E> {
-        self.state.lock().ledger.measurement_begins();
+        {
+            let mut state = self.state.lock();
+            state.measured = true;
+            state.ledger.measurement_begins();
+        }
         let space = space()?;
         let mut state = self.state.lock();
         state.ledger.measurement_ends();
@@ -192,9 +198,10 @@ impl Volume {
 }
 
 impl State {
-    /// What nobody else counts on. Where the volume cannot be measured, nobody knows of any end.
+    /// What nobody else counts on: nothing before the first measurement. Where the volume cannot
+    /// be measured, nobody knows of any end.
     fn left_for(&self, purpose: Purpose) -> u64 {
-        let Some(room) = self.room else { return u64::MAX };
+        let Some(room) = self.room else { return if self.measured { u64::MAX } else { 0 } };
         let Needs { log, memtables } = self.needs;
         // A flush takes the room that its memtable counted for.
         let memtables = if purpose == Purpose::Flush { 0 } else { memtables };
@@ -228,10 +235,20 @@ mod tests {
     }
 
     #[test]
-    fn a_volume_that_was_never_measured_refuses_nothing() {
+    fn a_volume_that_cannot_be_measured_refuses_nothing() {
         let volume = volume();
+        assert!(volume.measure(|| Err(()), NEEDS).is_err());
         assert!(volume.admit(false).is_ok());
         assert!(volume.reserve(Purpose::Snapshot, u64::MAX).is_some());
+    }
+
+    /// A snapshot that came right after a start was given the room that the log may need.
+    #[test]
+    fn before_the_first_measurement_no_room_is_promised() {
+        let volume = volume();
+        for purpose in [Purpose::Flush, Purpose::Compaction, Purpose::Snapshot] {
+            assert!(volume.reserve(purpose, 1).is_none(), "{purpose:?}");
+        }
     }
 
     #[test]

@@ -66,6 +66,7 @@ impl Process {
         let options = cx.plan.store.clone().salted(start.salt);
         let opened = Store::open(disk, Path::new("/data"), options)?;
         let mut process = Self::of(&start, opened, random, cx)?;
+        process.measure(cx)?;
         if process.map.is_some() {
             // What was applied just before the last process ended may not be in the map yet.
             let partitions: Vec<_> = process.partitions.values().cloned().collect();
