@@ -55,7 +55,8 @@ fn a_bug_of_consensus_is_found_in_its_hunting_ground() {
     quiet_panics();
     let mut runs = (1..=SEEDS).map(|seed| run(hunt(bug, Plan::draw(seed)), Tracing::Off));
     let found = runs.find_map(|report| report.violation).expect("it is found");
-    assert_eq!(found.checker, "reads as fresh as promised");
+    // It answers of less than somebody was told, or than the replica itself has served before.
+    assert!(matches!(found.checker, "reads as fresh as promised" | "no replica goes back"));
 }
 
 #[test]
