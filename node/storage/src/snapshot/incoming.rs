@@ -298,7 +298,8 @@ impl IncomingFiles {
         }
     }
 
-    /// Removes what is unwanted or was idle for too long; `now` as [`Store::tidy_snapshots`](crate::store::Store::tidy_snapshots) has it.
+    /// Removes what is unwanted or was idle for too long; `now` as
+    /// [`Store::tidy_snapshots`](crate::store::Store::tidy_snapshots) has it.
     pub fn tidy(&self, now: Duration) -> Result<()> {
         let mut replicas = self.replicas.lock();
         let mut gone = Vec::new();

@@ -133,7 +133,8 @@ impl Outgoing {
         }
     }
 
-    /// Deletes what is unwanted or was idle for too long; `now` as [`Store::tidy_snapshots`](crate::store::Store::tidy_snapshots) has it.
+    /// Deletes what is unwanted or was idle for too long; `now` as
+    /// [`Store::tidy_snapshots`](crate::store::Store::tidy_snapshots) has it.
     pub fn tidy(&self, now: Duration) -> Result<()> {
         let mut kept = self.kept.lock();
         let mut outcome = Ok(());
