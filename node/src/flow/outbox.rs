@@ -3,8 +3,9 @@
 //!
 //! Heartbeats, votes and acknowledgements keep a group alive; appends with batches may be
 //! as large as the link is slow. A heartbeat that stood behind megabytes would come too
-//! late, so it never does: it leaves with the next message. What finds no room is
-//! dropped, as a network may do: the core repeats what matters.
+//! late, so it never does: it leaves with the next message. Few batches delay nobody, and
+//! each message costs both sides a wake-up: they leave with what is small. What finds no room
+//! is dropped, as a network may do: the core repeats what matters.
 
 use super::bulk::{bulk_bytes, is_bulk};
 use doug_proto::v1::{PeerTurn, RaftMessage};
@@ -13,6 +14,8 @@ use std::collections::VecDeque;
 
 /// Bytes of small messages that wait.
 const SMALL_BYTES: usize = 4 << 20;
+/// So many bytes of appends leave with small messages.
+const BULK_WITH_SMALL: usize = 64 << 10;
 /// Appends that wait are merged into messages of about this many bytes.
 const MESSAGE_BYTES: usize = 1 << 20;
 
@@ -76,14 +79,19 @@ impl Outbox {
         }
     }
 
-    /// The next message: small ones first, but after each of them some of the bulk.
+    /// The next message: small ones first, with all of the bulk if that is little, or else some of
+    /// it after each of them.
     pub fn take(&mut self) -> Option<PeerTurn> {
         let small_waits = self.small_bytes > 0 || self.greets;
         if small_waits && (self.bulk.is_empty() || !self.small_left) {
             self.small_left = true;
             self.greets = false;
             self.small_bytes = 0;
-            let small = std::mem::take(&mut self.small);
+            let mut small = std::mem::take(&mut self.small);
+            if self.bulk_bytes <= BULK_WITH_SMALL {
+                small.messages.extend(self.bulk.drain(..));
+                self.bulk_bytes = 0;
+            }
             return Some(PeerTurn { clock: self.clock, ..small });
         }
         self.small_left = false;
@@ -139,13 +147,26 @@ mod tests {
     #[test]
     fn appends_leave_though_heartbeats_come_all_the_time() {
         let mut outbox = Outbox::new(BULK_BYTES);
-        outbox.push(append(10));
+        outbox.push(append(BULK_WITH_SMALL + 1));
         outbox.push(heartbeat(1));
         assert_eq!(outbox.take().unwrap().heartbeats.len(), 1);
         outbox.push(heartbeat(2));
         assert_eq!(outbox.take().unwrap().messages.len(), 1);
         assert_eq!(outbox.take().unwrap().heartbeats.len(), 1);
         assert_eq!(outbox.take(), None);
+    }
+
+    #[test]
+    fn few_batches_leave_with_what_is_small() {
+        let mut outbox = Outbox::new(BULK_BYTES);
+        outbox.push(append(10));
+        outbox.push(heartbeat(1));
+        let turn = outbox.take().unwrap();
+        assert_eq!((turn.heartbeats.len(), turn.messages.len()), (1, 1));
+        assert_eq!(outbox.take(), None);
+        outbox.push(append(BULK_WITH_SMALL));
+        assert_eq!(outbox.take().unwrap().messages.len(), 1, "its bytes were counted off");
+        assert_eq!(outbox.bulk_bytes, 0);
     }
 
     #[test]
