@@ -50,7 +50,8 @@ impl Counters {
     /// The sum over all labels.
     pub fn get(&self, name: &str) -> f64 {
         let of_name = |key: &String| key.split('{').next() == Some(name);
-        self.0.iter().filter(|(key, _)| of_name(key)).map(|(_, value)| value).sum()
+        // An empty sum of floats is -0.
+        self.0.iter().filter(|(key, _)| of_name(key)).fold(0.0, |sum, (_, value)| sum + value)
     }
 
     /// One quotient of two counters; 0 where nothing was counted.

@@ -145,6 +145,24 @@ impl Doug {
         Ok((0..count).map(|n| UnaryLane(servers[n % connections].clone())).collect())
     }
 
+    /// Lanes of the same calls to a server that only echoes.
+    pub async fn echoed(
+        &self,
+        address: &str,
+        count: usize,
+        connections: usize,
+    ) -> anyhow::Result<Vec<UnaryLane>> {
+        let map = self.map().await?;
+        let mut servers = Vec::new();
+        for _ in 0..connections {
+            let channels = BTreeMap::from([(address.to_owned(), connect(address).await?)]);
+            let (facade, first) = (address.to_owned(), address.to_owned());
+            let map = map.clone();
+            servers.push(Arc::new(Servers { map, leaders: None, channels, facade, first }));
+        }
+        Ok((0..count).map(|n| UnaryLane(servers[n % connections].clone())).collect())
+    }
+
     async fn map(&self) -> anyhow::Result<Arc<PartitionMap>> {
         let mut client = DougClient::new(connect(&self.facade_address).await?);
         let mut maps = client.watch_map(v1::WatchMapRequest::default()).await?.into_inner();

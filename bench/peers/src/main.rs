@@ -4,6 +4,7 @@
 mod child;
 mod counters;
 mod doug;
+mod echo;
 mod etcd;
 mod etcd_tool;
 mod load;
@@ -13,6 +14,7 @@ mod report;
 mod run;
 
 use clap::{Parser, Subcommand};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -28,6 +30,14 @@ struct Cli {
 enum Command {
     /// Start both, let them take turns, print the tables, stop both
     Compare(Box<Compare>),
+    /// Answer unary puts and gets at once, and keep nothing (used by `compare`)
+    #[command(hide = true)]
+    Echo {
+        /// Where to listen.
+        listen: SocketAddr,
+        /// Bytes of the value of each answer to a get.
+        value_bytes: usize,
+    },
     /// Run a program that ends when its parent does (used by `compare`)
     #[command(hide = true)]
     Child {
@@ -66,11 +76,12 @@ pub struct Compare {
     /// What is asked
     #[arg(long, value_delimiter = ',', default_value = "put,get")]
     operations: Vec<load::Operation>,
-    /// Which systems are measured; etcd is started only if it is among them
+    /// Which systems are measured; etcd, and the bare gRPC server that answers the same messages
+    /// at once (`echo`), are started only if they are among them
     #[arg(
         long,
         value_delimiter = ',',
-        default_value = "etcd,unary-direct,unary-facade,streamed-direct,streamed-facade"
+        default_value = "etcd,echo,unary-direct,unary-facade,streamed-direct,streamed-facade"
     )]
     systems: Vec<plan::System>,
     /// Operations that a streaming client keeps unanswered
@@ -90,6 +101,7 @@ pub struct Compare {
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Compare(compare) => run::compare(&compare),
+        Command::Echo { listen, value_bytes } => echo::serve(listen, value_bytes),
         Command::Child { parent, command } => child::become_child(parent, &command),
     };
     match result {

@@ -13,6 +13,8 @@ pub const CONNECTIONS: usize = 8;
 pub enum System {
     /// etcd, by unary calls to the leader.
     Etcd,
+    /// A bare gRPC server of the same messages, by unary calls.
+    Echo,
     /// DougDB, by unary calls.
     Unary(Way),
     /// DougDB, by streams.
@@ -27,6 +29,7 @@ impl ValueEnum for System {
     fn to_possible_value(&self) -> Option<PossibleValue> {
         Some(PossibleValue::new(match self {
             System::Etcd => "etcd",
+            System::Echo => "echo",
             System::Unary(Way::Direct) => "unary-direct",
             System::Unary(Way::Facade) => "unary-facade",
             System::Streamed(Way::Direct) => "streamed-direct",
@@ -36,8 +39,9 @@ impl ValueEnum for System {
 }
 
 /// In the order of the tables; etcd first, because the others are its multiples.
-pub const SYSTEMS: [System; 5] = [
+pub const SYSTEMS: [System; 6] = [
     System::Etcd,
+    System::Echo,
     System::Unary(Way::Direct),
     System::Unary(Way::Facade),
     System::Streamed(Way::Direct),
@@ -49,6 +53,7 @@ impl System {
     pub fn name(self) -> &'static str {
         match self {
             System::Etcd => "etcd, unary, to its leader",
+            System::Echo => "nothing but gRPC, unary",
             System::Unary(Way::Direct) => "DougDB, unary, to the leaders",
             System::Unary(Way::Facade) => "DougDB, unary, through the facade",
             System::Streamed(Way::Direct) => "DougDB, streamed, to the leaders",

@@ -18,7 +18,7 @@ pub struct Measured {
     pub servers: Usage,
     /// What this program used.
     pub clients: Usage,
-    /// What the nodes counted; nothing for etcd.
+    /// What DougDB's nodes counted.
     pub counters: Counters,
 }
 
@@ -122,7 +122,8 @@ impl Report {
             return Ok(());
         };
         let rate = self.rate(cell).unwrap_or(0.0);
-        let etcd = self.rate(Cell { system: System::Etcd, ..cell }).unwrap_or(f64::NAN);
+        let etcd = self.rate(Cell { system: System::Etcd, ..cell });
+        let times = etcd.map_or_else(|| "–".to_owned(), |etcd| format!("{:.2}", rate / etcd));
         let mut latencies: Vec<u32> =
             all.iter().flat_map(|m| m.sample.latencies.iter().copied()).collect();
         latencies.sort_unstable();
@@ -134,11 +135,10 @@ impl Report {
         let errors: u64 = all.iter().map(|m| m.sample.errors).sum();
         writeln!(
             f,
-            "| {} | {} | {} | {:.2} | {:.2} | {:.2} | {:.0} + {:.0} | {:.1} + {:.1} | {errors} |",
+            "| {} | {} | {} | {times} | {:.2} | {:.2} | {:.0} + {:.0} | {:.1} + {:.1} | {errors} |",
             cell.clients,
             cell.system.name(),
             grouped(rate),
-            rate / etcd,
             percentile(&latencies, 0.50),
             percentile(&latencies, 0.99),
             time(|m| m.servers.time),
@@ -157,7 +157,7 @@ impl Report {
              |---:|---|---:|---:|---:|---:|---:|---:|---:|---:|---|"
         )?;
         for (cell, all) in self.cells.iter().filter(|(cell, _)| cell.operation == operation) {
-            if cell.system == System::Etcd {
+            if matches!(cell.system, System::Etcd | System::Echo) {
                 continue;
             }
             let counters = Counters::total(all.iter().map(|measured| &measured.counters));

@@ -3,7 +3,8 @@
 use crate::Compare;
 use crate::child::{Ports, Process, Usage};
 use crate::counters::Counters;
-use crate::doug::Doug;
+use crate::doug::{Doug, Way};
+use crate::echo::Echo;
 use crate::etcd::Etcd;
 use crate::etcd_tool;
 use crate::load::{Data, Lane, Sample, fill, measure};
@@ -15,6 +16,9 @@ use std::time::Duration;
 
 /// Unanswered writes while the keys are written before the first measurement.
 const FILL_LANES: usize = 256;
+/// How long both are left alone before it is seen what they use while idle: DougDB quiesces a
+/// partition after three idle seconds.
+const SETTLE: Duration = Duration::from_secs(5);
 /// How long both are left alone, to see what they use while idle.
 const IDLE: Duration = Duration::from_secs(5);
 
@@ -29,9 +33,12 @@ pub fn compare(options: &Compare) -> anyhow::Result<()> {
     // A peer that is not measured would only take turns on the processor.
     let etcd = options.systems.contains(&System::Etcd);
     let etcd = etcd.then(|| Etcd::start(&options.etcd, folder.path(), &mut ports)).transpose()?;
+    let echo = options.systems.contains(&System::Echo);
+    let echo = echo.then(|| Echo::start(folder.path(), options.value_bytes, &mut ports));
+    let echo = echo.transpose()?;
     let doug = Doug::start(&options.doug, folder.path(), options.partitions, &mut ports)?;
-    let mut bench =
-        Bench { options, data: Data::new(options.keys, options.value_bytes), etcd, doug };
+    let data = Data::new(options.keys, options.value_bytes);
+    let mut bench = Bench { options, data, etcd, echo, doug };
     runtime.block_on(async {
         tokio::select! {
             result = bench.run(machine) => result,
@@ -44,6 +51,7 @@ struct Bench<'a> {
     options: &'a Compare,
     data: Data,
     etcd: Option<Etcd>,
+    echo: Option<Echo>,
     doug: Doug,
 }
 
@@ -55,6 +63,9 @@ impl Bench<'_> {
             Some(etcd) => etcd.leader().await?.0,
             None => "not measured".to_owned(),
         };
+        if let Some(echo) = &self.echo {
+            echo.ready().await?;
+        }
         self.doug.ready().await?;
         self.check()?;
         let mut report = Report::new(self.options, machine, version);
@@ -80,24 +91,33 @@ impl Bench<'_> {
 
     /// Cores that each system uses while nobody asks it anything.
     async fn idle(&self) -> (f64, f64) {
-        let before = [true, false].map(|etcd| Usage::of(self.pids(etcd)).time);
+        tokio::time::sleep(SETTLE).await;
+        let used =
+            || [System::Etcd, System::Unary(Way::Direct)].map(|s| Usage::of(self.pids(s)).time);
+        let before = used();
         tokio::time::sleep(IDLE).await;
-        let after = [true, false].map(|etcd| Usage::of(self.pids(etcd)).time);
+        let after = used();
         let cores = |system: usize| (after[system] - before[system]).div_duration_f64(IDLE);
         (cores(0), cores(1))
     }
 
-    fn pids(&self, etcd: bool) -> Vec<u32> {
-        if etcd {
-            return self.etcd.iter().flat_map(|etcd| &etcd.members).map(Process::pid).collect();
+    fn pids(&self, system: System) -> Vec<u32> {
+        match system {
+            System::Etcd => {
+                self.etcd.iter().flat_map(|etcd| &etcd.members).map(Process::pid).collect()
+            }
+            System::Echo => self.echo.iter().map(|echo| echo.process.pid()).collect(),
+            System::Unary(_) | System::Streamed(_) => {
+                self.doug.nodes.iter().chain([&self.doug.facade]).map(Process::pid).collect()
+            }
         }
-        self.doug.nodes.iter().chain([&self.doug.facade]).map(Process::pid).collect()
     }
 
     fn check(&mut self) -> anyhow::Result<()> {
         let doug = self.doug.nodes.iter_mut().chain([&mut self.doug.facade]);
         let etcd = self.etcd.iter_mut().flat_map(|etcd| &mut etcd.members);
-        etcd.chain(doug).try_for_each(Process::check)
+        let echo = self.echo.iter_mut().map(|echo| &mut echo.process);
+        etcd.chain(echo).chain(doug).try_for_each(Process::check)
     }
 
     async fn measure(&self, cell: Cell) -> anyhow::Result<Measured> {
@@ -107,6 +127,10 @@ impl Bench<'_> {
             System::Etcd => {
                 let etcd = self.etcd.as_ref().context("etcd was not started")?;
                 self.load(cell, etcd.lanes(clients, connections).await?).await
+            }
+            System::Echo => {
+                let echo = self.echo.as_ref().context("the echo was not started")?;
+                self.load(cell, self.doug.echoed(&echo.address, clients, connections).await?).await
             }
             System::Unary(way) => {
                 self.load(cell, self.doug.unary(way, clients, connections).await?).await
@@ -118,9 +142,8 @@ impl Bench<'_> {
     }
 
     async fn load<L: Lane>(&self, cell: Cell, lanes: Vec<L>) -> anyhow::Result<Measured> {
-        let etcd = cell.system == System::Etcd;
-        let usage = || (Usage::of(self.pids(etcd)), Usage::of([std::process::id()]));
-        let (counted, before) = (self.counters(etcd).await?, usage());
+        let usage = || (Usage::of(self.pids(cell.system)), Usage::of([std::process::id()]));
+        let (counted, before) = (self.counters(cell.system).await?, usage());
         let length = Duration::from_secs(self.options.seconds);
         let sample: Sample = measure(lanes, cell.operation, &self.data, length).await;
         // The warm-up second costs as much as any other.
@@ -130,13 +153,16 @@ impl Bench<'_> {
             sample,
             servers: after.0.since(before.0, share),
             clients: after.1.since(before.1, share),
-            counters: self.counters(etcd).await?.since(&counted, share),
+            counters: self.counters(cell.system).await?.since(&counted, share),
         })
     }
 
-    /// What the nodes have counted; etcd's members count other things.
-    async fn counters(&self, etcd: bool) -> anyhow::Result<Counters> {
-        if etcd { Ok(Counters::default()) } else { self.doug.counters().await }
+    /// What the nodes have counted; the others count other things.
+    async fn counters(&self, system: System) -> anyhow::Result<Counters> {
+        match system {
+            System::Etcd | System::Echo => Ok(Counters::default()),
+            System::Unary(_) | System::Streamed(_) => self.doug.counters().await,
+        }
     }
 
     async fn cross_check(&self, report: &mut Report) -> anyhow::Result<()> {
