@@ -78,6 +78,8 @@ enum Command {
     Txn(commands::txn::Args),
     /// Read keys in order
     Scan(commands::scan::Args),
+    /// Show what changes, as it does
+    Watch(commands::watch::Args),
     /// Write every record of a file, or verify that each is there
     Load(Box<commands::load::Args>),
     /// Write every key and value to a file
@@ -271,6 +273,7 @@ async fn run(command: Command, globals: &Globals) -> anyhow::Result<Exit> {
         Command::Incr(args) => commands::incr::run(args, globals).await,
         Command::Txn(args) => commands::txn::run(args, globals).await,
         Command::Scan(args) => commands::scan::run(args, globals).await,
+        Command::Watch(args) => commands::watch::run(args, globals).await,
         Command::Load(args) => commands::load::run(*args, globals).await,
         Command::Dump(args) => commands::dump::run(args, globals).await,
         Command::Status(args) => commands::status::run(args, globals).await,

@@ -2,23 +2,27 @@
 
 use crate::engine::{Engine, prepare};
 use crate::options::{At, If, Range, Read, ScanOptions};
-use crate::scan::{ScanStream, merged_page};
+use crate::scan::{ScanStream, merged_page, partitions_of};
 use crate::settings::{Mode, Settings};
 use crate::transaction::{Step, Transaction};
+use crate::watch::{Watch, WatchOptions};
 use bytes::Bytes;
 use doug_proto::error::Fault;
 use doug_proto::map::PartitionMap;
 use doug_proto::status;
 use doug_proto::transaction::told;
 use doug_proto::v1::{self, stream_answer::Answer, stream_operation::Operation, write_operation};
-use futures::{StreamExt, TryStreamExt};
+use futures::{FutureExt, StreamExt, TryStreamExt};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tonic::Code;
 
 /// Partitions asked at the same time for the stamp of a cut.
 const AT_ONCE: usize = 16;
+/// Before a partition is asked again that nobody could be found for.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// A DougDB client. Cheap to clone; clones share connections, sessions and the
 /// partition map. Lives on the tokio runtime it is used from.
@@ -310,6 +314,42 @@ impl Client {
         })
     }
 
+    /// Tells what changes in `range`, from a moment on: every committed change once. A watch that
+    /// begins at the moment of a scan ([`ScanOptions::at`], [`Client::cut`]) tells exactly what the
+    /// scan has not seen.
+    ///
+    /// # Errors
+    /// As [`Client::execute`]; [`Fault::floor`](crate::Fault::floor) where history does not reach
+    /// back to the moment.
+    pub async fn watch(&self, range: Range, options: WatchOptions) -> Result<Watch, Fault> {
+        let map = self.map().await?;
+        let keyspace = map.keyspace_named(&self.keyspace)?;
+        let partitions = match one_key(&range) {
+            Some(key) => vec![map.partition_in(keyspace, key).id],
+            None => partitions_of(&map, keyspace, &range),
+        };
+        let client = self.clone();
+        let ask = move |request: v1::WatchRequest, has_failed: bool| {
+            let client = client.clone();
+            let asking = async move {
+                if has_failed {
+                    client.engine.settings.runtime.sleep_until(client.now() + PAUSE).await;
+                }
+                let partition = request.target.as_ref().map_or(0, |target| target.partition);
+                let wait = Duration::from_millis(request.wait_milliseconds.into());
+                let deadline = client.deadline() + wait;
+                let answer = match client.execute(Operation::Watch(request), deadline).await {
+                    Ok(Answer::Watch(answer)) => Ok(answer),
+                    Ok(other) => Err(mismatch("watch", &other)),
+                    Err(fault) => Err(fault),
+                };
+                (partition, answer)
+            };
+            asking.boxed()
+        };
+        Watch::begin(Box::new(ask), &map, &partitions, &range, &options).await
+    }
+
     /// Registers a session with one partition, for callers that number their
     /// writes themselves. Others need not: see [`Builder::sessions`](crate::Builder::sessions).
     ///
@@ -368,6 +408,12 @@ impl Client {
     }
 }
 
+/// The key of an interval that holds no other.
+fn one_key(range: &Range) -> Option<&Bytes> {
+    let next = range.end.strip_suffix(&[0]);
+    next.is_some_and(|key| key == range.start).then_some(&range.start)
+}
+
 fn mismatch(asked: &str, answer: &Answer) -> Fault {
     let got = match answer {
         Answer::Error(_) => "an error",
@@ -375,6 +421,7 @@ fn mismatch(asked: &str, answer: &Answer) -> Fault {
         Answer::Put(_) => "a put",
         Answer::Delete(_) => "a delete",
         Answer::Scan(_) => "a scan",
+        Answer::Watch(_) => "a watch",
         Answer::Batch(_) => "a batch",
         Answer::Transact(_) => "a transaction",
         Answer::Register(_) => "a register",

@@ -34,6 +34,7 @@ mod settings;
 pub mod simulation;
 mod transaction;
 mod transport;
+mod watch;
 
 pub use builder::Builder;
 pub use client::{Client, Write};
@@ -46,3 +47,4 @@ pub use runtime::{Runtime, Tokio};
 pub use scan::ScanStream;
 pub use transaction::{Check, Step, Transaction};
 pub use transport::{Grpc, Maps, OpenError, Requests, Responses, Transport};
+pub use watch::{Changes, Since, Watch, WatchOptions};

@@ -123,6 +123,13 @@ impl Range {
         v1::KeyRange { start: self.start.clone(), end: self.end.clone() }
     }
 
+    /// One key alone.
+    pub fn key(key: impl Into<Bytes>) -> Self {
+        let start = key.into();
+        let end = [&start[..], &[0]].concat().into();
+        Self { start, end }
+    }
+
     /// The keys that begin with `prefix`.
     pub fn prefix(prefix: impl Into<Bytes>) -> Self {
         let start = prefix.into();

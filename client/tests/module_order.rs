@@ -26,6 +26,7 @@ fn each_module_uses_only_those_below_it() {
             // One operation, a page of many partitions, and the whole.
             "engine",
             "scan",
+            "watch",
             "client",
             "builder",
             // Another service, and what is made of its calls.

@@ -15,8 +15,8 @@ use std::time::Duration;
 use tonic::Code;
 
 /// The kinds of operations, as the `op` label names them.
-const OPERATIONS: [&str; 8] =
-    ["get", "put", "delete", "scan", "batch", "register", "status", "transact"];
+const OPERATIONS: [&str; 9] =
+    ["get", "put", "delete", "scan", "batch", "register", "status", "transact", "watch"];
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Outcome {
@@ -168,6 +168,7 @@ impl From<&Operation> for OperationKind {
             Operation::Register(_) => 5,
             Operation::Status(_) => 6,
             Operation::Transact(_) => 7,
+            Operation::Watch(_) => 8,
         })
     }
 }

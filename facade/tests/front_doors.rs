@@ -195,6 +195,34 @@ async fn on_shutdown_open_streams_end_in_order() {
 }
 
 #[tokio::test]
+async fn on_shutdown_watches_that_wait_are_sent_elsewhere() {
+    let node = FakeNode::start(1, "a").await;
+    let facade = facade_of(&[&node]).await;
+    let (requests, received) = tokio::sync::mpsc::channel(1);
+    let mut client = facade.client().await;
+    let mut responses = client.stream(ReceiverStream::new(received)).await.unwrap().into_inner();
+    let target = Some(Target { partition: 1, ..Default::default() });
+    let watch = WatchRequest { target, wait_milliseconds: 30_000, ..Default::default() };
+    // The answer to the put says that the watch, which comes before it, has begun.
+    let operations = vec![
+        operation(1, Operation::Watch(watch)),
+        operation(2, Operation::Put(put("apple", "v".into()))),
+    ];
+    requests.send(StreamRequest { operations }).await.unwrap();
+    let answers = responses.message().await.unwrap().unwrap().answers;
+    assert_eq!(answers.iter().map(|answer| answer.id).collect::<Vec<_>>(), [2]);
+    drop(client);
+    let stopping = tokio::spawn(facade.stop());
+    let answers = responses.message().await.unwrap().unwrap().answers;
+    let [StreamAnswer { id: 1, answer: Some(Answer::Error(error)) }] = &answers[..] else {
+        panic!("{answers:?}")
+    };
+    let fault = Fault::from_wire(error.clone());
+    assert!(fault.code == Code::Unavailable && fault.is_not_executed(), "{fault:?}");
+    stopping.await.unwrap().unwrap();
+}
+
+#[tokio::test]
 async fn a_taken_port_is_named_with_the_remedy() {
     let taken = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = taken.local_addr().unwrap();

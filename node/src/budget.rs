@@ -17,13 +17,15 @@ pub enum Share {
     Answers,
     /// Client sessions of all replicas.
     Sessions,
+    /// Recent changes of replicas that are watched.
+    Changes,
     /// Batches: those that wait for the log, to be applied, for followers, and for other nodes.
     Replication,
 }
 
 impl Share {
     /// All parts.
-    pub const ALL: [Share; 8] = [
+    pub const ALL: [Share; 9] = [
         Share::Memtables,
         Share::Blocks,
         Share::Tables,
@@ -31,6 +33,7 @@ impl Share {
         Share::Requests,
         Share::Answers,
         Share::Sessions,
+        Share::Changes,
         Share::Replication,
     ];
 
@@ -44,6 +47,7 @@ impl Share {
             Share::Requests => "requests",
             Share::Answers => "answers",
             Share::Sessions => "sessions",
+            Share::Changes => "changes",
             Share::Replication => "replication",
         }
     }
@@ -51,7 +55,8 @@ impl Share {
     /// How many sixty-fourths of the budget it has.
     fn parts(self) -> u64 {
         match self {
-            Share::Memtables => 14,
+            Share::Memtables => 13,
+            Share::Changes => 1,
             Share::Tables => 6,
             Share::Receiving => 4,
             Share::Blocks

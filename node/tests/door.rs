@@ -1,9 +1,10 @@
 //! A node's door, over the network: clients that do not read, values of the greatest
 //! length, more clients than there is room for.
 
+use bytes::Bytes;
 use doug_client::admin::Steering;
 use doug_client::create::{ClusterSpec, HashSpec, NodeSpec, Partitioning, PortsSpec, Spec, create};
-use doug_client::{At, Client, If, Read};
+use doug_client::{At, Client, If, Range, Read, ScanOptions, Since, Watch, WatchOptions};
 use doug_node::Config;
 use doug_proto::access::AccessToken;
 use doug_proto::error::Fault;
@@ -13,8 +14,10 @@ use doug_proto::v1::doug_client::DougClient;
 use doug_proto::v1::error_detail::Detail;
 use doug_proto::v1::stream_answer::Answer;
 use doug_proto::v1::stream_operation::Operation;
-use doug_proto::v1::{GetRequest, PutRequest, StreamOperation, StreamRequest};
-use std::collections::BTreeSet;
+use doug_proto::v1::{GetRequest, PutRequest, StreamOperation, StreamRequest, WatchEvent};
+use futures::TryStreamExt;
+use parking_lot::Mutex;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::TcpListener;
 use std::time::Duration;
 use tonic::Code;
@@ -268,5 +271,145 @@ async fn a_floor_raised_by_hand_ends_the_past_there_and_never_falls() {
         async |revision| client.get_at("k", At::Revision(revision), Read::Linearizable).await;
     assert_eq!(past(revisions[0]).await.unwrap_err().floor(), Some((partition, floor)));
     assert_eq!(past(revisions[1]).await.unwrap().value, "two");
+    database.stop().await;
+}
+
+/// The next events of a watch.
+async fn told(watch: &mut Watch) -> Vec<WatchEvent> {
+    loop {
+        let changes = tokio::time::timeout(Duration::from_secs(30), watch.next()).await;
+        let changes = changes.expect("it is told in time").unwrap();
+        if !changes.events.is_empty() {
+            return changes.events;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_watch_is_told_every_change_of_its_range_once_and_goes_on_from_its_token() {
+    let database = Database::start(None).await;
+    let client = database.client().await;
+    client.put("a/0", "before", If::Always).await.unwrap();
+    let options = WatchOptions { values: true, ..Default::default() };
+    let mut watch = client.watch(Range::prefix("a/"), options.clone()).await.unwrap();
+    client.put("b", "not asked for", If::Always).await.unwrap();
+    client.put("a/1", "one", If::Always).await.unwrap();
+    let events = told(&mut watch).await;
+    let [event] = &events[..] else { panic!("{events:?}") };
+    assert_eq!(
+        (&event.key[..], &event.value[..], event.deleted),
+        (&b"a/1"[..], &b"one"[..], false)
+    );
+
+    // While nobody watches, and with what was kept in memory at the time long forgotten.
+    let token = watch.token();
+    drop(watch);
+    for number in 0..50 {
+        client.put("a/2", format!("{number}"), If::Always).await.unwrap();
+    }
+    client.delete("a/1", If::Always).await.unwrap();
+    let since = Since::Token(token);
+    let mut watch =
+        client.watch(Range::prefix("a/"), WatchOptions { since, ..options }).await.unwrap();
+    let mut events = Vec::new();
+    while events.len() < 51 {
+        events.extend(told(&mut watch).await);
+    }
+    let values = events.iter().map(|event| String::from_utf8_lossy(&event.value).into_owned());
+    let expected = (0..50).map(|number| number.to_string()).chain([String::new()]);
+    assert!(values.eq(expected), "{events:?}");
+    assert!(events[50].deleted && events.is_sorted_by_key(|event| event.stamp));
+    database.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_watch_below_the_floor_is_told_where_history_begins() {
+    let database = Database::start(None).await;
+    let client = database.client().await;
+    let mut revisions = Vec::new();
+    for value in ["one", "two", "three"] {
+        let written = client.put("k", value, If::Always).await.unwrap();
+        revisions.push(written.header.unwrap().revision);
+    }
+    let partition = client.get("k", Read::Linearizable).await.unwrap().header.unwrap().partition;
+    let admin = format!("127.0.0.1:{}", database.ports.admin);
+    let patience = Duration::from_secs(30);
+    let steering = Steering::from_node(&admin, patience, AccessToken::default()).await.unwrap();
+    let floor = steering.compact(partition, revisions[1]).await.unwrap();
+    let since = |revision| {
+        let since = Since::At(At::Revision(revision));
+        client.watch(Range::key("k"), WatchOptions { since, values: true })
+    };
+    assert_eq!(since(revisions[0]).await.unwrap_err().floor(), Some((partition, floor)));
+    let mut watch = since(revisions[1]).await.unwrap();
+    let events = told(&mut watch).await;
+    assert!(events.len() == 1 && events[0].value == "three", "{events:?}");
+    database.stop().await;
+}
+
+/// What docs/watch.md shows, between the two lines.
+async fn follow(client: &Client, copy: &Mutex<BTreeMap<Bytes, Bytes>>) -> Result<(), Fault> {
+    // sample begins
+    let users = || Range::prefix("user7/");
+    let now = client.cut().await?;
+    let options = ScanOptions { at: Some(now), ..Default::default() };
+    let mut entries = client.scan(users(), options);
+    while let Some(entry) = entries.try_next().await? {
+        copy.lock().insert(entry.key, entry.value);
+    }
+    let options = WatchOptions { since: Since::At(now), values: true };
+    let mut watch = client.watch(users(), options).await?;
+    loop {
+        for event in watch.next().await?.events {
+            if event.deleted {
+                copy.lock().remove(&event.key);
+            } else {
+                copy.lock().insert(event.key, event.value);
+            }
+        }
+    }
+    // sample ends
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_that_is_listed_and_then_watched_becomes_what_is_there_as_the_page_shows() {
+    let indented = include_str!("door.rs").split("// sample begins\n").nth(1).unwrap();
+    let indented = indented.split("    // sample ends").next().unwrap();
+    let lines = indented.lines().map(|line| line.strip_prefix("    ").unwrap_or(line));
+    let sample = lines.collect::<Vec<_>>().join("\n");
+    assert!(include_str!("../../docs/watch.md").contains(&sample), "the page shows another one");
+
+    let database = Database::start(None).await;
+    let client = database.client().await;
+    let copy = Mutex::<BTreeMap<Bytes, Bytes>>::default();
+    let write = |number: usize| {
+        let (client, key) = (client.clone(), format!("user7/{}", number % 7));
+        async move {
+            if number % 5 == 0 {
+                client.delete(key, If::Always).await.unwrap();
+            } else {
+                client.put(key, format!("{number}"), If::Always).await.unwrap();
+            }
+        }
+    };
+    for number in 0..20 {
+        write(number).await;
+    }
+    let becomes_what_is_there = async {
+        for number in 20..60 {
+            write(number).await;
+        }
+        let entries = client.scan(Range::prefix("user7/"), ScanOptions::default());
+        let entries: BTreeMap<Bytes, Bytes> =
+            entries.map_ok(|entry| (entry.key, entry.value)).try_collect().await.unwrap();
+        while *copy.lock() != entries {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::select! {
+        ended = follow(&client, &copy) => panic!("it has ended: {ended:?}"),
+        () = becomes_what_is_there => {}
+        () = tokio::time::sleep(Duration::from_secs(60)) => panic!("{:?}", copy.lock()),
+    }
     database.stop().await;
 }

@@ -2,7 +2,7 @@
 //! is `INVALID_ARGUMENT` with the limit named.
 
 use crate::error::Fault;
-use crate::v1::write_operation;
+use crate::v1::{WatchRequest, write_operation};
 
 /// Longest key, in bytes. The shortest is one byte.
 pub const KEY_BYTES: usize = 4 << 10;
@@ -26,6 +26,12 @@ pub const SCAN_ENTRIES_DEFAULT: u32 = 1_000;
 pub const SCAN_PAGE_BYTES: usize = 1 << 20;
 /// Most versions of a key in one answer, which also ends at [`SCAN_PAGE_BYTES`].
 pub const KEY_VERSIONS: u32 = 1_000;
+/// An answer to a watch ends with the change that reaches this many bytes.
+pub const WATCH_BYTES: usize = 256 << 10;
+/// The longest that a watch may wait for something to tell, in milliseconds.
+pub const WATCH_WAIT_MILLISECONDS: u32 = 30_000;
+/// Most watches that wait on one node.
+pub const WATCHES: usize = 10_000;
 /// Most operations and conditions of one batch or transaction.
 pub const BATCH_OPERATIONS: usize = 10_000;
 /// Most keys that the ranges of one transaction hold, all together.
@@ -95,6 +101,22 @@ pub fn check_key(key: &[u8]) -> Result<(), Fault> {
 pub fn check_value(value: &[u8]) -> Result<(), Fault> {
     if value.len() > VALUE_BYTES {
         return Err(Fault::limit("value bytes", VALUE_BYTES, value.len()));
+    }
+    Ok(())
+}
+
+/// Checks a watch: the lengths of its bounds, and how long it waits.
+///
+/// # Errors
+/// `INVALID_ARGUMENT` that says the limit.
+pub fn check_watch(watch: &WatchRequest) -> Result<(), Fault> {
+    let keys = [&watch.start, &watch.end, &watch.after_key];
+    if let Some(bound) = keys.into_iter().find(|key| key.len() > KEY_BYTES) {
+        return Err(Fault::limit("key bytes", KEY_BYTES, bound.len()));
+    }
+    if watch.wait_milliseconds > WATCH_WAIT_MILLISECONDS {
+        let (limit, wait) = (WATCH_WAIT_MILLISECONDS, watch.wait_milliseconds);
+        return Err(Fault::limit("milliseconds that a watch waits", limit as usize, wait as usize));
     }
     Ok(())
 }

@@ -265,6 +265,10 @@ pub struct Plan {
     pub memtable_share: u64,
     /// How long old versions stay readable, as the keyspaces declare it.
     pub history: History,
+    /// Bytes of recent changes that a node keeps for watches.
+    pub recent_bytes: u64,
+    /// Bytes of an answer to a watch.
+    pub watch_bytes: usize,
     /// Bytes of applied log kept for followers.
     pub retained_log_bytes: u64,
     /// Bytes of payloads kept in memory.
@@ -326,6 +330,8 @@ impl Plan {
             volume_room: None,
             memtable_share: 1 << 20,
             history: History { retain: Duration::from_secs(3), max_bytes: 1 << 20 },
+            recent_bytes: 1 << 20,
+            watch_bytes: 256 << 10,
             retained_log_bytes: 24 << 10,
             payload_cache_bytes: 16 << 10,
             backlog_bytes: 256 << 10,
@@ -419,6 +425,9 @@ impl Plan {
             plan.admission = Bounds { least: 1, first: 2, most: 4 };
         }
         plan.history = draw_history(&mut Random::for_purpose(seed, 21));
+        let mut random = Random::for_purpose(seed, 22);
+        plan.recent_bytes = *random.pick(&[2_000, 20_000, 1 << 20]);
+        plan.watch_bytes = *random.pick(&[1, 3_000, 256 << 10]);
         draw_geometry(&mut plan.store.tree, &mut Random::for_purpose(seed, 13));
         plan.store.lookup_bytes = *Random::for_purpose(seed, 17).pick(&[0, 1 << 10, 64 << 10]);
         plan.store.open_tables = *Random::for_purpose(seed, 16).pick(&[1, 3, 8, 100]);

@@ -78,6 +78,7 @@ impl World {
                 Some(format!("client {restless} still waits for answers"))
             })
             .or_else(|| self.library.unwell())
+            .or_else(|| self.cx.checks.watch_behind(|id| self.library.watched(id)))
     }
 
     fn processes(&self) -> impl Iterator<Item = &Process> {

@@ -330,6 +330,7 @@ impl Receiver {
         let installed = (now == applied).then(|| Box::new(self.partition.installed(applied)));
         let arrived = installed.is_some();
         if arrived {
+            process.wake_all(replica.partition, cx);
             process.publish_soon(self.partition.descriptor(), cx);
         }
         let event = HostEvent::SnapshotInstalled { replica, id: number, installed };

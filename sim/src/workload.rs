@@ -86,7 +86,8 @@ impl Memory {
     }
 }
 
-fn key(number: u64) -> Bytes {
+/// The key of a number.
+pub fn key(number: u64) -> Bytes {
     Bytes::from(format!("key-{number:04}"))
 }
 

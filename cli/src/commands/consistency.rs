@@ -60,7 +60,11 @@ fn parse(text: &str) -> Result<Read, String> {
     }
 }
 
-fn session_token(hex: &str) -> Result<Bytes, String> {
+/// Reads a session token, or that of a watch.
+///
+/// # Errors
+/// A sentence: it is none.
+pub fn session_token(hex: &str) -> Result<Bytes, String> {
     match encoding::from_hex(hex.as_bytes()) {
         Ok(token) if !token.is_empty() => Ok(token),
         _ => Err(format!(

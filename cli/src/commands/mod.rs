@@ -25,6 +25,7 @@ pub mod status;
 pub mod top;
 pub mod txn;
 pub mod version;
+pub mod watch;
 
 mod answer;
 mod conditions;

@@ -23,7 +23,11 @@ impl Args {
     }
 }
 
-fn parse(text: &str) -> Result<At, String> {
+/// Reads a moment.
+///
+/// # Errors
+/// A sentence: it is none, or in the future.
+pub fn parse(text: &str) -> Result<At, String> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     parse_at(text, now.as_millis() as u64)
 }

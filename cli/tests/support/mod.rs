@@ -5,8 +5,8 @@ use doug_proto::v1::{
     BatchRequest, BatchResponse, DeleteRequest, DeleteResponse, GetRequest, GetResponse,
     PutRequest, PutResponse, RegisterRequest, RegisterResponse, ScanRequest, ScanResponse,
     StatusRequest, StatusResponse, StreamAnswer, StreamRequest, StreamResponse, TransactRequest,
-    TransactResponse, WatchMapRequest, WatchMapResponse, stream_answer::Answer,
-    stream_operation::Operation,
+    TransactResponse, WatchMapRequest, WatchMapResponse, WatchRequest, WatchResponse,
+    stream_answer::Answer, stream_operation::Operation,
 };
 use futures::stream::{BoxStream, StreamExt};
 use std::net::SocketAddr;
@@ -69,6 +69,10 @@ impl Doug for Fake {
         _: Request<TransactRequest>,
     ) -> Result<Response<TransactResponse>, Status> {
         self.refuse("transact")
+    }
+
+    async fn watch(&self, _: Request<WatchRequest>) -> Result<Response<WatchResponse>, Status> {
+        self.refuse("watch")
     }
 
     async fn register(

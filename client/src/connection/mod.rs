@@ -145,6 +145,8 @@ impl Connection {
     pub(crate) fn submit(&self, operation: Operation, now: Instant, deadline: Instant) -> Attempt {
         let multiplexer = &self.0.multiplexer;
         let bytes = operation_bytes(&operation);
+        // From then on its server is expected to speak.
+        let speaks = now + quiet(&operation);
         let left = deadline.saturating_duration_since(now);
         let told = left - (left / WAY_BACK_PART).min(multiplexer.way_back);
         let operation = StreamOperation {
@@ -159,8 +161,8 @@ impl Connection {
             }
             state.link = Link::Idle;
         }
-        let due = deadline.min(now + multiplexer.settings.patience);
-        let id = match state.slots.insert(operation, bytes, now, due, deadline) {
+        let due = deadline.min(speaks + multiplexer.settings.patience);
+        let id = match state.slots.insert(operation, bytes, speaks, due, deadline) {
             Ok(id) => id,
             Err(full) => return Attempt::ended(Event::Full(full.message(&multiplexer.address))),
         };
@@ -187,6 +189,14 @@ impl Connection {
     }
 }
 
+/// How long a server may have nothing to say to an operation.
+fn quiet(operation: &Operation) -> Duration {
+    match operation {
+        Operation::Watch(watch) => Duration::from_millis(watch.wait_milliseconds.into()),
+        _ => Duration::ZERO,
+    }
+}
+
 /// About how many bytes an operation holds; exact where it matters.
 fn operation_bytes(operation: &Operation) -> usize {
     const ENVELOPE: usize = 64;
@@ -198,6 +208,7 @@ fn operation_bytes(operation: &Operation) -> usize {
             Operation::Batch(batch) => prost::Message::encoded_len(batch),
             Operation::Transact(transact) => prost::Message::encoded_len(transact),
             Operation::Scan(scan) => scan.start.len() + scan.end.len() + scan.page_token.len(),
+            Operation::Watch(watch) => watch.start.len() + watch.end.len(),
             Operation::Register(_) | Operation::Status(_) => 0,
         }
 }

@@ -151,6 +151,7 @@ impl Engine {
             Answer::Scan(answer) => &answer.header,
             Answer::Batch(answer) => &answer.header,
             Answer::Transact(answer) => &answer.header,
+            Answer::Watch(answer) => &answer.header,
             Answer::Register(_) | Answer::Status(_) | Answer::Error(_) => return,
         };
         let Some(header) = header else { return };

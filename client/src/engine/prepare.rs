@@ -29,6 +29,9 @@ impl Kind {
             Operation::Get(get) => read_kind(get.read.as_ref()),
             Operation::Scan(scan) => read_kind(scan.read.as_ref()),
             Operation::Transact(transact) if is_read_only(transact) => Kind::ReadLeader,
+            // Where it begins only a leader can say.
+            Operation::Watch(watch) if watch.after.is_none() => Kind::ReadLeader,
+            Operation::Watch(_) => Kind::ReadAny,
             Operation::Put(_)
             | Operation::Delete(_)
             | Operation::Batch(_)
@@ -71,6 +74,7 @@ pub(crate) fn check(operation: &mut Operation) -> Result<(), Fault> {
             }
             limits::check_request_bytes(scan.encoded_len())
         }
+        Operation::Watch(watch) => limits::check_watch(watch),
         Operation::Register(register) => match &register.target {
             Some(target) if target.partition != 0 => Ok(()),
             _ => Err(Fault::invalid("a session is registered with one partition: name it")),
@@ -144,6 +148,7 @@ pub(crate) fn keyspace(operation: &Operation) -> &str {
         Operation::Put(put) => &put.keyspace,
         Operation::Delete(delete) => &delete.keyspace,
         Operation::Scan(scan) => &scan.keyspace,
+        Operation::Watch(watch) => &watch.keyspace,
         Operation::Batch(batch) => &batch.keyspace,
         Operation::Transact(transact) => &transact.keyspace,
         Operation::Register(_) | Operation::Status(_) => "",
@@ -157,6 +162,7 @@ fn keyspace_mut(operation: &mut Operation) -> Option<&mut String> {
         Operation::Put(put) => Some(&mut put.keyspace),
         Operation::Delete(delete) => Some(&mut delete.keyspace),
         Operation::Scan(scan) => Some(&mut scan.keyspace),
+        Operation::Watch(watch) => Some(&mut watch.keyspace),
         Operation::Batch(batch) => Some(&mut batch.keyspace),
         Operation::Transact(transact) => Some(&mut transact.keyspace),
         Operation::Register(_) | Operation::Status(_) => None,
@@ -181,6 +187,7 @@ pub(crate) fn target(operation: &mut Operation) -> Option<&mut Option<v1::Target
         Operation::Put(put) => Some(&mut put.target),
         Operation::Delete(delete) => Some(&mut delete.target),
         Operation::Scan(scan) => Some(&mut scan.target),
+        Operation::Watch(watch) => Some(&mut watch.target),
         Operation::Batch(batch) => Some(&mut batch.target),
         Operation::Transact(transact) => Some(&mut transact.target),
         Operation::Register(register) => Some(&mut register.target),
@@ -192,6 +199,7 @@ pub(crate) fn target(operation: &mut Operation) -> Option<&mut Option<v1::Target
 pub(crate) fn targeted(operation: &Operation) -> u64 {
     let target = match operation {
         Operation::Scan(scan) => scan.target.as_ref(),
+        Operation::Watch(watch) => watch.target.as_ref(),
         Operation::Register(register) => register.target.as_ref(),
         _ => None,
     };

@@ -214,6 +214,13 @@ impl Doug for Fake {
         Ok(Response::new(forever.boxed()))
     }
 
+    async fn watch(
+        &self,
+        _: Request<v1::WatchRequest>,
+    ) -> Result<Response<v1::WatchResponse>, Status> {
+        Err(Status::unimplemented("streams only"))
+    }
+
     async fn get(&self, _: Request<v1::GetRequest>) -> Result<Response<v1::GetResponse>, Status> {
         Err(Status::unimplemented("streams only"))
     }
@@ -389,6 +396,7 @@ pub fn willing(operation: &v1::StreamOperation) -> Reply {
             ..Default::default()
         }),
         Operation::Scan(_) => Answer::Scan(v1::ScanResponse::default()),
+        Operation::Watch(_) => Answer::Watch(v1::WatchResponse::default()),
         Operation::Status(_) => Answer::Status(v1::StatusResponse::default()),
     })
 }

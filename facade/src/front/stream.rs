@@ -1,6 +1,7 @@
 //! The bidirectional stream, which is the hot path: one task runs all
 //! operations of a stream and sends answers that are ready together together.
 
+use super::stopping::execute;
 use crate::router::Router;
 use doug_edge::answers::{Account, Expected, Held};
 use doug_edge::outbox::{Message, Outbox};
@@ -68,7 +69,8 @@ pub async fn serve(
                 {
                     let next = waiting.pop_front().expect("it was just looked at");
                     let expected = account.expect(next.operation.as_ref());
-                    running.push(run(router.clone(), next, together.clone(), expected));
+                    let (router, stop) = (router.clone(), stop.clone());
+                    running.push(run(router, next, together.clone(), expected, stop));
                 }
             }
             request = requests.next(), if reading && waiting.is_empty() && may_begin => {
@@ -97,6 +99,7 @@ async fn run(
     operation: StreamOperation,
     together: Result<(), Fault>,
     expected: Expected,
+    stop: CancellationToken,
 ) -> (StreamAnswer, Held) {
     let StreamOperation { id, timeout_milliseconds, operation } = operation;
     let result = match (together, operation) {
@@ -104,7 +107,8 @@ async fn run(
         (Ok(()), None) => Err(unknown_operation()),
         (Ok(()), Some(operation)) => {
             let bytes = operation.encoded_len();
-            router.execute(operation, bytes, deadline::in_stream(timeout_milliseconds)).await
+            let timeout = deadline::in_stream(timeout_milliseconds);
+            execute(&router, operation, bytes, timeout, &stop).await
         }
     };
     let answer = result.unwrap_or_else(|fault| Answer::Error(fault.to_wire()));
@@ -115,6 +119,6 @@ async fn run(
 fn unknown_operation() -> Fault {
     Fault::invalid(
         "the operation is empty, or of a kind this server does not know: set one of get, put, \
-         delete, scan, batch, register or status, or upgrade the server",
+         delete, scan, batch, watch, register or status, or upgrade the server",
     )
 }

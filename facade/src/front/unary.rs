@@ -1,6 +1,6 @@
 //! The `Doug` service: one call an operation, and the door to the streams.
 
-use super::{stream, watch};
+use super::{stopping, stream, watch};
 use crate::map_source::MapReceiver;
 use crate::router::Router;
 use doug_edge::HeldByBody;
@@ -74,7 +74,7 @@ impl Front {
         let operation = operation(request);
         account.room(Some(&operation)).await;
         let expected = account.expect(Some(&operation));
-        let result = self.router.execute(operation, bytes, timeout).await;
+        let result = stopping::execute(&self.router, operation, bytes, timeout, &self.stop).await;
         let (settled, held) = expected.settle(result?);
         if let Answer::Error(error) = settled {
             return Err(Fault::from_wire(error).into());
@@ -136,6 +136,13 @@ impl Doug for Front {
         request: Request<TransactRequest>,
     ) -> Result<Response<TransactResponse>, Status> {
         self.call(request, Operation::Transact, answer!(Transact)).await
+    }
+
+    async fn watch(
+        &self,
+        request: Request<WatchRequest>,
+    ) -> Result<Response<WatchResponse>, Status> {
+        self.call(request, Operation::Watch, answer!(Watch)).await
     }
 
     async fn register(

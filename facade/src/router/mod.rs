@@ -101,6 +101,7 @@ fn keyspace_of<'m>(map: &'m PartitionMap, operation: &Operation) -> Option<&'m s
         Operation::Scan(scan) => (&*scan.keyspace, scan.target.as_ref()),
         Operation::Batch(batch) => (&*batch.keyspace, batch.target.as_ref()),
         Operation::Transact(transact) => (&*transact.keyspace, transact.target.as_ref()),
+        Operation::Watch(watch) => (&*watch.keyspace, watch.target.as_ref()),
         Operation::Register(register) => ("", register.target.as_ref()),
         Operation::Status(_) => return None,
     };

@@ -24,6 +24,7 @@ pub fn check(operation: &Operation, bytes: usize) -> Result<(), Fault> {
             check_own_condition(&delete.key, delete.condition.as_ref())
         }
         Operation::Scan(scan) => check_scan(scan),
+        Operation::Watch(watch) => limits::check_watch(watch),
         Operation::Batch(batch) => check_batch(batch),
         Operation::Transact(transact) => transaction::check(transact),
         Operation::Register(register) => check_register(register),

@@ -138,6 +138,7 @@ impl Doug for Service {
         batch: BatchRequest -> BatchResponse,
         transact: TransactRequest -> TransactResponse,
         register: RegisterRequest -> RegisterResponse,
+        watch: WatchRequest -> WatchResponse,
         status: StatusRequest -> StatusResponse
     );
 
@@ -152,10 +153,15 @@ impl Doug for Service {
                 id: operation.id,
                 answer: operation.operation.map(|operation| service.answer(operation)),
             };
+            // Nothing ever changes here: a watch waits.
+            let waits = |operation: &StreamOperation| {
+                matches!(operation.operation, Some(Operation::Watch(_)))
+            };
             let responses: Vec<_> = match request {
                 Ok(request) => request
                     .operations
                     .into_iter()
+                    .filter(|operation| !waits(operation))
                     .map(|operation| Ok(StreamResponse { answers: vec![answer(operation)] }))
                     .collect(),
                 Err(status) => vec![Err(status)],

@@ -39,7 +39,7 @@ fn apply(batches: &[Vec<Bytes>]) -> (Vec<v1::Outcome>, Option<State>) {
         let batch = Batch::encode(PartitionId(1), BatchKind::Commands, 1, base, time, commands);
         base = batch.last() + 1;
         let mut applied = Vec::new();
-        match machine.apply(&mut tree, &batch, &mut applied) {
+        match machine.apply(&mut tree, &batch, &mut applied, None) {
             Ok(()) => outcomes.extend(applied),
             // The replica stops: how far it came within the batch nobody sees.
             Err(_) => return (Vec::new(), None),

@@ -61,6 +61,9 @@ fn accepted(operation: Operation) {
                 answers: true,
             });
         }
+        Operation::Watch(watch) => {
+            assert!(watch.start.len() <= limits::KEY_BYTES && watch.end.len() <= limits::KEY_BYTES);
+        }
         Operation::Register(_) | Operation::Status(_) => {}
     }
 }

@@ -1,6 +1,7 @@
 //! The partition's state machine: a deterministic function of the log.
 
 use super::history::{Floor, Kept};
+use super::recent::Change;
 use super::sessions::{SessionAdmission, Sessions};
 use super::transaction;
 use crate::levels::{FEATURE_LEVEL, KNOWN_LEVEL, LEAST_LEVEL};
@@ -175,7 +176,8 @@ impl Machine {
         Ok(machine)
     }
 
-    /// Applies one batch: an outcome of each command is added to `outcomes`, none for a no-op.
+    /// Applies one batch: an outcome of each command is added to `outcomes`, none for a no-op;
+    /// and what it has changed to `changed`.
     /// Panics if it is not later than the one before.
     ///
     /// # Errors
@@ -187,6 +189,7 @@ impl Machine {
         tree: &mut Tree,
         batch: &Batch,
         outcomes: &mut Vec<v1::Outcome>,
+        mut changed: Option<&mut Vec<Change>>,
     ) -> Result<(), ApplyError> {
         assert!(
             batch.time.may_follow(self.time),
@@ -204,7 +207,13 @@ impl Machine {
             BatchKind::Commands => {
                 let commands = (batch.base..).zip(batch.commands());
                 for (index, bytes) in commands.skip(outcomes.len()) {
-                    outcomes.push(self.command(tree, index, bytes)?);
+                    let note = |ops: &[Op]| {
+                        let stamp = batch.time.stamp.0;
+                        if let Some(changed) = &mut changed {
+                            changed.extend(ops.iter().map(|op| Change::of(op, index, stamp)));
+                        }
+                    };
+                    outcomes.push(self.command(tree, index, bytes, note)?);
                 }
             }
         }
@@ -219,6 +228,7 @@ impl Machine {
         tree: &mut Tree,
         index: u64,
         bytes: Bytes,
+        note: impl FnOnce(&[Op]),
     ) -> Result<v1::Outcome, ApplyError> {
         let command =
             v1::Command::decode(bytes).map_err(|error| ApplyError::Unreadable { index, error })?;
@@ -228,7 +238,7 @@ impl Machine {
                 tree.apply(index, &[]);
                 Ok(v1::Outcome { revision: index, conditions_met: true, ..Default::default() })
             }
-            Some(command::Command::Write(write)) => self.write(tree, index, write),
+            Some(command::Command::Write(write)) => self.write(tree, index, write, note),
             Some(command::Command::RaiseFeatureLevel(raise)) if raise.level <= KNOWN_LEVEL => {
                 self.feature_level = self.feature_level.max(raise.level);
                 tree.apply(index, &[]);
@@ -261,6 +271,7 @@ impl Machine {
         tree: &mut Tree,
         index: u64,
         write: v1::WriteCommand,
+        note: impl FnOnce(&[Op]),
     ) -> Result<v1::Outcome, ApplyError> {
         if let Some(session) = &write.session {
             // Admitted twice if the batch went on here: the second time changes nothing.
@@ -283,6 +294,7 @@ impl Machine {
         }
         let (outcome, operations) = self.decide(tree, index, &write)?;
         tree.apply(index, &operations);
+        note(&operations);
         if let Some(session) = &write.session {
             self.sessions.record(session, &outcome);
         }

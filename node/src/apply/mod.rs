@@ -3,6 +3,7 @@
 mod history;
 mod machine;
 mod number;
+mod recent;
 mod replica_data;
 mod served;
 mod session_keys;
@@ -12,6 +13,7 @@ mod transaction;
 
 pub use history::{Ages, Floor, Kept};
 pub use machine::{ApplyError, Machine, STATE_FORMAT_VERSION};
+pub use recent::{Change, Holds, Place, Recent, RecentMemory, Told};
 pub use replica_data::{AppliedWork, Checkpoint, Jobs, ReplicaData, Unapplied};
 pub use served::ServedCounts;
 pub use sessions::{SessionAdmission, Sessions};

@@ -3,6 +3,7 @@
 
 use super::history::{Ages, Kept, wanted};
 use super::machine::{ApplyError, Machine};
+use super::recent::{Change, Recent, RecentMemory};
 use super::served::ServedCounts;
 use crate::work::{ApplyBatch, ApplyWork, InstalledSnapshot, RequestId, encode_command};
 use bytes::Bytes;
@@ -43,6 +44,7 @@ pub struct ReplicaData {
     closed: AtomicU64,
     serves: AtomicBool,
     served: ServedCounts,
+    recent: Recent,
 }
 
 #[derive(Debug)]
@@ -54,6 +56,8 @@ struct Inner {
     /// Of the commands after `applied`, those that tree and machine contain already: their batch
     /// waits for a descriptor to read a table with.
     begun: Vec<v1::Outcome>,
+    /// And what they have changed, if changes were kept when the batch was begun.
+    changed: Option<Vec<Change>>,
     /// A snapshot is on its way into the manifest and will replace all of this. What is applied
     /// until then could be beyond it, and would be lost without a trace.
     replacing: bool,
@@ -64,6 +68,10 @@ struct Inner {
 pub struct AppliedWork {
     /// The outcomes, for those that wait for them, each with the stamp of its batch.
     pub outcomes: Vec<(RequestId, v1::Outcome, Stamp)>,
+    /// What was changed, if somebody may want to hear of it.
+    pub changes: Vec<Change>,
+    /// Something may have been changed that is not among `changes`.
+    pub skipped: bool,
     /// Those that wait in vain: a snapshot contained their commands.
     pub overtaken: Vec<RequestId>,
     /// The last index of the work that was applied: at most what is applied now.
@@ -131,6 +139,7 @@ impl ReplicaData {
                 ages: Ages::default(),
                 applied,
                 begun: Vec::new(),
+                changed: None,
                 replacing: false,
             }),
             maintenance_asked: AtomicBool::new(false),
@@ -139,6 +148,7 @@ impl ReplicaData {
             closed,
             serves: AtomicBool::new(false),
             served: ServedCounts::default(),
+            recent: Recent::default(),
         }
     }
 
@@ -204,10 +214,11 @@ impl ReplicaData {
     /// When a command cannot be applied; the replica must leave, or the node stop.
     pub fn apply(&self, work: ApplyWork) -> Result<AppliedWork, Unapplied> {
         let mut inner = self.inner.lock();
-        let Inner { tree, machine, ages, applied, begun, replacing } = &mut *inner;
+        let Inner { tree, machine, ages, applied, begun, changed, replacing } = &mut *inner;
         let (mut outcomes, mut overtaken) =
             (Vec::<(RequestId, v1::Outcome, Stamp)>::new(), Vec::new());
         let (mut index, mut rest) = (applied.index, None);
+        let (mut changes, mut skipped) = (Vec::new(), false);
         let mut batches = work.batches.into_iter();
         while let Some(ApplyBatch { batch, waiting }) = batches.next() {
             if *replacing {
@@ -231,7 +242,10 @@ impl ReplicaData {
             crash_point("apply: batch begun");
             // Before anything of it can be read: what a read has seen is never later than this.
             self.stamp.store(batch.time.stamp.0, Ordering::Release);
-            match machine.apply(tree, &batch, begun) {
+            if begun.is_empty() {
+                *changed = self.recent.is_kept().then(Vec::new);
+            }
+            match machine.apply(tree, &batch, begun, changed.as_mut()) {
                 Ok(()) => {}
                 Err(error) if error.is_passing() => {
                     rest = Some(self.work(ApplyBatch { batch, waiting }, batches));
@@ -245,6 +259,17 @@ impl ReplicaData {
                 }
             }
             crash_point("apply: batch done");
+            // All of a batch at once: nobody is told half of it.
+            match changed.take() {
+                Some(new) => {
+                    self.recent.push(batch.last(), &new);
+                    changes.extend(new);
+                }
+                None => {
+                    self.recent.skip(batch.last());
+                    skipped = true;
+                }
+            }
             self.closed.store(batch.time.stamp.0, Ordering::Release);
             note_age(ages, machine, &batch);
             *applied = Applied { index: batch.last(), term: batch.term };
@@ -262,6 +287,8 @@ impl ReplicaData {
         let descriptor = changed.then(|| descriptor.clone());
         Ok(AppliedWork {
             outcomes,
+            changes,
+            skipped: skipped && self.recent.is_kept(),
             overtaken,
             index,
             wants_maintenance,
@@ -285,6 +312,19 @@ impl ReplicaData {
     pub fn wanted(&self, declared: (u64, History)) -> Option<Bytes> {
         let inner = self.inner.lock();
         wanted(inner.machine.history(), &inner.ages, declared).as_ref().map(encode_command)
+    }
+
+    /// What was changed of late, once [`Self::keep_changes`] was asked.
+    pub fn recent(&self) -> &Recent {
+        &self.recent
+    }
+
+    /// Keeps what is changed from now on, within the memory that all replicas share.
+    pub fn keep_changes(&self, memory: &Arc<RecentMemory>) {
+        if !self.recent.is_kept() {
+            let inner = self.inner.lock();
+            self.recent.begin(inner.applied.index, memory);
+        }
     }
 
     /// Notes that maintenance is wanted; false if that was known already.
@@ -512,6 +552,10 @@ impl ReplicaData {
         inner.ages = Ages::default();
         inner.applied = applied;
         inner.begun.clear();
+        inner.changed = None;
+        if !has_bug(Bug::ChangesKeptOverSnapshot) {
+            self.recent.skip(applied.index);
+        }
         Ok(applied)
     }
 

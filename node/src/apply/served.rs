@@ -45,6 +45,10 @@ fn payload(answer: &Answer) -> u64 {
             let sizes = scan.entries.iter().map(|entry| entry.key.len() + entry.value.len());
             sizes.sum::<usize>() as u64
         }
+        Answer::Watch(watch) => {
+            let sizes = watch.events.iter().map(|event| event.key.len() + event.value.len());
+            sizes.sum::<usize>() as u64
+        }
         _ => 0,
     }
 }

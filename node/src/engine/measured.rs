@@ -33,6 +33,8 @@ impl Engine {
             memtable_bytes: self.memtables.lock().total(),
             lookup_bytes: self.store.cache().lookup_bytes(),
             session_bytes: self.session_memory.used(),
+            change_bytes: self.watch_room.recent_bytes(),
+            waiting_watches: self.watches.lock().waiting(),
             open_tables: self.store.table_files().open_count(),
             map_epoch: self.maps.epoch(),
             budget: self.budget,

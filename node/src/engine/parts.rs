@@ -14,7 +14,7 @@ use crate::flow::MemtableMemory;
 use crate::host::{Event, Reply, SendSnapshot, host_of};
 use crate::membership::WantedReplica;
 use crate::metrics::Metrics;
-use crate::serving::{self, ScanPins};
+use crate::serving::{self, ScanPins, WatchRoom, Watches};
 use crate::volume::Volume;
 use crate::watchdog::Watchdog;
 use crate::work::{ApplyWork, RequestId};
@@ -68,6 +68,10 @@ pub struct Engine {
     pub memtables: Mutex<MemtableMemory>,
     /// What client sessions take, and may take.
     pub session_memory: SessionMemory,
+    /// Watches that wait.
+    pub watches: Mutex<Watches>,
+    /// What they share.
+    pub watch_room: WatchRoom,
     /// Most bytes of log on disk.
     pub log_limit: u64,
     /// To the log's thread.
@@ -108,6 +112,18 @@ impl Engine {
         self.partitions.read().get(&id).cloned()
     }
 
+    /// Holds a replica no more: from then on nobody hears of it, and its watches ask elsewhere.
+    pub fn let_go(&self, replica: ReplicaKey) {
+        let mut partitions = self.partitions.write();
+        if partitions.get(&replica.partition).is_none_or(|held| held.key() != replica) {
+            return;
+        }
+        partitions.remove(&replica.partition);
+        drop(partitions);
+        let watches = self.watches.lock().skipped(replica.partition);
+        self.wake(watches);
+    }
+
     /// Whether this node leads a partition, as its host last said.
     pub fn leads(&self, partition: u64) -> bool {
         self.partition(partition).is_some_and(|partition| partition.leads())
@@ -138,6 +154,14 @@ impl Engine {
         if partition.ask_for_maintenance() {
             // The receiver is gone only while the process ends.
             let _ = self.maintenance.send(MaintenanceTask::Jobs(partition.key()));
+        }
+    }
+
+    /// Has these watches look whether there is something to tell.
+    pub fn wake(&self, watches: Vec<RequestId>) {
+        for request in watches {
+            // The receiver is gone only while the process ends.
+            let _ = self.reads.send(ReadTask::Woken(request));
         }
     }
 

@@ -22,11 +22,7 @@ pub fn leave_if_damaged(
     };
     tracing::error!(%replica, why, "a replica is damaged and leaves its group");
     engine.fenced.lock().insert(replica, why);
-    let mut partitions = engine.partitions.write();
-    if partitions.get(&replica.partition).is_some_and(|held| held.key() == replica) {
-        partitions.remove(&replica.partition);
-    }
-    drop(partitions);
+    engine.let_go(replica);
     // Nobody waits for the word: what it acknowledges until it hears this stands in
     // the log, which is sound.
     let request = RequestId(0);

@@ -113,6 +113,12 @@ impl Permit {
         self.bytes.saturating_sub(OVERHEAD)
     }
 
+    /// The operation waits for others to do something: it holds no place among those that the node
+    /// works on.
+    pub fn waits(&mut self) {
+        self.place = None;
+    }
+
     /// The operation was carried out, and is answered now.
     pub fn carried_out(&mut self, now: Time) {
         if let Some(place) = &mut self.place {

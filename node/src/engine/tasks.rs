@@ -3,7 +3,7 @@
 
 use super::requests::Request;
 use crate::host::{Fetch, ReadyRead};
-use crate::work::Sequence;
+use crate::work::{RequestId, Sequence};
 use doug_proto::map::Partition as Descriptor;
 use doug_storage::ReplicaKey;
 use doug_storage::log::Record;
@@ -25,6 +25,8 @@ pub enum ReadTask {
     Ready(ReadyRead),
     /// It may see whatever is applied.
     Now(Box<Request>),
+    /// A watch has waited, and is to look once more.
+    Woken(RequestId),
 }
 
 /// Something to do behind the scenes.

@@ -31,6 +31,10 @@ pub struct Measured {
     pub lookup_bytes: u64,
     /// Bytes that the client sessions of all replicas count for.
     pub session_bytes: u64,
+    /// Bytes of recent changes that are kept for watches.
+    pub change_bytes: u64,
+    /// Watches that wait for something to tell.
+    pub waiting_watches: usize,
     /// Tables whose files are open.
     pub open_tables: usize,
     /// Epoch of the partition map; 0 if there is none.

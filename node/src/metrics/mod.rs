@@ -134,6 +134,8 @@ pub struct Metrics {
     open_tables: Gauge,
     lookup_bytes: Gauge,
     session_bytes: Gauge,
+    change_bytes: Gauge,
+    waiting_watches: Gauge,
     map_epoch: Gauge,
     log_lines_dropped: Counter,
     /// Memtables written to disk.
@@ -180,6 +182,7 @@ impl Metrics {
         let (log_tail_cut, open_tables) = (Gauge::default(), Gauge::default());
         let (lookup_bytes, session_bytes) = (Gauge::default(), Gauge::default());
         let ambiguous_tails = Gauge::default();
+        let (change_bytes, waiting_watches) = (Gauge::default(), Gauge::default());
         let (flushes, compactions) = (Counter::default(), Counter::default());
         register!(registry,
             "operations": "Operations taken up, by kind" => operations,
@@ -208,6 +211,7 @@ impl Metrics {
             "log_tail_cut": "1 if the log ended in a record that did not read when this process \
              started" => log_tail_cut,
             "open_tables": "Tables whose files are open" => open_tables,
+            "waiting_watches": "Watches that wait for something to tell" => waiting_watches,
             "refuses_writes": "1 while writes are refused because the volume is \
              full" => refuses_writes,
         );
@@ -218,6 +222,7 @@ impl Metrics {
             ("log", "The log on disk", &log_bytes),
             ("lookup", "Filters and indexes of tables", &lookup_bytes),
             ("session", "Client sessions of all replicas", &session_bytes),
+            ("change", "Recent changes of replicas that are watched", &change_bytes),
             ("memtable", "Memtables of all replicas", &memtable_bytes),
             ("log_backlog", "Given to the log and not yet durable", &log_backlog_bytes),
             ("volume", "The volume altogether", &volume_bytes),
@@ -271,6 +276,8 @@ impl Metrics {
             open_tables,
             lookup_bytes,
             session_bytes,
+            change_bytes,
+            waiting_watches,
             map_epoch,
             log_lines_dropped,
             flushes,
@@ -354,6 +361,8 @@ impl Metrics {
         self.log_tail_cut.set(i64::from(now.log_tail_cut));
         self.lookup_bytes.set(now.lookup_bytes as i64);
         self.session_bytes.set(now.session_bytes as i64);
+        self.change_bytes.set(now.change_bytes as i64);
+        self.waiting_watches.set(now.waiting_watches as i64);
         self.open_tables.set(now.open_tables as i64);
         self.map_epoch.set(now.map_epoch as i64);
         for share in Share::ALL {
@@ -383,6 +392,7 @@ pub fn kind_of(operation: &Operation) -> &'static str {
         Operation::Put(_) => "put",
         Operation::Delete(_) => "delete",
         Operation::Scan(_) => "scan",
+        Operation::Watch(_) => "watch",
         Operation::Batch(_) => "batch",
         Operation::Transact(_) => "transact",
         Operation::Register(_) => "register",

@@ -112,6 +112,12 @@ impl Doug for DougService {
     ) -> Result<Response<v1::TransactResponse>, Status> {
         unary!(self, request, Transact)
     }
+    async fn watch(
+        &self,
+        request: Request<v1::WatchRequest>,
+    ) -> Result<Response<v1::WatchResponse>, Status> {
+        unary!(self, request, Watch)
+    }
     async fn register(
         &self,
         request: Request<v1::RegisterRequest>,

@@ -3,6 +3,7 @@
 use super::moment::Moment;
 use super::page;
 use super::scan_pins::ScanPins;
+use super::watch::Watching;
 use crate::apply::{ReplicaData, execute};
 use doug_proto::error::Fault;
 use doug_proto::ids::{DatabaseId, NodeId};
@@ -34,6 +35,8 @@ pub enum Asked {
     Get(v1::GetRequest),
     /// A page of keys read.
     Scan(Box<v1::ScanRequest>),
+    /// What changes, told by [`tell`](super::tell).
+    Watch(Box<Watching>),
 }
 
 /// Why a read has no answer.
@@ -146,7 +149,7 @@ pub fn answer_write(
         Asked::Register => {
             Answer::Register(v1::RegisterResponse { header, session_id: outcome.revision })
         }
-        Asked::Get(_) | Asked::Scan(_) | Asked::TransactReading(_) => {
+        Asked::Get(_) | Asked::Scan(_) | Asked::Watch(_) | Asked::TransactReading(_) => {
             unreachable!("only writes are proposed, so only writes have outcomes")
         }
     })
@@ -158,7 +161,7 @@ pub fn answer_write(
 /// A scan that cannot go on, or a replica that cannot read.
 ///
 /// # Panics
-/// If a write was asked.
+/// If a write or a watch was asked.
 pub fn answer_read(
     replica: &ReplicaData,
     asked: &Asked,
@@ -175,7 +178,7 @@ pub fn answer_read(
             let header = served.header(view.revision(), replica.stamp());
             Ok(Answer::Transact(transacted(&outcome, Some(header))))
         }
-        _ => unreachable!("only reads are served from views"),
+        _ => unreachable!("watches are told elsewhere, and writes are applied"),
     }
 }
 

@@ -7,6 +7,8 @@ mod moment;
 mod page;
 mod plan;
 mod scan_pins;
+mod watch;
+mod watches;
 
 pub use answers::{
     Asked, ReadFailure, Served, answer_read, answer_write, gone, just_joined, just_left, replaying,
@@ -15,3 +17,5 @@ pub use answers::{
 pub use page::snapshot_revision;
 pub use plan::{Plan, Site, Work, plan};
 pub use scan_pins::ScanPins;
+pub use watch::{WatchRoom, Watching, is_behind, tell};
+pub use watches::{Interval, Watches};

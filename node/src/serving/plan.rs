@@ -3,6 +3,7 @@
 
 use super::answers::{Asked, not_held, wrong_partition};
 use super::page::snapshot_revision;
+use super::watch::Watching;
 use crate::flow::Class;
 use crate::host::ReadKind;
 use crate::work::encode_command;
@@ -19,6 +20,9 @@ use doug_raft::Stamp;
 use std::sync::Arc;
 use std::time::Duration;
 use tonic::Code;
+
+/// A watch is served where the data was this fresh when it was asked for.
+const STALLED: Duration = Duration::from_secs(5);
 
 /// What a node knows of itself when it takes an operation up.
 pub trait Site {
@@ -98,7 +102,7 @@ impl Work {
 /// For `Status`, which concerns no partition.
 pub fn plan(site: &impl Site, operation: Operation) -> Result<Plan, Fault> {
     match operation {
-        Operation::Get(_) | Operation::Scan(_) => plan_read(site, operation),
+        Operation::Get(_) | Operation::Scan(_) | Operation::Watch(_) => plan_read(site, operation),
         Operation::Transact(transact) if transaction::is_read_only(&transact) => {
             plan_reading(site, transact)
         }
@@ -149,7 +153,7 @@ fn plan_write(site: &impl Site, operation: Operation) -> Result<Plan, Fault> {
             (Asked::Transact, transact.keyspace, transact.target, command)
         }
         Operation::Register(register) => return plan_register(site, &map, register.target),
-        Operation::Get(_) | Operation::Scan(_) | Operation::Status(_) => {
+        Operation::Get(_) | Operation::Scan(_) | Operation::Watch(_) | Operation::Status(_) => {
             unreachable!("reads are planned elsewhere, and a status not at all")
         }
     };
@@ -324,7 +328,7 @@ fn plan_read(site: &impl Site, operation: Operation) -> Result<Plan, Fault> {
             Ok(Plan { partition, keyspace, asked: Asked::Get(get), work })
         }
         Operation::Scan(scan) => {
-            let partition = scanned(site, &map, &scan)?;
+            let partition = one_partition(site, &map, scan.target.as_ref(), &scan.keyspace)?;
             let (id, keyspace) = (partition.id, partition.keyspace);
             // Later pages see the snapshot of the first, whoever serves them.
             let work = if scan.page_token.is_empty() {
@@ -338,6 +342,20 @@ fn plan_read(site: &impl Site, operation: Operation) -> Result<Plan, Fault> {
                 Work::Read(ReadKind::Applied { index })
             };
             Ok(Plan { partition: id, keyspace, asked: Asked::Scan(Box::new(scan)), work })
+        }
+        Operation::Watch(watch) => {
+            limits::check_watch(&watch)?;
+            let partition = one_partition(site, &map, watch.target.as_ref(), &watch.keyspace)?;
+            let (id, keyspace) = (partition.id, partition.keyspace);
+            let work = match (&watch.after, closed_by(site, id, watch.after.as_ref())?) {
+                (_, Some(work)) => work,
+                // What was acknowledged before is not told.
+                (None, None) => Work::Read(ReadKind::Linearizable),
+                // A replica that is cut off would tell nothing for ever.
+                (Some(_), None) => Work::Read(ReadKind::Bounded { max_lag: STALLED }),
+            };
+            let asked = Asked::Watch(Box::new(Watching::new(watch)));
+            Ok(Plan { partition: id, keyspace, asked, work })
         }
         _ => unreachable!("the caller sends writes elsewhere"),
     }
@@ -354,19 +372,21 @@ fn plan_reading(site: &impl Site, transact: v1::TransactRequest) -> Result<Plan,
     Ok(Plan { partition, keyspace, asked, work: Work::Read(ReadKind::Linearizable) })
 }
 
-fn scanned<'m>(
+/// The partition that a scan or a watch is for.
+fn one_partition<'m>(
     site: &impl Site,
     map: &'m PartitionMap,
-    scan: &v1::ScanRequest,
+    target: Option<&v1::Target>,
+    keyspace: &str,
 ) -> Result<&'m Partition, Fault> {
-    let target = scan.target.as_ref();
     if target.is_some_and(|target| target.partition != 0) {
-        return route(site, map, &scan.keyspace, target, std::iter::empty());
+        return route(site, map, keyspace, target, std::iter::empty());
     }
-    let keyspace = map.keyspace_named(&scan.keyspace)?;
+    let keyspace = map.keyspace_named(keyspace)?;
     let [only] = map.partitions_in(keyspace.id) else {
         return Err(Fault::invalid(
-            "a node scans one partition: set target.partition, or ask a facade, which merges all",
+            "a node scans and watches one partition: set target.partition; a facade merges the \
+             scans of all",
         ));
     };
     let target = v1::Target { partition: only.id, ..target.cloned().unwrap_or_default() };

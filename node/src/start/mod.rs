@@ -19,7 +19,7 @@ use crate::flow::MemtableMemory;
 use crate::host::{Event, Host, HostConfig, host_of};
 use crate::metrics::Metrics;
 use crate::replicas::restore;
-use crate::serving::ScanPins;
+use crate::serving::{ScanPins, WatchRoom};
 use crate::threads::{self, DISK_PATIENCE, HOST_PATIENCE, Threads};
 use crate::transport;
 use crate::volume::Volume;
@@ -28,6 +28,7 @@ use crossbeam_channel::{Receiver, unbounded};
 use doug_edge::answers::Answers;
 use doug_edge::received::Received;
 use doug_proto::ids::NodeId;
+use doug_proto::limits;
 use doug_proto::map::PartitionMap;
 use doug_raft::LeaseConfig;
 use doug_storage::disk::RealDisk;
@@ -270,6 +271,8 @@ fn share(config: &Config, identity: Identity, clock: Clock, parts: Parts) -> (Ar
         budget: config.budget(),
         memtables: Mutex::new(MemtableMemory::new(config.budget().of(Share::Memtables))),
         session_memory: SessionMemory::new(config.budget().of(Share::Sessions)),
+        watches: Mutex::default(),
+        watch_room: WatchRoom::new(config.budget().of(Share::Changes), limits::WATCH_BYTES),
         log,
         apply,
         reads,

@@ -2,7 +2,7 @@
 
 use super::Pulse;
 use super::memory::note_memtables;
-use crate::apply::{AppliedWork, ApplyError, ReplicaData, Unapplied};
+use crate::apply::{AppliedWork, ApplyError, Change, ReplicaData, Unapplied};
 use crate::engine::Engine;
 use crate::engine::removal::leave_if_damaged;
 use crate::engine::requests::Asked;
@@ -23,8 +23,13 @@ const IDLE: Duration = Duration::from_millis(100);
 /// Applies until the node stops.
 pub fn run(work: Receiver<ApplyWork>, engine: Arc<Engine>, pulse: Pulse) {
     let mut queue = ApplyQueue::default();
+    let mut looked = engine.clock.now();
     loop {
         pulse.beat();
+        if engine.clock.now().since(looked) >= IDLE {
+            looked = engine.clock.now();
+            look_after_watches(&engine);
+        }
         for work in work.try_iter() {
             queue.push(work.replica, work);
         }
@@ -118,6 +123,7 @@ fn pressure(replica: ReplicaKey, memtables_full: bool, engine: &Engine) -> Press
 fn finish(partition: &ReplicaData, work: AppliedWork, engine: &Engine) {
     let replica = partition.key();
     leave_undecided(replica, work.overtaken, engine);
+    tell_watches(replica, &work.changes, work.skipped, engine);
     if !work.outcomes.is_empty() {
         let descriptor = partition.descriptor();
         let map = engine.maps.get();
@@ -162,6 +168,34 @@ fn finish(partition: &ReplicaData, work: AppliedWork, engine: &Engine) {
     if work.wants_maintenance {
         engine.maintain(partition);
     }
+}
+
+/// Wakes the watches that are to be told of what was applied.
+fn tell_watches(replica: ReplicaKey, changes: &[Change], skipped: bool, engine: &Engine) {
+    if changes.is_empty() && !skipped {
+        return;
+    }
+    let mut watches = engine.watches.lock();
+    let woken = if skipped {
+        watches.skipped(replica.partition)
+    } else {
+        watches.changed(replica.partition, changes)
+    };
+    drop(watches);
+    engine.wake(woken);
+}
+
+/// Answers the watches that have waited long enough, and lets changes go that nobody asks for.
+fn look_after_watches(engine: &Engine) {
+    let now = engine.clock.now();
+    let mut watches = engine.watches.lock();
+    let expired = watches.expired(now);
+    // Before anybody can ask again: whoever did meanwhile would wait for what nobody keeps.
+    for partition in watches.forgotten(now).into_iter().filter_map(|id| engine.partition(id)) {
+        partition.recent().end();
+    }
+    drop(watches);
+    engine.wake(expired);
 }
 
 /// What the partition wants its leader to propose, given what its keyspace declares.

@@ -12,6 +12,7 @@ mod queue;
 pub mod reads;
 pub mod removal;
 pub mod volume_watch;
+mod watch;
 mod watched;
 
 pub use watched::{DISK_PATIENCE, HOST_PATIENCE, Pulse, Threads};

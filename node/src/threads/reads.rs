@@ -1,7 +1,7 @@
 //! The threads that serve reads from immutable views.
 
-use super::Pulse;
 use super::queue;
+use super::{Pulse, watch};
 use crate::apply::ReplicaData;
 use crate::engine::Engine;
 use crate::engine::removal::leave_if_damaged;
@@ -9,7 +9,7 @@ use crate::engine::requests::{Asked, Request};
 use crate::engine::tasks::ReadTask;
 use crate::host::ReadyRead;
 use crate::serving::{
-    ReadFailure, Served, answer_read, gone, just_joined, just_left, replaying, serves,
+    self, ReadFailure, Served, answer_read, gone, just_joined, just_left, replaying, serves,
 };
 use crossbeam_channel::Receiver;
 use doug_proto::error::Fault;
@@ -26,13 +26,18 @@ pub fn run(tasks: Receiver<ReadTask>, engine: Arc<Engine>, pulse: Pulse) {
                 }
             }
             ReadTask::Now(request) => serve(*request, None, &engine),
+            ReadTask::Woken(request) => {
+                if let Some(request) = engine.requests.take(request) {
+                    serve(request, None, &engine);
+                }
+            }
         }
     }
 }
 
 /// `ready`: what its host has proven, and of which replica.
 fn serve(mut request: Request, ready: Option<ReadyRead>, engine: &Engine) {
-    let (Some(sink), Asked::Operation(asked)) = (request.sink, request.asked) else {
+    let (Some(sink), Asked::Operation(asked)) = (request.sink.take(), request.asked) else {
         return;
     };
     let Some(partition) = engine.partition(request.partition) else {
@@ -59,6 +64,16 @@ fn serve(mut request: Request, ready: Option<ReadyRead>, engine: &Engine) {
         leader: ready.is_some_and(|ready| ready.leader),
         staleness,
     };
+    if let serving::Asked::Watch(watching) = asked {
+        let told = watch::serve(&partition, *watching, served, (sink, request.permit), engine);
+        return match told {
+            Ok(()) => {}
+            Err((sink, ReadFailure::Refused(fault))) => sink.fail(&fault),
+            Err((sink, ReadFailure::Unreadable(error))) => {
+                sink.fail(&read_fault(&partition, error, engine));
+            }
+        };
+    }
     let now = engine.clock.now();
     match answer_read(&partition, &asked, served, &engine.scan_pins, now) {
         Ok(answer) => {

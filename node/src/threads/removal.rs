@@ -49,9 +49,6 @@ async fn remove(engine: &Arc<Engine>, replica: ReplicaKey) {
 async fn let_go(engine: &Engine, replica: ReplicaKey) -> bool {
     let host = host_of(replica.partition, engine.hosts.len());
     let word = engine.ask(host, PATIENCE, |request| Event::Remove { request, replica }).await;
-    let mut partitions = engine.partitions.write();
-    if partitions.get(&replica.partition).is_some_and(|held| held.key() == replica) {
-        partitions.remove(&replica.partition);
-    }
+    engine.let_go(replica);
     word.is_ok()
 }

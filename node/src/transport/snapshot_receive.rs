@@ -233,6 +233,8 @@ async fn install(
     let installed = result.as_ref().is_ok_and(|installed| *installed == applied);
     let said = installed.then(|| Box::new(partition.installed(applied)));
     if installed {
+        let watches = engine.watches.lock().skipped(replica.partition);
+        engine.wake(watches);
         engine.publish(partition.descriptor());
     }
     engine.hosts[host].send(Event::SnapshotInstalled { replica, id, installed: said });

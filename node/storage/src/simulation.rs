@@ -50,6 +50,14 @@ pub enum Bug {
     FloorMovedLocally,
     /// A replica takes a time for closed because others have closed it.
     ClosedByOthers,
+    /// Recent changes that were let go of count as known.
+    EvictedChangeForgotten,
+    /// An answer to a watch that was cut says that it tells all there is.
+    ProgressOvertakes,
+    /// A watch is told the revision that it goes on from once more.
+    ChangeToldTwice,
+    /// Recent changes are kept over a snapshot that took their replica further.
+    ChangesKeptOverSnapshot,
 }
 
 #[cfg(feature = "simulation")]

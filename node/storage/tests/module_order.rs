@@ -46,6 +46,7 @@ fn a_tree_is_built_from_below() {
             "version",
             "change",
             "scan",
+            "changes",
             "view",
             "flush",
             "snapshot",

@@ -181,3 +181,47 @@ fn system_keys_and_user_keys_never_meet() {
         keeper.flush();
     }
 }
+
+#[test]
+fn what_was_written_after_a_revision_is_found_in_memtables_and_tables_alike() {
+    let mut keeper = Keeper::keeping(10, forgetful());
+    keeper.put(1, "a", "one");
+    keeper.tree.apply(2, &[put("b", "x"), put("c", "x")]);
+    keeper.tree.apply(3, &[delete("b")]);
+    keeper.put(4, "a", "four");
+    let found = |keeper: &Keeper, range: &ScanRange, after, through| {
+        let view = keeper.tree.view();
+        let changes = view.changes(range, after, through).unwrap().map(Result::unwrap);
+        let shown = changes.map(|written| {
+            let value = written.value.map(|value| String::from_utf8_lossy(&value).into_owned());
+            format!("{} {:?} {value:?}", written.revision, written.key)
+        });
+        shown.collect::<Vec<_>>()
+    };
+    for _ in 0..2 {
+        let all = found(&keeper, &ScanRange::all(), 1, 4);
+        let expected = [
+            r#"4 b"a" Some("four")"#,
+            r#"3 b"b" None"#,
+            r#"2 b"b" Some("x")"#,
+            r#"2 b"c" Some("x")"#,
+        ];
+        assert_eq!(all, expected);
+        assert_eq!(found(&keeper, &range("b", Some("c"), false), 2, 3), [r#"3 b"b" None"#]);
+        assert_eq!(found(&keeper, &range("a", Some("b"), false), 4, 4), [""; 0]);
+        keeper.flush();
+    }
+}
+
+#[test]
+fn what_was_written_below_the_floor_is_not_told_in_part() {
+    let mut keeper = Keeper::keeping(1, forgetful());
+    keeper.put(1, "a", "one");
+    keeper.put(2, "a", "two");
+    keeper.put(3, "a", "three");
+    keeper.flush();
+    let view = keeper.tree.view();
+    let below = view.changes(&ScanRange::all(), 1, 3).map(drop);
+    assert!(matches!(below, Err(ReadError::RevisionGone { floor: 2, .. })), "{below:?}");
+    assert_eq!(view.changes(&ScanRange::all(), 2, 3).unwrap().count(), 1);
+}

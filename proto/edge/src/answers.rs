@@ -97,6 +97,9 @@ enum Kind {
     /// Transactions that change something: their answers may be large, and can be dropped, but
     /// not be replaced by an error, for they are done.
     Transact,
+    /// A watch: it mostly waits, so no room is kept for what it may be told. Whoever has none then
+    /// is told to ask again, and goes on from where it was.
+    Watch,
     /// Writes and registrations: small, and never refused once they are done.
     Small,
 }
@@ -108,6 +111,7 @@ impl Kind {
             Some(Operation::Scan(_) | Operation::Status(_)) => Kind::Page,
             Some(Operation::Transact(transact)) if is_read_only(transact) => Kind::Page,
             Some(Operation::Transact(_)) => Kind::Transact,
+            Some(Operation::Watch(_)) => Kind::Watch,
             _ => Kind::Small,
         }
     }
@@ -218,7 +222,7 @@ impl Account {
             Kind::Get => self.sizes[0].load(Ordering::Relaxed),
             Kind::Page => self.sizes[1].load(Ordering::Relaxed),
             Kind::Transact => self.sizes[2].load(Ordering::Relaxed),
-            Kind::Small => ENVELOPE,
+            Kind::Watch | Kind::Small => ENVELOPE,
         }
     }
 
@@ -228,7 +232,7 @@ impl Account {
             Kind::Get => &self.sizes[0],
             Kind::Page => &self.sizes[1],
             Kind::Transact => &self.sizes[2],
-            Kind::Small => return,
+            Kind::Watch | Kind::Small => return,
         };
         let known = size.load(Ordering::Relaxed);
         size.store(bytes.max(known - known / 8), Ordering::Relaxed);
@@ -369,6 +373,10 @@ fn size(answer: &Answer) -> usize {
         + match answer {
             Answer::Get(get) => get.value.len(),
             Answer::Scan(scan) => scan.entries.iter().map(size_of_entry).sum(),
+            Answer::Watch(watch) => {
+                let event = |e: &doug_proto::v1::WatchEvent| e.key.len() + e.value.len() + 64;
+                watch.events.iter().map(event).sum()
+            }
             Answer::Status(status) => 2 * status.encoded_len(),
             Answer::Transact(transact) => transact.answers.iter().map(size_in_transaction).sum(),
             Answer::Error(error) => error.encoded_len(),

@@ -19,6 +19,12 @@ pub(crate) fn answer(mut answer: Answer) -> Answer {
                 }
             }
         }
+        Answer::Watch(watch) => {
+            for event in &mut watch.events {
+                event.key = Bytes::copy_from_slice(&event.key);
+                event.value = Bytes::copy_from_slice(&event.value);
+            }
+        }
         _ => {}
     }
     answer

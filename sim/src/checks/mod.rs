@@ -22,11 +22,14 @@ pub(crate) mod scans;
 mod times;
 mod versions;
 mod votes;
+mod watches;
 
 pub(crate) use quiescence::quiesced_without_leader;
+pub use watches::WatchId;
 
 use crate::history::{Action, Answer, Operation};
 use crate::reference::Reference;
+use doug_client::{At, Changes, Range};
 use doug_node::apply::Checkpoint;
 use doug_node::host::RestoredReplica;
 use doug_node::host::wire::Route;
@@ -77,6 +80,7 @@ pub struct Checks {
     never_back: never_back::NeverBack,
     quiescence: quiescence::Quiescence,
     refusals: refusals::Refusals,
+    watches: watches::Watches,
     /// Whether volumes may be full: then replicas give up history on their own.
     pub may_give_up_history: bool,
     /// Programs and feature levels.
@@ -347,6 +351,67 @@ impl Checks {
     ) -> Result<(), Violation> {
         let Some(reference) = self.references.get(&partition) else { return Ok(()) };
         past::refused(operation, floor, reference, self.may_give_up_history)
+    }
+
+    /// A watch begins, at these revisions of its partitions unless it names a moment.
+    pub fn watch_begins(&mut self, watch: WatchId, places: &[(u64, u64)], at: Option<At>) {
+        let place = |(partition, place): &(u64, u64)| {
+            let of = self.references.get(partition).zip(at);
+            let revision = of.and_then(|(reference, at)| past::revision_at(reference, at));
+            (*partition, revision.unwrap_or(*place))
+        };
+        self.watches.begins(watch, &places.iter().map(place).collect::<Vec<_>>());
+    }
+
+    /// A watch is told what has changed.
+    ///
+    /// # Errors
+    /// It is not that.
+    pub fn watch_told(
+        &mut self,
+        watch: WatchId,
+        range: &Range,
+        changes: &Changes,
+    ) -> Result<(), Violation> {
+        let Some(reference) = self.references.get(&changes.partition) else { return Ok(()) };
+        self.watches.told(watch, range, changes, reference)
+    }
+
+    /// A watch has ended, for what it is to be told is compacted.
+    ///
+    /// # Errors
+    /// It is not.
+    pub fn watch_compacted(
+        &self,
+        watch: WatchId,
+        (partition, floor): (u64, v1::HistoryFloor),
+    ) -> Result<(), Violation> {
+        let Some(reference) = self.references.get(&partition) else { return Ok(()) };
+        let may = self.may_give_up_history;
+        self.watches.compacted(watch, (partition, floor), reference, may)
+    }
+
+    /// A watch was not begun at a moment, for that is compacted.
+    ///
+    /// # Errors
+    /// It is not.
+    pub fn watch_refused(
+        &self,
+        watch: WatchId,
+        at: At,
+        (partition, floor): (u64, v1::HistoryFloor),
+    ) -> Result<(), Violation> {
+        let Some(reference) = self.references.get(&partition) else { return Ok(()) };
+        if past::is_below(at, floor, reference) || self.may_give_up_history {
+            return Ok(());
+        }
+        let what = format!("watch {watch:?} was refused at {at:?}: the floor is {floor:?}");
+        Err(Violation::new("watches end for a reason", what))
+    }
+
+    /// A watch that has not been told all yet, if there is one.
+    pub fn watch_behind(&self, range_of: impl Fn(WatchId) -> Option<Range>) -> Option<String> {
+        self.watches.behind(range_of, |partition| self.references.get(&partition))
     }
 
     /// A write was refused, with the promise that it never will be applied.

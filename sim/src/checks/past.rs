@@ -66,7 +66,7 @@ pub(super) fn answered(
 }
 
 /// The revision that a moment means; none while something may still be committed below it.
-fn revision_at(reference: &Reference, at: At) -> Option<u64> {
+pub(super) fn revision_at(reference: &Reference, at: At) -> Option<u64> {
     match at {
         At::Revision(revision) => (revision <= reference.last()).then_some(revision),
         At::Stamp(stamp) => {
@@ -92,13 +92,18 @@ pub(super) fn refused(
         let what = format!("{:?} was refused as compacted", operation.action);
         return Err(Violation::new(NAME, what));
     };
-    let is_below = match at {
-        At::Revision(revision) => revision < floor.revision,
-        At::Stamp(stamp) => stamp < floor.stamp,
-    };
-    if is_below && reference.was_floor(floor) || may_give_up_history {
+    if is_below(at, floor, reference) || may_give_up_history {
         return Ok(());
     }
     let what = format!("{at:?} was refused: the floor is {floor:?}, which was never committed");
     Err(Violation::new(NAME, what))
+}
+
+/// Whether a moment lies before a floor that was committed.
+pub(super) fn is_below(at: At, floor: HistoryFloor, reference: &Reference) -> bool {
+    let is_below = match at {
+        At::Revision(revision) => revision < floor.revision,
+        At::Stamp(stamp) => stamp < floor.stamp,
+    };
+    is_below && reference.was_floor(floor)
 }

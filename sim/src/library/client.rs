@@ -2,6 +2,7 @@
 
 use super::operations::{Asked, Done, Header, Page};
 use super::program::Running;
+use super::watcher::Watcher;
 use crate::agenda::{Agenda, Next};
 use crate::checks::Violation;
 use crate::clients::count;
@@ -11,7 +12,7 @@ use crate::history::{Action, Answer, Freshness, Operation};
 use crate::library::LibraryEvent;
 use crate::random::Random;
 use crate::time::{millis, seconds};
-use doug_client::{At, Client, Fault};
+use doug_client::{At, Client, Fault, Range};
 use doug_proto::token::SessionToken;
 use doug_proto::v1::stream_answer::Answer as Wire;
 use parking_lot::Mutex;
@@ -37,6 +38,7 @@ pub struct Caller {
     random: Random,
     /// Stamps that it has met.
     stamps: Vec<u64>,
+    watchers: Vec<Watcher>,
 }
 
 /// An operation under way.
@@ -63,7 +65,25 @@ impl Caller {
             done: Arc::default(),
             random: Random::for_purpose(cx.plan.seed, 1_000 + index as u64),
             stamps: Vec::new(),
+            watchers: Vec::new(),
         }
+    }
+
+    /// Begins its watches.
+    pub fn watch(&mut self, running: &Running, cx: &Context) {
+        let mut random = Random::for_purpose(cx.plan.seed, 8_000 + self.index as u64);
+        for number in 0..random.below(3) as usize {
+            let runtime = Arc::new(running.executor.clock());
+            let (id, client) = ((self.index, number), self.client.clone());
+            let (watcher, task) = Watcher::begin(id, client, runtime, &mut random, cx);
+            running.executor.spawn(task);
+            self.watchers.push(watcher);
+        }
+    }
+
+    /// What one of its watches is about.
+    pub fn watched(&self, number: usize) -> Option<&Range> {
+        self.watchers.get(number).map(|watcher| &watcher.range)
     }
 
     /// Schedules its first operations.
@@ -170,6 +190,7 @@ impl Caller {
     /// # Errors
     /// A report that breaks a promise.
     pub fn take_reports(&mut self, cx: &mut Context) -> Result<(), Violation> {
+        self.watchers.iter().try_for_each(|watcher| watcher.take_reports(cx))?;
         let done = std::mem::take(&mut *self.done.lock());
         for (slot, done) in done {
             let Some(running) = self.slots[slot].take() else { continue };

@@ -11,6 +11,7 @@ mod plan;
 mod program;
 mod streams;
 mod transport;
+mod watcher;
 
 use crate::time::millis;
 pub use arrivals::NodeAnswer;
@@ -20,14 +21,14 @@ pub use plan::LibraryPlan;
 pub use streams::StreamEvent;
 pub use transport::StreamId;
 
-use crate::checks::Violation;
+use crate::checks::{Violation, WatchId};
 use crate::context::Context;
 use crate::events::Event;
 use crate::network::Place;
 use crate::node::Node;
 use crate::random::Random;
 use client::Caller;
-use doug_client::Client;
+use doug_client::{Client, Range};
 use doug_proto::map::{MapTeller, PartitionMap};
 use facade::Facade;
 use futures::future::FutureExt;
@@ -163,7 +164,11 @@ impl Library {
         let number = cx.plan.workload.clients + index;
         let mut caller = Caller::new(number, index, client, cx);
         caller.begin(cx);
+        if let Some(running) = &self.programs[index].running {
+            caller.watch(running, cx);
+        }
         self.callers.push(caller);
+        self.programs[index].run_at(cx.now, cx);
     }
 
     /// Something happens.
@@ -251,6 +256,12 @@ impl Library {
     /// Tells every client to write to and read all once more, and then to rest.
     pub fn rest_after(&mut self, partitions: &[u64]) {
         self.callers.iter_mut().for_each(|caller| caller.rest_after(partitions));
+    }
+
+    /// What a client's watch is about.
+    pub fn watched(&self, (client, number): WatchId) -> Option<Range> {
+        let caller = self.callers.iter().find(|caller| caller.index == client)?;
+        caller.watched(number).cloned()
     }
 
     /// Who is not well yet, if anybody.

@@ -85,6 +85,12 @@ impl Process {
             self.to_apply.put_back(now, replica, rest);
         }
         self.leave_undecided(replica, applied.overtaken, cx);
+        let woken = if applied.skipped {
+            self.watches.skipped(replica.partition)
+        } else {
+            self.watches.changed(replica.partition, &applied.changes)
+        };
+        self.wake_watches(woken, cx);
         let changed = replica.partition == catalog::PARTITION && applied.descriptor.is_some();
         if changed && self.lacks_creation() {
             let what = format!("{} has applied a change of members without it", self.name);

@@ -11,8 +11,8 @@ use crate::time::{SimTime, micros};
 use doug_node::flow::{Class, overloaded};
 use doug_node::host::{Event, ReadKind, ReadyRead};
 use doug_node::serving::{
-    Asked, Plan, ReadFailure, Served, Site, Work, answer_read, answer_write, gone, just_joined,
-    just_left, plan, replaying, serves, with_leader_address,
+    Asked, Interval, Plan, ReadFailure, Served, Site, Work, answer_read, answer_write, gone,
+    just_joined, just_left, plan, replaying, serves, tell, with_leader_address,
 };
 use doug_node::work::RequestId;
 use doug_proto::deadline;
@@ -31,7 +31,8 @@ pub(super) struct Operation {
     id: u64,
     partition: u64,
     asked: Asked,
-    class: Class,
+    /// None while it waits for others to do something.
+    class: Option<Class>,
     since: SimTime,
 }
 
@@ -66,6 +67,30 @@ impl Site for Here<'_> {
 }
 
 impl Process {
+    /// Watches look whether there is something to tell.
+    pub fn wake_watches(&self, watches: Vec<RequestId>, cx: &mut Context) {
+        for request in watches {
+            let delay = cx.random.duration_below(micros(300));
+            self.schedule(delay, NodeEvent::Serve(request, None), cx);
+        }
+    }
+
+    /// A snapshot has taken a replica further, or it has left.
+    pub fn wake_all(&mut self, partition: u64, cx: &mut Context) {
+        let watches = self.watches.skipped(partition);
+        self.wake_watches(watches, cx);
+    }
+
+    /// Answers the watches that have waited long enough, and lets changes go that nobody asks for.
+    pub(super) fn look_after_watches(&mut self, cx: &mut Context) {
+        let now = self.clock.local(cx.now);
+        let (expired, forgotten) = (self.watches.expired(now), self.watches.forgotten(now));
+        self.wake_watches(expired, cx);
+        for replica in forgotten.iter().filter_map(|id| self.partitions.get(id)) {
+            replica.recent().end();
+        }
+    }
+
     /// Takes operations of a stream up.
     pub fn take_operations(&mut self, stream: StreamId, request: StreamRequest, cx: &mut Context) {
         for operation in request.operations {
@@ -96,6 +121,7 @@ impl Process {
         }
         self.next_request += 1;
         let request = RequestId(self.next_request);
+        let class = Some(class);
         let operation = Operation { stream, id, partition, asked, class, since };
         self.operations.insert(request, operation);
         let deadline = self.clock.local(cx.now).after(timeout);
@@ -128,7 +154,9 @@ impl Process {
     ) -> Option<Operation> {
         let operation = self.operations.remove(&request)?;
         let took = cx.now - operation.since;
-        self.admission.of(operation.class).ended(carried_out.then_some(took));
+        if let Some(class) = operation.class {
+            self.admission.of(class).ended(carried_out.then_some(took));
+        }
         Some(operation)
     }
 
@@ -176,7 +204,7 @@ impl Process {
         cx: &mut Context,
     ) -> Result<bool, Death> {
         let Some(operation) = self.take_operation(request, true, cx) else { return Ok(false) };
-        let Operation { stream, id, partition, asked, .. } = operation;
+        let Operation { stream, id, partition, mut asked, since, .. } = operation;
         let Some(replica) = self.partitions.get(&partition).cloned() else {
             self.answer(stream, id, Err(just_left()), cx);
             return Ok(true);
@@ -204,7 +232,28 @@ impl Process {
         let staleness = if unproven { Some(Duration::ZERO) } else { proven };
         let (node, database) = (self.id, replica.database());
         let served = Served { database, node, descriptor: &descriptor, leader, staleness };
-        let answer = match answer_read(&replica, &asked, served, &self.scan_pins, now) {
+        let read = if let Asked::Watch(watching) = &mut asked {
+            self.watches.asked(partition, now);
+            match tell(&replica, watching, served, &self.watch_room, now) {
+                Ok(Some(told)) => Ok(Answer::Watch(told)),
+                Ok(None) => {
+                    cx.coverage.hit("watch waits");
+                    let (interval, until) = (Interval::of(&watching.request), watching.until);
+                    let request = self.next_request();
+                    let waits = (partition, request);
+                    let wait = self.watches.wait(waits, interval, until.unwrap_or(now));
+                    wait.expect("there are few watches");
+                    let class = None;
+                    let operation = Operation { stream, id, partition, asked, class, since };
+                    self.operations.insert(request, operation);
+                    return Ok(true);
+                }
+                Err(failure) => Err(failure),
+            }
+        } else {
+            answer_read(&replica, &asked, served, &self.scan_pins, now)
+        };
+        let answer = match read {
             Ok(answer) => Ok(answer),
             Err(ReadFailure::Refused(fault)) => Err(fault),
             // Another replica can read what this one cannot.

@@ -130,6 +130,9 @@ impl Process {
         slot.host.step(now, Event::Tick { wall: cx.wall_clocks.show(self.index, cx.now) });
         let effects = slot.host.take_effects(now);
         self.schedule(self.tick, NodeEvent::Tick(host), cx);
+        if host == 0 {
+            self.look_after_watches(cx);
+        }
         self.carry_out(host, effects, cx)
     }
 

@@ -93,14 +93,15 @@ impl Process {
 
     /// The host has let go: nobody hears of the replica here any more.
     pub(super) fn let_go(&mut self, key: ReplicaKey, cx: &mut Context) {
-        self.forget_partition(key);
+        self.forget_partition(key, cx);
         self.enqueue(Task::Remove(key), cx);
     }
 
-    fn forget_partition(&mut self, key: ReplicaKey) {
+    fn forget_partition(&mut self, key: ReplicaKey, cx: &mut Context) {
         if self.partition(key).is_some() {
             self.partitions.remove(&key.partition);
             self.memtables.note(key, 0);
+            self.wake_all(key.partition, cx);
         }
     }
 
@@ -129,7 +130,7 @@ impl Process {
         };
         note_fenced(&self.name, (self.id, key), &fenced, cx)?;
         self.fenced.insert(key);
-        self.forget_partition(key);
+        self.forget_partition(key, cx);
         let request = self.next_request();
         self.post(self.host_of(key.partition), Event::Remove { request, replica: key }, cx);
         Ok(())

@@ -13,7 +13,7 @@ use doug_node::apply::ReplicaData;
 use doug_node::flow::{Appended, ApplyQueue, Inbox, LogQueue, MemtableMemory, OperationAdmission};
 use doug_node::host::Host;
 use doug_node::membership::HeldDescriptors;
-use doug_node::serving::ScanPins;
+use doug_node::serving::{ScanPins, WatchRoom, Watches};
 use doug_node::volume::Volume;
 use doug_node::work::{ApplyWork, RequestId};
 use doug_proto::ids::NodeId;
@@ -64,6 +64,9 @@ pub struct Process {
     pub(super) operations: BTreeMap<RequestId, super::front::Operation>,
     pub(super) admission: OperationAdmission,
     pub(super) scan_pins: ScanPins,
+    /// Watches that wait, and what they share.
+    pub(super) watches: Watches,
+    pub(super) watch_room: WatchRoom,
     pub(super) volume: Arc<Volume>,
     pub(super) next_request: u64,
     /// Snapshots received that wait for the word to install them, and that word.

@@ -16,7 +16,7 @@ use doug_node::flow::{ApplyQueue, Inbox, LogQueue, MemtableMemory, OperationAdmi
 use doug_node::host::{Host, HostConfig};
 use doug_node::membership::HeldDescriptors;
 use doug_node::replicas::restore;
-use doug_node::serving::ScanPins;
+use doug_node::serving::{ScanPins, WatchRoom, Watches};
 use doug_proto::ids::NodeId;
 use doug_proto::map::PartitionMap;
 use doug_raft::LeaseConfig;
@@ -171,6 +171,8 @@ impl Process {
             operations: BTreeMap::new(),
             admission: OperationAdmission::new(cx.plan.admission),
             scan_pins: ScanPins::default(),
+            watches: Watches::default(),
+            watch_room: WatchRoom::new(cx.plan.recent_bytes, cx.plan.watch_bytes),
             volume: Arc::default(),
             next_request: 0,
             snapshots: BTreeMap::new(),

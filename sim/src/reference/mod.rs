@@ -5,6 +5,7 @@ mod transactions;
 
 use self::transactions::Versions;
 use bytes::Bytes;
+use doug_client::Range;
 use doug_proto::limits::{KEPT_ANSWER_BYTES, SESSION_ANSWER_BYTES, SESSION_BYTES, SESSION_WINDOW};
 use doug_proto::v1::{self, command};
 use doug_raft::{Batch, BatchKind};
@@ -247,6 +248,35 @@ impl Reference {
         self.versions
             .keys()
             .filter_map(move |key| self.at(key, revision).map(|(at, value)| (key, value, at)))
+    }
+
+    /// What was changed in a range after one revision and up to another: revision, key, and the
+    /// value unless it was deleted; by revision, and of one revision by key. Of several changes of
+    /// a key by one command the last counts, and a delete of what is missing is none.
+    pub fn changes(
+        &self,
+        range: &Range,
+        after: u64,
+        through: u64,
+    ) -> Vec<(u64, &Bytes, Option<&Bytes>)> {
+        let inside =
+            |key: &Bytes| *key >= range.start && (range.end.is_empty() || *key < range.end);
+        let mut changes = Vec::new();
+        for (key, versions) in self.versions.iter().filter(|(key, _)| inside(key)) {
+            let first = versions.partition_point(|(at, _)| *at <= after);
+            for (number, (at, value)) in versions.iter().enumerate().skip(first) {
+                if *at > through {
+                    break;
+                }
+                let is_last = versions.get(number + 1).is_none_or(|(next, _)| next != at);
+                let was_there = self.at(key, at - 1).is_some();
+                if is_last && (value.is_some() || was_there) {
+                    changes.push((*at, key, value.as_ref()));
+                }
+            }
+        }
+        changes.sort_unstable_by_key(|(at, key, _)| (*at, *key));
+        changes
     }
 
     /// Every value ever written, with its revision; once for a command of several keys.

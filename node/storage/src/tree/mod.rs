@@ -5,6 +5,7 @@
 //! [`TreeChange`]; the Store publishes it in the manifest, then the tree installs it.
 
 pub(crate) mod change;
+mod changes;
 pub(crate) mod class;
 mod context;
 mod edit;
@@ -24,6 +25,7 @@ mod writer;
 pub use crate::Applied;
 pub use crate::memtable::Op;
 pub use change::{Progress, TreeChange};
+pub use changes::{ChangeScan, Written};
 pub use class::KeyClass;
 pub(crate) use context::Workshop;
 pub use context::{TreeContext, file_of_name, orphans};

@@ -52,16 +52,21 @@ pub struct Scan<'v> {
 
 /// The bounds of a scan as keys in the tree.
 #[derive(Debug)]
-struct Bounds {
+pub(super) struct Bounds {
     start: Bytes,
     end: Bytes,
     reverse: bool,
 }
 
 impl Bounds {
-    fn new(class: KeyClass, range: &ScanRange) -> Self {
+    pub(super) fn new(class: KeyClass, range: &ScanRange) -> Self {
         let end = range.end.as_ref().map_or_else(|| class.end(), |end| class.tree_key(end));
         Self { start: class.tree_key(&range.start), end, reverse: range.reverse }
+    }
+
+    /// Whether no key can be inside.
+    pub(super) fn is_empty(&self) -> bool {
+        self.end <= self.start
     }
 }
 
@@ -74,11 +79,10 @@ impl<'v> Scan<'v> {
         at: u64,
     ) -> Result<Self> {
         let range = Bounds::new(class, &range);
-        let empty = range.end <= range.start;
-        let visible = if empty {
+        let visible = if range.is_empty() {
             None
         } else {
-            let sources = sources(version, &range)?;
+            let sources = sources(version, &range, 0)?;
             Some(Visible::new(sources, direction(&range), at))
         };
         Ok(Self { visible, version, range })
@@ -125,12 +129,17 @@ fn direction(range: &Bounds) -> Direction {
 }
 
 /// Whether the scan has walked past the far side of its range.
-fn beyond(range: &Bounds, key: &[u8]) -> bool {
+pub(super) fn beyond(range: &Bounds, key: &[u8]) -> bool {
     if range.reverse { key < range.start.as_ref() } else { key >= range.end.as_ref() }
 }
 
-/// A cursor over every source that may hold keys of the range, at its near side.
-fn sources<'v>(version: &'v Version, range: &Bounds) -> Result<Vec<Source<'v>>> {
+/// A cursor over every source that may hold keys of the range, at its near side. Of tables only
+/// those that hold something younger than `after`, level by level.
+pub(super) fn sources<'v>(
+    version: &'v Version,
+    range: &Bounds,
+    after: u64,
+) -> Result<Vec<Source<'v>>> {
     // `u64::MAX` sorts before all versions of a key: it includes the start's versions
     // and excludes the end's.
     let start: Option<Place<'_>> = Some((&range.start, u64::MAX));
@@ -144,8 +153,10 @@ fn sources<'v>(version: &'v Version, range: &Bounds) -> Result<Vec<Source<'v>>> 
             memtable.forward(start)
         }));
     }
-    let overlaps =
-        |placed: &&Placed| placed.meta.max_key >= range.start && placed.meta.min_key < range.end;
+    let young = |placed: &Placed| placed.meta.max_revision > after;
+    let overlaps = |placed: &&Placed| {
+        young(placed) && placed.meta.max_key >= range.start && placed.meta.min_key < range.end
+    };
     let (level_0, sorted) = version.levels.each().split_first().expect("there is a level 0");
     for table in level_0.iter().filter(overlaps).map(|placed| placed.table.clone()) {
         sources.push(Source::Table(if range.reverse {
@@ -154,7 +165,7 @@ fn sources<'v>(version: &'v Version, range: &Bounds) -> Result<Vec<Source<'v>>> 
             TableCursor::forward(table, start, Caching::Fill)?
         }));
     }
-    for tables in sorted {
+    for tables in sorted.iter().filter(|tables| tables.iter().any(young)) {
         sources.push(Source::Level(if range.reverse {
             LevelCursor::reverse(tables, end, Caching::Fill)?
         } else {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use parking_lot::RwLock;
 
+use super::changes::ChangeScan;
 use super::pins::{Pin, Pins};
 use super::scan::{Scan, ScanRange};
 use super::version::Version;
@@ -179,6 +180,42 @@ impl View {
                 Slot::Tombstone { .. } => (revision, None),
             }))
         }))
+    }
+
+    /// What was written to user keys in `range` after one revision and up to another, by key.
+    ///
+    /// Errors: versions that young are not all here any more, or not yet.
+    pub fn changes(
+        &self,
+        range: &ScanRange,
+        after: u64,
+        through: u64,
+    ) -> Result<ChangeScan<'_>, ReadError> {
+        // All versions above the floor are kept, so those after it are.
+        self.readable(Some(after))?;
+        self.readable(Some(through))?;
+        Ok(ChangeScan::new(&self.version, range, after, through)?)
+    }
+
+    /// The batches after a revision that changed keys, in order.
+    ///
+    /// Errors: what the lists of tables cannot be read for.
+    pub fn batches_after(&self, after: u64) -> Result<Vec<TimedBatch>, ReadError> {
+        let mut found = Vec::new();
+        let mut take = |batches: Vec<TimedBatch>| {
+            found.extend(batches.into_iter().filter(|batch| batch.last > after));
+        };
+        for placed in self.version.levels.all().filter(|placed| placed.meta.max_revision > after) {
+            take(placed.table.batches()?);
+        }
+        for frozen in &self.version.frozen {
+            take(frozen.memtable.batches());
+        }
+        take(self.version.active.batches());
+        found.sort_unstable_by_key(|batch| batch.last);
+        // A compaction in several outputs lists a batch in each of them.
+        found.dedup();
+        Ok(found)
     }
 
     /// The value of a system key, if it has one.
