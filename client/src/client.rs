@@ -164,8 +164,10 @@ impl Client {
     pub async fn cut(&self) -> Result<At, Fault> {
         let map = self.map().await?;
         let keyspace = map.keyspace_named(&self.keyspace)?;
-        let stamps = map.partitions_in(keyspace.id).iter().map(|partition| async {
-            let target = Some(v1::Target { partition: partition.id, ..Default::default() });
+        let partitions: Vec<u64> =
+            map.partitions_in(keyspace.id).iter().map(|partition| partition.id).collect();
+        let stamps = partitions.into_iter().map(|partition| async move {
+            let target = Some(v1::Target { partition, ..Default::default() });
             let scan = v1::ScanRequest { limit: 1, keys_only: true, target, ..Default::default() };
             match self.execute(Operation::Scan(scan), self.deadline()).await? {
                 Answer::Scan(answer) => Ok(answer.header.map_or(0, |header| header.stamp)),

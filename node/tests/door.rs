@@ -19,6 +19,7 @@ use futures::TryStreamExt;
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::TcpListener;
+use std::sync::Arc;
 use std::time::Duration;
 use tonic::Code;
 use tonic::transport::Channel;
@@ -381,11 +382,11 @@ async fn a_copy_that_is_listed_and_then_watched_becomes_what_is_there_as_the_pag
 
     let database = Database::start(None).await;
     let client = database.client().await;
-    let copy = Mutex::<BTreeMap<Bytes, Bytes>>::default();
+    let copy = Arc::<Mutex<BTreeMap<Bytes, Bytes>>>::default();
     let write = |number: usize| {
         let (client, key) = (client.clone(), format!("user7/{}", number % 7));
         async move {
-            if number % 5 == 0 {
+            if number.is_multiple_of(5) {
                 client.delete(key, If::Always).await.unwrap();
             } else {
                 client.put(key, format!("{number}"), If::Always).await.unwrap();
@@ -395,6 +396,9 @@ async fn a_copy_that_is_listed_and_then_watched_becomes_what_is_there_as_the_pag
     for number in 0..20 {
         write(number).await;
     }
+    // On a task of its own, as a program has it.
+    let (following, into) = (client.clone(), copy.clone());
+    let mut follower = tokio::spawn(async move { follow(&following, &into).await });
     let becomes_what_is_there = async {
         for number in 20..60 {
             write(number).await;
@@ -407,9 +411,10 @@ async fn a_copy_that_is_listed_and_then_watched_becomes_what_is_there_as_the_pag
         }
     };
     tokio::select! {
-        ended = follow(&client, &copy) => panic!("it has ended: {ended:?}"),
+        ended = &mut follower => panic!("it has ended: {ended:?}"),
         () = becomes_what_is_there => {}
         () = tokio::time::sleep(Duration::from_secs(60)) => panic!("{:?}", copy.lock()),
     }
+    follower.abort();
     database.stop().await;
 }
