@@ -10,7 +10,7 @@ use crate::volume::{Purpose, Reservation, Volume};
 use doug_raft::Time;
 use doug_storage::StorageError;
 use doug_storage::compaction::{CompactionJob, Survey, Surveyed};
-use doug_storage::tree::{FlushJob, Progress, TreeChange};
+use doug_storage::tree::{FlushJob, Pressure, Progress, TreeChange};
 use std::sync::Arc;
 
 /// A piece of background work that is under way, with its room. Dropped, it changes nothing.
@@ -54,6 +54,19 @@ impl Passing {
         } else {
             None
         }
+    }
+}
+
+/// How a replica's tree bears that more is applied. Memtables that cannot be flushed must not fill
+/// memory or volume. Level 0 gets no shorter while no compaction finds room: to wait for that
+/// would stall the partition without a word; filled on, the volume refuses writes in words.
+pub fn pressure(partition: &ReplicaData, memtables_full: bool, volume: &Volume) -> Pressure {
+    if memtables_full {
+        Pressure::Stop
+    } else if volume.compacts() {
+        partition.pressure()
+    } else {
+        partition.flush_pressure()
     }
 }
 

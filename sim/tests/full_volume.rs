@@ -10,7 +10,9 @@ use doug_sim::run::run;
 #[test]
 fn full_volumes_are_freed_by_deletes_and_take_writes_again() {
     let (mut full, mut again, mut looked) = (0, 0, 0);
-    for seed in 1..=3 {
+    // Found by these: snapshots of a killed node outlived its start; a follower applied more
+    // than it had room to flush.
+    for seed in [2, 19] {
         let mut plan = Plan::draw(seed);
         full_volumes(&mut plan);
         let report = run(plan, Tracing::Off);

@@ -1,10 +1,15 @@
-//! The memtables of all replicas of a node stay within their share of its memory.
+//! The memtables of all replicas of a node stay within their share of its memory, and within what
+//! its volume has room for.
 //!
 //! Each replica flushes its own memtable when that is full; a node of many replicas holds too much
 //! long before any of them is. Then the largest memtables are flushed, however small they are.
 //! **Invariant:** nothing is applied while all together are a quarter beyond their share, so that
 //! they exceed that by one piece of work at most. It is counted with every piece of work: what is
 //! measured now and then only would be exceeded by whatever a disk takes meanwhile.
+//!
+//! **Invariant:** nothing is applied that could not be flushed. A node that only follows does not
+//! refuse what its leader sends; on the fuller volume its memtables would grow beyond the room that
+//! is left, no flush would be granted any more, and nothing else would ever free any.
 
 use doug_storage::ReplicaKey;
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,6 +18,8 @@ use std::collections::{BTreeMap, BTreeSet};
 #[derive(Debug)]
 pub struct MemtableMemory {
     share: u64,
+    /// What the volume has room for once they are tables.
+    room: u64,
     total: u64,
     held: BTreeMap<ReplicaKey, u64>,
     /// The same by size, but for those whose flush was asked for.
@@ -25,7 +32,17 @@ impl MemtableMemory {
     /// All memtables together may take `share` bytes.
     pub fn new(share: u64) -> Self {
         let (held, by_size) = (BTreeMap::new(), BTreeSet::new());
-        Self { share, total: 0, held, by_size, leaving: 0 }
+        Self { share, room: u64::MAX, total: 0, held, by_size, leaving: 0 }
+    }
+
+    /// The volume has room for so many bytes of memtables, once they are tables.
+    pub fn has_room(&mut self, room: u64) {
+        self.room = room;
+    }
+
+    /// Beyond this the largest are flushed.
+    fn soft_limit(&self) -> u64 {
+        self.share.min(self.room / 5 * 4)
     }
 
     /// The memtables of a replica, active and frozen, take so many bytes now; none once it is gone.
@@ -49,13 +66,14 @@ impl MemtableMemory {
     }
 
     /// The replicas whose memtables are to be flushed now, the largest first: so many that the
-    /// rest take no more than three quarters of the share. None while all are within it.
+    /// rest take no more than three quarters of what they may. None while all are within it.
     pub fn to_flush(&mut self) -> Vec<ReplicaKey> {
         let mut replicas = Vec::new();
-        if self.total <= self.share {
+        let limit = self.soft_limit();
+        if self.total <= limit {
             return replicas;
         }
-        while self.total - self.leaving > self.share / 4 * 3
+        while self.total - self.leaving > limit / 4 * 3
             && let Some((bytes, replica)) = self.by_size.pop_last()
         {
             self.leaving += bytes;
@@ -84,7 +102,7 @@ impl MemtableMemory {
 
     /// Whether so much is held that nothing may be applied.
     pub fn is_full(&self) -> bool {
-        self.total > self.share + self.share / 4
+        self.total > self.share + self.share / 4 || self.total >= self.room
     }
 }
 
@@ -149,6 +167,22 @@ mod tests {
         assert!(memory.is_full());
         memory.retain(&BTreeSet::from([key(2)]));
         assert_eq!(memory.total(), 66);
+    }
+
+    #[test]
+    fn on_a_full_volume_they_hold_no_more_than_it_has_room_for() {
+        let mut memory = holding(1_000, &[10, 60, 30]);
+        assert!(!memory.is_full());
+        memory.has_room(100);
+        assert!(memory.is_full(), "one more piece of work would find no room as a table");
+        assert_eq!(flushed(&mut memory), [2]);
+        memory.note(key(2), 0);
+        assert!(!memory.is_full());
+        memory.has_room(0);
+        assert_eq!(flushed(&mut memory), [3, 1]);
+        memory.note(key(1), 0);
+        memory.note(key(3), 0);
+        assert!(memory.is_full(), "there is no room for the first piece either");
     }
 
     #[test]

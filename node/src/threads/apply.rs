@@ -3,6 +3,7 @@
 use super::Pulse;
 use super::memory::note_memtables;
 use crate::apply::{AppliedWork, ApplyError, Change, ReplicaData, Unapplied};
+use crate::background;
 use crate::engine::Engine;
 use crate::engine::removal::leave_if_damaged;
 use crate::engine::requests::Asked;
@@ -104,17 +105,11 @@ fn end(replica: ReplicaKey, error: &dyn std::fmt::Display) {
     doug_streams::exit(1);
 }
 
-/// How the replica's tree bears more. Memtables that cannot be flushed must not fill the
-/// memory. Level 0 gets no shorter while no compaction finds room: to wait for that would
-/// stall the partition without a word; filled on, the volume refuses writes in words.
+/// How the replica bears more; what makes it bear more is asked for.
 fn pressure(replica: ReplicaKey, memtables_full: bool, engine: &Engine) -> Pressure {
     let Some(partition) = engine.partition(replica.partition) else { return Pressure::None };
-    if memtables_full {
-        return Pressure::Stop;
-    }
-    let pressure =
-        if engine.volume.compacts() { partition.pressure() } else { partition.flush_pressure() };
-    if pressure != Pressure::None {
+    let pressure = background::pressure(&partition, memtables_full, &engine.volume);
+    if pressure != Pressure::None && !memtables_full {
         engine.maintain(&partition);
     }
     pressure

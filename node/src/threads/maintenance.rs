@@ -50,7 +50,8 @@ pub fn run(tasks: Receiver<MaintenanceTask>, engine: Arc<Engine>, pulse: Pulse) 
 /// compaction back.
 fn tidy(engine: &Engine, pulse: &Pulse) -> Result<(), StorageError> {
     engine.scan_pins.expire(engine.clock.now());
-    engine.store.tidy_snapshots(Duration::from_micros(engine.clock.now().0))?;
+    let now = Duration::from_micros(engine.clock.now().0);
+    engine.store.tidy_snapshots(now, engine.volume.wants_room())?;
     let partitions: Vec<_> = engine.partitions.read().values().cloned().collect();
     for partition in partitions {
         jobs(partition.key(), false, engine, pulse)?;
@@ -70,10 +71,12 @@ fn jobs(
     }
     loop {
         let (volume, now) = (&engine.volume, engine.clock.now());
-        let Some(work) = Background::next(&partition, force, volume, now) else { return Ok(()) };
-        force = false;
-        // A memtable that is frozen for a flush is given the sessions first.
+        let work = Background::next(&partition, force, volume, now);
+        // A memtable that is frozen for a flush is given the sessions first, whether or not the
+        // flush finds room.
         note_memtables(engine, replica, partition.memtable_bytes());
+        let Some(work) = work else { return Ok(()) };
+        force = false;
         match drive(work, engine, pulse) {
             Ok(Some(change)) => publish(&partition, change, engine)?,
             Ok(None) if engine.is_stopping() => return Ok(()),

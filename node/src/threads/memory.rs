@@ -1,5 +1,5 @@
-//! Memtables of all replicas together stay within their share of the memory: they are flushed as
-//! [`MemtableMemory`](crate::flow::MemtableMemory) decides.
+//! Memtables of all replicas together stay within their share of the memory and the volume: they
+//! are flushed as [`MemtableMemory`](crate::flow::MemtableMemory) decides.
 
 use crate::engine::Engine;
 use crate::engine::tasks::MaintenanceTask;
@@ -24,6 +24,13 @@ pub fn measure(engine: &Engine) -> u64 {
     memtables.ask_again();
     flush(engine, memtables.to_flush());
     memtables.total()
+}
+
+/// The volume has room for so many bytes of memtables: what is beyond that is flushed.
+pub fn limit(engine: &Engine, room: u64) {
+    let mut memtables = engine.memtables.lock();
+    memtables.has_room(room);
+    flush(engine, memtables.to_flush());
 }
 
 fn flush(engine: &Engine, replicas: Vec<ReplicaKey>) {

@@ -37,6 +37,7 @@ pub fn measure(engine: &Engine) {
     let needs = Needs { log: engine.log_reader.growth(), memtables };
     // Where nothing can be known of it, the volume is left to whoever watches it.
     let Ok(changed) = engine.volume.measure(|| engine.store.space(), needs) else { return };
+    memory::limit(engine, engine.volume.room_for_memtables());
     if engine.volume.wants_flushes(engine.clock.now()) {
         flush_deletes(engine);
     }

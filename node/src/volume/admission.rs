@@ -68,6 +68,14 @@ impl Room {
         self.total / RESERVED
     }
 
+    /// The part of it that nothing but a compaction may take: somebody must still be able to make
+    /// room once all others have taken theirs. Half of it is for deletes, half of that for what
+    /// was admitted before.
+    #[must_use]
+    pub fn to_compact(&self) -> u64 {
+        self.reserve() / 4
+    }
+
     /// Whether less than five times of what is kept free is left.
     #[must_use]
     pub fn is_scarce(&self) -> bool {

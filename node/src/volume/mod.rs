@@ -160,6 +160,17 @@ impl Volume {
         reservation
     }
 
+    /// Bytes that memtables may hold in all, so that each of them finds room as a table beside what
+    /// others were promised. Compactions do not count: they give back what they take. All that one
+    /// can think of before the volume was measured, and where it cannot be.
+    pub fn room_for_memtables(&self) -> u64 {
+        let state = self.state.lock();
+        let Some(room) = state.room else { return u64::MAX };
+        // What is being flushed counts as a memtable and as a promise until it is published.
+        let taken = state.needs.log + state.ledger.lasting() + room.to_compact();
+        (room.free + state.ledger.flushing()).saturating_sub(taken)
+    }
+
     /// Bytes that a compaction could reserve now.
     pub fn room_to_compact(&self) -> u64 {
         self.state.lock().left_for(Purpose::Compaction)
@@ -203,10 +214,14 @@ impl State {
     fn left_for(&self, purpose: Purpose) -> u64 {
         let Some(room) = self.room else { return if self.measured { u64::MAX } else { 0 } };
         let Needs { log, memtables } = self.needs;
-        // A flush takes the room that its memtable counted for.
-        let memtables = if purpose == Purpose::Flush { 0 } else { memtables };
+        // A flush takes the room that its memtable counted for; a snapshot leaves a compaction's.
+        let (memtables, compactions) = match purpose {
+            Purpose::Flush => (0, 0),
+            Purpose::Compaction => (memtables, 0),
+            Purpose::Snapshot => (memtables, room.to_compact()),
+        };
         let promised = if has_bug(Bug::ReservationIgnored) { 0 } else { self.ledger.outstanding() };
-        room.free.saturating_sub(log).saturating_sub(memtables).saturating_sub(promised)
+        room.free.saturating_sub(log + memtables + compactions).saturating_sub(promised)
     }
 }
 
@@ -217,6 +232,8 @@ mod tests {
     use tonic::Code;
 
     const NEEDS: Needs = Needs { log: 100, memtables: 28 };
+    /// What of 3,200 bytes is for compactions alone.
+    const TO_COMPACT: u64 = 25;
 
     fn volume() -> Arc<Volume> {
         Arc::new(Volume::default())
@@ -292,7 +309,7 @@ mod tests {
     #[test]
     fn of_two_snapshots_that_each_would_fit_the_second_is_refused_until_the_first_has_ended() {
         let volume = volume();
-        measured(&volume, 300 + 128);
+        measured(&volume, 300 + 128 + TO_COMPACT);
         let first = volume.reserve(Purpose::Snapshot, 200).expect("300 bytes are free");
         assert!(volume.reserve(Purpose::Snapshot, 200).is_none());
         drop(first);
@@ -302,11 +319,11 @@ mod tests {
     #[test]
     fn what_a_snapshot_has_written_counts_once() {
         let volume = volume();
-        measured(&volume, 428);
+        measured(&volume, 428 + TO_COMPACT);
         let mut first = volume.reserve(Purpose::Snapshot, 200).expect("there is room");
         first.wrote(150);
         assert!(volume.reserve(Purpose::Snapshot, 101).is_none(), "nothing has measured it");
-        measured(&volume, 278);
+        measured(&volume, 278 + TO_COMPACT);
         assert!(volume.reserve(Purpose::Snapshot, 101).is_none());
         let second = volume.reserve(Purpose::Snapshot, 100).expect("50 are still to come");
         drop((first, second));
@@ -333,6 +350,27 @@ mod tests {
         flush.wrote(28);
         measured(&volume, 128);
         assert_eq!(volume.room_to_compact(), 28, "needed no more, though it is in memory still");
+    }
+
+    /// A follower with the fuller volume applied on until no flush of its memtables was granted
+    /// any more, and with them in the way no compaction either (seed 19 of the hunting ground).
+    #[test]
+    fn memtables_have_room_for_what_can_be_flushed_and_leave_a_compaction_some() {
+        let volume = volume();
+        assert_eq!(volume.room_for_memtables(), u64::MAX, "nothing is known");
+        measured(&volume, 100 + 70 + TO_COMPACT);
+        assert_eq!(volume.room_for_memtables(), 70);
+        let snapshot = volume.reserve(Purpose::Snapshot, 30).expect("there is room");
+        assert_eq!(volume.room_for_memtables(), 40);
+        let mut flush = volume.reserve(Purpose::Flush, 40).expect("all that memtables may hold");
+        assert_eq!(volume.room_for_memtables(), 40, "it is a memtable still");
+        flush.wrote(10);
+        measured(&volume, 90 + 70 + TO_COMPACT);
+        assert_eq!(volume.room_for_memtables(), 40);
+        drop((snapshot, flush));
+        measured(&volume, 100 + TO_COMPACT - 1);
+        assert_eq!(volume.room_for_memtables(), 0);
+        assert!(volume.reserve(Purpose::Snapshot, 1).is_none());
     }
 
     #[test]

@@ -11,6 +11,7 @@ use crate::events::NodeEvent;
 use crate::time::micros;
 use bytes::Bytes;
 use doug_node::apply::{ApplyError, ReplicaData, Unapplied};
+use doug_node::background;
 use doug_node::catalog;
 use doug_node::flow::Next;
 use doug_node::host::{Event, undecided};
@@ -33,11 +34,8 @@ impl Process {
         let now = cx.now.exact();
         let (partitions, full) = (&self.partitions, self.memtables.is_full());
         let pressure = |replica: ReplicaKey| {
-            if full {
-                return Pressure::Stop;
-            }
             let held = partitions.get(&replica.partition).filter(|held| held.key() == replica);
-            held.map_or(Pressure::None, |partition| partition.pressure())
+            held.map_or(Pressure::None, |held| background::pressure(held, full, &self.volume))
         };
         let work = match self.to_apply.next(now, pressure) {
             Next::Work(work) => work,

@@ -34,12 +34,21 @@ pub(super) enum Task {
 
 /// What a worker is at.
 pub(super) enum Work {
-    Look { replica: ReplicaKey, force: bool },
-    Fetch { host: usize, fetch: Fetch },
+    Look {
+        replica: ReplicaKey,
+        force: bool,
+    },
+    Fetch {
+        host: usize,
+        fetch: Fetch,
+    },
     Publish(Arc<Descriptor>),
     TailRepaired(ReplicaKey),
     Remove(ReplicaKey),
     Job(Arc<ReplicaData>, Background),
+    /// A step is under way. What it enqueues goes to others: given to this worker, it would be
+    /// lost when the step ends.
+    Stepping,
 }
 
 /// Bytes of one step of a job.
@@ -75,8 +84,12 @@ impl Process {
     }
 
     pub(super) fn work(&mut self, worker: usize, cx: &mut Context) -> Result<(), Death> {
-        let Some(work) = self.workers[worker].take() else { return Ok(()) };
+        let Some(work) = self.workers[worker].replace(Work::Stepping) else {
+            self.workers[worker] = None;
+            return Ok(());
+        };
         self.workers[worker] = match work {
+            Work::Stepping => unreachable!("a worker steps within its step"),
             Work::Look { replica, force } => self.look(replica, force, cx),
             Work::Fetch { host, fetch } => self.read_back(host, fetch, cx)?,
             Work::Publish(descriptor) => {
@@ -101,19 +114,21 @@ impl Process {
                 Err(error) => self.give_job_up(&partition, error, cx)?,
             },
         };
-        match self.workers[worker] {
-            Some(_) => self.work_soon(worker, cx),
-            None => self.wake(cx),
+        if self.workers[worker].is_some() {
+            self.work_soon(worker, cx);
         }
+        self.wake(cx);
         Ok(())
     }
 
     fn look(&mut self, replica: ReplicaKey, force: bool, cx: &mut Context) -> Option<Work> {
         let partition = self.partition(replica)?;
         let now = self.clock.local(cx.now);
-        let job = Background::next(&partition, force, &self.volume, now)?;
-        // A memtable that is frozen for a flush is given the sessions first.
+        let job = Background::next(&partition, force, &self.volume, now);
+        // A memtable that is frozen for a flush is given the sessions first, whether or not the
+        // flush finds room.
         self.note_memtables(&partition, cx);
+        let job = job?;
         if matches!(job, Background::Survey(_)) {
             cx.coverage.hit("table looked through for room");
         }
@@ -194,7 +209,7 @@ impl Process {
             self.enqueue(Task::Jobs(replica), cx);
         }
         self.store.delete_obsolete_files()?;
-        self.store.tidy_snapshots(cx.now.elapsed())?;
+        self.store.tidy_snapshots(cx.now.elapsed(), self.volume.wants_room())?;
         self.schedule(TIDY, NodeEvent::Tidy, cx);
         Ok(())
     }

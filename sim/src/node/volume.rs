@@ -28,6 +28,8 @@ impl Process {
         let Ok(changed) = self.volume.measure(|| self.store.space(), needs) else {
             return Ok(());
         };
+        self.memtables.has_room(self.volume.room_for_memtables());
+        self.flush_memtables(cx);
         match changed {
             Some(WriteAdmission::Writes) => cx.coverage.hit("volume has room again"),
             Some(WriteAdmission::Deletes) => cx.coverage.hit("volume full"),

@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use super::names;
 use super::partial::Partial;
 use super::source::{remove, verify_table};
-use super::{Chunk, IDLE, MAX_CHUNK_BYTES, SnapshotInfo, SnapshotTable};
+use super::{Chunk, MAX_CHUNK_BYTES, SnapshotInfo, SnapshotTable};
 use crate::disk::Disk;
 use crate::simulation::crash_point;
 use crate::{ReplicaKey, Result, StorageError};
@@ -298,9 +298,9 @@ impl IncomingFiles {
         }
     }
 
-    /// Removes what is unwanted or was idle for too long; `now` as
+    /// Removes what is unwanted or was idle for as long as `patience`; `now` as
     /// [`Store::tidy_snapshots`](crate::store::Store::tidy_snapshots) has it.
-    pub fn tidy(&self, now: Duration) -> Result<()> {
+    pub fn tidy(&self, now: Duration, patience: Duration) -> Result<()> {
         let mut replicas = self.replicas.lock();
         let mut gone = Vec::new();
         for (replica, leftover) in replicas.iter_mut() {
@@ -309,7 +309,7 @@ impl IncomingFiles {
                 continue;
             }
             let since = *leftover.idle_since.get_or_insert(now);
-            if leftover.unwanted || now.saturating_sub(since) >= IDLE {
+            if leftover.unwanted || now.saturating_sub(since) >= patience {
                 gone.push(*replica);
             }
         }

@@ -32,9 +32,12 @@ pub use source::Snapshot;
 pub const CHUNK_BYTES: usize = 512 << 10;
 /// The largest chunk that is accepted.
 pub const MAX_CHUNK_BYTES: usize = 4 << 20;
-/// A snapshot that nobody sends or receives is kept for so many microseconds, for the
-/// sender or the receiver to come back.
+/// A snapshot that nobody sends or receives is kept for so long, for the sender or the receiver
+/// to come back.
 pub const IDLE: Duration = Duration::from_secs(5 * 60);
+/// The same where the volume is short of room. A snapshot keeps tables that compactions have
+/// replaced long since; to make it anew costs less than to refuse writes for want of their room.
+pub const IDLE_SHORT_OF_ROOM: Duration = Duration::from_secs(10);
 
 /// A piece of a table.
 #[derive(Clone, Debug, PartialEq, Eq)]

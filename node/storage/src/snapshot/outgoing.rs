@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
+use super::Snapshot;
 use super::incoming::remove_files;
 use super::names;
-use super::{IDLE, Snapshot};
 use crate::disk::Disk;
 use crate::table::FileId;
 use crate::tree::Checkpoint;
@@ -40,7 +40,9 @@ impl Kept {
 }
 
 impl Outgoing {
-    /// Takes over what an earlier process left whole of replicas that live.
+    /// Takes over what an earlier process left whole of replicas that live. Of each only the
+    /// newest is wanted: a node that is killed again and again, before it has tidied, would
+    /// gather one for each of its lives otherwise.
     pub fn load(
         disk: Arc<dyn Disk>,
         dir: PathBuf,
@@ -59,6 +61,10 @@ impl Outgoing {
                 all.push(Kept::new(snapshot));
                 all.sort_by_key(|kept| kept.snapshot.info().applied);
             }
+        }
+        for all in kept.values_mut() {
+            let older = all.len() - 1;
+            all[..older].iter_mut().for_each(|older| older.unwanted = true);
         }
         remove_files(&*disk, &dir, |replica, rest| {
             let all = kept.get(&replica).map_or(&[][..], |all| all);
@@ -133,9 +139,9 @@ impl Outgoing {
         }
     }
 
-    /// Deletes what is unwanted or was idle for too long; `now` as
+    /// Deletes what is unwanted or was idle for as long as `patience`; `now` as
     /// [`Store::tidy_snapshots`](crate::store::Store::tidy_snapshots) has it.
-    pub fn tidy(&self, now: Duration) -> Result<()> {
+    pub fn tidy(&self, now: Duration, patience: Duration) -> Result<()> {
         let mut kept = self.kept.lock();
         let mut outcome = Ok(());
         for all in kept.values_mut() {
@@ -145,7 +151,7 @@ impl Outgoing {
                     return true;
                 }
                 let since = *kept.idle_since.get_or_insert(now);
-                let idle = now.saturating_sub(since) >= IDLE;
+                let idle = now.saturating_sub(since) >= patience;
                 if !(kept.unwanted || idle) {
                     return true;
                 }

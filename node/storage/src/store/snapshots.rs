@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::Store;
 use crate::cache::BlockCache;
-use crate::snapshot::{Incoming, OwnTable, Snapshot, SnapshotInfo};
+use crate::snapshot::{IDLE, IDLE_SHORT_OF_ROOM, Incoming, OwnTable, Snapshot, SnapshotInfo};
 use crate::table::{FileId, Table};
 use crate::tree::{self, Checkpoint, SnapshotTables, Tree};
 use crate::{ReplicaKey, Result, StorageError};
@@ -109,10 +109,12 @@ impl Store {
         tree::adopt(&self.context, &incoming.files()?, info.gc_floor, info.applied.index)
     }
 
-    /// Deletes what snapshots left behind: sent, superseded, or idle for some minutes. For a
-    /// timer; `now` is the time since a moment, always the same, by a clock that does not go back.
-    pub fn tidy_snapshots(&self, now: Duration) -> Result<()> {
-        self.outgoing.tidy(now)?;
-        self.incoming.tidy(now)
+    /// Deletes what snapshots left behind: sent, superseded, or idle for some minutes, for
+    /// seconds where the volume is `short_of_room`. For a timer; `now` is the time since a
+    /// moment, always the same, by a clock that does not go back.
+    pub fn tidy_snapshots(&self, now: Duration, short_of_room: bool) -> Result<()> {
+        let patience = if short_of_room { IDLE_SHORT_OF_ROOM } else { IDLE };
+        self.outgoing.tidy(now, patience)?;
+        self.incoming.tidy(now, patience)
     }
 }
