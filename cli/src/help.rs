@@ -14,7 +14,10 @@ const GROUPS: [(&str, &[&str]); 6] = [
     ("Running a database", &["demo", "node", "facade", "create"]),
     (
         "Keys and values",
-        &["put", "get", "history", "del", "incr", "txn", "scan", "watch", "load", "dump", "bench"],
+        &[
+            "put", "get", "history", "ttl", "del", "incr", "txn", "scan", "watch", "load", "dump",
+            "bench",
+        ],
     ),
     ("Looking", &["status", "top", "doctor"]),
     ("Steering", &STEERING),

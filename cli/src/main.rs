@@ -70,6 +70,8 @@ enum Command {
     Get(commands::get::Args),
     /// Show the versions that a key had
     History(commands::history::Args),
+    /// Say when a key expires
+    Ttl(commands::ttl::Args),
     /// Delete a key
     Del(commands::del::Args),
     /// Add to the number that a key holds
@@ -124,6 +126,7 @@ impl Command {
             Command::Get(_)
                 | Command::History(_)
                 | Command::Put(_)
+                | Command::Ttl(_)
                 | Command::Del(_)
                 | Command::Incr(_)
                 | Command::Txn(_)
@@ -269,6 +272,7 @@ async fn run(command: Command, globals: &Globals) -> anyhow::Result<Exit> {
         Command::Put(args) => commands::put::run(args, globals).await,
         Command::Get(args) => commands::get::run(args, globals).await,
         Command::History(args) => commands::history::run(args, globals).await,
+        Command::Ttl(args) => commands::ttl::run(args, globals).await,
         Command::Del(args) => commands::del::run(args, globals).await,
         Command::Incr(args) => commands::incr::run(args, globals).await,
         Command::Txn(args) => commands::txn::run(args, globals).await,

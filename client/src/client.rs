@@ -4,7 +4,7 @@ use crate::engine::{Engine, prepare};
 use crate::options::{At, If, Range, Read, ScanOptions};
 use crate::scan::{ScanStream, merged_page, partitions_of};
 use crate::settings::{Mode, Settings};
-use crate::transaction::{Step, Transaction};
+use crate::transaction::{Step, Transaction, whole_milliseconds};
 use crate::watch::{Watch, WatchOptions};
 use bytes::Bytes;
 use doug_proto::error::Fault;
@@ -45,9 +45,11 @@ pub enum Write {
 impl Write {
     fn to_wire(&self) -> v1::WriteOperation {
         let operation = match self.clone() {
-            Write::Put(key, value) => {
-                write_operation::Operation::Put(v1::PutOperation { key, value })
-            }
+            Write::Put(key, value) => write_operation::Operation::Put(v1::PutOperation {
+                key,
+                value,
+                ..Default::default()
+            }),
             Write::Delete(key) => write_operation::Operation::Delete(v1::DeleteOperation { key }),
         };
         v1::WriteOperation { operation: Some(operation) }
@@ -200,6 +202,32 @@ impl Client {
             key: key.into(),
             value: value.into(),
             condition: condition.to_wire(),
+            ..Default::default()
+        };
+        match self.execute(Operation::Put(request), self.deadline()).await? {
+            Answer::Put(answer) => Ok(answer),
+            other => Err(mismatch("put", &other)),
+        }
+    }
+
+    /// Like [`Client::put`], and the key expires `ttl` (1 millisecond to ten years, in whole
+    /// milliseconds) after the write, by the partition's clock: never before, and soon after. A
+    /// later put that says no time clears that.
+    ///
+    /// # Errors
+    /// As [`Client::execute`].
+    pub async fn put_expiring(
+        &self,
+        key: impl Into<Bytes>,
+        value: impl Into<Bytes>,
+        condition: If,
+        ttl: Duration,
+    ) -> Result<v1::PutResponse, Fault> {
+        let request = v1::PutRequest {
+            key: key.into(),
+            value: value.into(),
+            condition: condition.to_wire(),
+            ttl_milliseconds: Some(whole_milliseconds(ttl)),
             ..Default::default()
         };
         match self.execute(Operation::Put(request), self.deadline()).await? {

@@ -3,6 +3,7 @@
 use crate::options::Range;
 use bytes::Bytes;
 use doug_proto::v1::{self, Relation, condition::Test, transact_operation::Operation};
+use std::time::Duration;
 
 /// What must hold of a key, or of every key in a range, for the first list of a
 /// [`Transaction`] to be carried out.
@@ -81,7 +82,14 @@ pub enum Step {
     /// Counts the keys of a range.
     Count(Range),
     /// Writes a key.
-    Put(Bytes, Bytes),
+    Put {
+        /// Which.
+        key: Bytes,
+        /// What it holds then.
+        value: Bytes,
+        /// After how long it expires (1 millisecond to ten years); never if nothing is said.
+        ttl: Option<Duration>,
+    },
     /// Deletes a key.
     Delete(Bytes),
     /// Deletes every key of a range.
@@ -99,7 +107,12 @@ impl Step {
 
     /// Writes `value` to `key`.
     pub fn put(key: impl Into<Bytes>, value: impl Into<Bytes>) -> Self {
-        Self::Put(key.into(), value.into())
+        Self::Put { key: key.into(), value: value.into(), ttl: None }
+    }
+
+    /// Writes `value` to `key`, which expires after `ttl`.
+    pub fn put_expiring(key: impl Into<Bytes>, value: impl Into<Bytes>, ttl: Duration) -> Self {
+        Self::Put { key: key.into(), value: value.into(), ttl: Some(ttl) }
     }
 
     /// Deletes `key`.
@@ -127,7 +140,10 @@ impl Step {
             Step::Count(range) => {
                 Operation::Count(v1::CountOperation { range: Some(range.to_wire()) })
             }
-            Step::Put(key, value) => Operation::Put(v1::PutOperation { key, value }),
+            Step::Put { key, value, ttl } => {
+                let ttl_milliseconds = ttl.map(whole_milliseconds);
+                Operation::Put(v1::PutOperation { key, value, ttl_milliseconds })
+            }
             Step::Delete(key) => Operation::Delete(v1::DeleteOperation { key }),
             Step::DeleteRange(range) => {
                 Operation::DeleteRange(v1::DeleteRangeOperation { range: Some(range.to_wire()) })
@@ -136,6 +152,11 @@ impl Step {
         };
         v1::TransactOperation { operation: Some(operation) }
     }
+}
+
+/// Too long is still too long as a number.
+pub(crate) fn whole_milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Conditions and two lists of operations, of which one is carried out: atomically, at one

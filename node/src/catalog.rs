@@ -48,7 +48,8 @@ pub fn creation_write(catalog: &ReplicaData, creation: &Bytes) -> Result<Option<
     let key = Bytes::from_static(CREATION);
     let test = Some(Test::Exists(false));
     let absent = v1::Condition { key: key.clone(), test, ..Default::default() };
-    let put = Operation::Put(v1::PutOperation { key, value: creation.clone() });
+    let put =
+        Operation::Put(v1::PutOperation { key, value: creation.clone(), ..Default::default() });
     let command = v1::command::Command::Write(v1::WriteCommand {
         conditions: vec![absent],
         then: vec![v1::TransactOperation { operation: Some(put) }],

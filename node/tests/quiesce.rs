@@ -6,7 +6,7 @@ mod three_nodes;
 
 use bytes::Bytes;
 use doug_node::host::{Effects, Event, Host, HostConfig, ReadKind, RestoredReplica};
-use doug_node::work::{RequestId, Sequence};
+use doug_node::work::{RequestId, Sequence, encode_command};
 use doug_proto::v1;
 use doug_raft::{Batch, BatchTime, Clock, ReplicaId, Role, Stamp, Term, Time, UnquiesceCause};
 use doug_storage::ReplicaKey;
@@ -25,6 +25,8 @@ struct Seen {
     applied: Vec<RequestId>,
     unquiesces: BTreeMap<UnquiesceCause, u64>,
     campaigns_at_once: usize,
+    /// Commands that end keys, applied by each replica.
+    expiries: usize,
 }
 
 /// What one replica's log holds.
@@ -61,6 +63,10 @@ struct Trio {
     persisted: Vec<(usize, Sequence)>,
     /// By host and partition.
     logs: BTreeMap<(usize, u64), Log>,
+    /// What all wall clocks show.
+    wall: Clock,
+    /// When a key of partition 1 is due, until a command ends it.
+    due: Option<Clock>,
 }
 
 impl Trio {
@@ -74,6 +80,8 @@ impl Trio {
             seen: Seen::default(),
             persisted: Vec::new(),
             logs: BTreeMap::new(),
+            wall: Clock(0),
+            due: None,
         };
         for (host, quiesce_after) in quiesce_after.into_iter().enumerate() {
             trio.boot(host, quiesce_after);
@@ -153,11 +161,8 @@ impl Trio {
         let end = self.now.after(duration);
         while self.now < end {
             self.now = self.now.after(10 * MILLISECOND);
-            let now = self.now;
-            self.hosts
-                .iter_mut()
-                .flatten()
-                .for_each(|host| host.step(now, Event::Tick { wall: Clock(0) }));
+            let (now, wall) = (self.now, self.wall);
+            self.hosts.iter_mut().flatten().for_each(|host| host.step(now, Event::Tick { wall }));
             self.settle();
         }
     }
@@ -208,9 +213,14 @@ impl Trio {
         for work in effects.apply {
             let (replica, last) = (work.replica, work.batches.last().expect("never empty"));
             let index = last.batch.last();
+            let commands = work.batches.iter().flat_map(|applied| applied.batch.commands());
+            let expiries = commands.filter(|command| *command == expire()).count();
+            self.seen.expiries += expiries;
+            let next_expiry = self.due.filter(|_| replica.partition == 1 && expiries == 0);
             self.seen.applied.extend(work.batches.into_iter().flat_map(|b| b.waiting));
-            self.host(host)
-                .step(now, Event::Applied { replica, index, feature_level: 2, wanted: None });
+            let applied =
+                Event::Applied { replica, index, feature_level: 2, wanted: None, next_expiry };
+            self.host(host).step(now, applied);
         }
         for (to, turn) in effects.turns {
             let to = to.bits() as usize - 1;
@@ -258,6 +268,27 @@ fn a_write_unquiesces_its_partition_and_no_other() {
     assert_eq!(trio.quiesced_replicas(), [29, 29, 29]);
     trio.pass(2 * SECOND);
     assert_eq!(trio.quiesced_replicas(), [30, 30, 30], "and it is quiesced again");
+}
+
+fn expire() -> Bytes {
+    let expire = v1::command::Command::Expire(v1::ExpireCommand {});
+    encode_command(&v1::Command { command: Some(expire) })
+}
+
+#[test]
+fn a_quiesced_partition_unquiesces_for_a_key_that_is_due_and_not_before() {
+    let mut trio = Trio::quiesced(3);
+    (trio.wall, trio.due) = (Clock(1_000), Some(Clock(9_000)));
+    trio.write(0, 1, 1);
+    trio.pass(3 * SECOND);
+    assert_eq!(trio.quiesced_replicas(), [3, 3, 3]);
+    assert_eq!(trio.seen.expiries, 0);
+    trio.wall = Clock(9_000);
+    trio.pass(100 * MILLISECOND);
+    assert_eq!(trio.seen.expiries, 3, "one command, at each replica");
+    assert_eq!(trio.quiesced_replicas(), [2, 2, 2]);
+    trio.pass(3 * SECOND);
+    assert_eq!((trio.seen.expiries, trio.quiesced_replicas()), (3, [3, 3, 3]));
 }
 
 #[test]

@@ -86,7 +86,10 @@ fn what_a_start_did_not_keep_is_read_again_and_applied() {
         for work in effects.apply {
             applied.extend(work.batches.into_iter().map(|apply| apply.batch));
             let index = applied.last().map_or(0, Batch::last);
-            host.step(now, Event::Applied { replica: KEY, index, feature_level: 1, wanted: None });
+            let (feature_level, wanted, next_expiry) = (1, None, None);
+            let applied =
+                Event::Applied { replica: KEY, index, feature_level, wanted, next_expiry };
+            host.step(now, applied);
         }
     }
     let written: Vec<Batch> = (1..=BATCHES).map(batch).collect();

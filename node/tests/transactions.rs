@@ -10,6 +10,7 @@ use doug_proto::v1::obstacle::Reason;
 use doug_proto::v1::operation_answer::Answer;
 use doug_proto::v1::transact_operation::Operation;
 use doug_proto::v1::{self, KeyRange, Relation, TransactOperation, condition::Test};
+use doug_raft::Clock;
 use prost::Message;
 use support::{Bench, descriptor, put, register, when, write};
 
@@ -23,7 +24,7 @@ fn get(key: &'static str) -> TransactOperation {
 
 fn set(key: &'static str, value: &'static str) -> TransactOperation {
     let (key, value) = (key.into(), value.into());
-    operation(Operation::Put(v1::PutOperation { key, value }))
+    operation(Operation::Put(v1::PutOperation { key, value, ..Default::default() }))
 }
 
 fn delete(key: &'static str) -> TransactOperation {
@@ -247,7 +248,7 @@ fn a_transaction_visits_only_so_many_keys_and_answers_only_so_much() {
     assert_eq!(bench.contents().0.len(), 2);
 
     let large = vec![b'v'; limits::VALUE_BYTES];
-    let value = v1::PutOperation { key: "large".into(), value: large.into() };
+    let value = v1::PutOperation { key: "large".into(), value: large.into(), ..Default::default() };
     bench.apply_one(then(vec![operation(Operation::Put(value))]));
     assert_eq!(obstacle(bench.apply_one(then(vec![get("large"); 2]))), None);
     let outcome = bench.apply_one(then(vec![get("large"); 3]));
@@ -260,7 +261,8 @@ fn what_ranges_hold_is_bounded_in_bytes_too_whatever_is_asked_of_it() {
     let fit = limits::RANGE_BYTES / limits::VALUE_BYTES;
     for number in 0..fit {
         let (key, value) = (format!("k{number}").into(), vec![b'v'; limits::VALUE_BYTES].into());
-        let large = operation(Operation::Put(v1::PutOperation { key, value }));
+        let large =
+            operation(Operation::Put(v1::PutOperation { key, value, ..Default::default() }));
         bench.apply_one(then(vec![large]));
         bench.flush();
     }
@@ -320,7 +322,8 @@ fn a_transaction_that_only_reads_is_answered_from_a_view() {
         ..Default::default()
     };
     let view = bench.partition.reader().view();
-    let (outcome, changes) = execute(&view, view.revision(), (&request).into()).unwrap();
+    let (outcome, changes) =
+        execute(&view, (view.revision(), Clock(0)), (&request).into()).unwrap();
     assert_eq!(answers(&outcome), ["2@1", "3"]);
     assert!(changes.is_empty());
 }

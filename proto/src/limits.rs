@@ -3,6 +3,7 @@
 
 use crate::error::Fault;
 use crate::v1::{WatchRequest, write_operation};
+use std::time::Duration;
 
 /// Longest key, in bytes. The shortest is one byte.
 pub const KEY_BYTES: usize = 4 << 10;
@@ -36,6 +37,8 @@ pub const WATCHES: usize = 10_000;
 pub const BATCH_OPERATIONS: usize = 10_000;
 /// Most keys that the ranges of one transaction hold, all together.
 pub const RANGE_KEYS: usize = 10_000;
+/// The longest time to live of a key: beyond, a number is more likely in another unit than meant.
+pub const TTL: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
 /// Most bytes of keys and values that they hold: they are read while the transaction is applied,
 /// and until then its partition applies nothing else.
 pub const RANGE_BYTES: usize = 64 << 20;
@@ -129,10 +132,29 @@ pub fn check_operation(operation: Option<&write_operation::Operation>) -> Result
     match operation {
         Some(write_operation::Operation::Put(put)) => {
             check_key(&put.key)?;
+            check_ttl(put.ttl_milliseconds)?;
             check_value(&put.value)
         }
         Some(write_operation::Operation::Delete(delete)) => check_key(&delete.key),
         None => Err(Fault::invalid("an operation of the batch is neither a put nor a delete")),
+    }
+}
+
+/// Checks how long a key is to live, in milliseconds, if it is to expire at all.
+///
+/// # Errors
+/// `INVALID_ARGUMENT`: nothing, or beyond [`TTL`].
+pub fn check_ttl(milliseconds: Option<u64>) -> Result<(), Fault> {
+    match milliseconds.map(Duration::from_millis) {
+        Some(Duration::ZERO) => Err(Fault::invalid(
+            "a key is to live for no time: give a time to live of at least a millisecond, or \
+             none, and it never expires",
+        )),
+        Some(ttl) if ttl > TTL => {
+            let (most, found) = (TTL.as_millis() as usize, ttl.as_millis() as usize);
+            Err(Fault::limit("milliseconds of a key's time to live", most, found))
+        }
+        _ => Ok(()),
     }
 }
 
@@ -143,10 +165,25 @@ mod tests {
     use write_operation::Operation;
 
     #[test]
+    fn a_time_to_live_is_neither_nothing_nor_a_century() {
+        for ttl in [None, Some(1), Some(TTL.as_millis() as u64)] {
+            check_ttl(ttl).unwrap();
+        }
+        assert!(check_ttl(Some(0)).unwrap_err().message.contains("at least a millisecond"));
+        let century = check_ttl(Some(100 * 365 * 24 * 3_600 * 1_000)).unwrap_err();
+        assert!(century.message.contains("time to live"), "{century}");
+        assert!(check_ttl(Some(u64::MAX)).is_err());
+    }
+
+    #[test]
     fn keys_and_values_of_the_greatest_length_pass_and_one_byte_more_does_not() {
         let put = |key: usize, value: usize| {
             let (key, value) = (vec![b'k'; key].into(), vec![b'v'; value].into());
-            check_operation(Some(&Operation::Put(PutOperation { key, value })))
+            check_operation(Some(&Operation::Put(PutOperation {
+                key,
+                value,
+                ..Default::default()
+            })))
         };
         put(4_096, 2 << 20).unwrap();
         assert!(put(4_097, 0).unwrap_err().message.contains("key bytes"));

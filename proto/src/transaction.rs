@@ -132,6 +132,7 @@ fn check_operation(operation: &TransactOperation) -> Result<(), Fault> {
         Operation::Get(get) => limits::check_key(&get.key),
         Operation::Put(put) => {
             limits::check_key(&put.key)?;
+            limits::check_ttl(put.ttl_milliseconds)?;
             limits::check_value(&put.value)
         }
         Operation::Delete(delete) => limits::check_key(&delete.key),

@@ -25,6 +25,7 @@ pub fn hunt(mutant: Mutant, plan: Plan) -> Plan {
             plan.workload.acknowledged = 60;
         }
         Mutant::Storage(Bug::ReservationIgnored) => full_volumes(&mut plan),
+        Mutant::Storage(Bug::ExpirySleptThrough) => plan.quiesce_after = Some(millis(5)),
         Mutant::Library(_) => cut_off(&mut plan),
         Mutant::HostWaitsForLog => full_logs(&mut plan),
         Mutant::StalenessUnproven => deposed(&mut plan),

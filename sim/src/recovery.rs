@@ -72,6 +72,7 @@ impl World {
         descriptors
             .iter()
             .find_map(|descriptor| self.unsettled(descriptor))
+            .or_else(|| descriptors.iter().find_map(|descriptor| self.expiring(descriptor.id)))
             .or_else(|| self.processes().find_map(|process| self.behind(process, &descriptors)))
             .or_else(|| {
                 let restless = self.clients.iter().position(|client| !client.rests())?;
@@ -83,6 +84,13 @@ impl World {
 
     fn processes(&self) -> impl Iterator<Item = &Process> {
         self.nodes.iter().filter_map(|node| node.process.as_ref())
+    }
+
+    /// A key that is to expire and has not: all live for less than the recovery may take, and
+    /// nobody writes any more, so that quiesced partitions have to do it by themselves.
+    fn expiring(&self, partition: u64) -> Option<String> {
+        let next = self.cx.checks.reference(partition)?.next_expiry()?;
+        Some(format!("a key of partition {partition} has not expired, which is due at {next} ms"))
     }
 
     /// Why a partition is not where it is to be.

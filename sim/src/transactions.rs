@@ -8,6 +8,10 @@ use doug_proto::transaction::is_read_only;
 use doug_proto::v1::transact_operation::Operation;
 use doug_proto::v1::{self, KeyRange, Relation, TransactOperation, condition::Test};
 
+/// The longest time to live of a key, in milliseconds: less than a recovery may take, at whose end
+/// all of them are to be gone.
+const LONGEST_TTL: u64 = 8_000;
+
 /// Rows of a group.
 const ROWS: u64 = 4;
 
@@ -58,9 +62,27 @@ fn read(random: &mut Random, group: Group) -> TransactOperation {
             limit: random.below(3) as u32,
             keys_only: false,
         }),
+        2 if random.chance(500) => {
+            let key = group.key(&format!("mortal-{}", random.below(3)));
+            Operation::Get(v1::GetOperation { key })
+        }
         2 => Operation::Get(v1::GetOperation { key: group.counter() }),
         _ => Operation::Get(v1::GetOperation { key: group.row(random.below(ROWS)) }),
     })
+}
+
+/// Puts a key that expires, or increments it, and reads it: it is no register, for it may be gone
+/// at any time from its expiry on. What each answer must be follows from the batches' clocks.
+fn mortal(random: &mut Random, group: Group) -> [TransactOperation; 2] {
+    let key = group.key(&format!("mortal-{}", random.below(3)));
+    let change = if random.chance(300) {
+        increment(key.clone(), 1)
+    } else {
+        let ttl_milliseconds = random.chance(900).then(|| random.between(1, LONGEST_TTL));
+        let value = Bytes::from_static(b"1");
+        operation(Operation::Put(v1::PutOperation { key: key.clone(), value, ttl_milliseconds }))
+    };
+    [change, operation(Operation::Get(v1::GetOperation { key }))]
 }
 
 fn write(random: &mut Random, group: Group, value: &mut dyn FnMut() -> Bytes) -> TransactOperation {
@@ -70,7 +92,7 @@ fn write(random: &mut Random, group: Group, value: &mut dyn FnMut() -> Bytes) ->
         1 => Operation::DeleteRange(v1::DeleteRangeOperation { range: group.rows(row, row + 2) }),
         _ => {
             let (key, value) = (group.row(row), value());
-            Operation::Put(v1::PutOperation { key, value })
+            Operation::Put(v1::PutOperation { key, value, ..Default::default() })
         }
     })
 }
@@ -130,6 +152,9 @@ pub fn choose(
             continue;
         }
         list.push(increment(counter, random.between(1, 9)));
+        if random.chance(200) {
+            list.extend(mortal(random, group));
+        }
         for _ in 0..random.below(3) {
             list.push(write(random, group, value));
             list.push(read(random, group));
@@ -137,12 +162,21 @@ pub fn choose(
         // Nothing of it may be done.
         if random.chance(30) {
             let text = group.key("text");
-            let put = v1::PutOperation { key: text.clone(), value: Bytes::from_static(b"one") };
+            let put = v1::PutOperation {
+                key: text.clone(),
+                value: Bytes::from_static(b"one"),
+                ..Default::default()
+            };
             list.extend([operation(Operation::Put(put)), increment(text, 1)]);
         }
     }
     assert_eq!(is_read_only(&request), reads_only);
     request
+}
+
+/// Whether a key is one that may be put with an expiry.
+pub fn is_mortal(key: &[u8]) -> bool {
+    key.windows(8).any(|part| part == b"/mortal-")
 }
 
 /// The operations of the list that was carried out, if any was.

@@ -203,7 +203,11 @@ pub fn encode(action: &Action, claim: Option<(u64, u64, u64)>) -> Ask {
         }
         Action::Put { keys, value, condition } => {
             let put = |key: &Bytes| {
-                let put = v1::PutOperation { key: key.clone(), value: value.clone() };
+                let put = v1::PutOperation {
+                    key: key.clone(),
+                    value: value.clone(),
+                    ..Default::default()
+                };
                 transact_operation::Operation::Put(put)
             };
             let operations = keys.iter().map(put).collect();

@@ -23,6 +23,7 @@ pub mod recover;
 pub mod scan;
 pub mod status;
 pub mod top;
+pub mod ttl;
 pub mod txn;
 pub mod version;
 pub mod watch;

@@ -12,6 +12,7 @@ use doug_proto::v1::PutResponse;
 use serde_json::{Map, Value};
 use std::ffi::OsString;
 use std::io::Read;
+use std::time::Duration;
 
 /// Options of `doug put`.
 #[derive(clap::Args)]
@@ -25,6 +26,7 @@ Examples:
   doug put lock me --if-absent
   doug put lock you --if-value me
   doug put greeting hi --if-revision 17
+  doug put session/7 alice --ttl 30m
   doug put --encoding hex 00ff 6869")]
 pub struct Args {
     /// Key, 1 to 4,096 bytes
@@ -42,6 +44,9 @@ pub struct Args {
     value_file: Option<OsString>,
     #[command(flatten)]
     condition: PutCondition,
+    /// Let the key expire after this long, for instance 30s; without it never
+    #[arg(long, value_name = "TIME", value_parser = crate::units::parse_duration)]
+    ttl: Option<Duration>,
     /// Show revision, session token and who served, on standard error
     #[arg(short, long)]
     verbose: bool,
@@ -67,7 +72,10 @@ pub async fn run(args: Args, globals: &Globals) -> anyhow::Result<Exit> {
     let condition = args.condition.condition(globals.encoding)?;
     let value = value(&args, globals.encoding)?;
     let client = globals.one_shot().await?;
-    let answer = client.put(key, value, condition.clone()).await;
+    let answer = match args.ttl {
+        Some(ttl) => client.put_expiring(key, value, condition.clone(), ttl).await,
+        None => client.put(key, value, condition.clone()).await,
+    };
     let answer = answer.with_context(|| format!("cannot put {shown}"))?;
     if globals.json() {
         doug_streams::outln!("{}", json(&answer));

@@ -67,6 +67,7 @@ mod tests {
         let found: Vec<_> = found.iter().filter_map(|path| path.strip_prefix(" doug ")).collect();
         insta::assert_snapshot!(found.join("\n"), @r"
         get consistency
+        ttl consistency
         scan consistency
         load consistency
         dump consistency

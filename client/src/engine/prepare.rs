@@ -58,6 +58,7 @@ pub(crate) fn check(operation: &mut Operation) -> Result<(), Fault> {
         Operation::Get(get) => limits::check_key(&get.key),
         Operation::Put(put) => {
             limits::check_key(&put.key)?;
+            limits::check_ttl(put.ttl_milliseconds)?;
             limits::check_value(&put.value)?;
             check_condition(&mut put.condition, &put.key)
         }

@@ -370,6 +370,7 @@ pub fn willing(operation: &v1::StreamOperation) -> Reply {
             value: get.key.clone(),
             value_revision: 5,
             versions: Vec::new(),
+            expiry_milliseconds: 0,
         }),
         Operation::Put(_) => Answer::Put(v1::PutResponse {
             header: header(1, 6),

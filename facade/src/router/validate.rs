@@ -16,6 +16,7 @@ pub fn check(operation: &Operation, bytes: usize) -> Result<(), Fault> {
         Operation::Get(get) => limits::check_key(&get.key),
         Operation::Put(put) => {
             limits::check_key(&put.key)?;
+            limits::check_ttl(put.ttl_milliseconds)?;
             limits::check_value(&put.value)?;
             check_own_condition(&put.key, put.condition.as_ref())
         }

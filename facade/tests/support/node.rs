@@ -79,9 +79,13 @@ impl Service {
             Operation::Get(get) => {
                 let value = self.data.lock().unwrap().get(&get.key[..]).cloned();
                 let (found, value) = (value.is_some(), value.unwrap_or_default());
-                let header = self.header();
-                let versions = Vec::new();
-                Answer::Get(GetResponse { header, found, value, value_revision: 1, versions })
+                Answer::Get(GetResponse {
+                    header: self.header(),
+                    found,
+                    value,
+                    value_revision: 1,
+                    ..Default::default()
+                })
             }
             Operation::Put(put) => {
                 self.sessions.lock().unwrap().extend(put.session.map(|session| session.id));

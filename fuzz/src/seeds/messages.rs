@@ -113,7 +113,11 @@ fn joint() -> Membership {
 }
 
 fn put(key: &'static [u8]) -> v1::WriteOperation {
-    let put = v1::PutOperation { key: key.into(), value: Bytes::from_static(b"value") };
+    let put = v1::PutOperation {
+        key: key.into(),
+        value: Bytes::from_static(b"value"),
+        ..Default::default()
+    };
     v1::WriteOperation { operation: Some(write_operation::Operation::Put(put)) }
 }
 
@@ -212,7 +216,11 @@ fn steps() -> Vec<v1::TransactOperation> {
     let (scan, range) = (v1::ScanOperation::default(), upper_case());
     let mut steps = vec![increment(7)];
     let others = [
-        Step::Put(v1::PutOperation { key: key(), value: Bytes::from_static(b"value") }),
+        Step::Put(v1::PutOperation {
+            key: key(),
+            value: Bytes::from_static(b"value"),
+            ..Default::default()
+        }),
         Step::Get(v1::GetOperation { key: key() }),
         Step::Scan(v1::ScanOperation { range: range.clone(), limit: 1, reverse: true, ..scan }),
         Step::Count(v1::CountOperation { range: range.clone() }),

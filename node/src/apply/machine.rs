@@ -3,7 +3,7 @@
 use super::history::{Floor, Kept};
 use super::recent::Change;
 use super::sessions::{SessionAdmission, Sessions};
-use super::transaction;
+use super::{expiry, session_keys, transaction};
 use crate::levels::{FEATURE_LEVEL, KNOWN_LEVEL, LEAST_LEVEL};
 use bytes::Bytes;
 use doug_proto::error::Fault;
@@ -15,9 +15,10 @@ use doug_proto::v1::{self, command, transact_operation::Operation};
 use doug_raft::{Batch, BatchKind, BatchTime, Clock, Membership, Stamp};
 use doug_storage::StorageError;
 use doug_storage::simulation::{Bug, has_bug};
-use doug_storage::table::TimedBatch;
-use doug_storage::tree::{Op, ReadError, Tree, View};
+use doug_storage::table::{Slot, TimedBatch};
+use doug_storage::tree::{KeyClass, Op, ReadError, Tree, View};
 use prost::Message;
+use std::time::Duration;
 
 /// The format of state blocks this program writes, and the newest that it reads.
 pub const STATE_FORMAT_VERSION: u32 = 1;
@@ -36,6 +37,11 @@ pub struct Machine {
     history: Kept,
     /// Of the last batch applied.
     time: BatchTime,
+    /// When the first entry of the index of expiries is due: what its tree says, no state of its
+    /// own.
+    next_expiry: Option<Clock>,
+    /// See [`Self::take_lateness`].
+    lateness: Vec<Duration>,
 }
 
 impl Machine {
@@ -49,7 +55,19 @@ impl Machine {
             feature_level: LEAST_LEVEL,
             history: Kept::default(),
             time: BatchTime::default(),
+            next_expiry: None,
+            lateness: Vec::new(),
         }
+    }
+
+    /// When a key may be due next, if any ever will: then an [`v1::ExpireCommand`] is wanted.
+    pub fn next_expiry(&self) -> Option<Clock> {
+        self.next_expiry
+    }
+
+    /// How late the keys were that have expired since this was asked last.
+    pub fn take_lateness(&mut self) -> Vec<Duration> {
+        std::mem::take(&mut self.lateness)
     }
 
     /// What the log may hold: see [`FEATURE_LEVEL`].
@@ -126,6 +144,9 @@ impl Machine {
         let mut machine =
             Self::decode(block).map_err(|fault| StorageError::Refused(fault.message))?;
         machine.sessions = Sessions::read(machine.descriptor.id, tables)?;
+        if !has_bug(Bug::ExpiryForgottenByStart) {
+            machine.next_expiry = expiry::first(tables).map_err(session_keys::storage_error)?;
+        }
         Ok(machine)
     }
 
@@ -168,6 +189,8 @@ impl Machine {
             feature_level,
             history,
             time: BatchTime { clock: Clock(state.clock), stamp: Stamp(state.stamp) },
+            next_expiry: None,
+            lateness: Vec::new(),
         };
         let (len, most) = (machine.state().encoded_len(), machine.most());
         if len > most {
@@ -206,14 +229,18 @@ impl Machine {
             }
             BatchKind::Commands => {
                 let commands = (batch.base..).zip(batch.commands());
+                let BatchTime { clock, stamp } = batch.time;
+                let is_bug = has_bug(Bug::ExpiryByStamp);
+                let clock = if is_bug { Clock(stamp.milliseconds()) } else { clock };
                 for (index, bytes) in commands.skip(outcomes.len()) {
                     let note = |ops: &[Op]| {
                         let stamp = batch.time.stamp.0;
                         if let Some(changed) = &mut changed {
-                            changed.extend(ops.iter().map(|op| Change::of(op, index, stamp)));
+                            let keys = ops.iter().filter(|op| op.class == KeyClass::User);
+                            changed.extend(keys.map(|op| Change::of(op, index, stamp)));
                         }
                     };
-                    outcomes.push(self.command(tree, index, bytes, note)?);
+                    outcomes.push(self.command(tree, (index, clock), bytes, note)?);
                 }
             }
         }
@@ -226,7 +253,7 @@ impl Machine {
     fn command(
         &mut self,
         tree: &mut Tree,
-        index: u64,
+        (index, clock): (u64, Clock),
         bytes: Bytes,
         note: impl FnOnce(&[Op]),
     ) -> Result<v1::Outcome, ApplyError> {
@@ -238,7 +265,8 @@ impl Machine {
                 tree.apply(index, &[]);
                 Ok(v1::Outcome { revision: index, conditions_met: true, ..Default::default() })
             }
-            Some(command::Command::Write(write)) => self.write(tree, index, write, note),
+            Some(command::Command::Write(write)) => self.write(tree, (index, clock), write, note),
+            Some(command::Command::Expire(_)) => self.expire(tree, (index, clock), note),
             Some(command::Command::RaiseFeatureLevel(raise)) if raise.level <= KNOWN_LEVEL => {
                 self.feature_level = self.feature_level.max(raise.level);
                 tree.apply(index, &[]);
@@ -266,10 +294,43 @@ impl Machine {
         }
     }
 
+    fn expire(
+        &mut self,
+        tree: &mut Tree,
+        (index, clock): (u64, Clock),
+        note: impl FnOnce(&[Op]),
+    ) -> Result<v1::Outcome, ApplyError> {
+        let expired = match self.next_expiry.filter(|first| *first <= clock) {
+            Some(first) => Some(
+                expiry::expire(&tree.view(), first, clock)
+                    .map_err(|error| ApplyError::Read { index, error })?,
+            ),
+            None => None,
+        };
+        tree.apply(index, expired.as_ref().map_or(&[], |expired| &expired.changes));
+        if let Some(expired) = expired {
+            note(&expired.changes);
+            self.next_expiry = expired.next;
+            self.lateness.extend(expired.lateness);
+        }
+        Ok(v1::Outcome { revision: index, conditions_met: true, ..Default::default() })
+    }
+
+    /// Applies what a write changes, and notes which keys will expire.
+    fn change(&mut self, tree: &mut Tree, index: u64, changes: &[Op]) {
+        let expiries = changes.iter().filter_map(|change| match &change.slot {
+            Slot::Value { attributes, .. } => attributes.expiry,
+            Slot::Tombstone { .. } => None,
+        });
+        let soonest = expiries.map(|expiry| Clock(expiry.0)).min();
+        self.next_expiry = self.next_expiry.into_iter().chain(soonest).min();
+        tree.apply(index, changes);
+    }
+
     fn write(
         &mut self,
         tree: &mut Tree,
-        index: u64,
+        (index, clock): (u64, Clock),
         write: v1::WriteCommand,
         note: impl FnOnce(&[Op]),
     ) -> Result<v1::Outcome, ApplyError> {
@@ -279,11 +340,11 @@ impl Machine {
                 SessionAdmission::Fresh => {}
                 SessionAdmission::Repeated(outcome) => {
                     let twice = if has_bug(Bug::IncrementedByRetry) {
-                        increments_alone(self.decide(tree, index, &write)?.1, &write)
+                        increments_alone(self.decide(tree, (index, clock), &write)?.1, &write)
                     } else {
                         Vec::new()
                     };
-                    tree.apply(index, &twice);
+                    self.change(tree, index, &twice);
                     return Ok(outcome);
                 }
                 SessionAdmission::Expired => {
@@ -292,8 +353,8 @@ impl Machine {
                 }
             }
         }
-        let (outcome, operations) = self.decide(tree, index, &write)?;
-        tree.apply(index, &operations);
+        let (outcome, operations) = self.decide(tree, (index, clock), &write)?;
+        self.change(tree, index, &operations);
         note(&operations);
         if let Some(session) = &write.session {
             self.sessions.record(session, &outcome);
@@ -304,7 +365,7 @@ impl Machine {
     fn decide(
         &self,
         tree: &Tree,
-        index: u64,
+        (index, clock): (u64, Clock),
         write: &v1::WriteCommand,
     ) -> Result<(v1::Outcome, Vec<Op>), ApplyError> {
         // A newer leader must not send it before every member knows it.
@@ -316,7 +377,7 @@ impl Machine {
                 v1::Outcome { revision: index, wrong_partition: true, ..Default::default() };
             return Ok((outcome, Vec::new()));
         }
-        transaction::execute(&tree.view(), index, write.into())
+        transaction::execute(&tree.view(), (index, clock), write.into())
             .map_err(|error| ApplyError::Read { index, error })
     }
 

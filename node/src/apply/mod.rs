@@ -1,5 +1,6 @@
 //! Applying committed batches: the partition's state machine over its tree.
 
+mod expiry;
 mod history;
 mod machine;
 mod number;
@@ -11,6 +12,7 @@ mod sessions;
 mod staged;
 mod transaction;
 
+pub use expiry::{DUE_BYTES, DUE_ENTRIES};
 pub use history::{Ages, Floor, Kept};
 pub use machine::{ApplyError, Machine, STATE_FORMAT_VERSION};
 pub use recent::{Change, Holds, Place, Recent, RecentMemory, Told};

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use doug_proto::ids::DatabaseId;
 use doug_proto::map::{History, Partition as Descriptor};
 use doug_proto::v1;
-use doug_raft::{Batch, Stamp};
+use doug_raft::{Batch, Clock, Stamp};
 use doug_storage::compaction::{CompactionJob, Survey};
 use doug_storage::simulation::{Bug, crash_point, has_bug};
 use doug_storage::store::Store;
@@ -22,6 +22,7 @@ use parking_lot::{Mutex, RwLock};
 use std::iter;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
 /// One replica's data.
 #[derive(Debug)]
@@ -83,6 +84,10 @@ pub struct AppliedWork {
     pub descriptor: Option<Arc<Descriptor>>,
     /// The partition's feature level now.
     pub feature_level: u32,
+    /// When a key of the partition may be due next: [`Machine::next_expiry`].
+    pub next_expiry: Option<Clock>,
+    /// How late the keys were that the work made expire.
+    pub lateness: Vec<Duration>,
     /// Work to be given again after a pause: the table it reads could not be opened for want of a
     /// descriptor, or a snapshot is on its way into the manifest.
     pub rest: Option<ApplyWork>,
@@ -278,7 +283,8 @@ impl ReplicaData {
             outcomes.extend(waiting.into_iter().zip(std::mem::take(begun)).map(outcome));
         }
         let wants_maintenance = tree.wants_rotation();
-        let feature_level = machine.feature_level();
+        let (feature_level, next_expiry) = (machine.feature_level(), machine.next_expiry());
+        let lateness = machine.take_lateness();
         let mut descriptor = self.descriptor.write();
         let changed = descriptor.generation != machine.descriptor().generation;
         if changed {
@@ -294,6 +300,8 @@ impl ReplicaData {
             wants_maintenance,
             descriptor,
             feature_level,
+            next_expiry,
+            lateness,
             rest,
         })
     }

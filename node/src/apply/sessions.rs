@@ -407,7 +407,8 @@ mod tests {
 
     /// Of a transaction whose only answer is a value of so many bytes.
     fn answering(revision: u64, bytes: usize) -> v1::Outcome {
-        let get = v1::GetAnswer { found: true, value: vec![b'v'; bytes].into(), value_revision: 1 };
+        let get =
+            v1::GetAnswer { found: true, value: vec![b'v'; bytes].into(), ..Default::default() };
         let answer = v1::operation_answer::Answer::Get(get);
         let answers = vec![v1::OperationAnswer { answer: Some(answer) }];
         v1::Outcome { answers, ..outcome(revision) }

@@ -1,7 +1,10 @@
 //! A view with what a transaction has changed so far laid over it.
 
+use super::expiry;
 use bytes::Bytes;
 use doug_proto::v1::KeyRange;
+use doug_raft::Clock;
+use doug_storage::table::{Expiry, Slot, ValueAttributes};
 use doug_storage::tree::{Entry, KeyClass, Op, ReadError, ScanRange, Versioned, View};
 use std::collections::BTreeMap;
 use std::collections::btree_map::Range;
@@ -21,10 +24,18 @@ pub(super) struct Staged<'v> {
 #[derive(Debug)]
 struct Change {
     /// Nothing: it is deleted.
-    value: Option<Bytes>,
+    value: Option<Held>,
     /// Whether the view has the key, where that was read: a delete of a missing key must write
     /// nothing.
     stored: Option<bool>,
+}
+
+/// A value that a key is to hold.
+#[derive(Clone, Debug)]
+pub(super) struct Held {
+    pub(super) value: Bytes,
+    /// When the key expires, if ever.
+    pub(super) expiry: Option<Expiry>,
 }
 
 impl<'v> Staged<'v> {
@@ -35,12 +46,13 @@ impl<'v> Staged<'v> {
 
     pub(super) fn get(&self, key: &Bytes) -> Result<Option<Versioned>, ReadError> {
         let Some(change) = self.changes.get(key) else { return self.view.get(key, None) };
-        let value = change.value.clone();
-        Ok(value.map(|value| Versioned { revision: self.revision, value }))
+        let held = change.value.clone();
+        let revision = self.revision;
+        Ok(held.map(|Held { value, expiry }| Versioned { revision, value, expiry }))
     }
 
     /// Reads nothing: most writes are puts.
-    pub(super) fn put(&mut self, key: &Bytes, value: Bytes) {
+    pub(super) fn put(&mut self, key: &Bytes, value: Held) {
         match self.changes.get_mut(key) {
             Some(change) => change.value = Some(value),
             None => {
@@ -94,7 +106,13 @@ impl<'v> Staged<'v> {
                 }
                 continue;
             };
-            ops.push(Op::put(KeyClass::User, key, value));
+            let Held { value, expiry } = value;
+            if let Some(Expiry(expiry)) = expiry {
+                ops.push(expiry::indexed(Clock(expiry), &key, self.revision));
+            }
+            let attributes = ValueAttributes { expiry, ..ValueAttributes::default() };
+            let slot = Slot::Value { value, attributes };
+            ops.push(Op { class: KeyClass::User, key, slot });
         }
         Ok(ops)
     }
@@ -120,7 +138,7 @@ impl Entries<'_> {
             return None;
         }
         self.staged = rest;
-        Some((key.clone(), change.value.clone()))
+        Some((key.clone(), change.value.as_ref().map(|held| held.value.clone())))
     }
 }
 

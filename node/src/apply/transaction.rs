@@ -7,14 +7,16 @@
 //! one change a key and revision, whatever led to it.
 
 use super::number;
-use super::staged::Staged;
+use super::staged::{Held, Staged};
 use bytes::Bytes;
 use doug_proto::limits;
 use doug_proto::v1::obstacle::Reason;
 use doug_proto::v1::operation_answer::Answer;
 use doug_proto::v1::transact_operation::Operation;
 use doug_proto::v1::{self, Relation, condition::Test};
+use doug_raft::Clock;
 use doug_storage::simulation::{Bug, has_bug};
+use doug_storage::table::Expiry;
 use doug_storage::tree::{Entry, Op, ReadError, View};
 use std::cmp::Ordering;
 
@@ -83,14 +85,14 @@ impl Budget {
     }
 }
 
-/// Carries `transaction` out over `view`, as the command at `revision`: what it answers, and what
-/// is to be written.
+/// Carries `transaction` out over `view`, as the command at `revision` in a batch of this clock:
+/// what it answers, and what is to be written.
 ///
 /// # Errors
 /// What the view reports when it cannot be read.
 pub fn execute(
     view: &View,
-    revision: u64,
+    (revision, clock): (u64, Clock),
     transaction: Transaction<'_>,
 ) -> Result<(v1::Outcome, Vec<Op>), ReadError> {
     let mut outcome = v1::Outcome { revision, ..Default::default() };
@@ -123,7 +125,7 @@ pub fn execute(
     }
     let mut staged = Staged::over(view, revision);
     for (number, operation) in (0..).zip(list.iter().filter_map(|one| one.operation.as_ref())) {
-        let answer = match carry_out(&mut staged, operation, &mut budget) {
+        let answer = match carry_out(&mut staged, clock, operation, &mut budget) {
             Ok(answer) => answer,
             Err(Stop::Unreadable(error)) => return Err(error),
             Err(Stop::Obstacle(reason)) => {
@@ -201,6 +203,7 @@ fn holds(condition: &v1::Condition, revision: u64, value: &[u8]) -> bool {
 
 fn carry_out(
     staged: &mut Staged<'_>,
+    clock: Clock,
     operation: &Operation,
     budget: &mut Budget,
 ) -> Result<Answer, Stop> {
@@ -208,8 +211,12 @@ fn carry_out(
         Operation::Get(get) => Answer::Get(match staged.get(&get.key)? {
             Some(found) => {
                 budget.answer(found.value.len())?;
-                let (value, value_revision) = (found.value, found.revision);
-                v1::GetAnswer { found: true, value, value_revision }
+                v1::GetAnswer {
+                    found: true,
+                    value: found.value,
+                    value_revision: found.revision,
+                    expiry_milliseconds: found.expiry.map_or(0, |expiry| expiry.0),
+                }
             }
             None => v1::GetAnswer::default(),
         }),
@@ -223,7 +230,8 @@ fn carry_out(
             Answer::Count(v1::CountAnswer { count: counted })
         }
         Operation::Put(put) => {
-            staged.put(&put.key, put.value.clone());
+            let expiry = put.ttl_milliseconds.map(|ttl| Expiry(clock.0.saturating_add(ttl)));
+            staged.put(&put.key, Held { value: put.value.clone(), expiry });
             Answer::Put(v1::PutAnswer {})
         }
         Operation::Delete(delete) => {
@@ -243,14 +251,14 @@ fn carry_out(
             Answer::DeleteRange(v1::DeleteRangeAnswer { deleted: keys.len() as u64 })
         }
         Operation::Increment(increment) => {
-            let before = match staged.get(&increment.key)? {
-                Some(found) => number::read(&found.value),
-                None => Some(0),
+            let (before, expiry) = match staged.get(&increment.key)? {
+                Some(found) => (number::read(&found.value), found.expiry),
+                None => (Some(0), None),
             };
             let before = before.ok_or(Stop::Obstacle(Reason::NotANumber))?;
             let value = before.checked_add(increment.by);
             let value = value.ok_or(Stop::Obstacle(Reason::Overflow))?;
-            staged.put(&increment.key, number::written(value));
+            staged.put(&increment.key, Held { value: number::written(value), expiry });
             Answer::Increment(v1::IncrementAnswer { value })
         }
     })

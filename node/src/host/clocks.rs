@@ -61,6 +61,12 @@ impl WallClocks {
         self.shown.get(&node).map_or(Clock(0), |reading| reading.advanced_to(now))
     }
 
+    /// The greatest of what they show by now.
+    pub(super) fn latest(&self, now: Time) -> Clock {
+        let shown = self.shown.values().map(|reading| reading.advanced_to(now));
+        shown.max().unwrap_or(Clock(0))
+    }
+
     /// Shows a replica that makes batches, or may soon, what the clocks of its members' nodes show.
     pub(super) fn show_to(&self, now: Time, replica: &mut Replica) {
         let makes_batches = replica.raft.role() != Role::Follower;

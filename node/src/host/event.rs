@@ -101,6 +101,8 @@ pub enum Event {
         feature_level: u32,
         /// A command of the partition's own, encoded, that its leader should propose.
         wanted: Option<Bytes>,
+        /// When a key of it may be due next.
+        next_expiry: Option<Clock>,
     },
     /// Everything up to `index` is in SSTables.
     Flushed {

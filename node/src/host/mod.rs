@@ -12,6 +12,7 @@ mod config;
 mod dirty;
 mod effects;
 mod event;
+mod expiry;
 mod faults;
 mod goals;
 mod leadership;
@@ -56,6 +57,7 @@ use dirty::DirtyPartitions;
 use doug_proto::v1;
 use doug_raft::{Raft, Time};
 use doug_storage::ReplicaKey;
+use expiry::Expiries;
 use goals::Leaving;
 use levels::Programs;
 use payloads::Payloads;
@@ -87,6 +89,7 @@ pub struct Host {
     programs: Programs,
     liveness: PeerLiveness,
     clocks: WallClocks,
+    expiries: Expiries,
     /// Partitions led from here.
     led: BTreeSet<u64>,
     /// Partitions whose replica here has not caught up with a leader yet.
@@ -114,6 +117,7 @@ impl Host {
             config,
             liveness,
             clocks,
+            expiries: Expiries::default(),
             replicas: BTreeMap::new(),
             effects: Effects::default(),
             dirty: DirtyPartitions::default(),
@@ -150,8 +154,9 @@ impl Host {
                 self.read(now, request, partition, kind, deadline);
             }
             Event::Persisted { upto, passed } => self.persisted(now, upto, &passed),
-            Event::Applied { replica, index, feature_level, wanted } => {
+            Event::Applied { replica, index, feature_level, wanted, next_expiry } => {
                 self.applied(replica, index, feature_level);
+                self.note_expiry(replica, index, next_expiry);
                 if let Some(command) = wanted {
                     self.propose_own(now, replica, command);
                 }

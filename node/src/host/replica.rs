@@ -3,6 +3,7 @@
 use super::backlog::Applying;
 use super::balance::HandOvers;
 use super::effects::Reply;
+use super::expiry::ReplicaExpiry;
 use super::goals::AwaitedGoal;
 use super::pending::Pending;
 use super::places::Places;
@@ -77,6 +78,7 @@ pub(super) struct Replica {
     pub raised: Option<(Term, u32)>,
     /// The command of its own that it proposed last, and in which term.
     pub proposed_own: Option<(Term, Index)>,
+    pub expiry: ReplicaExpiry,
     /// When something that is repeated for the members was last done.
     pub nudged: Time,
     /// Before this it is not asked to quiesce.
@@ -123,6 +125,7 @@ impl Replica {
             feature_level,
             raised: None,
             proposed_own: None,
+            expiry: ReplicaExpiry::default(),
             nudged: Time(0),
             next_quiesce: Time(0),
             indexed: Indexes::default(),

@@ -51,6 +51,7 @@ impl Host {
             }
         }
         self.let_campaign(now, due, campaigning);
+        self.propose_expiry(now);
         self.quiesce_idle(now, idle);
         self.move_members(now);
         if now >= self.next_balance {

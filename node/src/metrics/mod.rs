@@ -24,6 +24,7 @@ use prometheus_client::registry::{Registry, Unit};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 /// Which kind of operation, and where.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -118,6 +119,7 @@ pub struct Metrics {
     refused: Family<RefusedLabels, Counter>,
     /// What operations that were taken in took.
     pub durations: Durations,
+    expiry_lateness: Histogram,
     under_way: Family<ClassLabels, Gauge>,
     admission_limit: Family<ClassLabels, Gauge>,
     request_bytes: Gauge,
@@ -241,6 +243,11 @@ impl Metrics {
         let help = "From the node's door to the answer, of operations taken in and carried out";
         let family = durations.family.clone();
         registry.register_with_unit("operation_duration", help, Unit::Seconds, family);
+        // 1 ms to about 9 hours: a key is late by as long as its partition had no leader.
+        let expiry_lateness = Histogram::new(exponential_buckets(0.001, 2.0, 26));
+        let help = "How long after they were due keys expired, in partitions led from this node";
+        let histogram = expiry_lateness.clone();
+        registry.register_with_unit("expiry_lateness", help, Unit::Seconds, histogram);
         Self {
             registry,
             keyspaces: KeyspaceLabels::default(),
@@ -260,6 +267,7 @@ impl Metrics {
             memory_share_bytes,
             refused,
             durations,
+            expiry_lateness,
             under_way,
             admission_limit,
             request_bytes,
@@ -303,6 +311,12 @@ impl Metrics {
             let keyspace = self.keyspaces.of(keyspace);
             self.conditions_unmet.get_or_create(&KeyspaceLabel { keyspace }).inc();
         }
+    }
+
+    /// Keys of a partition that is led from here have expired, so late each. Every member has the
+    /// same: only the leader counts them, so that the sum over nodes is right.
+    pub fn expired(&self, lateness: &[Duration]) {
+        lateness.iter().for_each(|late| self.expiry_lateness.observe(late.as_secs_f64()));
     }
 
     /// The role, term or leader of a partition's replica changed.
@@ -415,6 +429,21 @@ mod tests {
             r#"dougdb_node_operation_duration_seconds_bucket{le="0.0032",class="read"} 1"#,
             r#"dougdb_node_operation_duration_seconds_bucket{le="+Inf",class="write"} 1"#,
             r#"dougdb_node_operation_duration_seconds_sum{class="write"} 60.0"#,
+        ] {
+            assert!(text.contains(line), "{line} is not in\n{text}");
+        }
+    }
+
+    #[test]
+    fn how_late_keys_expire_is_told_of_each() {
+        let metrics = Metrics::new();
+        metrics.expired(&[Duration::from_millis(3), Duration::from_secs(3_600)]);
+        let mut text = String::new();
+        encode(&mut text, &metrics.registry).unwrap();
+        for line in [
+            r#"dougdb_node_expiry_lateness_seconds_bucket{le="0.002"} 0"#,
+            r#"dougdb_node_expiry_lateness_seconds_bucket{le="0.004"} 1"#,
+            "dougdb_node_expiry_lateness_seconds_count 2",
         ] {
             assert!(text.contains(line), "{line} is not in\n{text}");
         }

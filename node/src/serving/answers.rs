@@ -11,7 +11,7 @@ use doug_proto::limits;
 use doug_proto::map::{Partition, PartitionMap};
 use doug_proto::token::{Place, SessionToken};
 use doug_proto::v1::{self, error_detail::Detail, stream_answer::Answer};
-use doug_raft::{Stamp, Time};
+use doug_raft::{Clock, Stamp, Time};
 use doug_storage::ReplicaKey;
 use doug_storage::tree::ReadError;
 use std::time::Duration;
@@ -174,7 +174,8 @@ pub fn answer_read(
         Asked::Scan(scan) => Ok(Answer::Scan(page::page(replica, scan, served, scan_pins, now)?)),
         Asked::TransactReading(transact) => {
             let view = replica.reader().view();
-            let (outcome, _nothing) = execute(&view, view.revision(), (&**transact).into())?;
+            let (outcome, _nothing) =
+                execute(&view, (view.revision(), Clock(0)), (&**transact).into())?;
             let header = served.header(view.revision(), replica.stamp());
             Ok(Answer::Transact(transacted(&outcome, Some(header))))
         }
@@ -211,6 +212,7 @@ fn read_one(
             value: found.value,
             value_revision: found.revision,
             versions,
+            expiry_milliseconds: found.expiry.map_or(0, |expiry| expiry.0),
         },
         None => v1::GetResponse { header, versions, ..Default::default() },
     })

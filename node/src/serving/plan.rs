@@ -116,9 +116,14 @@ fn plan_write(site: &impl Site, operation: Operation) -> Result<Plan, Fault> {
     let (asked, keyspace, target, command) = match operation {
         Operation::Put(put) => {
             limits::check_key(&put.key)?;
+            limits::check_ttl(put.ttl_milliseconds)?;
             limits::check_value(&put.value)?;
             let conditions = one_condition(put.condition, &put.key)?;
-            let operation = v1::PutOperation { key: put.key, value: put.value };
+            let operation = v1::PutOperation {
+                key: put.key,
+                value: put.value,
+                ttl_milliseconds: put.ttl_milliseconds,
+            };
             let operation = transact_operation::Operation::Put(operation);
             let command = write_of_one(put.session, conditions, operation);
             (Asked::Put, put.keyspace, put.target, command)

@@ -156,10 +156,14 @@ fn finish(partition: &ReplicaData, work: AppliedWork, engine: &Engine) {
     if let Some(descriptor) = work.descriptor {
         engine.publish(descriptor);
     }
-    let AppliedWork { index, feature_level, .. } = work;
+    if partition.leads() {
+        engine.metrics.expired(&work.lateness);
+    }
+    let AppliedWork { index, feature_level, next_expiry, .. } = work;
     engine.log_reader.note_commit(replica, index);
     let wanted = wanted(partition, engine);
-    engine.host(replica.partition).send(Event::Applied { replica, index, feature_level, wanted });
+    let applied = Event::Applied { replica, index, feature_level, wanted, next_expiry };
+    engine.host(replica.partition).send(applied);
     if work.wants_maintenance {
         engine.maintain(partition);
     }

@@ -58,6 +58,15 @@ pub enum Bug {
     ChangeToldTwice,
     /// Recent changes are kept over a snapshot that took their replica further.
     ChangesKeptOverSnapshot,
+    /// An entry of the index of expiries ends its key whatever was written to it since.
+    ExpiryIgnoresOverwrite,
+    /// A replica that starts does not look for keys that are to expire.
+    ExpiryForgottenByStart,
+    /// Keys expire by the stamp of a batch, which a client's token may have pushed, and not by its
+    /// clock.
+    ExpiryByStamp,
+    /// A quiesced partition does not unquiesce for a key that is due.
+    ExpirySleptThrough,
 }
 
 #[cfg(feature = "simulation")]

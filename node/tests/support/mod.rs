@@ -160,6 +160,7 @@ pub fn put(key: &str, value: &str) -> v1::WriteOperation {
     let put = v1::PutOperation {
         key: Bytes::copy_from_slice(key.as_bytes()),
         value: Bytes::copy_from_slice(value.as_bytes()),
+        ttl_milliseconds: None,
     };
     v1::WriteOperation { operation: Some(Operation::Put(put)) }
 }

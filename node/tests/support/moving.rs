@@ -226,7 +226,8 @@ impl Database {
                 }
             }
             let replica = work.replica;
-            let event = Event::Applied { replica, index, feature_level: level, wanted: None };
+            let (feature_level, wanted, next_expiry) = (level, None, None);
+            let event = Event::Applied { replica, index, feature_level, wanted, next_expiry };
             if self.applies_late == Some(host) {
                 self.late.push(event)
             } else {

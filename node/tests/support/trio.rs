@@ -169,7 +169,8 @@ impl Trio {
             let index = last_index(&work);
             self.seen.applied.extend(work.batches.into_iter().flat_map(|b| b.waiting));
             if !self.applies_nothing {
-                let event = Event::Applied { replica, index, feature_level: 1, wanted: None };
+                let (feature_level, wanted, next_expiry) = (1, None, None);
+                let event = Event::Applied { replica, index, feature_level, wanted, next_expiry };
                 self.hosts[host].step(self.now, event);
             }
         }

@@ -481,14 +481,14 @@ mod tests {
         use doug_proto::v1::{self, operation_answer, transact_operation};
         let account = Answers::new(1 << 20).account();
         let get = v1::GetOperation { key: "k".into() };
-        let put = v1::PutOperation { key: "l".into(), value: "v".into() };
+        let put = v1::PutOperation { key: "l".into(), value: "v".into(), ..Default::default() };
         let operations =
             [transact_operation::Operation::Get(get), transact_operation::Operation::Put(put)];
         let operations = operations.map(|one| v1::TransactOperation { operation: Some(one) });
         let request = v1::TransactRequest { then: operations.into(), ..Default::default() };
         let asked = Operation::Transact(request);
         let value = vec![b'v'; 200 << 10].into();
-        let got = v1::GetAnswer { found: true, value, value_revision: 1 };
+        let got = v1::GetAnswer { found: true, value, ..Default::default() };
         let got = v1::OperationAnswer { answer: Some(operation_answer::Answer::Get(got)) };
         let done = TransactResponse {
             conditions_met: true,

@@ -4,7 +4,7 @@
 use super::Violation;
 use crate::history::{Action, Answer, Operation};
 use crate::reference::Reference;
-use crate::transactions::carried_out;
+use crate::transactions::{carried_out, is_mortal};
 use bytes::Bytes;
 use doug_proto::v1::TransactOperation;
 use doug_proto::v1::transact_operation::Operation as Step;
@@ -57,7 +57,10 @@ pub(super) fn judge(
 
 fn increments(list: &[TransactOperation]) -> impl Iterator<Item = (&Bytes, i64)> {
     list.iter().filter_map(|one| match &one.operation {
-        Some(Step::Increment(increment)) => Some((&increment.key, increment.by)),
+        // One that may expire begins anew.
+        Some(Step::Increment(increment)) if !is_mortal(&increment.key) => {
+            Some((&increment.key, increment.by))
+        }
         _ => None,
     })
 }

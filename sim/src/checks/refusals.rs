@@ -75,7 +75,7 @@ mod tests {
 
     fn committed(value: u64) -> BTreeMap<u64, Reference> {
         let value = Bytes::copy_from_slice(&value.to_be_bytes());
-        let put = v1::PutOperation { key: Bytes::from_static(b"k"), value };
+        let put = v1::PutOperation { key: Bytes::from_static(b"k"), value, ..Default::default() };
         let operation = Some(transact_operation::Operation::Put(put));
         let write = v1::WriteCommand {
             then: vec![v1::TransactOperation { operation }],

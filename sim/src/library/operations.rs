@@ -63,7 +63,11 @@ impl Asked {
                 }))),
                 several => {
                     let write = |key: &Bytes| {
-                        let put = v1::PutOperation { key: key.clone(), value: value.clone() };
+                        let put = v1::PutOperation {
+                            key: key.clone(),
+                            value: value.clone(),
+                            ..Default::default()
+                        };
                         let operation = Some(v1::write_operation::Operation::Put(put));
                         v1::WriteOperation { operation }
                     };

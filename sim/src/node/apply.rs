@@ -107,11 +107,13 @@ impl Process {
         }
         let host = self.host_of(replica.partition);
         let (index, feature_level) = (applied.index, applied.feature_level);
+        let next_expiry = applied.next_expiry;
         let own = (self.name.as_str(), self.hello.level);
         cx.checks.versions.applied(own, replica, (index, feature_level))?;
         self.reader.note_commit(replica, index);
         let wanted = self.wanted(&partition);
-        self.post(host, Event::Applied { replica, index, feature_level, wanted }, cx);
+        let event = Event::Applied { replica, index, feature_level, wanted, next_expiry };
+        self.post(host, event, cx);
         if applied.wants_maintenance {
             self.maintain(&partition, cx);
         }

@@ -14,7 +14,7 @@ use doug_node::serving::serves;
 use doug_node::work::RequestId;
 use doug_proto::error::Fault;
 use doug_proto::v1;
-use doug_raft::Stamp;
+use doug_raft::{Clock, Stamp};
 use doug_storage::tree::{ReadError, ScanRange};
 use prost::Message as _;
 use std::sync::Arc;
@@ -191,7 +191,7 @@ fn get(partition: &ReplicaData, key: &[u8]) -> Result<Answer, ReadError> {
 
 fn transact(partition: &ReplicaData, request: &v1::TransactRequest) -> Result<Answer, ReadError> {
     let view = partition.reader().view();
-    let (outcome, _nothing) = execute(&view, view.revision(), request.into())?;
+    let (outcome, _nothing) = execute(&view, (view.revision(), Clock(0)), request.into())?;
     Ok(Answer::Transacted(Box::new(outcome)))
 }
 

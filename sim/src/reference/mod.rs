@@ -3,10 +3,12 @@
 
 mod transactions;
 
-use self::transactions::Versions;
+use self::transactions::{Versions, held_at};
 use bytes::Bytes;
 use doug_client::Range;
+use doug_node::apply::{DUE_BYTES, DUE_ENTRIES};
 use doug_proto::limits::{KEPT_ANSWER_BYTES, SESSION_ANSWER_BYTES, SESSION_BYTES, SESSION_WINDOW};
+use doug_proto::v1::transact_operation::Operation;
 use doug_proto::v1::{self, command};
 use doug_raft::{Batch, BatchKind};
 use prost::Message;
@@ -18,6 +20,8 @@ pub struct Reference {
     batches: Vec<Batch>,
     last: u64,
     versions: Versions,
+    /// What is to expire, by time and key, with the revision that said so.
+    expiries: BTreeMap<(u64, Bytes), u64>,
     sessions: BTreeMap<u64, SessionRecord>,
     /// Of every session what it was after each command that changed it; nothing once evicted.
     session_versions: BTreeMap<u64, Vec<(u64, Option<v1::SessionState>)>>,
@@ -112,7 +116,7 @@ impl Reference {
         self.batches.push(batch.clone());
         if batch.kind == BatchKind::Commands {
             for (index, bytes) in (batch.base..).zip(batch.commands()) {
-                self.apply(index, bytes);
+                self.apply((index, batch.time.clock.0), bytes);
             }
         }
         self.last = batch.last();
@@ -123,12 +127,12 @@ impl Reference {
     #[cfg(test)]
     pub(crate) fn commit_commands(&mut self, index: u64, commands: &[Bytes]) {
         for (index, command) in (index..).zip(commands) {
-            self.apply(index, command.clone());
+            self.apply((index, 0), command.clone());
             self.last = index;
         }
     }
 
-    fn apply(&mut self, index: u64, bytes: Bytes) {
+    fn apply(&mut self, (index, clock): (u64, u64), bytes: Bytes) {
         let command = v1::Command::decode(bytes).expect("the simulator's clients encoded it");
         let outcome = match command.command {
             Some(command::Command::Register(_)) => {
@@ -137,7 +141,7 @@ impl Reference {
                 self.session_changed(index, index);
                 v1::Outcome { revision: index, conditions_met: true, ..Default::default() }
             }
-            Some(command::Command::Write(write)) => self.write(index, &write),
+            Some(command::Command::Write(write)) => self.write((index, clock), &write),
             Some(command::Command::SetHistory(set)) => {
                 if self.history.as_ref().is_none_or(|known| known.generation < set.generation) {
                     self.history = Some(set);
@@ -152,6 +156,10 @@ impl Reference {
                 if floor.revision > self.floor().revision && floor.revision < index {
                     self.floors.push((index, floor));
                 }
+                v1::Outcome { revision: index, conditions_met: true, ..Default::default() }
+            }
+            Some(command::Command::Expire(_)) => {
+                self.expire(index, clock);
                 v1::Outcome { revision: index, conditions_met: true, ..Default::default() }
             }
             Some(command::Command::RaiseFeatureLevel(_)) => {
@@ -188,8 +196,31 @@ impl Reference {
         self.session_versions.values().filter_map(at).collect()
     }
 
-    fn write(&mut self, index: u64, write: &v1::WriteCommand) -> v1::Outcome {
-        let Some(claim) = write.session else { return self.execute(index, write) };
+    /// Ends what is due, the earliest first.
+    fn expire(&mut self, index: u64, clock: u64) {
+        let due = self.expiries.keys().take_while(|(expiry, _)| *expiry <= clock);
+        let due: Vec<_> = due.take(DUE_ENTRIES).cloned().collect();
+        let mut bytes = 0;
+        for (expiry, key) in due {
+            if bytes >= DUE_BYTES {
+                break;
+            }
+            let named = self.expiries.remove(&(expiry, key.clone()));
+            let held = held_at(&self.versions, &key, u64::MAX);
+            bytes += held.map_or(0, |(_, held)| held.value.len());
+            if held.map(|(at, _)| at) == named {
+                self.versions.entry(key).or_default().push((index, None));
+            }
+        }
+    }
+
+    /// When the first key is due of those that are to expire, in milliseconds since 1970.
+    pub fn next_expiry(&self) -> Option<u64> {
+        self.expiries.keys().next().map(|(expiry, _)| *expiry)
+    }
+
+    fn write(&mut self, (index, clock): (u64, u64), write: &v1::WriteCommand) -> v1::Outcome {
+        let Some(claim) = write.session else { return self.execute((index, clock), write) };
         let expired = v1::Outcome { session_expired: true, ..Default::default() };
         let Some(session) = self.sessions.get_mut(&claim.id) else { return expired };
         session.used = index;
@@ -202,7 +233,7 @@ impl Reference {
             Some(outcome) => outcome,
             None if claim.sequence < lowest => expired,
             None => {
-                let outcome = self.execute(index, write);
+                let outcome = self.execute((index, clock), write);
                 let session = self.sessions.entry(claim.id).or_default();
                 let kept = session.kept(&outcome);
                 session.answered.insert(claim.sequence, kept);
@@ -216,16 +247,34 @@ impl Reference {
         outcome
     }
 
-    fn execute(&mut self, index: u64, write: &v1::WriteCommand) -> v1::Outcome {
+    fn execute(&mut self, (index, clock): (u64, u64), write: &v1::WriteCommand) -> v1::Outcome {
         let conditions = &write.conditions;
         let mut outcome = transactions::choose(&self.versions, u64::MAX, index, conditions);
         let list = if outcome.conditions_met { &write.then } else { &write.otherwise };
-        transactions::carry_out(&mut self.versions, index, list, &mut outcome);
+        transactions::carry_out(&mut self.versions, (index, clock), list, &mut outcome);
+        self.note_expiries(index, list);
         if !write.answers {
             outcome.existed = transactions::deleted_one(&outcome.answers);
             outcome.answers.clear();
         }
         outcome
+    }
+
+    /// Notes which keys the command at `index` has given an expiry.
+    fn note_expiries(&mut self, index: u64, list: &[v1::TransactOperation]) {
+        for one in list {
+            let key = match &one.operation {
+                Some(Operation::Put(put)) => &put.key,
+                Some(Operation::Increment(increment)) => &increment.key,
+                _ => continue,
+            };
+            if let Some((at, held)) = held_at(&self.versions, key, u64::MAX)
+                && at == index
+                && held.expiry > 0
+            {
+                self.expiries.insert((held.expiry, key.clone()), index);
+            }
+        }
     }
 
     /// What a transaction that changes nothing must answer after the command at `revision`.
@@ -234,7 +283,7 @@ impl Reference {
             transactions::choose(&self.versions, revision, revision, &asked.conditions);
         let list = if outcome.conditions_met { &asked.then } else { &asked.otherwise };
         let mut copy = transactions::upto(&self.versions, revision);
-        transactions::carry_out(&mut copy, revision, list, &mut outcome);
+        transactions::carry_out(&mut copy, (revision, 0), list, &mut outcome);
         outcome
     }
 
@@ -271,7 +320,7 @@ impl Reference {
                 let is_last = versions.get(number + 1).is_none_or(|(next, _)| next != at);
                 let was_there = self.at(key, at - 1).is_some();
                 if is_last && (value.is_some() || was_there) {
-                    changes.push((*at, key, value.as_ref()));
+                    changes.push((*at, key, value.as_ref().map(|held| &held.value)));
                 }
             }
         }
@@ -282,7 +331,7 @@ impl Reference {
     /// Every value ever written, with its revision; once for a command of several keys.
     pub fn values(&self) -> impl Iterator<Item = (&Bytes, u64)> {
         let versions = self.versions.values().flatten();
-        versions.filter_map(|(at, value)| value.as_ref().map(|value| (value, *at)))
+        versions.filter_map(|(at, value)| value.as_ref().map(|held| (&held.value, *at)))
     }
 
     /// The floor that was committed last.

@@ -11,7 +11,14 @@ use std::collections::BTreeMap;
 
 /// Every version of every key: the revision, and the value or nothing. Several of one revision
 /// are those of one command, of which the last counts.
-pub(super) type Versions = BTreeMap<Bytes, Vec<(u64, Option<Bytes>)>>;
+pub(super) type Versions = BTreeMap<Bytes, Vec<(u64, Option<Held>)>>;
+
+/// A value, and when its key expires: milliseconds since 1970, 0 for never.
+#[derive(Clone, Debug)]
+pub(super) struct Held {
+    pub(super) value: Bytes,
+    pub(super) expiry: u64,
+}
 
 /// What a key holds after the command at `revision`.
 pub(super) fn at<'v>(
@@ -19,17 +26,26 @@ pub(super) fn at<'v>(
     key: &[u8],
     revision: u64,
 ) -> Option<(u64, &'v Bytes)> {
+    held_at(versions, key, revision).map(|(at, held)| (at, &held.value))
+}
+
+/// The same with its expiry.
+pub(super) fn held_at<'v>(
+    versions: &'v Versions,
+    key: &[u8],
+    revision: u64,
+) -> Option<(u64, &'v Held)> {
     let versions = versions.get(key)?;
     let after = versions.partition_point(|(at, _)| *at <= revision);
-    let (at, value) = versions.get(after.checked_sub(1)?)?;
-    value.as_ref().map(|value| (*at, value))
+    let (at, held) = versions.get(after.checked_sub(1)?)?;
+    held.as_ref().map(|held| (*at, held))
 }
 
 /// All that is there after the command at `revision`, and nothing older or newer.
 pub(super) fn upto(versions: &Versions, revision: u64) -> Versions {
     let kept = versions.keys().filter_map(|key| {
-        let (written, value) = at(versions, key, revision)?;
-        Some((key.clone(), vec![(written, Some(value.clone()))]))
+        let (written, held) = held_at(versions, key, revision)?;
+        Some((key.clone(), vec![(written, Some(held.clone()))]))
     });
     kept.collect()
 }
@@ -104,13 +120,13 @@ fn holds(condition: &v1::Condition, written: u64, value: &Bytes) -> bool {
 /// Carries a list out at `index`; its answers go into `outcome`.
 pub(super) fn carry_out(
     versions: &mut Versions,
-    index: u64,
+    (index, clock): (u64, u64),
     list: &[v1::TransactOperation],
     outcome: &mut v1::Outcome,
 ) {
     for (number, operation) in (0..).zip(list) {
         let operation = operation.operation.as_ref().expect("clients send what they know");
-        match one(versions, index, operation) {
+        match one(versions, (index, clock), operation) {
             Ok(answer) => outcome.answers.push(v1::OperationAnswer { answer: Some(answer) }),
             Err(reason) => {
                 let obstacle =
@@ -124,17 +140,24 @@ pub(super) fn carry_out(
     }
 }
 
-fn one(versions: &mut Versions, index: u64, operation: &Operation) -> Result<Answer, Reason> {
+fn one(
+    versions: &mut Versions,
+    (index, clock): (u64, u64),
+    operation: &Operation,
+) -> Result<Answer, Reason> {
     let now = u64::MAX;
     let whole = |range: &Option<KeyRange>| range.clone().unwrap_or_default();
-    let write = |versions: &mut Versions, key: &Bytes, value: Option<Bytes>| {
+    let write = |versions: &mut Versions, key: &Bytes, value: Option<Held>| {
         versions.entry(key.clone()).or_default().push((index, value));
     };
     Ok(match operation {
-        Operation::Get(get) => Answer::Get(match at(versions, &get.key, now) {
-            Some((value_revision, value)) => {
-                v1::GetAnswer { found: true, value: value.clone(), value_revision }
-            }
+        Operation::Get(get) => Answer::Get(match held_at(versions, &get.key, now) {
+            Some((value_revision, held)) => v1::GetAnswer {
+                found: true,
+                value: held.value.clone(),
+                value_revision,
+                expiry_milliseconds: held.expiry,
+            },
             None => v1::GetAnswer::default(),
         }),
         Operation::Scan(scan) => {
@@ -157,7 +180,8 @@ fn one(versions: &mut Versions, index: u64, operation: &Operation) -> Result<Ans
             Answer::Count(v1::CountAnswer { count })
         }
         Operation::Put(put) => {
-            write(versions, &put.key, Some(put.value.clone()));
+            let expiry = put.ttl_milliseconds.map_or(0, |ttl| clock + ttl);
+            write(versions, &put.key, Some(Held { value: put.value.clone(), expiry }));
             Answer::Put(v1::PutAnswer {})
         }
         Operation::Delete(delete) => {
@@ -172,15 +196,19 @@ fn one(versions: &mut Versions, index: u64, operation: &Operation) -> Result<Ans
             Answer::DeleteRange(v1::DeleteRangeAnswer { deleted: keys.len() as u64 })
         }
         Operation::Increment(increment) => {
-            let before = match at(versions, &increment.key, now) {
-                Some((_, value)) => {
-                    let text = std::str::from_utf8(value).ok().filter(|t| !t.starts_with('+'));
+            let found = held_at(versions, &increment.key, now);
+            let expiry = found.map_or(0, |(_, held)| held.expiry);
+            let before = match found {
+                Some((_, held)) => {
+                    let text =
+                        std::str::from_utf8(&held.value).ok().filter(|t| !t.starts_with('+'));
                     text.and_then(|t| t.parse::<i64>().ok()).ok_or(Reason::NotANumber)?
                 }
                 None => 0,
             };
             let value = before.checked_add(increment.by).ok_or(Reason::Overflow)?;
-            write(versions, &increment.key, Some(value.to_string().into()));
+            let held = Held { value: value.to_string().into(), expiry };
+            write(versions, &increment.key, Some(held));
             Answer::Increment(v1::IncrementAnswer { value })
         }
     })

@@ -2,6 +2,7 @@
 
 use crate::commands::answer;
 use crate::encoding::{from_json, insert_json};
+use crate::units::parse_duration;
 use bytes::Bytes;
 use doug_client::v1::{self, Relation, operation_answer::Answer};
 use doug_client::{Check, Range, Step, Transaction};
@@ -131,7 +132,7 @@ fn step(value: &Value) -> Result<Step, String> {
     let content = object(content)?;
     let allowed: &[&str] = match verb.as_str() {
         "get" | "delete" => &["key"],
-        "put" => &["key", "value"],
+        "put" => &["key", "value", "ttl"],
         "increment" => &["key", "by"],
         "scan" => &["prefix", "from", "to", "limit", "reverse", "keysOnly"],
         "count" | "deleteRange" => &["prefix", "from", "to"],
@@ -146,7 +147,17 @@ fn step(value: &Value) -> Result<Step, String> {
     Ok(match verb.as_str() {
         "get" => Step::Get(required(content, "key")?),
         "delete" => Step::Delete(required(content, "key")?),
-        "put" => Step::Put(required(content, "key")?, required(content, "value")?),
+        "put" => {
+            let (key, value) = (required(content, "key")?, required(content, "value")?);
+            match content.get("ttl") {
+                None => Step::put(key, value),
+                Some(ttl) => {
+                    let wrong = || format!("\"ttl\" is {ttl}: write for instance \"30s\"");
+                    let ttl = ttl.as_str().ok_or_else(wrong)?;
+                    Step::put_expiring(key, value, parse_duration(ttl)?)
+                }
+            }
+        }
         "increment" => Step::Increment(required(content, "key")?, number(content, "by", 1)?),
         "count" => Step::Count(range(content)?),
         "deleteRange" => Step::DeleteRange(range(content)?),
@@ -188,6 +199,10 @@ fn one(answer: &Answer) -> Value {
             if get.found {
                 insert_json(&mut content, "value", &get.value);
                 content.insert("revision".into(), get.value_revision.into());
+                if get.expiry_milliseconds > 0 {
+                    let expiry = get.expiry_milliseconds;
+                    content.insert("expiryMilliseconds".into(), expiry.into());
+                }
             }
             json!({ "get": content })
         }
@@ -213,6 +228,7 @@ fn one(answer: &Answer) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
 
     #[test]
     fn json_says_what_a_script_can() {
@@ -223,7 +239,8 @@ mod tests {
                 {"from": "a", "to": "b", "is": "<", "revision": 7}
             ],
             "then": [
-                {"increment": {"key": "n", "by": -3}}, {"put": {"key": "k", "valueBase64": "AP8="}},
+                {"increment": {"key": "n", "by": -3}},
+                {"put": {"key": "k", "valueBase64": "AP8=", "ttl": "2m"}},
                 {"scan": {"prefix": "a/", "limit": 5, "reverse": true, "keysOnly": true}}
             ],
             "else": [
@@ -238,7 +255,7 @@ mod tests {
             .when(Check::none_in(Range::prefix("lock/")))
             .when(Check::every_revision(Range::between("a", "b"), Relation::Less, 7))
             .then(Step::increment("n", -3))
-            .then(Step::put("k", &b"\x00\xff"[..]))
+            .then(Step::put_expiring("k", &b"\x00\xff"[..], Duration::from_secs(120)))
             .then(Step::Scan { range, reverse: true, limit: 5, keys_only: true })
             .otherwise(Step::get("a"))
             .otherwise(Step::Count(Range::all()))
@@ -257,7 +274,7 @@ mod tests {
             (r#"{"else": [{"fetch": {"key": "a"}}]}"#, "else[0]: \"fetch\" is no operation"),
             (
                 r#"{"then": [{"put": {"key": "a", "value": "b", "ttl": 1}}]}"#,
-                "\"ttl\" is not known",
+                "\"ttl\" is 1: write for instance",
             ),
             (r#"{"if": [{"key": "a"}]}"#, "if[0]: give one of"),
             (r#"{"if": [{"key": "a", "is": "~", "value": ""}]}"#, "one of =, !=, <, >"),
@@ -271,7 +288,12 @@ mod tests {
     #[test]
     fn every_kind_of_answer_is_printed() {
         let answers = [
-            Answer::Get(v1::GetAnswer { found: true, value: "v".into(), value_revision: 4 }),
+            Answer::Get(v1::GetAnswer {
+                found: true,
+                value: "v".into(),
+                value_revision: 4,
+                ..Default::default()
+            }),
             Answer::Get(v1::GetAnswer::default()),
             Answer::Scan(v1::ScanAnswer {
                 entries: vec![v1::ScanEntry { key: "k".into(), value: "v".into(), revision: 3 }],

@@ -166,7 +166,12 @@ mod tests {
             |key: &'static str| ScanEntry { key: key.into(), value: "a\tb".into(), revision: 1 };
         let entries = vec![entry("k"), entry("l")];
         let response = answering(vec![
-            Answer::Get(v1::GetAnswer { found: true, value: "v".into(), value_revision: 1 }),
+            Answer::Get(v1::GetAnswer {
+                found: true,
+                value: "v".into(),
+                value_revision: 1,
+                ..Default::default()
+            }),
             Answer::Get(v1::GetAnswer::default()),
             Answer::Increment(v1::IncrementAnswer { value: -5 }),
             Answer::Delete(v1::DeleteAnswer { existed: false }),

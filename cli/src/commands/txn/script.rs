@@ -2,9 +2,11 @@
 
 use super::words::{Word, words};
 use crate::encoding::Encoding;
+use crate::units::parse_duration;
 use bytes::Bytes;
 use doug_client::v1::Relation;
 use doug_client::{Check, Range, Step, Transaction};
+use std::time::Duration;
 
 /// Reads a script.
 ///
@@ -101,7 +103,14 @@ fn step(rest: &mut Rest<'_>) -> Result<Step, String> {
     let verb = rest.next("an operation")?.clone();
     match verb.plain().unwrap_or_default() {
         "get" => Ok(Step::Get(rest.bytes("a key")?)),
-        "put" => Ok(Step::Put(rest.bytes("a key")?, rest.bytes("a value")?)),
+        "put" => {
+            let (key, value) = (rest.bytes("a key")?, rest.bytes("a value")?);
+            Ok(if rest.took("ttl") {
+                Step::put_expiring(key, value, rest.duration("a time to live")?)
+            } else {
+                Step::put(key, value)
+            })
+        }
         "incr" => {
             let key = rest.bytes("a key")?;
             let by = if rest.words.is_empty() { 1 } else { rest.number("a number")? };
@@ -170,6 +179,12 @@ impl<'w> Rest<'w> {
         let word = self.next(what)?;
         let number = word.plain().and_then(|text| text.parse().ok());
         number.ok_or_else(|| format!("{} is not {what}", word.shown()))
+    }
+
+    fn duration(&mut self, what: &str) -> Result<Duration, String> {
+        let word = self.next(what)?;
+        let text = word.plain().ok_or_else(|| format!("{} is not {what}", word.shown()))?;
+        parse_duration(text)
     }
 
     fn relation(&mut self) -> Result<Relation, String> {
@@ -281,6 +296,9 @@ else
 
     #[test]
     fn keys_and_values_are_written_in_the_encoding_asked_for() {
+        let expiring = Step::put_expiring("k", "ttl", Duration::from_secs(30));
+        let read_text = read(b"put k ttl ttl 30s", Encoding::Text);
+        assert_eq!(read_text, Ok(Transaction::new().then(expiring)));
         let read = read(b"put 6b 00ff", Encoding::Hex);
         assert_eq!(read, Ok(Transaction::new().then(Step::put("k", &b"\x00\xff"[..]))));
     }

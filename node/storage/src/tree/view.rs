@@ -10,7 +10,7 @@ use super::pins::{Pin, Pins};
 use super::scan::{Scan, ScanRange};
 use super::version::Version;
 use super::{KeyClass, LevelStats, ReadError};
-use crate::table::{Slot, TimedBatch};
+use crate::table::{Expiry, Slot, TimedBatch};
 
 /// What the writer publishes and readers take.
 pub(crate) struct Latest {
@@ -76,6 +76,8 @@ pub struct Versioned {
     /// The value: its own bytes, or a slice of a block, which it keeps in memory.
     /// Copy it to keep it long.
     pub value: Bytes,
+    /// When the key expires, if ever.
+    pub expiry: Option<Expiry>,
 }
 
 /// An immutable view of a tree. It holds its memtables and files as long as it lives,
@@ -226,7 +228,9 @@ impl View {
     fn get_in(&self, class: KeyClass, key: &[u8], at: u64) -> Result<Option<Versioned>, ReadError> {
         let found = self.version.get(&class.tree_key(key), at)?;
         Ok(found.and_then(|(revision, slot)| match slot {
-            Slot::Value { value, .. } => Some(Versioned { revision, value }),
+            Slot::Value { value, attributes } => {
+                Some(Versioned { revision, value, expiry: attributes.expiry })
+            }
             Slot::Tombstone { .. } => None,
         }))
     }

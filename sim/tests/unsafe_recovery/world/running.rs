@@ -225,7 +225,9 @@ impl World {
                 }
             }
         }
-        let event = Event::Applied { replica: key, index: last, feature_level: 1, wanted: None };
+        let (replica, index, feature_level) = (key, last, 1);
+        let (wanted, next_expiry) = (None, None);
+        let event = Event::Applied { replica, index, feature_level, wanted, next_expiry };
         self.step(node, event)
     }
 }
