@@ -3,12 +3,13 @@
 mod support;
 
 use bytes::Bytes;
-use doug_node::apply::{DUE_BYTES, DUE_ENTRIES, Machine};
+use doug_node::apply::{DUE_BYTES, DUE_ENTRIES, Machine, RecentMemory};
 use doug_node::work::{ApplyBatch, ApplyWork, encode_command};
 use doug_proto::limits;
 use doug_proto::v1::transact_operation::Operation;
 use doug_proto::v1::{self, TransactOperation, command};
 use doug_raft::{Batch, BatchKind, BatchTime, Clock, PartitionId, Stamp};
+use std::sync::Arc;
 use std::time::Duration;
 use support::{Bench, KEY};
 
@@ -18,6 +19,8 @@ struct Timed {
     next: u64,
     /// How late the keys were that have expired.
     late: Vec<Duration>,
+    /// What whoever watches is told of the last command.
+    told: Vec<(Bytes, bool)>,
 }
 
 fn step(operation: Operation) -> TransactOperation {
@@ -35,7 +38,7 @@ fn increment(key: &'static str) -> TransactOperation {
 
 impl Timed {
     fn new() -> Self {
-        Self { bench: Bench::new(), next: 1, late: Vec::new() }
+        Self { bench: Bench::new(), next: 1, late: Vec::new(), told: Vec::new() }
     }
 
     /// Applies a command in a batch of this clock. Returns when a key may be due next.
@@ -50,6 +53,8 @@ impl Timed {
         let batches = vec![ApplyBatch { batch, waiting: Vec::new() }];
         let applied = self.bench.partition.apply(ApplyWork { replica: KEY, batches }).unwrap();
         self.late.extend(applied.lateness);
+        let told = applied.changes.into_iter().map(|change| (change.key, change.value.is_some()));
+        self.told = told.collect();
         applied.next_expiry.map(|clock| clock.0)
     }
 
@@ -143,6 +148,17 @@ fn how_late_each_key_is_is_told_once() {
     assert_eq!(partition.late, [Duration::from_millis(30)]);
     partition.expire(2_000);
     assert_eq!(partition.late, [Duration::from_millis(30)], "what was put again is not late");
+}
+
+#[test]
+fn who_watches_is_told_of_keys_that_expire_in_order_and_of_no_index() {
+    let mut partition = Timed::new();
+    partition.bench.partition.keep_changes(&Arc::new(RecentMemory::new(1 << 20)));
+    partition.write(1_000, vec![put("a", "1", Some(90)), put("b", "1", Some(10))]);
+    let (a, b) = (Bytes::from_static(b"a"), Bytes::from_static(b"b"));
+    assert_eq!(partition.told, [(a.clone(), true), (b.clone(), true)]);
+    partition.expire(1_100);
+    assert_eq!(partition.told, [(a, false), (b, false)]);
 }
 
 #[test]
