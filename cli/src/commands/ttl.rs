@@ -1,4 +1,5 @@
 //! `doug ttl`.
+#![allow(clippy::disallowed_types)] // how long it is from now only the wall clock tells
 
 use super::{answer, consistency};
 use crate::encoding::insert_json;
