@@ -87,6 +87,8 @@ fn promise(command: &str, killed: bool) -> Prints {
             Prints::With(&["condition not met", "nothing was written"])
         }
         "doug scan --prefix gre" => Prints::Exactly("greeting\thello\n"),
+        "doug put parcel here --ttl 2m" => Prints::Exactly(""),
+        "doug ttl parcel" => Prints::With(&["Z, in "]),
         "doug status" if killed => {
             Prints::With(&["9 of 9 partitions have a leader", "9 of 10 nodes are ready"])
         }
