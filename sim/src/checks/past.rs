@@ -103,6 +103,9 @@ pub(super) fn refused(
 pub(super) fn is_below(at: At, floor: HistoryFloor, reference: &Reference) -> bool {
     let is_below = match at {
         At::Revision(revision) => revision < floor.revision,
+        At::Stamp(_) if floor.stamp == 0 => {
+            revision_at(reference, at).is_some_and(|revision| revision < floor.revision)
+        }
         At::Stamp(stamp) => stamp < floor.stamp,
     };
     is_below && reference.was_floor(floor)

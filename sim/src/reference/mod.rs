@@ -339,9 +339,14 @@ impl Reference {
         self.floors.last().map_or(v1::HistoryFloor::default(), |(_, floor)| *floor)
     }
 
-    /// Whether this was the floor once.
+    /// Whether a floor was committed. A replica that was sent tables in which others had collected
+    /// more than its state says knows no stamp of theirs: then whether one was that high, so that
+    /// what lies below was given up by a command.
     pub fn was_floor(&self, floor: v1::HistoryFloor) -> bool {
-        self.floors.iter().any(|(_, known)| *known == floor)
+        self.floors.iter().any(|(_, known)| match floor.stamp {
+            0 => known.revision >= floor.revision,
+            _ => *known == floor,
+        })
     }
 
     /// The floor that the command at `index` brought, if it raised it.
