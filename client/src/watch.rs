@@ -167,7 +167,11 @@ impl Watch {
                 Some((partition, Ok(answer))) => {
                     let changes = self.take(partition, answer);
                     self.go_on(partition, false);
-                    return Ok(changes);
+                    // A part alone is nothing to tell yet: empty would say that nothing has
+                    // changed, and whoever then goes on from the token reads that part for ever.
+                    if !(changes.events.is_empty() && self.parts.contains_key(&partition)) {
+                        return Ok(changes);
+                    }
                 }
                 Some((partition, Err(fault))) if passes(&fault) => self.go_on(partition, true),
                 Some((_, Err(fault))) => self.ended = Some(fault),
@@ -253,4 +257,51 @@ fn passes(fault: &Fault) -> bool {
             | Code::Cancelled
             | Code::Unknown
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use doug_proto::map::testing::sample;
+    use doug_proto::v1::ResponseHeader;
+    use doug_proto::v1::at::At as Moment;
+
+    /// Answers a watch of a command at revision 8 that has changed `a`, `b` and `c`, one key an
+    /// answer; then nothing changes any more.
+    fn torn(request: &WatchRequest) -> WatchResponse {
+        let after = request.after.as_ref().and_then(|after| after.at);
+        let told = |revision, keys: &[&'static str], told_key: &'static str| WatchResponse {
+            header: Some(ResponseHeader { revision, ..Default::default() }),
+            events: keys
+                .iter()
+                .map(|key| WatchEvent { revision, key: Bytes::from(*key), ..Default::default() })
+                .collect(),
+            told_key: Bytes::from(told_key),
+        };
+        match (after, &request.after_key[..]) {
+            (None, _) => told(7, &[], ""),
+            (Some(Moment::Revision(7)), _) => told(8, &["a"], "a"),
+            (_, b"a") => told(8, &["b"], "b"),
+            (_, b"b") => told(8, &["c"], ""),
+            _ => told(9, &[], ""),
+        }
+    }
+
+    /// It said that nothing has changed, and whoever went on from its token after so few answers
+    /// never came to the end of the command (seeds 598, 854 and 900 of the simulator).
+    #[tokio::test]
+    async fn of_a_command_that_is_told_in_parts_nothing_is_passed_on_before_it_is_whole() {
+        let ask: Ask = Box::new(|request, _| {
+            let answer = torn(&request);
+            Box::pin(async move { (2, Ok(answer)) })
+        });
+        let options = WatchOptions { since: Since::Now, values: false };
+        let begun = Watch::begin(ask, &sample(2), &[2], &Range::all(), &options).await;
+        let mut watch = begun.expect("the partition answers");
+        let first = watch.next().await.expect("it goes on");
+        let keys: Vec<_> = first.events.iter().map(|event| &event.key[..]).collect();
+        assert_eq!((first.through, keys), (8, vec![&b"a"[..], b"b", b"c"]));
+        let second = watch.next().await.expect("it goes on");
+        assert_eq!((second.through, second.events), (9, vec![]));
+    }
 }
