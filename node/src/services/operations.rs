@@ -72,7 +72,13 @@ impl Site for Engine {
     }
 
     fn admit_session(&self, partition: u64) -> Result<(), Fault> {
-        if self.leads(partition) { self.session_memory.admit() } else { Ok(()) }
+        if !self.leads(partition) {
+            return Ok(());
+        }
+        // Where not even deletes are taken nobody has a use for one, and it would take the room
+        // that the partition needs to go on reading.
+        self.volume.admit(true)?;
+        self.session_memory.admit()
     }
 }
 

@@ -69,11 +69,12 @@ impl Room {
     }
 
     /// The part of it that nothing but a compaction may take: somebody must still be able to make
-    /// room once all others have taken theirs. Half of it is for deletes, half of that for what
-    /// was admitted before.
+    /// room once all others have taken theirs. Half of it is for deletes; the rest is for what was
+    /// admitted before, and for what a partition needs to go on reading (a new leader's first
+    /// entry has to be applied).
     #[must_use]
     pub fn to_compact(&self) -> u64 {
-        self.reserve() / 4
+        self.reserve() / 8
     }
 
     /// Whether less than five times of what is kept free is left.

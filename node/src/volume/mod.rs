@@ -233,7 +233,7 @@ mod tests {
 
     const NEEDS: Needs = Needs { log: 100, memtables: 28 };
     /// What of 3,200 bytes is for compactions alone.
-    const TO_COMPACT: u64 = 25;
+    const TO_COMPACT: u64 = 12;
 
     fn volume() -> Arc<Volume> {
         Arc::new(Volume::default())

@@ -60,9 +60,9 @@ impl Site for Here<'_> {
         self.process.admit_write(partition, command)
     }
 
-    /// So is their memory.
-    fn admit_session(&self, _: u64) -> Result<(), Fault> {
-        Ok(())
+    /// What memory all sessions may take is not simulated.
+    fn admit_session(&self, partition: u64) -> Result<(), Fault> {
+        self.process.admit_session(partition)
     }
 }
 

@@ -103,9 +103,17 @@ impl Process {
         partition: u64,
         command: &v1::WriteCommand,
     ) -> Result<(), Fault> {
+        if self.leads_here(partition) { self.volume.admit(only_deletes(command)) } else { Ok(()) }
+    }
+
+    /// The same of a session.
+    pub(super) fn admit_session(&self, partition: u64) -> Result<(), Fault> {
+        if self.leads_here(partition) { self.volume.admit(true) } else { Ok(()) }
+    }
+
+    fn leads_here(&self, partition: u64) -> bool {
         let host = &self.hosts[self.host_of(partition)].host;
-        let leads = host.raft(partition).is_some_and(|raft| raft.leader() == Some(raft.id()));
-        if leads { self.volume.admit(only_deletes(command)) } else { Ok(()) }
+        host.raft(partition).is_some_and(|raft| raft.leader() == Some(raft.id()))
     }
 
     /// Room for a snapshot of so many bytes.
