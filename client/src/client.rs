@@ -9,6 +9,7 @@ use crate::watch::{Watch, WatchOptions};
 use bytes::Bytes;
 use doug_proto::error::Fault;
 use doug_proto::map::PartitionMap;
+use doug_proto::routing::holds_one_key;
 use doug_proto::status;
 use doug_proto::transaction::told;
 use doug_proto::v1::{self, stream_answer::Answer, stream_operation::Operation, write_operation};
@@ -354,9 +355,10 @@ impl Client {
     pub async fn watch(&self, range: Range, options: WatchOptions) -> Result<Watch, Fault> {
         let map = self.map().await?;
         let keyspace = map.keyspace_named(&self.keyspace)?;
-        let partitions = match one_key(&range) {
-            Some(key) => vec![map.partition_in(keyspace, key).id],
-            None => partitions_of(&map, keyspace, &range),
+        let partitions = if holds_one_key(&range.start, &range.end) {
+            vec![map.partition_in(keyspace, &range.start).id]
+        } else {
+            partitions_of(&map, keyspace, &range)
         };
         let client = self.clone();
         let ask = move |request: v1::WatchRequest, has_failed: bool| {
@@ -436,12 +438,6 @@ impl Client {
     pub fn forget_session_token(&self) {
         self.engine.forget_session_token();
     }
-}
-
-/// The key of an interval that holds no other.
-fn one_key(range: &Range) -> Option<&Bytes> {
-    let next = range.end.strip_suffix(&[0]);
-    next.is_some_and(|key| key == range.start).then_some(&range.start)
 }
 
 fn mismatch(asked: &str, answer: &Answer) -> Fault {

@@ -1,7 +1,7 @@
 //! What a caller may ask of a read, a write or a scan.
 
 use bytes::Bytes;
-use doug_proto::routing::prefix_end;
+use doug_proto::routing::{next_key, prefix_end};
 use doug_proto::v1::{self, Consistency, condition::Test};
 use std::time::Duration;
 
@@ -126,7 +126,7 @@ impl Range {
     /// One key alone.
     pub fn key(key: impl Into<Bytes>) -> Self {
         let start = key.into();
-        let end = [&start[..], &[0]].concat().into();
+        let end = next_key(&start);
         Self { start, end }
     }
 

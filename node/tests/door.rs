@@ -90,6 +90,12 @@ impl Database {
         client.connect().await.unwrap()
     }
 
+    async fn steering(&self) -> Steering {
+        let admin = format!("127.0.0.1:{}", self.ports.admin);
+        let patience = Duration::from_secs(30);
+        Steering::from_node(&admin, patience, AccessToken::default()).await.unwrap()
+    }
+
     async fn plain(&self) -> DougClient<Channel> {
         let url = format!("http://127.0.0.1:{}", self.ports.doug);
         let channel = Channel::from_shared(url).unwrap().connect().await.unwrap();
@@ -247,19 +253,23 @@ async fn a_node_counts_what_each_of_its_replicas_serves() {
     database.stop().await;
 }
 
+/// Key `k` is written three times: in which partition, and at which revisions.
+async fn three_versions(client: &Client) -> (u64, Vec<u64>) {
+    let (mut partition, mut revisions) = (0, Vec::new());
+    for value in ["one", "two", "three"] {
+        let header = client.put("k", value, If::Always).await.unwrap().header.unwrap();
+        partition = header.partition;
+        revisions.push(header.revision);
+    }
+    (partition, revisions)
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_floor_raised_by_hand_ends_the_past_there_and_never_falls() {
     let database = Database::start(None).await;
     let client = database.client().await;
-    let mut revisions = Vec::new();
-    for value in ["one", "two", "three"] {
-        let written = client.put("k", value, If::Always).await.unwrap();
-        revisions.push(written.header.unwrap().revision);
-    }
-    let partition = client.get("k", Read::Linearizable).await.unwrap().header.unwrap().partition;
-    let admin = format!("127.0.0.1:{}", database.ports.admin);
-    let patience = Duration::from_secs(30);
-    let steering = Steering::from_node(&admin, patience, AccessToken::default()).await.unwrap();
+    let (partition, revisions) = three_versions(&client).await;
+    let steering = database.steering().await;
 
     let future = steering.compact(partition, revisions[2] + 1_000).await.unwrap_err();
     assert!(future.code == Code::InvalidArgument, "{future}");
@@ -327,15 +337,8 @@ async fn a_watch_is_told_every_change_of_its_range_once_and_goes_on_from_its_tok
 async fn a_watch_below_the_floor_is_told_where_history_begins() {
     let database = Database::start(None).await;
     let client = database.client().await;
-    let mut revisions = Vec::new();
-    for value in ["one", "two", "three"] {
-        let written = client.put("k", value, If::Always).await.unwrap();
-        revisions.push(written.header.unwrap().revision);
-    }
-    let partition = client.get("k", Read::Linearizable).await.unwrap().header.unwrap().partition;
-    let admin = format!("127.0.0.1:{}", database.ports.admin);
-    let patience = Duration::from_secs(30);
-    let steering = Steering::from_node(&admin, patience, AccessToken::default()).await.unwrap();
+    let (partition, revisions) = three_versions(&client).await;
+    let steering = database.steering().await;
     let floor = steering.compact(partition, revisions[1]).await.unwrap();
     let since = |revision| {
         let since = Since::At(At::Revision(revision));

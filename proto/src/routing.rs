@@ -3,7 +3,7 @@
 use crate::error::Fault;
 use crate::limits;
 use crate::v1;
-use bytes::Bytes;
+use bytes::{BufMut, Bytes, BytesMut};
 use std::ops::Deref;
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -111,6 +111,19 @@ impl Routing {
     }
 }
 
+/// The least key greater than `key`.
+pub fn next_key(key: &[u8]) -> Bytes {
+    let mut next = BytesMut::with_capacity(key.len() + 1);
+    next.put_slice(key);
+    next.put_u8(0);
+    next.freeze()
+}
+
+/// Whether the interval from `start` up to `end` holds one key alone: `start`.
+pub fn holds_one_key(start: &[u8], end: &[u8]) -> bool {
+    end.strip_suffix(&[0]).is_some_and(|key| key == start)
+}
+
 /// The least key greater than all that begin with `prefix`; empty if there is none.
 pub fn prefix_end(prefix: &[u8]) -> Bytes {
     let kept = prefix.iter().rposition(|byte| *byte != 0xff).map_or(0, |last| last + 1);
@@ -172,6 +185,14 @@ mod tests {
         assert_eq!(prefix_end(b"ab"), "ac");
         assert_eq!(prefix_end(b"a\xff\xff"), "b");
         assert_eq!(prefix_end(b"\xff"), "");
+    }
+
+    #[test]
+    fn an_interval_of_one_key_ends_at_the_next() {
+        assert!(holds_one_key(b"ab", &next_key(b"ab")));
+        assert!(!holds_one_key(b"ab", b"ac"));
+        assert!(!holds_one_key(b"ab", b""));
+        assert!(!holds_one_key(b"", b""));
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! Which keys a page may still return, and which partitions can hold them. Pure.
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::Bytes;
 use doug_proto::map::{Keyspace, Partition, PartitionMap};
-use doug_proto::routing::{Routing, prefix_end};
+use doug_proto::routing::{Routing, next_key, prefix_end};
 
 /// The interval that is left.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,14 +31,6 @@ impl Bounds {
     pub(super) fn is_empty(&self) -> bool {
         !self.end.is_empty() && self.start >= self.end
     }
-}
-
-/// The least key greater than `key`.
-fn next_key(key: &[u8]) -> Bytes {
-    let mut next = BytesMut::with_capacity(key.len() + 1);
-    next.put_slice(key);
-    next.put_u8(0);
-    next.freeze()
 }
 
 /// The partitions of a keyspace of the map that can hold keys of the interval, in the

@@ -4,9 +4,10 @@ use super::answers::{ReadFailure, Served};
 use super::moment::Moment;
 use super::scan_pins::ScanPins;
 use crate::apply::ReplicaData;
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::Bytes;
 use doug_proto::error::Fault;
 use doug_proto::limits;
+use doug_proto::routing::next_key;
 use doug_proto::token::{Place, ScanToken};
 use doug_proto::v1;
 use doug_raft::Time;
@@ -113,16 +114,8 @@ fn range(scan: &v1::ScanRequest, token: Option<&ScanToken>) -> ScanRange {
         if scan.reverse {
             end = Some(last_key.clone());
         } else {
-            start = start.max(after(last_key));
+            start = start.max(next_key(last_key));
         }
     }
     ScanRange { start, end, reverse: scan.reverse }
-}
-
-/// The least key greater than `key`.
-fn after(key: &[u8]) -> Bytes {
-    let mut next = BytesMut::with_capacity(key.len() + 1);
-    next.put_slice(key);
-    next.put_u8(0);
-    next.freeze()
 }

@@ -5,6 +5,7 @@ use crate::work::RequestId;
 use bytes::Bytes;
 use doug_proto::error::Fault;
 use doug_proto::limits;
+use doug_proto::routing::holds_one_key;
 use doug_proto::v1;
 use doug_raft::Time;
 use std::collections::BTreeMap;
@@ -28,7 +29,7 @@ impl Interval {
     }
 
     fn is_of_one_key(&self) -> bool {
-        self.end.strip_suffix(&[0]).is_some_and(|key| key == self.start)
+        holds_one_key(&self.start, &self.end)
     }
 
     /// Whether it holds one of these keys, which are sorted.

@@ -95,14 +95,18 @@ fn after_a_restart_only_the_newest_of_a_replica_is_wanted() {
     leader.grow(9);
 }
 
-#[test]
-fn short_of_room_what_nobody_asks_for_goes_after_seconds() {
-    let leader = Leader::new();
-    let follower = Follower::new();
+/// A leader that has begun to send a snapshot, and who has received a part of it.
+fn broken_off() -> (Leader, Follower) {
+    let (leader, follower) = (Leader::new(), Follower::new());
     let snapshot = leader.snapshot();
     let mut incoming = follower.receive(&snapshot);
     send(&snapshot, &mut incoming, 12);
-    drop((incoming, snapshot));
+    (leader, follower)
+}
+
+#[test]
+fn short_of_room_what_nobody_asks_for_goes_after_seconds() {
+    let (leader, follower) = broken_off();
     for (now, stays) in
         [(SOON, true), (IDLE_SHORT_OF_ROOM, true), (SOON + IDLE_SHORT_OF_ROOM, false)]
     {
@@ -121,12 +125,7 @@ fn described(leader: &Leader) -> usize {
 
 #[test]
 fn snapshots_of_a_removed_replica_go_with_it() {
-    let leader = Leader::new();
-    let follower = Follower::new();
-    let snapshot = leader.snapshot();
-    let mut incoming = follower.receive(&snapshot);
-    send(&snapshot, &mut incoming, 12);
-    drop((incoming, snapshot));
+    let (leader, follower) = broken_off();
     leader.opened.store.remove_replica(A).expect("the disk works");
     follower.opened.store.remove_replica(TO).expect("the disk works");
     leader.opened.store.tidy_snapshots(SOON, false).expect("the disk works");
