@@ -76,7 +76,7 @@ impl ReplicaData {
     }
 
     /// For a full volume: a look at a table that newer ones hide much of, if one is worth it; see
-    /// [`Tree::survey`].
+    /// [`tree::Tree::survey`].
     pub fn survey(&self, room: u64) -> Option<Box<Survey>> {
         self.inner.lock().tree.survey(room)
     }
